@@ -1,0 +1,120 @@
+//! How fast is the engine alone? Reservations and settlements per second on a private Redis, and the server's CPU for
+//! each, at batches of 1, 16 and 256. `cargo run --release -p engines --example throughput [engine] [orders]`
+//!
+//! CPU is user plus system time of the whole server (its AOF thread too) as the server reports it. The last column is
+//! what one core of it could do, which is the figure to compare between machines that also run the client.
+
+#[path = "../tests/support/redis_server.rs"]
+#[allow(dead_code)]
+mod redis_server;
+
+use engines::{
+    EngineEnv, Epoch, Finish, FinishKind, Finished, IncarnationId, Nonce, Opening, OpeningBuyer, OrderId, Registry,
+    Reserve, SaleId, StockEngine, Term, UserId, Verdict,
+};
+use std::{error::Error, time::Instant};
+
+/// Calls in flight at once: enough to keep the server busy while the client prepares the next.
+const CALLS_IN_FLIGHT: usize = 16;
+const ORDERS_DEFAULT: i64 = 200_000;
+const BATCHES: [usize; 3] = [1, 16, 256];
+const FAR_FUTURE_MS: i64 = 4_102_444_800_000;
+
+#[tokio::main(flavor = "current_thread")]
+async fn main() -> Result<(), Box<dyn Error>> {
+    let mut args = std::env::args().skip(1);
+    let name = args.next().unwrap_or_else(|| "lua-single-key".to_owned());
+    let orders: i64 = args.next().map_or(Ok(ORDERS_DEFAULT), |text| text.parse())?;
+    let server = redis_server::RedisServer::start().ok_or("no redis-server")?;
+    let env = EngineEnv { redis_url: Some(server.url()), key_prefix: "bench:".to_owned(), ..EngineEnv::default() };
+    let engine = Registry::standard().build(&name.parse()?, &env).await?;
+    let mut meter = redis::Client::open(server.url())?.get_multiplexed_async_connection().await?;
+
+    println!("{name}, {orders} orders per line, {CALLS_IN_FLIGHT} calls in flight");
+    println!("{:<10} {:>6} {:>12} {:>16} {:>14}", "what", "batch", "per second", "server CPU µs", "1/CPU per s");
+    for (index, batch) in BATCHES.into_iter().enumerate() {
+        let term = Term { sale: SaleId(index as i64 + 1), epoch: Epoch(1), nonce: Nonce(7) };
+        // Twice as many as are asked for: the last of them sell out nothing.
+        engine.open(&Opening { term, granted: 2 * orders as u64, buyers: Vec::new() }).await?;
+        for kind in ["reserve", "again", "settle", "release"] {
+            let cpu_before_us = cpu_us(&mut meter).await?;
+            let started = Instant::now();
+            run(&*engine, &term, kind, orders, batch).await?;
+            let elapsed_s = started.elapsed().as_secs_f64();
+            let cpu_us = (cpu_us(&mut meter).await? - cpu_before_us) / orders as f64;
+            println!("{kind:<10} {batch:>6} {:>12.0} {cpu_us:>16.2} {:>14.0}", orders as f64 / elapsed_s, 1e6 / cpu_us);
+        }
+    }
+    open_with_buyers(&*engine, &mut meter, orders).await
+}
+
+/// How long a new epoch takes to open, and what a buyer costs in the server's memory.
+async fn open_with_buyers(
+    engine: &dyn StockEngine,
+    meter: &mut redis::aio::MultiplexedConnection,
+    orders: i64,
+) -> Result<(), Box<dyn Error>> {
+    let buyer = |id| OpeningBuyer { user: UserId(id + 1), order: OrderId((id + 1) << 20), quantity: 1 };
+    let buyers = (0..orders).map(buyer).collect();
+    let term = Term { sale: SaleId(1_000), epoch: Epoch(1), nonce: Nonce(7) };
+    let before_bytes = info(meter, "memory", "used_memory").await?;
+    let started = Instant::now();
+    engine.open(&Opening { term, granted: 1, buyers }).await?;
+    let elapsed_s = started.elapsed().as_secs_f64();
+    let bytes = (info(meter, "memory", "used_memory").await? - before_bytes) / orders as f64;
+    println!(
+        "an epoch with {orders} buyers opens in {elapsed_s:.2} s; {bytes:.0} bytes of server memory per settled buyer"
+    );
+    Ok(())
+}
+
+/// One pass over all orders, in `CALLS_IN_FLIGHT` interleaved chains of calls.
+async fn run(
+    engine: &dyn StockEngine,
+    term: &Term,
+    kind: &str,
+    orders: i64,
+    batch: usize,
+) -> Result<(), Box<dyn Error>> {
+    let chain = async |first: usize| -> Result<(), Box<dyn Error>> {
+        let starts = (0..orders).step_by(batch).skip(first).step_by(CALLS_IN_FLIGHT);
+        for start in starts {
+            let ids = start..(start + batch as i64).min(orders);
+            if kind == "reserve" || kind == "again" {
+                let items: Vec<_> = ids.map(reserve).collect();
+                for verdict in engine.reserve(term, &items).await {
+                    let as_expected = matches!(verdict?, Verdict::Granted | Verdict::Duplicate(_));
+                    as_expected.then_some(()).ok_or("an order was refused")?;
+                }
+            } else {
+                let kind = if kind == "settle" { FinishKind::Settle } else { FinishKind::Release };
+                let items: Vec<_> = ids.map(|id| finish(id, kind)).collect();
+                for finished in engine.finish(term, &items).await {
+                    (finished? == Finished::Done).then_some(()).ok_or("a hold was gone")?;
+                }
+            }
+        }
+        Ok(())
+    };
+    futures_util::future::try_join_all((0..CALLS_IN_FLIGHT).map(chain)).await?;
+    Ok(())
+}
+
+fn reserve(id: i64) -> Reserve {
+    let (user, order) = (UserId(id + 1), OrderId((id + 1) << 20));
+    let quantity = 1 + (id % 2) as u32;
+    Reserve { user, order, quantity, expires_at_ms: FAR_FUTURE_MS, incarnation: IncarnationId(1) }
+}
+
+fn finish(id: i64, kind: FinishKind) -> Finish {
+    Finish { user: UserId(id + 1), order: OrderId((id + 1) << 20), quantity: 1 + (id % 2) as u32, kind }
+}
+
+async fn cpu_us(meter: &mut redis::aio::MultiplexedConnection) -> Result<f64, Box<dyn Error>> {
+    Ok((info(meter, "cpu", "used_cpu_user").await? + info(meter, "cpu", "used_cpu_sys").await?) * 1e6)
+}
+
+async fn info(meter: &mut redis::aio::MultiplexedConnection, part: &str, name: &str) -> Result<f64, Box<dyn Error>> {
+    let info: redis::InfoDict = redis::cmd("INFO").arg(part).query_async(meter).await?;
+    Ok(info.get::<f64>(name).ok_or_else(|| format!("INFO {part} names no {name}"))?)
+}

@@ -1,0 +1,109 @@
+//! Checks of the gate: one live order per user, and the same answer to every retry.
+
+use super::harness::{Failure, Harness, Outcome, ensure, equal};
+use super::shop::{PUBLISHER, eventually};
+use crate::{Finished, Hold, IncarnationId, OrderId, Reserve, UserId, Verdict};
+use std::collections::HashMap;
+use tokio::task::JoinSet;
+
+/// Tasks that ask for the same users at once.
+const TASKS: usize = 64;
+/// Those users.
+const USERS: i64 = 8;
+
+pub(super) async fn a_retry_gets_the_same_order_id_and_touches_the_hold(harness: &Harness) -> Outcome {
+    let shop = harness.shop(10).await?;
+    let bought = shop.buy(1, 2).await?;
+    let first = shop.hold(bought.order).await?;
+    eventually("the engine's clock moves on", async || {
+        Ok((shop.stock().await?.clock_ms > first.touched_at_ms).then_some(()))
+    })
+    .await?;
+    let expected = Verdict::Duplicate(Hold { order: bought.order, quantity: 2, settled: false });
+    for incarnation in [IncarnationId(7), IncarnationId(7), PUBLISHER] {
+        let retry = Reserve { incarnation, ..shop.request(1, 5) };
+        equal(shop.reserve(retry).await?, expected, "a retry with another order id and quantity")?;
+    }
+    let touched = shop.hold(bought.order).await?;
+    ensure(touched.touched_at_ms > first.touched_at_ms, || "a retry did not touch the hold".to_owned())?;
+    equal(touched.touched_by, vec![PUBLISHER, IncarnationId(7)], "incarnations that touched the hold")?;
+    shop.expect_stock(8, 2).await?;
+    let other = shop.request(2, 1);
+    let again = Reserve { order: shop.order(), incarnation: IncarnationId(9), ..other };
+    let in_one_batch = Verdict::Duplicate(Hold { order: other.order, quantity: 1, settled: false });
+    equal(shop.reserve_all(&[other, again]).await?, vec![Verdict::Granted, in_one_batch], "a user twice in a batch")?;
+    let both = vec![PUBLISHER, IncarnationId(9)];
+    equal(shop.hold(other.order).await?.touched_by, both, "incarnations of a user twice in a batch")
+}
+
+pub(super) async fn a_user_has_one_live_hold_under_concurrent_retries(harness: &Harness) -> Outcome {
+    let shop = harness.shop(1_000).await?;
+    let mut tasks = JoinSet::new();
+    for task in 0..TASKS {
+        let batch: Vec<_> = (1..=USERS).map(|user| shop.request(user, 1 + (task % 2) as u32)).collect();
+        let (engine, term) = (if task % 16 == 0 { harness.engine().await? } else { shop.engine.clone() }, shop.term);
+        tasks.spawn(async move {
+            let verdicts = engine.reserve(&term, &batch).await;
+            batch.into_iter().zip(verdicts).collect::<Vec<_>>()
+        });
+    }
+    let (mut granted, mut told): (HashMap<UserId, OrderId>, Vec<(UserId, OrderId)>) = Default::default();
+    while let Some(answers) = tasks.join_next().await {
+        for (request, verdict) in answers.map_err(|error| Failure(error.to_string()))? {
+            match verdict? {
+                Verdict::Granted => {
+                    let before = granted.insert(request.user, request.order);
+                    ensure(before.is_none(), || format!("user {} was granted two orders", request.user))?;
+                }
+                Verdict::Duplicate(hold) => told.push((request.user, hold.order)),
+                other => return Err(Failure(format!("a request with stock left was answered {other:?}"))),
+            }
+        }
+    }
+    for (user, order) in told {
+        equal(granted.get(&user), Some(&order), "the order id of a retry against the granted one")?;
+    }
+    equal(shop.list(0, 100).await?.len(), USERS as usize, "open holds, one per user")
+}
+
+pub(super) async fn a_settled_order_still_answers_its_buyer(harness: &Harness) -> Outcome {
+    let shop = harness.shop(5).await?;
+    let bought = shop.buy(1, 2).await?;
+    equal(shop.settle(&bought).await?, Finished::Done, "a settle")?;
+    let expected = Verdict::Duplicate(Hold { order: bought.order, quantity: 2, settled: true });
+    equal(shop.reserve(shop.request(1, 1)).await?, expected, "a retry after the settle")?;
+    equal(shop.list(0, 100).await?, Vec::new(), "open holds after a retry of a settled order")
+}
+
+pub(super) async fn a_marked_hold_answers_busy_and_is_not_touched(harness: &Harness) -> Outcome {
+    let shop = harness.shop(5).await?;
+    let bought = shop.buy(1, 2).await?;
+    equal(shop.mark(0, &[bought.order]).await?.len(), 1, "marked holds")?;
+    let before = shop.hold(bought.order).await?;
+    let retry = Reserve { incarnation: IncarnationId(7), ..shop.request(1, 1) };
+    equal(shop.reserve_all(&[retry, retry]).await?, vec![Verdict::Busy; 2], "retries while the hold is being voided")?;
+    equal(shop.hold(bought.order).await?.touched_by, before.touched_by, "incarnations of a marked hold")?;
+    let after = shop.hold(bought.order).await?;
+    equal(after.touched_at_ms, before.touched_at_ms, "last touch of a marked hold")?;
+    equal(shop.release(&bought).await?, Finished::Done, "the release of a marked hold")?;
+    shop.buy(1, 5).await?;
+    Ok(())
+}
+
+pub(super) async fn state_survives_a_dropped_client(harness: &Harness) -> Outcome {
+    let first = harness.shop(10).await?;
+    let (bought, settled) = (first.buy(1, 2).await?, first.buy(2, 3).await?);
+    equal(first.settle(&settled).await?, Finished::Done, "a settle")?;
+    let second = first.elsewhere().await?;
+    drop(first);
+    second.expect_stock(5, 2).await?;
+    equal(second.hold(bought.order).await?.user, bought.user, "the hold through another client")?;
+    for (request, is_settled) in [(&bought, false), (&settled, true)] {
+        let hold = Hold { order: request.order, quantity: request.quantity, settled: is_settled };
+        let retry = second.request(request.user.0, 1);
+        equal(second.reserve(retry).await?, Verdict::Duplicate(hold), "a retry through another client")?;
+    }
+    equal(second.release(&bought).await?, Finished::Done, "a release through another client")?;
+    second.buy(3, 7).await?;
+    Ok(())
+}

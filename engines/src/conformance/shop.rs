@@ -1,0 +1,159 @@
+//! One sale under test and the calls that checks make on it, with everything unexpected as a failure.
+
+use super::harness::{Failure, Harness, Outcome, equal};
+use crate::{
+    EngineError, Epoch, Finish, FinishKind, Finished, HoldQuery, IncarnationId, Nonce, OpenHold, Opened, Opening,
+    OpeningBuyer, OrderId, Reserve, SaleId, StockEngine, StockView, Term, UserId, Verdict,
+};
+use std::sync::Arc;
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
+
+/// Time a request has before it expires; far longer than any check runs.
+const LIFETIME_MS: i64 = 3_600_000;
+/// Longest wait for a condition.
+const CONDITION_WITHIN: Duration = Duration::from_secs(20);
+/// Pause between two looks at it.
+const LOOK_EVERY: Duration = Duration::from_millis(2);
+/// Pages of one listing; more means that it does not end.
+const PAGES_MAX: usize = 10_000;
+
+/// Publishes everything unless a check says otherwise.
+pub(super) const PUBLISHER: IncarnationId = IncarnationId(1);
+
+#[derive(Clone)]
+pub(super) struct Shop<'a> {
+    harness: &'a Harness,
+    pub(super) engine: Arc<dyn StockEngine>,
+    pub(super) term: Term,
+}
+
+impl<'a> Shop<'a> {
+    pub(super) fn new(harness: &'a Harness, engine: Arc<dyn StockEngine>, sale: SaleId) -> Self {
+        Self { harness, engine, term: Term { sale, epoch: Epoch(1), nonce: Nonce(harness.id() as u64) } }
+    }
+
+    /// The same sale through another client.
+    pub(super) async fn elsewhere(&self) -> Result<Self, Failure> {
+        Ok(Self { engine: self.harness.engine().await?, ..self.clone() })
+    }
+
+    /// The same sale and client under another term.
+    pub(super) fn under(&self, term: Term) -> Self {
+        Self { term, ..self.clone() }
+    }
+
+    /// The same sale and client under the next epoch, which is not open yet.
+    pub(super) fn next_epoch(&self) -> Self {
+        let nonce = Nonce(self.harness.id() as u64);
+        Self { term: Term { epoch: Epoch(self.term.epoch.0 + 1), nonce, ..self.term }, ..self.clone() }
+    }
+
+    pub(super) async fn open(&self, granted: u64, buyers: Vec<OpeningBuyer>) -> Outcome {
+        let opened = self.engine.open(&Opening { term: self.term, granted, buyers }).await?;
+        equal(opened, Opened::Opened, "opening a fresh epoch")
+    }
+
+    pub(super) fn order(&self) -> OrderId {
+        OrderId(self.harness.id())
+    }
+
+    /// A fresh request of `user`.
+    pub(super) fn request(&self, user: i64, quantity: u32) -> Reserve {
+        let expires_at_ms = now_ms() + LIFETIME_MS;
+        Reserve { user: UserId(user), order: self.order(), quantity, expires_at_ms, incarnation: PUBLISHER }
+    }
+
+    pub(super) async fn reserve(&self, request: Reserve) -> Result<Verdict, Failure> {
+        let mut verdicts = self.engine.reserve(&self.term, &[request]).await;
+        equal(verdicts.len(), 1, "answers to one request")?;
+        Ok(verdicts.remove(0)?)
+    }
+
+    pub(super) async fn reserve_all(&self, batch: &[Reserve]) -> Result<Vec<Verdict>, Failure> {
+        Ok(self.engine.reserve(&self.term, batch).await.into_iter().collect::<Result<_, EngineError>>()?)
+    }
+
+    /// Buys for `user`, who must be granted it.
+    pub(super) async fn buy(&self, user: i64, quantity: u32) -> Result<Reserve, Failure> {
+        let request = self.request(user, quantity);
+        equal(self.reserve(request).await?, Verdict::Granted, "a request with stock left")?;
+        Ok(request)
+    }
+
+    pub(super) async fn finish(&self, bought: &Reserve, kind: FinishKind) -> Result<Finished, Failure> {
+        let mut answers = self.engine.finish(&self.term, &[finish_of(bought, kind)]).await;
+        equal(answers.len(), 1, "answers to one finish")?;
+        Ok(answers.remove(0)?)
+    }
+
+    pub(super) async fn settle(&self, bought: &Reserve) -> Result<Finished, Failure> {
+        self.finish(bought, FinishKind::Settle).await
+    }
+
+    pub(super) async fn release(&self, bought: &Reserve) -> Result<Finished, Failure> {
+        self.finish(bought, FinishKind::Release).await
+    }
+
+    pub(super) async fn stock(&self) -> Result<StockView, Failure> {
+        Ok(self.engine.stock(&self.term).await?)
+    }
+
+    pub(super) async fn expect_stock(&self, remaining: i64, open_units: u64) -> Outcome {
+        let view = self.stock().await?;
+        equal((view.remaining, view.open_units), (remaining, open_units), "units remaining and open")
+    }
+
+    /// Every open hold untouched for that long, each once, by order id.
+    pub(super) async fn list(&self, untouched_for_ms: u64, limit: u32) -> Result<Vec<OpenHold>, Failure> {
+        let (mut holds, mut cursor) = (Vec::new(), 0);
+        for _ in 0..PAGES_MAX {
+            let page = self.engine.holds(&self.term, &HoldQuery::List { untouched_for_ms, cursor, limit }).await?;
+            holds.extend(page.holds);
+            let Some(next) = page.next else {
+                holds.sort_by_key(|hold: &OpenHold| hold.order);
+                // A page may repeat a hold that was moved while it was listed.
+                holds.dedup_by_key(|hold| hold.order);
+                return Ok(holds);
+            };
+            cursor = next;
+        }
+        Err(Failure(format!("a listing has no end after {PAGES_MAX} pages")))
+    }
+
+    pub(super) async fn hold(&self, order: OrderId) -> Result<OpenHold, Failure> {
+        let holds = self.list(0, 1_000).await?;
+        let found = holds.into_iter().find(|hold| hold.order == order);
+        found.ok_or_else(|| Failure(format!("order {order} is not listed as an open hold")))
+    }
+
+    pub(super) async fn mark(&self, untouched_for_ms: u64, orders: &[OrderId]) -> Result<Vec<OpenHold>, Failure> {
+        let query = HoldQuery::Mark { untouched_for_ms, orders: orders.to_vec() };
+        Ok(self.engine.holds(&self.term, &query).await?.holds)
+    }
+}
+
+pub(super) fn finish_of(bought: &Reserve, kind: FinishKind) -> Finish {
+    Finish { user: bought.user, order: bought.order, quantity: bought.quantity, kind }
+}
+
+pub(super) fn now_ms() -> i64 {
+    let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+    i64::try_from(since.as_millis()).unwrap_or(i64::MAX)
+}
+
+/// Waits until `condition` answers something, looking again and again within a bound.
+pub(super) async fn eventually<T>(
+    what: &str,
+    condition: impl AsyncFn() -> Result<Option<T>, Failure>,
+) -> Result<T, Failure> {
+    let deadline = tokio::time::Instant::now() + CONDITION_WITHIN;
+    loop {
+        if let Some(answer) = condition().await? {
+            return Ok(answer);
+        }
+        if tokio::time::Instant::now() > deadline {
+            return Err(Failure(format!("not within {CONDITION_WITHIN:?}: {what}")));
+        }
+        tokio::time::sleep(LOOK_EVERY).await;
+    }
+}

@@ -1,0 +1,44 @@
+//! Newtypes for the ids that cross the engine boundary, so that a user can never be passed where an order is due.
+
+use serde::{Deserialize, Serialize};
+use std::fmt;
+
+macro_rules! id {
+    ($(#[$doc:meta])* $name:ident($inner:ty)) => {
+        $(#[$doc])*
+        #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+        #[serde(transparent)]
+        pub struct $name(pub $inner);
+
+        impl fmt::Display for $name {
+            fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                self.0.fmt(f)
+            }
+        }
+    };
+}
+
+id!(
+    /// A sale; equal to the id of the product on offer.
+    SaleId(i64)
+);
+id!(
+    /// A buyer.
+    UserId(i64)
+);
+id!(
+    /// An order, minted before the reserve and unique for ever.
+    OrderId(i64)
+);
+id!(
+    /// One continuous life of a sale's stock in an engine; starts at 1 and only grows.
+    Epoch(u32)
+);
+id!(
+    /// One start of one publishing process.
+    IncarnationId(i64)
+);
+id!(
+    /// Random value of one opening; an engine that has lost its state cannot know it any more.
+    Nonce(u64)
+);

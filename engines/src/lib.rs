@@ -1,0 +1,29 @@
+//! Stock engines: fast gates in front of the database that decide who gets a unit.
+//!
+//! This crate owns the [`StockEngine`] contract, every engine (one file each), the registry that makes them
+//! selectable by name, and the conformance suite that holds any engine to the contract. It knows nothing of
+//! brokers, consumers or the network in front of it.
+
+mod allocation;
+mod engine;
+mod error;
+mod ids;
+mod registry;
+
+mod database_row;
+mod lua_single_key;
+mod null;
+mod redis_server;
+
+pub mod conformance;
+pub mod fixed_rows;
+
+pub use allocation::ALLOCATIONS_MYSQL;
+pub use database_row::TABLES_MYSQL as DATABASE_ROW_MYSQL;
+pub use engine::{
+    EngineInfo, Finish, FinishKind, Finished, Guarantees, Hold, HoldPage, HoldQuery, Maintain, Maintained, OpenHold,
+    Opened, Opening, OpeningBuyer, Reserve, StockEngine, StockView, Term, Verdict,
+};
+pub use error::{EngineError, Result};
+pub use ids::{Epoch, IncarnationId, Nonce, OrderId, SaleId, UserId};
+pub use registry::{BuildFuture, EngineEnv, EngineFactory, EngineSpec, ParamSpec, Params, Registry};

@@ -1,0 +1,72 @@
+//! Every engine of this crate, on its real server, against the whole contract.
+
+#[path = "support/redis_server.rs"]
+#[allow(dead_code)]
+mod redis_server;
+
+use engines::conformance::{self, CheckResult, Harness, Subject};
+use engines::{EngineEnv, Registry, Result, StockEngine};
+use redis_server::{LOSSES, RedisServer};
+use std::sync::{Arc, Mutex};
+
+struct OnRedis {
+    engine: &'static str,
+    server: Mutex<RedisServer>,
+}
+
+#[async_trait::async_trait]
+impl Subject for OnRedis {
+    async fn connect(&self) -> Result<Arc<dyn StockEngine>> {
+        let redis_url = Some(self.server.lock().unwrap().url());
+        let env = EngineEnv { redis_url, key_prefix: "conformance:".to_owned(), ..EngineEnv::default() };
+        Registry::standard().build(&self.engine.parse()?, &env).await
+    }
+
+    fn losses(&self) -> Vec<String> {
+        LOSSES.iter().map(|how| (*how).to_owned()).collect()
+    }
+
+    async fn lose(&self, how: &str) -> std::result::Result<(), String> {
+        self.server.lock().unwrap().lose(how)
+    }
+}
+
+#[tokio::test]
+async fn lua_single_key_keeps_the_contract() {
+    let Some(server) = RedisServer::start() else { return };
+    let harness = Harness::new(OnRedis { engine: "lua-single-key", server: Mutex::new(server) });
+    match conformance::run_all(&harness).await {
+        Ok(passed) => assert_eq!(passed, conformance::checks().len()),
+        Err(failure) => panic!("{failure}"),
+    }
+}
+
+struct NoServer(&'static str);
+
+#[async_trait::async_trait]
+impl Subject for NoServer {
+    async fn connect(&self) -> Result<Arc<dyn StockEngine>> {
+        Registry::standard().build(&self.0.parse()?, &EngineEnv::default()).await
+    }
+}
+
+#[tokio::test]
+async fn null_answers_every_item_and_is_held_to_nothing_else() {
+    let results = conformance::run_each(&Harness::new(NoServer("null"))).await.unwrap();
+    for (check, result) in results {
+        let expected = if check.name == "every_item_is_answered_in_order" {
+            CheckResult::Passed
+        } else {
+            CheckResult::NotApplicable
+        };
+        assert_eq!(result, expected, "{}", check.name);
+    }
+}
+
+#[test]
+fn every_check_has_a_name_of_its_own_and_names_its_bullet() {
+    let checks = conformance::checks();
+    let names: std::collections::HashSet<_> = checks.iter().map(|check| check.name).collect();
+    assert_eq!(names.len(), checks.len());
+    assert!(checks.iter().all(|check| check.bullet.contains(": ") || check.bullet.starts_with("every method")));
+}

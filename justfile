@@ -1,0 +1,56 @@
+# The menu. Every recipe is a thin layer over `cargo lab`, which does all the work and its own set-up.
+
+# list the recipes
+default:
+    @just --list
+
+# run a scenario against a stack it starts itself, audit it, print the table
+[group('measure')]
+bench scenario='laptop' *options:
+    cargo lab bench {{scenario}} {{options}}
+
+# what would be run, how long it takes, how much disk it needs
+[group('measure')]
+plan scenario='laptop' *options:
+    cargo lab bench {{scenario}} --dry-run {{options}}
+
+# the built-in scenarios
+[group('look')]
+scenarios:
+    cargo lab scenarios
+
+# the stock engines and their parameters
+[group('look')]
+engines:
+    cargo lab engines
+
+# what this machine has and what each stack needs
+[group('look')]
+doctor:
+    cargo lab doctor
+
+# install redis-server, rabbitmq-server and MariaDB where that is allowed
+[group('set up')]
+setup:
+    cargo lab setup
+
+# start a private stack and leave it running until Ctrl-C
+[group('set up')]
+up *options:
+    cargo lab up {{options}}
+
+# every test against real servers, then a tiny benchmark
+[group('check')]
+test:
+    cargo lab test
+
+# what CI runs
+[group('check')]
+ci:
+    .ci/run
+
+# formatting and lints only
+[group('check')]
+lint:
+    cargo fmt --all --check
+    cargo clippy --workspace --all-targets -- -D warnings

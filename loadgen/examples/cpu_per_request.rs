@@ -1,0 +1,63 @@
+//! What the driver itself costs: CPU per request against a server that does nothing, in a process of its own.
+//! `cargo run --release -p loadgen --example cpu_per_request -- [requests] [concurrency] [connections]`
+
+#[path = "../tests/drive/server.rs"]
+#[allow(dead_code)]
+mod server;
+
+use loadgen::data::{Encoded, Generation, generate};
+use loadgen::grpc::{Plan, Stop, drive};
+use std::io::{BufRead, BufReader, Read};
+use std::process::{Command, Stdio};
+use std::sync::Arc;
+
+type AnyError = Box<dyn std::error::Error>;
+
+fn main() -> Result<(), AnyError> {
+    if std::env::args().nth(1).as_deref() == Some("serve") {
+        return serve();
+    }
+    let argument = |at: usize, default: u64| -> Result<u64, AnyError> {
+        Ok(std::env::args().nth(at).map(|text| text.parse()).transpose()?.unwrap_or(default))
+    };
+    let (requests, concurrency, connections) = (argument(1, 200_000)?, argument(2, 500)?, argument(3, 200)?);
+    let mut child =
+        Command::new(std::env::current_exe()?).arg("serve").stdin(Stdio::piped()).stdout(Stdio::piped()).spawn()?;
+    let mut address = String::new();
+    BufReader::new(child.stdout.take().ok_or("no stdout")?).read_line(&mut address)?;
+    let data = generate(&Generation { seed: 1, users: 500_000, product_id: 1, quantity_max: 2 })?;
+    let data = Arc::new(Encoded::new(data));
+    let plan = Plan {
+        requests,
+        concurrency: concurrency.try_into()?,
+        connections: connections.try_into()?,
+        keep_outcomes: true,
+        report: true,
+        ..Plan::new(address.trim())
+    };
+    println!("{requests} requests, {concurrency} in flight, {connections} connections, outcomes kept, events on");
+    for round in 1..=3 {
+        let measured = drive(&plan, Arc::clone(&data), &Stop::default(), &mut |_| {})?;
+        let summary = &measured.summary;
+        println!(
+            "round {round}: {:.2} µs driver CPU per request, {:.0} requests/s, P50 {} µs, P99 {} µs, {:?}, {} MiB",
+            summary.cpu_us as f64 / summary.requests as f64,
+            summary.requests_per_s(),
+            summary.latency.p50_us,
+            summary.latency.p99_us,
+            summary.counts,
+            summary.peak_rss_bytes >> 20,
+        );
+    }
+    drop(child.stdin.take());
+    child.wait()?;
+    Ok(())
+}
+
+/// Serves until standard input closes, which it does when the parent ends, however it ends.
+fn serve() -> Result<(), AnyError> {
+    let server = server::Server::start("127.0.0.1:0", |asked| server::Say::Accept(asked.user_id));
+    println!("{}", server.address);
+    std::io::stdin().read_to_end(&mut Vec::new())?;
+    Ok(())
+}

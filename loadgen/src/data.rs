@@ -1,0 +1,22 @@
+//! What is asked for: one element per request, generated from a seed or read from a file, and the same elements
+//! encoded as gRPC messages before any clock starts.
+
+mod encoded;
+mod generate;
+mod json;
+
+pub use encoded::Encoded;
+pub(crate) use encoded::strip_prefix;
+pub use generate::{Generation, generate};
+pub use json::{read_json, write_json};
+
+/// Most elements a data set may have: a bound on memory (about 50 bytes each), far above the 500,000 of the profiles.
+pub const ELEMENTS_MAX: usize = 16_000_000;
+
+/// One request to buy. All three are at least 1.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, serde::Serialize)]
+pub struct Element {
+    pub user_id: i64,
+    pub product_id: i64,
+    pub quantity: i32,
+}

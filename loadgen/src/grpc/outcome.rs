@@ -1,0 +1,160 @@
+//! What a request's end means to a buyer: the one place that turns gRPC statuses and losses into outcome classes.
+
+use crate::data::strip_prefix;
+use crate::message::SeckillResponse;
+use crate::wire::{ERROR_REFUSED_STREAM, Ended, Reply};
+use prost::Message;
+use reports::outcome_log::Outcome;
+
+const OK: u32 = 0;
+/// gRPC status names by number.
+const STATUS_NAMES: [&str; 17] = [
+    "OK",
+    "CANCELLED",
+    "UNKNOWN",
+    "INVALID_ARGUMENT",
+    "DEADLINE_EXCEEDED",
+    "NOT_FOUND",
+    "ALREADY_EXISTS",
+    "PERMISSION_DENIED",
+    "RESOURCE_EXHAUSTED",
+    "FAILED_PRECONDITION",
+    "ABORTED",
+    "OUT_OF_RANGE",
+    "UNIMPLEMENTED",
+    "INTERNAL",
+    "UNAVAILABLE",
+    "DATA_LOSS",
+    "UNAUTHENTICATED",
+];
+/// Statuses with which a server says that it did not execute the request. All others leave it unknown.
+const NOT_EXECUTED: [&str; 9] = [
+    "INVALID_ARGUMENT",
+    "NOT_FOUND",
+    "UNAUTHENTICATED",
+    "RESOURCE_EXHAUSTED",
+    "UNAVAILABLE",
+    "PERMISSION_DENIED",
+    "FAILED_PRECONDITION",
+    "OUT_OF_RANGE",
+    "UNIMPLEMENTED",
+];
+
+/// A request's end as it is counted.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Verdict {
+    pub outcome: Outcome,
+    /// 0 where none was told.
+    pub order_id: i64,
+    /// Status name, or what the driver saw.
+    pub label: &'static str,
+    /// What the server said about it; empty for most.
+    pub detail: String,
+}
+
+impl Verdict {
+    fn new(outcome: Outcome, label: &'static str) -> Self {
+        Self { outcome, order_id: 0, label, detail: String::new() }
+    }
+
+    /// Gave up after the time-out, the request being with the server.
+    pub fn timed_out() -> Self {
+        Self::new(Outcome::Unknown, "driver time-out")
+    }
+
+    /// No connection took the request before its time-out.
+    pub fn not_sent(reason: &str) -> Self {
+        Self { detail: reason.to_owned(), ..Self::new(Outcome::Error, "not sent before the time-out") }
+    }
+
+    /// The connection went away under it.
+    pub fn connection_lost() -> Self {
+        Self::new(Outcome::Unknown, "connection lost")
+    }
+
+    /// Given up because the run was told twice to stop.
+    pub fn abandoned() -> Self {
+        Self::new(Outcome::Unknown, "abandoned at the stop")
+    }
+
+    /// `None` if the server certainly did not see it and it can be sent again.
+    pub fn of(ended: Ended) -> Option<Self> {
+        match ended {
+            Ended::NotProcessed => None,
+            Ended::Reset(ERROR_REFUSED_STREAM) => Some(Self::new(Outcome::Error, "stream refused")),
+            Ended::Reset(error) => {
+                Some(Self { detail: format!("HTTP/2 error {error}"), ..Self::new(Outcome::Unknown, "stream reset") })
+            }
+            Ended::Replied(reply) => Some(Self::of_reply(reply)),
+        }
+    }
+
+    fn of_reply(reply: Reply) -> Self {
+        let Some(status) = reply.grpc_status else {
+            let detail = format!("HTTP status {}", reply.http_status);
+            return Self { detail, ..Self::new(Outcome::Unknown, "reply without grpc-status") };
+        };
+        let label = STATUS_NAMES.get(status as usize).copied().unwrap_or("UNKNOWN");
+        if status != OK {
+            let outcome = if NOT_EXECUTED.contains(&label) { Outcome::Error } else { Outcome::Unknown };
+            return Self { detail: reply.grpc_message, ..Self::new(outcome, label) };
+        }
+        match strip_prefix(&reply.body).map(SeckillResponse::decode) {
+            Some(Ok(answer)) if answer.success => {
+                Self { order_id: answer.order_id, ..Self::new(Outcome::Accepted, label) }
+            }
+            Some(Ok(answer)) => Self { detail: answer.message, ..Self::new(Outcome::Refused, "OK, refused") },
+            _ => Self::new(Outcome::Unknown, "OK with a malformed message"),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn reply(status: Option<u32>, body: &[u8]) -> Ended {
+        let grpc_message = if status == Some(0) { String::new() } else { "why".to_owned() };
+        Ended::Replied(Reply { http_status: 200, grpc_status: status, grpc_message, body: body.to_vec() })
+    }
+
+    fn outcome(ended: Ended) -> Outcome {
+        Verdict::of(ended).expect("ended").outcome
+    }
+
+    #[test]
+    fn statuses_that_promise_no_execution_are_errors_and_all_others_unknown() {
+        for status in 1..=17 {
+            let expected = match status {
+                3 | 5 | 7 | 8 | 9 | 11 | 12 | 14 | 16 => Outcome::Error,
+                _ => Outcome::Unknown,
+            };
+            assert_eq!(outcome(reply(Some(status), b"")), expected, "status {status}");
+        }
+        let unavailable = Verdict::of(reply(Some(14), b"")).expect("ended");
+        assert_eq!((unavailable.label, &*unavailable.detail), ("UNAVAILABLE", "why"));
+    }
+
+    #[test]
+    fn ok_is_what_its_message_says() {
+        let message = |answer: SeckillResponse| {
+            let mut body = vec![0, 0, 0, 0, answer.encoded_len() as u8];
+            answer.encode_raw(&mut body);
+            Verdict::of(reply(Some(0), &body)).expect("ended")
+        };
+        let accepted = message(SeckillResponse { success: true, message: "fine".into(), order_id: 77 });
+        assert_eq!((accepted.outcome, accepted.order_id, accepted.label), (Outcome::Accepted, 77, "OK"));
+        let refused = message(SeckillResponse { success: false, message: "sold out".into(), order_id: 0 });
+        assert_eq!((refused.outcome, &*refused.detail), (Outcome::Refused, "sold out"));
+        assert_eq!(outcome(reply(Some(0), b"")), Outcome::Unknown);
+        assert_eq!(outcome(reply(Some(0), &[0, 0, 0, 0, 1, 0xff])), Outcome::Unknown);
+    }
+
+    #[test]
+    fn a_broken_reply_is_unknown_and_an_unprocessed_request_has_no_outcome_yet() {
+        assert_eq!(outcome(reply(None, b"")), Outcome::Unknown);
+        assert_eq!(outcome(Ended::Reset(8)), Outcome::Unknown);
+        assert_eq!(outcome(Ended::Reset(ERROR_REFUSED_STREAM)), Outcome::Error);
+        assert_eq!(Verdict::of(Ended::NotProcessed), None);
+    }
+}

@@ -1,0 +1,14 @@
+//! Load drivers of the lab: request data from a seed or a file, the closed-loop gRPC driver, and what it tells while
+//! it runs and at the end. It starts no servers and judges no results.
+
+pub mod cli;
+pub mod data;
+pub mod error;
+pub mod events;
+pub mod grpc;
+mod message;
+mod process;
+mod summary_text;
+mod wire;
+
+pub use error::{Error, Result};

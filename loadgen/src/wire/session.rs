@@ -1,0 +1,170 @@
+//! One client connection: requests in as bytes to send, replies out of bytes received. It keeps to the peer's settings
+//! (streams, windows), answers PING and SETTINGS, and tells for every request whether the server may have seen it.
+
+mod receive;
+mod request_block;
+#[cfg(test)]
+mod tests;
+
+use super::frame::{self, FLAG_END_HEADERS, FLAG_END_STREAM};
+use super::hpack::Decoder;
+use request_block::RequestBlock;
+pub use request_block::Target;
+use std::collections::VecDeque;
+
+/// Receive window of the connection and of every stream, in bytes; topped up when half of it is used.
+const RECEIVE_WINDOW: u32 = 32 << 20;
+/// The protocol's window before anything is announced, in bytes.
+const DEFAULT_WINDOW: i64 = 65_535;
+/// Last id that we open; the connection is then replaced.
+const STREAM_ID_LAST: u32 = (1 << 31) - 1;
+
+/// A reply as far as it has arrived.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Reply {
+    /// 0 until headers arrive.
+    pub http_status: u16,
+    pub grpc_status: Option<u32>,
+    pub grpc_message: String,
+    /// gRPC prefix and message.
+    pub body: Vec<u8>,
+}
+
+/// How a request ended.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Ended {
+    /// The server closed the stream in good order.
+    Replied(Reply),
+    /// The server closes the connection and never looked at this request; it may be sent again on another.
+    NotProcessed,
+    /// The server gave up the stream, with this HTTP/2 error code.
+    Reset(u32),
+}
+
+#[derive(Debug)]
+struct Stream<T> {
+    tag: T,
+    reply: Reply,
+}
+
+/// State of one connection. `T` is whatever the caller wants back with the end of a request.
+#[derive(Debug)]
+pub struct Session<T> {
+    /// Bytes to send, in order; the caller takes them away from the front.
+    pub out: Vec<u8>,
+    block: RequestBlock,
+    decoder: Decoder,
+    /// Streams `first_id`, `first_id + 2`, …; `None` where ended. The front is never `None`.
+    streams: VecDeque<Option<Stream<T>>>,
+    first_id: u32,
+    open: usize,
+    streams_max: usize,
+    send_window: i64,
+    stream_window: i64,
+    received_unacknowledged: u32,
+    settled: bool,
+    going_away: bool,
+    /// Header block that continues in the next frame: stream, flags of its HEADERS frame, bytes so far.
+    partial_block: Option<(u32, u8, Vec<u8>)>,
+}
+
+impl<T> Session<T> {
+    /// A fresh connection whose preface is ready to be sent.
+    pub fn new(target: &Target) -> Self {
+        let mut out = Vec::with_capacity(1_024);
+        out.extend_from_slice(frame::PREFACE);
+        let settings = [(frame::SETTING_ENABLE_PUSH, 0), (frame::SETTING_INITIAL_WINDOW_SIZE, RECEIVE_WINDOW)];
+        frame::write_settings(&mut out, &settings);
+        frame::write_window_update(&mut out, 0, RECEIVE_WINDOW - DEFAULT_WINDOW as u32);
+        Self {
+            out,
+            block: RequestBlock::new(target),
+            decoder: Decoder::default(),
+            streams: VecDeque::new(),
+            first_id: 1,
+            open: 0,
+            streams_max: usize::MAX,
+            send_window: DEFAULT_WINDOW,
+            stream_window: DEFAULT_WINDOW,
+            received_unacknowledged: 0,
+            settled: false,
+            going_away: false,
+            partial_block: None,
+        }
+    }
+
+    /// Whether the server's settings have arrived. Nothing may be sent before.
+    pub fn is_settled(&self) -> bool {
+        self.settled
+    }
+
+    /// Whether this connection takes no further requests; once none is open it should be replaced.
+    pub fn is_going_away(&self) -> bool {
+        self.going_away || self.next_id() > STREAM_ID_LAST
+    }
+
+    /// Requests sent and not ended.
+    pub fn open(&self) -> usize {
+        self.open
+    }
+
+    /// Whether a message of this length may be sent now.
+    pub fn can_send(&self, length: usize) -> bool {
+        let window = self.send_window.min(self.stream_window);
+        self.settled && !self.is_going_away() && self.open < self.streams_max && length as i64 <= window
+    }
+
+    /// Appends a request to `out`. The caller has asked [`Session::can_send`].
+    pub fn send(&mut self, message: &[u8], tag: T) {
+        debug_assert!(message.len() <= frame::PAYLOAD_MAX);
+        let id = self.next_id();
+        frame::write(&mut self.out, frame::HEADERS, FLAG_END_HEADERS, id, self.block.next());
+        frame::write(&mut self.out, frame::DATA, FLAG_END_STREAM, id, message);
+        self.send_window -= message.len() as i64;
+        self.streams.push_back(Some(Stream { tag, reply: Reply::default() }));
+        self.open += 1;
+    }
+
+    /// The request that was sent first of those still open.
+    pub fn oldest(&self) -> Option<&T> {
+        self.streams.front()?.as_ref().map(|stream| &stream.tag)
+    }
+
+    /// Gives up the oldest request and tells the server so.
+    pub fn cancel_oldest(&mut self) -> Option<T> {
+        let id = self.first_id;
+        let tag = self.end(id)?.tag;
+        frame::write_reset(&mut self.out, id, frame::ERROR_CANCEL);
+        Some(tag)
+    }
+
+    /// Everything still open, oldest first, for a connection that is lost.
+    pub fn into_open(self) -> impl Iterator<Item = T> {
+        self.streams.into_iter().flatten().map(|stream| stream.tag)
+    }
+
+    fn next_id(&self) -> u32 {
+        self.first_id + 2 * self.streams.len() as u32
+    }
+
+    fn stream_mut(&mut self, id: u32) -> Option<&mut Stream<T>> {
+        let index = position(self.first_id, id)?;
+        self.streams.get_mut(index)?.as_mut()
+    }
+
+    /// Takes a stream out, and the ended ones before the next open one with it.
+    fn end(&mut self, id: u32) -> Option<Stream<T>> {
+        let index = position(self.first_id, id)?;
+        let stream = self.streams.get_mut(index)?.take()?;
+        self.open -= 1;
+        while let Some(None) = self.streams.front() {
+            self.streams.pop_front();
+            self.first_id += 2;
+        }
+        Some(stream)
+    }
+}
+
+fn position(first_id: u32, id: u32) -> Option<usize> {
+    (id % 2 == 1).then(|| id.checked_sub(first_id)).flatten().map(|distance| distance as usize / 2)
+}

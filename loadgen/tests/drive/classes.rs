@@ -1,0 +1,59 @@
+//! What the driver makes of each kind of end.
+
+use super::server::{Say, Server};
+use super::{data, measure, plan, records, status};
+use loadgen::grpc::Plan;
+use reports::outcome_log::Outcome;
+use std::time::Duration;
+
+#[test]
+fn statuses_sent_by_the_server_are_classed_and_counted_with_their_messages() {
+    let server = Server::start("127.0.0.1:0", |asked| match asked.user_id % 5 {
+        0 => Say::Status(14, "engine rebuilding"),
+        1 => Say::Status(8, "too fast"),
+        2 => Say::Status(4, "outcome unknown"),
+        3 => Say::Status(13, "internal"),
+        _ => Say::Reset,
+    });
+    let summary = measure(&plan(&server, 500, 10, 2), data(500)).summary;
+    assert_eq!((summary.counts.error, summary.counts.unknown), (200, 300));
+    for label in [
+        "UNAVAILABLE: engine rebuilding",
+        "RESOURCE_EXHAUSTED: too fast",
+        "DEADLINE_EXCEEDED: outcome unknown",
+        "INTERNAL: internal",
+        "stream reset: HTTP/2 error 2",
+    ] {
+        assert_eq!(status(&summary, label), 100, "{label} in {:?}", summary.statuses);
+    }
+    assert_eq!(summary.latency.count(), 500);
+}
+
+#[test]
+fn labels_of_the_status_distribution_are_bounded() {
+    let server = Server::start("127.0.0.1:0", |asked| {
+        Say::Status(14, Box::leak(format!("reason {}", asked.user_id).into_boxed_str()))
+    });
+    let summary = measure(&plan(&server, 200, 1, 1), data(200)).summary;
+    assert!(summary.statuses.len() <= 33, "{}", summary.statuses.len());
+    assert_eq!(status(&summary, "UNAVAILABLE"), 200);
+    assert_eq!(status(&summary, "UNAVAILABLE: …"), 168);
+}
+
+#[test]
+fn a_reply_after_the_time_out_is_unknown_and_later_requests_go_on() {
+    let server = Server::start("127.0.0.1:0", |asked| match asked.user_id {
+        3 | 4 => Say::Late(Duration::from_secs(30), asked.user_id),
+        _ => Say::Accept(asked.user_id),
+    });
+    let measured = measure(&Plan { timeout: Duration::from_millis(200), ..plan(&server, 100, 2, 1) }, data(100));
+    let summary = &measured.summary;
+    assert_eq!((summary.requests, summary.counts.accepted, summary.counts.unknown), (100, 98, 2));
+    assert_eq!(status(summary, "driver time-out"), 2);
+    for record in records(&measured).iter().filter(|record| record.outcome == Outcome::Unknown) {
+        assert!([3, 4].contains(&record.user_id));
+        // Resolution 10 ms; the rest is patience with a busy machine.
+        assert!((200_000..1_000_000).contains(&record.latency_us), "{} µs", record.latency_us);
+    }
+    assert_eq!(server.seen.lock().expect("no panic").connections, 1, "the connection survives");
+}

@@ -1,0 +1,55 @@
+//! The closed-loop driver against a real server on loopback: who sends what where, and what it makes of every end.
+
+mod classes;
+mod closed_loop;
+mod command;
+mod interruptions;
+mod server;
+
+use loadgen::data::{Element, Encoded};
+use loadgen::events::{Event, Summary};
+use loadgen::grpc::{Measured, Plan, Stop, drive};
+use reports::outcome_log::Record;
+use server::Server;
+use std::convert::Infallible;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+/// Longest that any test waits for a condition.
+const PATIENCE: Duration = Duration::from_secs(20);
+
+/// Users 1 to `count` in order, product 7, quantities 1 and 2 in turn.
+fn data(count: i64) -> Arc<Encoded> {
+    let element = |user_id| Element { user_id, product_id: 7, quantity: (user_id % 2) as i32 + 1 };
+    Arc::new(Encoded::new((1..=count).map(element).collect()))
+}
+
+fn plan(server: &Server, requests: u64, concurrency: u32, connections: u32) -> Plan {
+    Plan { requests, concurrency, connections, keep_outcomes: true, ..Plan::new(server.address.to_string()) }
+}
+
+fn measure(plan: &Plan, data: Arc<Encoded>) -> Measured {
+    drive(plan, data, &Stop::default(), &mut |_: Event| {}).expect("the run takes place")
+}
+
+fn records(measured: &Measured) -> Vec<Record> {
+    let mut records = Vec::new();
+    let kept: Result<(), Infallible> = measured.outcomes(|record| {
+        records.push(*record);
+        Ok(())
+    });
+    let Ok(()) = kept;
+    records
+}
+
+fn status(summary: &Summary, label: &str) -> u64 {
+    summary.statuses.iter().filter(|(known, _)| known.starts_with(label)).map(|(_, count)| count).sum()
+}
+
+fn wait_until(what: &str, condition: impl Fn() -> bool) {
+    let deadline = Instant::now() + PATIENCE;
+    while !condition() {
+        assert!(Instant::now() < deadline, "waited in vain: {what}");
+        std::thread::sleep(Duration::from_millis(1));
+    }
+}

@@ -1,0 +1,15 @@
+//! The result of one run, as it is written to disk: `schema` 1. Readers refuse every other schema number instead
+//! of guessing. Units are last in names; times of day are Unix microseconds or RFC 3339 text, in UTC.
+
+mod audit;
+mod latency;
+mod leg;
+mod run;
+
+pub use audit::{AuditCheck, AuditReport, AuditVerdict};
+pub use latency::LatencySummary;
+pub use leg::{DurableLatency, Leg, OutcomeCounts, SystemCpuPerOrder, TimelinePoint, Usage, UsageByProcess};
+pub use run::{
+    AckMode, Expectation, LoadRecord, Machine, ReferenceRow, ResultError, RunResult, SCHEMA, SaleRecord,
+    ScenarioRecord, StackRecord, ToolVersion,
+};

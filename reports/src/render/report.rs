@@ -1,0 +1,57 @@
+//! What is said about a run, and in which order: what must not be missed first, then the reference table, then one
+//! column per engine with everything else, CPU and memory per process, what failed, and what it ran on.
+
+mod notes;
+mod processes;
+mod tables;
+
+use super::document::Block;
+use super::rounds::{EngineRow, engine_rows};
+use crate::model::{AckMode, RunResult};
+
+pub(super) fn report(run: &RunResult) -> Vec<Block> {
+    let rows = engine_rows(run);
+    let mut blocks = vec![
+        Block::Title(format!("{}: {}", run.scenario.name, run.scenario.title)),
+        Block::Paragraph(run.scenario.question.clone()),
+    ];
+    blocks.extend(notes::warnings(run, &rows).into_iter().map(Block::Warning));
+    blocks.push(Block::Heading("Throughput and latency".to_owned()));
+    blocks.push(Block::Table(tables::reference(run, &rows)));
+    blocks.extend(notes::reference_notes(run));
+    if !rows.is_empty() {
+        blocks.push(Block::Heading("Outcomes, durability, audit".to_owned()));
+        blocks.push(Block::Table(tables::details(run, &rows)));
+        blocks.extend(notes::reader_note(&rows));
+    }
+    for row in &rows {
+        blocks.extend(processes::blocks(row));
+    }
+    blocks.extend(notes::failures(run));
+    blocks.push(Block::Heading("What it ran on".to_owned()));
+    blocks.push(Block::List(notes::provenance(run)));
+    blocks
+}
+
+/// `lua-single-key, ack=published (median of 3 rounds)`: whatever makes a row mean something else stands in its name.
+fn label(run: &RunResult, row: &EngineRow<'_>) -> String {
+    let mut label = row.leg.engine.clone();
+    if run.ack == AckMode::Published {
+        label.push_str(", ack=published");
+    }
+    if is_unranked(row) {
+        label.push_str(", not ranked");
+    }
+    if !row.leg.complete {
+        label.push_str(", incomplete");
+    }
+    if row.of_rounds > 1 {
+        label.push_str(&format!(" (median of {} rounds)", row.of_rounds));
+    }
+    label
+}
+
+/// `null` sells nothing: it is the ceiling of the path around the engine, not a competitor.
+fn is_unranked(row: &EngineRow<'_>) -> bool {
+    row.leg.engine == "null"
+}

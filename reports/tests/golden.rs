@@ -1,0 +1,87 @@
+//! Reports are compared with files byte by byte. After an intended change, `UPDATE_GOLDEN=1 cargo test -p reports`
+//! rewrites them, and the difference is read in review.
+
+mod sample;
+
+use std::path::Path;
+
+use reports::model::{AuditVerdict, RunResult, SCHEMA};
+use reports::render::{as_markdown, as_text};
+
+fn check(name: &str, actual: &str) {
+    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/golden").join(name);
+    if std::env::var_os("UPDATE_GOLDEN").is_some() {
+        std::fs::write(&path, actual).expect("the golden folder can be written");
+        return;
+    }
+    let expected =
+        std::fs::read_to_string(&path).unwrap_or_else(|error| panic!("{name}: {error}; UPDATE_GOLDEN=1 writes it"));
+    assert!(
+        expected == actual,
+        "{name} differs; UPDATE_GOLDEN=1 rewrites it.\n--- expected\n{expected}\n--- actual\n{actual}"
+    );
+}
+
+#[test]
+fn a_run_of_one_engine_looks_like_the_golden_file() {
+    let run = sample::one_engine();
+    check("one_engine.txt", &as_text(&run));
+    check("one_engine.md", &as_markdown(&run));
+    check("one_engine.json", &run.to_json());
+}
+
+#[test]
+fn several_rounds_with_null_look_like_the_golden_file() {
+    let run = sample::rounds_with_null();
+    check("rounds_with_null.txt", &as_text(&run));
+    check("rounds_with_null.md", &as_markdown(&run));
+}
+
+#[test]
+fn an_incomplete_run_with_failures_looks_like_the_golden_file() {
+    let run = sample::incomplete();
+    check("incomplete.txt", &as_text(&run));
+    check("incomplete.md", &as_markdown(&run));
+}
+
+#[test]
+fn published_incomplete_and_unranked_are_said_in_every_output() {
+    let mut run = sample::incomplete();
+    run.legs.extend(sample::rounds_with_null().legs.into_iter().filter(|leg| leg.engine == "null"));
+    for output in [as_text(&run), as_markdown(&run)] {
+        assert!(output.contains("PUBLISHED"), "{output}");
+        assert!(output.contains("INCOMPLETE"), "{output}");
+        assert!(output.contains("not ranked, audit not applicable"), "{output}");
+    }
+    assert!(run.to_json().contains(r#""ack": "published""#));
+}
+
+#[test]
+fn a_result_survives_being_written_and_read() {
+    for run in [sample::one_engine(), sample::rounds_with_null(), sample::incomplete()] {
+        assert_eq!(RunResult::from_json(&run.to_json()).expect("own output is read"), run);
+    }
+}
+
+#[test]
+fn another_schema_number_is_refused_by_its_number() {
+    let text = sample::one_engine().to_json();
+    assert_eq!(SCHEMA, 1);
+    for (from, to, said) in [
+        (r#""schema": 1"#, r#""schema": 2"#, "has schema 2, and this version reads only schema 1"),
+        (r#""schema": 1"#, r#""schema": "one""#, "has schema \"one\""),
+        (r#""schema": 1,"#, "", "has schema none"),
+    ] {
+        let error = RunResult::from_json(&text.replacen(from, to, 1)).expect_err("refused");
+        assert!(error.to_string().contains(said), "{error}");
+    }
+    let error = RunResult::from_json("no JSON").expect_err("refused").to_string();
+    assert!(error.contains("not a result of this tool"), "{error}");
+}
+
+#[test]
+fn a_failed_check_fails_the_audit() {
+    let failed = sample::incomplete().legs[0].audit.clone().expect("audited");
+    assert_eq!(failed.verdict, AuditVerdict::Failed);
+    assert_eq!(failed.failed_checks().count(), 1);
+}

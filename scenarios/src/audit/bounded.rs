@@ -1,0 +1,63 @@
+//! A list that counts everything and keeps the first few, so that a run with half a million faults stays readable
+//! and takes no memory.
+
+use reports::model::AuditCheck;
+use std::fmt;
+
+/// How many offenders a check names.
+const SHOWN_MAX: usize = 5;
+
+#[derive(Clone, Debug, Default)]
+pub(super) struct Bounded {
+    count: u64,
+    shown: Vec<String>,
+}
+
+impl Bounded {
+    pub(super) fn add(&mut self, item: impl FnOnce() -> String) {
+        self.count += 1;
+        if self.shown.len() < SHOWN_MAX {
+            self.shown.push(item());
+        }
+    }
+
+    /// The check that passes exactly when this list of offenders is empty; `good` is its actual value then.
+    pub(super) fn check(&self, name: &str, invariant: &str, expected: &str, good: impl fmt::Display) -> AuditCheck {
+        let passed = self.count == 0;
+        let actual = if passed { good.to_string() } else { format!("{} offending: {self}", self.count) };
+        AuditCheck { name: name.into(), invariant: invariant.into(), passed, expected: expected.into(), actual }
+    }
+}
+
+impl fmt::Display for Bounded {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.shown.join(", "))?;
+        match self.count - self.shown.len() as u64 {
+            0 => Ok(()),
+            more => write!(f, " and {more} more"),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn it_counts_all_and_names_the_first_five() {
+        let mut list = Bounded::default();
+        for order in 1..=7 {
+            list.add(|| format!("order {order}"));
+        }
+        let check = list.check("lost", "b", "0 lost", "never shown");
+        assert!(!check.passed);
+        assert_eq!(check.actual, "7 offending: order 1, order 2, order 3, order 4, order 5 and 2 more");
+    }
+
+    #[test]
+    fn an_empty_list_passes_with_the_good_value() {
+        let check = Bounded::default().check("lost", "b", "0 lost", "12 of 12");
+        assert!(check.passed);
+        assert_eq!(check.actual, "12 of 12");
+    }
+}

@@ -1,0 +1,113 @@
+//! Turns the log, the tables and the tally of the rows into one named check per promise, grouped by invariant.
+
+mod stock;
+
+use super::{EngineStock, asked::Asked, bounded::Bounded, database::Sale, tally::Tally};
+use reports::{model::AuditCheck, outcome_log::Outcome};
+use std::collections::BTreeMap;
+
+pub(super) fn conclude(
+    asked: &Asked,
+    sales: &BTreeMap<i64, Sale>,
+    mut tally: Tally<'_>,
+    engine_stock: &[EngineStock],
+) -> Vec<AuditCheck> {
+    let mut checks = stock::allocations(sales, &tally);
+    checks.extend(accepted(asked, &tally));
+    checks.extend(uniqueness(&mut tally));
+    checks.extend(stock::conservation(sales, &tally, engine_stock));
+    checks.extend(strangers(asked, &tally));
+    checks.push(stock::sold_out(asked, sales, &tally));
+    checks
+}
+
+/// (b): every accepted order has its row, as asked and as quoted, and nothing has refused it afterwards.
+fn accepted(asked: &Asked, tally: &Tally<'_>) -> Vec<AuditCheck> {
+    let faults = &tally.faults;
+    let count = asked.accepted().len();
+    let mut lost = Bounded::default();
+    for at in asked.accepted().iter().filter(|at| !tally.has_row(**at)) {
+        let record = asked.record(*at);
+        lost.add(|| format!("order {} (user {})", record.order_id, record.user_id));
+    }
+    vec![
+        lost.check(
+            "every accepted order has a row",
+            "b",
+            "a row for every accepted order",
+            format!("{count} of {count}"),
+        ),
+        faults.void.check("no accepted order is void", "b", "live or cancelled, never void", "none void"),
+        faults.another_buyers.check("orders belong to who was told", "b", "user and product as asked", "all as asked"),
+        faults.quantity.check("quantities as asked", "b", "units as asked", "all as asked"),
+        faults.price.check("prices as quoted", "b", "quantity × price in cents", "all as quoted"),
+        faults.parked_accepted.check("no accepted order is parked", "b", "no accepted order parked", "none parked"),
+        faults.parked_unresolved.check("nothing is left parked", "b", "no unresolved parked record", "none left"),
+        duplicates(asked),
+    ]
+}
+
+/// A buyer who asks again is given the order that he already has.
+fn duplicates(asked: &Asked) -> AuditCheck {
+    let mut wrong = Bounded::default();
+    let mut count = 0_u64;
+    for record in asked.records().iter().filter(|record| record.outcome == Outcome::Duplicate) {
+        count += 1;
+        let same_buyer = asked.told(record.order_id).iter().any(|at| {
+            let told = asked.record(*at);
+            (told.user_id, told.product_id) == (record.user_id, record.product_id)
+        });
+        if !same_buyer {
+            wrong.add(|| format!("order {} told to user {}", record.order_id, record.user_id));
+        }
+    }
+    let expected = "a duplicate names its buyer's accepted order";
+    wrong.check("duplicates name the accepted order", "b", expected, format!("{count} of {count}"))
+}
+
+/// (c), by sorting all ids and buyers: a missing index must not go unnoticed.
+fn uniqueness(tally: &mut Tally<'_>) -> Vec<AuditCheck> {
+    tally.live_buyers.sort_unstable();
+    tally.order_ids.sort_unstable();
+    let mut buyers = Bounded::default();
+    for group in tally.live_buyers.chunk_by(|a, b| a == b).filter(|group| group.len() > 1) {
+        let (product_id, user_id) = group[0];
+        buyers.add(|| format!("user {user_id} has {} live orders of product {product_id}", group.len()));
+    }
+    let mut ids = Bounded::default();
+    for group in tally.order_ids.chunk_by(|a, b| a == b).filter(|group| group.len() > 1) {
+        ids.add(|| format!("order {} has {} rows", group[0], group.len()));
+    }
+    let (live, rows) = (tally.live_buyers.len(), tally.order_ids.len());
+    vec![
+        buyers.check("one live order per buyer", "c", "1 per user and product", format!("{live} live, no two alike")),
+        ids.check("order ids are unique", "c", "1 row per order id", format!("{rows} rows, no two alike")),
+        tally.faults.status.check("statuses are legal", "c", "status 0 to 4, live unless 2 or 4", "all legal"),
+    ]
+}
+
+/// (e): nobody has an order who was not told so, unless he was told nothing.
+fn strangers(asked: &Asked, tally: &Tally<'_>) -> Vec<AuditCheck> {
+    let faults = &tally.faults;
+    let told = |outcome| asked.records().iter().filter(|record| record.outcome == outcome).count();
+    let (refused, errors, unknown) = (told(Outcome::Refused), told(Outcome::Error), told(Outcome::Unknown));
+    let with_row = (0..asked.len() as u32)
+        .filter(|at| asked.record(*at).outcome == Outcome::Unknown && tally.has_row(*at))
+        .count();
+    let known = format!("{unknown} outcomes unknown, {with_row} of them with an order of their own");
+    vec![
+        faults.refused_buyer.check(
+            "refused buyers have no order",
+            "e",
+            "no order",
+            format!("none for {refused} refusals"),
+        ),
+        faults.error_buyer.check(
+            "buyers with errors have no order",
+            "e",
+            "no order",
+            format!("none for {errors} errors"),
+        ),
+        faults.nowhere.check("no order from nowhere", "e", "accepted, or of a request with unknown outcome", known),
+    ]
+}

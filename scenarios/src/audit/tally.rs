@@ -1,0 +1,203 @@
+//! One pass over the rows: finds faults that show in a single row and adds up what the checks compare afterwards.
+//! Keeps 24 bytes per row and one per request; ids and buyers are compared here, whatever indexes the tables have.
+
+use super::{
+    asked::Asked,
+    bounded::Bounded,
+    database::{Order, Parked, Sale},
+};
+use reports::outcome_log::{Outcome, Record};
+use std::collections::{BTreeMap, HashMap};
+
+const STATUS_CANCELLED: i64 = 2;
+const STATUS_VOID: i64 = 4;
+const STATUS_MAX: i64 = 4;
+
+/// Faults by the check that names them.
+#[derive(Debug, Default)]
+pub(super) struct Faults {
+    pub(super) void: Bounded,
+    pub(super) another_buyers: Bounded,
+    pub(super) quantity: Bounded,
+    pub(super) price: Bounded,
+    pub(super) parked_accepted: Bounded,
+    pub(super) parked_unresolved: Bounded,
+    pub(super) status: Bounded,
+    pub(super) allocation: Bounded,
+    pub(super) refused_buyer: Bounded,
+    pub(super) error_buyer: Bounded,
+    pub(super) nowhere: Bounded,
+}
+
+/// What the rows of one allocation add up to.
+#[derive(Debug)]
+pub(super) struct Booked {
+    pub(super) product_id: i64,
+    pub(super) live_units: i64,
+    /// Unix ms of its first order: the epoch was open by then.
+    pub(super) first_order_ms: Option<i64>,
+}
+
+/// What the rows of one sale add up to.
+#[derive(Debug, Default)]
+pub(super) struct Sold {
+    pub(super) live_units: i64,
+    /// Unix ms at which the newest cancelled or void row came to be, which is when units came back.
+    pub(super) last_return_ms: Option<i64>,
+}
+
+#[derive(Debug)]
+pub(super) struct Tally<'a> {
+    asked: &'a Asked,
+    sales: &'a BTreeMap<i64, Sale>,
+    pub(super) faults: Faults,
+    pub(super) by_allocation: HashMap<i64, Booked>,
+    pub(super) by_sale: BTreeMap<i64, Sold>,
+    pub(super) order_ids: Vec<i64>,
+    /// (product, user) of every live row.
+    pub(super) live_buyers: Vec<(i64, i64)>,
+    /// By position in the log: whether a row was found that this request accounts for.
+    has_row: Vec<bool>,
+}
+
+impl<'a> Tally<'a> {
+    pub(super) fn new(asked: &'a Asked, sales: &'a BTreeMap<i64, Sale>) -> Self {
+        let mut by_allocation = HashMap::new();
+        for (product_id, sale) in sales {
+            for allocation in &sale.allocations {
+                let booked = Booked { product_id: *product_id, live_units: 0, first_order_ms: None };
+                by_allocation.insert(allocation.id, booked);
+            }
+        }
+        Self {
+            asked,
+            sales,
+            faults: Faults::default(),
+            by_allocation,
+            by_sale: sales.keys().map(|id| (*id, Sold::default())).collect(),
+            order_ids: Vec::with_capacity(asked.accepted().len()),
+            live_buyers: Vec::with_capacity(asked.accepted().len()),
+            has_row: vec![false; asked.len()],
+        }
+    }
+
+    pub(super) fn has_row(&self, at: u32) -> bool {
+        self.has_row[at as usize]
+    }
+
+    pub(super) fn parked(&mut self, parked: &Parked) {
+        // Order id 0 stands for a whole message that could not be read; its orders show as lost.
+        if !self.asked.told(parked.order_id).is_empty() {
+            self.faults.parked_accepted.add(|| format!("order {} ({})", parked.order_id, parked.reason));
+        }
+        if !parked.resolved {
+            self.faults.parked_unresolved.add(|| format!("record {} ({})", parked.id, parked.reason));
+        }
+    }
+
+    pub(super) fn order(&mut self, order: &Order) {
+        self.order_ids.push(order.order_id);
+        let told = self.asked.told(order.order_id);
+        for at in told {
+            self.compare_with_told(*at, order);
+        }
+        let sales = self.sales;
+        let Some(sale) = sales.get(&order.product_id) else {
+            return;
+        };
+        self.add_up(order);
+        if !(0..=STATUS_MAX).contains(&order.status) || order.live != is_live(order).then_some(1) {
+            let live = order.live.map_or("NULL".into(), |live| live.to_string());
+            self.faults.status.add(|| format!("{} with status {} and live {live}", name(order), order.status));
+        }
+        // A void row stands for an order that never was: nobody pays for it, and it belongs to nobody.
+        if order.status == STATUS_VOID {
+            return;
+        }
+        if order.quantity.checked_mul(sale.expected.price_cents) != Some(order.total_price_cents) {
+            let (units, price) = (order.quantity, order.total_price_cents);
+            self.faults.price.add(|| format!("{}: {units} units for {price} cents", name(order)));
+        }
+        if told.is_empty() {
+            self.account_for_untold(order);
+        }
+    }
+
+    fn compare_with_told(&mut self, at: u32, order: &Order) {
+        let asked = self.asked;
+        let told = asked.record(at);
+        self.has_row[at as usize] = true;
+        if (told.user_id, told.product_id) != (order.user_id, order.product_id) {
+            self.faults
+                .another_buyers
+                .add(|| format!("{} of product {}, told to user {}", name(order), order.product_id, told.user_id));
+            return;
+        }
+        if order.status == STATUS_VOID {
+            self.faults.void.add(|| name(order));
+        } else {
+            self.compare_quantity(told, order);
+        }
+    }
+
+    fn compare_quantity(&mut self, told: &Record, order: &Order) {
+        if !self.asked.quantity_was_asked(told, order.quantity) {
+            let (units, wanted) = (order.quantity, told.quantity);
+            self.faults.quantity.add(|| format!("{}: {units} units instead of {wanted}", name(order)));
+        }
+    }
+
+    fn add_up(&mut self, order: &Order) {
+        let live_units = if is_live(order) { order.quantity } else { 0 };
+        let sold = self.by_sale.entry(order.product_id).or_default();
+        sold.live_units += live_units;
+        if is_live(order) {
+            self.live_buyers.push((order.product_id, order.user_id));
+        } else {
+            sold.last_return_ms = sold.last_return_ms.max(Some(order.updated_at_ms));
+        }
+        match self.by_allocation.get_mut(&order.allocation_id) {
+            Some(booked) if booked.product_id == order.product_id => {
+                booked.live_units += live_units;
+                let first = booked.first_order_ms.unwrap_or(i64::MAX);
+                booked.first_order_ms = Some(first.min(order.created_at_ms));
+            }
+            _ => self.faults.allocation.add(|| format!("{} names allocation {}", name(order), order.allocation_id)),
+        }
+    }
+
+    /// An order whose id nobody was told is right only if its buyer does not know what became of a request: one
+    /// such request accounts for one order.
+    fn account_for_untold(&mut self, order: &Order) {
+        let asked = self.asked;
+        let requests = asked.buyer(order.product_id, order.user_id);
+        let may_account = |at: &&u32| asked.record(**at).outcome == Outcome::Unknown && !self.has_row[**at as usize];
+        let wanted_this = |at: &&u32| i64::from(asked.record(**at).quantity) == order.quantity;
+        let exact = requests.iter().filter(may_account).find(wanted_this);
+        if let Some(at) = exact.or_else(|| requests.iter().find(may_account)) {
+            self.has_row[*at as usize] = true;
+            self.compare_quantity(asked.record(*at), order);
+            return;
+        }
+        let was_told = |outcome| requests.iter().any(|at| asked.record(*at).outcome == outcome);
+        let fault = if asked.may_have_an_order(order.product_id, order.user_id) {
+            &mut self.faults.nowhere
+        } else if was_told(Outcome::Refused) {
+            &mut self.faults.refused_buyer
+        } else if was_told(Outcome::Error) {
+            &mut self.faults.error_buyer
+        } else {
+            &mut self.faults.nowhere
+        };
+        fault.add(|| name(order));
+    }
+}
+
+/// By its status; the column of that name is checked, not trusted.
+fn is_live(order: &Order) -> bool {
+    !matches!(order.status, STATUS_CANCELLED | STATUS_VOID)
+}
+
+fn name(order: &Order) -> String {
+    format!("order {} (user {})", order.order_id, order.user_id)
+}

@@ -1,0 +1,150 @@
+//! `lab bench`: builds the system, starts the stack, runs the legs of all engines interleaved over rounds, holds the
+//! result against the scenario's expectations, and writes it. The stack goes down whatever happens.
+
+mod clock;
+mod committed;
+mod durable;
+mod files;
+mod inspect;
+mod interrupt;
+mod leg;
+mod load;
+mod machine;
+mod namespace;
+mod plan;
+pub mod program;
+mod progress;
+mod resp;
+mod roles;
+mod verdict;
+mod windows;
+
+pub use interrupt::{Interrupt, Interrupted};
+pub use plan::text as plan_text;
+pub use verdict::passed;
+
+use std::collections::BTreeMap;
+use std::io::Write;
+use std::path::PathBuf;
+
+use reports::model::{Leg, RunResult, SCHEMA, StackRecord};
+use reports::render::as_text;
+
+use self::leg::LegContext;
+use self::progress::say;
+use crate::scenario::Scenario;
+use crate::stack::{Stack, StackOptions};
+
+#[derive(Clone, Debug)]
+pub struct BenchOptions {
+    /// With the command line's overrides applied and checked.
+    pub scenario: Scenario,
+    pub stack: StackOptions,
+    /// Role settings by hand, `SECKILL__SECTION__KEY` and value.
+    pub overrides: BTreeMap<String, String>,
+    /// Folder of the results, instead of `reports/out`.
+    pub out: Option<PathBuf>,
+    /// A second place for the result.
+    pub json: Option<PathBuf>,
+    /// The command line, without passwords, for the record.
+    pub command: String,
+}
+
+/// An engine that the system's binary does not know: wrong usage, found only after the build.
+#[derive(Debug)]
+pub struct UnknownEngine(pub String);
+
+impl std::error::Error for UnknownEngine {}
+
+impl std::fmt::Display for UnknownEngine {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str(&self.0)
+    }
+}
+
+/// Runs, writes and prints. An error means that no leg was begun; whatever happens later is in the result, and
+/// [`passed`] says whether it is a success.
+pub async fn run(options: &BenchOptions, interrupt: &Interrupt) -> anyhow::Result<RunResult> {
+    let scenario = &options.scenario;
+    let program = tokio::task::spawn_blocking(program::build).await??;
+    if let Some(unknown) = program::unknown_engine(&scenario.engines, &program::engines(&program)?) {
+        return Err(UnknownEngine(unknown).into());
+    }
+    let started_unix_us = clock::now_unix_us();
+    let stack = interrupt.cut_short(Stack::start(&options.stack)).await?;
+    say(&format!("stack: {}", stack.why()));
+    let tag = format!("{:06x}", rand::random::<u32>() & 0x00ff_ffff);
+    let mut result = RunResult {
+        schema: SCHEMA,
+        id: format!("{}-{}-{tag}", clock::compact(started_unix_us), scenario.name),
+        started_at: clock::rfc3339(started_unix_us),
+        finished_at: String::new(),
+        complete: false,
+        tool: machine::tool(program::workspace().as_deref()),
+        machine: machine::machine(),
+        command: options.command.clone(),
+        scenario: scenario.record(),
+        stack: StackRecord {
+            kind: stack.kind().to_owned(),
+            why: stack.why().to_owned(),
+            settings: stack.settings().clone(),
+            overrides: options.overrides.clone(),
+        },
+        ack: scenario.ack,
+        legs: Vec::new(),
+        expectations: Vec::new(),
+        error: None,
+    };
+    let context = LegContext {
+        stack: &stack,
+        program: &program,
+        scenario,
+        overrides: &options.overrides,
+        interrupt,
+        run: &format!("lab{tag}"),
+        keep: options.stack.keep,
+    };
+    result.legs = Box::pin(run_legs(&context)).await;
+    if let Err(error) = stack.stop().await {
+        result.error = Some(format!("the stack did not stop in order: {error:#}"));
+    }
+    let planned = plan::legs(scenario).len();
+    result.complete = result.legs.len() == planned && result.legs.iter().all(|leg| leg.complete);
+    result.expectations = verdict::expectations(&scenario.expectations, &result.legs);
+    result.finished_at = clock::rfc3339(clock::now_unix_us());
+    finish(&result, options)?;
+    Ok(result)
+}
+
+/// Until the end, the first leg that fails, or an interrupt: what broke one leg would break the next one too.
+async fn run_legs(context: &LegContext<'_>) -> Vec<Leg> {
+    let plans = plan::legs(context.scenario);
+    let mut legs = Vec::with_capacity(plans.len());
+    for plan in &plans {
+        if context.interrupt.is_raised() {
+            break;
+        }
+        say(&format!("leg {} of {}: {}, round {}", plan.index, plans.len(), plan.engine, plan.round));
+        let leg = Box::pin(leg::run(context, *plan)).await;
+        let failed = leg.error.is_some();
+        legs.push(leg);
+        if failed {
+            break;
+        }
+    }
+    legs
+}
+
+/// The tables are shown before the files are written: a full disk must not hide the result.
+fn finish(result: &RunResult, options: &BenchOptions) -> anyhow::Result<()> {
+    show(&as_text(result));
+    for path in files::write(result, options.out.as_deref(), options.json.as_deref())? {
+        show(&format!("written: {}", path.display()));
+    }
+    Ok(())
+}
+
+/// A reader of standard output that went away must not cost the files.
+fn show(text: &str) {
+    let _ = writeln!(std::io::stdout(), "{text}");
+}

@@ -1,0 +1,77 @@
+//! How many units of a sale are committed, as the allocation guard counts them: for the timeline, for the share at
+//! the last reply, and for the end of the drain.
+
+use std::time::Duration;
+
+use anyhow::Context;
+use sqlx::{MySqlConnection, Row};
+use tokio::sync::watch;
+use tokio::task::JoinHandle;
+use tokio::time::MissedTickBehavior;
+
+use super::namespace::connect;
+
+/// Time between two points of the timeline.
+pub(super) const TIMELINE: Duration = Duration::from_millis(250);
+/// A database that does not answer one small question for this long has stalled.
+const QUERY_LIMIT: Duration = Duration::from_secs(30);
+
+#[derive(Debug)]
+pub(super) struct Committed {
+    connection: MySqlConnection,
+    product_id: i64,
+}
+
+impl Committed {
+    pub(super) async fn open(database_url: &str, product_id: i64) -> anyhow::Result<Self> {
+        Ok(Self { connection: connect(database_url).await?, product_id })
+    }
+
+    /// Units sold over all allocations of the sale.
+    pub(super) async fn units(&mut self) -> anyhow::Result<u64> {
+        let query = sqlx::query("SELECT CAST(COALESCE(SUM(sold), 0) AS SIGNED) FROM allocations WHERE product_id = ?");
+        let asking = query.bind(self.product_id).fetch_one(&mut self.connection);
+        let row = tokio::time::timeout(QUERY_LIMIT, asking)
+            .await
+            .with_context(|| format!("the database did not answer for {} s", QUERY_LIMIT.as_secs()))?
+            .context("the committed units cannot be read")?;
+        Ok(u64::try_from(row.try_get::<i64, _>(0)?).unwrap_or(0))
+    }
+}
+
+/// Keeps the newest count at hand, read in the background.
+#[derive(Debug)]
+pub(super) struct CommittedWatch {
+    newest: watch::Receiver<u64>,
+    task: JoinHandle<()>,
+}
+
+impl CommittedWatch {
+    pub(super) async fn start(database_url: &str, product_id: i64) -> anyhow::Result<Self> {
+        let mut committed = Committed::open(database_url, product_id).await?;
+        let (sender, newest) = watch::channel(0);
+        let task = tokio::spawn(async move {
+            let mut ticks = tokio::time::interval(TIMELINE);
+            ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
+            loop {
+                ticks.tick().await;
+                // A database that fails ends the leg elsewhere, with its reason; the timeline merely stops moving.
+                let Ok(units) = committed.units().await else { return };
+                if sender.send(units).is_err() {
+                    return;
+                }
+            }
+        });
+        Ok(Self { newest, task })
+    }
+
+    pub(super) fn units(&self) -> u64 {
+        *self.newest.borrow()
+    }
+}
+
+impl Drop for CommittedWatch {
+    fn drop(&mut self) {
+        self.task.abort();
+    }
+}

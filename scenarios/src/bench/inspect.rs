@@ -1,0 +1,67 @@
+//! Asks a running seckill instance about its stock: whether it can sell yet, and whether it still has open holds.
+
+use std::net::SocketAddr;
+use std::time::{Duration, Instant};
+
+use anyhow::{Context, bail};
+use tonic::transport::{Channel, Endpoint};
+
+#[allow(missing_debug_implementations, clippy::all)]
+mod proto {
+    tonic::include_proto!("inspect");
+}
+
+pub(super) use proto::GetStockResponse as Stock;
+
+/// Longest wait for a sale to open after the roles have started.
+const OPEN_LIMIT: Duration = Duration::from_secs(20);
+const OPEN_POLL: Duration = Duration::from_millis(50);
+const CALL_LIMIT: Duration = Duration::from_secs(2);
+
+#[derive(Clone, Debug)]
+pub(super) struct Inspect {
+    client: proto::inspect_service_client::InspectServiceClient<Channel>,
+}
+
+impl Inspect {
+    /// Connects on first use, so that a service that is still starting is no error.
+    pub(super) fn new(address: SocketAddr) -> anyhow::Result<Self> {
+        let endpoint = Endpoint::from_shared(format!("http://{address}"))?
+            .connect_timeout(CALL_LIMIT)
+            .timeout(CALL_LIMIT)
+            .tcp_nodelay(true);
+        let client = proto::inspect_service_client::InspectServiceClient::new(endpoint.connect_lazy());
+        Ok(Self { client })
+    }
+
+    pub(super) async fn stock(&mut self, product_id: i64) -> Result<Stock, tonic::Status> {
+        let reply = self.client.get_stock(proto::GetStockRequest { product_id }).await?;
+        Ok(reply.into_inner())
+    }
+
+    /// Until every one of these sales is open; the error says what the last answer was.
+    pub(super) async fn wait_open(&mut self, products: &[i64]) -> anyhow::Result<()> {
+        let started = Instant::now();
+        for &product_id in products {
+            loop {
+                let seen = match self.stock(product_id).await {
+                    Ok(stock) if stock.open => break,
+                    Ok(stock) => format!("epoch {}, not open, {} units remaining", stock.epoch, stock.remaining),
+                    Err(status) => format!("{}: {}", status.code(), status.message()),
+                };
+                if started.elapsed() > OPEN_LIMIT {
+                    bail!("sale {product_id} did not open within {} s: {seen}", OPEN_LIMIT.as_secs());
+                }
+                tokio::time::sleep(OPEN_POLL).await;
+            }
+        }
+        Ok(())
+    }
+}
+
+impl Inspect {
+    /// As [`Inspect::stock`], as an error that says which sale could not be inspected.
+    pub(super) async fn expect_stock(&mut self, product_id: i64) -> anyhow::Result<Stock> {
+        self.stock(product_id).await.with_context(|| format!("stock of sale {product_id} cannot be read"))
+    }
+}

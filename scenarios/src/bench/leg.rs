@@ -1,0 +1,241 @@
+//! One leg: fresh state, roles, warm-up, load, drain, audit, clean-up. Whatever ends it early (a dead server, a
+//! driver that fails, Ctrl-C), what was measured until then stays in the leg, and the roles are stopped.
+
+mod load_phase;
+mod quiet;
+
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use anyhow::Context;
+use reports::model::{AuditReport, Leg};
+
+use self::load_phase::LoadPhase;
+use super::inspect::Inspect;
+use super::interrupt::Interrupt;
+use super::load::{Driver, LoadSpec};
+use super::namespace::Namespace;
+use super::progress::say;
+use super::roles::{RolePlan, Roles};
+use super::verdict::UNRANKED;
+use crate::audit::{AuditInput, EngineStock, ExpectedSale, audit};
+use crate::bench::program::engine_name;
+use crate::scenario::{Sale, Scenario};
+use crate::stack::Stack;
+
+/// How often the servers and roles are looked after while a leg runs.
+const CHECK_EVERY: Duration = Duration::from_millis(500);
+
+#[derive(Debug)]
+pub(super) struct LegContext<'a> {
+    pub stack: &'a Stack,
+    pub program: &'a Path,
+    pub scenario: &'a Scenario,
+    pub overrides: &'a BTreeMap<String, String>,
+    pub interrupt: &'a Interrupt,
+    /// Name of the run on the servers, letters and digits.
+    pub run: &'a str,
+    /// Leave database, keys, queues and logs for somebody to look at.
+    pub keep: bool,
+}
+
+/// One engine, one round.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct LegPlan<'a> {
+    pub engine: &'a str,
+    pub round: u32,
+    /// Place in the run's order, from 1.
+    pub index: usize,
+}
+
+/// What the load left behind, for the audit.
+#[derive(Debug, Default)]
+struct Evidence {
+    logs: Vec<PathBuf>,
+    engine_stock: Vec<EngineStock>,
+}
+
+/// Never fails: an error is part of the leg.
+pub(super) async fn run(context: &LegContext<'_>, plan: LegPlan<'_>) -> Leg {
+    let mut leg = Leg::begin(plan.engine, plan.round, context.scenario.load.requests);
+    let namespace = Namespace::new(context.run, plan.index);
+    let mut roles = Roles::default();
+    let work = LegWork { context, plan, namespace: &namespace };
+    let measured = tokio::select! {
+        biased;
+        broken = watch(context.stack) => Err(broken),
+        measured = Box::pin(work.measure(&mut leg, &mut roles)) => measured,
+    };
+    let judged = match measured {
+        Ok(evidence) => Box::pin(work.judge(&mut leg, &mut roles, evidence)).await,
+        Err(error) => {
+            // The first error is the one that counts; roles may have died of the same cause.
+            drop(roles.stop().await);
+            Err(error)
+        }
+    };
+    leg.complete = judged.is_ok();
+    leg.error = judged.err().map(|error| format!("{error:#}"));
+    if !context.keep {
+        if let Err(error) = namespace.remove(context.stack).await {
+            say(&format!("warning: data of {} round {} is left: {error:#}", plan.engine, plan.round));
+        }
+    }
+    leg
+}
+
+/// Ends only when something is wrong with the stack.
+async fn watch(stack: &Stack) -> anyhow::Error {
+    loop {
+        tokio::time::sleep(CHECK_EVERY).await;
+        if let Err(error) = stack.check().await {
+            return error;
+        }
+    }
+}
+
+struct LegWork<'a> {
+    context: &'a LegContext<'a>,
+    plan: LegPlan<'a>,
+    namespace: &'a Namespace,
+}
+
+impl LegWork<'_> {
+    async fn measure(&self, leg: &mut Leg, roles: &mut Roles) -> anyhow::Result<Evidence> {
+        let Self { context, namespace, .. } = self;
+        let (stack, interrupt) = (context.stack, context.interrupt);
+        let sales = self.sales();
+        let products: Vec<i64> = sales.iter().map(|sale| sale.product_id).collect();
+        let role_plan = self.role_plan();
+        interrupt.cut_short(Roles::migrate(&role_plan, stack, namespace, &sales)).await?;
+        let address = interrupt.cut_short(roles.start(&role_plan, stack, namespace)).await?;
+        let mut inspect = Inspect::new(address)?;
+        interrupt.cut_short(inspect.wait_open(&products)).await?;
+
+        let mut evidence = Evidence::default();
+        if let Some(sale) = self.context.scenario.warmup_sale() {
+            let log = self.log_path("warm-up");
+            let spec = self.load_spec(address, sale.product_id, context.scenario.warmup_requests, &log);
+            interrupt.cut_short(self.warm_up(&spec, &mut inspect)).await.context("warm-up")?;
+            evidence.logs.push(log);
+        }
+        let product_id = context.scenario.sales.first().context("the scenario has no sale")?.product_id;
+        let log = self.log_path("load");
+        let spec = self.load_spec(address, product_id, context.scenario.load.requests, &log);
+        let phase = LoadPhase { work: self, spec };
+        Box::pin(phase.run(leg, &mut inspect)).await?;
+        evidence.logs.push(log);
+        if !self.is_unranked() {
+            evidence.engine_stock = interrupt.cut_short(engine_stock(&mut inspect, &products)).await?;
+        }
+        Ok(evidence)
+    }
+
+    /// Sends the warm-up's requests and waits until nothing of them is left in the system.
+    async fn warm_up(&self, spec: &LoadSpec<'_>, inspect: &mut Inspect) -> anyhow::Result<()> {
+        let mut driver = Driver::start(spec)?;
+        let summary = driver.summary().await?;
+        anyhow::ensure!(
+            summary.counts.accepted > 0,
+            "no request was accepted: {}",
+            summary.statuses.iter().map(|(status, count)| format!("{status} {count}")).collect::<Vec<_>>().join(", ")
+        );
+        if self.is_unranked() {
+            return Ok(());
+        }
+        let database_url = self.context.stack.database_url(&self.namespace.database);
+        quiet::wait(&database_url, inspect, spec.product_id, summary.accepted_units).await
+    }
+
+    /// Stops the roles, lets the reconciler finish what is left, and audits.
+    async fn judge(&self, leg: &mut Leg, roles: &mut Roles, evidence: Evidence) -> anyhow::Result<()> {
+        let Self { context, namespace, .. } = self;
+        let stopped = roles.stop().await;
+        if self.is_unranked() {
+            leg.audit = Some(AuditReport::not_applicable());
+            return stopped;
+        }
+        let judging = async {
+            Roles::reconcile_once(&self.role_plan(), context.stack, namespace).await?;
+            let input = AuditInput {
+                database_url: context.stack.database_url(&namespace.database),
+                logs: evidence.logs.clone(),
+                sales: self.sales().iter().map(expected_sale).collect(),
+                engine_stock: evidence.engine_stock,
+            };
+            audit(&input).await.context("the audit could not be made")
+        };
+        leg.audit = Some(context.interrupt.cut_short(judging).await?);
+        if !context.keep {
+            for log in &evidence.logs {
+                // A log that cannot be removed goes with the scratch folder.
+                drop(std::fs::remove_file(log));
+            }
+        }
+        stopped
+    }
+
+    /// The scenario's sales and the warm-up's own.
+    fn sales(&self) -> Vec<Sale> {
+        let scenario = self.context.scenario;
+        scenario.sales.iter().copied().chain(scenario.warmup_sale()).collect()
+    }
+
+    fn role_plan(&self) -> RolePlan<'_> {
+        RolePlan {
+            program: self.context.program,
+            engine: self.plan.engine,
+            ack: self.context.scenario.ack,
+            listen: "127.0.0.1:0",
+            overrides: self.context.overrides,
+        }
+    }
+
+    fn load_spec<'s>(
+        &'s self,
+        target: std::net::SocketAddr,
+        product_id: i64,
+        requests: u64,
+        outcome_log: &'s Path,
+    ) -> LoadSpec<'s> {
+        LoadSpec {
+            target,
+            product_id,
+            requests,
+            load: &self.context.scenario.load,
+            outcome_log,
+            tag: self.context.stack.tag(),
+            stderr: outcome_log.with_extension("stderr"),
+        }
+    }
+
+    fn log_path(&self, phase: &str) -> PathBuf {
+        self.context.stack.scratch().join(format!("{}-{phase}.outcomes", self.namespace.database))
+    }
+
+    fn is_unranked(&self) -> bool {
+        engine_name(self.plan.engine) == UNRANKED
+    }
+
+    /// `lua-single-key, round 2 of 3`.
+    fn title(&self) -> String {
+        match self.context.scenario.rounds {
+            1 => self.plan.engine.to_owned(),
+            rounds => format!("{}, round {} of {rounds}", self.plan.engine, self.plan.round),
+        }
+    }
+}
+
+async fn engine_stock(inspect: &mut Inspect, products: &[i64]) -> anyhow::Result<Vec<EngineStock>> {
+    let mut list = Vec::with_capacity(products.len());
+    for &product_id in products {
+        let stock = inspect.expect_stock(product_id).await?;
+        list.push(EngineStock { product_id, remaining: stock.remaining, open_units: stock.open_units });
+    }
+    Ok(list)
+}
+
+fn expected_sale(sale: &Sale) -> ExpectedSale {
+    ExpectedSale { product_id: sale.product_id, total: sale.total, price_cents: sale.price_cents }
+}

@@ -1,0 +1,201 @@
+//! The measured part of a leg: the driver runs, its events are written into the leg as they come, and at the last
+//! reply and at the end of the drain the processes' counters are read.
+
+use std::time::Duration;
+
+use anyhow::bail;
+use loadgen::events::{Event, Summary};
+use reports::model::{Leg, OutcomeCounts, SystemCpuPerOrder, TimelinePoint, UsageByProcess};
+
+use super::{LegWork, quiet};
+use crate::bench::clock::now_unix_us;
+use crate::bench::committed::{Committed, CommittedWatch, TIMELINE};
+use crate::bench::durable::DurableReader;
+use crate::bench::inspect::Inspect;
+use crate::bench::interrupt::Interrupted;
+use crate::bench::load::{Driver, LoadSpec};
+use crate::bench::progress::{Progress, Step};
+use crate::bench::windows;
+
+pub(super) struct LoadPhase<'a> {
+    pub work: &'a LegWork<'a>,
+    pub spec: LoadSpec<'a>,
+}
+
+/// What was read while the driver ran.
+struct Readings {
+    /// When all connections were up and nothing was sent yet.
+    before: UsageByProcess,
+    /// When the last reply had arrived.
+    at_reply: UsageByProcess,
+    committed_units: u64,
+}
+
+impl LoadPhase<'_> {
+    pub(super) async fn run(&self, leg: &mut Leg, inspect: &mut Inspect) -> anyhow::Result<()> {
+        let context = self.work.context;
+        let stack = context.stack;
+        let database_url = stack.database_url(&self.work.namespace.database);
+        let product_id = self.spec.product_id;
+        let timeline = CommittedWatch::start(&database_url, product_id).await?;
+        let reader = match self.work.is_unranked() {
+            true => None,
+            false => Some(DurableReader::start(&database_url).await?),
+        };
+        let mut committed = Committed::open(&database_url, product_id).await?;
+        let mut driver = Driver::start(&self.spec)?;
+        let observers = Observers { timeline: &timeline, reader: reader.as_ref() };
+        let (summary, readings) = self.drive(leg, &mut driver, &observers, &mut committed).await?;
+
+        leg.usage_until_reply = windows::with_driver(
+            windows::since(&readings.before, &readings.at_reply),
+            summary.cpu_us,
+            summary.peak_rss_bytes,
+        );
+        let accepted = leg.counts.accepted;
+        let until_reply_us = windows::system_cpu_us_per_order(&leg.usage_until_reply, accepted);
+        leg.system_cpu_per_order =
+            until_reply_us.map(|until_reply_us| SystemCpuPerOrder { until_reply_us, until_drained_us: None });
+        if let Some(reader) = reader {
+            if leg.accepted_units > 0 {
+                let share = readings.committed_units as f64 / leg.accepted_units as f64;
+                leg.committed_at_last_reply = Some(share.min(1.0));
+            }
+            let drain = quiet::wait(&database_url, inspect, product_id, leg.accepted_units);
+            context.interrupt.cut_short(drain).await?;
+            let drained_us = now_unix_us() - summary.last_reply_unix_us;
+            leg.drain_s = Some(drained_us.max(0) as f64 / 1e6);
+            let drained = windows::since(&readings.before, &windows::with_lab(stack.usage()));
+            let drained = windows::with_driver(drained, summary.cpu_us, summary.peak_rss_bytes);
+            if let Some(cpu) = &mut leg.system_cpu_per_order {
+                cpu.until_drained_us = windows::system_cpu_us_per_order(&drained, accepted);
+            }
+            leg.usage_until_drained = Some(drained);
+            leg.durable_latency = Some(reader.finish().await?);
+        }
+        driver.ended().await
+    }
+
+    /// Follows the driver to its summary.
+    async fn drive(
+        &self,
+        leg: &mut Leg,
+        driver: &mut Driver,
+        observers: &Observers<'_>,
+        committed: &mut Committed,
+    ) -> anyhow::Result<(Summary, Readings)> {
+        let context = self.work.context;
+        let mut progress = Progress::start(&self.work.title(), self.spec.requests);
+        let mut timeline = Timeline::default();
+        let usage = || windows::with_lab(context.stack.usage());
+        let mut before = usage();
+        let mut at_reply = None;
+        loop {
+            let event = tokio::select! {
+                biased;
+                () = context.interrupt.wait() => {
+                    for event in driver.interrupt().await {
+                        record(leg, &event);
+                    }
+                    return Err(Interrupted.into());
+                }
+                event = driver.next() => event?,
+            };
+            let Some(event) = event else { bail!("the driver ended without a summary") };
+            record(leg, &event);
+            observers.see(&event);
+            if let Event::Started { .. } = event {
+                before = usage();
+            }
+            if let Event::Progress(now) = &event {
+                let failed = leg.counts.error + leg.counts.unknown;
+                let step = Step { done: now.done, failed, rps: now.interval_rps, p99_us: now.interval_p99_us };
+                progress.step(step);
+                leg.timeline.extend(timeline.step(now.elapsed_ms, step, observers.timeline.units()));
+            }
+            // The summary follows the last reply only after the outcome log is written; do not wait for it.
+            let all_replied = matches!(&event, Event::Progress(now) if now.done == self.spec.requests);
+            if at_reply.is_none() && (all_replied || matches!(event, Event::Finished(_))) {
+                at_reply = Some((usage(), committed.units().await?));
+            }
+            if let Event::Finished(summary) = event
+                && let Some((at_reply, committed_units)) = at_reply.take()
+            {
+                return Ok((summary, Readings { before, at_reply, committed_units }));
+            }
+        }
+    }
+}
+
+/// Who else wants to know what the driver says.
+struct Observers<'a> {
+    timeline: &'a CommittedWatch,
+    reader: Option<&'a DurableReader>,
+}
+
+impl Observers<'_> {
+    fn see(&self, event: &Event) {
+        let samples = match event {
+            Event::Progress(progress) => &progress.samples,
+            Event::Samples { samples } => samples,
+            _ => return,
+        };
+        if let Some(reader) = self.reader {
+            reader.watch(samples);
+        }
+    }
+}
+
+/// Writes what the driver said into the leg, so that it is there even if nothing more comes.
+fn record(leg: &mut Leg, event: &Event) {
+    match event {
+        Event::Progress(now) => {
+            let told = now.accepted + now.refused + now.errors + now.unknown;
+            leg.counts = OutcomeCounts {
+                accepted: now.accepted,
+                refused: now.refused,
+                duplicate: now.done.saturating_sub(told),
+                error: now.errors,
+                unknown: now.unknown,
+            };
+            set_rate(leg, now.done, now.elapsed_ms as f64 / 1000.0);
+        }
+        Event::Finished(summary) => {
+            leg.counts = summary.counts;
+            leg.accepted_units = summary.accepted_units;
+            leg.latency = summary.latency.clone();
+            leg.statuses = summary.statuses.clone();
+            set_rate(leg, summary.requests, summary.total_s());
+        }
+        _ => {}
+    }
+}
+
+fn set_rate(leg: &mut Leg, requests: u64, total_s: f64) {
+    leg.requests = requests;
+    leg.total_s = total_s;
+    leg.requests_per_s = if total_s > 0.0 { requests as f64 / total_s } else { 0.0 };
+}
+
+/// Gathers the driver's steps into points of the timeline.
+#[derive(Default)]
+struct Timeline {
+    last_t_ms: u64,
+    last_done: u64,
+    /// Of the driver's intervals since the last point, the worst.
+    worst_p99_us: u64,
+}
+
+impl Timeline {
+    fn step(&mut self, t_ms: u64, step: Step, committed_units: u64) -> Option<TimelinePoint> {
+        self.worst_p99_us = self.worst_p99_us.max(step.p99_us);
+        let elapsed = Duration::from_millis(t_ms.saturating_sub(self.last_t_ms));
+        if elapsed < TIMELINE {
+            return None;
+        }
+        let rps = (step.done - self.last_done) as f64 / elapsed.as_secs_f64();
+        let point = TimelinePoint { t_ms, rps, p99_us: self.worst_p99_us, committed_units };
+        *self = Self { last_t_ms: t_ms, last_done: step.done, worst_p99_us: 0 };
+        Some(point)
+    }
+}

@@ -1,0 +1,147 @@
+//! The driver as a child process: `lab load grpc --events`. A process of its own, so that its CPU is not the lab's
+//! and a slow terminal cannot slow the load down.
+
+use std::net::SocketAddr;
+use std::path::{Path, PathBuf};
+use std::process::Stdio;
+use std::time::Duration;
+
+use anyhow::{Context, bail};
+use loadgen::events::{Event, Summary};
+use tokio::io::{AsyncBufReadExt, BufReader, Lines};
+use tokio::process::{Child, ChildStdout, Command};
+
+use crate::scenario::Load;
+
+/// How long an interrupted driver may wait for open replies; asked again, it gives those up.
+const REPLIES_LIMIT: Duration = Duration::from_secs(3);
+/// And how long it may then take to sum up.
+const SUM_UP_LIMIT: Duration = Duration::from_secs(3);
+/// Lines of the driver's own complaint that are repeated when it fails.
+const COMPLAINT_LINES: usize = 5;
+
+#[derive(Debug)]
+pub(super) struct LoadSpec<'a> {
+    pub target: SocketAddr,
+    pub product_id: i64,
+    pub requests: u64,
+    pub load: &'a Load,
+    pub outcome_log: &'a Path,
+    /// Environment entry by which the guard finds the process.
+    pub tag: (&'a str, &'a str),
+    /// Where the driver's standard error goes.
+    pub stderr: PathBuf,
+}
+
+#[derive(Debug)]
+pub(super) struct Driver {
+    child: Child,
+    events: Lines<BufReader<ChildStdout>>,
+    stderr: PathBuf,
+}
+
+impl Driver {
+    pub(super) fn start(spec: &LoadSpec<'_>) -> anyhow::Result<Self> {
+        let lab = std::env::current_exe().context("this binary does not know where it is")?;
+        let stderr = std::fs::File::create(&spec.stderr)
+            .with_context(|| format!("{} cannot be written", spec.stderr.display()))?;
+        let mut command = Command::new(lab);
+        command
+            .args(arguments(spec))
+            .env(spec.tag.0, spec.tag.1)
+            .stdin(Stdio::null())
+            .stdout(Stdio::piped())
+            .stderr(stderr)
+            .kill_on_drop(true)
+            // Ctrl-C at the terminal reaches the lab alone, which then asks the driver to sum up.
+            .process_group(0);
+        let mut child = command.spawn().context("the driver cannot be started")?;
+        let stdout = child.stdout.take().context("the driver has no output")?;
+        Ok(Self { child, events: BufReader::new(stdout).lines(), stderr: spec.stderr.clone() })
+    }
+
+    /// The next event; none after the last one. A driver that ends in an error is one here, in its own words.
+    pub(super) async fn next(&mut self) -> anyhow::Result<Option<Event>> {
+        match self.events.next_line().await.context("the driver's output cannot be read")? {
+            Some(line) => {
+                let event = serde_json::from_str(&line)
+                    .with_context(|| format!("the driver said something that is no event: {line}"))?;
+                Ok(Some(event))
+            }
+            None => {
+                let status = self.child.wait().await?;
+                if !status.success() {
+                    bail!("the driver failed ({status}): {}", self.complaint());
+                }
+                Ok(None)
+            }
+        }
+    }
+
+    /// Follows it to its summary, and to its end.
+    pub(super) async fn summary(&mut self) -> anyhow::Result<Summary> {
+        while let Some(event) = self.next().await? {
+            if let Event::Finished(summary) = event {
+                self.ended().await?;
+                return Ok(summary);
+            }
+        }
+        bail!("the driver ended without a summary")
+    }
+
+    /// After its summary: until the process has ended, and with it the writing of its outcome log.
+    pub(super) async fn ended(&mut self) -> anyhow::Result<()> {
+        while self.next().await?.is_some() {}
+        Ok(())
+    }
+
+    /// Asks it to stop and gives it a moment to sum up; the events that follow are returned.
+    pub(super) async fn interrupt(&mut self) -> Vec<Event> {
+        let mut events = Vec::new();
+        for limit in [REPLIES_LIMIT, SUM_UP_LIMIT] {
+            self.send_interrupt();
+            let reading = async {
+                while let Ok(Some(event)) = self.next().await {
+                    events.push(event);
+                }
+            };
+            if tokio::time::timeout(limit, reading).await.is_ok() {
+                return events;
+            }
+        }
+        // It may just have ended by itself, which is as good.
+        drop(self.child.start_kill());
+        events
+    }
+
+    fn send_interrupt(&self) {
+        let pid = self.child.id().and_then(|pid| i32::try_from(pid).ok());
+        if let Some(pid) = pid.and_then(rustix::process::Pid::from_raw) {
+            let _ = rustix::process::kill_process(pid, rustix::process::Signal::INT);
+        }
+    }
+
+    fn complaint(&self) -> String {
+        let text = std::fs::read_to_string(&self.stderr).unwrap_or_default();
+        let lines: Vec<&str> = text.lines().rev().take(COMPLAINT_LINES).collect();
+        let lines: Vec<&str> = lines.into_iter().rev().map(|line| line.trim_start_matches("error: ")).collect();
+        if lines.is_empty() { "it did not say why".to_owned() } else { lines.join("; ") }
+    }
+}
+
+fn arguments(spec: &LoadSpec<'_>) -> Vec<String> {
+    let load = spec.load;
+    let mut arguments: Vec<String> = ["load", "grpc", "--events"].map(str::to_owned).to_vec();
+    let mut option = |name: &str, value: String| arguments.extend([name.to_owned(), value]);
+    option("--concurrency", load.concurrency.to_string());
+    option("--requests", spec.requests.to_string());
+    option("--connections", load.connections.to_string());
+    option("--timeout", format!("{}ms", load.timeout_ms));
+    option("--seed", load.seed.to_string());
+    option("--users", load.users.to_string());
+    option("--product", spec.product_id.to_string());
+    option("--max-quantity", load.max_quantity.to_string());
+    option("--outcome-log", spec.outcome_log.display().to_string());
+    arguments.push(spec.target.to_string());
+    arguments
+}

@@ -1,0 +1,72 @@
+//! What a run will do, how long it may take and how much disk it needs, said before anything is started.
+
+use std::collections::BTreeMap;
+
+use reports::render::grouped;
+
+use super::leg::LegPlan;
+use crate::scenario::Scenario;
+
+/// Cautious figures of a small machine; they are for an estimate, not for a result.
+const REQUESTS_PER_S: f64 = 8_000.0;
+const STACK_START_S: f64 = 20.0;
+const LEG_OVERHEAD_S: f64 = 12.0;
+/// Fresh data folders of the three servers.
+const STACK_BYTES: u64 = 400 << 20;
+/// Row, indexes, redo log, append-only file, broker, outcome log.
+const BYTES_PER_REQUEST: u64 = 1_200;
+
+/// Legs in the order in which they run: every engine once per round, and each round starts with another engine, so
+/// that a slow minute and a warm machine favour nobody.
+pub(super) fn legs(scenario: &Scenario) -> Vec<LegPlan<'_>> {
+    let engines = &scenario.engines;
+    let mut legs = Vec::new();
+    for round in 1..=scenario.rounds {
+        for place in 0..engines.len() {
+            let engine = &engines[(place + round as usize - 1) % engines.len()];
+            legs.push(LegPlan { engine, round, index: legs.len() + 1 });
+        }
+    }
+    legs
+}
+
+/// `--dry-run`: nothing is started, nothing is written.
+pub fn text(scenario: &Scenario, stack: &str, overrides: &BTreeMap<String, String>) -> String {
+    let legs = legs(scenario);
+    let record = scenario.record();
+    let requests = scenario.load.requests + scenario.warmup_requests;
+    let seconds = STACK_START_S + legs.len() as f64 * (LEG_OVERHEAD_S + requests as f64 / REQUESTS_PER_S);
+    // A leg's data is removed before the next one begins.
+    let bytes = STACK_BYTES + requests * BYTES_PER_REQUEST;
+    let mut text = format!("{}: {}\n{}\n\n", scenario.name, scenario.title, scenario.question);
+    text.push_str(&format!("load: {}\n", record.load.parameters()));
+    text.push_str(&format!(
+        "users: {}, quantity 1 to {}, seed {}\n",
+        grouped(scenario.load.users),
+        scenario.load.max_quantity,
+        scenario.load.seed
+    ));
+    for sale in &scenario.sales {
+        text.push_str(&format!(
+            "sale: product {}, {} units at {} cents\n",
+            sale.product_id,
+            grouped(sale.total.unsigned_abs()),
+            grouped(sale.price_cents.unsigned_abs())
+        ));
+    }
+    text.push_str(&format!("warm-up: {} requests to a sale of its own\n", grouped(scenario.warmup_requests)));
+    text.push_str(&format!("ack: {}\nstack: {stack}\n", scenario.ack.as_str()));
+    for (key, value) in overrides {
+        text.push_str(&format!("set: {key}={value}\n"));
+    }
+    text.push_str(&format!("legs: {}\n", legs.len()));
+    for leg in &legs {
+        text.push_str(&format!("  {}. {}, round {}\n", leg.index, leg.engine, leg.round));
+    }
+    text.push_str(&format!(
+        "estimated time: {:.0} s, without building the system or installing servers\n",
+        seconds.ceil()
+    ));
+    text.push_str(&format!("estimated disk: {} MiB in the scratch folder\n", grouped(bytes.div_ceil(1 << 20))));
+    text
+}

@@ -1,0 +1,108 @@
+//! The system's binary: where it is, how it is built, and which engines it knows.
+
+use std::path::{Path, PathBuf};
+use std::process::{Command, Stdio};
+
+use anyhow::{Context, bail, ensure};
+use serde::{Deserialize, Serialize};
+
+use super::machine::PROFILE;
+
+/// Names the system's binary instead of building it.
+const PROGRAM_VARIABLE: &str = "LAB_SECKILL";
+
+/// One engine, as `seckill engines --json` lists it; more fields may follow.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub struct EngineEntry {
+    pub name: String,
+    #[serde(default)]
+    pub about: String,
+    #[serde(default)]
+    pub needs: Vec<String>,
+    #[serde(default)]
+    pub params: Vec<serde_json::Value>,
+    #[serde(default)]
+    pub guarantees: serde_json::Value,
+}
+
+/// The workspace that holds this binary or the current folder.
+pub fn workspace() -> Option<PathBuf> {
+    let places = [std::env::current_exe().ok(), std::env::current_dir().ok()];
+    let is_root = |folder: &Path| {
+        folder.join("Cargo.toml").is_file()
+            && folder.join("system/Cargo.toml").is_file()
+            && folder.join("scenarios/Cargo.toml").is_file()
+    };
+    places
+        .into_iter()
+        .flatten()
+        .find_map(|place| place.ancestors().find(|folder| is_root(folder)).map(Path::to_path_buf))
+}
+
+/// Builds the system's binary with the profile this one was built with, and says where it is. Outside the workspace
+/// it is expected beside this binary.
+pub fn build() -> anyhow::Result<PathBuf> {
+    if let Some(path) = std::env::var_os(PROGRAM_VARIABLE) {
+        let path = PathBuf::from(path);
+        ensure!(path.is_file(), "{PROGRAM_VARIABLE} names {}, which is no file", path.display());
+        return Ok(path);
+    }
+    let here = std::env::current_exe().context("this binary does not know where it is")?;
+    // A test's binary lies one folder deeper, in `deps`.
+    let mut folder = here.parent().context("this binary has no folder")?.to_path_buf();
+    if folder.ends_with("deps") {
+        folder.pop();
+    }
+    let program = folder.join("seckill");
+    if let Some(workspace) = workspace() {
+        cargo_build(&workspace, &folder)?;
+    }
+    ensure!(
+        program.is_file(),
+        "the system's binary is not at {}; set {PROGRAM_VARIABLE} to its path",
+        program.display()
+    );
+    Ok(program)
+}
+
+fn cargo_build(workspace: &Path, folder: &Path) -> anyhow::Result<()> {
+    let cargo = std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into());
+    let mut command = Command::new(cargo);
+    command.current_dir(workspace).args(["build", "--package", "system", "--bin", "seckill"]);
+    if PROFILE == "release" {
+        command.arg("--release");
+    }
+    if let Some(target) = folder.parent().filter(|_| folder.ends_with(PROFILE)) {
+        command.arg("--target-dir").arg(target);
+    }
+    // Standard output belongs to the lab's own result.
+    command.stdin(Stdio::null()).stdout(Stdio::null());
+    let status = command.status().context("cargo cannot be started to build the system's binary")?;
+    ensure!(status.success(), "building the system's binary failed ({status})");
+    Ok(())
+}
+
+/// Asks the binary itself, so that an engine of somebody else's `main` is listed too.
+pub fn engines(program: &Path) -> anyhow::Result<Vec<EngineEntry>> {
+    let output = Command::new(program)
+        .args(["engines", "--json"])
+        .stdin(Stdio::null())
+        .output()
+        .with_context(|| format!("{} cannot be started", program.display()))?;
+    if !output.status.success() {
+        bail!("seckill engines failed: {}", String::from_utf8_lossy(&output.stderr).trim());
+    }
+    serde_json::from_slice(&output.stdout).context("seckill engines answered with something else than its list")
+}
+
+/// `lua-single-key` of `lua-single-key?x=1`.
+pub fn engine_name(specification: &str) -> &str {
+    specification.split('?').next().unwrap_or(specification)
+}
+
+/// Refuses names that the binary does not know, and lists those it does.
+pub fn unknown_engine(wanted: &[String], known: &[EngineEntry]) -> Option<String> {
+    let unknown = wanted.iter().find(|name| !known.iter().any(|entry| entry.name == engine_name(name)))?;
+    let names: Vec<&str> = known.iter().map(|entry| entry.name.as_str()).collect();
+    Some(format!("unknown engine \"{}\"; known: {}", engine_name(unknown), names.join(", ")))
+}

@@ -1,0 +1,142 @@
+//! The system's processes of one leg: their environment, their start in the order in which they need one another,
+//! and their end.
+
+use std::collections::BTreeMap;
+use std::net::SocketAddr;
+use std::path::Path;
+
+use anyhow::Context;
+use reports::model::AckMode;
+
+use super::namespace::Namespace;
+use crate::scenario::Sale;
+use crate::stack::{Role, RoleSpec, Stack};
+
+/// Opening and end of every sale of the lab, in Unix seconds: always open.
+const STARTS_AT: i64 = 0;
+const ENDS_AT: i64 = 4_102_444_800;
+
+/// Consumers and the reconciler first: the service opens for sale once somebody has opened its epoch.
+const LONG_RUNNING: [&str; 3] = ["reconciler", "create-consumer", "seckill"];
+
+/// How the roles of one leg are started.
+#[derive(Clone, Debug)]
+pub struct RolePlan<'a> {
+    pub program: &'a Path,
+    pub engine: &'a str,
+    pub ack: AckMode,
+    /// Address of the service; port 0 lets the system choose.
+    pub listen: &'a str,
+    /// Settings by hand, `SECKILL__…`; they win over the lab's own.
+    pub overrides: &'a BTreeMap<String, String>,
+}
+
+#[derive(Debug, Default)]
+pub(super) struct Roles(Vec<Role>);
+
+impl Roles {
+    /// Creates the database, its tables and the sales.
+    pub(super) async fn migrate(
+        plan: &RolePlan<'_>,
+        stack: &Stack,
+        namespace: &Namespace,
+        sales: &[Sale],
+    ) -> anyhow::Result<()> {
+        let seed = stack.scratch().join(format!("seed-{}.toml", namespace.database));
+        std::fs::write(&seed, seed_text(sales)).with_context(|| format!("{} cannot be written", seed.display()))?;
+        let arguments = vec!["migrate".to_owned(), "--seed".to_owned(), seed.display().to_string()];
+        stack.run_to_end(&spec(plan, stack, namespace, "migrate", arguments)).await?;
+        Ok(())
+    }
+
+    /// Starts one role after the other; each is ready before the next one starts. Those that did start are kept
+    /// when one fails, so that the caller can stop them.
+    pub(super) async fn start(
+        &mut self,
+        plan: &RolePlan<'_>,
+        stack: &Stack,
+        namespace: &Namespace,
+    ) -> anyhow::Result<SocketAddr> {
+        for name in LONG_RUNNING {
+            let spec = spec(plan, stack, namespace, name, vec![name.to_owned()]);
+            self.0.push(stack.spawn_role(&spec).await?);
+        }
+        self.0.iter().find_map(Role::listen).context("seckill did not say where it listens")
+    }
+
+    /// Stops them in reverse order: first nobody accepts, then the consumer drains.
+    pub(super) async fn stop(&mut self) -> anyhow::Result<()> {
+        let mut result = Ok(());
+        while let Some(mut role) = self.0.pop() {
+            let name = role.name().to_owned();
+            let stopped = role.stop().await.with_context(|| format!("{name} did not stop in order"));
+            result = result.and(stopped);
+        }
+        result
+    }
+
+    /// Repairs what is left, when nothing runs any more.
+    pub(super) async fn reconcile_once(
+        plan: &RolePlan<'_>,
+        stack: &Stack,
+        namespace: &Namespace,
+    ) -> anyhow::Result<String> {
+        let arguments = vec!["reconciler".to_owned(), "--once".to_owned()];
+        stack.run_to_end(&spec(plan, stack, namespace, "reconciler-once", arguments)).await
+    }
+}
+
+fn spec(plan: &RolePlan<'_>, stack: &Stack, namespace: &Namespace, name: &str, args: Vec<String>) -> RoleSpec {
+    RoleSpec {
+        name: name.to_owned(),
+        program: plan.program.to_path_buf(),
+        args,
+        env: environment(plan, stack, namespace),
+    }
+}
+
+fn environment(plan: &RolePlan<'_>, stack: &Stack, namespace: &Namespace) -> Vec<(String, String)> {
+    let mut settings = BTreeMap::from([
+        ("SECKILL__DATABASE__URL".to_owned(), stack.database_url(&namespace.database)),
+        ("SECKILL__REDIS__URL".to_owned(), stack.redis_url()),
+        ("SECKILL__REDIS__PREFIX".to_owned(), namespace.redis_prefix.clone()),
+        ("SECKILL__MQ__URL".to_owned(), stack.amqp_url()),
+        ("SECKILL__MQ__PREFIX".to_owned(), namespace.mq_prefix.clone()),
+        ("SECKILL__SECKILL__LISTEN".to_owned(), plan.listen.to_owned()),
+        ("SECKILL__SECKILL__ENGINE".to_owned(), plan.engine.to_owned()),
+        ("SECKILL__SECKILL__ACK".to_owned(), plan.ack.as_str().to_owned()),
+    ]);
+    if let Some(queue_type) = stack.settings().get("rabbitmq.queue_type") {
+        settings.insert("SECKILL__MQ__QUEUE_TYPE".to_owned(), queue_type.clone());
+    }
+    settings.extend(plan.overrides.clone());
+    settings.into_iter().collect()
+}
+
+fn seed_text(sales: &[Sale]) -> String {
+    let mut text = String::new();
+    for sale in sales {
+        text.push_str(&format!(
+            "[[sales]]\nproduct_id = {}\nname = \"product {}\"\nprice_cents = {}\ntotal = {}\n\
+             starts_at = {STARTS_AT}\nends_at = {ENDS_AT}\n\n",
+            sale.product_id, sale.product_id, sale.price_cents, sale.total
+        ));
+    }
+    text
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_seed_lists_every_sale_with_its_window() {
+        let sales =
+            [Sale { product_id: 1, total: 10, price_cents: 9_900 }, Sale { product_id: 2, total: 4, price_cents: 100 }];
+        let seed: toml::Table = toml::from_str(&seed_text(&sales)).expect("valid TOML");
+        let sales = seed["sales"].as_array().expect("a list");
+        assert_eq!(sales.len(), 2);
+        assert_eq!(sales[1]["total"].as_integer(), Some(4));
+        assert_eq!(sales[0]["ends_at"].as_integer(), Some(ENDS_AT));
+    }
+}

@@ -1,0 +1,108 @@
+//! Whether a run may be called a success: what the scenario expects, held against every leg that was measured.
+
+use reports::model::{AuditVerdict, Expectation, Leg, RunResult};
+
+use super::program::engine_name;
+use crate::scenario::Expectations;
+
+/// `null` sells nothing, so only its errors are held against it.
+pub(super) const UNRANKED: &str = "null";
+
+pub(super) fn expectations(wanted: &Expectations, legs: &[Leg]) -> Vec<Expectation> {
+    legs.iter().filter(|leg| leg.complete).flat_map(|leg| of_leg(wanted, leg)).collect()
+}
+
+/// Complete, nothing failed, every audit passed, every expectation met.
+pub fn passed(run: &RunResult) -> bool {
+    let audit_failed = |leg: &Leg| leg.audit.as_ref().is_some_and(|report| report.verdict == AuditVerdict::Failed);
+    run.complete
+        && run.error.is_none()
+        && !run.legs.iter().any(|leg| leg.error.is_some() || audit_failed(leg))
+        && run.expectations.iter().all(|expectation| expectation.met)
+}
+
+fn of_leg(wanted: &Expectations, leg: &Leg) -> Vec<Expectation> {
+    let mut list = List { leg, found: Vec::new() };
+    let failed = leg.counts.error + leg.counts.unknown;
+    list.at_most("errors", wanted.errors.map(|errors| errors as f64), Some(failed as f64));
+    if engine_name(&leg.engine) == UNRANKED {
+        return list.found;
+    }
+    let cpu = leg.system_cpu_per_order;
+    list.at_most("P99 in ms", wanted.p99_ms_max, Some(leg.latency.p99_us as f64 / 1000.0));
+    list.at_least("requests/s", wanted.requests_per_s_min, Some(leg.requests_per_s));
+    list.at_least("share committed at last reply", wanted.committed_at_last_reply_min, leg.committed_at_last_reply);
+    list.at_most(
+        "system CPU µs per order until last reply",
+        wanted.system_cpu_until_reply_us_max,
+        cpu.map(|cpu| cpu.until_reply_us),
+    );
+    list.at_most(
+        "system CPU µs per order until drained",
+        wanted.system_cpu_until_drained_us_max,
+        cpu.and_then(|cpu| cpu.until_drained_us),
+    );
+    list.found
+}
+
+struct List<'a> {
+    leg: &'a Leg,
+    found: Vec<Expectation>,
+}
+
+impl List<'_> {
+    fn at_most(&mut self, what: &str, bound: Option<f64>, actual: Option<f64>) {
+        self.add(what, "at most", bound, actual, |actual, bound| actual <= bound);
+    }
+
+    fn at_least(&mut self, what: &str, bound: Option<f64>, actual: Option<f64>) {
+        self.add(what, "at least", bound, actual, |actual, bound| actual >= bound);
+    }
+
+    /// A figure that was not measured does not meet anything.
+    fn add(&mut self, what: &str, words: &str, bound: Option<f64>, actual: Option<f64>, met: fn(f64, f64) -> bool) {
+        let Some(bound) = bound else { return };
+        self.found.push(Expectation {
+            what: format!("{what}, {} round {}", self.leg.engine, self.leg.round),
+            expected: format!("{words} {bound}"),
+            actual: actual.map_or_else(|| "not measured".to_owned(), |actual| format!("{actual:.2}")),
+            met: actual.is_some_and(|actual| met(actual, bound)),
+        });
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn leg(engine: &str) -> Leg {
+        let mut leg = Leg::begin(engine, 1, 10);
+        leg.complete = true;
+        leg.latency.p99_us = 120_000;
+        leg.counts.unknown = 1;
+        leg
+    }
+
+    #[test]
+    fn a_slow_leg_with_an_unknown_outcome_meets_neither_bound() {
+        let wanted = Expectations { errors: Some(0), p99_ms_max: Some(100.0), ..Expectations::default() };
+        let found = expectations(&wanted, &[leg("lua-single-key")]);
+        assert_eq!(found.len(), 2);
+        assert!(found.iter().all(|expectation| !expectation.met), "{found:?}");
+        assert_eq!(found[1].actual, "120.00");
+    }
+
+    #[test]
+    fn only_errors_are_held_against_null() {
+        let wanted = Expectations { errors: Some(1), p99_ms_max: Some(100.0), ..Expectations::default() };
+        let found = expectations(&wanted, &[leg("null")]);
+        assert!(found.len() == 1 && found[0].met, "{found:?}");
+    }
+
+    #[test]
+    fn what_was_not_measured_meets_nothing() {
+        let wanted = Expectations { committed_at_last_reply_min: Some(0.95), ..Expectations::default() };
+        let found = expectations(&wanted, &[leg("lua-single-key")]);
+        assert_eq!((found[0].met, found[0].actual.as_str()), (false, "not measured"));
+    }
+}

@@ -1,0 +1,39 @@
+//! The scenarios that come with the lab, embedded in the binary, and scenario files of the user's own.
+
+use std::path::Path;
+
+use crate::scenario::{Scenario, ScenarioError};
+
+/// `(name, text)` in the order in which they are listed.
+pub const EMBEDDED: [(&str, &str); 3] = [
+    ("smoke", include_str!("../catalog/smoke.toml")),
+    ("laptop", include_str!("../catalog/laptop.toml")),
+    ("4c4g", include_str!("../catalog/4c4g.toml")),
+];
+
+/// A scenario by its name in the catalog, or from a file: whatever ends in `.toml` or holds a `/` is a path.
+pub fn load(name: &str) -> Result<Scenario, ScenarioError> {
+    if name.ends_with(".toml") || name.contains('/') {
+        return from_file(Path::new(name));
+    }
+    let Some((name, text)) = EMBEDDED.into_iter().find(|(known, _)| *known == name) else {
+        return Err(ScenarioError::Unknown {
+            name: name.to_owned(),
+            known: EMBEDDED.iter().map(|(name, _)| *name).collect(),
+        });
+    };
+    Scenario::parse(name, &format!("scenarios/catalog/{name}.toml"), text)
+}
+
+/// All of them, in order.
+pub fn all() -> Result<Vec<Scenario>, ScenarioError> {
+    EMBEDDED.iter().map(|(name, _)| load(name)).collect()
+}
+
+fn from_file(path: &Path) -> Result<Scenario, ScenarioError> {
+    let shown = path.display().to_string();
+    let text = std::fs::read_to_string(path)
+        .map_err(|error| ScenarioError::Unreadable { file: shown.clone(), reason: error.to_string() })?;
+    let name = path.file_stem().map_or_else(|| shown.clone(), |stem| stem.to_string_lossy().into());
+    Scenario::parse(&name, &shown, &text)
+}

@@ -1,0 +1,184 @@
+//! The command line of `lab`: its subcommands, and the one place where an error becomes an exit code.
+//!
+//! 0 is success, 1 a run, audit or expectation that failed, 2 wrong usage, mistakes in a scenario file included.
+
+mod bench_args;
+mod listing;
+mod settings;
+mod test_command;
+
+use std::process::ExitCode;
+
+use clap::{Parser, Subcommand};
+use reports::model::AuditVerdict;
+
+use self::bench_args::BenchArgs;
+use crate::audit::{self, AuditArgs};
+use crate::bench::{self, Interrupt, UnknownEngine};
+use crate::guard::{self, GuardArgs};
+use crate::scenario::ScenarioError;
+use crate::stack::{self, StackKind, StackOptions};
+use crate::{doctor, setup};
+
+const FAILED: u8 = 1;
+const WRONG_USAGE: u8 = 2;
+
+/// A performance lab for flash-sale systems: it starts its own servers, loads the system, and audits every order
+#[derive(Debug, Parser)]
+#[command(name = "lab", version, max_term_width = 110, after_help = EXIT_CODES)]
+struct Cli {
+    #[command(subcommand)]
+    command: Command,
+}
+
+const EXIT_CODES: &str = "Exit codes: 0 success; 1 a run, audit or expectation failed; 2 wrong usage.";
+
+#[derive(Debug, Subcommand)]
+enum Command {
+    /// Find the servers, and install what is missing where that is possible
+    Setup {
+        /// Only look, install nothing
+        #[arg(long)]
+        no_install: bool,
+    },
+    /// Print what was found, versions, cores, memory, disk, and what each stack would need
+    Doctor(StackOptions),
+    /// Run a scenario: stack, system, load, drain, audit, tables
+    Bench(Box<BenchArgs>),
+    /// Send load to a system that is already running
+    #[command(subcommand)]
+    Load(Load),
+    /// List the stock engines of the system's binary
+    Engines {
+        /// As JSON, as the binary itself says it
+        #[arg(long)]
+        json: bool,
+    },
+    /// List the scenarios of the catalog
+    Scenarios,
+    Audit(AuditArgs),
+    /// Set up, run every test with real servers, then the scenario `smoke`
+    Test(StackOptions),
+    /// Start the servers, print their addresses, and keep them until Ctrl-C
+    Up(StackOptions),
+    #[command(hide = true)]
+    Guard(GuardArgs),
+}
+
+#[derive(Debug, Subcommand)]
+enum Load {
+    /// gRPC, closed loop, with the options and the meaning of ghz
+    Grpc(Box<loadgen::cli::LoadGrpc>),
+}
+
+/// How a command ended that did not fail to run.
+enum Ending {
+    Passed,
+    Failed,
+    /// Another program's exit code, passed on.
+    Code(u8),
+}
+
+impl Ending {
+    fn of(passed: bool) -> Self {
+        if passed { Self::Passed } else { Self::Failed }
+    }
+}
+
+/// Wrong use of the command line that clap cannot see.
+#[derive(Debug)]
+struct UsageError(String);
+
+impl std::error::Error for UsageError {}
+
+impl std::fmt::Display for UsageError {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str(&self.0)
+    }
+}
+
+/// Parses the arguments, runs the command and says how it ended.
+pub fn main() -> ExitCode {
+    let cli = Cli::parse();
+    match run(cli.command) {
+        Ok(Ending::Passed) => ExitCode::SUCCESS,
+        Ok(Ending::Failed) => ExitCode::from(FAILED),
+        Ok(Ending::Code(code)) => ExitCode::from(code),
+        Err(error) => {
+            eprintln!("error: {error:#}");
+            ExitCode::from(if is_usage(&error) { WRONG_USAGE } else { FAILED })
+        }
+    }
+}
+
+fn is_usage(error: &anyhow::Error) -> bool {
+    error.chain().any(|cause| {
+        cause.is::<UsageError>()
+            || cause.is::<UnknownEngine>()
+            || cause.is::<ScenarioError>()
+            || cause.downcast_ref::<loadgen::Error>().is_some_and(loadgen::Error::is_usage)
+    })
+}
+
+fn run(command: Command) -> anyhow::Result<Ending> {
+    match command {
+        Command::Setup { no_install } => setup::setup(!no_install)?,
+        Command::Doctor(options) => print!("{}", doctor::report(&options)),
+        Command::Bench(arguments) => return run_bench(&arguments),
+        // These two build what runtime they need themselves.
+        Command::Load(Load::Grpc(arguments)) => drop(loadgen::cli::run(*arguments)?),
+        Command::Guard(arguments) => guard::run(&arguments)?,
+        Command::Engines { json } => listing::engines(json)?,
+        Command::Scenarios => print!("{}", listing::scenarios()?),
+        Command::Audit(arguments) => {
+            let report = block_on(audit::command(arguments))?;
+            return Ok(Ending::of(report.verdict != AuditVerdict::Failed));
+        }
+        Command::Test(options) => {
+            check_external(&options)?;
+            return test_command::run(&options);
+        }
+        Command::Up(options) => {
+            check_external(&options)?;
+            block_on(stack::up(&options))?;
+        }
+    }
+    Ok(Ending::Passed)
+}
+
+fn run_bench(arguments: &BenchArgs) -> anyhow::Result<Ending> {
+    let options = arguments.options()?;
+    check_external(&options.stack)?;
+    if arguments.dry_run {
+        let stack = arguments.stack_name();
+        print!("{}", bench::plan_text(&options.scenario, &stack, &options.overrides));
+        return Ok(Ending::Passed);
+    }
+    block_on(async {
+        let interrupt = Interrupt::listen()?;
+        let result = Box::pin(bench::run(&options, &interrupt)).await?;
+        Ok(Ending::of(bench::passed(&result)))
+    })
+}
+
+/// External servers are never guessed.
+fn check_external(options: &StackOptions) -> Result<(), UsageError> {
+    let addresses = &options.external;
+    let all = [&addresses.database_url, &addresses.redis_url, &addresses.amqp_url];
+    let given = all.iter().filter(|address| address.is_some()).count();
+    match options.kind {
+        StackKind::External if given < all.len() => {
+            Err(UsageError("--stack external needs --database-url, --redis-url and --amqp-url".to_owned()))
+        }
+        StackKind::Auto | StackKind::Servers if given > 0 => {
+            Err(UsageError("--database-url, --redis-url and --amqp-url are for --stack external only".to_owned()))
+        }
+        _ => Ok(()),
+    }
+}
+
+/// Two workers: one that waits for the servers must not hold up the one that reads the driver's events.
+fn block_on<T>(work: impl Future<Output = anyhow::Result<T>>) -> anyhow::Result<T> {
+    let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build()?;
+    runtime.block_on(work)
+}

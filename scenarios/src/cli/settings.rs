@@ -1,0 +1,136 @@
+//! Values of options that have a form of their own: durations, role settings, and the command line for the record.
+
+use std::str::FromStr;
+
+/// Settings that make the leg what it is; changing them by hand would break it or make its record untrue.
+const RESERVED: [(&str, &str); 8] = [
+    ("SECKILL__DATABASE__URL", "--database-url"),
+    ("SECKILL__REDIS__URL", "--redis-url"),
+    ("SECKILL__REDIS__PREFIX", "nothing: each leg has its own"),
+    ("SECKILL__MQ__URL", "--amqp-url"),
+    ("SECKILL__MQ__PREFIX", "nothing: each leg has its own"),
+    ("SECKILL__SECKILL__LISTEN", "nothing: each leg has its own"),
+    ("SECKILL__SECKILL__ENGINE", "--engine"),
+    ("SECKILL__SECKILL__ACK", "--ack"),
+];
+const PREFIX: &str = "SECKILL__";
+
+/// A role's setting, as environment variable and value.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) struct Setting {
+    variable: String,
+    value: String,
+}
+
+impl Setting {
+    pub(super) fn entry(&self) -> (String, String) {
+        (self.variable.clone(), self.value.clone())
+    }
+}
+
+impl FromStr for Setting {
+    type Err = String;
+
+    /// `mq.order_batch_size=500`, or the variable itself, `SECKILL__MQ__ORDER_BATCH_SIZE=500`.
+    fn from_str(text: &str) -> Result<Self, String> {
+        let form = "allowed: section.key=value, for example mq.order_batch_size=500";
+        let (key, value) = text.split_once('=').ok_or_else(|| format!("no value; {form}"))?;
+        let variable = match key.strip_prefix(PREFIX) {
+            Some(_) => key.to_owned(),
+            None => format!("{PREFIX}{}", key.to_ascii_uppercase().replace('.', "__")),
+        };
+        let parts: Vec<&str> = variable[PREFIX.len()..].split("__").collect();
+        let is_name = |part: &&str| {
+            !part.is_empty()
+                && part.bytes().all(|byte| byte.is_ascii_uppercase() || byte.is_ascii_digit() || byte == b'_')
+        };
+        if parts.len() != 2 || !parts.iter().all(is_name) {
+            return Err(format!("\"{key}\" is no setting; {form}"));
+        }
+        if let Some((_, instead)) = RESERVED.iter().find(|(reserved, _)| *reserved == variable) {
+            return Err(format!("{variable} is set by the lab; use {instead}"));
+        }
+        Ok(Self { variable, value: value.to_owned() })
+    }
+}
+
+/// `2s`, `500ms`, `1m`, as milliseconds.
+pub(super) fn duration_ms(text: &str) -> Result<u64, String> {
+    let digits = text.trim_end_matches(|letter: char| letter.is_ascii_alphabetic());
+    let factor = match &text[digits.len()..] {
+        "ms" => Some(1),
+        "s" => Some(1_000),
+        "m" => Some(60_000),
+        _ => None,
+    };
+    let number = digits.parse::<u64>().ok();
+    number
+        .zip(factor)
+        .and_then(|(number, factor)| number.checked_mul(factor))
+        .ok_or_else(|| "allowed: a whole number and its unit, ms, s or m, for example 2s".to_owned())
+}
+
+/// `lab bench smoke --seed 7`; passwords in addresses are left out, because the result may be published.
+pub(super) fn command_line(arguments: impl Iterator<Item = String>) -> String {
+    let mut line = "lab".to_owned();
+    for argument in arguments {
+        let shown = without_password(&argument);
+        let plain = |byte: u8| byte.is_ascii_alphanumeric() || b"-_./=:,@%*".contains(&byte);
+        if !shown.is_empty() && shown.bytes().all(plain) {
+            line.push_str(&format!(" {shown}"));
+        } else {
+            line.push_str(&format!(" '{}'", shown.replace('\'', "'\\''")));
+        }
+    }
+    line
+}
+
+fn without_password(argument: &str) -> String {
+    let Some((scheme, rest)) = argument.split_once("://") else { return argument.to_owned() };
+    let (login, place) = match rest.rsplit_once('@') {
+        Some(parts) => parts,
+        None => return argument.to_owned(),
+    };
+    match login.split_once(':') {
+        Some((user, _)) => format!("{scheme}://{user}:***@{place}"),
+        None => argument.to_owned(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_duration_needs_its_unit() {
+        for (text, ms) in [("2s", 2_000), ("500ms", 500), ("1m", 60_000), ("0s", 0)] {
+            assert_eq!(duration_ms(text), Ok(ms));
+        }
+        for wrong in ["", "2", "s", "-2s", "2h", "1.5s", "99999999999999999999s"] {
+            assert!(duration_ms(wrong).is_err(), "{wrong}");
+        }
+    }
+
+    #[test]
+    fn a_setting_is_the_same_in_both_spellings() {
+        let dotted: Setting = "mq.order_batch_size=500".parse().expect("valid");
+        assert_eq!(dotted, "SECKILL__MQ__ORDER_BATCH_SIZE=500".parse().expect("valid"));
+        assert_eq!(dotted.entry(), ("SECKILL__MQ__ORDER_BATCH_SIZE".to_owned(), "500".to_owned()));
+    }
+
+    #[test]
+    fn a_setting_that_the_lab_needs_is_refused() {
+        let refused = |text: &str| text.parse::<Setting>().expect_err(text);
+        assert!(refused("seckill.engine=null").contains("use --engine"));
+        assert!(refused("mq.order_batch_size").contains("no value"));
+        assert!(refused("batch=1").contains("is no setting"));
+        assert!(refused("a.b.c=1").contains("is no setting"));
+    }
+
+    #[test]
+    fn the_recorded_command_holds_no_password() {
+        let arguments = ["bench", "smoke", "--database-url", "mysql://me:secret@db/x", "a b"];
+        let line = command_line(arguments.iter().map(|argument| (*argument).to_owned()));
+        assert_eq!(line, "lab bench smoke --database-url mysql://me:***@db/x 'a b'");
+    }
+}

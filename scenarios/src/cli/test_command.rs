@@ -1,0 +1,45 @@
+//! `lab test`: set up, then every test of the workspace with real servers, then the scenario `smoke`. It stops at
+//! the first failure with that step's exit code.
+
+use std::process::Command;
+
+use anyhow::Context;
+
+use super::{Ending, block_on};
+use crate::bench::{self, BenchOptions, Interrupt, program};
+use crate::stack::StackOptions;
+use crate::{catalog, setup};
+
+const SMOKE: &str = "smoke";
+
+pub(super) fn run(options: &StackOptions) -> anyhow::Result<Ending> {
+    setup::setup(options.install)?;
+    let workspace = program::workspace().context("lab test runs inside the workspace only")?;
+    let cargo = std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into());
+    eprintln!("cargo test --workspace");
+    // REQUIRE_SERVERS is inherited: with it, a test whose server is missing fails instead of being ignored.
+    let status = Command::new(cargo)
+        .current_dir(workspace)
+        .args(["test", "--workspace"])
+        .status()
+        .context("cargo cannot be started")?;
+    if !status.success() {
+        // A signal has no exit code; it is a failure like any other.
+        let code = status.code().and_then(|code| u8::try_from(code).ok()).unwrap_or(1);
+        return Ok(Ending::Code(code));
+    }
+    eprintln!("lab bench {SMOKE}");
+    let bench = BenchOptions {
+        scenario: catalog::load(SMOKE)?,
+        stack: options.clone(),
+        overrides: Default::default(),
+        out: None,
+        json: None,
+        command: format!("lab test (lab bench {SMOKE})"),
+    };
+    block_on(async {
+        let interrupt = Interrupt::listen()?;
+        let result = Box::pin(bench::run(&bench, &interrupt)).await?;
+        Ok(Ending::of(bench::passed(&result)))
+    })
+}

@@ -1,0 +1,17 @@
+//! The lab: finds or installs servers, starts a private stack, drives the system as processes and sockets, audits
+//! every leg with an oracle of its own, and writes the result. The binary `lab` is a thin layer over this.
+
+pub mod cli;
+
+pub mod catalog;
+pub mod scenario;
+
+pub mod audit;
+pub mod bench;
+
+pub mod doctor;
+pub mod guard;
+pub mod setup;
+pub mod stack;
+pub mod testing;
+pub mod usage;

@@ -1,0 +1,40 @@
+//! Free ports on the loopback address. Somebody else can take one before the server does; then the server is started
+//! once more on others.
+
+use std::net::{Ipv4Addr, TcpListener};
+
+use anyhow::Context;
+
+/// How servers say that a port is taken, in lower case.
+const TAKEN: [&str; 3] = ["address already in use", "eaddrinuse", "already running"];
+
+/// Ports that were all free at one moment, and differ.
+pub(super) fn free<const N: usize>() -> anyhow::Result<[u16; N]> {
+    let mut held = Vec::with_capacity(N);
+    let mut ports = [0; N];
+    for port in &mut ports {
+        let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).context("no port is free on 127.0.0.1")?;
+        *port = listener.local_addr()?.port();
+        held.push(listener);
+    }
+    Ok(ports)
+}
+
+/// Whether an error comes from a port that was lost to somebody else.
+pub(super) fn is_taken(error: &anyhow::Error) -> bool {
+    let text = format!("{error:#}").to_lowercase();
+    TAKEN.iter().any(|words| text.contains(words))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn ports_differ_and_a_lost_one_is_recognised() {
+        let [a, b, c] = free().expect("ports");
+        assert!(a != b && b != c && a != c);
+        assert!(is_taken(&anyhow::anyhow!("x\n  | Could not create server TCP listening socket: bind: Address already in use")));
+        assert!(!is_taken(&anyhow::anyhow!("no space left on device")));
+    }
+}

@@ -1,0 +1,198 @@
+//! A run that came to rest, made by hand: the system's tables, filled so that every invariant holds, and the log of
+//! what the buyers were told. A test plants one fault in either and audits.
+
+use reports::{
+    model::{AuditReport, AuditVerdict},
+    outcome_log::{Outcome, Record, Writer},
+};
+use scenarios::audit::{AuditInput, EngineStock, ExpectedSale, audit};
+use sqlx::{Connection, MySqlConnection};
+use std::{path::PathBuf, process::Output};
+use tempfile::TempDir;
+
+const SCHEMA: [&str; 4] = [
+    include_str!("../../../system/migrations/0001_products.sql"),
+    include_str!("../../../engines/sql/allocations.mysql.sql"),
+    include_str!("../../../system/migrations/0003_orders.sql"),
+    include_str!("../../../system/migrations/0004_incarnations.sql"),
+];
+
+pub const PRICE_CENTS: i64 = 9_900;
+/// Units that the consistent run leaves unsold, and what the refused buyer wanted.
+pub const LEFT: i64 = 1;
+pub const REFUSED_QUANTITY: u32 = 5;
+/// Buyers of the consistent run by what they were told. Users 1 to 20 were accepted with order 1000 + user id.
+pub const CANCELLED_USER: i64 = 20;
+pub const ERROR_USER: i64 = 31;
+pub const UNKNOWN_USER_WITH_ROW: i64 = 41;
+pub const UNKNOWN_USER: i64 = 42;
+pub const REFUSED_USER: i64 = 61;
+
+const START_MS: i64 = 1_700_000_000_000;
+const REFUSED_AT_MS: i64 = START_MS + 60_000;
+
+pub struct Run {
+    pub database: MySqlConnection,
+    pub log: Vec<Record>,
+    pub sale: ExpectedSale,
+    pub engine_stock: Vec<EngineStock>,
+    database_url: String,
+    folder: TempDir,
+}
+
+impl Run {
+    /// A consistent run in a fresh database.
+    pub async fn consistent(database_url: String) -> Self {
+        let (server_url, name) = database_url.rsplit_once('/').expect("a database in the URL");
+        let mut server = MySqlConnection::connect(&format!("{server_url}/")).await.expect("the server answers");
+        execute(&mut server, &format!("CREATE DATABASE {name}")).await;
+        let mut database = MySqlConnection::connect(&database_url).await.expect("the database exists");
+        for statements in SCHEMA {
+            execute(&mut database, statements).await;
+        }
+        let mut run = Self {
+            database,
+            log: Vec::new(),
+            sale: ExpectedSale { product_id: 1, total: 0, price_cents: PRICE_CENTS },
+            engine_stock: Vec::new(),
+            database_url,
+            folder: tempfile::tempdir().expect("a temporary folder"),
+        };
+        run.fill().await;
+        run
+    }
+
+    async fn fill(&mut self) {
+        self.sql(&format!(
+            "INSERT INTO products (id, name, description, price_cents, sale_starts_at, sale_ends_at, created_at, \
+             updated_at) VALUES (1, 'p', '', {PRICE_CENTS}, 0, 1, 0, 0);
+             INSERT INTO sales (product_id, total, newest_epoch, open_epoch, nonce, allocation_id) \
+             VALUES (1, 0, 1, 1, 7, 1);
+             INSERT INTO allocations (id, product_id, epoch, granted, sold) VALUES (1, 1, 1, 1000, 0)"
+        ))
+        .await;
+        for user in 1..=CANCELLED_USER {
+            let quantity = quantity(user);
+            self.told(user, 1000 + user, quantity, Outcome::Accepted);
+            self.order(1000 + user, user, quantity).await;
+        }
+        self.told(1, 1001, quantity(1), Outcome::Duplicate);
+        self.told(ERROR_USER, 0, 1, Outcome::Error);
+        self.told(UNKNOWN_USER_WITH_ROW, 0, 2, Outcome::Unknown);
+        self.order(1000 + UNKNOWN_USER_WITH_ROW, UNKNOWN_USER_WITH_ROW, 2).await;
+        self.told(UNKNOWN_USER, 0, 1, Outcome::Unknown);
+        self.told(REFUSED_USER, 0, REFUSED_QUANTITY, Outcome::Refused);
+        let gone = quantity(CANCELLED_USER);
+        self.sql(&format!(
+            "UPDATE orders SET status = 2, live = NULL WHERE user_id = {CANCELLED_USER};
+             UPDATE allocations SET sold = sold - {gone}"
+        ))
+        .await;
+        let (sold,): (i64,) =
+            sqlx::query_as("SELECT sold FROM allocations").fetch_one(&mut self.database).await.expect("one row");
+        self.sale.total = sold + LEFT;
+        let total = self.sale.total;
+        self.sql(&format!("UPDATE sales SET total = {total}; UPDATE allocations SET granted = {total}")).await;
+        self.engine_stock = vec![EngineStock { product_id: 1, remaining: LEFT, open_units: 0 }];
+    }
+
+    pub async fn sql(&mut self, statements: &str) {
+        execute(&mut self.database, statements).await;
+    }
+
+    /// A live order as the consumer would write it, with its allocation guard.
+    pub async fn order(&mut self, order_id: i64, user: i64, quantity: u32) {
+        let price = i64::from(quantity) * PRICE_CENTS;
+        self.sql(&format!(
+            "INSERT INTO orders VALUES ({order_id}, {user}, 1, {quantity}, {price}, 1, 0, 1, {START_MS}, {START_MS});
+             UPDATE allocations SET sold = sold + {quantity} WHERE id = 1"
+        ))
+        .await;
+    }
+
+    /// What a buyer was told; a refusal comes after everything else.
+    pub fn told(&mut self, user_id: i64, order_id: i64, quantity: u32, outcome: Outcome) {
+        let sent_at_ms = if outcome == Outcome::Refused { REFUSED_AT_MS } else { START_MS };
+        self.log.push(Record {
+            user_id,
+            product_id: 1,
+            order_id,
+            sent_at_unix_us: sent_at_ms * 1_000 + self.log.len() as i64,
+            latency_us: 500,
+            quantity,
+            outcome,
+        });
+    }
+
+    pub fn request_of(&mut self, user_id: i64) -> &mut Record {
+        self.log.iter_mut().find(|record| record.user_id == user_id).expect("a request of this user")
+    }
+
+    pub fn write_log(&self, records: &[Record], name: &str) -> PathBuf {
+        let path = self.folder.path().join(name);
+        let mut writer = Writer::create(&path).expect("a log in the temporary folder");
+        for record in records {
+            writer.push(record).expect("a record is written");
+        }
+        writer.finish().expect("the log is written");
+        path
+    }
+
+    pub fn input(&self) -> AuditInput {
+        AuditInput {
+            database_url: self.database_url.clone(),
+            logs: vec![self.write_log(&self.log, "driver.log")],
+            sales: vec![self.sale],
+            engine_stock: self.engine_stock.clone(),
+        }
+    }
+
+    /// Audits and compares the names of the failed checks, in the order of the report.
+    pub async fn expect_failed(&self, names: &[&str]) -> AuditReport {
+        let report = audit(&self.input()).await.expect("the audit can judge");
+        let failed: Vec<&str> = report.failed_checks().map(|check| check.name.as_str()).collect();
+        assert_eq!(failed, names, "{}", scenarios::audit::text(&report));
+        let verdict = if names.is_empty() { AuditVerdict::Passed } else { AuditVerdict::Failed };
+        assert_eq!(report.verdict, verdict);
+        report
+    }
+
+    /// As [`Self::expect_failed`] with one name; also compares what that check found.
+    pub async fn expect_found(&self, name: &str, actual: &str) {
+        let report = self.expect_failed(&[name]).await;
+        let found: Vec<&str> = report.failed_checks().map(|check| check.actual.as_str()).collect();
+        assert_eq!(found, [actual]);
+    }
+
+    /// Runs `lab audit` on this run.
+    pub fn lab_audit(&self) -> Output {
+        let ExpectedSale { product_id, total, price_cents } = self.sale;
+        std::process::Command::new(env!("CARGO_BIN_EXE_lab"))
+            .args(["audit", "--database-url", &self.database_url])
+            .arg("--log")
+            .arg(self.write_log(&self.log, "driver.log"))
+            .args(["--sale", &format!("{product_id}:{total}:{price_cents}")])
+            .arg("--json")
+            .arg(self.json_path())
+            .output()
+            .expect("lab starts")
+    }
+
+    pub fn json_path(&self) -> PathBuf {
+        self.folder.path().join("audit.json")
+    }
+}
+
+pub fn quantity(user: i64) -> u32 {
+    if user % 2 == 0 { 2 } else { 1 }
+}
+
+/// What a check found, by its name.
+pub fn actual(report: &AuditReport, name: &str) -> String {
+    let check = report.checks.iter().find(|check| check.name == name);
+    check.unwrap_or_else(|| panic!("no check {name}")).actual.clone()
+}
+
+async fn execute(connection: &mut MySqlConnection, statements: &str) {
+    sqlx::raw_sql(statements).execute(connection).await.unwrap_or_else(|error| panic!("{statements}: {error}"));
+}

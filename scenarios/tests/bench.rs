@@ -1,0 +1,146 @@
+//! Whole runs of `lab bench` with real servers: the result of a good one, and what is left of one that is ended early.
+
+use std::io::{BufRead, BufReader};
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, Output, Stdio};
+use std::time::{Duration, Instant};
+
+use reports::model::{AuditVerdict, Leg, RunResult};
+
+/// Longest time that an interrupted run may take to end.
+const END_LIMIT: Duration = Duration::from_secs(60);
+/// Building the system is part of the first run.
+const START_LIMIT: Duration = Duration::from_secs(900);
+
+/// False, with the reason, when servers are missing; with REQUIRE_SERVERS=1 that is a failure.
+fn has_servers() -> bool {
+    match scenarios::setup::setup(false) {
+        Ok(()) => true,
+        Err(error) => {
+            assert!(std::env::var_os("REQUIRE_SERVERS").is_none_or(|value| value != "1"), "{error:#}");
+            println!("ignored: {error:#}");
+            false
+        }
+    }
+}
+
+fn fresh_folder(name: &str) -> PathBuf {
+    let folder = Path::new(env!("CARGO_TARGET_TMPDIR")).join(name);
+    // What an earlier run of this test left.
+    let _ = std::fs::remove_dir_all(&folder);
+    std::fs::create_dir_all(&folder).expect("made");
+    folder
+}
+
+fn lab(folder: &Path, arguments: &[&str]) -> Command {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_lab"));
+    command.args(arguments).arg("--no-install").arg("--out").arg(folder).stdin(Stdio::null());
+    command
+}
+
+fn text(bytes: &[u8]) -> String {
+    String::from_utf8_lossy(bytes).into_owned()
+}
+
+fn only_result(folder: &Path) -> RunResult {
+    let mut files: Vec<PathBuf> =
+        std::fs::read_dir(folder).expect("readable").map(|entry| entry.expect("readable").path()).collect();
+    files.sort();
+    let endings: Vec<_> = files.iter().filter_map(|path| path.extension()?.to_str()).collect();
+    assert_eq!(endings, ["json", "md"], "{files:?}");
+    RunResult::from_json(&std::fs::read_to_string(&files[0]).expect("readable")).expect("own result")
+}
+
+fn leg<'a>(result: &'a RunResult, engine: &str) -> &'a Leg {
+    result.legs.iter().find(|leg| leg.engine == engine).unwrap_or_else(|| panic!("no leg of {engine}"))
+}
+
+#[test]
+fn a_small_run_ends_with_tables_files_and_a_passed_audit() {
+    if !has_servers() {
+        return;
+    }
+    let folder = fresh_folder("small_run");
+    let arguments = ["bench", "smoke", "--requests", "500", "--engine", "lua-single-key", "--engine", "null"];
+    let Output { status, stdout, stderr } = lab(&folder, &arguments).output().expect("lab starts");
+    let (tables, log) = (text(&stdout), text(&stderr));
+    assert_eq!(status.code(), Some(0), "{tables}\n{log}");
+    assert!(tables.contains("smoke, lua-single-key") && tables.contains("null, not ranked"), "{tables}");
+
+    let result = only_result(&folder);
+    assert!(result.complete && result.error.is_none());
+    let sold = leg(&result, "lua-single-key");
+    assert_eq!((sold.counts.accepted, sold.counts.total()), (500, 500), "{:?}", sold.statuses);
+    assert_eq!(sold.audit.as_ref().expect("audited").verdict, AuditVerdict::Passed);
+    assert!(sold.drain_s.is_some() && sold.committed_at_last_reply.is_some());
+    let durable = sold.durable_latency.as_ref().expect("sampled");
+    assert_eq!((durable.missing, durable.resolution_us), (0, 20_000));
+    for process in ["driver", "lab", "seckill", "create-consumer", "reconciler", "redis", "rabbitmq", "mariadb"] {
+        assert!(sold.usage_until_reply.contains_key(process), "{process}: {:?}", sold.usage_until_reply.keys());
+    }
+    let null = leg(&result, "null");
+    assert_eq!(null.audit.as_ref().expect("said").verdict, AuditVerdict::NotApplicable);
+    assert!(result.stack.settings.contains_key("redis.appendfsync"), "{:?}", result.stack.settings);
+}
+
+#[test]
+fn an_unknown_engine_is_wrong_usage_and_lists_the_known_ones() {
+    let folder = fresh_folder("unknown_engine");
+    let output = lab(&folder, &["bench", "smoke", "--engine", "redsi"]).output().expect("lab starts");
+    let log = text(&output.stderr);
+    assert_eq!(output.status.code(), Some(2), "{log}");
+    let last = log.lines().last().unwrap_or_default();
+    assert!(last.starts_with("error: unknown engine \"redsi\"; known: null, "), "{log}");
+    assert!(last.contains("lua-single-key"), "{log}");
+}
+
+#[test]
+fn ctrl_c_ends_the_leg_and_still_writes_what_was_measured() {
+    if !has_servers() {
+        return;
+    }
+    let folder = fresh_folder("interrupted");
+    // Far more requests than can be answered before the interrupt.
+    let arguments = ["bench", "laptop", "--requests", "10000000", "-c", "50", "--connections", "10"];
+    let mut child = lab(&folder, &arguments).stdout(Stdio::null()).stderr(Stdio::piped()).spawn().expect("lab starts");
+    let stderr = BufReader::new(child.stderr.take().expect("piped"));
+    let started = Instant::now();
+    let mut asked = false;
+    let mut log = Vec::new();
+    for line in stderr.lines() {
+        let line = line.expect("UTF-8");
+        let under_way = line.contains(" of 10000000, ");
+        log.push(line);
+        if under_way && !asked {
+            interrupt(&child);
+            asked = true;
+        }
+        assert!(started.elapsed() < START_LIMIT, "no progress: {log:?}");
+    }
+    let status = ended(&mut child).unwrap_or_else(|| panic!("lab did not end: {log:?}"));
+    assert_eq!(status, Some(1), "{log:?}");
+    let result = only_result(&folder);
+    assert!(!result.complete);
+    assert_eq!(result.legs[0].error.as_deref(), Some("interrupted"));
+    assert!(result.legs[0].counts.accepted > 0 && result.legs[0].latency.p99_us > 0, "{:?}", result.legs[0]);
+}
+
+fn interrupt(child: &Child) {
+    let pid = i32::try_from(child.id()).ok().and_then(rustix::process::Pid::from_raw).expect("a process id");
+    rustix::process::kill_process(pid, rustix::process::Signal::INT).expect("it is running");
+}
+
+/// The exit code, once it has ended.
+fn ended(child: &mut Child) -> Option<Option<i32>> {
+    let started = Instant::now();
+    while started.elapsed() < END_LIMIT {
+        if let Some(status) = child.try_wait().expect("own child") {
+            return Some(status.code());
+        }
+        std::thread::sleep(Duration::from_millis(50));
+    }
+    // Only so that the test leaves nothing behind.
+    let _ = child.kill();
+    let _ = child.wait();
+    None
+}

@@ -1,0 +1,124 @@
+//! What lints cannot say about the workspace: how long files may get, and which modules must not know each other.
+
+use std::path::{Path, PathBuf};
+
+/// No file is ever longer.
+const LINES_MAX: usize = 600;
+/// Longer files need a reason, listed below.
+const LINES_WITHOUT_REASON: usize = 400;
+/// `(path, why it is better in one piece)`.
+const LONG_FILES: [(&str, &str); 0] = [];
+
+fn root() -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).parent().expect("in a workspace").to_path_buf()
+}
+
+fn rust_files(folder: &Path, found: &mut Vec<PathBuf>) {
+    let Ok(entries) = std::fs::read_dir(folder) else { return };
+    for entry in entries {
+        let path = entry.expect("readable").path();
+        let name = path.file_name().unwrap_or_default().to_string_lossy().into_owned();
+        if path.is_dir() && name != "target" && !name.starts_with('.') {
+            rust_files(&path, found);
+        } else if path.extension().is_some_and(|ending| ending == "rs") {
+            found.push(path);
+        }
+    }
+}
+
+fn all_files() -> Vec<(String, String)> {
+    let root = root();
+    let mut paths = Vec::new();
+    rust_files(&root, &mut paths);
+    assert!(paths.len() > 20, "this is not the workspace: {}", root.display());
+    paths.sort();
+    paths
+        .into_iter()
+        .map(|path| {
+            let text = std::fs::read_to_string(&path).expect("readable");
+            let name = path.strip_prefix(&root).expect("inside").to_string_lossy().into_owned();
+            (name, text)
+        })
+        .collect()
+}
+
+#[test]
+fn no_file_is_too_long_to_read() {
+    let mut faults = Vec::new();
+    for (name, text) in all_files() {
+        let lines = text.lines().count();
+        let has_reason = LONG_FILES.iter().any(|(long, _)| *long == name);
+        if lines > LINES_MAX || (lines > LINES_WITHOUT_REASON && !has_reason) {
+            faults.push(format!("{name}: {lines} lines"));
+        }
+        if has_reason && lines <= LINES_WITHOUT_REASON {
+            faults.push(format!("{name} is listed as long, but has {lines} lines"));
+        }
+    }
+    assert!(faults.is_empty(), "{}", faults.join("\n"));
+}
+
+#[test]
+fn every_file_says_what_it_owns_in_its_first_line() {
+    let silent: Vec<String> =
+        all_files().into_iter().filter(|(_, text)| !text.starts_with("//! ")).map(|(name, _)| name).collect();
+    assert!(silent.is_empty(), "no header: {}", silent.join(", "));
+}
+
+#[test]
+fn modules_are_files_beside_their_folder() {
+    let wrong: Vec<String> =
+        all_files().into_iter().map(|(name, _)| name).filter(|name| name.ends_with("/mod.rs")).collect();
+    assert!(wrong.is_empty(), "use foo.rs and foo/ instead: {}", wrong.join(", "));
+}
+
+/// A role is a process; what two of them share belongs outside of `roles`.
+#[test]
+fn roles_do_not_import_one_another() {
+    let folder = "system/src/roles/";
+    let role_of = |name: &str| -> Option<String> {
+        let rest = name.strip_prefix(folder)?;
+        Some(rest.split(['/', '.']).next().unwrap_or(rest).to_owned())
+    };
+    let files: Vec<(String, String, String)> =
+        all_files().into_iter().filter_map(|(name, text)| Some((role_of(&name)?, name, text))).collect();
+    let roles: Vec<&String> = files.iter().map(|(role, ..)| role).collect();
+    assert!(!roles.is_empty(), "no roles in {folder}");
+    let mut faults = Vec::new();
+    for (role, name, text) in &files {
+        for other in roles.iter().filter(|other| **other != role) {
+            for path in [format!("roles::{other}"), format!("super::{other}::"), format!("super::super::{other}::")] {
+                if mentions(text, &path) && !name.ends_with(&format!("{role}/{other}.rs")) {
+                    faults.push(format!("{name} uses {path}"));
+                }
+            }
+        }
+    }
+    faults.sort();
+    faults.dedup();
+    assert!(faults.is_empty(), "{}", faults.join("\n"));
+}
+
+/// Outside of comments.
+fn mentions(text: &str, path: &str) -> bool {
+    text.lines().map(str::trim_start).any(|line| !line.starts_with("//") && line.contains(path))
+}
+
+/// The arrows of the architecture that Cargo enforces only as long as nobody adds a dependency.
+#[test]
+fn the_lab_shares_no_code_with_the_system() {
+    for (manifest, forbidden) in [
+        ("scenarios/Cargo.toml", vec!["system", "engines", "redis"]),
+        ("reports/Cargo.toml", vec!["system", "engines", "loadgen", "scenarios"]),
+        ("engines/Cargo.toml", vec!["system", "loadgen", "reports"]),
+        ("loadgen/Cargo.toml", vec!["system", "engines", "scenarios"]),
+        ("system/Cargo.toml", vec!["loadgen", "reports"]),
+    ] {
+        let text = std::fs::read_to_string(root().join(manifest)).expect("readable");
+        let table: toml::Table = toml::from_str(&text).expect("valid TOML");
+        let dependencies = table["dependencies"].as_table().expect("a table");
+        for name in forbidden {
+            assert!(!dependencies.contains_key(name), "{manifest} must not depend on {name}");
+        }
+    }
+}

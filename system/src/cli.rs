@@ -1,0 +1,79 @@
+//! The command line of `seckill`: one subcommand per role, and the one place where an error becomes an exit code.
+
+use crate::config::Config;
+use crate::{logging, roles};
+use clap::{Parser, Subcommand};
+use engines::Registry;
+use std::path::PathBuf;
+use std::process::ExitCode;
+
+/// A flash-sale system: gRPC services, consumers and a reconciler over Redis, RabbitMQ and MySQL.
+///
+/// Configuration: defaults, then the TOML or YAML file named by CONFIG_PATH, then environment variables such as
+/// SECKILL__MQ__ORDER_BATCH_SIZE=500.
+#[derive(Debug, Parser)]
+#[command(name = "seckill", version, max_term_width = 110)]
+struct Cli {
+    #[command(subcommand)]
+    role: Role,
+}
+
+#[derive(Debug, Subcommand)]
+enum Role {
+    /// Bring the database schema up to date, and create sales from a seed file.
+    Migrate {
+        /// TOML file with `[[sales]]` tables: product_id, name, price_cents, total, starts_at, ends_at.
+        #[arg(long)]
+        seed: Option<PathBuf>,
+    },
+    /// Serve seckill.SeckillService: reserve, publish, and say yes once the order event is durable.
+    Seckill,
+    /// Turn order events into rows, in batches.
+    CreateConsumer,
+    /// Repair what crashes leave behind: dead incarnations, orphaned and unsettled holds, sales without an epoch.
+    Reconciler {
+        /// Repair until nothing is left to repair, then exit; exit code 1 if something is left.
+        #[arg(long)]
+        once: bool,
+    },
+    /// List the stock engines with their parameters.
+    Engines {
+        /// As JSON.
+        #[arg(long)]
+        json: bool,
+    },
+}
+
+/// Runs the command line with the engines of `registry`; an engine of your own is one more registration.
+pub fn run(registry: Registry) -> ExitCode {
+    let cli = Cli::parse();
+    match dispatch(cli.role, &registry) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("error: {error:#}");
+            ExitCode::from(1)
+        }
+    }
+}
+
+fn dispatch(role: Role, registry: &Registry) -> anyhow::Result<()> {
+    if let Role::Engines { json } = role {
+        return roles::engines::run(registry, json);
+    }
+    let config = Config::load()?;
+    logging::init(&config.log)?;
+    tracing::info!(config = %config.masked(), "effective configuration");
+    match role {
+        Role::Migrate { seed } => {
+            roles::block_on(async |_| roles::migrate::run(&config.database, seed.as_deref()).await)
+        }
+        Role::Seckill => roles::seckill::run(&config, registry),
+        Role::CreateConsumer => {
+            roles::block_on(async |shutdown| roles::create_consumer::run(&config, registry, shutdown).await)
+        }
+        Role::Reconciler { once } => {
+            roles::block_on(async |shutdown| roles::reconciler::run(&config, registry, once, shutdown).await)
+        }
+        Role::Engines { .. } => Ok(()),
+    }
+}

@@ -1,0 +1,222 @@
+//! The sections of the configuration, their defaults and meanings.
+
+use engines::EngineSpec;
+use serde::{Deserialize, Serialize};
+
+/// MySQL or MariaDB.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct DatabaseConfig {
+    /// `mysql://user:password@host:port/database`.
+    pub url: String,
+    /// Most connections of one process.
+    pub max_connections: u32,
+}
+
+impl Default for DatabaseConfig {
+    fn default() -> Self {
+        Self { url: "mysql://root@127.0.0.1:3306/seckill".to_owned(), max_connections: 8 }
+    }
+}
+
+/// Redis.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct RedisConfig {
+    /// `redis://host:port/`.
+    pub url: String,
+    /// Put in front of every key.
+    pub prefix: String,
+}
+
+impl Default for RedisConfig {
+    fn default() -> Self {
+        Self { url: "redis://127.0.0.1:6379/".to_owned(), prefix: String::new() }
+    }
+}
+
+/// Type of the order queues.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum QueueType {
+    /// Durable classic queue on one node.
+    #[default]
+    Classic,
+    /// Replicated quorum queue.
+    Quorum,
+}
+
+/// RabbitMQ.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct MqConfig {
+    /// `amqp://user:password@host:port/vhost`.
+    pub url: String,
+    /// Put in front of every exchange and queue name.
+    pub prefix: String,
+    /// Messages a consumer may hold unacknowledged; a message carries a whole batch of orders.
+    pub consumer_prefetch: u16,
+    /// Orders gathered before a transaction is committed.
+    pub order_batch_size: usize,
+    /// Longest time an order waits for its batch to fill, ms.
+    pub order_batch_interval_ms: u64,
+    /// Publishing channels per serving thread.
+    pub channel_pool_size: usize,
+    /// Bound of each order queue, in messages; beyond it publishes are rejected and the service sheds load.
+    pub queue_max_messages: u32,
+    /// Type of the order queues.
+    pub queue_type: QueueType,
+}
+
+impl Default for MqConfig {
+    fn default() -> Self {
+        Self {
+            url: "amqp://guest:guest@127.0.0.1:5672/%2f".to_owned(),
+            prefix: String::new(),
+            consumer_prefetch: 64,
+            order_batch_size: 1_000,
+            order_batch_interval_ms: 20,
+            channel_pool_size: 1,
+            queue_max_messages: 100_000,
+            queue_type: QueueType::Classic,
+        }
+    }
+}
+
+/// When a buyer is told yes.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Ack {
+    /// After the broker has confirmed that the order event is durable.
+    #[default]
+    Confirmed,
+    /// As soon as the event is handed to the socket. For comparison only: an order can be lost.
+    Published,
+}
+
+/// The seckill service.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct SeckillConfig {
+    /// Address of the gRPC listener.
+    pub listen: String,
+    /// Serving threads, each with its own runtime, listener and connections; 0 means half the cores, at least one.
+    pub threads: usize,
+    /// Engine and parameters, e.g. `lua-single-key`.
+    pub engine: EngineSpec,
+    /// When a buyer is told yes.
+    pub ack: Ack,
+    /// Deadline from the arrival of a request to the broker's confirm, ms.
+    pub publish_timeout_ms: u64,
+    /// Requests one thread holds at once; more are shed.
+    pub max_pending: usize,
+    /// Largest quantity of one request.
+    pub max_quantity: u32,
+}
+
+impl Default for SeckillConfig {
+    fn default() -> Self {
+        Self {
+            listen: "0.0.0.0:50053".to_owned(),
+            threads: 0,
+            engine: "lua-single-key"
+                .parse()
+                .unwrap_or_else(|_| unreachable!("the default engine's name is well-formed")),
+            ack: Ack::Confirmed,
+            publish_timeout_ms: 1_500,
+            max_pending: 20_000,
+            max_quantity: 100,
+        }
+    }
+}
+
+/// How requests are gathered into batches.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct GroupCommitConfig {
+    /// Most requests in one batch.
+    pub max_batch: usize,
+    /// Batches under way at once per thread.
+    pub max_in_flight: usize,
+    /// Gathering time per request of the batch before, µs: it grows with load and is nil when idle.
+    pub gather_us_per_request: u64,
+    /// Longest gathering time, µs.
+    pub max_gather_us: u64,
+}
+
+impl Default for GroupCommitConfig {
+    fn default() -> Self {
+        Self { max_batch: 512, max_in_flight: 2, gather_us_per_request: 40, max_gather_us: 10_000 }
+    }
+}
+
+/// Leases of publishing processes (R1).
+#[derive(Clone, Debug, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct IncarnationConfig {
+    /// Time between heartbeats, ms.
+    pub heartbeat_ms: u64,
+    /// A process may say yes only this long after the start of its last successful heartbeat, ms.
+    pub lease_ms: u64,
+    /// Waited beyond a lease before it counts as run out, ms; covers clocks that run at different speeds.
+    pub margin_ms: u64,
+}
+
+impl Default for IncarnationConfig {
+    fn default() -> Self {
+        Self { heartbeat_ms: 500, lease_ms: 3_000, margin_ms: 500 }
+    }
+}
+
+/// The reconciler.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct ReconcilerConfig {
+    /// Pause between passes, ms.
+    pub interval_ms: u64,
+    /// An open hold untouched this long is looked at, ms. Greater than the publish deadline.
+    pub grace_ms: u64,
+    /// Longest wait for one queue to drain, ms.
+    pub drain_timeout_ms: u64,
+}
+
+impl Default for ReconcilerConfig {
+    fn default() -> Self {
+        Self { interval_ms: 500, grace_ms: 5_000, drain_timeout_ms: 60_000 }
+    }
+}
+
+/// Checks of the server behind the engine.
+#[derive(Clone, Debug, Default, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct EngineConfig {
+    /// Accept a server that can forget or evict what it acknowledged.
+    pub allow_volatile: bool,
+}
+
+/// Format of the logs.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum LogFormat {
+    /// For people.
+    #[default]
+    Text,
+    /// One JSON object per line.
+    Json,
+}
+
+/// Logs.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct LogConfig {
+    /// A level or a filter such as `info,lapin=warn`.
+    pub level: String,
+    /// Text or JSON.
+    pub format: LogFormat,
+}
+
+impl Default for LogConfig {
+    fn default() -> Self {
+        Self { level: "info".to_owned(), format: LogFormat::Text }
+    }
+}

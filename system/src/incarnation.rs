@@ -1,0 +1,188 @@
+//! The identity under which this process publishes: worker id, queue, generation, and the lease on all of them.
+//!
+//! R1: requests are started, and yes is said, only while the lease runs on this process's own monotonic clock,
+//! counted from when its last successful heartbeat was sent. R3: a fence revokes an identity as a whole.
+
+mod registration;
+
+use crate::clock::{monotonic_ms, unix_ms};
+use crate::config::{IncarnationConfig, MqConfig};
+use crate::order_id::Minter;
+use crate::shutdown::Shutdown;
+use crate::store::NOW_MS;
+use engines::IncarnationId;
+use registration::Registrar;
+use sqlx::{MySqlPool, Row};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::time::Duration;
+use tokio::sync::watch;
+
+/// Longest pause between attempts to register again after having been fenced for good.
+const REGISTER_RETRY: Duration = Duration::from_secs(1);
+
+/// One term of one incarnation. Read once per batch; everything that follows from the batch uses this value.
+#[derive(Debug)]
+pub struct Identity {
+    /// The incarnation.
+    pub id: IncarnationId,
+    /// Its generation; part of the routing key.
+    pub generation: i64,
+    /// Mints this incarnation's order ids.
+    pub minter: Arc<Minter>,
+    revoked: AtomicBool,
+    /// Monotonic ms until which the lease runs.
+    valid_until_ms: AtomicU64,
+}
+
+impl Identity {
+    /// R1: whether a request may be started, or a confirm that has just arrived may be answered with yes.
+    pub fn may_act(&self) -> bool {
+        !self.revoked.load(Ordering::SeqCst) && monotonic_ms() < self.valid_until_ms.load(Ordering::SeqCst)
+    }
+
+    fn new(id: IncarnationId, generation: i64, minter: Arc<Minter>, valid_until_ms: u64) -> Arc<Self> {
+        Arc::new(Self {
+            id,
+            generation,
+            minter,
+            revoked: AtomicBool::new(false),
+            valid_until_ms: AtomicU64::new(valid_until_ms),
+        })
+    }
+}
+
+/// Gives the hot path the present identity; cheap to clone.
+#[derive(Clone, Debug)]
+pub struct Incarnation {
+    receiver: watch::Receiver<Arc<Identity>>,
+}
+
+impl Incarnation {
+    /// Registers this process and keeps its lease on the current runtime until the keeper hands it back.
+    pub async fn start(pool: MySqlPool, mq: MqConfig, config: IncarnationConfig) -> anyhow::Result<(Self, Keeper)> {
+        let registrar = Registrar { pool, mq, lease_ms: config.lease_ms };
+        let identity = registrar.register().await?;
+        let (sender, receiver) = watch::channel(identity);
+        let (stop, stopped) = Shutdown::channel();
+        let task = tokio::spawn(keep(registrar, config, sender, stopped));
+        Ok((Self { receiver }, Keeper { stop, task }))
+    }
+
+    /// The present identity, if it may act.
+    pub fn current(&self) -> Option<Arc<Identity>> {
+        let identity = self.receiver.borrow().clone();
+        identity.may_act().then_some(identity)
+    }
+}
+
+/// Holds the lease; [`Keeper::hand_back`] ends it cleanly.
+#[derive(Debug)]
+pub struct Keeper {
+    stop: watch::Sender<bool>,
+    task: tokio::task::JoinHandle<()>,
+}
+
+impl Keeper {
+    /// Gives the identity up: fenced and acknowledged at once, so that the reconciler need not wait for the lease.
+    /// Call it when nothing is under way any more.
+    pub async fn hand_back(self) {
+        self.stop.send_replace(true);
+        if let Err(error) = self.task.await {
+            tracing::error!(%error, "the lease keeper ended badly");
+        }
+    }
+}
+
+async fn keep(
+    registrar: Registrar,
+    config: IncarnationConfig,
+    sender: watch::Sender<Arc<Identity>>,
+    stopped: Shutdown,
+) {
+    let interval = Duration::from_millis(config.heartbeat_ms);
+    loop {
+        tokio::select! {
+            () = stopped.requested() => break,
+            () = tokio::time::sleep(interval) => {}
+        }
+        let identity = sender.borrow().clone();
+        match heartbeat(&registrar.pool, &identity, config.lease_ms).await {
+            Ok(true) => {}
+            Ok(false) => {
+                identity.revoked.store(true, Ordering::SeqCst);
+                tracing::warn!(incarnation = identity.id.0, generation = identity.generation, "fenced");
+                if let Some(next) = succeed(&registrar, &identity, &stopped).await {
+                    sender.send_replace(next);
+                }
+            }
+            // The lease runs on; if the database stays away, it runs out.
+            Err(error) => tracing::warn!(%error, "heartbeat failed"),
+        }
+    }
+    let identity = sender.borrow().clone();
+    identity.revoked.store(true, Ordering::SeqCst);
+    if let Err(error) = hand_back(&registrar.pool, &identity).await {
+        tracing::warn!(%error, "could not hand the incarnation back; the reconciler will fence it");
+    }
+}
+
+/// Extends the lease; `false` means this generation has been fenced.
+async fn heartbeat(pool: &MySqlPool, identity: &Identity, lease_ms: u64) -> sqlx::Result<bool> {
+    let sent_ms = monotonic_ms();
+    let sql = format!(
+        "UPDATE incarnations SET heartbeat_at_ms = {NOW_MS}, minted_until_ms = ? WHERE id = ? AND generation = ? AND state = 'live'"
+    );
+    let found = sqlx::query(&sql)
+        .bind(identity.minter.high_water_ms(unix_ms()))
+        .bind(identity.id.0)
+        .bind(identity.generation)
+        .execute(pool)
+        .await?
+        .rows_affected();
+    if found == 1 {
+        identity.valid_until_ms.store(sent_ms + lease_ms, Ordering::SeqCst);
+    }
+    Ok(found == 1)
+}
+
+/// Acknowledges a fence and finds out what comes after it: the next generation, or a new incarnation.
+async fn succeed(registrar: &Registrar, fenced: &Identity, stopped: &Shutdown) -> Option<Arc<Identity>> {
+    loop {
+        match try_succeed(registrar, fenced).await {
+            Ok(next) => return Some(next),
+            Err(error) => tracing::warn!(error = format!("{error:#}"), "cannot take up a new identity yet"),
+        }
+        tokio::select! {
+            () = stopped.requested() => return None,
+            () = tokio::time::sleep(REGISTER_RETRY) => {}
+        }
+    }
+}
+
+async fn try_succeed(registrar: &Registrar, fenced: &Identity) -> anyhow::Result<Arc<Identity>> {
+    // `fenced` is revoked already: no request of the old term can be answered yes after this acknowledgement.
+    sqlx::query("UPDATE incarnations SET acknowledged_generation = generation WHERE id = ?")
+        .bind(fenced.id.0)
+        .execute(&registrar.pool)
+        .await?;
+    let row = sqlx::query("SELECT generation, state FROM incarnations WHERE id = ?")
+        .bind(fenced.id.0)
+        .fetch_one(&registrar.pool)
+        .await?;
+    let (generation, state): (i64, String) = (row.try_get(0)?, row.try_get(1)?);
+    if state != "live" {
+        tracing::warn!(incarnation = fenced.id.0, "declared dead while alive; registering a new incarnation");
+        return registrar.register().await;
+    }
+    registrar.adopt(fenced.id, generation, fenced.minter.clone()).await
+}
+
+async fn hand_back(pool: &MySqlPool, identity: &Identity) -> sqlx::Result<()> {
+    let sql = format!(
+        "UPDATE incarnations SET state = 'fenced', fenced_at_ms = {NOW_MS}, minted_until_ms = ?, generation = generation + 1,
+         acknowledged_generation = generation WHERE id = ? AND state = 'live'"
+    );
+    sqlx::query(&sql).bind(identity.minter.high_water_ms(unix_ms())).bind(identity.id.0).execute(pool).await?;
+    Ok(())
+}

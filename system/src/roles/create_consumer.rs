@@ -1,0 +1,140 @@
+//! The create-consumer role: turns order events into rows, in batches, and settles the holds afterwards.
+//!
+//! One channel and one active consumer per queue (R4); consumers share out the queues through the broker. A message is
+//! acknowledged only after its rows are committed, a hold settled only after that.
+
+mod queue;
+mod settle;
+mod writer;
+
+use crate::broker;
+use crate::config::Config;
+use crate::roles;
+use crate::shutdown::Shutdown;
+use crate::store;
+use crate::terms::Terms;
+use engines::Registry;
+use lapin::{Channel, Connection};
+use queue::QueueConsumer;
+use settle::Settler;
+use sqlx::{MySqlPool, Row};
+use std::collections::HashMap;
+use std::time::Duration;
+use tokio::task::JoinHandle;
+
+/// How often new queues are looked for; bounds how long the first orders of a new publisher wait.
+const DISCOVERY_INTERVAL: Duration = Duration::from_millis(200);
+/// Most queues looked at in one round.
+const MAX_QUEUES: i64 = 1_024;
+/// Pause before a lost connection is opened again.
+const RECONNECT_PAUSE: Duration = Duration::from_millis(500);
+/// Longest wait for batches under way when stopping.
+const DRAIN_TIMEOUT: Duration = Duration::from_secs(10);
+
+/// Consumes until asked to stop.
+pub async fn run(config: &Config, registry: &Registry, shutdown: Shutdown) -> anyhow::Result<()> {
+    let pool = store::connect(&config.database).await?;
+    let engine = roles::build_engine(config, registry).await?;
+    let (keep_alive, until_drained) = Shutdown::channel();
+    let terms = Terms::start(pool.clone(), until_drained).await?;
+    let (settler, settling) = Settler::start(engine, terms);
+    let mut connection = broker::connect(&config.mq, "create-consumer").await?;
+    roles::announce_ready("create-consumer", None)?;
+    loop {
+        let ended = consume_queues(config, &pool, &settler, &connection, &shutdown).await;
+        if shutdown.is_requested() {
+            break;
+        }
+        if let Err(error) = ended {
+            tracing::warn!(error = format!("{error:#}"), "consuming was interrupted");
+        }
+        connection = match reconnect(config, &connection, &shutdown).await {
+            Some(connection) => connection,
+            None => break,
+        };
+    }
+    drop(settler);
+    if tokio::time::timeout(DRAIN_TIMEOUT, settling).await.is_err() {
+        tracing::warn!(?DRAIN_TIMEOUT, "gave up settling; the reconciler will");
+    }
+    drop(keep_alive);
+    let _ = connection.close(200, "done".into()).await;
+    pool.close().await;
+    Ok(())
+}
+
+async fn reconnect(config: &Config, old: &Connection, shutdown: &Shutdown) -> Option<Connection> {
+    let _ = old.close(200, "reconnecting".into()).await;
+    loop {
+        tokio::select! {
+            () = shutdown.requested() => return None,
+            () = tokio::time::sleep(RECONNECT_PAUSE) => {}
+        }
+        match broker::connect(&config.mq, "create-consumer").await {
+            Ok(connection) => return Some(connection),
+            Err(error) => {
+                tracing::warn!(error = format!("{error:#}"), "cannot reconnect to RabbitMQ")
+            }
+        }
+    }
+}
+
+/// Keeps one task per queue until shutdown or until the connection is lost; ends with all tasks ended.
+async fn consume_queues(
+    config: &Config,
+    pool: &MySqlPool,
+    settler: &Settler,
+    connection: &Connection,
+    shutdown: &Shutdown,
+) -> anyhow::Result<()> {
+    let mut tasks: HashMap<i64, JoinHandle<()>> = HashMap::new();
+    let ended = loop {
+        if shutdown.is_requested() {
+            break Ok(());
+        }
+        if !connection.status().connected() {
+            break Err(anyhow::anyhow!("the connection to RabbitMQ was lost"));
+        }
+        match live_queues(pool).await {
+            Ok(queues) => {
+                tasks.retain(|_, task| !task.is_finished());
+                for incarnation in
+                    queues.into_iter().filter(|incarnation| !tasks.contains_key(incarnation)).collect::<Vec<_>>()
+                {
+                    let Ok(channel) = connection.create_channel().await else {
+                        break;
+                    };
+                    let consumer = QueueConsumer::new(config, pool.clone(), settler.clone(), incarnation);
+                    tasks.insert(incarnation, tokio::spawn(supervise(consumer, channel, shutdown.clone())));
+                }
+            }
+            Err(error) => tracing::warn!(%error, "cannot look for queues"),
+        }
+        tokio::select! {
+            () = shutdown.requested() => {}
+            () = tokio::time::sleep(DISCOVERY_INTERVAL) => {}
+        }
+    };
+    for (_, task) in tasks {
+        let _ = tokio::time::timeout(DRAIN_TIMEOUT, task).await;
+    }
+    ended
+}
+
+async fn supervise(consumer: QueueConsumer, channel: Channel, shutdown: Shutdown) {
+    let incarnation = consumer.incarnation();
+    let ended = consumer.run(&channel, &shutdown).await;
+    // R5: nothing is nack-requeued; closing the channel gives back what was not acknowledged, in order.
+    let _ = channel.close(200, "done".into()).await;
+    if let Err(error) = &ended {
+        tracing::warn!(incarnation, error = format!("{error:#}"), "queue given up; it will be taken up again");
+    }
+}
+
+async fn live_queues(pool: &MySqlPool) -> sqlx::Result<Vec<i64>> {
+    let rows = sqlx::query("SELECT id FROM incarnations WHERE state <> 'gone' AND queue <> '' ORDER BY id LIMIT ?")
+        .bind(MAX_QUEUES)
+        .fetch_all(pool)
+        .await?;
+    rows.iter().map(|row| row.try_get(0)).collect()
+}

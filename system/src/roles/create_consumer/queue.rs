@@ -1,0 +1,146 @@
+//! One queue: gathers deliveries, has them written, acknowledges, hands the holds on to be settled.
+
+use super::settle::Settler;
+use super::writer::{Poison, WriteBatch, Writer};
+use crate::broker::Names;
+use crate::config::{Config, MqConfig};
+use crate::envelope::{self, Envelope};
+use crate::failpoint;
+use crate::shutdown::Shutdown;
+use anyhow::{Context, bail};
+use futures_util::StreamExt;
+use lapin::message::Delivery;
+use lapin::options::{BasicAckOptions, BasicConsumeOptions, BasicQosOptions};
+use lapin::types::FieldTable;
+use lapin::{Channel, Consumer};
+use sqlx::MySqlPool;
+use std::time::Duration;
+use tokio::time::{Instant, timeout_at};
+
+/// First and longest pause before a write that failed for want of a database is tried again.
+const RETRY_MIN: Duration = Duration::from_millis(50);
+const RETRY_MAX: Duration = Duration::from_secs(2);
+
+/// Consumes the queue of one incarnation.
+#[derive(Debug)]
+pub struct QueueConsumer {
+    mq: MqConfig,
+    settler: Settler,
+    writer: Writer,
+    incarnation: i64,
+}
+
+/// Deliveries that are written together.
+#[derive(Debug, Default)]
+struct Gathered {
+    write: WriteBatch,
+    /// Delivery tag of the newest.
+    last_tag: u64,
+}
+
+impl QueueConsumer {
+    /// A consumer whose session with the queue has not begun yet.
+    pub fn new(config: &Config, pool: MySqlPool, settler: Settler, incarnation: i64) -> Self {
+        Self { mq: config.mq.clone(), settler, writer: Writer::new(pool, incarnation), incarnation }
+    }
+
+    /// Whose queue this is.
+    pub fn incarnation(&self) -> i64 {
+        self.incarnation
+    }
+
+    /// Consumes until shutdown, or until the channel or the queue is gone.
+    pub async fn run(mut self, channel: &Channel, shutdown: &Shutdown) -> anyhow::Result<()> {
+        channel
+            .basic_qos(self.mq.consumer_prefetch, BasicQosOptions::default())
+            .await
+            .context("cannot set the prefetch")?;
+        let queue = Names::new(&self.mq).order_queue(self.incarnation);
+        let mut deliveries = channel
+            .basic_consume(queue, "create-consumer".into(), BasicConsumeOptions::default(), FieldTable::default())
+            .await
+            .context("cannot consume")?;
+        while let Some(gathered) = self.gather(&mut deliveries, shutdown).await? {
+            self.handle(channel, gathered).await?;
+        }
+        Ok(())
+    }
+
+    /// Up to `order_batch_size` orders, or what came within `order_batch_interval_ms` of the first.
+    async fn gather(&self, deliveries: &mut Consumer, shutdown: &Shutdown) -> anyhow::Result<Option<Gathered>> {
+        let first = tokio::select! {
+            () = shutdown.requested() => return Ok(None),
+            delivery = deliveries.next() => delivery,
+        };
+        let Some(first) = first else { return Ok(None) };
+        let mut gathered = Gathered::default();
+        gathered.add(first.context("delivery failed")?);
+        let deadline = Instant::now() + Duration::from_millis(self.mq.order_batch_interval_ms);
+        // Messages hold many orders each, so the count of unacknowledged messages bounds a batch too.
+        let most_messages = usize::from(self.mq.consumer_prefetch / 2).max(1);
+        let mut messages = 1;
+        while gathered.write.len() < self.mq.order_batch_size && messages < most_messages {
+            match timeout_at(deadline, deliveries.next()).await {
+                Ok(Some(delivery)) => gathered.add(delivery.context("delivery failed")?),
+                Ok(None) => break,
+                Err(_) => break,
+            }
+            messages += 1;
+        }
+        Ok(Some(gathered))
+    }
+
+    async fn handle(&mut self, channel: &Channel, gathered: Gathered) -> anyhow::Result<()> {
+        let settle = self.write(channel, &gathered.write).await?;
+        failpoint::hit("consumer.after_commit");
+        let multiple = BasicAckOptions { multiple: true };
+        channel.basic_ack(gathered.last_tag, multiple).await.context("cannot acknowledge")?;
+        failpoint::hit("consumer.after_ack");
+        self.settler.hand_over(settle);
+        Ok(())
+    }
+
+    /// A database that is down parks nothing: the consumer waits as long as its channel lives.
+    async fn write(&mut self, channel: &Channel, batch: &WriteBatch) -> anyhow::Result<Vec<envelope::OrderEvent>> {
+        let mut pause = RETRY_MIN;
+        loop {
+            match self.writer.write(batch).await {
+                Ok(settle) => return Ok(settle),
+                Err(error) => {
+                    tracing::warn!(incarnation = self.incarnation, %error, "write failed; trying again")
+                }
+            }
+            if !channel.status().connected() {
+                bail!("the channel was lost while waiting for the database");
+            }
+            tokio::time::sleep(pause).await;
+            pause = (pause * 2).min(RETRY_MAX);
+        }
+    }
+}
+
+impl Gathered {
+    fn add(&mut self, delivery: Delivery) {
+        self.last_tag = delivery.delivery_tag;
+        let kind = delivery.properties.kind().as_ref().map(|kind| kind.as_str());
+        let message_id = || delivery.properties.message_id().as_ref().map_or_else(String::new, ToString::to_string);
+        match envelope::decode(kind, &delivery.data) {
+            Ok(Envelope::Orders { valid, invalid, .. }) => {
+                self.write.orders.extend(valid);
+                for (order, reason) in invalid {
+                    let poison = Poison {
+                        message_id: message_id(),
+                        order_id: order.order_id,
+                        reason,
+                        body: format!("{order:?}").into_bytes(),
+                    };
+                    self.write.poison.push(poison);
+                }
+            }
+            Ok(Envelope::Marker { nonce }) => self.write.markers.push(nonce),
+            Err(reason) => {
+                self.write.poison.push(Poison { message_id: message_id(), order_id: 0, reason, body: delivery.data });
+            }
+        }
+    }
+}

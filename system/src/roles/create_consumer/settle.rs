@@ -1,0 +1,74 @@
+//! Settles holds behind the consumer's back: a slow engine must not hold up the rows.
+//!
+//! What cannot be settled here is settled by the reconciler, because the row exists (R9).
+
+use crate::envelope::OrderEvent;
+use crate::failpoint;
+use crate::terms::Terms;
+use engines::{Finish, FinishKind, OrderId, SaleId, StockEngine, Term, UserId};
+use std::collections::HashMap;
+use std::sync::Arc;
+use tokio::sync::mpsc;
+use tokio::task::JoinHandle;
+
+/// Batches that may wait to be settled; beyond it they are left to the reconciler.
+const MAX_WAITING_BATCHES: usize = 256;
+/// Holds settled in one engine call.
+const CHUNK: usize = 500;
+
+/// Takes committed orders; cheap to clone. Settling ends when the last clone is dropped.
+#[derive(Clone, Debug)]
+pub struct Settler {
+    sender: mpsc::Sender<Vec<OrderEvent>>,
+}
+
+impl Settler {
+    /// Starts settling on the current runtime.
+    pub fn start(engine: Arc<dyn StockEngine>, terms: Terms) -> (Self, JoinHandle<()>) {
+        let (sender, mut receiver) = mpsc::channel::<Vec<OrderEvent>>(MAX_WAITING_BATCHES);
+        let task = tokio::spawn(async move {
+            while let Some(orders) = receiver.recv().await {
+                settle(engine.as_ref(), &terms, &orders).await;
+            }
+        });
+        (Self { sender }, task)
+    }
+
+    /// Hands over orders whose rows are committed and live.
+    pub fn hand_over(&self, orders: Vec<OrderEvent>) {
+        if !orders.is_empty() && self.sender.try_send(orders).is_err() {
+            tracing::warn!("settling lags behind; a batch is left to the reconciler");
+        }
+    }
+}
+
+async fn settle(engine: &dyn StockEngine, terms: &Terms, orders: &[OrderEvent]) {
+    let sales = terms.sales();
+    let mut by_term: HashMap<i64, (Term, Vec<Finish>)> = HashMap::new();
+    for order in orders {
+        let open = sales.get(&SaleId(order.product_id)).and_then(|row| row.open);
+        // An order of an earlier epoch is in the gate of the present one as settled already.
+        let Some(open) = open.filter(|open| open.allocation_id == order.allocation_id) else {
+            continue;
+        };
+        by_term.entry(open.allocation_id).or_insert_with(|| (open.term, Vec::with_capacity(orders.len()))).1.push(
+            Finish {
+                user: UserId(order.user_id),
+                order: OrderId(order.order_id),
+                quantity: u32::try_from(order.quantity).unwrap_or_default(),
+                kind: FinishKind::Settle,
+            },
+        );
+    }
+    for (term, finishes) in by_term.into_values() {
+        for chunk in finishes.chunks(CHUNK) {
+            for result in engine.finish(&term, chunk).await {
+                if let Err(error) = result {
+                    tracing::warn!(%error, "cannot settle; left to the reconciler");
+                    break;
+                }
+            }
+            failpoint::hit("consumer.mid_settle");
+        }
+    }
+}

@@ -1,0 +1,154 @@
+//! The reconciler role: repairs what crashes leave behind, database first, engine second.
+//!
+//! Every repair is idempotent, so that a reconciler may die in the middle or run twice. R1–R19 are the rules of the
+//! consistency protocol; ARCHITECTURE.md says what each is for.
+
+mod drain;
+mod epochs;
+mod holds;
+mod incarnations;
+mod orders;
+
+use crate::config::Config;
+use crate::roles;
+use crate::shutdown::Shutdown;
+use crate::store;
+use anyhow::bail;
+use drain::Drainer;
+use engines::{Registry, StockEngine};
+use holds::HoldRepair;
+use serde::Serialize;
+use sqlx::MySqlPool;
+use std::io::Write;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+/// Longest run of `--once`.
+const ONCE_TIMEOUT: Duration = Duration::from_secs(180);
+/// Markers are kept this long after they were committed, ms.
+const MARKER_RETENTION_MS: i64 = 3_600_000;
+
+/// What one pass did, and what it found but could not finish.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]
+pub struct Pass {
+    /// Dead or stopped incarnations that were fenced and drained.
+    pub incarnations_retired: u64,
+    /// Epochs opened.
+    pub epochs_opened: u64,
+    /// Holds settled because their row exists.
+    pub holds_settled: u64,
+    /// Holds whose order was voided and whose units went back.
+    pub holds_released: u64,
+    /// Things still to be repaired.
+    pub left: u64,
+}
+
+impl Pass {
+    fn add(&mut self, other: Self) {
+        self.incarnations_retired += other.incarnations_retired;
+        self.epochs_opened += other.epochs_opened;
+        self.holds_settled += other.holds_settled;
+        self.holds_released += other.holds_released;
+        self.left += other.left;
+    }
+
+    fn did_something(&self) -> bool {
+        Self { left: 0, ..*self } != Self::default()
+    }
+}
+
+struct Reconciler {
+    config: Config,
+    pool: MySqlPool,
+    engine: Arc<dyn StockEngine>,
+    drainer: Drainer,
+    holds: HoldRepair,
+}
+
+/// Repairs until asked to stop, or, with `once`, until nothing is left.
+pub async fn run(config: &Config, registry: &Registry, once: bool, shutdown: Shutdown) -> anyhow::Result<()> {
+    let pool = store::connect(&config.database).await?;
+    let engine = roles::build_engine(config, registry).await?;
+    let mut reconciler = Reconciler {
+        config: config.clone(),
+        drainer: Drainer::new(pool.clone(), config),
+        holds: HoldRepair::new(config.reconciler.grace_ms),
+        pool,
+        engine,
+    };
+    let ended = if once { reconciler.once(&shutdown).await } else { reconciler.forever(&shutdown).await };
+    reconciler.pool.close().await;
+    ended
+}
+
+impl Reconciler {
+    async fn forever(&mut self, shutdown: &Shutdown) -> anyhow::Result<()> {
+        roles::announce_ready("reconciler", None)?;
+        let interval = Duration::from_millis(self.config.reconciler.interval_ms);
+        loop {
+            tokio::select! {
+                // Cut off in the middle if need be: every repair can be taken up again.
+                () = shutdown.requested() => return Ok(()),
+                pass = self.pass() => match pass {
+                    Ok(pass) if pass.did_something() => tracing::info!(?pass, "repaired"),
+                    Ok(_) => {}
+                    Err(error) => tracing::warn!(error = format!("{error:#}"), "a pass failed; trying again"),
+                }
+            }
+            tokio::select! {
+                () = shutdown.requested() => return Ok(()),
+                () = tokio::time::sleep(interval) => {}
+            }
+        }
+    }
+
+    async fn once(&mut self, shutdown: &Shutdown) -> anyhow::Result<()> {
+        let started = Instant::now();
+        let mut total = Pass::default();
+        let interval = Duration::from_millis(self.config.reconciler.interval_ms).min(Duration::from_millis(100));
+        loop {
+            let pass = self.pass().await;
+            let done = matches!(&pass, Ok(pass) if pass.left == 0 && !pass.did_something());
+            match pass {
+                Ok(pass) => total.add(pass),
+                Err(error) if started.elapsed() > ONCE_TIMEOUT => return Err(error),
+                Err(error) => {
+                    tracing::warn!(error = format!("{error:#}"), "a pass failed; trying again")
+                }
+            }
+            if done {
+                total.left = 0;
+                return print(&total);
+            }
+            if started.elapsed() > ONCE_TIMEOUT || shutdown.is_requested() {
+                print(&total)?;
+                bail!("things are left to repair after {:?}", started.elapsed());
+            }
+            tokio::time::sleep(interval).await;
+        }
+    }
+
+    /// One look at everything. Incarnations first: a hold can be judged only when its publishers' queues drain.
+    async fn pass(&mut self) -> anyhow::Result<Pass> {
+        let mut pass = Pass::default();
+        pass.add(incarnations::retire(&self.pool, &self.drainer, self.config.incarnation.margin_ms).await?);
+        let opener = epochs::Opener {
+            pool: &self.pool,
+            engine: self.engine.as_ref(),
+            drainer: &self.drainer,
+            margin_ms: self.config.incarnation.margin_ms,
+            timeout_ms: self.config.reconciler.drain_timeout_ms,
+        };
+        pass.add(opener.open_missing().await?);
+        if self.engine.info().guarantees.keeps_stock {
+            pass.add(self.holds.repair(&self.pool, self.engine.as_ref(), &self.drainer).await?);
+        }
+        drain::forget_old_markers(&self.pool, MARKER_RETENTION_MS).await?;
+        Ok(pass)
+    }
+}
+
+fn print(total: &Pass) -> anyhow::Result<()> {
+    writeln!(std::io::stdout().lock(), "{}", serde_json::to_string(total)?)?;
+    Ok(())
+}

@@ -1,0 +1,175 @@
+//! Open holds that stay open: settles those whose row exists, voids those that provably never will have one.
+//!
+//! Never on age alone: a slow consumer makes old holds that are all right. An orphan is marked (a retry is then told
+//! "busy"), every queue it may have gone through is drained, and only then its absence is made final (R8, R9).
+
+use super::Pass;
+use super::drain::Drainer;
+use super::orders;
+use crate::clock::monotonic_ms;
+use crate::store::{self, OpenSale};
+use engines::{Finish, FinishKind, Finished, HoldQuery, IncarnationId, OpenHold, OrderId, SaleId, StockEngine, Term};
+use sqlx::MySqlPool;
+use std::collections::{HashMap, HashSet};
+
+/// Holds per page, and per engine call.
+const PAGE: u32 = 500;
+/// Holds looked at in one pass and sale.
+const MAX_PER_PASS: usize = 50_000;
+
+/// Remembers since when it has seen each hold untouched.
+#[derive(Debug)]
+pub struct HoldRepair {
+    grace_ms: u64,
+    /// R7: the engine's wall clock can jump, so the age counts on this process's monotonic clock too.
+    seen: HashMap<OrderId, Seen>,
+}
+
+#[derive(Clone, Copy, Debug)]
+struct Seen {
+    touched_at_ms: i64,
+    since_ms: u64,
+}
+
+impl HoldRepair {
+    /// `grace_ms` is greater than the publish deadline.
+    pub fn new(grace_ms: u64) -> Self {
+        Self { grace_ms, seen: HashMap::new() }
+    }
+
+    /// Looks at every old hold of every open sale.
+    pub async fn repair(
+        &mut self,
+        pool: &MySqlPool,
+        engine: &dyn StockEngine,
+        drainer: &Drainer,
+    ) -> anyhow::Result<Pass> {
+        let mut pass = Pass::default();
+        let mut listed = HashSet::new();
+        for row in store::sales(pool).await? {
+            let Some(open) = row.open else { continue };
+            let holds = list(engine, &open.term, self.grace_ms).await?;
+            listed.extend(holds.iter().map(|hold| hold.order));
+            let repair = SaleRepair { pool, engine, drainer, sale: row.sale, open };
+            pass.add(repair.run(holds, self).await?);
+        }
+        self.seen.retain(|order, _| listed.contains(order));
+        Ok(pass)
+    }
+
+    /// Whether this hold has been seen untouched for the whole grace period.
+    fn is_ripe(&mut self, hold: &OpenHold) -> bool {
+        let now_ms = monotonic_ms();
+        let fresh = Seen { touched_at_ms: hold.touched_at_ms, since_ms: now_ms };
+        let seen = self.seen.entry(hold.order).or_insert(fresh);
+        if seen.touched_at_ms != hold.touched_at_ms {
+            *seen = fresh;
+        }
+        now_ms - seen.since_ms >= self.grace_ms
+    }
+}
+
+async fn list(engine: &dyn StockEngine, term: &Term, untouched_for_ms: u64) -> anyhow::Result<Vec<OpenHold>> {
+    let mut holds = Vec::new();
+    let mut cursor = 0;
+    while holds.len() < MAX_PER_PASS {
+        let page = engine.holds(term, &HoldQuery::List { untouched_for_ms, cursor, limit: PAGE }).await?;
+        holds.extend(page.holds);
+        match page.next {
+            Some(next) => cursor = next,
+            None => break,
+        }
+    }
+    Ok(holds)
+}
+
+struct SaleRepair<'a> {
+    pool: &'a MySqlPool,
+    engine: &'a dyn StockEngine,
+    drainer: &'a Drainer,
+    sale: SaleId,
+    open: OpenSale,
+}
+
+impl SaleRepair<'_> {
+    async fn run(&self, holds: Vec<OpenHold>, memory: &mut HoldRepair) -> anyhow::Result<Pass> {
+        let mut pass = Pass::default();
+        let without_row = self.resolve(holds, &mut pass).await?;
+        pass.left += without_row.len() as u64;
+        let (marked, unmarked): (Vec<_>, Vec<_>) = without_row.into_iter().partition(|hold| hold.marked);
+        let mut ripe = Vec::new();
+        for hold in unmarked {
+            if memory.is_ripe(&hold) && !orders::may_be_parked(self.pool, &hold).await? {
+                ripe.push(hold.order);
+            }
+        }
+        let mut doomed = marked;
+        for chunk in ripe.chunks(PAGE as usize) {
+            let query = HoldQuery::Mark { untouched_for_ms: memory.grace_ms, orders: chunk.to_vec() };
+            doomed.extend(self.engine.holds(&self.open.term, &query).await?.holds);
+        }
+        if !doomed.is_empty() {
+            self.void(doomed, &mut pass).await?;
+        }
+        Ok(pass)
+    }
+
+    /// Settles and releases what has a row; returns the others.
+    async fn resolve(&self, holds: Vec<OpenHold>, pass: &mut Pass) -> anyhow::Result<Vec<OpenHold>> {
+        let ids: Vec<i64> = holds.iter().map(|hold| hold.order.0).collect();
+        let rows = store::live_by_order(self.pool, &ids).await?;
+        let mut finishes = Vec::new();
+        let mut others = Vec::new();
+        for hold in holds {
+            match rows.get(&hold.order.0) {
+                Some(true) => finishes.push(finish(&hold, FinishKind::Settle)),
+                // Void or cancelled.
+                Some(false) => finishes.push(finish(&hold, FinishKind::Release)),
+                None => others.push(hold),
+            }
+        }
+        self.finish(&finishes, pass).await?;
+        Ok(others)
+    }
+
+    /// R8: a marker through every queue that a touch may have published to; then look; then make it final.
+    async fn void(&self, doomed: Vec<OpenHold>, pass: &mut Pass) -> anyhow::Result<()> {
+        let queues: HashSet<IncarnationId> = doomed.iter().flat_map(|hold| hold.touched_by.iter().copied()).collect();
+        let mut drained = HashSet::new();
+        for queue in queues {
+            if self.drainer.drain(queue.0).await? {
+                drained.insert(queue);
+            }
+        }
+        let ready = doomed.into_iter().filter(|hold| hold.touched_by.iter().all(|queue| drained.contains(queue)));
+        let orphans = self.resolve(ready.collect(), pass).await?;
+        let mut releases = Vec::new();
+        for hold in orphans {
+            if orders::may_be_parked(self.pool, &hold).await? {
+                continue;
+            }
+            if orders::insert_void(self.pool, self.sale, self.open.allocation_id, &hold).await? {
+                tracing::info!(order = hold.order.0, user = hold.user.0, "orphan voided");
+                releases.push(finish(&hold, FinishKind::Release));
+            }
+        }
+        self.finish(&releases, pass).await
+    }
+
+    async fn finish(&self, finishes: &[Finish], pass: &mut Pass) -> anyhow::Result<()> {
+        for chunk in finishes.chunks(PAGE as usize) {
+            for (item, result) in chunk.iter().zip(self.engine.finish(&self.open.term, chunk).await) {
+                match (result?, item.kind) {
+                    (Finished::Done, FinishKind::Settle) => pass.holds_settled += 1,
+                    (Finished::Done, FinishKind::Release) => pass.holds_released += 1,
+                    (Finished::AlreadyDone | Finished::NotOpen, _) => {}
+                }
+            }
+        }
+        Ok(())
+    }
+}
+
+fn finish(hold: &OpenHold, kind: FinishKind) -> Finish {
+    Finish { user: hold.user, order: hold.order, quantity: hold.quantity, kind }
+}

@@ -1,0 +1,137 @@
+//! The seckill role: one control thread that holds lease and terms, and serving threads that share nothing else.
+//!
+//! A serving thread is a `current_thread` runtime with its own listener (SO_REUSEPORT), engine connection and
+//! publishing connection: a woken connection task then finds whole batches of replies to flush.
+
+mod group_commit;
+mod replies;
+mod service;
+mod serving;
+
+use crate::config::Config;
+use crate::incarnation::Incarnation;
+use crate::roles;
+use crate::shutdown::Shutdown;
+use crate::store;
+use crate::terms::Terms;
+use anyhow::{Context, anyhow};
+use engines::{Maintain, Registry};
+use serving::{Serving, Shared};
+use std::net::{SocketAddr, TcpListener};
+use std::sync::Arc;
+use std::time::Duration;
+use tokio::sync::mpsc;
+
+/// Longest time a stopping process drains what it has accepted.
+const DRAIN_TIMEOUT: Duration = Duration::from_secs(10);
+/// Pending connections of one listener.
+const LISTEN_BACKLOG: i32 = 4_096;
+
+/// Serves until asked to stop.
+pub fn run(config: &Config, registry: &Registry) -> anyhow::Result<()> {
+    let listeners = bind(&config.seckill.listen, threads(config))?;
+    roles::block_on(async |shutdown| control(config, registry, listeners, shutdown).await)
+}
+
+fn threads(config: &Config) -> usize {
+    let cores = std::thread::available_parallelism().map_or(1, usize::from);
+    if config.seckill.threads > 0 { config.seckill.threads } else { (cores / 2).max(1) }
+}
+
+/// One listening socket per serving thread, all on the same address.
+fn bind(address: &str, threads: usize) -> anyhow::Result<Vec<TcpListener>> {
+    let mut address: SocketAddr = address
+        .parse()
+        .with_context(|| format!("seckill.listen: {address:?} is not of the form ip:port, e.g. 0.0.0.0:50053"))?;
+    let mut listeners = Vec::with_capacity(threads);
+    for index in 0..threads {
+        let listener = listen(address, threads > 1).with_context(|| format!("cannot listen on {address}"))?;
+        if index == 0 {
+            // Port 0 was a request for any port; the other threads join the one that was given.
+            address = listener.local_addr()?;
+        }
+        listeners.push(listener);
+    }
+    Ok(listeners)
+}
+
+fn listen(address: SocketAddr, shared: bool) -> std::io::Result<TcpListener> {
+    use socket2::{Domain, Protocol, Socket, Type};
+    let socket = Socket::new(Domain::for_address(address), Type::STREAM, Some(Protocol::TCP))?;
+    socket.set_reuse_address(true)?;
+    if shared {
+        socket.set_reuse_port(true)?;
+    }
+    socket.set_nonblocking(true)?;
+    socket.bind(&address.into())?;
+    socket.listen(LISTEN_BACKLOG)?;
+    Ok(socket.into())
+}
+
+async fn control(
+    config: &Config,
+    registry: &Registry,
+    listeners: Vec<TcpListener>,
+    shutdown: Shutdown,
+) -> anyhow::Result<()> {
+    check_engine(config, registry).await?;
+    let address = listeners.first().context("no listener")?.local_addr()?;
+    let pool = store::connect(&config.database).await?;
+    // Terms and lease outlive the request to stop: what was accepted still has to be published.
+    let (keep_alive, until_drained) = Shutdown::channel();
+    let terms = Terms::start(pool.clone(), until_drained).await?;
+    let (incarnation, keeper) = Incarnation::start(pool.clone(), config.mq.clone(), config.incarnation.clone()).await?;
+    let shared = Arc::new(Shared {
+        config: config.clone(),
+        registry: registry.clone(),
+        terms,
+        incarnation,
+        shutdown: shutdown.clone(),
+    });
+
+    let (reports, mut ready) = mpsc::channel(listeners.len());
+    let mut threads = Vec::with_capacity(listeners.len());
+    for (index, listener) in listeners.into_iter().enumerate() {
+        let (shared, reports) = (shared.clone(), reports.clone());
+        let thread = std::thread::Builder::new().name(format!("serve-{index}"));
+        threads.push(
+            thread
+                .spawn(move || Serving { shared, index, ready: reports }.run(listener))
+                .context("cannot start a thread")?,
+        );
+    }
+    drop(reports);
+    for _ in 0..threads.len() {
+        // A thread that failed to start dropped its sender; its error comes out of the join below.
+        if ready.recv().await.is_none() {
+            return join(threads).await;
+        }
+    }
+    tracing::info!(%address, threads = threads.len(), engine = %config.seckill.engine, "serving");
+    roles::announce_ready("seckill", Some(address))?;
+    let served = join(threads).await;
+    keeper.hand_back().await;
+    drop(keep_alive);
+    pool.close().await;
+    served
+}
+
+async fn check_engine(config: &Config, registry: &Registry) -> anyhow::Result<()> {
+    let engine = roles::build_engine(config, registry).await?;
+    let checked = engine.maintain(&Maintain::CheckServer { allow_volatile: config.engine.allow_volatile }).await;
+    let settings = checked.with_context(|| format!("engine {}", config.seckill.engine))?.settings;
+    tracing::info!(?settings, "engine server checked");
+    Ok(())
+}
+
+/// Waits for all serving threads without blocking the runtime that keeps their lease.
+async fn join(threads: Vec<std::thread::JoinHandle<anyhow::Result<()>>>) -> anyhow::Result<()> {
+    let mut result = Ok(());
+    for thread in threads {
+        let joined =
+            tokio::task::spawn_blocking(move || thread.join()).await.context("cannot wait for a serving thread")?;
+        let ended = joined.unwrap_or_else(|_| Err(anyhow!("a serving thread panicked")));
+        result = result.and(ended);
+    }
+    result
+}

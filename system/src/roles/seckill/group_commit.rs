@@ -1,0 +1,172 @@
+//! Group commit: while one batch is under way the next one gathers; engine and broker are asked once per batch.
+//!
+//! The gathering time grows with the size of the batch before and is nil when the service is idle.
+
+mod batch;
+
+use super::replies::Reply;
+use super::serving::Shared;
+use crate::broker::Publisher;
+use crate::clock::monotonic_ms;
+use batch::Batch;
+use engines::{SaleId, StockEngine, UserId};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::time::Duration;
+use tokio::sync::{Semaphore, mpsc, oneshot};
+
+/// Gathering times below this are not worth a timer, whose resolution is 1 ms.
+const MIN_GATHER_US: u64 = 1_000;
+
+/// One request that waits for its batch.
+#[derive(Debug)]
+pub struct Pending {
+    pub sale: SaleId,
+    pub user: UserId,
+    pub quantity: u32,
+    /// R7: the deadline starts when the request arrives. Monotonic ms, for this process.
+    pub deadline_ms: u64,
+    /// The same deadline as unix ms, for the engine.
+    pub expires_at_ms: i64,
+    reply: oneshot::Sender<Reply>,
+}
+
+impl Pending {
+    /// Answers the caller, if he is still there.
+    pub fn answer(self, reply: Reply) {
+        let _ = self.reply.send(reply);
+    }
+
+    /// Whether nobody waits for the answer any more.
+    pub fn is_abandoned(&self) -> bool {
+        self.reply.is_closed()
+    }
+}
+
+/// The way into the group commit of one serving thread; cheap to clone.
+#[derive(Clone, Debug)]
+pub struct Committer {
+    sender: mpsc::UnboundedSender<Pending>,
+    /// Requests submitted and not yet answered; bounded by `seckill.max_pending`.
+    waiting: Arc<AtomicUsize>,
+    max_pending: usize,
+    publish_timeout_ms: u64,
+}
+
+impl Committer {
+    /// Starts the gathering task on the current runtime; it ends when the last clone is dropped.
+    pub fn start(shared: Arc<Shared>, engine: Arc<dyn StockEngine>, publisher: Publisher) -> Self {
+        let (sender, receiver) = mpsc::unbounded_channel();
+        let config = &shared.config;
+        let committer = Self {
+            sender,
+            waiting: Arc::default(),
+            max_pending: config.seckill.max_pending,
+            publish_timeout_ms: config.seckill.publish_timeout_ms,
+        };
+        tokio::spawn(gather(shared, engine, publisher, receiver));
+        committer
+    }
+
+    /// Waits for the outcome of one request.
+    pub async fn submit(&self, sale: SaleId, user: UserId, quantity: u32, now_ms: i64) -> Reply {
+        let Some(_place) = Place::take(&self.waiting, self.max_pending) else {
+            return Reply::SHED;
+        };
+        let (reply, answer) = oneshot::channel();
+        let pending = Pending {
+            sale,
+            user,
+            quantity,
+            deadline_ms: monotonic_ms() + self.publish_timeout_ms,
+            expires_at_ms: now_ms.saturating_add_unsigned(self.publish_timeout_ms),
+            reply,
+        };
+        if self.sender.send(pending).is_err() {
+            return Reply::Unavailable("stopping");
+        }
+        // A batch that ended without an answer was cut off after it may have been sent on.
+        answer.await.unwrap_or(Reply::Unknown)
+    }
+}
+
+/// A place among the waiting, given back on drop.
+struct Place<'a>(&'a AtomicUsize);
+
+impl<'a> Place<'a> {
+    fn take(waiting: &'a AtomicUsize, most: usize) -> Option<Self> {
+        let place = Self(waiting);
+        (waiting.fetch_add(1, Ordering::Relaxed) < most).then_some(place)
+    }
+}
+
+impl Drop for Place<'_> {
+    fn drop(&mut self) {
+        self.0.fetch_sub(1, Ordering::Relaxed);
+    }
+}
+
+async fn gather(
+    shared: Arc<Shared>,
+    engine: Arc<dyn StockEngine>,
+    publisher: Publisher,
+    mut receiver: mpsc::UnboundedReceiver<Pending>,
+) {
+    let config = &shared.config.group_commit;
+    let in_flight = Arc::new(Semaphore::new(config.max_in_flight));
+    let mut last_len = 0;
+    loop {
+        let Ok(permit) = in_flight.clone().acquire_owned().await else {
+            return;
+        };
+        let mut pending = Vec::with_capacity(config.max_batch);
+        if receiver.recv_many(&mut pending, config.max_batch).await == 0 {
+            return;
+        }
+        let wait_us = gather_us(last_len, config.gather_us_per_request, config.max_gather_us);
+        if wait_us > 0 && pending.len() < config.max_batch {
+            tokio::time::sleep(Duration::from_micros(wait_us)).await;
+            while pending.len() < config.max_batch {
+                let Ok(next) = receiver.try_recv() else { break };
+                pending.push(next);
+            }
+        }
+        last_len = pending.len();
+        let batch = Batch { shared: shared.clone(), engine: engine.clone(), publisher: publisher.clone() };
+        tokio::spawn(async move {
+            batch.run(pending).await;
+            drop(permit);
+        });
+    }
+}
+
+/// How long the next batch gathers, µs: in proportion to the one before, nil when that is too short to matter.
+fn gather_us(last_len: usize, us_per_request: u64, most_us: u64) -> u64 {
+    let wanted = u64::try_from(last_len).unwrap_or(u64::MAX).saturating_mul(us_per_request).min(most_us);
+    if wanted < MIN_GATHER_US { 0 } else { wanted }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_idle_service_does_not_wait_and_a_busy_one_waits_within_its_bound() {
+        assert_eq!(gather_us(0, 40, 10_000), 0);
+        assert_eq!(gather_us(1, 40, 10_000), 0);
+        assert_eq!(gather_us(100, 40, 10_000), 4_000);
+        assert_eq!(gather_us(10_000, 40, 10_000), 10_000);
+        assert_eq!(gather_us(500, 0, 10_000), 0);
+    }
+
+    #[test]
+    fn places_are_bounded_and_given_back() {
+        let waiting = AtomicUsize::new(0);
+        let held = [Place::take(&waiting, 2), Place::take(&waiting, 2)];
+        assert!(held.iter().all(Option::is_some));
+        assert!(Place::take(&waiting, 2).is_none());
+        drop(held);
+        assert!(Place::take(&waiting, 2).is_some());
+        assert_eq!(waiting.load(Ordering::Relaxed), 0);
+    }
+}

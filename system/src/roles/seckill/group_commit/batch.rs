@@ -1,0 +1,206 @@
+//! One batch: reserve, publish what was granted, wait for the confirm, answer everyone.
+//!
+//! R3: identity and term are read once, at the start, and used for everything that follows.
+
+use super::Pending;
+use crate::broker::{Names, PublishOutcome, Publisher};
+use crate::clock::monotonic_ms;
+use crate::clock::unix_ms;
+use crate::envelope::{self, OrderEvent};
+use crate::incarnation::Identity;
+use crate::order_id::minted_at_ms;
+use crate::roles::seckill::replies::Reply;
+use crate::roles::seckill::serving::Shared;
+use crate::store::{OpenSale, SaleRow};
+use engines::{EngineError, OrderId, Reserve, SaleId, StockEngine, Verdict};
+use std::collections::HashMap;
+use std::sync::Arc;
+use std::time::Duration;
+
+/// Runs batches of one serving thread.
+#[derive(Debug)]
+pub struct Batch {
+    pub shared: Arc<Shared>,
+    pub engine: Arc<dyn StockEngine>,
+    pub publisher: Publisher,
+}
+
+/// A request whose order event has to be durable before it is answered yes.
+struct Sold {
+    pending: Pending,
+    order: OrderId,
+}
+
+impl Batch {
+    /// Answers every request of `pending`.
+    pub async fn run(self, pending: Vec<Pending>) {
+        let Some(identity) = self.shared.incarnation.current() else {
+            return answer_all(pending, Reply::Unavailable("this instance has no lease; try again"));
+        };
+        let mut sold = Vec::with_capacity(pending.len());
+        let mut events = Vec::with_capacity(pending.len());
+        for (sale, requests) in by_sale(pending) {
+            self.reserve(&identity, sale, requests, &mut sold, &mut events).await;
+        }
+        if !sold.is_empty() {
+            self.publish(&identity, sold, &events).await;
+        }
+    }
+
+    /// Asks the engine; what needs no publishing is answered at once.
+    async fn reserve(
+        &self,
+        identity: &Identity,
+        sale: SaleId,
+        requests: Vec<Pending>,
+        sold: &mut Vec<Sold>,
+        events: &mut Vec<OrderEvent>,
+    ) {
+        let Some((row, open)) = self.shared.terms.sale(sale).and_then(|row| Some((row, row.open?))) else {
+            return answer_all(requests, Reply::Unavailable("the sale is being opened; try again"));
+        };
+        let (requests, items) = start(identity, requests);
+        let Some(latest_ms) = requests.iter().map(|request| request.deadline_ms).max() else {
+            return;
+        };
+        let reserving = self.engine.reserve(&open.term, &items);
+        let Ok(verdicts) = tokio::time::timeout(until(latest_ms), reserving).await else {
+            return answer_all(requests, Reply::Unknown);
+        };
+        let publishes = self.engine.info().guarantees.keeps_stock;
+        for ((pending, item), verdict) in requests.into_iter().zip(items).zip(verdicts) {
+            match judge(&item, verdict) {
+                Judged::Publish { order, quantity } if publishes => {
+                    events.push(event(&row, &open, &pending, order, quantity));
+                    sold.push(Sold { pending, order });
+                }
+                Judged::Publish { order, .. } => pending.answer(Reply::Accepted(order)),
+                Judged::Answer(reply) => pending.answer(reply),
+            }
+        }
+    }
+
+    /// Publishes one message for the whole batch and answers when its fate is known, or at the deadline.
+    async fn publish(&self, identity: &Arc<Identity>, sold: Vec<Sold>, events: &[OrderEvent]) {
+        let body = envelope::encode_orders(identity.id.0, identity.generation, events);
+        let key = Names::new(&self.shared.config.mq).order_key(identity.id.0, identity.generation);
+        let publisher = self.publisher.clone();
+        // A task of its own: a confirm that comes after the deadline must still be taken in by somebody.
+        let publishing = tokio::spawn(async move { publisher.publish(key, &body).await });
+        let latest_ms = sold.iter().map(|sold| sold.pending.deadline_ms).max().unwrap_or_default();
+        let outcome = match tokio::time::timeout(until(latest_ms), publishing).await {
+            Ok(Ok(outcome)) => outcome,
+            Ok(Err(_)) | Err(_) => PublishOutcome::Unknown,
+        };
+        // R1: the confirm has arrived; yes is said only if the lease still runs and nobody has fenced this term.
+        let may_say_yes = identity.may_act();
+        let now_ms = monotonic_ms();
+        for Sold { pending, order } in sold {
+            let reply = match outcome {
+                PublishOutcome::Accepted if may_say_yes && now_ms < pending.deadline_ms => Reply::Accepted(order),
+                PublishOutcome::Accepted | PublishOutcome::Unknown => Reply::Unknown,
+                PublishOutcome::Rejected => Reply::Unavailable("the order queue is full; try again"),
+                PublishOutcome::NotSent => Reply::Unavailable("the order queue is out of reach; try again"),
+            };
+            pending.answer(reply);
+        }
+    }
+}
+
+enum Judged {
+    Publish { order: OrderId, quantity: u32 },
+    Answer(Reply),
+}
+
+fn judge(item: &Reserve, verdict: Result<Verdict, EngineError>) -> Judged {
+    let reply = match verdict {
+        Ok(Verdict::Granted) => {
+            return Judged::Publish { order: item.order, quantity: item.quantity };
+        }
+        Ok(Verdict::Duplicate(hold)) if hold.settled => Reply::Accepted(hold.order),
+        // Its first publish may never have happened: publish again, the consumer writes it once.
+        Ok(Verdict::Duplicate(hold)) => {
+            return Judged::Publish { order: hold.order, quantity: hold.quantity };
+        }
+        Ok(Verdict::SoldOut { .. }) => Reply::SoldOut,
+        Ok(Verdict::NotOpen) => Reply::Unavailable("the sale is being opened; try again"),
+        Ok(Verdict::WrongInstance) => Reply::Unavailable("another instance serves this buyer; try again"),
+        Ok(Verdict::Busy) => Reply::Unavailable("an earlier request of this buyer is being cleared; try again"),
+        Ok(Verdict::Expired) => Reply::Unavailable("the request waited too long; try again"),
+        Err(error) => {
+            tracing::warn!(%error, "reserve failed");
+            if error.is_unknown() {
+                Reply::Unknown
+            } else {
+                Reply::Unavailable("the stock engine is out of reach; try again")
+            }
+        }
+    };
+    Judged::Answer(reply)
+}
+
+/// Drops who has gone or come too late, and mints ids for the others.
+fn start(identity: &Identity, requests: Vec<Pending>) -> (Vec<Pending>, Vec<Reserve>) {
+    let (now_ms, wall_ms) = (monotonic_ms(), unix_ms());
+    let mut started = Vec::with_capacity(requests.len());
+    let mut items = Vec::with_capacity(requests.len());
+    for request in requests {
+        if request.is_abandoned() {
+            continue;
+        }
+        if now_ms >= request.deadline_ms {
+            request.answer(Reply::Unavailable("the request waited too long; try again"));
+            continue;
+        }
+        let Some(order) = identity.minter.mint(wall_ms) else {
+            request.answer(Reply::Unavailable("the clock of this instance stepped back; try again"));
+            continue;
+        };
+        items.push(Reserve {
+            user: request.user,
+            order,
+            quantity: request.quantity,
+            expires_at_ms: request.expires_at_ms,
+            incarnation: identity.id,
+        });
+        started.push(request);
+    }
+    (started, items)
+}
+
+fn event(row: &SaleRow, open: &OpenSale, pending: &Pending, order: OrderId, quantity: u32) -> OrderEvent {
+    OrderEvent {
+        order_id: order.0,
+        user_id: pending.user.0,
+        product_id: row.sale.0,
+        quantity: i32::try_from(quantity).unwrap_or(i32::MAX),
+        total_price_cents: row.price_cents.saturating_mul(i64::from(quantity)),
+        allocation_id: open.allocation_id,
+        created_at_ms: minted_at_ms(order),
+    }
+}
+
+/// Groups by sale and keeps the order within each. Nearly always there is one.
+fn by_sale(pending: Vec<Pending>) -> Vec<(SaleId, Vec<Pending>)> {
+    let Some(first) = pending.first().map(|request| request.sale) else {
+        return Vec::new();
+    };
+    if pending.iter().all(|request| request.sale == first) {
+        return vec![(first, pending)];
+    }
+    let mut groups: HashMap<SaleId, Vec<Pending>> = HashMap::new();
+    for request in pending {
+        groups.entry(request.sale).or_default().push(request);
+    }
+    groups.into_iter().collect()
+}
+
+fn answer_all(pending: Vec<Pending>, reply: Reply) {
+    for request in pending {
+        request.answer(reply);
+    }
+}
+
+fn until(deadline_ms: u64) -> Duration {
+    Duration::from_millis(deadline_ms.saturating_sub(monotonic_ms()))
+}

@@ -1,0 +1,80 @@
+//! The gRPC surface: validates, checks the sale's window, hands over to the group commit.
+
+use super::group_commit::Committer;
+use super::replies::{Reply, refusal};
+use super::serving::Shared;
+use crate::clock::unix_ms;
+use crate::proto::inspect::inspect_service_server::InspectService;
+use crate::proto::inspect::{GetStockRequest, GetStockResponse};
+use crate::proto::seckill::seckill_service_server::SeckillService;
+use crate::proto::seckill::{SeckillRequest, SeckillResponse};
+use crate::store::SaleRow;
+use engines::{SaleId, StockEngine, UserId};
+use std::sync::Arc;
+use tonic::{Request, Response, Status};
+
+/// One per serving thread.
+#[derive(Clone, Debug)]
+pub struct Service {
+    pub shared: Arc<Shared>,
+    pub engine: Arc<dyn StockEngine>,
+    pub committer: Committer,
+}
+
+#[tonic::async_trait]
+impl SeckillService for Service {
+    async fn execute_seckill(&self, request: Request<SeckillRequest>) -> Result<Response<SeckillResponse>, Status> {
+        let request = request.into_inner();
+        let quantity = self.validate(&request)?;
+        let sale = self.sale(request.product_id)?;
+        let now_ms = unix_ms();
+        if now_ms < sale.starts_at.saturating_mul(1_000) {
+            return refusal("the sale has not started");
+        }
+        if now_ms >= sale.ends_at.saturating_mul(1_000) {
+            return refusal("the sale has ended");
+        }
+        let reply = self.committer.submit(sale.sale, UserId(request.user_id), quantity, now_ms).await;
+        reply.into_response()
+    }
+}
+
+impl Service {
+    fn validate(&self, request: &SeckillRequest) -> Result<u32, Status> {
+        if request.user_id <= 0 {
+            return Err(Status::invalid_argument(format!("user_id must be positive, got {}", request.user_id)));
+        }
+        let most = self.shared.config.seckill.max_quantity;
+        let quantity = u32::try_from(request.quantity).ok().filter(|quantity| (1..=most).contains(quantity));
+        quantity
+            .ok_or_else(|| Status::invalid_argument(format!("quantity must be 1 to {most}, got {}", request.quantity)))
+    }
+
+    fn sale(&self, product_id: i64) -> Result<SaleRow, Status> {
+        let sale = self.shared.terms.sale(SaleId(product_id));
+        sale.ok_or_else(|| Status::not_found(format!("no product {product_id} is on sale")))
+    }
+}
+
+#[tonic::async_trait]
+impl InspectService for Service {
+    async fn get_stock(&self, request: Request<GetStockRequest>) -> Result<Response<GetStockResponse>, Status> {
+        let sale = self.sale(request.into_inner().product_id)?;
+        let Some(open) = sale.open else {
+            return Ok(Response::new(GetStockResponse::default()));
+        };
+        let stock = self.engine.stock(&open.term).await.map_err(|error| Status::unavailable(error.to_string()))?;
+        Ok(Response::new(GetStockResponse {
+            remaining: stock.remaining,
+            open_units: i64::try_from(stock.open_units).unwrap_or(i64::MAX),
+            epoch: i32::try_from(open.term.epoch.0).unwrap_or(i32::MAX),
+            open: stock.is_open && self.shared.incarnation.current().is_some(),
+            server: stock.server,
+        }))
+    }
+}
+
+impl Reply {
+    /// A request that found no place.
+    pub const SHED: Self = Self::Unavailable("too many requests are waiting; try again");
+}

@@ -1,0 +1,106 @@
+//! One serving thread: its runtime, engine, publisher, group commit and gRPC server.
+
+use super::DRAIN_TIMEOUT;
+use super::group_commit::Committer;
+use super::service::Service;
+use crate::broker::Publisher;
+use crate::config::Config;
+use crate::incarnation::Incarnation;
+use crate::proto;
+use crate::proto::inspect::inspect_service_server::InspectServiceServer;
+use crate::proto::seckill::seckill_service_server::SeckillServiceServer;
+use crate::roles;
+use crate::shutdown::Shutdown;
+use crate::terms::Terms;
+use anyhow::Context;
+use engines::Registry;
+use std::net::TcpListener;
+use std::sync::Arc;
+use tokio::sync::mpsc;
+use tonic::transport::Server;
+use tonic::transport::server::TcpIncoming;
+
+/// HTTP/2 flow-control window of a connection, bytes. Large, so that thousands of small messages never wait for it.
+const CONNECTION_WINDOW_BYTES: u32 = 16 * 1024 * 1024;
+/// Flow-control window of a stream, bytes; a request is a few dozen.
+const STREAM_WINDOW_BYTES: u32 = 64 * 1024;
+/// Largest request message, bytes.
+const MAX_REQUEST_BYTES: usize = 4 * 1024;
+/// Requests under way at once on one connection.
+const MAX_CONCURRENT_STREAMS: u32 = 4_096;
+
+/// What all threads of the role share.
+#[derive(Debug)]
+pub struct Shared {
+    pub config: Config,
+    pub registry: Registry,
+    pub terms: Terms,
+    pub incarnation: Incarnation,
+    pub shutdown: Shutdown,
+}
+
+/// Everything one thread needs to start.
+#[derive(Debug)]
+pub struct Serving {
+    pub shared: Arc<Shared>,
+    pub index: usize,
+    pub ready: mpsc::Sender<()>,
+}
+
+impl Serving {
+    /// Serves `listener` until shutdown; blocks the thread.
+    pub fn run(self, listener: TcpListener) -> anyhow::Result<()> {
+        let runtime =
+            tokio::runtime::Builder::new_current_thread().enable_all().build().context("cannot start a runtime")?;
+        runtime.block_on(self.serve(listener))
+    }
+
+    async fn serve(self, listener: TcpListener) -> anyhow::Result<()> {
+        let Self { shared, index, ready } = self;
+        let config = &shared.config;
+        let engine = roles::build_engine(config, &shared.registry).await?;
+        let name = format!("seckill-{}-{index}", std::process::id());
+        let publisher = Publisher::start(&config.mq, config.seckill.ack, &name, shared.shutdown.clone()).await?;
+        let committer = Committer::start(shared.clone(), engine.clone(), publisher);
+        let service = Service { shared: shared.clone(), engine, committer };
+
+        let listener = tokio::net::TcpListener::from_std(listener).context("cannot use the listener")?;
+        let incoming = TcpIncoming::from(listener).with_nodelay(Some(true));
+        let (health, health_service) = tonic_health::server::health_reporter();
+        health.set_serving::<SeckillServiceServer<Service>>().await;
+        let reflection = tonic_reflection::server::Builder::configure()
+            .register_encoded_file_descriptor_set(proto::DESCRIPTORS)
+            .register_encoded_file_descriptor_set(tonic_health::pb::FILE_DESCRIPTOR_SET)
+            .build_v1()
+            .context("cannot build the reflection service")?;
+        let server = Server::builder()
+            .initial_connection_window_size(CONNECTION_WINDOW_BYTES)
+            .initial_stream_window_size(STREAM_WINDOW_BYTES)
+            .max_concurrent_streams(MAX_CONCURRENT_STREAMS)
+            .add_service(SeckillServiceServer::new(service.clone()).max_decoding_message_size(MAX_REQUEST_BYTES))
+            .add_service(InspectServiceServer::new(service))
+            .add_service(health_service)
+            .add_service(reflection);
+
+        let shutdown = shared.shutdown.clone();
+        let stopping = async move {
+            shutdown.requested().await;
+            health.set_not_serving::<SeckillServiceServer<Service>>().await;
+        };
+        let _ = ready.send(()).await;
+        let served = server.serve_with_incoming_shutdown(incoming, stopping);
+        tokio::pin!(served);
+        tokio::select! {
+            result = &mut served => return result.context("the gRPC server failed"),
+            () = shared.shutdown.requested() => {}
+        }
+        // Requests under way are answered; a client that never closes its connection does not hold the process.
+        match tokio::time::timeout(DRAIN_TIMEOUT, served).await {
+            Ok(result) => result.context("the gRPC server failed"),
+            Err(_) => {
+                tracing::warn!(?DRAIN_TIMEOUT, "gave up draining connections");
+                Ok(())
+            }
+        }
+    }
+}

@@ -1,0 +1,67 @@
+//! The sales a process serves and their terms, polled from the `sales` rows (R14) and read lock-free by the hot path.
+
+use crate::shutdown::Shutdown;
+use crate::store::{self, SaleRow};
+use engines::SaleId;
+use sqlx::MySqlPool;
+use std::collections::HashMap;
+use std::sync::Arc;
+use std::time::Duration;
+use tokio::sync::watch;
+
+/// How often the rows are read. Bounds how long a new epoch stays unnoticed.
+const POLL_INTERVAL: Duration = Duration::from_millis(100);
+
+/// A snapshot of all sales by id.
+pub type Sales = Arc<HashMap<SaleId, SaleRow>>;
+
+/// The current snapshot; cheap to clone and to read.
+#[derive(Clone, Debug)]
+pub struct Terms {
+    receiver: watch::Receiver<Sales>,
+}
+
+impl Terms {
+    /// Reads once, then keeps reading on the current runtime until `shutdown`.
+    pub async fn start(pool: MySqlPool, shutdown: Shutdown) -> anyhow::Result<Self> {
+        let (sender, receiver) = watch::channel(read(&pool).await?);
+        tokio::spawn(async move {
+            loop {
+                tokio::select! {
+                    () = shutdown.requested() => break,
+                    () = tokio::time::sleep(POLL_INTERVAL) => {}
+                }
+                match read(&pool).await {
+                    Ok(sales) => {
+                        sender.send_if_modified(|current| {
+                            let changed = *current != sales;
+                            if changed {
+                                *current = sales;
+                            }
+                            changed
+                        });
+                    }
+                    // Terms stay as they are: the incarnation's lease ends them if the database stays away.
+                    Err(error) => tracing::warn!(%error, "cannot read the sales"),
+                }
+            }
+            // Readers keep the last snapshot while they drain.
+            sender.closed().await;
+        });
+        Ok(Self { receiver })
+    }
+
+    /// The present snapshot.
+    pub fn sales(&self) -> Sales {
+        self.receiver.borrow().clone()
+    }
+
+    /// One sale of the present snapshot.
+    pub fn sale(&self, sale: SaleId) -> Option<SaleRow> {
+        self.receiver.borrow().get(&sale).copied()
+    }
+}
+
+async fn read(pool: &MySqlPool) -> sqlx::Result<Sales> {
+    Ok(Arc::new(store::sales(pool).await?.into_iter().map(|row| (row.sale, row)).collect()))
+}
