@@ -1,5 +1,5 @@
 //! What the driver itself costs: CPU per request against a server that does nothing, in a process of its own.
-//! `cargo run --release -p loadgen --example cpu_per_request -- [requests] [concurrency] [connections]`
+//! `cargo run --release -p loadgen --example cpu_per_request -- [requests] [concurrency] [connections] [reply after ms]`
 
 #[path = "../tests/drive/server.rs"]
 #[allow(dead_code)]
@@ -10,6 +10,7 @@ use loadgen::grpc::{Plan, Stop, drive};
 use std::io::{BufRead, BufReader, Read};
 use std::process::{Command, Stdio};
 use std::sync::Arc;
+use std::time::Duration;
 
 type AnyError = Box<dyn std::error::Error>;
 
@@ -21,8 +22,12 @@ fn main() -> Result<(), AnyError> {
         Ok(std::env::args().nth(at).map(|text| text.parse()).transpose()?.unwrap_or(default))
     };
     let (requests, concurrency, connections) = (argument(1, 200_000)?, argument(2, 500)?, argument(3, 200)?);
-    let mut child =
-        Command::new(std::env::current_exe()?).arg("serve").stdin(Stdio::piped()).stdout(Stdio::piped()).spawn()?;
+    let late_ms = argument(4, 0)?;
+    let mut child = Command::new(std::env::current_exe()?)
+        .args(["serve", &late_ms.to_string()])
+        .stdin(Stdio::piped())
+        .stdout(Stdio::piped())
+        .spawn()?;
     let mut address = String::new();
     BufReader::new(child.stdout.take().ok_or("no stdout")?).read_line(&mut address)?;
     let data = generate(&Generation { seed: 1, users: 500_000, product_id: 1, quantity_max: 2 })?;
@@ -35,7 +40,9 @@ fn main() -> Result<(), AnyError> {
         report: true,
         ..Plan::new(address.trim())
     };
-    println!("{requests} requests, {concurrency} in flight, {connections} connections, outcomes kept, events on");
+    println!(
+        "{requests} requests, {concurrency} in flight, {connections} connections, replies after {late_ms} ms, outcomes kept, events on"
+    );
     for round in 1..=3 {
         let measured = drive(&plan, Arc::clone(&data), &Stop::default(), &mut |_| {})?;
         let summary = &measured.summary;
@@ -56,7 +63,11 @@ fn main() -> Result<(), AnyError> {
 
 /// Serves until standard input closes, which it does when the parent ends, however it ends.
 fn serve() -> Result<(), AnyError> {
-    let server = server::Server::start("127.0.0.1:0", |asked| server::Say::Accept(asked.user_id));
+    let late = Duration::from_millis(std::env::args().nth(2).ok_or("no delay")?.parse()?);
+    let server = server::Server::start("127.0.0.1:0", move |asked| match late {
+        Duration::ZERO => server::Say::Accept(asked.user_id),
+        late => server::Say::Late(late, asked.user_id),
+    });
     println!("{}", server.address);
     std::io::stdin().read_to_end(&mut Vec::new())?;
     Ok(())

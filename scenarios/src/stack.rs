@@ -1,139 +1,166 @@
-//! The servers that a run needs: private ones that the lab starts and takes down, or external ones by address.
+//! The servers that a run needs: private ones that the lab starts and takes down, or external ones by address. Also
+//! the place of the system's roles, so that one look finds whatever has died.
+
+mod address;
+mod database;
+mod external;
+mod options;
+mod ports;
+mod process;
+mod rabbitmq;
+mod redis;
+mod role;
+pub mod scratch;
+mod server;
+mod start;
+mod up;
 
 use std::collections::BTreeMap;
-use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
+use std::sync::{Arc, Mutex, PoisonError};
 
+use anyhow::{bail, ensure};
+use futures_util::future::join_all;
 use reports::model::UsageByProcess;
 
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, clap::ValueEnum)]
-pub enum StackKind {
-    #[default]
-    Auto,
-    Servers,
-    External,
-}
+use self::external::Urls;
+use self::role::Roster;
+use self::server::{STOP_LIMIT, Server};
+use crate::guard::Guard;
+use crate::usage::{add_life, proc};
 
-#[derive(Clone, Debug, clap::Args)]
-pub struct StackOptions {
-    #[arg(long = "stack", value_enum, default_value_t)]
-    pub kind: StackKind,
-    #[arg(long)]
-    pub scratch: Option<PathBuf>,
-    #[arg(long)]
-    pub keep: bool,
-    #[arg(long = "no-install", action = clap::ArgAction::SetFalse)]
-    pub install: bool,
-    #[command(flatten)]
-    pub durability: Durability,
-    #[command(flatten)]
-    pub external: ExternalAddresses,
-}
+pub use options::{Durability, ExternalAddresses, StackKind, StackOptions};
+pub use role::{Role, RoleSpec};
+pub use up::up;
 
-#[derive(Clone, Debug, clap::Args)]
-pub struct Durability {
-    #[arg(long, default_value = "everysec")]
-    pub appendfsync: String,
-    #[arg(long, default_value_t = 1)]
-    pub innodb_flush_log_at_trx_commit: u8,
-    #[arg(long, default_value = "classic")]
-    pub queue_type: String,
-}
+pub(crate) use start::new_run_id;
 
-#[derive(Clone, Debug, Default, clap::Args)]
-pub struct ExternalAddresses {
-    #[arg(long)]
-    pub redis_url: Option<String>,
-    #[arg(long)]
-    pub amqp_url: Option<String>,
-    #[arg(long)]
-    pub database_url: Option<String>,
-}
-
-#[derive(Clone, Debug)]
-pub struct RoleSpec {
-    pub name: String,
-    pub program: PathBuf,
-    pub args: Vec<String>,
-    pub env: Vec<(String, String)>,
-}
-
-#[derive(Debug)]
-pub struct Role {
-    name: String,
-}
-
-impl Role {
-    pub fn name(&self) -> &str {
-        &self.name
-    }
-    pub fn listen(&self) -> Option<SocketAddr> {
-        None
-    }
-    pub fn pid(&self) -> u32 {
-        0
-    }
-    pub async fn stop(&mut self) -> anyhow::Result<()> {
-        anyhow::bail!("not written")
-    }
-    pub async fn kill(&mut self) -> anyhow::Result<()> {
-        anyhow::bail!("not written")
-    }
-}
-
+/// Running servers. Dropping it has the guard kill everything that is left; [`Stack::stop`] ends it in order.
 #[derive(Debug)]
 pub struct Stack {
+    kind: &'static str,
+    why: String,
+    urls: Urls,
     settings: BTreeMap<String, String>,
+    scratch: PathBuf,
+    roster: Arc<Roster>,
+    /// Redis, RabbitMQ, database; none of them when they are external.
+    servers: Vec<Server>,
+    /// Bytes of the broker's log that were searched for alarms.
+    broker_log_seen: Mutex<u64>,
+    /// The last field, so that it is dropped last and sweeps up behind the others.
+    guard: Guard,
 }
 
 impl Stack {
-    pub async fn start(_options: &StackOptions) -> anyhow::Result<Self> {
-        anyhow::bail!("not written")
+    /// Starts what `options` ask for and returns when everything answers. Missing binaries are installed first if
+    /// that is allowed. When it fails, or is dropped half-way, nothing is left.
+    pub async fn start(options: &StackOptions) -> anyhow::Result<Self> {
+        Box::pin(start::start(options)).await
     }
-    pub fn database_url(&self, _database: &str) -> String {
-        String::new()
+
+    /// `servers` or `external`.
+    pub fn kind(&self) -> &'static str {
+        self.kind
     }
-    pub fn redis_url(&self) -> String {
-        String::new()
+
+    /// Which stack this is and why, in a sentence.
+    pub fn why(&self) -> &str {
+        &self.why
     }
-    pub fn amqp_url(&self) -> String {
-        String::new()
-    }
+
+    /// Versions and every setting that a result has to state, `redis.appendfsync` = `everysec`.
     pub fn settings(&self) -> &BTreeMap<String, String> {
         &self.settings
     }
-    /// `servers` or `external`.
-    pub fn kind(&self) -> &'static str {
-        "servers"
-    }
-    pub fn why(&self) -> &str {
-        ""
-    }
-    pub fn scratch(&self) -> &Path {
-        Path::new("")
-    }
-    /// Environment entry that every process of this run must carry, so that the guard finds it.
-    pub fn tag(&self) -> (&'static str, &str) {
-        ("LAB_RUN_ID", "")
-    }
-    pub async fn spawn_role(&self, _spec: &RoleSpec) -> anyhow::Result<Role> {
-        anyhow::bail!("not written")
-    }
-    pub async fn run_to_end(&self, _spec: &RoleSpec) -> anyhow::Result<String> {
-        anyhow::bail!("not written")
-    }
-    pub async fn check(&self) -> anyhow::Result<()> {
-        Ok(())
-    }
-    pub fn usage(&self) -> UsageByProcess {
-        UsageByProcess::new()
-    }
-    pub async fn stop(self) -> anyhow::Result<()> {
-        Ok(())
-    }
-}
 
-/// `lab up`.
-pub async fn up(_options: &StackOptions) -> anyhow::Result<()> {
-    Ok(())
+    /// URL of one database; it need not exist.
+    pub fn database_url(&self, database: &str) -> String {
+        address::with_database(&self.urls.database, database)
+    }
+
+    pub fn redis_url(&self) -> String {
+        self.urls.redis.clone()
+    }
+
+    pub fn amqp_url(&self) -> String {
+        self.urls.amqp.clone()
+    }
+
+    /// This run's own folder; it is removed at the end unless it is to be kept.
+    pub fn scratch(&self) -> &Path {
+        &self.scratch
+    }
+
+    /// Environment entry that every process of this run must carry. Roles do; whoever starts another process sets it
+    /// there, so that the guard finds it.
+    pub fn tag(&self) -> (&'static str, &str) {
+        self.guard.tag()
+    }
+
+    /// Starts a role and returns when it is ready, within 20 s. Its log is `logs/NAME.log` in the scratch folder.
+    pub async fn spawn_role(&self, spec: &RoleSpec) -> anyhow::Result<Role> {
+        Role::start(&self.guard, &self.scratch, &self.roster, spec).await
+    }
+
+    /// Runs a role that ends by itself, such as `migrate`, and returns its standard output.
+    pub async fn run_to_end(&self, spec: &RoleSpec) -> anyhow::Result<String> {
+        role::run_to_end(&self.guard, &self.scratch, spec).await
+    }
+
+    /// Whether everything is still well: every server and role lives, there is room in the scratch folder, and the
+    /// broker has raised no alarm since the last look. Takes well under a millisecond.
+    pub async fn check(&self) -> anyhow::Result<()> {
+        // First, because a server that cannot write dies of it, and then this is the reason.
+        scratch::require_free(&self.scratch, scratch::RUN_FREE_BYTES_MIN, "a run needs at least")?;
+        for process in self.servers.iter().flat_map(|server| std::iter::once(&server.process).chain(&server.helper)) {
+            if let Some(status) = process.ended() {
+                bail!("{} died ({status}){}", process.name(), process.last_words());
+            }
+        }
+        if let Some(broker) = self.servers.iter().find(|server| server.process.name() == start::BROKER) {
+            let mut seen = self.broker_log_seen.lock().unwrap_or_else(PoisonError::into_inner);
+            let news = broker.process.log_after(&mut seen);
+            let alarm = news.lines().find(|line| line.contains(rabbitmq::ALARM));
+            ensure!(alarm.is_none(), "the broker raised an alarm and blocks publishers: {}", alarm.unwrap_or_default());
+        }
+        self.roster.check()?;
+        ensure!(self.guard.is_alive(), "the guard died: nothing would be cleaned up if this process died too");
+        Ok(())
+    }
+
+    /// CPU since the start and peak memory by name: each server with its children and helpers, each role with its
+    /// earlier lives. External servers are not ours to measure.
+    pub fn usage(&self) -> UsageByProcess {
+        let processes = proc::all();
+        let mut usages = UsageByProcess::new();
+        for server in &self.servers {
+            let name = server.process.name();
+            add_life(&mut usages, name, server.process.usage(&processes));
+            if let (Some(helper), Some(total)) = (&server.helper, usages.get_mut(name)) {
+                let usage = helper.usage(&processes);
+                total.cpu_us += usage.cpu_us;
+                total.peak_rss_bytes += usage.peak_rss_bytes;
+            }
+        }
+        self.roster.add_usage(&mut usages, &processes);
+        usages
+    }
+
+    /// Milliseconds from start to first answer, by server.
+    pub fn start_ms(&self) -> BTreeMap<&str, u128> {
+        self.servers.iter().map(|server| (server.process.name(), server.start_ms)).collect()
+    }
+
+    /// Ends roles first and then servers, each in order as long as that takes a few seconds, and has the guard kill
+    /// the rest and remove the scratch folder.
+    pub async fn stop(self) -> anyhow::Result<()> {
+        let roles = self.roster.take();
+        join_all(roles.iter().map(|process| process.stop(STOP_LIMIT))).await;
+        // How they end is not worth an error: a role that matters is stopped by its owner.
+        join_all(self.servers.iter().map(|server| server.process.stop(STOP_LIMIT))).await;
+        let Self { servers, guard, .. } = self;
+        drop(servers);
+        tokio::task::spawn_blocking(|| guard.finish()).await?
+    }
 }

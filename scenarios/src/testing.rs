@@ -1,20 +1,59 @@
-//! Private servers for tests of every crate.
+//! Private servers for the tests of every crate: `None` when a binary is missing, with the reason printed, or a
+//! panic with `REQUIRE_SERVERS=1`. They end with the test's process, however that ends.
 
-#[derive(Debug)]
-pub struct RedisServer {
-    url: String,
+mod redis_server;
+
+use std::sync::OnceLock;
+
+use crate::setup;
+use crate::stack::{Stack, StackOptions};
+
+pub use redis_server::{RedisServer, redis};
+
+/// Turns a missing server from an ignored test into a failed one.
+const REQUIRE_VARIABLE: &str = "REQUIRE_SERVERS";
+
+/// All three servers, shared by the tests of one binary: use databases, queues and keys of your own. Callable from
+/// inside a runtime and from outside; it blocks for some seconds the first time.
+pub fn stack() -> Option<&'static Stack> {
+    static STACK: OnceLock<Option<Stack>> = OnceLock::new();
+    STACK.get_or_init(start).as_ref()
 }
 
-impl RedisServer {
-    pub fn url(&self) -> &str {
-        &self.url
+/// A stack of the test's own, for tests that break it.
+pub async fn own_stack(options: &StackOptions) -> Option<Stack> {
+    if let Some(reason) = missing() {
+        ignore(&reason);
+        return None;
     }
+    Some(Stack::start(options).await.expect("a stack"))
 }
 
-pub fn redis() -> Option<RedisServer> {
-    None
+fn start() -> Option<Stack> {
+    if let Some(reason) = missing() {
+        ignore(&reason);
+        return None;
+    }
+    // A thread of its own, because a runtime cannot be entered twice. Nothing in a stack needs the runtime later.
+    let starting = std::thread::spawn(|| {
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().expect("a runtime");
+        runtime.block_on(Stack::start(&options())).expect("a stack")
+    });
+    Some(starting.join().expect("the stack starts"))
 }
 
-pub fn stack() -> Option<&'static crate::stack::Stack> {
-    None
+/// Tests never install.
+pub fn options() -> StackOptions {
+    StackOptions { install: false, ..StackOptions::default() }
+}
+
+fn missing() -> Option<String> {
+    let missing = setup::find().missing();
+    (!missing.is_empty()).then(|| format!("{} missing; cargo lab setup installs them", missing.join(", ")))
+}
+
+/// Says why a test does nothing, or fails it where servers are required.
+pub fn ignore(reason: &str) {
+    assert!(std::env::var_os(REQUIRE_VARIABLE).is_none_or(|value| value != "1"), "{reason} ({REQUIRE_VARIABLE}=1)");
+    eprintln!("ignored: {reason}");
 }

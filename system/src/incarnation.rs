@@ -10,6 +10,7 @@ use crate::config::{IncarnationConfig, MqConfig};
 use crate::order_id::Minter;
 use crate::shutdown::Shutdown;
 use crate::store::NOW_MS;
+use crate::terms::Terms;
 use engines::IncarnationId;
 use registration::Registrar;
 use sqlx::{MySqlPool, Row};
@@ -20,6 +21,8 @@ use tokio::sync::watch;
 
 /// Longest pause between attempts to register again after having been fenced for good.
 const REGISTER_RETRY: Duration = Duration::from_secs(1);
+/// Longest wait for the database when handing back: a process that stops does not wait for one that hangs.
+const HAND_BACK_TIMEOUT: Duration = Duration::from_secs(1);
 
 /// One term of one incarnation. Read once per batch; everything that follows from the batch uses this value.
 #[derive(Debug)]
@@ -60,8 +63,13 @@ pub struct Incarnation {
 
 impl Incarnation {
     /// Registers this process and keeps its lease on the current runtime until the keeper hands it back.
-    pub async fn start(pool: MySqlPool, mq: MqConfig, config: IncarnationConfig) -> anyhow::Result<(Self, Keeper)> {
-        let registrar = Registrar { pool, mq, lease_ms: config.lease_ms };
+    pub async fn start(
+        pool: MySqlPool,
+        mq: MqConfig,
+        config: IncarnationConfig,
+        terms: Terms,
+    ) -> anyhow::Result<(Self, Keeper)> {
+        let registrar = Registrar { pool, mq, terms, lease_ms: config.lease_ms };
         let identity = registrar.register().await?;
         let (sender, receiver) = watch::channel(identity);
         let (stop, stopped) = Shutdown::channel();
@@ -102,12 +110,16 @@ async fn keep(
 ) {
     let interval = Duration::from_millis(config.heartbeat_ms);
     loop {
-        tokio::select! {
-            () = stopped.requested() => break,
-            () = tokio::time::sleep(interval) => {}
-        }
         let identity = sender.borrow().clone();
-        match heartbeat(&registrar.pool, &identity, config.lease_ms).await {
+        let beating = async {
+            tokio::time::sleep(interval).await;
+            heartbeat(&registrar.pool, &identity, config.lease_ms).await
+        };
+        let beat = tokio::select! {
+            () = stopped.requested() => break,
+            beat = beating => beat,
+        };
+        match beat {
             Ok(true) => {}
             Ok(false) => {
                 identity.revoked.store(true, Ordering::SeqCst);
@@ -122,8 +134,10 @@ async fn keep(
     }
     let identity = sender.borrow().clone();
     identity.revoked.store(true, Ordering::SeqCst);
-    if let Err(error) = hand_back(&registrar.pool, &identity).await {
-        tracing::warn!(%error, "could not hand the incarnation back; the reconciler will fence it");
+    match tokio::time::timeout(HAND_BACK_TIMEOUT, hand_back(&registrar.pool, &identity)).await {
+        Ok(Ok(())) => {}
+        Ok(Err(error)) => tracing::warn!(%error, "could not hand the incarnation back; the reconciler will fence it"),
+        Err(_) => tracing::warn!("no time to hand the incarnation back; the reconciler will fence it"),
     }
 }
 
@@ -149,9 +163,12 @@ async fn heartbeat(pool: &MySqlPool, identity: &Identity, lease_ms: u64) -> sqlx
 /// Acknowledges a fence and finds out what comes after it: the next generation, or a new incarnation.
 async fn succeed(registrar: &Registrar, fenced: &Identity, stopped: &Shutdown) -> Option<Arc<Identity>> {
     loop {
-        match try_succeed(registrar, fenced).await {
-            Ok(next) => return Some(next),
-            Err(error) => tracing::warn!(error = format!("{error:#}"), "cannot take up a new identity yet"),
+        tokio::select! {
+            () = stopped.requested() => return None,
+            next = try_succeed(registrar, fenced) => match next {
+                Ok(next) => return Some(next),
+                Err(error) => tracing::warn!(error = format!("{error:#}"), "cannot take up a new identity yet"),
+            }
         }
         tokio::select! {
             () = stopped.requested() => return None,

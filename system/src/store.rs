@@ -19,6 +19,9 @@ use std::time::Duration;
 /// Longest wait for a connection out of the pool.
 const ACQUIRE_TIMEOUT: Duration = Duration::from_secs(5);
 
+/// Longest wait for connections to close.
+const CLOSE_TIMEOUT: Duration = Duration::from_millis(500);
+
 /// Order states as stored in `orders.status`.
 pub mod status {
     /// Never became an order; blocks its order id for ever.
@@ -27,6 +30,11 @@ pub mod status {
 
 /// SQL expression for the database's clock, unix ms. One clock for all heartbeats.
 pub const NOW_MS: &str = "CAST(UNIX_TIMESTAMP(NOW(3)) * 1000 AS SIGNED)";
+
+/// The database's clock, unix ms.
+pub async fn now_ms(pool: &MySqlPool) -> sqlx::Result<i64> {
+    sqlx::query(&format!("SELECT {NOW_MS}")).fetch_one(pool).await?.try_get(0)
+}
 
 /// A pool that answers fast: statements are cached per connection and connections are not pinged before use.
 pub async fn connect(config: &DatabaseConfig) -> anyhow::Result<MySqlPool> {
@@ -48,6 +56,13 @@ pub async fn connect(config: &DatabaseConfig) -> anyhow::Result<MySqlPool> {
         .connect_with(options)
         .await
         .with_context(|| format!("cannot connect to the database at {host}"))
+}
+
+/// Closes a pool, but does not wait for a database that hangs.
+pub async fn close(pool: MySqlPool) {
+    if tokio::time::timeout(CLOSE_TIMEOUT, pool.close()).await.is_err() {
+        tracing::warn!(?CLOSE_TIMEOUT, "the database did not let go of its connections");
+    }
 }
 
 /// A sale and its term, as the `sales` row has it.

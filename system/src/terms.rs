@@ -7,7 +7,7 @@ use sqlx::MySqlPool;
 use std::collections::HashMap;
 use std::sync::Arc;
 use std::time::Duration;
-use tokio::sync::watch;
+use tokio::sync::{Mutex, watch};
 
 /// How often the rows are read. Bounds how long a new epoch stays unnoticed.
 const POLL_INTERVAL: Duration = Duration::from_millis(100);
@@ -19,36 +19,44 @@ pub type Sales = Arc<HashMap<SaleId, SaleRow>>;
 #[derive(Clone, Debug)]
 pub struct Terms {
     receiver: watch::Receiver<Sales>,
+    source: Arc<Source>,
+}
+
+/// Reads one at a time, so that an older snapshot never replaces a newer one.
+#[derive(Debug)]
+struct Source {
+    pool: MySqlPool,
+    sender: Mutex<watch::Sender<Sales>>,
 }
 
 impl Terms {
     /// Reads once, then keeps reading on the current runtime until `shutdown`.
     pub async fn start(pool: MySqlPool, shutdown: Shutdown) -> anyhow::Result<Self> {
         let (sender, receiver) = watch::channel(read(&pool).await?);
+        let source = Arc::new(Source { pool, sender: Mutex::new(sender) });
+        let polled = source.clone();
         tokio::spawn(async move {
             loop {
+                let refreshing = async {
+                    tokio::time::sleep(POLL_INTERVAL).await;
+                    polled.refresh().await
+                };
                 tokio::select! {
+                    // Readers keep the last snapshot while they drain.
                     () = shutdown.requested() => break,
-                    () = tokio::time::sleep(POLL_INTERVAL) => {}
-                }
-                match read(&pool).await {
-                    Ok(sales) => {
-                        sender.send_if_modified(|current| {
-                            let changed = *current != sales;
-                            if changed {
-                                *current = sales;
-                            }
-                            changed
-                        });
+                    refreshed = refreshing => if let Err(error) = refreshed {
+                        // Terms stay as they are: the incarnation's lease ends them if the database stays away.
+                        tracing::warn!(%error, "cannot read the sales");
                     }
-                    // Terms stay as they are: the incarnation's lease ends them if the database stays away.
-                    Err(error) => tracing::warn!(%error, "cannot read the sales"),
                 }
             }
-            // Readers keep the last snapshot while they drain.
-            sender.closed().await;
         });
-        Ok(Self { receiver })
+        Ok(Self { receiver, source })
+    }
+
+    /// Reads now: what [`Self::sales`] says afterwards is no older than this call.
+    pub async fn refresh(&self) -> sqlx::Result<()> {
+        self.source.refresh().await
     }
 
     /// The present snapshot.
@@ -59,6 +67,21 @@ impl Terms {
     /// One sale of the present snapshot.
     pub fn sale(&self, sale: SaleId) -> Option<SaleRow> {
         self.receiver.borrow().get(&sale).copied()
+    }
+}
+
+impl Source {
+    async fn refresh(&self) -> sqlx::Result<()> {
+        let sender = self.sender.lock().await;
+        let sales = read(&self.pool).await?;
+        sender.send_if_modified(|current| {
+            let changed = *current != sales;
+            if changed {
+                *current = sales;
+            }
+            changed
+        });
+        Ok(())
     }
 }
 

@@ -209,6 +209,7 @@ impl Lane {
         if self.shared.stop.is_draining() {
             // Taken by a worker and never sent: as if they had not been asked for.
             self.waiting.clear();
+            self.exhausted = true;
         }
         while let Some(oldest) = self.waiting.pop_front_if(|oldest| oldest.drawn_us + self.shared.timeout_us <= now_us)
         {

@@ -6,6 +6,7 @@ use crate::clock::monotonic_ms;
 use crate::config::MqConfig;
 use crate::order_id::{Minter, WORKER_IDS};
 use crate::store::NOW_MS;
+use crate::terms::Terms;
 use anyhow::{Context, bail, ensure};
 use engines::IncarnationId;
 use sqlx::{MySqlPool, Row};
@@ -19,6 +20,7 @@ const PICK_ATTEMPTS: usize = 16;
 pub(super) struct Registrar {
     pub(super) pool: MySqlPool,
     pub(super) mq: MqConfig,
+    pub(super) terms: Terms,
     pub(super) lease_ms: u64,
 }
 
@@ -85,6 +87,9 @@ impl Registrar {
             bail!("fenced while binding generation {generation}");
         }
         let _ = connection.close(200, "bound".into()).await;
+        // R3: who fenced the generation before this one had claimed a new epoch first. A term read from now on cannot
+        // be the one that ended with that fence; one remembered from before could be.
+        self.terms.refresh().await.context("cannot read the sales")?;
         Ok(Identity::new(id, generation, minter, sent_ms + self.lease_ms))
     }
 

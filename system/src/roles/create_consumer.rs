@@ -21,6 +21,7 @@ use sqlx::{MySqlPool, Row};
 use std::collections::HashMap;
 use std::time::Duration;
 use tokio::task::JoinHandle;
+use tokio::time::{Instant, timeout_at};
 
 /// How often new queues are looked for; bounds how long the first orders of a new publisher wait.
 const DISCOVERY_INTERVAL: Duration = Duration::from_millis(200);
@@ -28,8 +29,10 @@ const DISCOVERY_INTERVAL: Duration = Duration::from_millis(200);
 const MAX_QUEUES: i64 = 1_024;
 /// Pause before a lost connection is opened again.
 const RECONNECT_PAUSE: Duration = Duration::from_millis(500);
-/// Longest wait for batches under way when stopping.
-const DRAIN_TIMEOUT: Duration = Duration::from_secs(10);
+/// Longest wait for batches under way when stopping, and then for their holds to be settled. A database that hangs
+/// costs both; together they stay below the 10 s that a stop may take.
+const DRAIN_TIMEOUT: Duration = Duration::from_secs(8);
+const SETTLE_TIMEOUT: Duration = Duration::from_secs(1);
 
 /// Consumes until asked to stop.
 pub async fn run(config: &Config, registry: &Registry, shutdown: Shutdown) -> anyhow::Result<()> {
@@ -54,12 +57,12 @@ pub async fn run(config: &Config, registry: &Registry, shutdown: Shutdown) -> an
         };
     }
     drop(settler);
-    if tokio::time::timeout(DRAIN_TIMEOUT, settling).await.is_err() {
-        tracing::warn!(?DRAIN_TIMEOUT, "gave up settling; the reconciler will");
+    if tokio::time::timeout(SETTLE_TIMEOUT, settling).await.is_err() {
+        tracing::warn!(?SETTLE_TIMEOUT, "gave up settling; the reconciler will");
     }
     drop(keep_alive);
     let _ = connection.close(200, "done".into()).await;
-    pool.close().await;
+    store::close(pool).await;
     Ok(())
 }
 
@@ -95,7 +98,11 @@ async fn consume_queues(
         if !connection.status().connected() {
             break Err(anyhow::anyhow!("the connection to RabbitMQ was lost"));
         }
-        match live_queues(pool).await {
+        let found = tokio::select! {
+            () = shutdown.requested() => break Ok(()),
+            found = live_queues(pool) => found,
+        };
+        match found {
             Ok(queues) => {
                 tasks.retain(|_, task| !task.is_finished());
                 for incarnation in
@@ -115,8 +122,13 @@ async fn consume_queues(
             () = tokio::time::sleep(DISCOVERY_INTERVAL) => {}
         }
     };
-    for (_, task) in tasks {
-        let _ = tokio::time::timeout(DRAIN_TIMEOUT, task).await;
+    let deadline = Instant::now() + DRAIN_TIMEOUT;
+    for (incarnation, mut task) in tasks {
+        if timeout_at(deadline, &mut task).await.is_err() {
+            // What is not acknowledged is delivered again.
+            tracing::warn!(incarnation, ?DRAIN_TIMEOUT, "gave up a batch under way");
+            task.abort();
+        }
     }
     ended
 }

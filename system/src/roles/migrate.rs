@@ -37,7 +37,7 @@ pub async fn run(config: &DatabaseConfig, seed: Option<&Path>) -> anyhow::Result
         create(&pool, sale).await.with_context(|| format!("cannot create sale {}", sale.product_id))?;
         tracing::info!(product_id = sale.product_id, total = sale.total, "sale seeded");
     }
-    pool.close().await;
+    store::close(pool).await;
     Ok(())
 }
 

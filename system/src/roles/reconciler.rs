@@ -13,7 +13,7 @@ use crate::config::Config;
 use crate::roles;
 use crate::shutdown::Shutdown;
 use crate::store;
-use anyhow::bail;
+use anyhow::{Context, bail};
 use drain::Drainer;
 use engines::{Registry, StockEngine};
 use holds::HoldRepair;
@@ -63,6 +63,9 @@ struct Reconciler {
     engine: Arc<dyn StockEngine>,
     drainer: Drainer,
     holds: HoldRepair,
+    /// With `--once`, when it began, by the database's clock: what was there before and may yet turn out to be broken
+    /// is waited for. What lives shows signs of life meanwhile, what came later is left to the next run.
+    since_ms: Option<i64>,
 }
 
 /// Repairs until asked to stop, or, with `once`, until nothing is left.
@@ -72,12 +75,13 @@ pub async fn run(config: &Config, registry: &Registry, once: bool, shutdown: Shu
     let mut reconciler = Reconciler {
         config: config.clone(),
         drainer: Drainer::new(pool.clone(), config),
-        holds: HoldRepair::new(config.reconciler.grace_ms),
+        holds: HoldRepair::new(config.reconciler.grace_ms, once),
         pool,
         engine,
+        since_ms: None,
     };
     let ended = if once { reconciler.once(&shutdown).await } else { reconciler.forever(&shutdown).await };
-    reconciler.pool.close().await;
+    store::close(reconciler.pool).await;
     ended
 }
 
@@ -104,6 +108,7 @@ impl Reconciler {
 
     async fn once(&mut self, shutdown: &Shutdown) -> anyhow::Result<()> {
         let started = Instant::now();
+        self.since_ms = Some(store::now_ms(&self.pool).await.context("cannot read the database's clock")?);
         let mut total = Pass::default();
         let interval = Duration::from_millis(self.config.reconciler.interval_ms).min(Duration::from_millis(100));
         loop {
@@ -131,12 +136,16 @@ impl Reconciler {
     /// One look at everything. Incarnations first: a hold can be judged only when its publishers' queues drain.
     async fn pass(&mut self) -> anyhow::Result<Pass> {
         let mut pass = Pass::default();
-        pass.add(incarnations::retire(&self.pool, &self.drainer, self.config.incarnation.margin_ms).await?);
+        let margin_ms = self.config.incarnation.margin_ms;
+        pass.add(incarnations::retire(&self.pool, &self.drainer, margin_ms).await?);
+        if let Some(since_ms) = self.since_ms {
+            pass.left += incarnations::silent_since(&self.pool, since_ms).await?;
+        }
         let opener = epochs::Opener {
             pool: &self.pool,
             engine: self.engine.as_ref(),
             drainer: &self.drainer,
-            margin_ms: self.config.incarnation.margin_ms,
+            margin_ms,
             timeout_ms: self.config.reconciler.drain_timeout_ms,
         };
         pass.add(opener.open_missing().await?);

@@ -22,8 +22,8 @@ use std::sync::Arc;
 use std::time::Duration;
 use tokio::sync::mpsc;
 
-/// Longest time a stopping process drains what it has accepted.
-const DRAIN_TIMEOUT: Duration = Duration::from_secs(10);
+/// Longest time a stopping process drains what it has accepted; handing the incarnation back stays within 10 s too.
+const DRAIN_TIMEOUT: Duration = Duration::from_secs(8);
 /// Pending connections of one listener.
 const LISTEN_BACKLOG: i32 = 4_096;
 
@@ -80,7 +80,8 @@ async fn control(
     // Terms and lease outlive the request to stop: what was accepted still has to be published.
     let (keep_alive, until_drained) = Shutdown::channel();
     let terms = Terms::start(pool.clone(), until_drained).await?;
-    let (incarnation, keeper) = Incarnation::start(pool.clone(), config.mq.clone(), config.incarnation.clone()).await?;
+    let (incarnation, keeper) =
+        Incarnation::start(pool.clone(), config.mq.clone(), config.incarnation.clone(), terms.clone()).await?;
     let shared = Arc::new(Shared {
         config: config.clone(),
         registry: registry.clone(),
@@ -112,7 +113,7 @@ async fn control(
     let served = join(threads).await;
     keeper.hand_back().await;
     drop(keep_alive);
-    pool.close().await;
+    store::close(pool).await;
     served
 }
 

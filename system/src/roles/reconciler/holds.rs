@@ -21,6 +21,8 @@ const MAX_PER_PASS: usize = 50_000;
 #[derive(Debug)]
 pub struct HoldRepair {
     grace_ms: u64,
+    /// With `--once`, when it began, monotonic ms: holds from before are looked at although they are younger.
+    since_ms: Option<u64>,
     /// R7: the engine's wall clock can jump, so the age counts on this process's monotonic clock too.
     seen: HashMap<OrderId, Seen>,
 }
@@ -32,9 +34,9 @@ struct Seen {
 }
 
 impl HoldRepair {
-    /// `grace_ms` is greater than the publish deadline.
-    pub fn new(grace_ms: u64) -> Self {
-        Self { grace_ms, seen: HashMap::new() }
+    /// `grace_ms` is greater than the publish deadline. With `once`, every hold that is there already is dealt with.
+    pub fn new(grace_ms: u64, once: bool) -> Self {
+        Self { grace_ms, since_ms: once.then(monotonic_ms), seen: HashMap::new() }
     }
 
     /// Looks at every old hold of every open sale.
@@ -48,13 +50,18 @@ impl HoldRepair {
         let mut listed = HashSet::new();
         for row in store::sales(pool).await? {
             let Some(open) = row.open else { continue };
-            let holds = list(engine, &open.term, self.grace_ms).await?;
+            let holds = list(engine, &open.term, self.untouched_for_ms()).await?;
             listed.extend(holds.iter().map(|hold| hold.order));
             let repair = SaleRepair { pool, engine, drainer, sale: row.sale, open };
             pass.add(repair.run(holds, self).await?);
         }
         self.seen.retain(|order, _| listed.contains(order));
         Ok(pass)
+    }
+
+    /// Age from which holds are looked at. It only selects: nothing is voided before its grace period is over.
+    fn untouched_for_ms(&self) -> u64 {
+        self.since_ms.map_or(self.grace_ms, |since_ms| self.grace_ms.min(monotonic_ms() - since_ms))
     }
 
     /// Whether this hold has been seen untouched for the whole grace period.

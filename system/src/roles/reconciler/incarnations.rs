@@ -58,6 +58,15 @@ async fn fenced_for_sure(pool: &MySqlPool, margin_ms: u64) -> sqlx::Result<Vec<(
     rows.iter().map(|row| Ok((row.try_get(0)?, row.try_get(1)?))).collect()
 }
 
+/// Publishers that count as live and have not been heard since `since_ms`: each will either speak or be fenced.
+pub async fn silent_since(pool: &MySqlPool, since_ms: i64) -> sqlx::Result<u64> {
+    let row = sqlx::query("SELECT COUNT(*) FROM incarnations WHERE state = 'live' AND heartbeat_at_ms < ?")
+        .bind(since_ms)
+        .fetch_one(pool)
+        .await?;
+    Ok(row.try_get::<i64, _>(0)?.unsigned_abs())
+}
+
 async fn count_fenced(pool: &MySqlPool) -> sqlx::Result<u64> {
     let row = sqlx::query("SELECT COUNT(*) FROM incarnations WHERE state = 'fenced'").fetch_one(pool).await?;
     Ok(row.try_get::<i64, _>(0)?.unsigned_abs())

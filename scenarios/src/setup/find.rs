@@ -1,0 +1,152 @@
+//! Where the server binaries are: the search path, and the places where packages put servers without telling it.
+
+use std::ffi::OsString;
+use std::path::{Path, PathBuf};
+use std::process::{Command, Stdio};
+
+/// Folders that are searched after those of PATH; an ordinary user's PATH has no sbin.
+const MORE_FOLDERS: [&str; 9] = [
+    "/usr/local/sbin",
+    "/usr/local/bin",
+    "/usr/sbin",
+    "/usr/bin",
+    "/sbin",
+    "/bin",
+    "/usr/libexec",
+    "/usr/local/opt/rabbitmq/sbin",
+    "/opt/homebrew/sbin",
+];
+/// Debian's `rabbitmq-server` on PATH switches to a user of its own; this one runs as whoever calls it.
+const RABBITMQ_DIRECT: &str = "/usr/lib/rabbitmq/bin/rabbitmq-server";
+const ERLANG_HOME: &str = "/usr/lib/erlang";
+
+/// What a private stack is started from.
+#[derive(Clone, Debug)]
+pub struct Binaries {
+    pub redis_server: PathBuf,
+    pub rabbitmq_server: PathBuf,
+    /// Erlang's port mapper; without it Erlang starts one by itself.
+    pub epmd: Option<PathBuf>,
+    pub database_server: PathBuf,
+    pub initializer: Initializer,
+}
+
+/// What makes the database's own tables.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Initializer {
+    /// MariaDB's script.
+    InstallDb(PathBuf),
+    /// MySQL's server does it itself.
+    ServerItself,
+}
+
+/// The binaries that are there.
+#[derive(Clone, Debug, Default)]
+pub struct Found {
+    pub redis_server: Option<PathBuf>,
+    pub rabbitmq_server: Option<PathBuf>,
+    pub epmd: Option<PathBuf>,
+    pub database_server: Option<PathBuf>,
+    pub install_db: Option<PathBuf>,
+}
+
+impl Found {
+    /// What a private stack lacks; empty when it can start.
+    pub fn missing(&self) -> Vec<&'static str> {
+        let needed = [
+            ("redis-server", self.redis_server.is_some()),
+            ("rabbitmq-server", self.rabbitmq_server.is_some()),
+            ("mariadbd or mysqld", self.database_server.is_some()),
+        ];
+        needed.into_iter().filter(|(_, there)| !there).map(|(name, _)| name).collect()
+    }
+
+    /// Everything, or what is missing.
+    pub fn complete(self) -> Result<Binaries, Vec<&'static str>> {
+        let missing = self.missing();
+        match (self.redis_server, self.rabbitmq_server, self.database_server) {
+            (Some(redis_server), Some(rabbitmq_server), Some(database_server)) => Ok(Binaries {
+                redis_server,
+                rabbitmq_server,
+                epmd: self.epmd,
+                database_server,
+                initializer: self.install_db.map_or(Initializer::ServerItself, Initializer::InstallDb),
+            }),
+            _ => Err(missing),
+        }
+    }
+}
+
+/// Looks for all of them; takes no time worth mentioning.
+pub fn find() -> Found {
+    let direct = PathBuf::from(RABBITMQ_DIRECT);
+    Found {
+        redis_server: program(&["redis-server"]),
+        rabbitmq_server: if direct.is_file() { Some(direct) } else { program(&["rabbitmq-server"]) },
+        epmd: program(&["epmd"]).or_else(erlang_epmd),
+        database_server: program(&["mariadbd", "mysqld"]),
+        install_db: program(&["mariadb-install-db", "mysql_install_db"]),
+    }
+}
+
+/// PATH and the folders of servers behind it.
+pub fn search_path() -> OsString {
+    let path = std::env::var_os("PATH").unwrap_or_default();
+    let mut folders: Vec<PathBuf> = std::env::split_paths(&path).collect();
+    folders.extend(MORE_FOLDERS.map(PathBuf::from));
+    // A folder with a colon in its name cannot be on a path, and PATH had none.
+    std::env::join_paths(folders).unwrap_or(path)
+}
+
+pub(super) fn program(names: &[&str]) -> Option<PathBuf> {
+    let path = search_path();
+    names.iter().find_map(|name| std::env::split_paths(&path).map(|folder| folder.join(name)).find(|it| is_program(it)))
+}
+
+fn is_program(path: &Path) -> bool {
+    use std::os::unix::fs::PermissionsExt;
+    path.metadata().is_ok_and(|metadata| metadata.is_file() && metadata.permissions().mode() & 0o111 != 0)
+}
+
+fn erlang_epmd() -> Option<PathBuf> {
+    let versions = std::fs::read_dir(ERLANG_HOME).ok()?.flatten();
+    let is_runtime = |folder: &PathBuf| folder.file_name().is_some_and(|it| it.to_string_lossy().starts_with("erts-"));
+    versions.map(|entry| entry.path()).filter(is_runtime).map(|folder| folder.join("bin/epmd")).find(|it| is_program(it))
+}
+
+/// What `--version` says in its first line, or that it says nothing.
+pub fn version(program: &Path) -> String {
+    let output = Command::new(program).arg("--version").stdin(Stdio::null()).output();
+    let text = output.map(|output| String::from_utf8_lossy(&output.stdout).into_owned()).unwrap_or_default();
+    text.lines().next().map_or_else(|| "it does not say its version".to_owned(), |line| line.trim().to_owned())
+}
+
+/// The version in the name of its folder: asking it would start an Erlang machine, which takes a second.
+pub fn rabbitmq_version(program: &Path) -> Option<String> {
+    let program = program.canonicalize().ok()?;
+    program.ancestors().skip(1).take(3).find_map(|folder| {
+        std::fs::read_dir(folder.join("lib")).ok()?.flatten().find_map(|entry| {
+            entry.file_name().to_str()?.strip_prefix("rabbitmq_server-").map(str::to_owned)
+        })
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn programs_are_found_and_plain_files_are_none() {
+        assert!(program(&["no-such-program", "sh"]).is_some_and(|path| path.ends_with("sh")));
+        assert_eq!(program(&["no-such-program"]), None);
+        assert!(!is_program(Path::new("/etc/passwd")) && !is_program(Path::new("/")));
+    }
+
+    #[test]
+    fn a_stack_without_a_server_names_it() {
+        let found = Found { redis_server: Some("/r".into()), database_server: Some("/d".into()), ..Found::default() };
+        assert_eq!(found.clone().complete().expect_err("incomplete"), ["rabbitmq-server"]);
+        let complete = Found { rabbitmq_server: Some("/q".into()), ..found }.complete().expect("complete");
+        assert_eq!(complete.initializer, Initializer::ServerItself);
+    }
+}
