@@ -9,8 +9,11 @@ use anyhow::bail;
 pub use find::{Binaries, Found, Initializer, find, rabbitmq_version, search_path, version};
 
 /// Names of the Debian and Ubuntu packages, in the order of [`Found::missing`].
-const PACKAGES: [(&str, &str); 3] =
-    [("redis-server", "redis-server"), ("rabbitmq-server", "rabbitmq-server"), ("mariadbd or mysqld", "mariadb-server")];
+const PACKAGES: [(&str, &str); 3] = [
+    ("redis-server", "redis-server"),
+    ("rabbitmq-server", "rabbitmq-server"),
+    ("mariadbd or mysqld", "mariadb-server"),
+];
 
 /// `lab setup`: says what is there, and installs the rest if it may. It blocks.
 pub fn setup(install: bool) -> anyhow::Result<()> {

@@ -118,7 +118,7 @@ impl Stack {
                 bail!("{} died ({status}){}", process.name(), process.last_words());
             }
         }
-        if let Some(broker) = self.servers.iter().find(|server| server.process.name() == start::BROKER) {
+        if let Some(broker) = self.servers.iter().find(|server| server.process.name() == rabbitmq::NAME) {
             let mut seen = self.broker_log_seen.lock().unwrap_or_else(PoisonError::into_inner);
             let news = broker.process.log_after(&mut seen);
             let alarm = news.lines().find(|line| line.contains(rabbitmq::ALARM));
@@ -145,6 +145,11 @@ impl Stack {
         }
         self.roster.add_usage(&mut usages, &processes);
         usages
+    }
+
+    /// Pid of a private server, for faults that are made on purpose.
+    pub fn server_pid(&self, name: &str) -> Option<u32> {
+        self.servers.iter().find(|server| server.process.name() == name).map(|server| server.process.pid())
     }
 
     /// Milliseconds from start to first answer, by server.

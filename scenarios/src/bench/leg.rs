@@ -9,7 +9,7 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use anyhow::Context;
-use reports::model::{AuditReport, Leg};
+use reports::model::{AuditReport, Leg, UsageByProcess};
 
 use self::load_phase::LoadPhase;
 use super::inspect::Inspect;
@@ -19,6 +19,7 @@ use super::namespace::Namespace;
 use super::progress::say;
 use super::roles::{RolePlan, Roles};
 use super::verdict::UNRANKED;
+use super::windows;
 use crate::audit::{AuditInput, EngineStock, ExpectedSale, audit};
 use crate::bench::program::engine_name;
 use crate::scenario::{Sale, Scenario};
@@ -148,32 +149,37 @@ impl LegWork<'_> {
         quiet::wait(&database_url, inspect, spec.product_id, summary.accepted_units).await
     }
 
-    /// Stops the roles, lets the reconciler finish what is left, and audits.
+    /// Stops the service, lets the reconciler finish what is left, stops the others, and audits.
     async fn judge(&self, leg: &mut Leg, roles: &mut Roles, evidence: Evidence) -> anyhow::Result<()> {
-        let Self { context, namespace, .. } = self;
-        let stopped = roles.stop().await;
         if self.is_unranked() {
             leg.audit = Some(AuditReport::not_applicable());
-            return stopped;
+            return roles.stop().await;
         }
-        let judging = async {
-            Roles::reconcile_once(&self.role_plan(), context.stack, namespace).await?;
-            let input = AuditInput {
-                database_url: context.stack.database_url(&namespace.database),
-                logs: evidence.logs.clone(),
-                sales: self.sales().iter().map(expected_sale).collect(),
-                engine_stock: evidence.engine_stock,
-            };
-            audit(&input).await.context("the audit could not be made")
-        };
-        leg.audit = Some(context.interrupt.cut_short(judging).await?);
-        if !context.keep {
+        let audited = self.context.interrupt.cut_short(self.settle_and_audit(roles, &evidence)).await;
+        // After a failure they still run.
+        let stopped = roles.stop().await;
+        leg.audit = Some(audited?);
+        if !self.context.keep {
             for log in &evidence.logs {
                 // A log that cannot be removed goes with the scratch folder.
                 drop(std::fs::remove_file(log));
             }
         }
         stopped
+    }
+
+    async fn settle_and_audit(&self, roles: &mut Roles, evidence: &Evidence) -> anyhow::Result<AuditReport> {
+        let Self { context, namespace, .. } = self;
+        roles.stop_service().await?;
+        Roles::reconcile_once(&self.role_plan(), context.stack, namespace).await?;
+        roles.stop().await?;
+        let input = AuditInput {
+            database_url: context.stack.database_url(&namespace.database),
+            logs: evidence.logs.clone(),
+            sales: self.sales().iter().map(expected_sale).collect(),
+            engine_stock: evidence.engine_stock.clone(),
+        };
+        audit(&input).await.context("the audit could not be made")
     }
 
     /// The scenario's sales and the warm-up's own.
@@ -212,6 +218,11 @@ impl LegWork<'_> {
 
     fn log_path(&self, phase: &str) -> PathBuf {
         self.context.stack.scratch().join(format!("{}-{phase}.outcomes", self.namespace.database))
+    }
+
+    /// Counters of the servers, this leg's roles and this process.
+    fn usage(&self) -> UsageByProcess {
+        windows::with_lab(windows::of_leg(self.context.stack.usage(), self.namespace))
     }
 
     fn is_unranked(&self) -> bool {

@@ -19,6 +19,8 @@ pub(super) struct Namespace {
     pub database: String,
     pub redis_prefix: String,
     pub mq_prefix: String,
+    /// In front of the names of the leg's processes: their logs and counters are kept apart from those of other legs.
+    pub role_prefix: String,
 }
 
 impl Namespace {
@@ -28,7 +30,15 @@ impl Namespace {
             database: format!("{run}_{leg}"),
             redis_prefix: format!("{run}:{leg}:"),
             mq_prefix: format!("{run}.{leg}."),
+            role_prefix: format!("leg{leg}-"),
         }
+    }
+
+    /// Whether a process belongs to some leg, this one or another.
+    pub(super) fn is_role_of_a_leg(name: &str) -> bool {
+        name.strip_prefix("leg")
+            .and_then(|rest| rest.split_once('-'))
+            .is_some_and(|(leg, _)| leg.parse::<usize>().is_ok())
     }
 
     /// Removes everything; each part is tried even if another one fails, and the first failure is returned.

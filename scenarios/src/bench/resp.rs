@@ -196,23 +196,23 @@ mod tests {
     #[tokio::test]
     async fn only_keys_with_the_prefix_are_removed() {
         let Some(redis) = crate::testing::redis() else { return };
-        let mut connection = Connection::open(redis.url()).await.expect("connected");
+        let mut connection = Connection::open(&redis.url()).await.expect("connected");
         for index in 0..2_500 {
             connection.call(&["SET", &format!("mine:{index}"), "1"]).await.expect("set");
         }
         for other in ["minx:1", "other", "a mine:1"] {
             connection.call(&["SET", other, "1"]).await.expect("set");
         }
-        let removed = unlink_prefix(redis.url(), "mine:").await.expect("removed");
+        let removed = unlink_prefix(&redis.url(), "mine:").await.expect("removed");
         assert_eq!(removed, 2_500);
         assert_eq!(connection.call(&["DBSIZE"]).await.expect("counted"), Reply::Number(3));
-        assert!(unlink_prefix(redis.url(), "").await.is_err());
+        assert!(unlink_prefix(&redis.url(), "").await.is_err());
     }
 
     #[tokio::test]
     async fn a_refusal_of_redis_is_an_error_with_its_words() {
         let Some(redis) = crate::testing::redis() else { return };
-        let mut connection = Connection::open(redis.url()).await.expect("connected");
+        let mut connection = Connection::open(&redis.url()).await.expect("connected");
         let error = connection.call(&["NONSENSE"]).await.expect_err("refused").to_string();
         assert!(error.starts_with("Redis refused: ERR unknown command"), "{error}");
     }

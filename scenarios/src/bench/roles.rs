@@ -64,18 +64,24 @@ impl Roles {
         self.0.iter().find_map(Role::listen).context("seckill did not say where it listens")
     }
 
-    /// Stops them in reverse order: first nobody accepts, then the consumer drains.
+    /// Stops the service alone: from then on nobody accepts, while the others can still bring everything to an end.
+    pub(super) async fn stop_service(&mut self) -> anyhow::Result<()> {
+        match self.0.pop() {
+            Some(role) => stop(role).await,
+            None => Ok(()),
+        }
+    }
+
+    /// Stops what still runs, in reverse order.
     pub(super) async fn stop(&mut self) -> anyhow::Result<()> {
         let mut result = Ok(());
-        while let Some(mut role) = self.0.pop() {
-            let name = role.name().to_owned();
-            let stopped = role.stop().await.with_context(|| format!("{name} did not stop in order"));
-            result = result.and(stopped);
+        while let Some(role) = self.0.pop() {
+            result = result.and(stop(role).await);
         }
         result
     }
 
-    /// Repairs what is left, when nothing runs any more.
+    /// Repairs what is left. The service has stopped and the consumer has not: its markers are what a drain waits for.
     pub(super) async fn reconcile_once(
         plan: &RolePlan<'_>,
         stack: &Stack,
@@ -86,9 +92,14 @@ impl Roles {
     }
 }
 
+async fn stop(mut role: Role) -> anyhow::Result<()> {
+    let name = role.name().to_owned();
+    role.stop().await.with_context(|| format!("{name} did not stop in order"))
+}
+
 fn spec(plan: &RolePlan<'_>, stack: &Stack, namespace: &Namespace, name: &str, args: Vec<String>) -> RoleSpec {
     RoleSpec {
-        name: name.to_owned(),
+        name: format!("{}{name}", namespace.role_prefix),
         program: plan.program.to_path_buf(),
         args,
         env: environment(plan, stack, namespace),

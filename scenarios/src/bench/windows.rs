@@ -4,6 +4,8 @@
 use reports::model::{Usage, UsageByProcess};
 use rustix::time::{ClockId, clock_gettime};
 
+use super::namespace::Namespace;
+
 /// Names that are not the system: the load's own process and this one.
 const DRIVER: &str = "driver";
 const LAB: &str = "lab";
@@ -29,6 +31,17 @@ pub(super) fn system_cpu_us_per_order(usage: &UsageByProcess, accepted: u64) -> 
 pub(super) fn with_driver(mut usage: UsageByProcess, cpu_us: u64, peak_rss_bytes: u64) -> UsageByProcess {
     usage.insert(DRIVER.to_owned(), Usage { cpu_us, peak_rss_bytes });
     usage
+}
+
+/// The servers and this leg's roles, under their plain names; roles of earlier legs are left out.
+pub(super) fn of_leg(usage: UsageByProcess, namespace: &Namespace) -> UsageByProcess {
+    usage
+        .into_iter()
+        .filter_map(|(name, usage)| match name.strip_prefix(&namespace.role_prefix) {
+            Some(role) => Some((role.to_owned(), usage)),
+            None => (!Namespace::is_role_of_a_leg(&name)).then_some((name, usage)),
+        })
+        .collect()
 }
 
 /// This process's own counters.
@@ -69,6 +82,12 @@ mod tests {
         let usage = usages(&[("redis", 250), ("seckill", 50), ("driver", 9_000), ("lab", 9_000)]);
         assert_eq!(system_cpu_us_per_order(&usage, 100), Some(3.0));
         assert_eq!(system_cpu_us_per_order(&usage, 0), None);
+    }
+
+    #[test]
+    fn roles_of_other_legs_are_left_out() {
+        let usage = usages(&[("redis", 1), ("leg1-seckill", 2), ("leg12-seckill", 3), ("leg2-seckill", 4)]);
+        assert_eq!(of_leg(usage, &Namespace::new("lab", 2)), usages(&[("redis", 1), ("seckill", 4)]));
     }
 
     #[test]

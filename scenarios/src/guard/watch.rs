@@ -21,7 +21,7 @@ type Recorded = HashSet<(u32, u64)>;
 pub fn run(args: &GuardArgs) -> anyhow::Result<()> {
     // Not in the parent's group or session, so neither Ctrl-C nor a closed terminal comes here. Fails only for one
     // that leads its group already, which is as good.
-    drop(rustix::process::setsid());
+    let _ = rustix::process::setsid();
     std::env::set_current_dir("/").context("no root folder")?;
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
     let _ignored = {
@@ -93,10 +93,10 @@ fn kill(process: &ProcessStat) {
         return;
     }
     // It may end by itself meanwhile; the next look finds out.
-    drop(match handle {
+    let _ = match handle {
         Ok(handle) => rustix::process::pidfd_send_signal(handle, Signal::KILL),
         Err(_) => rustix::process::kill_process(pid, Signal::KILL),
-    });
+    };
 }
 
 #[cfg(test)]

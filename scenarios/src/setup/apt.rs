@@ -26,7 +26,9 @@ if ! install "$@"; then
 fi
 if command -v systemctl > /dev/null; then
     for package in "$@"; do
-        systemctl disable "${package%-server}.service" "$package.service" 2> /dev/null || true
+        for unit in "$package" "${package%-server}"; do
+            systemctl disable "$unit.service" 2> /dev/null || true
+        done
     done
 fi
 "#;

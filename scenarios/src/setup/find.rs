@@ -111,7 +111,11 @@ fn is_program(path: &Path) -> bool {
 fn erlang_epmd() -> Option<PathBuf> {
     let versions = std::fs::read_dir(ERLANG_HOME).ok()?.flatten();
     let is_runtime = |folder: &PathBuf| folder.file_name().is_some_and(|it| it.to_string_lossy().starts_with("erts-"));
-    versions.map(|entry| entry.path()).filter(is_runtime).map(|folder| folder.join("bin/epmd")).find(|it| is_program(it))
+    versions
+        .map(|entry| entry.path())
+        .filter(is_runtime)
+        .map(|folder| folder.join("bin/epmd"))
+        .find(|it| is_program(it))
 }
 
 /// What `--version` says in its first line, or that it says nothing.
@@ -124,10 +128,10 @@ pub fn version(program: &Path) -> String {
 /// The version in the name of its folder: asking it would start an Erlang machine, which takes a second.
 pub fn rabbitmq_version(program: &Path) -> Option<String> {
     let program = program.canonicalize().ok()?;
-    program.ancestors().skip(1).take(3).find_map(|folder| {
-        std::fs::read_dir(folder.join("lib")).ok()?.flatten().find_map(|entry| {
-            entry.file_name().to_str()?.strip_prefix("rabbitmq_server-").map(str::to_owned)
-        })
+    let version = |name: &std::ffi::OsStr| name.to_str()?.strip_prefix("rabbitmq_server-").map(str::to_owned);
+    program.ancestors().skip(1).find_map(|folder| {
+        let below = || std::fs::read_dir(folder.join("lib")).ok()?.flatten().find_map(|it| version(&it.file_name()));
+        folder.file_name().and_then(version).or_else(below)
     })
 }
 

@@ -74,7 +74,10 @@ mod tests {
 
     #[test]
     fn only_the_database_of_a_url_is_replaced() {
-        assert_eq!(with_database("mysql://u:p@h:1/old?ssl-mode=disabled", "new"), "mysql://u:p@h:1/new?ssl-mode=disabled");
+        assert_eq!(
+            with_database("mysql://u:p@h:1/old?ssl-mode=disabled", "new"),
+            "mysql://u:p@h:1/new?ssl-mode=disabled"
+        );
         assert_eq!(with_database("mysql://h", "new"), "mysql://h/new");
     }
 }

@@ -7,8 +7,7 @@ use std::time::Duration;
 use anyhow::{Context, bail, ensure};
 use sqlx::{Connection, MySqlConnection};
 
-use super::ports;
-use super::process::Process;
+use super::ports::{self, TAKEN};
 use super::server::{Place, Server, wait_until_ready};
 use crate::setup::Initializer;
 
@@ -44,10 +43,19 @@ pub(super) async fn start(place: &Place<'_>) -> anyhow::Result<Server> {
     let data = folder.join("data");
     initialize(place, &data).await?;
     let command = server_command(place, &folder, port)?;
-    let process = place.spawn("database", command)?;
+    let mut process = place.spawn("database", command)?;
     let url = url(port);
-    let mut connection = wait_until_ready(&process, async || Ok(MySqlConnection::connect(&url).await?)).await?;
+    let mut connection = wait_until_ready(&process, async || {
+        let mut connection = MySqlConnection::connect(&url).await?;
+        // Its own folder in the answer: another server may have got the port.
+        let query = sqlx::query_scalar("SELECT CAST(@@GLOBAL.datadir AS CHAR)");
+        let folder: String = query.fetch_one(&mut connection).await?;
+        ensure!(Path::new(&folder) == data, "{TAKEN} by another database server");
+        Ok(connection)
+    })
+    .await?;
     let settings = settings(&mut connection).await?;
+    process.rename(product(&settings));
     // The server goes away with the stack anyway.
     drop(connection.close().await);
     Ok(Server { process, helper: None, port, settings, start_ms: 0 })
@@ -122,11 +130,6 @@ fn run_as_this_user(command: &mut Command) {
     }
 }
 
-/// `mariadb` or `mysql`, as the server's settings are called in a result.
-pub(super) fn product(version: &str) -> &'static str {
-    if version.contains("MariaDB") { "mariadb" } else { "mysql" }
-}
-
 /// Version and settings in force; one that this server does not have is left out.
 pub(super) async fn settings(connection: &mut MySqlConnection) -> anyhow::Result<Vec<(&'static str, String)>> {
     let version: String = sqlx::query_scalar("SELECT CAST(VERSION() AS CHAR)").fetch_one(&mut *connection).await?;
@@ -140,10 +143,8 @@ pub(super) async fn settings(connection: &mut MySqlConnection) -> anyhow::Result
     Ok(settings)
 }
 
-/// The process is called by the product's name in figures and messages, which is known only once it answers.
-pub(super) fn rename(process: &mut Process, settings: &[(&'static str, String)]) -> &'static str {
+/// `mariadb` or `mysql`, as the server is called in settings, figures and messages; its version tells.
+pub(super) fn product(settings: &[(&'static str, String)]) -> &'static str {
     let version = settings.iter().find(|(name, _)| *name == "version").map_or("", |(_, version)| version);
-    let product = product(version);
-    process.rename(product);
-    product
+    if version.contains("MariaDB") { "mariadb" } else { "mysql" }
 }

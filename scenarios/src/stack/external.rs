@@ -6,7 +6,7 @@ use std::time::Duration;
 use anyhow::Context;
 use sqlx::{Connection, MySqlConnection};
 
-use super::address::Address;
+use super::address::{self, Address};
 use super::options::ExternalAddresses;
 use super::{database, rabbitmq, redis};
 
@@ -43,7 +43,7 @@ pub(super) async fn settings(urls: &Urls, queue_type: &str) -> anyhow::Result<BT
     let redis = async { redis::settings(&Address::parse(&urls.redis, "redis", 6379)?).await };
     add("redis", within("Redis", redis).await?);
     let broker = async {
-        let version = rabbitmq::version(&Address::parse(&urls.amqp, "amqp", 5672)?).await?;
+        let [version, _] = rabbitmq::greeting(&Address::parse(&urls.amqp, "amqp", 5672)?).await?;
         // The login is tried too: a version is told to everybody.
         let connection = lapin::Connection::connect(&urls.amqp, lapin::ConnectionProperties::default()).await?;
         connection.close(200, "looked".into()).await?;
@@ -52,7 +52,9 @@ pub(super) async fn settings(urls: &Urls, queue_type: &str) -> anyhow::Result<BT
     let version = within("RabbitMQ", broker).await?;
     add("rabbitmq", vec![("version", version), ("queue_type", queue_type.to_owned())]);
     let database = async {
-        let mut connection = MySqlConnection::connect(&urls.database).await?;
+        // No database yet: `migrate` makes it.
+        let url = address::with_database(&urls.database, "");
+        let mut connection = MySqlConnection::connect(&url).await?;
         let settings = database::settings(&mut connection).await?;
         drop(connection.close().await);
         Ok(settings)

@@ -63,11 +63,7 @@ pub struct Durability {
 
 impl Default for Durability {
     fn default() -> Self {
-        Self {
-            appendfsync: "everysec".to_owned(),
-            innodb_flush_log_at_trx_commit: 1,
-            queue_type: "classic".to_owned(),
-        }
+        Self { appendfsync: "everysec".to_owned(), innodb_flush_log_at_trx_commit: 1, queue_type: "classic".to_owned() }
     }
 }
 

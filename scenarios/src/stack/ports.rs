@@ -5,8 +5,10 @@ use std::net::{Ipv4Addr, TcpListener};
 
 use anyhow::Context;
 
-/// How servers say that a port is taken, in lower case.
-const TAKEN: [&str; 3] = ["address already in use", "eaddrinuse", "already running"];
+/// How the lab says that somebody else answers on a port.
+pub(super) const TAKEN: &str = "port taken";
+/// How servers say it, in lower case.
+const TAKEN_WORDS: [&str; 4] = ["address already in use", "eaddrinuse", "already running", TAKEN];
 
 /// Ports that were all free at one moment, and differ.
 pub(super) fn free<const N: usize>() -> anyhow::Result<[u16; N]> {
@@ -23,7 +25,7 @@ pub(super) fn free<const N: usize>() -> anyhow::Result<[u16; N]> {
 /// Whether an error comes from a port that was lost to somebody else.
 pub(super) fn is_taken(error: &anyhow::Error) -> bool {
     let text = format!("{error:#}").to_lowercase();
-    TAKEN.iter().any(|words| text.contains(words))
+    TAKEN_WORDS.iter().any(|words| text.contains(words))
 }
 
 #[cfg(test)]
@@ -34,7 +36,9 @@ mod tests {
     fn ports_differ_and_a_lost_one_is_recognised() {
         let [a, b, c] = free().expect("ports");
         assert!(a != b && b != c && a != c);
-        assert!(is_taken(&anyhow::anyhow!("x\n  | Could not create server TCP listening socket: bind: Address already in use")));
+        assert!(is_taken(&anyhow::anyhow!(
+            "x\n  | Could not create server TCP listening socket: bind: Address already in use"
+        )));
         assert!(!is_taken(&anyhow::anyhow!("no space left on device")));
     }
 }

@@ -13,8 +13,8 @@ use reports::model::Usage;
 use rustix::process::{Pid, Signal};
 
 use crate::guard::Guard;
-use crate::usage::proc::{self, ProcessStat};
 use crate::usage;
+use crate::usage::proc::{self, ProcessStat};
 
 /// Pause between two looks at a process that is to end.
 const END_POLL: Duration = Duration::from_millis(5);
@@ -116,7 +116,7 @@ impl Process {
             && let Some(pid) = i32::try_from(self.pid).ok().and_then(Pid::from_raw)
         {
             // It may have ended just now, which is what was wanted.
-            drop(rustix::process::kill_process(pid, signal));
+            let _ = rustix::process::kill_process(pid, signal);
         }
     }
 

@@ -12,7 +12,7 @@ use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 
 use super::address::Address;
-use super::ports;
+use super::ports::{self, TAKEN};
 use super::scratch;
 use super::server::{Place, Server, wait_until_ready};
 
@@ -21,8 +21,12 @@ const BUSY_WAIT_OFF: &str = "+sbwt none +sbwtdcpu none +sbwtdio none";
 /// The broker's own bound, below the one at which the lab ends the run with a clearer reason.
 const DISK_FREE_LIMIT_BYTES: u64 = 32 << 20;
 const _: () = assert!(DISK_FREE_LIMIT_BYTES < scratch::RUN_FREE_BYTES_MIN);
+/// In figures, settings and messages.
+pub(super) const NAME: &str = "rabbitmq";
 /// What the broker logs when it stops publishers for want of memory or disk.
 pub(super) const ALARM: &str = "resource limit alarm set";
+/// What epmd logs, with `-d -d`, once it listens.
+const EPMD_READY: &str = "entering the main select() loop";
 /// Largest first frame of a broker that is accepted.
 const FIRST_FRAME_BYTES_MAX: usize = 64 << 10;
 
@@ -31,27 +35,32 @@ pub(super) async fn start(place: &Place<'_>, run_id: &str) -> anyhow::Result<Ser
     let folder = place.data_folder("rabbitmq")?;
     write_configuration(&folder, port)?;
     let epmd = start_epmd(place, epmd_port).await?;
+    let node = format!("lab{}@localhost", &run_id[..8]);
     let mut command = Command::new(&place.binaries.rabbitmq_server);
     isolate(&mut command, &folder, epmd_port);
     let extra = if epmd.is_some() { " -start_epmd false" } else { "" };
     command
-        .env("RABBITMQ_NODENAME", format!("lab{}@localhost", &run_id[..8]))
+        .env("RABBITMQ_NODENAME", &node)
         .env("RABBITMQ_NODE_IP_ADDRESS", "127.0.0.1")
         .env("RABBITMQ_NODE_PORT", port.to_string())
         .env("RABBITMQ_DIST_PORT", dist_port.to_string())
         .env("RABBITMQ_SERVER_ADDITIONAL_ERL_ARGS", format!("{BUSY_WAIT_OFF}{extra}"))
         .env("detached", "true");
-    let process = place.spawn("rabbitmq", command)?;
+    let process = place.spawn(NAME, command)?;
     let url = format!("amqp://guest:guest@127.0.0.1:{port}/%2f");
-    wait_until_ready(&process, async || {
+    let address = Address::parse(&url, "amqp", 5672)?;
+    let version = wait_until_ready(&process, async || {
+        let [version, cluster] = greeting(&address).await?;
+        // Its own name in the answer: another broker may have got the port. Behind it stands the machine's name.
+        let is_own = cluster.split('@').next() == node.split('@').next();
+        ensure!(is_own, "{TAKEN} by another broker, {cluster}");
         let connection = Connection::connect(&url, ConnectionProperties::default()).await?;
         connection.close(200, "ready".into()).await?;
-        Ok(())
+        Ok(version)
     })
     .await?;
-    let address = Address::parse(&url, "amqp", 5672)?;
     let settings = vec![
-        ("version", version(&address).await?),
+        ("version", version),
         ("queue_type", place.durability.queue_type.clone()),
         ("messages", "persistent".to_owned()),
         ("disk_free_limit_bytes", DISK_FREE_LIMIT_BYTES.to_string()),
@@ -100,14 +109,19 @@ async fn start_epmd(place: &Place<'_>, port: u16) -> anyhow::Result<Option<super
     let Some(epmd) = &place.binaries.epmd else { return Ok(None) };
     let mut command = Command::new(epmd);
     isolate(&mut command, &place.scratch.join("rabbitmq"), port);
-    command.args(["-address", "127.0.0.1", "-port", &port.to_string()]);
+    command.args(["-d", "-d", "-address", "127.0.0.1", "-port", &port.to_string()]);
     let process = place.spawn("epmd", command)?;
-    wait_until_ready(&process, async || Ok(TcpStream::connect(("127.0.0.1", port)).await?)).await?;
+    wait_until_ready(&process, async || {
+        // An answer on the port could be another's; this line comes only from one that has it.
+        ensure!(process.log_after(&mut 0).contains(EPMD_READY), "it does not listen yet");
+        Ok(())
+    })
+    .await?;
     Ok(Some(process))
 }
 
-/// The version that a broker says in its first frame, before any login.
-pub(super) async fn version(address: &Address) -> anyhow::Result<String> {
+/// Version and cluster name, which a broker says in its first frame, before any login.
+pub(super) async fn greeting(address: &Address) -> anyhow::Result<[String; 2]> {
     let mut stream = TcpStream::connect((&*address.host, address.port)).await?;
     stream.write_all(b"AMQP\x00\x00\x09\x01").await?;
     let mut head = [0; 7];
@@ -116,7 +130,7 @@ pub(super) async fn version(address: &Address) -> anyhow::Result<String> {
     ensure!(head[0] == 1 && length <= FIRST_FRAME_BYTES_MAX, "this is no AMQP 0-9-1 broker");
     let mut frame = vec![0; length];
     stream.read_exact(&mut frame).await?;
-    Ok(server_property(&frame, "version").unwrap_or_else(|| "unknown".to_owned()))
+    Ok(["version", "cluster_name"].map(|name| server_property(&frame, name).unwrap_or_else(|| "unknown".to_owned())))
 }
 
 /// A text of the table: length and name, `S`, length in four bytes, text.

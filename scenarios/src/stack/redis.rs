@@ -8,7 +8,7 @@ use tokio::io::{AsyncBufReadExt, AsyncReadExt, AsyncWriteExt, BufReader};
 use tokio::net::TcpStream;
 
 use super::address::Address;
-use super::ports;
+use super::ports::{self, TAKEN};
 use super::server::{Place, Server, wait_until_ready};
 
 /// Settings that are read back from a running server and go into the result.
@@ -26,9 +26,11 @@ pub(super) async fn start(place: &Place<'_>) -> anyhow::Result<Server> {
     command.args(["--appendfsync", &place.durability.appendfsync, "--maxmemory-policy", "noeviction"]);
     let process = place.spawn("redis", command)?;
     let address = Address { host: "127.0.0.1".to_owned(), port, user: String::new(), password: String::new() };
+    // Its own pid in the answer: another server may have got the port.
+    let own_pid = format!("process_id:{}\r\n", process.pid());
     wait_until_ready(&process, async || {
-        let answer = ask(&address, &["PING"]).await?;
-        ensure!(answer == ["PONG"], "it answers {answer:?} to PING");
+        ensure!(ask(&address, &["PING"]).await? == ["PONG"], "it does not answer PING");
+        ensure!(ask(&address, &["INFO", "server"]).await?.concat().contains(&own_pid), "{TAKEN} by another Redis");
         Ok(())
     })
     .await?;

@@ -107,8 +107,8 @@ impl Role {
         let ended = self.process.stop(STOP_LIMIT).await;
         self.roster.bury(&self.process);
         let words = || self.process.last_words();
-        let status = ended
-            .with_context(|| format!("{} had to be killed after {STOP_LIMIT:?}{}", self.name(), words()))?;
+        let status =
+            ended.with_context(|| format!("{} had to be killed after {STOP_LIMIT:?}{}", self.name(), words()))?;
         ensure!(status.success(), "{} ended with {status}{}", self.name(), words());
         Ok(())
     }

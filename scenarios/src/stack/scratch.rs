@@ -28,8 +28,8 @@ pub(super) fn create(base: &Path, run_id: &str) -> anyhow::Result<PathBuf> {
 
 /// Free bytes for an ordinary user.
 pub fn free_bytes(folder: &Path) -> anyhow::Result<u64> {
-    let volume = rustix::fs::statvfs(folder)
-        .with_context(|| format!("free space of {} cannot be read", folder.display()))?;
+    let volume =
+        rustix::fs::statvfs(folder).with_context(|| format!("free space of {} cannot be read", folder.display()))?;
     Ok(volume.f_bavail.saturating_mul(volume.f_frsize))
 }
 

@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::time::{Duration, Instant};
 
-use anyhow::{Context, bail};
+use anyhow::{Context, bail, ensure};
 
 use super::options::Durability;
 use super::ports;
@@ -74,6 +74,7 @@ pub(super) async fn wait_until_ready<T>(
         if let Some(status) = process.ended() {
             bail!("{} failed to start ({status}){}", process.name(), process.last_words());
         }
+        ensure!(!ports::is_taken(&error), "{} cannot start: {error:#}", process.name());
         if Instant::now() >= deadline {
             let (name, words) = (process.name(), process.last_words());
             bail!("{name} does not answer within {READY_LIMIT:?}: {error:#}{words}");

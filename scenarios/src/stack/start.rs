@@ -15,10 +15,6 @@ use super::{Stack, database, rabbitmq, redis, scratch};
 use crate::guard::Guard;
 use crate::setup;
 
-/// Names in figures, settings and messages.
-pub(super) const REDIS: &str = "redis";
-pub(super) const BROKER: &str = "rabbitmq";
-
 pub(super) async fn start(options: &StackOptions) -> anyhow::Result<Stack> {
     match options.kind {
         StackKind::External => external(options).await,
@@ -51,25 +47,19 @@ async fn servers(options: &StackOptions) -> anyhow::Result<Stack> {
     let run_id = new_run_id();
     let folder = scratch::create(&scratch::base(options.scratch.as_deref()), &run_id)?;
     let guard = guard(&run_id, &folder, options.keep).await?;
-    let place =
-        Place { guard: &guard, scratch: &folder, binaries: &binaries, durability: &options.durability };
+    let place = Place { guard: &guard, scratch: &folder, binaries: &binaries, durability: &options.durability };
     let starting = try_join3(
         start_on_free_ports(async || redis::start(&place).await),
         start_on_free_ports(async || rabbitmq::start(&place, &run_id).await),
         start_on_free_ports(async || database::start(&place).await),
     );
-    let (redis, broker, mut database) = match starting.await {
-        Ok(servers) => servers,
-        Err(error) => {
-            let kept = options.keep.then(|| format!("kept: {}", folder.display()));
-            return Err(kept.map_or(error.context("the stack did not start"), |kept| {
-                anyhow::anyhow!("the stack did not start: {error:#}\n  {kept}")
-            }));
-        }
-    };
-    let product = database::rename(&mut database.process, &database.settings);
+    let (redis, broker, database) = starting.await.with_context(|| {
+        let kept = if options.keep { format!(" (kept: {})", folder.display()) } else { String::new() };
+        format!("the stack did not start{kept}")
+    })?;
     let mut settings = BTreeMap::new();
-    for (name, server) in [(REDIS, &redis), (BROKER, &broker), (product, &database)] {
+    for server in [&redis, &broker, &database] {
+        let name = server.process.name();
         settings.extend(server.settings.iter().map(|(key, value)| (format!("{name}.{key}"), value.clone())));
     }
     settings.insert("scratch.file_system".to_owned(), scratch::file_system(&folder));
@@ -105,7 +95,12 @@ fn why(kind: StackKind, servers: &[&Server]) -> String {
 
 async fn guard(run_id: &str, folder: &Path, keep: bool) -> anyhow::Result<Guard> {
     let (run_id, folder) = (run_id.to_owned(), folder.to_path_buf());
-    let starting = move || Guard::start(&run_id, (!keep).then_some(folder.as_path()));
+    let starting = move || {
+        Guard::start(&run_id, (!keep).then_some(folder.as_path())).inspect_err(|_| {
+            // Nobody else removes it; it is empty.
+            drop(std::fs::remove_dir_all(&folder));
+        })
+    };
     tokio::task::spawn_blocking(starting).await?.context("the guard did not start")
 }
 

@@ -3,6 +3,7 @@
 //! One channel and one active consumer per queue (R4); consumers share out the queues through the broker. A message is
 //! acknowledged only after its rows are committed, a hold settled only after that.
 
+mod poison;
 mod queue;
 mod settle;
 mod writer;

@@ -8,6 +8,7 @@ mod epochs;
 mod holds;
 mod incarnations;
 mod orders;
+mod turns;
 
 use crate::config::Config;
 use crate::roles;
@@ -22,6 +23,7 @@ use sqlx::MySqlPool;
 use std::io::Write;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
+use turns::Turns;
 
 /// Longest run of `--once`.
 const ONCE_TIMEOUT: Duration = Duration::from_secs(180);
@@ -63,6 +65,7 @@ struct Reconciler {
     engine: Arc<dyn StockEngine>,
     drainer: Drainer,
     holds: HoldRepair,
+    turns: Turns,
     /// With `--once`, when it began, by the database's clock: what was there before and may yet turn out to be broken
     /// is waited for. What lives shows signs of life meanwhile, what came later is left to the next run.
     since_ms: Option<i64>,
@@ -78,6 +81,7 @@ pub async fn run(config: &Config, registry: &Registry, once: bool, shutdown: Shu
         holds: HoldRepair::new(config.reconciler.grace_ms, once),
         pool,
         engine,
+        turns: Turns::default(),
         since_ms: None,
     };
     let ended = if once { reconciler.once(&shutdown).await } else { reconciler.forever(&shutdown).await };
@@ -148,7 +152,7 @@ impl Reconciler {
             margin_ms,
             timeout_ms: self.config.reconciler.drain_timeout_ms,
         };
-        pass.add(opener.open_missing().await?);
+        pass.add(opener.open_missing(&mut self.turns).await?);
         if self.engine.info().guarantees.keeps_stock {
             pass.add(self.holds.repair(&self.pool, self.engine.as_ref(), &self.drainer).await?);
         }

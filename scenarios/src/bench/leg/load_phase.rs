@@ -65,7 +65,7 @@ impl LoadPhase<'_> {
             context.interrupt.cut_short(drain).await?;
             let drained_us = now_unix_us() - summary.last_reply_unix_us;
             leg.drain_s = Some(drained_us.max(0) as f64 / 1e6);
-            let drained = windows::since(&readings.before, &windows::with_lab(stack.usage()));
+            let drained = windows::since(&readings.before, &self.work.usage());
             let drained = windows::with_driver(drained, summary.cpu_us, summary.peak_rss_bytes);
             if let Some(cpu) = &mut leg.system_cpu_per_order {
                 cpu.until_drained_us = windows::system_cpu_us_per_order(&drained, accepted);
@@ -87,7 +87,7 @@ impl LoadPhase<'_> {
         let context = self.work.context;
         let mut progress = Progress::start(&self.work.title(), self.spec.requests);
         let mut timeline = Timeline::default();
-        let usage = || windows::with_lab(context.stack.usage());
+        let usage = || self.work.usage();
         let mut before = usage();
         let mut at_reply = None;
         loop {

@@ -1,7 +1,8 @@
 //! One queue: gathers deliveries, has them written, acknowledges, hands the holds on to be settled.
 
+use super::poison::Poison;
 use super::settle::Settler;
-use super::writer::{Poison, WriteBatch, Writer};
+use super::writer::{WriteBatch, Writer};
 use crate::broker::Names;
 use crate::config::{Config, MqConfig};
 use crate::envelope::{self, Envelope};
@@ -123,24 +124,17 @@ impl Gathered {
     fn add(&mut self, delivery: Delivery) {
         self.last_tag = delivery.delivery_tag;
         let kind = delivery.properties.kind().as_ref().map(|kind| kind.as_str());
-        let message_id = || delivery.properties.message_id().as_ref().map_or_else(String::new, ToString::to_string);
+        let message_id = delivery.properties.message_id().as_ref().map(|id| id.as_str());
         match envelope::decode(kind, &delivery.data) {
             Ok(Envelope::Orders { valid, invalid, .. }) => {
                 self.write.orders.extend(valid);
-                for (order, reason) in invalid {
-                    let poison = Poison {
-                        message_id: message_id(),
-                        order_id: order.order_id,
-                        reason,
-                        body: format!("{order:?}").into_bytes(),
-                    };
-                    self.write.poison.push(poison);
-                }
+                let invalid = invalid.into_iter().enumerate();
+                self.write.poison.extend(invalid.map(|(position, (order, reason))| {
+                    Poison::order(message_id, &delivery.data, position, &order, reason)
+                }));
             }
             Ok(Envelope::Marker { nonce }) => self.write.markers.push(nonce),
-            Err(reason) => {
-                self.write.poison.push(Poison { message_id: message_id(), order_id: 0, reason, body: delivery.data });
-            }
+            Err(reason) => self.write.poison.push(Poison::message(message_id, delivery.data.clone(), reason)),
         }
     }
 }

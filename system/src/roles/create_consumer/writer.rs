@@ -6,6 +6,7 @@
 
 mod careful;
 
+use super::poison::Poison;
 use crate::clock::unix_ms;
 use crate::envelope::OrderEvent;
 use crate::failpoint;
@@ -32,16 +33,6 @@ impl WriteBatch {
     }
 }
 
-/// A message or order to park.
-#[derive(Debug)]
-pub struct Poison {
-    pub message_id: String,
-    /// 0 if the whole message is poison.
-    pub order_id: i64,
-    pub reason: String,
-    pub body: Vec<u8>,
-}
-
 /// Eight values per row; status and live are constants of a new order.
 static INSERT_ORDERS: Statement = Statement::new(
     "INSERT INTO orders (order_id, user_id, product_id, quantity, total_price_cents, allocation_id, status, live,
@@ -50,9 +41,8 @@ static INSERT_ORDERS: Statement = Statement::new(
     "",
 );
 
-/// Longest stored reason, characters, and longest stored message id and body, bytes.
+/// Longest stored reason, characters, and longest stored body, bytes.
 const MAX_REASON: usize = 500;
-const MAX_MESSAGE_ID: usize = 64;
 const MAX_BODY: usize = 1024 * 1024;
 
 /// Writes for one session with one queue.
@@ -219,7 +209,7 @@ async fn park(connection: &mut MySqlConnection, incarnation: i64, poison: &Poiso
          ON DUPLICATE KEY UPDATE id = id",
     )
     .bind(incarnation)
-    .bind(poison.message_id.chars().take(MAX_MESSAGE_ID).collect::<String>())
+    .bind(&poison.message_id)
     .bind(poison.order_id)
     .bind(poison.reason.chars().take(MAX_REASON).collect::<String>())
     .bind(&poison.body[..poison.body.len().min(MAX_BODY)])

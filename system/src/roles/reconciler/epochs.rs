@@ -5,6 +5,8 @@
 
 use super::Pass;
 use super::drain::Drainer;
+use super::turns::Turns;
+use crate::failpoint;
 use crate::store::{self, NOW_MS, SaleRow};
 use anyhow::{Context, bail, ensure};
 use engines::{Epoch, Nonce, Opened, Opening, OpeningBuyer, OrderId, SaleId, StockEngine, Term, UserId};
@@ -31,21 +33,56 @@ struct Snapshot {
 
 impl Opener<'_> {
     /// Opens every sale that is not open in the database or in the engine.
-    pub async fn open_missing(&self) -> anyhow::Result<Pass> {
+    pub async fn open_missing(&self, turns: &mut Turns) -> anyhow::Result<Pass> {
+        let missing = self.missing().await?.len() as u64;
+        if missing == 0 {
+            return Ok(Pass::default());
+        }
+        let Some(turn) = turns.take(self.pool).await? else {
+            return Ok(Pass { left: missing, ..Pass::default() });
+        };
+        let opened = self.open_all().await;
+        turn.give_back().await;
+        Ok(opened.unwrap_or_else(|error| {
+            tracing::warn!(error = format!("{error:#}"), "cannot open the next epochs yet");
+            Pass { left: missing, ..Pass::default() }
+        }))
+    }
+
+    /// Publishers are fenced and queues drained once for all sales together.
+    async fn open_all(&self) -> anyhow::Result<Pass> {
         let mut pass = Pass::default();
-        for row in store::sales(self.pool).await? {
-            if self.is_open(&row).await? {
-                continue;
-            }
-            match self.open_next(row.sale).await {
+        let mut claimed = Vec::new();
+        // Looked for again: the one who had the turn before may just have opened them.
+        for sale in self.missing().await? {
+            claimed.push((sale, self.claim(sale).await?));
+            failpoint::hit("reconciler.after_claim");
+        }
+        // Before the first epoch nobody can have published anything for a sale.
+        if claimed.iter().any(|(_, epoch)| epoch.0 > 1) {
+            self.fence_all().await?;
+            self.drain_all().await?;
+        }
+        for (sale, epoch) in claimed {
+            match self.open_claimed(sale, epoch).await {
                 Ok(()) => pass.epochs_opened += 1,
                 Err(error) => {
-                    tracing::warn!(sale = row.sale.0, error = format!("{error:#}"), "cannot open the next epoch yet");
+                    tracing::warn!(sale = sale.0, error = format!("{error:#}"), "cannot open epoch {epoch} yet");
                     pass.left += 1;
                 }
             }
         }
         Ok(pass)
+    }
+
+    async fn missing(&self) -> anyhow::Result<Vec<SaleId>> {
+        let mut missing = Vec::new();
+        for row in store::sales(self.pool).await? {
+            if !self.is_open(&row).await? {
+                missing.push(row.sale);
+            }
+        }
+        Ok(missing)
     }
 
     /// An engine that is out of reach is an error, not a lost epoch.
@@ -61,14 +98,10 @@ impl Opener<'_> {
         Ok(stock.is_open)
     }
 
-    async fn open_next(&self, sale: SaleId) -> anyhow::Result<()> {
-        let epoch = self.claim(sale).await?;
-        if epoch.0 > 1 {
-            // Before the first epoch nobody can have published anything for this sale.
-            self.fence_all().await?;
-            self.drain_all().await?;
-        }
+    /// Needs every publisher fenced and every queue drained since the claim.
+    async fn open_claimed(&self, sale: SaleId, epoch: Epoch) -> anyhow::Result<()> {
         let snapshot = self.grant(sale, epoch).await?;
+        failpoint::hit("reconciler.after_grant");
         let term = Term { sale, epoch, nonce: Nonce(rand::random()) };
         let (granted, buyers) = (snapshot.granted, snapshot.buyers.len());
         let opened = self
@@ -77,6 +110,7 @@ impl Opener<'_> {
             .await
             .context("the engine cannot open")?;
         ensure!(opened == Opened::Opened, "the engine did not open epoch {epoch}: {opened:?}");
+        failpoint::hit("reconciler.after_engine_open");
         // R14: still the newest? A stalled second reconciler opens nothing.
         let updated = sqlx::query(
             "UPDATE sales SET open_epoch = ?, nonce = ?, allocation_id = ? WHERE product_id = ? AND newest_epoch = ?",

@@ -7,6 +7,7 @@ use super::Pass;
 use super::drain::Drainer;
 use super::orders;
 use crate::clock::monotonic_ms;
+use crate::failpoint;
 use crate::store::{self, OpenSale};
 use engines::{Finish, FinishKind, Finished, HoldQuery, IncarnationId, OpenHold, OrderId, SaleId, StockEngine, Term};
 use sqlx::MySqlPool;
@@ -114,6 +115,7 @@ impl SaleRepair<'_> {
         for chunk in ripe.chunks(PAGE as usize) {
             let query = HoldQuery::Mark { untouched_for_ms: memory.grace_ms, orders: chunk.to_vec() };
             doomed.extend(self.engine.holds(&self.open.term, &query).await?.holds);
+            failpoint::hit("reconciler.after_mark");
         }
         if !doomed.is_empty() {
             self.void(doomed, &mut pass).await?;
@@ -156,6 +158,7 @@ impl SaleRepair<'_> {
                 continue;
             }
             if orders::insert_void(self.pool, self.sale, self.open.allocation_id, &hold).await? {
+                failpoint::hit("reconciler.after_void");
                 tracing::info!(order = hold.order.0, user = hold.user.0, "orphan voided");
                 releases.push(finish(&hold, FinishKind::Release));
             }

@@ -1,7 +1,8 @@
 //! The slow way: each order under its own savepoint, so that one refusal does not take the others along.
 
-use super::{Poison, bulk, is_refusal, park};
+use super::{bulk, is_refusal, park};
 use crate::envelope::OrderEvent;
+use crate::roles::create_consumer::poison::Poison;
 use crate::store::status;
 use sqlx::{Acquire, MySqlConnection, Row};
 use std::collections::HashSet;
@@ -70,9 +71,7 @@ async fn refuse(
     order: &OrderEvent,
     reason: String,
 ) -> sqlx::Result<()> {
-    let body = format!("{order:?}").into_bytes();
-    let poison = Poison { message_id: "order".to_owned(), order_id: order.order_id, reason, body };
-    park(connection, incarnation, &poison).await?;
+    park(connection, incarnation, &Poison::refused(order, reason)).await?;
     sqlx::query(
         "INSERT INTO orders (order_id, user_id, product_id, quantity, total_price_cents, allocation_id, status, live,
          created_at_ms, updated_at_ms) VALUES (?, ?, ?, ?, ?, ?, ?, NULL, ?, ?) ON DUPLICATE KEY UPDATE order_id = order_id",

@@ -7,6 +7,7 @@ use crate::broker::{Names, PublishOutcome, Publisher};
 use crate::clock::monotonic_ms;
 use crate::clock::unix_ms;
 use crate::envelope::{self, OrderEvent};
+use crate::failpoint;
 use crate::incarnation::Identity;
 use crate::order_id::minted_at_ms;
 use crate::roles::seckill::replies::Reply;
@@ -16,6 +17,8 @@ use engines::{EngineError, OrderId, Reserve, SaleId, StockEngine, Verdict};
 use std::collections::HashMap;
 use std::sync::Arc;
 use std::time::Duration;
+
+const LEASE_LOST: Reply = Reply::Unavailable("this instance has no lease; try again");
 
 /// Runs batches of one serving thread.
 #[derive(Debug)]
@@ -35,15 +38,22 @@ impl Batch {
     /// Answers every request of `pending`.
     pub async fn run(self, pending: Vec<Pending>) {
         let Some(identity) = self.shared.incarnation.current() else {
-            return answer_all(pending, Reply::Unavailable("this instance has no lease; try again"));
+            return answer_all(pending, LEASE_LOST);
         };
         let mut sold = Vec::with_capacity(pending.len());
         let mut events = Vec::with_capacity(pending.len());
         for (sale, requests) in by_sale(pending) {
             self.reserve(&identity, sale, requests, &mut sold, &mut events).await;
         }
-        if !sold.is_empty() {
+        if sold.is_empty() {
+            return;
+        }
+        failpoint::hit("seckill.after_reserve");
+        if identity.may_act() {
             self.publish(&identity, sold, &events).await;
+        } else {
+            // R1: the lease ran out meanwhile and yes could not be said any more, so nothing is sent either.
+            answer_all(sold.into_iter().map(|sold| sold.pending), LEASE_LOST);
         }
     }
 
@@ -92,6 +102,7 @@ impl Batch {
             Ok(Ok(outcome)) => outcome,
             Ok(Err(_)) | Err(_) => PublishOutcome::Unknown,
         };
+        failpoint::hit("seckill.after_publish");
         // R1: the confirm has arrived; yes is said only if the lease still runs and nobody has fenced this term.
         let may_say_yes = identity.may_act();
         let now_ms = monotonic_ms();
@@ -195,7 +206,7 @@ fn by_sale(pending: Vec<Pending>) -> Vec<(SaleId, Vec<Pending>)> {
     groups.into_iter().collect()
 }
 
-fn answer_all(pending: Vec<Pending>, reply: Reply) {
+fn answer_all(pending: impl IntoIterator<Item = Pending>, reply: Reply) {
     for request in pending {
         request.answer(reply);
     }

@@ -1,0 +1,47 @@
+//! The system under crashes, from outside: real servers, every role a process of its own, killed at its failpoints, at
+//! random, frozen, or robbed of a server. Each test ends with the audit. R1 to R19 are the rules of the protocol.
+//!
+//! One test at a time: they stop servers that they share. `CRASH_ROUNDS` sets the rounds of the random kills.
+
+#[path = "crash/events.rs"]
+mod events;
+#[path = "crash/frozen.rs"]
+mod frozen;
+#[path = "crash/inspect.rs"]
+mod inspect;
+#[path = "crash/load.rs"]
+mod load;
+#[path = "crash/redis.rs"]
+mod redis;
+#[path = "crash/wait.rs"]
+mod wait;
+#[path = "crash/world.rs"]
+mod world;
+
+#[path = "crash/consumer.rs"]
+mod consumer;
+#[path = "crash/database.rs"]
+mod database;
+#[path = "crash/lease.rs"]
+mod lease;
+#[path = "crash/poison.rs"]
+mod poison;
+#[path = "crash/publisher.rs"]
+mod publisher;
+#[path = "crash/reconciler.rs"]
+mod reconciler;
+#[path = "crash/redis_loss.rs"]
+mod redis_loss;
+#[path = "crash/rounds.rs"]
+mod rounds;
+
+/// The world of a test, or the end of the test where servers or failpoints are missing.
+macro_rules! fresh_world {
+    ($name:expr, $total:expr) => {
+        match crate::world::World::start($name, $total).await {
+            Some(world) => world,
+            None => return,
+        }
+    };
+}
+pub(crate) use fresh_world;

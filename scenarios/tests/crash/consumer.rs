@@ -1,0 +1,44 @@
+//! create-consumer dies at each place between a message and its settled hold.
+
+use crate::fresh_world;
+use crate::load::Crowd;
+
+/// Kills one consumer after another at `failpoint` while orders come, then lets one work.
+async fn dies_at(name: &str, failpoint: &str) {
+    let mut world = fresh_world!(name, 50_000);
+    let _reconciler = world.role("reconciler").await;
+    let _seckill = world.seckill().await;
+    world.open(1).await;
+    let load = world.load(Crowd { seed: 5, users: 20_000, concurrency: 48 });
+    // At its first visit, with nothing behind it, and at a later one, with redeliveries in its way.
+    for visit in [1, 3] {
+        let mut consumer = world.armed("create-consumer", &format!("{failpoint}:{visit}")).await;
+        world.crashed(&mut consumer).await;
+        world.sells(&load, 100).await;
+    }
+    let _consumer = world.role("create-consumer").await;
+    world.sells(&load, 300).await;
+    load.finish().await;
+    world.audit().await;
+    assert_eq!(world.number("SELECT COUNT(*) FROM orders WHERE status = 4").await, 0, "nothing had to be voided");
+}
+
+#[tokio::test]
+async fn a_consumer_that_dies_before_its_commit_loses_and_doubles_nothing() {
+    dies_at("before_commit", "consumer.before_commit").await;
+}
+
+#[tokio::test]
+async fn a_consumer_that_dies_between_commit_and_acknowledgement_loses_and_doubles_nothing() {
+    dies_at("after_commit", "consumer.after_commit").await;
+}
+
+#[tokio::test]
+async fn a_consumer_that_dies_between_acknowledgement_and_settling_leaves_no_hold_open() {
+    dies_at("after_ack", "consumer.after_ack").await;
+}
+
+#[tokio::test]
+async fn a_consumer_that_dies_in_the_middle_of_settling_leaves_no_hold_open() {
+    dies_at("mid_settle", "consumer.mid_settle").await;
+}

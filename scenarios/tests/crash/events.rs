@@ -1,0 +1,83 @@
+//! Order events made by hand, as a broken or foreign publisher would send them, straight into a queue of the world.
+
+use lapin::options::{BasicPublishOptions, ConfirmSelectOptions, QueuePurgeOptions};
+use lapin::types::ShortString;
+use lapin::{BasicProperties, Channel, Confirmation, Connection, ConnectionProperties};
+use prost::Message;
+
+/// Type of a message full of orders.
+pub const ORDERS: &str = "order.batch.v1";
+/// Survives a restart of the broker.
+const PERSISTENT: u8 = 2;
+
+#[derive(Clone, PartialEq, prost::Message)]
+pub struct OrderBatch {
+    #[prost(int64, tag = "1")]
+    pub incarnation: i64,
+    #[prost(int64, tag = "2")]
+    pub generation: i64,
+    #[prost(message, repeated, tag = "3")]
+    pub orders: Vec<OrderCreated>,
+}
+
+#[derive(Clone, Copy, PartialEq, prost::Message)]
+pub struct OrderCreated {
+    #[prost(int64, tag = "1")]
+    pub order_id: i64,
+    #[prost(int64, tag = "2")]
+    pub user_id: i64,
+    #[prost(int64, tag = "3")]
+    pub product_id: i64,
+    #[prost(int32, tag = "4")]
+    pub quantity: i32,
+    #[prost(int64, tag = "5")]
+    pub total_price_cents: i64,
+    #[prost(int64, tag = "6")]
+    pub allocation_id: i64,
+    #[prost(int64, tag = "7")]
+    pub created_at_ms: i64,
+}
+
+/// A publisher into one queue.
+#[derive(Debug)]
+pub struct Forger {
+    channel: Channel,
+    queue: String,
+    /// Keeps the channel open.
+    _connection: Connection,
+}
+
+impl Forger {
+    pub async fn new(amqp_url: &str, queue: String) -> Self {
+        let connection = Connection::connect(amqp_url, ConnectionProperties::default()).await.expect("a broker");
+        let channel = connection.create_channel().await.expect("a channel");
+        channel.confirm_select(ConfirmSelectOptions::default()).await.expect("confirms");
+        Self { channel, queue, _connection: connection }
+    }
+
+    /// Throws away what is in the queue; returns the number of messages.
+    pub async fn purge(&self) -> u32 {
+        self.channel.queue_purge(self.queue.as_str().into(), QueuePurgeOptions::default()).await.expect("purged")
+    }
+
+    pub async fn orders(&self, message_id: &str, orders: Vec<OrderCreated>) {
+        let body = OrderBatch { incarnation: 1, generation: 1, orders }.encode_to_vec();
+        self.message(Some(ORDERS), Some(message_id), &body).await;
+    }
+
+    /// Any message at all.
+    pub async fn message(&self, kind: Option<&str>, message_id: Option<&str>, body: &[u8]) {
+        let mut properties = BasicProperties::default().with_delivery_mode(PERSISTENT);
+        if let Some(kind) = kind {
+            properties = properties.with_type(kind.into());
+        }
+        if let Some(message_id) = message_id {
+            properties = properties.with_message_id(message_id.into());
+        }
+        let options = BasicPublishOptions { mandatory: true, ..BasicPublishOptions::default() };
+        let publishing =
+            self.channel.basic_publish(ShortString::default(), self.queue.as_str().into(), options, body, properties);
+        let confirmed = publishing.await.expect("sent").await.expect("confirmed");
+        assert_eq!(confirmed, Confirmation::Ack(None), "the queue {} took it", self.queue);
+    }
+}

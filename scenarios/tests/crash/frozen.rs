@@ -1,0 +1,32 @@
+//! A process that is stopped in its tracks for a while, and other things done to a process by its id.
+
+use rustix::process::{Pid, Signal, kill_process};
+
+/// SIGSTOP until it is dropped, also when the test fails: the servers are shared.
+#[derive(Debug)]
+pub struct Frozen(Pid);
+
+impl Frozen {
+    pub fn freeze(pid: u32) -> Self {
+        let pid = i32::try_from(pid).ok().and_then(Pid::from_raw).expect("a process id");
+        kill_process(pid, Signal::STOP).expect("a process of ours");
+        Self(pid)
+    }
+
+    /// SIGCONT.
+    pub fn thaw(self) {}
+}
+
+impl Drop for Frozen {
+    fn drop(&mut self) {
+        // It may have been killed meanwhile.
+        let _ = kill_process(self.0, Signal::CONT);
+    }
+}
+
+/// Whether it has ended; its parent need not have asked for its status yet.
+pub fn has_ended(pid: u32) -> bool {
+    let Ok(stat) = std::fs::read_to_string(format!("/proc/{pid}/stat")) else { return true };
+    // The state follows the name, which is in parentheses and may hold anything.
+    stat.rsplit_once(") ").is_none_or(|(_, rest)| rest.starts_with(['Z', 'X']))
+}

@@ -1,0 +1,41 @@
+//! Asks a running service about its stock, in its own words of the wire contract.
+
+use std::net::SocketAddr;
+use std::time::Duration;
+use tonic::codegen::http::uri::PathAndQuery;
+use tonic::transport::Endpoint;
+
+const CALL_LIMIT: Duration = Duration::from_secs(2);
+
+#[derive(Clone, PartialEq, prost::Message)]
+struct GetStockRequest {
+    #[prost(int64, tag = "1")]
+    product_id: i64,
+}
+
+#[derive(Clone, PartialEq, prost::Message)]
+pub struct Stock {
+    #[prost(int64, tag = "1")]
+    pub remaining: i64,
+    #[prost(int64, tag = "2")]
+    pub open_units: i64,
+    #[prost(int32, tag = "3")]
+    pub epoch: i32,
+    #[prost(bool, tag = "4")]
+    pub open: bool,
+    #[prost(string, tag = "5")]
+    pub server: String,
+}
+
+/// An error is what went wrong, in words.
+pub async fn stock(address: SocketAddr, product_id: i64) -> Result<Stock, String> {
+    let endpoint = Endpoint::from_shared(format!("http://{address}")).expect("an address");
+    let endpoint = endpoint.connect_timeout(CALL_LIMIT).timeout(CALL_LIMIT);
+    let channel = endpoint.connect().await.map_err(|error| format!("no connection: {error}"))?;
+    let mut client = tonic::client::Grpc::new(channel);
+    client.ready().await.map_err(|error| error.to_string())?;
+    let path = PathAndQuery::from_static("/inspect.InspectService/GetStock");
+    let codec = tonic_prost::ProstCodec::default();
+    let reply = client.unary(tonic::Request::new(GetStockRequest { product_id }), path, codec).await;
+    reply.map(tonic::Response::into_inner).map_err(|status| format!("{}: {}", status.code(), status.message()))
+}

@@ -1,0 +1,45 @@
+//! A service that does not move for longer than its lease (R1, R17).
+
+use crate::fresh_world;
+use crate::frozen::Frozen;
+use crate::load::{Answer, Crowd, buy};
+use crate::world::{PRODUCT, SOMEBODY};
+use loadgen::data::Element;
+use std::time::Duration;
+
+/// Patience of a buyer whose service is frozen until it is fenced, drained and gone.
+const LONG_PATIENCE: Duration = Duration::from_secs(40);
+
+#[tokio::test]
+async fn a_service_that_was_frozen_past_its_lease_says_no_more_yes_and_serves_again_under_a_new_incarnation() {
+    let mut world = fresh_world!("frozen", 100_000);
+    let _reconciler = world.role("reconciler").await;
+    let _consumer = world.role("create-consumer").await;
+    let seckill = world.seckill().await;
+    world.open(1).await;
+    let load = world.load(Crowd { seed: 13, users: 50_000, concurrency: 48 });
+    world.sells(&load, 300).await;
+
+    let frozen = Frozen::freeze(seckill.pid());
+    // The kernel takes the connection and the request, so this buyer's request is already there when it wakes up.
+    let element = Element { user_id: SOMEBODY, product_id: PRODUCT, quantity: 1 };
+    let waiting = tokio::spawn(buy(world.address(), element, LONG_PATIENCE, world.told.clone()));
+    world.until_number("SELECT COUNT(*) FROM incarnations WHERE state = 'gone'", 1).await;
+    frozen.thaw();
+    let answer = waiting.await.expect("the buyer is answered");
+    let gone = "SELECT COUNT(*) FROM incarnations WHERE state = 'live' AND id > 1";
+    match answer {
+        Answer::Unavailable(_) | Answer::Unknown(_) => {}
+        // It may have been slow to read the request; then it knew that it was fenced and had registered anew.
+        Answer::Yes(_) => assert_eq!(world.number(gone).await, 1, "yes under a lease that had run out"),
+        other => panic!("{other:?}"),
+    }
+    world.until_number(gone, 1).await;
+    world.open(1).await;
+    world.sells(&load, 300).await;
+    load.finish().await;
+    world.buy(SOMEBODY, 1).await.order();
+    world.audit().await;
+    // Late messages of the old incarnation, if any, came back as unroutable: nothing reached a queue that is gone.
+    assert_eq!(world.number("SELECT COUNT(*) FROM parked").await, 0);
+}

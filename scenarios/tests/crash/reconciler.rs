@@ -1,0 +1,131 @@
+//! The reconciler dies between any two steps of a repair, or has company.
+
+use crate::fresh_world;
+use crate::load::{Answer, Crowd};
+use crate::redis;
+use crate::world::{PATIENCE, SOMEBODY, World};
+use serde_json::Value;
+
+const OPENING: [&str; 3] = ["reconciler.after_claim", "reconciler.after_grant", "reconciler.after_engine_open"];
+
+/// `--once` must end with nothing left; returns what it did.
+async fn once(world: &World) -> Value {
+    let summary = world.run(&["reconciler", "--once"]).await.expect("nothing is left to repair");
+    let summary: Value = serde_json::from_str(&summary).expect("one JSON object");
+    assert_eq!(summary["left"], 0, "{summary}");
+    summary
+}
+
+/// A service that reserves for `user`, dies, and leaves the hold behind.
+async fn abandon(world: &mut World, user: i64, quantity: i32) {
+    let mut seckill = world.armed_seckill("seckill.after_reserve").await;
+    world.open(1).await;
+    assert!(matches!(world.buy(user, quantity).await, Answer::Unknown(_)));
+    world.crashed(&mut seckill).await;
+}
+
+#[tokio::test]
+async fn a_reconciler_that_dies_while_voiding_is_finished_by_the_next_one() {
+    let mut world = fresh_world!("dies_voiding", 4);
+    let _consumer = world.role("create-consumer").await;
+    once(&world).await;
+    for (user, failpoint) in [(SOMEBODY, "reconciler.after_mark"), (SOMEBODY + 1, "reconciler.after_void")] {
+        abandon(&mut world, user, 2).await;
+        let mut reconciler = world.armed("reconciler", failpoint).await;
+        world.crashed(&mut reconciler).await;
+    }
+    let summary = once(&world).await;
+    assert_eq!(summary["holds_released"].as_u64(), Some(1), "the first was released on the way: {summary}");
+    assert_eq!(world.number("SELECT COUNT(*) FROM orders WHERE status = 4 AND live IS NULL").await, 2);
+    assert_eq!(world.number("SELECT COUNT(*) FROM incarnations WHERE state <> 'gone'").await, 0);
+
+    let _seckill = world.seckill().await;
+    assert_eq!(world.open(1).await.remaining, 4);
+    world.buy(SOMEBODY, 2).await.order();
+    world.buy(SOMEBODY + 2, 2).await.order();
+    world.audit().await;
+}
+
+#[tokio::test]
+async fn a_repair_of_everything_at_once_deals_with_what_is_too_young_to_be_judged_yet() {
+    let mut world = fresh_world!("once", 2);
+    let _consumer = world.role("create-consumer").await;
+    once(&world).await;
+    abandon(&mut world, SOMEBODY, 2).await;
+    // Neither its lease nor the grace period of its hold is over.
+    let summary = once(&world).await;
+    assert_eq!((summary["holds_released"].as_u64(), summary["incarnations_retired"].as_u64()), (Some(1), Some(1)));
+    let _seckill = world.seckill().await;
+    assert_eq!(world.open(1).await.remaining, 2);
+    world.buy(SOMEBODY + 1, 2).await.order();
+    world.audit().await;
+}
+
+#[tokio::test]
+async fn a_reconciler_that_dies_while_opening_an_epoch_is_finished_by_the_next_one() {
+    let mut world = fresh_world!("dies_opening", 60);
+    let mut consumer = world.role("create-consumer").await;
+    for failpoint in OPENING {
+        let mut reconciler = world.armed("reconciler", failpoint).await;
+        world.crashed(&mut reconciler).await;
+    }
+    assert_eq!(once(&world).await["epochs_opened"].as_u64(), Some(1));
+    let mut seckill = world.seckill().await;
+    world.open(4).await;
+    for buyer in 0..10 {
+        world.buy(SOMEBODY + buyer, 2).await.order();
+    }
+    // Some of the orders are rows, others still wait in the queue, when everything in Redis is lost.
+    consumer.kill().await.expect("killed");
+    for buyer in 10..20 {
+        world.buy(SOMEBODY + buyer, 2).await.order();
+    }
+    redis::flush(&world.stack.redis_url()).await;
+    let _consumer = world.role("create-consumer").await;
+    for failpoint in OPENING {
+        let mut reconciler = world.armed("reconciler", failpoint).await;
+        world.crashed(&mut reconciler).await;
+    }
+    assert_eq!(once(&world).await["epochs_opened"].as_u64(), Some(1));
+    assert_eq!(world.open(8).await.remaining, 20);
+    seckill.stop().await.expect("stopped in order");
+    let _seckill = world.seckill().await;
+    world.open(8).await;
+    for buyer in 20..30 {
+        world.buy(SOMEBODY + buyer, 2).await.order();
+    }
+    assert_eq!(world.buy(SOMEBODY + 30, 1).await, Answer::No("OK, refused: sold out".to_owned()));
+    world.audit().await;
+}
+
+#[tokio::test]
+async fn two_reconcilers_at_once_do_no_harm() {
+    let mut world = fresh_world!("two", 50_000);
+    let _reconcilers = [world.role("reconciler").await, world.role("reconciler").await];
+    let _consumer = world.role("create-consumer").await;
+    abandon(&mut world, SOMEBODY, 2).await;
+    let _seckill = world.seckill().await;
+    world.open(1).await;
+    let load = world.load(Crowd { seed: 17, users: 20_000, concurrency: 32 });
+    world.sells(&load, 200).await;
+    redis::flush(&world.stack.redis_url()).await;
+    world.open(2).await;
+    world.sells(&load, 200).await;
+    abandon_by_second_service(&world).await;
+    load.finish().await;
+    world.audit().await;
+    let epochs = world.number("SELECT newest_epoch FROM sales").await;
+    assert_eq!(epochs, 2, "they do not take each other's epochs");
+}
+
+/// A second service beside the first dies with a hold, so that both reconcilers find the same orphan.
+async fn abandon_by_second_service(world: &World) {
+    let mut second = world.second_armed_seckill("seckill.after_reserve").await;
+    let address = second.listen().expect("it listens");
+    let answer = world.buy_at(address, SOMEBODY + 1, 1, PATIENCE).await;
+    assert!(matches!(answer, Answer::Unknown(_)), "{answer:?}");
+    world.crashed(&mut second).await;
+    world
+        .until_number(&format!("SELECT COUNT(*) FROM orders WHERE status = 4 AND user_id = {}", SOMEBODY + 1), 1)
+        .await;
+}

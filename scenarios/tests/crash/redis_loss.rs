@@ -1,0 +1,84 @@
+//! Redis forgets, or is another server than before: not open, and never a stock that comes back by itself.
+
+use crate::fresh_world;
+use crate::load::{Answer, Crowd, Load};
+use crate::redis::{self, OwnRedis};
+use crate::wait::until;
+use crate::world::{SOMEBODY, World};
+
+/// Goes on until everybody is refused, also those who want a single unit.
+async fn sell_out(world: &World, load: Load) {
+    until("nearly everything is sold", async || match world.stock().await {
+        Ok(stock) if stock.remaining <= 1 => Ok(()),
+        other => Err(format!("{other:?}")),
+    })
+    .await;
+    load.finish().await;
+    world.quiet().await;
+    for buyer in SOMEBODY.. {
+        match world.buy(buyer, 1).await {
+            Answer::Yes(_) => {}
+            answer => {
+                assert_eq!(answer, Answer::No("OK, refused: sold out".to_owned()));
+                return;
+            }
+        }
+    }
+}
+
+#[tokio::test]
+async fn an_emptied_redis_means_not_open_until_a_new_epoch_sells_exactly_what_is_left() {
+    let mut world = fresh_world!("flushed", 6_000);
+    let mut reconciler = world.role("reconciler").await;
+    let _consumer = world.role("create-consumer").await;
+    let _seckill = world.seckill().await;
+    world.open(1).await;
+    let load = world.load(Crowd { seed: 19, users: 20_000, concurrency: 4 });
+    world.sells(&load, 100).await;
+    reconciler.stop().await.expect("stopped in order");
+    redis::flush(&world.stack.redis_url()).await;
+    // Nobody opens it: the service must not do so by itself.
+    let answer = world.buy(SOMEBODY, 1).await;
+    assert_eq!(answer, Answer::Unavailable("UNAVAILABLE: the sale is being opened; try again".to_owned()));
+    assert!(!world.stock().await.expect("the service answers").open);
+
+    let _reconciler = world.role("reconciler").await;
+    world.open(2).await;
+    world.sells(&load, 20).await;
+    // Once more, with the reconciler at work.
+    redis::flush(&world.stack.redis_url()).await;
+    world.open(3).await;
+    sell_out(&world, load).await;
+    world.audit().await;
+    assert_eq!(world.number("SELECT CAST(SUM(quantity) AS SIGNED) FROM orders WHERE live = 1").await, 6_000);
+    assert_eq!(world.number("SELECT COUNT(*) FROM orders WHERE status = 4").await, 0);
+    assert_eq!(world.number("SELECT COUNT(*) FROM parked").await, 0);
+}
+
+#[tokio::test]
+async fn a_restarted_redis_is_another_server_with_and_without_its_data() {
+    let mut world = fresh_world!("restarted", 4_000);
+    let mut redis = OwnRedis::start(world.stack, "restarted").await;
+    world.set("SECKILL__REDIS__URL", redis.url());
+    let _reconciler = world.role("reconciler").await;
+    let _consumer = world.role("create-consumer").await;
+    let _seckill = world.seckill().await;
+    let first = world.open(1).await;
+    let load = world.load(Crowd { seed: 23, users: 20_000, concurrency: 4 });
+    world.sells(&load, 20).await;
+
+    redis.kill();
+    redis.start_again().await;
+    let second = world.open(2).await;
+    assert_ne!(first.server, second.server);
+    world.sells(&load, 10).await;
+
+    redis.kill();
+    redis.forget();
+    redis.start_again().await;
+    world.open(3).await;
+    sell_out(&world, load).await;
+    world.audit().await;
+    assert_eq!(world.number("SELECT CAST(SUM(quantity) AS SIGNED) FROM orders WHERE live = 1").await, 4_000);
+    assert_eq!(world.number("SELECT COUNT(*) FROM orders WHERE status = 4").await, 0);
+}

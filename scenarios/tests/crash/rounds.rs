@@ -1,0 +1,50 @@
+//! The proof by chance: both sides of the queue are killed at random moments under load, again and again.
+
+use crate::fresh_world;
+use crate::load::Crowd;
+use rand::rngs::SmallRng;
+use rand::{Rng, SeedableRng};
+use std::time::Duration;
+
+/// How many rounds, and the seed of all chance; both can be set from outside.
+const ROUNDS_VARIABLE: &str = "CRASH_ROUNDS";
+const ROUNDS: u64 = 3;
+const SEED_VARIABLE: &str = "CRASH_SEED";
+/// Longest time before each kill, ms.
+const KILL_WITHIN_MS: u64 = 800;
+
+fn from_environment(name: &str, otherwise: u64) -> u64 {
+    std::env::var(name).map_or(otherwise, |text| text.parse().unwrap_or_else(|_| panic!("{name}={text} is no number")))
+}
+
+#[tokio::test]
+async fn killed_at_random_moments_under_load_nothing_is_lost_doubled_or_left_over() {
+    let rounds = from_environment(ROUNDS_VARIABLE, ROUNDS);
+    let seed = from_environment(SEED_VARIABLE, rand::random::<u32>().into());
+    eprintln!("{rounds} rounds, {SEED_VARIABLE}={seed}");
+    let mut random = SmallRng::seed_from_u64(seed);
+    for round in 1..=rounds {
+        let mut world = fresh_world!(&format!("round{round}"), 200_000);
+        let _reconciler = world.role("reconciler").await;
+        let mut consumer = world.role("create-consumer").await;
+        let mut seckill = world.seckill().await;
+        world.open(1).await;
+        let load = world.load(Crowd { seed: seed + round, users: 50_000, concurrency: 64 });
+        world.sells(&load, 100).await;
+        // The moment itself is what is drawn; there is no condition to wait for.
+        let moments_ms = [random.random_range(0..KILL_WITHIN_MS), random.random_range(0..KILL_WITHIN_MS)];
+        tokio::time::sleep(Duration::from_millis(moments_ms[0])).await;
+        consumer.kill().await.expect("killed");
+        tokio::time::sleep(Duration::from_millis(moments_ms[1])).await;
+        seckill.kill().await.expect("killed");
+
+        let _consumer = world.role("create-consumer").await;
+        let _seckill = world.seckill().await;
+        world.open(1).await;
+        world.sells(&load, 100).await;
+        let told = load.finish().await;
+        world.audit().await;
+        let voided = world.number("SELECT COUNT(*) FROM orders WHERE status = 4").await;
+        eprintln!("round {round}: killed after {moments_ms:?} ms, {:?}, {voided} holds voided", told.counts);
+    }
+}

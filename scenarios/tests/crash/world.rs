@@ -1,0 +1,273 @@
+//! One test's world: a database, keys and queues of its own on the shared servers, the roles as processes, what the
+//! buyers were told, and the audit over all of it.
+
+use crate::frozen::has_ended;
+use crate::inspect::{self, Stock};
+use crate::load::{self, Answer, Crowd, Load, Told};
+use crate::wait::until;
+use loadgen::data::Element;
+use reports::model::AuditVerdict;
+use reports::outcome_log::Writer;
+use scenarios::audit::{AuditInput, EngineStock, ExpectedSale, audit};
+use scenarios::stack::{Role, RoleSpec, Stack};
+use scenarios::testing;
+use sqlx::MySqlPool;
+use sqlx::mysql::MySqlPoolOptions;
+use std::net::SocketAddr;
+use std::path::PathBuf;
+use std::sync::atomic::{AtomicU32, Ordering};
+use std::sync::{OnceLock, PoisonError};
+use std::time::Duration;
+use tokio::sync::{Mutex, MutexGuard};
+
+pub const PRODUCT: i64 = 1;
+pub const PRICE_CENTS: i64 = 9_900;
+/// Single buyers have ids from here, so that they are never in a crowd.
+pub const SOMEBODY: i64 = 1_000_000;
+
+/// Short times, so that what waits for them does not take long. The lease still is several heartbeats, because two
+/// busy cores keep a process waiting now and then.
+const TIMES: [(&str, &str); 7] = [
+    ("SECKILL__INCARNATION__LEASE_MS", "1500"),
+    ("SECKILL__INCARNATION__HEARTBEAT_MS", "150"),
+    ("SECKILL__INCARNATION__MARGIN_MS", "300"),
+    ("SECKILL__SECKILL__PUBLISH_TIMEOUT_MS", "700"),
+    ("SECKILL__RECONCILER__INTERVAL_MS", "100"),
+    ("SECKILL__RECONCILER__GRACE_MS", "1200"),
+    ("SECKILL__LOG__LEVEL", "info"),
+];
+/// A buyer's patience; a role is restarted well within it.
+pub const PATIENCE: Duration = Duration::from_secs(4);
+
+static TURN: Mutex<()> = Mutex::const_new(());
+
+#[derive(Debug)]
+pub struct World {
+    pub stack: &'static Stack,
+    pub database: MySqlPool,
+    pub told: Told,
+    pub settings: Vec<(String, String)>,
+    name: String,
+    total: i64,
+    address: Option<SocketAddr>,
+    spawned: AtomicU32,
+    _turn: MutexGuard<'static, ()>,
+}
+
+impl World {
+    /// A migrated database with one sale of `total` units and nothing running. `None` where the test cannot run.
+    pub async fn start(name: &str, total: i64) -> Option<Self> {
+        if !cfg!(debug_assertions) {
+            testing::ignore("failpoints are in debug builds only");
+            return None;
+        }
+        let turn = TURN.lock().await;
+        let stack = testing::stack()?;
+        let pairs = [
+            ("SECKILL__DATABASE__URL", stack.database_url(name)),
+            ("SECKILL__REDIS__URL", stack.redis_url()),
+            ("SECKILL__REDIS__PREFIX", format!("{name}:")),
+            ("SECKILL__MQ__URL", stack.amqp_url()),
+            ("SECKILL__MQ__PREFIX", format!("{name}.")),
+            ("SECKILL__SECKILL__LISTEN", "127.0.0.1:0".to_owned()),
+            ("SECKILL__SECKILL__ENGINE", "lua-single-key".to_owned()),
+        ];
+        let times = TIMES.map(|(key, value)| (key, value.to_owned()));
+        let settings = pairs.into_iter().chain(times).map(|(key, value)| (key.to_owned(), value)).collect();
+        // Nothing is connected yet: the database is made by `migrate`.
+        let options = MySqlPoolOptions::new().max_connections(2);
+        let database = options.connect_lazy(&stack.database_url(name)).expect("a database URL");
+        let world = Self {
+            stack,
+            database,
+            told: Told::default(),
+            settings,
+            name: name.to_owned(),
+            total,
+            address: None,
+            spawned: AtomicU32::new(0),
+            _turn: turn,
+        };
+        let seed = stack.scratch().join(format!("{name}.toml"));
+        let text = format!(
+            "[[sales]]\nproduct_id = {PRODUCT}\nname = \"a thing\"\nprice_cents = {PRICE_CENTS}\ntotal = {total}\n\
+             starts_at = 0\nends_at = 4102444800\n"
+        );
+        std::fs::write(&seed, text).expect("the scratch folder can be written");
+        world.run(&["migrate", "--seed", &seed.display().to_string()]).await.expect("migrated");
+        Some(world)
+    }
+
+    /// Changes a setting for roles that start from now on.
+    pub fn set(&mut self, key: &str, value: impl ToString) {
+        let value = value.to_string();
+        match self.settings.iter_mut().find(|(known, _)| known == key) {
+            Some((_, old)) => *old = value,
+            None => self.settings.push((key.to_owned(), value)),
+        }
+    }
+
+    fn spec(&self, args: &[&str], more: &[(&str, &str)]) -> RoleSpec {
+        let number = self.spawned.fetch_add(1, Ordering::Relaxed);
+        let mut env = self.settings.clone();
+        env.extend(more.iter().map(|(key, value)| ((*key).to_owned(), (*value).to_owned())));
+        RoleSpec {
+            name: format!("{}-{number}-{}", self.name, args[0]),
+            program: program(),
+            args: args.iter().map(|arg| (*arg).to_owned()).collect(),
+            env,
+        }
+    }
+
+    /// Runs a role that ends by itself.
+    pub async fn run(&self, args: &[&str]) -> anyhow::Result<String> {
+        self.stack.run_to_end(&self.spec(args, &[])).await
+    }
+
+    pub async fn role(&self, name: &str) -> Role {
+        self.stack.spawn_role(&self.spec(&[name], &[])).await.expect("the role starts")
+    }
+
+    /// A role that aborts at a failpoint, `name` or `name:nth`.
+    pub async fn armed(&self, name: &str, failpoint: &str) -> Role {
+        let spec = self.spec(&[name], &[("SECKILL_FAILPOINT", failpoint)]);
+        self.stack.spawn_role(&spec).await.expect("the role starts")
+    }
+
+    /// The service; every later one listens where the first one did.
+    pub async fn seckill(&mut self) -> Role {
+        let role = self.role("seckill").await;
+        self.listens(&role);
+        role
+    }
+
+    /// As [`Self::seckill`], armed.
+    pub async fn armed_seckill(&mut self, failpoint: &str) -> Role {
+        let role = self.armed("seckill", failpoint).await;
+        self.listens(&role);
+        role
+    }
+
+    /// One more beside the first, on a port of its own.
+    pub async fn second_armed_seckill(&self, failpoint: &str) -> Role {
+        let more = [("SECKILL__SECKILL__LISTEN", "127.0.0.1:0"), ("SECKILL_FAILPOINT", failpoint)];
+        self.stack.spawn_role(&self.spec(&["seckill"], &more)).await.expect("the role starts")
+    }
+
+    fn listens(&mut self, role: &Role) {
+        let address = role.listen().expect("the service listens");
+        self.address = Some(address);
+        self.set("SECKILL__SECKILL__LISTEN", address);
+    }
+
+    pub fn address(&self) -> SocketAddr {
+        self.address.expect("the service was started before")
+    }
+
+    /// Waits for an armed role to die of its failpoint.
+    pub async fn crashed(&self, role: &mut Role) {
+        let (name, pid) = (role.name().to_owned(), role.pid());
+        until(&format!("{name} dies at its failpoint"), async || has_ended(pid).then_some(()).ok_or("alive".into()))
+            .await;
+        role.kill().await.expect("reaped");
+    }
+
+    pub async fn stock(&self) -> Result<Stock, String> {
+        inspect::stock(self.address(), PRODUCT).await
+    }
+
+    /// Until the service can sell in an epoch of at least `epoch`; returns what it says then.
+    pub async fn open(&self, epoch: i32) -> Stock {
+        until("the sale is open", async || match self.stock().await {
+            Ok(stock) if stock.open && stock.epoch >= epoch => Ok(stock),
+            Ok(stock) => Err(format!("{stock:?}")),
+            Err(why) => Err(why),
+        })
+        .await
+    }
+
+    pub async fn buy(&self, user_id: i64, quantity: i32) -> Answer {
+        self.buy_at(self.address(), user_id, quantity, PATIENCE).await
+    }
+
+    /// From one of several services, or with more patience.
+    pub async fn buy_at(&self, address: SocketAddr, user_id: i64, quantity: i32, patience: Duration) -> Answer {
+        let element = Element { user_id, product_id: PRODUCT, quantity };
+        load::buy(address, element, patience, self.told.clone()).await
+    }
+
+    pub fn load(&self, crowd: Crowd) -> Load {
+        Load::start(self.address(), PRODUCT, crowd, self.told.clone())
+    }
+
+    /// Until the load has sold this many orders more.
+    pub async fn sells(&self, load: &Load, more: u64) {
+        let wanted = load.accepted() + more;
+        until("orders are accepted", async || match load.accepted() {
+            accepted if accepted >= wanted => Ok(()),
+            accepted => Err(format!("{accepted} of {wanted}")),
+        })
+        .await;
+    }
+
+    /// One number from the database.
+    pub async fn number(&self, sql: &str) -> i64 {
+        sqlx::query_scalar(sql).fetch_one(&self.database).await.unwrap_or_else(|error| panic!("{sql}: {error}"))
+    }
+
+    /// Until a number of the database is as wanted.
+    pub async fn until_number(&self, sql: &str, wanted: i64) {
+        until(sql, async || match self.number(sql).await {
+            found if found == wanted => Ok(()),
+            found => Err(format!("{found}, not {wanted}")),
+        })
+        .await;
+    }
+
+    pub async fn sql(&self, sql: &str) {
+        sqlx::raw_sql(sql).execute(&self.database).await.unwrap_or_else(|error| panic!("{sql}: {error}"));
+    }
+
+    /// Until no hold is open any more: then every accepted order has its row and is settled.
+    pub async fn quiet(&self) -> Stock {
+        until("no hold is open", async || match self.stock().await {
+            Ok(stock) if stock.open && stock.open_units == 0 => Ok(stock),
+            Ok(stock) => Err(format!("{stock:?}")),
+            Err(why) => Err(why),
+        })
+        .await
+    }
+
+    /// Waits for quiet, with service, consumer and reconciler running, and audits.
+    pub async fn audit(&self) {
+        let stock = self.quiet().await;
+        let log = self.stack.scratch().join(format!("{}-{}.log", self.name, self.spawned.load(Ordering::Relaxed)));
+        let mut writer = Writer::create(&log).expect("the scratch folder can be written");
+        for record in self.told.lock().unwrap_or_else(PoisonError::into_inner).iter() {
+            writer.push(record).expect("written");
+        }
+        writer.finish().expect("written");
+        let engine_stock =
+            EngineStock { product_id: PRODUCT, remaining: stock.remaining, open_units: stock.open_units };
+        let report = audit(&AuditInput {
+            database_url: self.stack.database_url(&self.name),
+            logs: vec![log],
+            sales: vec![ExpectedSale { product_id: PRODUCT, total: self.total, price_cents: PRICE_CENTS }],
+            engine_stock: vec![engine_stock],
+        })
+        .await
+        .expect("there is something to judge");
+        assert_eq!(report.verdict, AuditVerdict::Passed, "{}", scenarios::audit::text(&report));
+    }
+
+    /// Name of a queue of this world.
+    pub fn queue(&self, incarnation: i64) -> String {
+        format!("{}.order.create.q.{incarnation}", self.name)
+    }
+}
+
+/// The system's debug binary, built once.
+fn program() -> PathBuf {
+    static PROGRAM: OnceLock<PathBuf> = OnceLock::new();
+    PROGRAM.get_or_init(|| scenarios::bench::program::build().expect("the system builds")).clone()
+}

@@ -1,0 +1,77 @@
+//! What can never become a row, and the name under which it is parked.
+
+use crate::envelope::OrderEvent;
+
+/// Longest message id that is taken as it is, bytes; the column holds a little more, for the position of an order.
+const ID_MAX: usize = 48;
+
+/// A message or order to park.
+#[derive(Debug)]
+pub struct Poison {
+    /// The same for every delivery of the same message or order, and different for different ones: `parked` keeps one
+    /// record of each.
+    pub message_id: String,
+    /// 0 if the whole message is poison, or the order does not say which one it is.
+    pub order_id: i64,
+    pub reason: String,
+    pub body: Vec<u8>,
+}
+
+impl Poison {
+    /// A whole message.
+    pub fn message(message_id: Option<&str>, body: Vec<u8>, reason: String) -> Self {
+        Self { message_id: name(message_id, &body), order_id: 0, reason, body }
+    }
+
+    /// The order at `position` among the invalid ones of a message.
+    pub fn order(
+        message_id: Option<&str>,
+        message: &[u8],
+        position: usize,
+        order: &OrderEvent,
+        reason: String,
+    ) -> Self {
+        Self {
+            message_id: format!("{}#{position}", name(message_id, message)),
+            order_id: order.order_id.max(0),
+            reason,
+            body: format!("{order:?}").into_bytes(),
+        }
+    }
+
+    /// An order that the database refused for good.
+    pub fn refused(order: &OrderEvent, reason: String) -> Self {
+        let body = format!("{order:?}").into_bytes();
+        Self { message_id: "order".to_owned(), order_id: order.order_id, reason, body }
+    }
+}
+
+/// The message's id, or one made from its body if it has none that fits.
+fn name(message_id: Option<&str>, body: &[u8]) -> String {
+    match message_id {
+        Some(id) if !id.is_empty() && id.len() <= ID_MAX => id.to_owned(),
+        _ => format!("body-{:016x}", fnv1a(body)),
+    }
+}
+
+/// 64-bit FNV-1a (Fowler, Noll, Vo): the same in every version, unlike the standard library's hash.
+fn fnv1a(bytes: &[u8]) -> u64 {
+    const BASIS: u64 = 0xcbf2_9ce4_8422_2325;
+    const PRIME: u64 = 0x0000_0100_0000_01b3;
+    bytes.iter().fold(BASIS, |hash, byte| (hash ^ u64::from(*byte)).wrapping_mul(PRIME))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn different_messages_without_an_id_have_different_names_and_a_redelivery_has_the_same() {
+        assert_eq!(fnv1a(b"foobar"), 0x8594_4171_f739_67e8);
+        let names: Vec<_> = [&b"one"[..], b"two", b"one"].iter().map(|body| name(None, body)).collect();
+        assert_ne!(names[0], names[1]);
+        assert_eq!(names[0], names[2]);
+        assert_eq!(name(Some("seckill-1-2"), b"one"), "seckill-1-2");
+        assert_eq!(name(Some(&"x".repeat(200)), b"one"), names[0]);
+    }
+}
