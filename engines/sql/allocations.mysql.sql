@@ -14,4 +14,4 @@ CREATE TABLE allocations (
     UNIQUE KEY allocations_one_per_holder (product_id, epoch, holder),
     CONSTRAINT allocations_never_oversold CHECK (sold >= 0 AND sold <= granted),
     CONSTRAINT allocations_known_state CHECK (state IN ('open', 'closed'))
-) ENGINE = InnoDB;
+) ENGINE = InnoDB DEFAULT CHARSET = utf8mb4;

@@ -7,7 +7,7 @@ CREATE TABLE engine_stock (
     open_units BIGINT          NOT NULL DEFAULT 0,
     PRIMARY KEY (sale_id),
     CONSTRAINT engine_stock_never_negative CHECK (remaining >= 0 AND open_units >= 0)
-) ENGINE = InnoDB;
+) ENGINE = InnoDB DEFAULT CHARSET = utf8mb4;
 
 -- `touched_by` packs the ids of incarnations, 8 bytes each, little-endian; empty once the hold is settled.
 CREATE TABLE engine_gate (
@@ -21,4 +21,4 @@ CREATE TABLE engine_gate (
     touched_by    VARBINARY(512) NOT NULL,
     PRIMARY KEY (sale_id, user_id),
     KEY engine_gate_open_holds (sale_id, is_open, order_id)
-) ENGINE = InnoDB;
+) ENGINE = InnoDB DEFAULT CHARSET = utf8mb4;

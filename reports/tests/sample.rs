@@ -130,7 +130,7 @@ pub fn one_engine() -> RunResult {
         scenario: scenario(),
         stack: StackRecord {
             kind: "servers".to_owned(),
-            why: "redis-server, rabbitmq-server and mariadbd were found".to_owned(),
+            why: "servers: private ones on free ports, their binaries are here".to_owned(),
             settings: BTreeMap::from([
                 ("mariadb.innodb_flush_log_at_trx_commit".to_owned(), "1".to_owned()),
                 ("redis.appendfsync".to_owned(), "everysec".to_owned()),

@@ -21,7 +21,7 @@ mod windows;
 
 pub use interrupt::{Interrupt, Interrupted};
 pub use plan::text as plan_text;
-pub use verdict::passed;
+pub use verdict::failure;
 
 use std::collections::BTreeMap;
 use std::io::Write;
@@ -63,7 +63,7 @@ impl std::fmt::Display for UnknownEngine {
 }
 
 /// Runs, writes and prints. An error means that no leg was begun; whatever happens later is in the result, and
-/// [`passed`] says whether it is a success.
+/// [`failure`] says whether it is a success.
 pub async fn run(options: &BenchOptions, interrupt: &Interrupt) -> anyhow::Result<RunResult> {
     let scenario = &options.scenario;
     let program = tokio::task::spawn_blocking(program::build).await??;

@@ -10,7 +10,7 @@ mod test_command;
 use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};
-use reports::model::AuditVerdict;
+use reports::model::{AuditVerdict, RunResult};
 
 use self::bench_args::BenchArgs;
 use crate::audit::{self, AuditArgs};
@@ -82,6 +82,15 @@ enum Ending {
 impl Ending {
     fn of(passed: bool) -> Self {
         if passed { Self::Passed } else { Self::Failed }
+    }
+
+    /// A failed run says why once more, after its tables.
+    fn of_run(result: &RunResult) -> Self {
+        let failure = bench::failure(result);
+        if let Some(reason) = &failure {
+            eprintln!("error: {reason}");
+        }
+        Self::of(failure.is_none())
     }
 }
 
@@ -157,7 +166,7 @@ fn run_bench(arguments: &BenchArgs) -> anyhow::Result<Ending> {
     block_on(async {
         let interrupt = Interrupt::listen()?;
         let result = Box::pin(bench::run(&options, &interrupt)).await?;
-        Ok(Ending::of(bench::passed(&result)))
+        Ok(Ending::of_run(&result))
     })
 }
 

@@ -11,7 +11,7 @@ CREATE TABLE products (
     PRIMARY KEY (id),
     CONSTRAINT products_price_not_negative CHECK (price_cents >= 0),
     CONSTRAINT products_window_in_order CHECK (sale_starts_at < sale_ends_at)
-) ENGINE = InnoDB;
+) ENGINE = InnoDB DEFAULT CHARSET = utf8mb4;
 
 -- One row per sale. "Epoch e is open" is `open_epoch = e`, set by a conditional update while `newest_epoch = e`;
 -- processes learn terms from this row alone.
@@ -25,4 +25,4 @@ CREATE TABLE sales (
     PRIMARY KEY (product_id),
     CONSTRAINT sales_product FOREIGN KEY (product_id) REFERENCES products (id),
     CONSTRAINT sales_total_not_negative CHECK (total >= 0)
-) ENGINE = InnoDB;
+) ENGINE = InnoDB DEFAULT CHARSET = utf8mb4;

@@ -15,7 +15,7 @@ CREATE TABLE orders (
     UNIQUE KEY orders_one_live_per_buyer (user_id, product_id, live),
     CONSTRAINT orders_quantity_positive CHECK (quantity > 0),
     CONSTRAINT orders_live_matches_status CHECK ((live IS NULL) = (status IN (2, 4)))
-) ENGINE = InnoDB;
+) ENGINE = InnoDB DEFAULT CHARSET = utf8mb4;
 
 -- Messages and orders that could not become rows, with the reason; nothing is ever dropped silently.
 CREATE TABLE parked (
@@ -29,4 +29,4 @@ CREATE TABLE parked (
     created_at_ms BIGINT        NOT NULL,
     PRIMARY KEY (id),
     UNIQUE KEY parked_once (incarnation, message_id, order_id)
-) ENGINE = InnoDB;
+) ENGINE = InnoDB DEFAULT CHARSET = utf8mb4;

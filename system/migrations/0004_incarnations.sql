@@ -17,7 +17,7 @@ CREATE TABLE incarnations (
     PRIMARY KEY (id),
     UNIQUE KEY incarnations_one_holder_per_worker (worker_id, holder),
     CONSTRAINT incarnations_known_state CHECK (state IN ('live', 'fenced', 'gone'))
-) ENGINE = InnoDB;
+) ENGINE = InnoDB DEFAULT CHARSET = utf8mb4;
 
 -- A committed marker proves that everything before it in its queue is committed, if `consumer_session` is still
 -- the one that was current when the marker was put (R5).
@@ -27,4 +27,4 @@ CREATE TABLE markers (
     consumer_session BIGINT          NOT NULL,
     committed_at_ms  BIGINT          NOT NULL,
     PRIMARY KEY (nonce)
-) ENGINE = InnoDB;
+) ENGINE = InnoDB DEFAULT CHARSET = utf8mb4;

@@ -133,6 +133,7 @@ pub struct ScenarioRecord {
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct StackRecord {
     pub kind: String,
+    /// The kind, and why it was taken: `servers: private ones on free ports, …`.
     pub why: String,
     /// Versions and every durability setting in force, `redis.appendfsync` = `everysec`.
     pub settings: BTreeMap<String, String>,

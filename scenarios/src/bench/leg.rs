@@ -25,6 +25,8 @@ use crate::bench::program::engine_name;
 use crate::scenario::{Sale, Scenario};
 use crate::stack::Stack;
 
+/// Kind of the stack that the lab started itself.
+const OWN_SERVERS: &str = "servers";
 /// How often the servers and roles are looked after while a leg runs.
 const CHECK_EVERY: Duration = Duration::from_millis(500);
 
@@ -78,10 +80,13 @@ pub(super) async fn run(context: &LegContext<'_>, plan: LegPlan<'_>) -> Leg {
     };
     leg.complete = judged.is_ok();
     leg.error = judged.err().map(|error| format!("{error:#}"));
-    if !context.keep {
-        if let Err(error) = namespace.remove(context.stack).await {
-            say(&format!("warning: data of {} round {} is left: {error:#}", plan.engine, plan.round));
-        }
+    // A failed leg is the last one, and the lab's own servers take its data with them.
+    let goes_with_its_servers = leg.error.is_some() && context.stack.kind() == OWN_SERVERS;
+    if !context.keep
+        && !goes_with_its_servers
+        && let Err(error) = namespace.remove(context.stack).await
+    {
+        say(&format!("warning: data of {} round {} is left: {error:#}", plan.engine, plan.round));
     }
     leg
 }

@@ -17,8 +17,6 @@ use crate::scenario::Load;
 const REPLIES_LIMIT: Duration = Duration::from_secs(3);
 /// And how long it may then take to sum up.
 const SUM_UP_LIMIT: Duration = Duration::from_secs(3);
-/// Lines of the driver's own complaint that are repeated when it fails.
-const COMPLAINT_LINES: usize = 5;
 
 #[derive(Debug)]
 pub(super) struct LoadSpec<'a> {
@@ -121,11 +119,11 @@ impl Driver {
         }
     }
 
+    /// Its last error, in its own words; none when it was killed.
     fn complaint(&self) -> String {
         let text = std::fs::read_to_string(&self.stderr).unwrap_or_default();
-        let lines: Vec<&str> = text.lines().rev().take(COMPLAINT_LINES).collect();
-        let lines: Vec<&str> = lines.into_iter().rev().map(|line| line.trim_start_matches("error: ")).collect();
-        if lines.is_empty() { "it did not say why".to_owned() } else { lines.join("; ") }
+        let error = text.lines().rev().find_map(|line| line.strip_prefix("error: "));
+        error.unwrap_or("it did not say why").to_owned()
     }
 }
 

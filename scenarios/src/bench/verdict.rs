@@ -12,13 +12,31 @@ pub(super) fn expectations(wanted: &Expectations, legs: &[Leg]) -> Vec<Expectati
     legs.iter().filter(|leg| leg.complete).flat_map(|leg| of_leg(wanted, leg)).collect()
 }
 
-/// Complete, nothing failed, every audit passed, every expectation met.
-pub fn passed(run: &RunResult) -> bool {
-    let audit_failed = |leg: &Leg| leg.audit.as_ref().is_some_and(|report| report.verdict == AuditVerdict::Failed);
-    run.complete
-        && run.error.is_none()
-        && !run.legs.iter().any(|leg| leg.error.is_some() || audit_failed(leg))
-        && run.expectations.iter().all(|expectation| expectation.met)
+/// Why a run is no success, in one sentence: the first thing that went wrong. None when it is complete, nothing
+/// failed, every audit passed and every expectation is met.
+pub fn failure(run: &RunResult) -> Option<String> {
+    run.legs
+        .iter()
+        .find_map(failure_of_leg)
+        .or_else(|| run.error.clone())
+        .or_else(|| {
+            let missed = run.expectations.iter().find(|expectation| !expectation.met);
+            missed.map(|missed| format!("{}: expected {}, was {}", missed.what, missed.expected, missed.actual))
+        })
+        .or_else(|| (!run.complete).then(|| "the run was interrupted".to_owned()))
+}
+
+fn failure_of_leg(leg: &Leg) -> Option<String> {
+    let name = format!("{} round {}", leg.engine, leg.round);
+    if let Some(error) = &leg.error {
+        // What follows the first line are the last lines of a log; the report has them.
+        return Some(format!("{name}: {}", error.lines().next().unwrap_or_default()));
+    }
+    let audit = leg.audit.as_ref().filter(|audit| audit.verdict == AuditVerdict::Failed)?;
+    let check = audit.failed_checks().next().map_or_else(String::new, |check| {
+        format!(": ({}) {}: expected {}, found {}", check.invariant, check.name, check.expected, check.actual)
+    });
+    Some(format!("{name}: the audit failed{check}"))
 }
 
 fn of_leg(wanted: &Expectations, leg: &Leg) -> Vec<Expectation> {
@@ -74,6 +92,7 @@ impl List<'_> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use reports::model::{AuditCheck, AuditReport};
 
     fn leg(engine: &str) -> Leg {
         let mut leg = Leg::begin(engine, 1, 10);
@@ -90,6 +109,30 @@ mod tests {
         assert_eq!(found.len(), 2);
         assert!(found.iter().all(|expectation| !expectation.met), "{found:?}");
         assert_eq!(found[1].actual, "120.00");
+    }
+
+    #[test]
+    fn a_failed_audit_is_named_with_what_was_found() {
+        let check = |passed| AuditCheck {
+            name: "every accepted order has a row".to_owned(),
+            invariant: "b".to_owned(),
+            passed,
+            expected: "10".to_owned(),
+            actual: "9".to_owned(),
+        };
+        let mut audited = leg("lua-single-key");
+        audited.audit = Some(AuditReport::of(vec![check(true)]));
+        assert_eq!(failure_of_leg(&audited), None);
+        audited.audit = Some(AuditReport::of(vec![check(true), check(false)]));
+        let said = "lua-single-key round 1: the audit failed: (b) every accepted order has a row: expected 10, found 9";
+        assert_eq!(failure_of_leg(&audited).as_deref(), Some(said));
+    }
+
+    #[test]
+    fn a_leg_that_broke_is_named_in_one_line() {
+        let mut broken = leg("lua-single-key");
+        broken.error = Some("redis died\n  last lines of its log".to_owned());
+        assert_eq!(failure_of_leg(&broken).as_deref(), Some("lua-single-key round 1: redis died"));
     }
 
     #[test]

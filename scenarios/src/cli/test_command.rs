@@ -40,6 +40,6 @@ pub(super) fn run(options: &StackOptions) -> anyhow::Result<Ending> {
     block_on(async {
         let interrupt = Interrupt::listen()?;
         let result = Box::pin(bench::run(&bench, &interrupt)).await?;
-        Ok(Ending::of(bench::passed(&result)))
+        Ok(Ending::of_run(&result))
     })
 }

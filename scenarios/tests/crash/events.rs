@@ -1,7 +1,7 @@
 //! Order events made by hand, as a broken or foreign publisher would send them, straight into a queue of the world.
 
-use lapin::options::{BasicPublishOptions, ConfirmSelectOptions, QueuePurgeOptions};
-use lapin::types::ShortString;
+use lapin::options::{BasicPublishOptions, ConfirmSelectOptions, QueueDeclareOptions, QueuePurgeOptions};
+use lapin::types::{FieldTable, ShortString};
 use lapin::{BasicProperties, Channel, Confirmation, Connection, ConnectionProperties};
 use prost::Message;
 
@@ -38,26 +38,33 @@ pub struct OrderCreated {
     pub created_at_ms: i64,
 }
 
-/// A publisher into one queue.
+/// A publisher into one queue, and a look at it.
 #[derive(Debug)]
-pub struct Forger {
+pub struct Queue {
     channel: Channel,
-    queue: String,
+    name: String,
     /// Keeps the channel open.
     _connection: Connection,
 }
 
-impl Forger {
-    pub async fn new(amqp_url: &str, queue: String) -> Self {
+impl Queue {
+    pub async fn open(amqp_url: &str, name: String) -> Self {
         let connection = Connection::connect(amqp_url, ConnectionProperties::default()).await.expect("a broker");
         let channel = connection.create_channel().await.expect("a channel");
         channel.confirm_select(ConfirmSelectOptions::default()).await.expect("confirms");
-        Self { channel, queue, _connection: connection }
+        Self { channel, name, _connection: connection }
+    }
+
+    /// Messages that nobody has taken yet.
+    pub async fn depth(&self) -> u32 {
+        let options = QueueDeclareOptions { passive: true, ..QueueDeclareOptions::default() };
+        let declaring = self.channel.queue_declare(self.name.as_str().into(), options, FieldTable::default());
+        declaring.await.expect("it is there").message_count()
     }
 
     /// Throws away what is in the queue; returns the number of messages.
     pub async fn purge(&self) -> u32 {
-        self.channel.queue_purge(self.queue.as_str().into(), QueuePurgeOptions::default()).await.expect("purged")
+        self.channel.queue_purge(self.name.as_str().into(), QueuePurgeOptions::default()).await.expect("purged")
     }
 
     pub async fn orders(&self, message_id: &str, orders: Vec<OrderCreated>) {
@@ -76,8 +83,8 @@ impl Forger {
         }
         let options = BasicPublishOptions { mandatory: true, ..BasicPublishOptions::default() };
         let publishing =
-            self.channel.basic_publish(ShortString::default(), self.queue.as_str().into(), options, body, properties);
+            self.channel.basic_publish(ShortString::default(), self.name.as_str().into(), options, body, properties);
         let confirmed = publishing.await.expect("sent").await.expect("confirmed");
-        assert_eq!(confirmed, Confirmation::Ack(None), "the queue {} took it", self.queue);
+        assert_eq!(confirmed, Confirmation::Ack(None), "the queue {} took it", self.name);
     }
 }

@@ -131,7 +131,7 @@ pub(super) fn provenance(run: &RunResult) -> Vec<String> {
             machine.os,
             machine.kernel
         ),
-        format!("stack: {} ({})", run.stack.kind, run.stack.why),
+        format!("stack: {}", run.stack.why),
         format!(
             "load: {} users, quantity 1 to {}, seed {}, {} warm-up requests, ack {}",
             grouped(load.users),
