@@ -91,6 +91,7 @@ fn scenario() -> ScenarioRecord {
             warmup_requests: 2_000,
         },
         rounds: 1,
+        consumer_held_back: false,
         reference: vec![ReferenceRow {
             label: "Go project, published".to_owned(),
             source: "CCDD2022/seckill-system, README".to_owned(),

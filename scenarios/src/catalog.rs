@@ -5,10 +5,12 @@ use std::path::Path;
 use crate::scenario::{Scenario, ScenarioError};
 
 /// `(name, text)` in the order in which they are listed.
-pub const EMBEDDED: [(&str, &str); 3] = [
+pub const EMBEDDED: [(&str, &str); 5] = [
     ("smoke", include_str!("../catalog/smoke.toml")),
     ("laptop", include_str!("../catalog/laptop.toml")),
     ("4c4g", include_str!("../catalog/4c4g.toml")),
+    ("soldout", include_str!("../catalog/soldout.toml")),
+    ("backlog", include_str!("../catalog/backlog.toml")),
 ];
 
 /// A scenario by its name in the catalog, or from a file: whatever ends in `.toml` or holds a `/` is a path.

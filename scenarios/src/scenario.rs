@@ -24,6 +24,8 @@ pub struct Scenario {
     pub load: Load,
     /// Requests sent to a sale of their own before anything is measured; 0 leaves the warm-up out.
     pub warmup_requests: u64,
+    /// The consumer is stopped while the load runs, so that the drain measures it alone.
+    pub consumer_held_back: bool,
     pub reference: Vec<ReferenceRow>,
     pub expectations: Expectations,
 }
@@ -104,6 +106,7 @@ impl Scenario {
                 warmup_requests: self.warmup_requests,
             },
             rounds: self.rounds,
+            consumer_held_back: self.consumer_held_back,
             reference: self.reference.clone(),
         }
     }

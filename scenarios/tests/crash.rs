@@ -18,6 +18,8 @@ mod wait;
 #[path = "crash/world.rs"]
 mod world;
 
+#[path = "crash/broker.rs"]
+mod broker;
 #[path = "crash/consumer.rs"]
 mod consumer;
 #[path = "crash/database.rs"]

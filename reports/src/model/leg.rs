@@ -97,7 +97,17 @@ pub struct Leg {
     pub error: Option<String>,
 }
 
+/// Share of accepted rows that must be committed at the last reply for a system to be keeping up.
+pub const KEEPING_UP: f64 = 0.95;
+
 impl Leg {
+    /// Rows per second that were committed after the last reply, if there was enough of a drain to speak of one.
+    pub fn drained_rows_per_s(&self) -> Option<f64> {
+        let (drain_s, committed) = (self.drain_s?, self.committed_at_last_reply?);
+        let rows = self.counts.accepted as f64 * (1.0 - committed);
+        (committed < KEEPING_UP && drain_s > 0.0).then(|| rows / drain_s)
+    }
+
     /// A leg of which nothing has been measured yet.
     pub fn begin(engine: impl Into<String>, round: u32, requests_planned: u64) -> Self {
         Self {

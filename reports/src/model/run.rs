@@ -127,6 +127,9 @@ pub struct ScenarioRecord {
     pub engines: Vec<String>,
     pub load: LoadRecord,
     pub rounds: u32,
+    /// The consumer was stopped until the last reply.
+    #[serde(default)]
+    pub consumer_held_back: bool,
     pub reference: Vec<ReferenceRow>,
 }
 

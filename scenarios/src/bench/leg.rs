@@ -129,7 +129,8 @@ impl LegWork<'_> {
         let product_id = context.scenario.sales.first().context("the scenario has no sale")?.product_id;
         let log = self.log_path("load");
         let spec = self.load_spec(address, product_id, context.scenario.load.requests, &log);
-        let phase = LoadPhase { work: self, spec };
+        let held_back = if context.scenario.consumer_held_back { roles.hold_consumer()? } else { None };
+        let phase = LoadPhase { work: self, spec, held_back };
         Box::pin(phase.run(leg, &mut inspect)).await?;
         evidence.logs.push(log);
         if !self.is_unranked() {

@@ -7,6 +7,7 @@ use std::path::Path;
 
 use anyhow::Context;
 use reports::model::AckMode;
+use rustix::process::{Pid, Signal, kill_process};
 
 use super::namespace::Namespace;
 use crate::scenario::Sale;
@@ -64,6 +65,15 @@ impl Roles {
         self.0.iter().find_map(Role::listen).context("seckill did not say where it listens")
     }
 
+    /// Holds the consumer back, as a process: it is stopped, and loses nothing.
+    pub(super) fn hold_consumer(&self) -> anyhow::Result<Option<HeldBack>> {
+        let consumer = self.0.iter().find(|role| role.name().ends_with("create-consumer"));
+        let pid = consumer.and_then(|role| Pid::from_raw(i32::try_from(role.pid()).ok()?));
+        let Some(pid) = pid else { return Ok(None) };
+        kill_process(pid, Signal::STOP).context("the consumer cannot be held back")?;
+        Ok(Some(HeldBack(pid)))
+    }
+
     /// Stops the service alone: from then on nobody accepts, while the others can still bring everything to an end.
     pub(super) async fn stop_service(&mut self) -> anyhow::Result<()> {
         match self.0.pop() {
@@ -95,6 +105,17 @@ impl Roles {
 async fn stop(mut role: Role) -> anyhow::Result<()> {
     let name = role.name().to_owned();
     role.stop().await.with_context(|| format!("{name} did not stop in order"))
+}
+
+/// Lets the consumer go when dropped, however the leg ends.
+#[derive(Debug)]
+pub(super) struct HeldBack(Pid);
+
+impl Drop for HeldBack {
+    fn drop(&mut self) {
+        // It may have been killed in the meantime.
+        kill_process(self.0, Signal::CONT).ok();
+    }
 }
 
 fn spec(plan: &RolePlan<'_>, stack: &Stack, namespace: &Namespace, name: &str, args: Vec<String>) -> RoleSpec {

@@ -7,7 +7,7 @@ use reports::model::{AckMode, ReferenceRow};
 use serde::Deserialize;
 use toml::Spanned;
 
-use super::rules::{ACK_MODES, Fault, one_of};
+use super::rules::{ACK_MODES, CONSUMER_MODES, Fault, one_of};
 use super::{Expectations, Load, Sale, Scenario};
 
 /// Why there is no scenario to run, each in one sentence.
@@ -52,6 +52,7 @@ struct File {
     engines: Spanned<Vec<String>>,
     driver: Spanned<String>,
     ack: Option<Spanned<String>>,
+    consumer: Option<Spanned<String>>,
     rounds: Option<Spanned<i64>>,
     sales: Vec<Spanned<SaleTable>>,
     load: LoadTable,
@@ -118,6 +119,7 @@ pub(super) fn parse(name: &str, file: &str, text: &str) -> Result<Scenario, Scen
 
 fn convert(name: &str, file: File, places: &mut Places) -> Result<Scenario, Fault> {
     let ack = file.ack.map_or_else(|| "confirmed".to_owned(), |ack| places.take("ack", ack));
+    let consumer = file.consumer.map_or_else(|| "running".to_owned(), |consumer| places.take("consumer", consumer));
     let mut sales = Vec::with_capacity(file.sales.len());
     for sale in file.sales {
         let sale = places.take("sales", sale);
@@ -135,6 +137,7 @@ fn convert(name: &str, file: File, places: &mut Places) -> Result<Scenario, Faul
         engines: places.take("engines", file.engines),
         driver: places.take("driver", file.driver),
         ack: AckMode::Confirmed,
+        consumer_held_back: consumer == "held-back",
         rounds: file.rounds.map_or(Ok(1), |rounds| places.count("rounds", rounds))?,
         load: Load {
             concurrency: places.count("load.concurrency", file.load.concurrency)?,
@@ -150,6 +153,7 @@ fn convert(name: &str, file: File, places: &mut Places) -> Result<Scenario, Faul
         expectations: expectations(file.expectations, places)?,
     };
     one_of("ack", &ack, &ACK_MODES)?;
+    one_of("consumer", &consumer, &CONSUMER_MODES)?;
     Ok(Scenario { ack: ack_mode(&ack), ..scenario })
 }
 

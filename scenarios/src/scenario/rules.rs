@@ -6,6 +6,8 @@ use std::fmt::Display;
 use super::Scenario;
 
 pub(super) const DRIVERS: [&str; 1] = ["grpc"];
+/// Whether create-consumer works while the load runs, or is stopped until the last reply.
+pub(super) const CONSUMER_MODES: [&str; 2] = ["running", "held-back"];
 pub(super) const ACK_MODES: [&str; 2] = ["confirmed", "published"];
 
 const CONCURRENCY_MAX: u32 = 10_000;

@@ -42,3 +42,22 @@ async fn a_consumer_that_dies_between_acknowledgement_and_settling_leaves_no_hol
 async fn a_consumer_that_dies_in_the_middle_of_settling_leaves_no_hold_open() {
     dies_at("mid_settle", "consumer.mid_settle").await;
 }
+
+#[tokio::test]
+async fn a_second_consumer_takes_over_where_a_killed_one_stopped() {
+    let mut world = fresh_world!("takes_over", 50_000);
+    let _reconciler = world.role("reconciler").await;
+    let mut first = world.role("create-consumer").await;
+    let _seckill = world.seckill().await;
+    world.open(1).await;
+    let load = world.load(Crowd { seed: 7, users: 20_000, concurrency: 48 });
+    world.sells(&load, 100).await;
+    let _second = world.role("create-consumer").await;
+    world.sells(&load, 100).await;
+    assert_eq!(world.number("SELECT consumer_session FROM incarnations").await, 1, "one active consumer per queue");
+    first.kill().await.expect("killed");
+    world.sells(&load, 300).await;
+    load.finish().await;
+    world.audit().await;
+    assert_eq!(world.number("SELECT consumer_session FROM incarnations").await, 2);
+}

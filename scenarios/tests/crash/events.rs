@@ -1,9 +1,13 @@
 //! Order events made by hand, as a broken or foreign publisher would send them, straight into a queue of the world.
 
-use lapin::options::{BasicPublishOptions, ConfirmSelectOptions, QueueDeclareOptions, QueuePurgeOptions};
+use lapin::options::{
+    BasicPublishOptions, ConfirmSelectOptions, QueueBindOptions, QueueDeclareOptions, QueuePurgeOptions,
+};
 use lapin::types::{FieldTable, ShortString};
 use lapin::{BasicProperties, Channel, Confirmation, Connection, ConnectionProperties};
 use prost::Message;
+
+use crate::wait::until;
 
 /// Type of a message full of orders.
 pub const ORDERS: &str = "order.batch.v1";
@@ -60,6 +64,27 @@ impl Queue {
         let options = QueueDeclareOptions { passive: true, ..QueueDeclareOptions::default() };
         let declaring = self.channel.queue_declare(self.name.as_str().into(), options, FieldTable::default());
         declaring.await.expect("it is there").message_count()
+    }
+
+    /// Until somebody has put another message into it.
+    pub async fn deeper_than(&self, messages: u32) {
+        until("another message is in the queue", async || match self.depth().await {
+            depth if depth > messages => Ok(()),
+            depth => Err(format!("{depth} messages")),
+        })
+        .await;
+    }
+
+    pub async fn bind(&self, exchange: &str, key: &str) {
+        let (queue, options) = (self.name.as_str().into(), QueueBindOptions::default());
+        let binding = self.channel.queue_bind(queue, exchange.into(), key.into(), options, FieldTable::default());
+        binding.await.expect("bound");
+    }
+
+    pub async fn unbind(&self, exchange: &str, key: &str) {
+        let queue = self.name.as_str().into();
+        let unbinding = self.channel.queue_unbind(queue, exchange.into(), key.into(), FieldTable::default());
+        unbinding.await.expect("unbound");
     }
 
     /// Throws away what is in the queue; returns the number of messages.

@@ -8,7 +8,7 @@ pub struct Frozen(Pid);
 
 impl Frozen {
     pub fn freeze(pid: u32) -> Self {
-        let pid = i32::try_from(pid).ok().and_then(Pid::from_raw).expect("a process id");
+        let pid = id(pid);
         kill_process(pid, Signal::STOP).expect("a process of ours");
         Self(pid)
     }
@@ -22,6 +22,15 @@ impl Drop for Frozen {
         // It may have been killed meanwhile.
         let _ = kill_process(self.0, Signal::CONT);
     }
+}
+
+fn id(pid: u32) -> Pid {
+    i32::try_from(pid).ok().and_then(Pid::from_raw).expect("a process id")
+}
+
+/// SIGKILL.
+pub fn kill(pid: u32) {
+    kill_process(id(pid), Signal::KILL).expect("a process of ours");
 }
 
 /// Whether it has ended; its parent need not have asked for its status yet.

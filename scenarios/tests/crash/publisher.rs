@@ -3,7 +3,6 @@
 use crate::events::Queue;
 use crate::fresh_world;
 use crate::load::{Answer, Crowd};
-use crate::wait::until;
 use crate::world::{PRODUCT, SOMEBODY};
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
@@ -58,11 +57,7 @@ async fn an_abandoned_hold_is_voided_behind_a_marker_and_its_units_are_sold_agai
     // The reconciler has put a marker where the order might be. Without a consumer nobody knows whether it is there,
     // so the hold stays, whatever its age.
     let queue = Queue::open(&world.stack.amqp_url(), world.queue(1)).await;
-    until("a marker is in the queue", async || match queue.depth().await {
-        0 => Err("nothing is".to_owned()),
-        _ => Ok(()),
-    })
-    .await;
+    queue.deeper_than(0).await;
     assert_eq!(world.stock().await.expect("open").open_units, 2);
     assert_eq!(world.number("SELECT COUNT(*) FROM orders").await, 0);
     let _consumer = world.role("create-consumer").await;

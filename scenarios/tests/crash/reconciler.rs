@@ -1,5 +1,6 @@
 //! The reconciler dies between any two steps of a repair, or has company.
 
+use crate::events::Queue;
 use crate::fresh_world;
 use crate::load::{Answer, Crowd};
 use crate::redis;
@@ -69,6 +70,25 @@ async fn a_repair_of_everything_at_once_deals_with_what_is_too_young_to_be_judge
 }
 
 #[tokio::test]
+async fn orders_that_wait_for_a_slow_consumer_are_not_voided_whatever_their_age() {
+    let mut world = fresh_world!("slow_consumer", 100);
+    let _reconciler = world.role("reconciler").await;
+    let _seckill = world.seckill().await;
+    world.open(1).await;
+    for buyer in 0..10 {
+        world.buy(SOMEBODY + buyer, 2).await.order();
+    }
+    // Their holds are older than the grace period now: a marker goes behind their orders, and until it is committed
+    // nobody knows whether they will have rows.
+    let queue = Queue::open(&world.stack.amqp_url(), world.queue(1)).await;
+    queue.deeper_than(queue.depth().await).await;
+    assert_eq!(world.number("SELECT COUNT(*) FROM orders").await, 0);
+    let _consumer = world.role("create-consumer").await;
+    world.audit().await;
+    assert_eq!(world.number("SELECT COUNT(*) FROM orders WHERE live = 1").await, 10);
+}
+
+#[tokio::test]
 async fn a_reconciler_that_dies_while_opening_an_epoch_is_finished_by_the_next_one() {
     let mut world = fresh_world!("dies_opening", 60);
     let mut consumer = world.role("create-consumer").await;
@@ -87,12 +107,18 @@ async fn a_reconciler_that_dies_while_opening_an_epoch_is_finished_by_the_next_o
     for buyer in 10..20 {
         world.buy(SOMEBODY + buyer, 2).await.order();
     }
+    let queue = Queue::open(&world.stack.amqp_url(), world.queue(1)).await;
+    let waiting = queue.depth().await;
     redis::flush(&world.stack.redis_url()).await;
+    let mut reconciler = world.armed("reconciler", OPENING[0]).await;
+    world.crashed(&mut reconciler).await;
+    let mut reconciler = world.armed("reconciler", OPENING[1]).await;
+    queue.deeper_than(waiting).await;
+    assert_eq!(world.number("SELECT MAX(epoch) FROM allocations").await, 4, "nothing is granted before the drain");
     let _consumer = world.role("create-consumer").await;
-    for failpoint in OPENING {
-        let mut reconciler = world.armed("reconciler", failpoint).await;
-        world.crashed(&mut reconciler).await;
-    }
+    world.crashed(&mut reconciler).await;
+    let mut reconciler = world.armed("reconciler", OPENING[2]).await;
+    world.crashed(&mut reconciler).await;
     assert_eq!(once(&world).await["epochs_opened"].as_u64(), Some(1));
     assert_eq!(world.open(8).await.remaining, 20);
     seckill.stop().await.expect("stopped in order");

@@ -260,6 +260,11 @@ impl World {
         assert_eq!(report.verdict, AuditVerdict::Passed, "{}", scenarios::audit::text(&report));
     }
 
+    /// Name of the exchange of this world.
+    pub fn exchange(&self) -> String {
+        format!("{}.seckill.exchange", self.name)
+    }
+
     /// Name of a queue of this world.
     pub fn queue(&self, incarnation: i64) -> String {
         format!("{}.order.create.q.{incarnation}", self.name)

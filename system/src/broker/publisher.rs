@@ -83,6 +83,11 @@ impl Publisher {
         judge(confirm.await)
     }
 
+    /// Whether a message could be sent now.
+    pub fn is_connected(&self) -> bool {
+        self.channels.borrow().iter().any(|channel| channel.status().connected())
+    }
+
     fn channel(&self) -> Option<Channel> {
         let channels = self.channels.borrow();
         let turn = self.turn.fetch_add(1, Ordering::Relaxed);

@@ -136,9 +136,11 @@ impl Default for SeckillConfig {
 pub struct GroupCommitConfig {
     /// Most requests in one batch.
     pub max_batch: usize,
-    /// Batches under way at once per thread.
+    /// Batches under way at once per thread. While all are, the next one gathers: that wait is nil when idle and
+    /// grows with load.
     pub max_in_flight: usize,
-    /// Gathering time per request of the batch before, µs: it grows with load and is nil when idle.
+    /// Further gathering time per request of the batch before, µs, for brokers that are dear per message: it trades
+    /// latency and throughput for larger messages.
     pub gather_us_per_request: u64,
     /// Longest gathering time, µs.
     pub max_gather_us: u64,
@@ -146,7 +148,7 @@ pub struct GroupCommitConfig {
 
 impl Default for GroupCommitConfig {
     fn default() -> Self {
-        Self { max_batch: 512, max_in_flight: 2, gather_us_per_request: 40, max_gather_us: 10_000 }
+        Self { max_batch: 512, max_in_flight: 4, gather_us_per_request: 0, max_gather_us: 10_000 }
     }
 }
 

@@ -99,12 +99,12 @@ pub(super) fn failures(run: &RunResult) -> Vec<Block> {
     vec![Block::Heading("What went wrong".to_owned()), Block::List(lines)]
 }
 
-/// Statuses other than OK, when requests ended as error or unknown.
+/// Statuses other than OK. A refusal is an answer (`OK, refused: sold out`), not something that went wrong.
 fn other_statuses(leg: &Leg) -> Option<String> {
     let failed: Vec<String> = leg
         .statuses
         .iter()
-        .filter(|(status, _)| !status.eq_ignore_ascii_case("ok"))
+        .filter(|(status, _)| !status.to_ascii_lowercase().starts_with("ok"))
         .map(|(status, count)| format!("{status} {}", grouped(*count)))
         .collect();
     (!failed.is_empty()).then(|| format!("replies other than OK: {}", failed.join(", ")))

@@ -57,7 +57,7 @@ type Show = fn(&EngineRow<'_>) -> String;
 
 /// One column per engine, one row per figure: there are more figures than engines.
 pub(super) fn details(run: &RunResult, rows: &[EngineRow<'_>]) -> Table {
-    let figures: [(&str, Show); 19] = [
+    let figures: [(&str, Show); 20] = [
         ("P50", |row| latency(row.leg, row.leg.latency.p50_us)),
         ("P90", |row| latency(row.leg, row.leg.latency.p90_us)),
         ("P99.9", |row| latency(row.leg, row.leg.latency.p999_us)),
@@ -72,6 +72,7 @@ pub(super) fn details(run: &RunResult, rows: &[EngineRow<'_>]) -> Table {
         ("accept to durable row, slowest", |row| durable(row.leg, |summary| summary.max_us)),
         ("rows committed at last reply", |row| or_nothing(row.leg.committed_at_last_reply, percent)),
         ("drain after last reply", |row| or_nothing(row.leg.drain_s, duration_s)),
+        ("rows per second while draining", |row| or_nothing(row.leg.drained_rows_per_s(), rate)),
         ("system CPU per order, until last reply", |row| {
             cpu(row.leg.system_cpu_per_order.map(|cpu| cpu.until_reply_us))
         }),

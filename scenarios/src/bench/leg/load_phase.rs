@@ -15,11 +15,14 @@ use crate::bench::inspect::Inspect;
 use crate::bench::interrupt::Interrupted;
 use crate::bench::load::{Driver, LoadSpec};
 use crate::bench::progress::{Progress, Step};
+use crate::bench::roles::HeldBack;
 use crate::bench::windows;
 
 pub(super) struct LoadPhase<'a> {
     pub work: &'a LegWork<'a>,
     pub spec: LoadSpec<'a>,
+    /// Let go at the last reply.
+    pub held_back: Option<HeldBack>,
 }
 
 /// What was read while the driver ran.
@@ -32,7 +35,7 @@ struct Readings {
 }
 
 impl LoadPhase<'_> {
-    pub(super) async fn run(&self, leg: &mut Leg, inspect: &mut Inspect) -> anyhow::Result<()> {
+    pub(super) async fn run(mut self, leg: &mut Leg, inspect: &mut Inspect) -> anyhow::Result<()> {
         let context = self.work.context;
         let stack = context.stack;
         let database_url = stack.database_url(&self.work.namespace.database);
@@ -46,6 +49,7 @@ impl LoadPhase<'_> {
         let mut driver = Driver::start(&self.spec)?;
         let observers = Observers { timeline: &timeline, reader: reader.as_ref() };
         let (summary, readings) = self.drive(leg, &mut driver, &observers, &mut committed).await?;
+        drop(self.held_back.take());
 
         leg.usage_until_reply = windows::with_driver(
             windows::since(&readings.before, &readings.at_reply),

@@ -1,6 +1,6 @@
-//! Group commit: while one batch is under way the next one gathers; engine and broker are asked once per batch.
+//! Group commit: while a few batches are under way the next one gathers; engine and broker are asked once per batch.
 //!
-//! The gathering time grows with the size of the batch before and is nil when the service is idle.
+//! So the gathering time is nil when the service is idle and grows with load. `gather_us_per_request` adds to it.
 
 mod batch;
 

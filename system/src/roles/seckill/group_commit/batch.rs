@@ -18,6 +18,7 @@ use std::collections::HashMap;
 use std::sync::Arc;
 use std::time::Duration;
 
+const BROKER_LOST: Reply = Reply::Unavailable("the order queue is out of reach; try again");
 const LEASE_LOST: Reply = Reply::Unavailable("this instance has no lease; try again");
 
 /// Runs batches of one serving thread.
@@ -40,6 +41,11 @@ impl Batch {
         let Some(identity) = self.shared.incarnation.current() else {
             return answer_all(pending, LEASE_LOST);
         };
+        // What is reserved and cannot be published is lost to other buyers until the reconciler has voided it: without
+        // this a broker that is away for a second would cost the whole stock.
+        if self.engine.info().guarantees.keeps_stock && !self.publisher.is_connected() {
+            return answer_all(pending, BROKER_LOST);
+        }
         let mut sold = Vec::with_capacity(pending.len());
         let mut events = Vec::with_capacity(pending.len());
         for (sale, requests) in by_sale(pending) {
@@ -111,7 +117,7 @@ impl Batch {
                 PublishOutcome::Accepted if may_say_yes && now_ms < pending.deadline_ms => Reply::Accepted(order),
                 PublishOutcome::Accepted | PublishOutcome::Unknown => Reply::Unknown,
                 PublishOutcome::Rejected => Reply::Unavailable("the order queue is full; try again"),
-                PublishOutcome::NotSent => Reply::Unavailable("the order queue is out of reach; try again"),
+                PublishOutcome::NotSent => BROKER_LOST,
             };
             pending.answer(reply);
         }
