@@ -61,6 +61,7 @@ fn dispatch(role: Role, registry: &Registry) -> anyhow::Result<()> {
         return roles::engines::run(registry, json);
     }
     let config = Config::load()?;
+    registry.check(&config.seckill.engine)?;
     logging::init(&config.log)?;
     tracing::info!(config = %config.masked(), "effective configuration");
     match role {

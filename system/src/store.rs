@@ -11,7 +11,7 @@ use anyhow::Context;
 use engines::fixed_rows::{self, Statement};
 use engines::{Epoch, Nonce, SaleId, Term};
 use sqlx::mysql::{MySqlConnectOptions, MySqlPoolOptions};
-use sqlx::{MySqlPool, Row};
+use sqlx::{ConnectOptions, Connection, MySqlPool, Row};
 use std::collections::HashMap;
 use std::str::FromStr;
 use std::time::Duration;
@@ -41,14 +41,19 @@ pub async fn connect(config: &DatabaseConfig) -> anyhow::Result<MySqlPool> {
     let host = mask_password(&config.url);
     let options = MySqlConnectOptions::from_str(&config.url)
         .with_context(|| format!("database.url: {host} is not of the form mysql://user:password@host:port/database"))?
-        // Read committed: no gap locks between the batches of several consumers.
         .statement_cache_capacity(64);
+    // The pool only says that it timed out; one plain connection first says why.
+    let probe = tokio::time::timeout(ACQUIRE_TIMEOUT, options.connect()).await;
+    let probe = probe.with_context(|| format!("the database at {host} did not answer within {ACQUIRE_TIMEOUT:?}"))?;
+    let probe = probe.with_context(|| format!("cannot connect to the database at {host}"))?;
+    probe.close().await.ok();
     MySqlPoolOptions::new()
         .max_connections(config.max_connections)
         .acquire_timeout(ACQUIRE_TIMEOUT)
         .test_before_acquire(false)
         .after_connect(|connection, _| {
             Box::pin(async move {
+                // No gap locks between the batches of several consumers.
                 sqlx::query("SET SESSION TRANSACTION ISOLATION LEVEL READ COMMITTED").execute(connection).await?;
                 Ok(())
             })

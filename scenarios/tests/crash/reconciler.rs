@@ -57,6 +57,8 @@ async fn a_reconciler_that_dies_while_voiding_is_finished_by_the_next_one() {
 #[tokio::test]
 async fn a_repair_of_everything_at_once_deals_with_what_is_too_young_to_be_judged_yet() {
     let mut world = fresh_world!("once", 2);
+    // Longer than it takes to retire the dead service.
+    world.set("SECKILL__RECONCILER__GRACE_MS", 3_500);
     let _consumer = world.role("create-consumer").await;
     once(&world).await;
     abandon(&mut world, SOMEBODY, 2).await;
