@@ -25,8 +25,6 @@ pub struct World {
     pub accepted: u8,
     /// Somebody was told "sold out" after the last unit came back. Nothing in the system reads it.
     pub sold_out: bool,
-    /// A violation that shows in a step and not in a state, by the letter of its invariant.
-    pub broken: Option<char>,
 }
 
 /// How often each fault, or each thing a buyer does after his order, may still happen.
@@ -217,6 +215,8 @@ pub struct Database {
     /// Orders that are parked, and incarnations with an unreadable parked message, one bit each.
     pub parked_orders: u8,
     pub parked_messages: u8,
+    /// Orders inside unreadable parked messages. Nothing in the system reads it.
+    pub unreadable: u8,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -270,6 +270,17 @@ pub struct Reconciler {
     /// Its snapshot for an opening.
     pub granted: i8,
     pub gate: [Option<usize>; USERS],
+}
+
+impl Reconciler {
+    pub const IDLE: Self = Self {
+        job: Job::Idle,
+        drain: Drain::Idle,
+        todo: 0,
+        bumped: [0; PUBLISHERS],
+        granted: 0,
+        gate: [None; USERS],
+    };
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
