@@ -147,6 +147,14 @@ impl Stack {
         usages
     }
 
+    /// Starts the servers' memory peaks anew, so that a leg is not charged for the one before it.
+    pub fn reset_peaks(&self) {
+        let processes = proc::all();
+        let roots: Vec<u32> = self.servers.iter().map(|server| server.process.pid()).collect();
+        let below = proc::descendants(&processes, &roots).map(|process| process.pid);
+        roots.iter().copied().chain(below).for_each(proc::reset_peak_rss);
+    }
+
     /// Pid of a private server, for faults that are made on purpose.
     pub fn server_pid(&self, name: &str) -> Option<u32> {
         self.servers.iter().find(|server| server.process.name() == name).map(|server| server.process.pid())

@@ -114,6 +114,7 @@ impl LegWork<'_> {
         let sales = self.sales();
         let products: Vec<i64> = sales.iter().map(|sale| sale.product_id).collect();
         let role_plan = self.role_plan();
+        stack.reset_peaks();
         interrupt.cut_short(Roles::migrate(&role_plan, stack, namespace, &sales)).await?;
         let address = interrupt.cut_short(roles.start(&role_plan, stack, namespace)).await?;
         let mut inspect = Inspect::new(address)?;

@@ -63,7 +63,12 @@ pub fn descendants<'a>(processes: &'a [ProcessStat], roots: &[u32]) -> impl Iter
     found.into_iter()
 }
 
-/// Largest resident memory ever; 0 for a process that has ended.
+/// Starts the peak of resident memory anew. Where the kernel does not allow that, the peak stays the one ever.
+pub fn reset_peak_rss(pid: u32) {
+    std::fs::write(format!("/proc/{pid}/clear_refs"), "5").ok();
+}
+
+/// Largest resident memory since the start or the last reset; 0 for a process that has ended.
 pub fn peak_rss_bytes(pid: u32) -> u64 {
     let status = std::fs::read_to_string(format!("/proc/{pid}/status")).unwrap_or_default();
     let kib =

@@ -3,7 +3,8 @@
 use crate::fresh_world;
 use crate::frozen::Frozen;
 use crate::load::{Answer, Crowd, buy};
-use crate::world::{PRODUCT, SOMEBODY};
+use crate::redis;
+use crate::world::{LEASE_MS, PRODUCT, SOMEBODY};
 use loadgen::data::Element;
 use std::time::Duration;
 
@@ -42,4 +43,24 @@ async fn a_service_that_was_frozen_past_its_lease_says_no_more_yes_and_serves_ag
     world.audit().await;
     // Late messages of the old incarnation, if any, came back as unroutable: nothing reached a queue that is gone.
     assert_eq!(world.number("SELECT COUNT(*) FROM parked").await, 0);
+}
+
+#[tokio::test]
+async fn no_epoch_is_granted_while_a_frozen_service_could_still_say_yes() {
+    let mut world = fresh_world!("outlived", 1_000);
+    let _reconciler = world.role("reconciler").await;
+    let _consumer = world.role("create-consumer").await;
+    let seckill = world.seckill().await;
+    world.open(1).await;
+    world.buy(SOMEBODY, 1).await.order();
+    let frozen = Frozen::freeze(seckill.pid());
+    redis::flush(&world.stack.redis_url()).await;
+    world.until_number("SELECT MAX(epoch) FROM allocations", 2).await;
+    let silent_for_ms = "SELECT CAST(UNIX_TIMESTAMP(NOW(3)) * 1000 AS SIGNED) - heartbeat_at_ms FROM incarnations";
+    let silent_for_ms = world.number(silent_for_ms).await;
+    assert!(silent_for_ms >= LEASE_MS, "its lease runs {LEASE_MS} ms, and it was silent for {silent_for_ms} ms");
+    frozen.thaw();
+    world.open(2).await;
+    world.buy(SOMEBODY + 1, 1).await.order();
+    world.audit().await;
 }

@@ -25,10 +25,11 @@ pub const PRICE_CENTS: i64 = 9_900;
 /// Single buyers have ids from here, so that they are never in a crowd.
 pub const SOMEBODY: i64 = 1_000_000;
 
+/// Longest time that a service says yes after its last heartbeat, ms.
+pub const LEASE_MS: i64 = 1_500;
 /// Short times, so that what waits for them does not take long. The lease still is several heartbeats, because two
 /// busy cores keep a process waiting now and then.
-const TIMES: [(&str, &str); 7] = [
-    ("SECKILL__INCARNATION__LEASE_MS", "1500"),
+const TIMES: [(&str, &str); 6] = [
     ("SECKILL__INCARNATION__HEARTBEAT_MS", "150"),
     ("SECKILL__INCARNATION__MARGIN_MS", "300"),
     ("SECKILL__SECKILL__PUBLISH_TIMEOUT_MS", "700"),
@@ -71,6 +72,7 @@ impl World {
             ("SECKILL__MQ__PREFIX", format!("{name}.")),
             ("SECKILL__SECKILL__LISTEN", "127.0.0.1:0".to_owned()),
             ("SECKILL__SECKILL__ENGINE", "lua-single-key".to_owned()),
+            ("SECKILL__INCARNATION__LEASE_MS", LEASE_MS.to_string()),
         ];
         let times = TIMES.map(|(key, value)| (key, value.to_owned()));
         let settings = pairs.into_iter().chain(times).map(|(key, value)| (key.to_owned(), value)).collect();
