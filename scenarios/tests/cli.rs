@@ -39,7 +39,10 @@ fn scenario_file(name: &str, from: &str, to: &str) -> PathBuf {
 #[test]
 fn an_unknown_scenario_lists_the_known_ones() {
     let error = refused_in_one_line(&["bench", "smok", "--dry-run"], 2);
-    assert_eq!(error, "error: unknown scenario \"smok\"; known: smoke, laptop, 4c4g, soldout, backlog, or the path of a .toml file");
+    assert_eq!(
+        error,
+        "error: unknown scenario \"smok\"; known: smoke, laptop, 4c4g, soldout, backlog, or the path of a .toml file"
+    );
 }
 
 #[test]

@@ -3,6 +3,7 @@
 //! Unknown keys and impossible values are refused with the key's name and what is allowed. The effective
 //! configuration is printed at start with secrets masked.
 
+mod names;
 mod sections;
 
 pub use sections::{

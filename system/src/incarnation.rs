@@ -148,7 +148,7 @@ async fn heartbeat(pool: &MySqlPool, identity: &Identity, lease_ms: u64) -> sqlx
         "UPDATE incarnations SET heartbeat_at_ms = {NOW_MS}, minted_until_ms = ? WHERE id = ? AND generation = ? AND state = 'live'"
     );
     let found = sqlx::query(&sql)
-        .bind(identity.minter.high_water_ms(unix_ms()))
+        .bind(minted_until_ms(identity.minter.high_water_ms(unix_ms()), lease_ms))
         .bind(identity.id.0)
         .bind(identity.generation)
         .execute(pool)
@@ -158,6 +158,11 @@ async fn heartbeat(pool: &MySqlPool, identity: &Identity, lease_ms: u64) -> sqlx
         identity.valid_until_ms.store(sent_ms + lease_ms, Ordering::SeqCst);
     }
     Ok(found == 1)
+}
+
+/// R17: what this process may mint while its lease runs, without another heartbeat, lies below this (unix ms).
+fn minted_until_ms(high_water_ms: i64, lease_ms: u64) -> i64 {
+    high_water_ms.saturating_add_unsigned(lease_ms)
 }
 
 /// Acknowledges a fence and finds out what comes after it: the next generation, or a new incarnation.

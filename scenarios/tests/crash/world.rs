@@ -55,13 +55,17 @@ pub struct World {
     _turn: MutexGuard<'static, ()>,
 }
 
+/// Whether roles can be told to die at a failpoint; says so if not.
+pub fn has_failpoints() -> bool {
+    if !cfg!(debug_assertions) {
+        eprintln!("ignored: failpoints are in debug builds only");
+    }
+    cfg!(debug_assertions)
+}
+
 impl World {
     /// A migrated database with one sale of `total` units and nothing running. `None` where the test cannot run.
     pub async fn start(name: &str, total: i64) -> Option<Self> {
-        if !cfg!(debug_assertions) {
-            testing::ignore("failpoints are in debug builds only");
-            return None;
-        }
         let turn = TURN.lock().await;
         let stack = testing::stack()?;
         let pairs = [

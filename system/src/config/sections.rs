@@ -37,7 +37,7 @@ impl Default for RedisConfig {
 
 /// Type of the order queues.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "lowercase")]
+#[serde(rename_all = "lowercase", try_from = "String")]
 pub enum QueueType {
     /// Durable classic queue on one node.
     #[default]
@@ -85,7 +85,7 @@ impl Default for MqConfig {
 
 /// When a buyer is told yes.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "lowercase")]
+#[serde(rename_all = "lowercase", try_from = "String")]
 pub enum Ack {
     /// After the broker has confirmed that the order event is durable.
     #[default]
@@ -198,7 +198,7 @@ pub struct EngineConfig {
 
 /// Format of the logs.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "lowercase")]
+#[serde(rename_all = "lowercase", try_from = "String")]
 pub enum LogFormat {
     /// For people.
     #[default]

@@ -2,9 +2,9 @@
 
 use super::Identity;
 use crate::broker::{self, Names};
-use crate::clock::monotonic_ms;
+use crate::clock::{monotonic_ms, unix_ms};
 use crate::config::MqConfig;
-use crate::order_id::{Minter, WORKER_IDS};
+use crate::order_id::{MAX_AHEAD_MS, Minter, WORKER_IDS};
 use crate::store::NOW_MS;
 use crate::terms::Terms;
 use anyhow::{Context, bail, ensure};
@@ -99,8 +99,13 @@ impl Registrar {
             let sql = format!(
                 "INSERT INTO incarnations (worker_id, holder, lease_ms, heartbeat_at_ms, minted_until_ms) VALUES (?, 1, ?, {NOW_MS}, ?)"
             );
-            let inserted =
-                sqlx::query(&sql).bind(worker).bind(self.lease_ms).bind(minted_until_ms).execute(&self.pool).await;
+            let until_ms = minted_until_ms.max(unix_ms() + MAX_AHEAD_MS);
+            let inserted = sqlx::query(&sql)
+                .bind(worker)
+                .bind(self.lease_ms)
+                .bind(super::minted_until_ms(until_ms, self.lease_ms))
+                .execute(&self.pool)
+                .await;
             match inserted {
                 Ok(done) => {
                     let id =

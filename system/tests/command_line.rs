@@ -1,0 +1,96 @@
+//! The `seckill` binary as whoever starts it sees it: exit codes, one clear sentence per fault, and no secret in any.
+
+use std::process::{Command, Output};
+
+const USAGE: Option<i32> = Some(2);
+const FAILED: Option<i32> = Some(1);
+
+fn seckill(arguments: &[&str], settings: &[(&str, &str)]) -> Output {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_seckill"));
+    command.args(arguments).env_remove("CONFIG_PATH");
+    for (key, _) in std::env::vars().filter(|(key, _)| key.starts_with("SECKILL__")) {
+        command.env_remove(key);
+    }
+    command.envs(settings.iter().copied()).output().expect("seckill starts")
+}
+
+/// The one line that says why it failed.
+fn complaint(output: &Output) -> String {
+    let log = String::from_utf8_lossy(&output.stderr);
+    let lines: Vec<&str> = log.lines().filter(|line| line.starts_with("error: ")).collect();
+    assert_eq!(lines.len(), 1, "{log}");
+    lines[0].to_owned()
+}
+
+#[test]
+fn engines_are_listed_with_their_guarantees() {
+    let output = seckill(&["engines", "--json"], &[]);
+    assert!(output.status.success());
+    let engines: Vec<serde_json::Value> = serde_json::from_slice(&output.stdout).expect("a JSON list");
+    let engine = |name| engines.iter().find(|engine| engine["name"] == name).unwrap_or_else(|| panic!("no {name}"));
+    assert_eq!(engine("lua-single-key")["guarantees"]["keeps_stock"], true);
+    assert_eq!(engine("null")["guarantees"]["keeps_stock"], false);
+}
+
+#[test]
+fn wrong_usage_ends_with_two() {
+    for arguments in [&["sekill"][..], &[], &["reconciler", "--twice"]] {
+        assert_eq!(seckill(arguments, &[]).status.code(), USAGE, "{arguments:?}");
+    }
+}
+
+#[test]
+fn a_setting_that_does_not_exist_or_makes_no_sense_is_refused_with_its_name() {
+    for (key, value, named) in [
+        ("SECKILL__MQ__ORDER_BATCH_SIZ", "5", "order_batch_siz"),
+        ("SECKILL__MQ__ORDER_BATCH_SIZE", "many", "order_batch_size"),
+        ("SECKILL__MQ__ORDER_BATCH_SIZE", "0", "mq.order_batch_size: 0 is out of range, allowed are 1 to 5000"),
+        ("SECKILL__SECKILL__ACK", "perhaps", "confirmed"),
+        ("SECKILL__SECKILL__LISTEN", "everywhere", "seckill.listen"),
+        ("SECKILL__RECONCILER__GRACE_MS", "1000", "reconciler.grace_ms"),
+        ("SECKILL__LOG__LEVEL", "lo=ud=ly", "log.level"),
+        ("CONFIG_PATH", "/nowhere/seckill.toml", "/nowhere/seckill.toml"),
+    ] {
+        let output = seckill(&["seckill"], &[(key, value)]);
+        assert_eq!(output.status.code(), FAILED, "{key}={value}");
+        let complaint = complaint(&output);
+        assert!(complaint.contains(named), "{key}={value}: {complaint}");
+    }
+}
+
+#[test]
+fn an_unknown_engine_is_refused_with_those_that_exist() {
+    let output = seckill(&["reconciler"], &[("SECKILL__SECKILL__ENGINE", "redsi")]);
+    assert_eq!(output.status.code(), FAILED);
+    let complaint = complaint(&output);
+    assert!(complaint.contains("redsi") && complaint.contains("lua-single-key"), "{complaint}");
+}
+
+#[test]
+fn a_server_out_of_reach_is_named_without_its_password() {
+    // Port 1 is nobody's.
+    let url = "mysql://shop:hunter2@127.0.0.1:1/seckill";
+    let output = seckill(&["create-consumer"], &[("SECKILL__DATABASE__URL", url)]);
+    assert_eq!(output.status.code(), FAILED);
+    assert!(complaint(&output).contains("mysql://shop:***@127.0.0.1:1/seckill"), "{}", complaint(&output));
+    assert!(!String::from_utf8_lossy(&output.stderr).contains("hunter2"));
+}
+
+#[test]
+fn a_seed_file_is_refused_with_its_name_and_the_fault() {
+    let folder = tempfile::tempdir().expect("a temporary folder");
+    let path = folder.path().join("seed.toml");
+    let path = path.to_str().expect("plain text");
+    let sale = |lines: &str| format!("[[sales]]\nproduct_id = 7\nname = \"x\"\nprice_cents = 1\n{lines}\n");
+    for (text, named) in [
+        (sale("total = -1\nstarts_at = 0\nends_at = 9"), "sale 7: total must not be negative, got -1"),
+        (sale("total = 1\nstarts_at = 9\nends_at = 9"), "sale 7: starts_at must be before ends_at"),
+        (sale("total = 1\nstarts_at = 0\nends_at = 9\ncolour = 3"), "colour"),
+    ] {
+        std::fs::write(path, text).expect("written");
+        let output = seckill(&["migrate", "--seed", path], &[]);
+        assert_eq!(output.status.code(), FAILED);
+        let words = String::from_utf8_lossy(&output.stderr).into_owned();
+        assert!(words.contains(path) && words.contains(named), "{words}");
+    }
+}
