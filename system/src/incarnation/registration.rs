@@ -49,8 +49,11 @@ impl Registrar {
         minter: Arc<Minter>,
     ) -> anyhow::Result<Arc<Identity>> {
         let sent_ms = monotonic_ms();
+        // Acknowledged here too: a second fence may have come between the acknowledgement and the reading of the
+        // generation, and no identity acts at this point. Its fencer would otherwise wait for ever.
         let found = sqlx::query(&format!(
-            "UPDATE incarnations SET heartbeat_at_ms = {NOW_MS} WHERE id = ? AND generation = ? AND state = 'live'"
+            "UPDATE incarnations SET heartbeat_at_ms = {NOW_MS}, acknowledged_generation = generation
+             WHERE id = ? AND generation = ? AND state = 'live'"
         ))
         .bind(id.0)
         .bind(generation)
