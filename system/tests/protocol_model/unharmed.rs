@@ -1,0 +1,91 @@
+//! With all rules in place no search finds a violation. `MODEL_DEPTH=1` searches the same worlds with more faults.
+
+use crate::configs::*;
+use crate::leases::Leases;
+use crate::model::{Config, Protocol};
+use crate::search::holds;
+use crate::slots::Slots;
+use crate::worker_ids::WorkerIds;
+
+fn contract_holds(config: Config) {
+    let depth =
+        std::env::var("MODEL_DEPTH").ok().map_or(0, |depth| depth.parse().expect("MODEL_DEPTH: a small number"));
+    let config = deepened(config, depth);
+    holds(config.name, Protocol { config, removed: None });
+}
+
+#[test]
+fn the_contract_holds_while_the_engine_is_lost_and_reopened() {
+    contract_holds(LOSS);
+}
+
+#[test]
+fn the_contract_holds_while_publisher_and_reconciler_fail_during_an_opening() {
+    contract_holds(LOSS_WITH_DEATHS);
+}
+
+#[test]
+fn the_contract_holds_while_consumers_lose_their_channels_during_an_opening() {
+    contract_holds(LOSS_WITH_CLOSES);
+}
+
+#[test]
+fn the_contract_holds_for_a_buyer_who_tries_again_in_a_later_epoch() {
+    contract_holds(GATE);
+}
+
+#[test]
+fn the_contract_holds_when_the_engine_is_lost_again_while_it_is_loaded() {
+    contract_holds(TWO_LOSSES);
+}
+
+#[test]
+fn the_contract_holds_while_two_reconcilers_open_epochs() {
+    contract_holds(TWO_OPENERS);
+}
+
+#[test]
+fn the_contract_holds_while_an_orphan_is_voided_and_asked_for_again() {
+    contract_holds(ORPHANS);
+}
+
+#[test]
+fn the_contract_holds_while_messages_return_in_any_order() {
+    contract_holds(REDELIVERY);
+}
+
+#[test]
+fn the_contract_holds_while_reconcilers_die_and_others_go_on() {
+    contract_holds(VOIDING_CRASHES);
+}
+
+#[test]
+fn the_contract_holds_while_publishers_start_and_are_retired() {
+    contract_holds(RETIREMENT);
+}
+
+#[test]
+fn the_contract_holds_around_a_message_that_cannot_be_read() {
+    contract_holds(POISON);
+}
+
+#[test]
+fn the_contract_holds_while_orders_are_cancelled_around_an_opening() {
+    contract_holds(CANCEL);
+}
+
+#[test]
+fn the_contract_holds_for_stock_leased_into_processes() {
+    holds("one unit leased into processes", Leases { total: 1, removed: None });
+    holds("two units leased into processes", Leases { total: 2, removed: None });
+}
+
+#[test]
+fn the_contract_holds_for_units_moving_between_slots() {
+    holds("units moving between slots", Slots(None));
+}
+
+#[test]
+fn the_contract_holds_for_worker_ids() {
+    holds("worker ids", WorkerIds(None));
+}

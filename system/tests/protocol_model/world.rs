@@ -1,0 +1,337 @@
+//! The state of the modelled world: everything that lasts between two atomic steps, in fixed arrays so that a state is
+//! cheap to copy and hash. Quantities are 1, and an order is numbered after the request that minted its id.
+
+pub const REQUESTS: usize = 3;
+pub const USERS: usize = 2;
+pub const PUBLISHERS: usize = 2;
+pub const RECONCILERS: usize = 2;
+/// Epochs 1 to 3; index 0 is not used.
+pub const EPOCHS: usize = 4;
+/// Every request publishes at most once, and every reconciler waits for at most one marker.
+pub const MESSAGES: usize = REQUESTS + RECONCILERS;
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub struct World {
+    pub left: Budget,
+    pub requests: [Request; REQUESTS],
+    pub publishers: [Publisher; PUBLISHERS],
+    pub queues: [Queue; PUBLISHERS],
+    pub engine: Engine,
+    pub database: Database,
+    pub reconcilers: [Reconciler; RECONCILERS],
+    /// Orders a consumer has acknowledged and not settled yet, one bit each.
+    pub settling: u8,
+    /// Orders their buyer was told yes about, one bit each. Nothing in the system reads it.
+    pub accepted: u8,
+    /// Somebody was told "sold out" after the last unit came back. Nothing in the system reads it.
+    pub sold_out: bool,
+}
+
+/// How often each fault, or each thing a buyer does after his order, may still happen.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+pub struct Budget {
+    pub publisher_crashes: u8,
+    /// A publisher's lease runs out on its own clock.
+    pub stalls: u8,
+    pub channel_closes: u8,
+    /// A consumer that goes on with its batch after its channel was closed.
+    pub zombies: u8,
+    pub engine_losses: u8,
+    pub reconciler_crashes: u8,
+    pub poison: u8,
+    pub cancels: u8,
+    pub payments: u8,
+    /// Openings that a reconciler begins without need, because it looked before another one had finished.
+    pub needless_openings: u8,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub struct Request {
+    pub phase: Phase,
+    /// The term, read once (R3).
+    pub generation: u8,
+    pub epoch: u8,
+    /// The order it was granted or found.
+    pub order: usize,
+    pub flight: Flight,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Phase {
+    NotSent,
+    /// On its way to the engine.
+    Calling,
+    Granted,
+    Published,
+    Done(Answer),
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Answer {
+    Accepted,
+    SoldOut,
+    Unavailable,
+    Unknown,
+}
+
+/// Where the broker has the message of a request.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Flight {
+    None,
+    /// Between publisher and broker.
+    Wire,
+    /// The binding was looked up; not in the queue yet (R1).
+    Routed,
+    Confirmed,
+    Returned,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub struct Publisher {
+    pub life: Life,
+    pub generation: u8,
+    /// Whether the lease runs on its own clock.
+    pub lease: bool,
+    /// Epoch of the term it has learnt, 0 for none.
+    pub term: u8,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Life {
+    /// Has read its generation and is about to bind it.
+    Binding,
+    Serving,
+    /// Knows that it was fenced.
+    Revoked,
+    Acknowledged,
+    Dead,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub struct Queue {
+    pub exists: bool,
+    /// Bound generations, one bit each.
+    pub bindings: u8,
+    pub messages: Messages,
+    /// Of `messages`, from the front, what the active consumer has received, and committed.
+    pub delivered: usize,
+    pub committed: usize,
+    pub channel: Channel,
+    /// Orders of the uncommitted acknowledgement that are to be settled after it.
+    pub live: u8,
+    /// A batch in the hands of a consumer whose channel is closed, and its session.
+    pub zombie: Messages,
+    pub zombie_session: u8,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Channel {
+    Closed,
+    /// Session 0 means: nothing committed on it yet.
+    Open(u8),
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Message {
+    Order(usize),
+    /// An order that no consumer can read.
+    Poison(usize),
+    /// The marker of a reconciler.
+    Marker(usize),
+}
+
+/// A short list.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+pub struct Messages([Option<Message>; MESSAGES]);
+
+impl Messages {
+    pub fn len(&self) -> usize {
+        self.0.iter().flatten().count()
+    }
+
+    pub fn iter(&self) -> impl Iterator<Item = Message> + '_ {
+        self.0.iter().flatten().copied()
+    }
+
+    pub fn push(&mut self, message: Message) {
+        let len = self.len();
+        self.0[len] = Some(message);
+    }
+
+    /// Cuts the first `count` off.
+    pub fn cut(&mut self, count: usize) -> Messages {
+        let mut front = Messages::default();
+        front.0[..count].copy_from_slice(&self.0[..count]);
+        self.0[..count].fill(None);
+        self.0.rotate_left(count);
+        front
+    }
+
+    pub fn append(&mut self, others: Messages) {
+        others.iter().for_each(|message| self.push(message));
+    }
+
+    /// Takes `message` out; says where it was.
+    pub fn remove(&mut self, message: Message) -> Option<usize> {
+        let at = self.0.iter().position(|other| *other == Some(message))?;
+        self.0[at..].rotate_left(1);
+        self.0[MESSAGES - 1] = None;
+        Some(at)
+    }
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub struct Engine {
+    /// Epochs whose nonce's script the server knows, one bit each (R13).
+    pub scripts: u8,
+    /// Epoch of the data, 0 for none.
+    pub epoch: u8,
+    pub open: bool,
+    pub remaining: i8,
+    pub granted: i8,
+    /// Order of each user who may not buy again.
+    pub gate: [Option<usize>; USERS],
+    pub holds: [Option<Hold>; REQUESTS],
+}
+
+impl Engine {
+    pub const EMPTY: Self = Self {
+        scripts: 0,
+        epoch: 0,
+        open: false,
+        remaining: 0,
+        granted: 0,
+        gate: [None; USERS],
+        holds: [None; REQUESTS],
+    };
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub struct Hold {
+    /// Publishers that touched it, one bit each (R8).
+    pub touched: u8,
+    /// Untouched for the grace period.
+    pub old: bool,
+    pub marked: bool,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub struct Database {
+    pub rows: [Row; REQUESTS],
+    pub allocations: [Allocation; EPOCHS],
+    pub newest: u8,
+    pub open: u8,
+    /// Epoch recorded with a cancel whose release has not been confirmed, 0 for none (R12).
+    pub outbox: [u8; REQUESTS],
+    pub incarnations: [Incarnation; PUBLISHERS],
+    /// Orders that are parked, and incarnations with an unreadable parked message, one bit each.
+    pub parked_orders: u8,
+    pub parked_messages: u8,
+    /// Orders inside unreadable parked messages. Nothing in the system reads it.
+    pub unreadable: u8,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Row {
+    None,
+    Live,
+    Paid,
+    Cancelled,
+    Void,
+}
+
+impl Row {
+    pub fn is_live(self) -> bool {
+        matches!(self, Row::Live | Row::Paid)
+    }
+}
+
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+pub struct Allocation {
+    pub granted: i8,
+    pub sold: i8,
+    pub open: bool,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub struct Incarnation {
+    pub generation: u8,
+    pub acknowledged: u8,
+    pub state: State,
+    /// Whether the lease may still run, as far as the last heartbeat in the database tells.
+    pub lease: bool,
+    /// Number of the newest consumer session of its queue (R5).
+    pub session: u8,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum State {
+    Live,
+    Fenced,
+    Gone,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub struct Reconciler {
+    pub job: Job,
+    pub drain: Drain,
+    /// Queues that the present job has still to drain, one bit each.
+    pub todo: u8,
+    /// Generations it has bumped to.
+    pub bumped: [u8; PUBLISHERS],
+    /// Its snapshot for an opening.
+    pub granted: i8,
+    pub gate: [Option<usize>; USERS],
+}
+
+impl Reconciler {
+    pub const IDLE: Self =
+        Self { job: Job::Idle, drain: Drain::Idle, todo: 0, bumped: [0; PUBLISHERS], granted: 0, gate: [None; USERS] };
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Job {
+    Idle,
+    /// Voiding an order: seen in the list, marked, behind its markers, without a row, with a VOID row.
+    Listed(usize),
+    Marked(usize),
+    Drained(usize),
+    Absent(usize),
+    Voided(usize),
+    /// Opening an epoch, step by step.
+    Claimed(u8),
+    Fencing(u8),
+    Draining(u8),
+    Granting(u8),
+    Granted(u8),
+    Begun(u8),
+    Loaded(u8),
+    Opened(u8),
+    /// Retiring a publisher: draining its queue, drained, stored as gone.
+    Retiring(usize),
+    Retirable(usize),
+    Retired(usize),
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Drain {
+    Idle,
+    /// Has read the session of a queue.
+    Ready {
+        queue: usize,
+        session: u8,
+    },
+    /// Its marker is in the queue.
+    Waiting {
+        queue: usize,
+        session: u8,
+    },
+}
+
+pub fn bit(index: usize) -> u8 {
+    1 << index
+}
+
+pub fn has(mask: u8, index: usize) -> bool {
+    mask & bit(index) != 0
+}
