@@ -283,7 +283,7 @@ impl StockEngine for DatabaseRow {
 
     async fn maintain(&self, task: &Maintain) -> Result<Maintained> {
         let Maintain::CheckServer { allow_volatile } = task;
-        let row = sqlx::query("SELECT VERSION(), @@innodb_flush_log_at_trx_commit")
+        let row = sqlx::query("SELECT VERSION(), CAST(@@innodb_flush_log_at_trx_commit AS SIGNED)")
             .fetch_one(&self.pool)
             .await
             .map_err(not_done)?;
