@@ -139,14 +139,6 @@ fn failures(steps: &mut Steps<'_>, q: usize) {
     let model = steps.model;
     let queue = steps.now.queues[q];
     if model.config.budget.channel_closes == 0 {
-        // Nothing can come between the steps of a consumer, so they are one.
-        if queue.exists && queue.messages.len() > 0 {
-            steps.to("consumer handles the next message, queue", q, |world| {
-                let batch = world.queues[q].messages.cut(1);
-                let live = commit(model, world, q, batch, 0);
-                world.settling |= live;
-            });
-        }
         return;
     }
     let Channel::Open(session) = queue.channel else { return };

@@ -114,6 +114,7 @@ async fn gather(
 ) {
     let config = &shared.config.group_commit;
     let in_flight = Arc::new(Semaphore::new(config.max_in_flight));
+    let keeps_stock = engine.info().guarantees.keeps_stock;
     let mut last_len = 0;
     loop {
         let Ok(permit) = in_flight.clone().acquire_owned().await else {
@@ -132,7 +133,7 @@ async fn gather(
             }
         }
         last_len = pending.len();
-        let batch = Batch { shared: shared.clone(), engine: engine.clone(), publisher: publisher.clone() };
+        let batch = Batch { shared: shared.clone(), engine: engine.clone(), keeps_stock, publisher: publisher.clone() };
         tokio::spawn(async move {
             batch.run(pending).await;
             drop(permit);

@@ -4,8 +4,7 @@
 
 use super::Pending;
 use crate::broker::{Names, PublishOutcome, Publisher};
-use crate::clock::monotonic_ms;
-use crate::clock::unix_ms;
+use crate::clock::{monotonic_ms, unix_ms};
 use crate::envelope::{self, OrderEvent};
 use crate::failpoint;
 use crate::incarnation::Identity;
@@ -26,6 +25,8 @@ const LEASE_LOST: Reply = Reply::Unavailable("this instance has no lease; try ag
 pub struct Batch {
     pub shared: Arc<Shared>,
     pub engine: Arc<dyn StockEngine>,
+    /// Whether grants are published; an engine that keeps no stock has nothing to publish.
+    pub keeps_stock: bool,
     pub publisher: Publisher,
 }
 
@@ -43,7 +44,7 @@ impl Batch {
         };
         // What is reserved and cannot be published is lost to other buyers until the reconciler has voided it: without
         // this a broker that is away for a second would cost the whole stock.
-        if self.engine.info().guarantees.keeps_stock && !self.publisher.is_connected() {
+        if self.keeps_stock && !self.publisher.is_connected() {
             return answer_all(pending, BROKER_LOST);
         }
         let mut sold = Vec::with_capacity(pending.len());
@@ -83,10 +84,9 @@ impl Batch {
         let Ok(verdicts) = tokio::time::timeout(until(latest_ms), reserving).await else {
             return answer_all(requests, Reply::Unknown);
         };
-        let publishes = self.engine.info().guarantees.keeps_stock;
         for ((pending, item), verdict) in requests.into_iter().zip(items).zip(verdicts) {
             match judge(&item, verdict) {
-                Judged::Publish { order, quantity } if publishes => {
+                Judged::Publish { order, quantity } if self.keeps_stock => {
                     events.push(event(&row, &open, &pending, order, quantity));
                     sold.push(Sold { pending, order });
                 }
