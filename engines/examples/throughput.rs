@@ -35,7 +35,7 @@ async fn main() -> Result<(), Box<dyn Error>> {
     for (index, batch) in BATCHES.into_iter().enumerate() {
         let term = Term { sale: SaleId(index as i64 + 1), epoch: Epoch(1), nonce: Nonce(7) };
         // Twice as many as are asked for: the last of them sell out nothing.
-        engine.open(&Opening { term, granted: 2 * orders as u64, buyers: Vec::new() }).await?;
+        engine.open(&Opening { term, granted: 2 * orders as u64, buyers: Vec::new(), publishers: Vec::new() }).await?;
         for kind in ["reserve", "again", "settle", "release"] {
             let cpu_before_us = cpu_us(&mut meter).await?;
             let started = Instant::now();
@@ -59,7 +59,7 @@ async fn open_with_buyers(
     let term = Term { sale: SaleId(1_000), epoch: Epoch(1), nonce: Nonce(7) };
     let before_bytes = info(meter, "memory", "used_memory").await?;
     let started = Instant::now();
-    engine.open(&Opening { term, granted: 1, buyers }).await?;
+    engine.open(&Opening { term, granted: 1, buyers, publishers: Vec::new() }).await?;
     let elapsed_s = started.elapsed().as_secs_f64();
     let bytes = (info(meter, "memory", "used_memory").await? - before_bytes) / orders as f64;
     println!(
@@ -83,7 +83,7 @@ async fn run(
             if kind == "reserve" || kind == "again" {
                 let items: Vec<_> = ids.map(reserve).collect();
                 for verdict in engine.reserve(term, &items).await {
-                    let as_expected = matches!(verdict?, Verdict::Granted | Verdict::Duplicate(_));
+                    let as_expected = matches!(verdict?, Verdict::Granted { .. } | Verdict::Duplicate(_));
                     as_expected.then_some(()).ok_or("an order was refused")?;
                 }
             } else {

@@ -167,7 +167,7 @@ fn judge(item: &Reserve, stock: &mut Stock, gates: &mut HashMap<i64, GateRow>) -
         return Ok(Verdict::Expired); // R7: its caller may have given up.
     }
     if let Some(gate) = gates.get_mut(&item.user.0).filter(|gate| !gate.is_cleared()) {
-        let hold = Hold { order: gate.order, quantity: gate.quantity, settled: !gate.is_open };
+        let hold = Hold { order: gate.order, quantity: gate.quantity, settled: !gate.is_open, allocation: None };
         if gate.is_open && (gate.is_marked || !gate.touch(stock.now_ms, item.incarnation, INCARNATIONS_MAX)) {
             return Ok(Verdict::Busy);
         }
@@ -180,7 +180,7 @@ fn judge(item: &Reserve, stock: &mut Stock, gates: &mut HashMap<i64, GateRow>) -
     stock.open_units += u64::from(item.quantity);
     let known = gates.remove(&item.user.0);
     gates.insert(item.user.0, GateRow::granted(item, stock.now_ms, known));
-    Ok(Verdict::Granted)
+    Ok(Verdict::GRANTED)
 }
 
 /// Settles or releases one hold on the locked state.
@@ -276,13 +276,14 @@ impl StockEngine for DatabaseRow {
             open_units: stock.open_units,
             epoch: Some(Epoch(stock.epoch)),
             is_open: stock.is(term),
+            owners: Vec::new(),
             server: String::new(),
             clock_ms: stock.now_ms,
         })
     }
 
     async fn maintain(&self, task: &Maintain) -> Result<Maintained> {
-        let Maintain::CheckServer { allow_volatile } = task;
+        let Maintain::CheckServer { allow_volatile } = task else { return Ok(Maintained::default()) };
         let row = sqlx::query("SELECT VERSION(), CAST(@@innodb_flush_log_at_trx_commit AS SIGNED)")
             .fetch_one(&self.pool)
             .await

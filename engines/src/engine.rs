@@ -5,7 +5,7 @@
 //! time-out after sending is [`EngineError::Unknown`](crate::EngineError::Unknown), never "failed"; every method
 //! may be called from any process, concurrently.
 
-use crate::{Epoch, IncarnationId, Nonce, OrderId, Result, SaleId, UserId};
+use crate::{AllocationId, Epoch, IncarnationId, Nonce, OrderId, Result, SaleId, UserId};
 use serde::{Deserialize, Serialize};
 
 /// A fast gate in front of the database that decides, for one sale, who gets units while they last.
@@ -35,6 +35,7 @@ pub trait StockEngine: Send + Sync + std::fmt::Debug {
     /// - An item whose `expires_at_ms` has passed is `Expired` and sells nothing.
     /// - A hold marked for voiding answers `Busy` and is not touched.
     /// - Under a term that is not the open one, everything is `NotOpen`, also after the server lost its state.
+    /// - An engine that needs user affinity answers `WrongInstance` for users whom another incarnation owns.
     async fn reserve(&self, term: &Term, batch: &[Reserve]) -> Vec<Result<Verdict>>;
 
     /// Settles or releases holds.
@@ -65,6 +66,8 @@ pub trait StockEngine: Send + Sync + std::fmt::Debug {
     ///
     /// # Contract
     /// - `CheckServer` refuses a server that can forget or evict what it acknowledged, with the reason.
+    /// - `Tend` finishes what a crash interrupted and moves units to where they are asked for; it sells nothing itself.
+    /// - After `HandBack` the incarnation is granted nothing more, and what it had not sold can be sold by others.
     /// - Every task is idempotent and may run in several processes at once.
     async fn maintain(&self, task: &Maintain) -> Result<Maintained>;
 }
@@ -89,6 +92,9 @@ pub struct Opening {
     pub granted: u64,
     /// Every buyer whose live order blocks another purchase.
     pub buyers: Vec<OpeningBuyer>,
+    /// Every publishing process that lives at the time of the opening. An engine that needs user affinity deals the
+    /// buyers among them; others ignore it.
+    pub publishers: Vec<IncarnationId>,
 }
 
 /// A live order at the time of the opening.
@@ -135,7 +141,10 @@ pub struct Reserve {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Verdict {
     /// The units are held for this order.
-    Granted,
+    Granted {
+        /// The lease's own allocation that the order counts against; `None`: that of the term.
+        allocation: Option<AllocationId>,
+    },
     /// The user already has a live order in this sale.
     Duplicate(Hold),
     /// Fewer units are left than were asked for.
@@ -147,10 +156,20 @@ pub enum Verdict {
     NotOpen,
     /// Another instance owns this user.
     WrongInstance,
-    /// The user's hold is being voided; try again shortly.
+    /// Cannot be decided now: the user's hold is being voided, or units are on their way. Try again shortly.
     Busy,
     /// The request came after its deadline.
     Expired,
+}
+
+impl Verdict {
+    /// A grant that counts against the term's own allocation.
+    pub const GRANTED: Self = Self::Granted { allocation: None };
+
+    /// Whether units were granted.
+    pub const fn is_granted(&self) -> bool {
+        matches!(self, Self::Granted { .. })
+    }
 }
 
 /// The live order of a user who asked again.
@@ -162,6 +181,8 @@ pub struct Hold {
     pub quantity: u32,
     /// Whether its row is known to be in the database.
     pub settled: bool,
+    /// While it is open: the lease's own allocation that it counts against; `None`: that of the term.
+    pub allocation: Option<AllocationId>,
 }
 
 /// One hold to settle or release.
@@ -257,6 +278,8 @@ pub struct StockView {
     pub epoch: Option<Epoch>,
     /// Whether the asked term could sell now.
     pub is_open: bool,
+    /// Incarnations among whom the buyers of this epoch are dealt, ascending; empty unless the engine needs user affinity.
+    pub owners: Vec<IncarnationId>,
     /// Identity of the server's present life; empty where there is no server.
     pub server: String,
     /// The engine's clock, unix ms.
@@ -270,6 +293,19 @@ pub enum Maintain {
     CheckServer {
         /// Accept a server that may forget (no AOF, an eviction policy).
         allow_volatile: bool,
+    },
+    /// Regular care of one open sale: finish interrupted transfers, refill and report leases, hand idle units back.
+    /// The reconciler calls it on every pass, a publishing process every few ms.
+    Tend {
+        /// The open term.
+        term: Term,
+        /// The publishing process that calls; `None`: the reconciler.
+        publisher: Option<IncarnationId>,
+    },
+    /// This publishing process stops in order: what its leases have not sold goes back at once.
+    HandBack {
+        /// The process.
+        publisher: IncarnationId,
     },
 }
 
@@ -302,6 +338,7 @@ pub struct Guarantees {
     pub survives_process_kill: bool,
     /// A lost server is noticed and never sold from.
     pub survives_server_loss: bool,
-    /// A buyer must always reach the same instance.
+    /// State lives in the publishing process: a buyer must always reach the same instance, all threads of a process
+    /// share one engine object, and that process sees to its own open holds.
     pub needs_user_affinity: bool,
 }

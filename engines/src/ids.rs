@@ -42,3 +42,7 @@ id!(
     /// Random value of one opening; an engine that has lost its state cannot know it any more.
     Nonce(u64)
 );
+id!(
+    /// The right to sell some units of a sale in one epoch: a row of `allocations`.
+    AllocationId(i64)
+);

@@ -25,5 +25,5 @@ pub use engine::{
     Opened, Opening, OpeningBuyer, Reserve, StockEngine, StockView, Term, Verdict,
 };
 pub use error::{EngineError, Result};
-pub use ids::{Epoch, IncarnationId, Nonce, OrderId, SaleId, UserId};
+pub use ids::{AllocationId, Epoch, IncarnationId, Nonce, OrderId, SaleId, UserId};
 pub use registry::{BuildFuture, EngineEnv, EngineFactory, EngineSpec, ParamSpec, Params, Registry};

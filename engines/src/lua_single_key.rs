@@ -281,13 +281,14 @@ impl StockEngine for LuaSingleKey {
             open_units: open_units.unwrap_or(0),
             epoch: epoch.map(Epoch),
             is_open: is_loaded && is_this_term && state.as_deref() == Some("open"),
+            owners: Vec::new(),
             server: info.get("run_id").unwrap_or_default(),
             clock_ms: seconds * 1_000 + micros / 1_000,
         })
     }
 
     async fn maintain(&self, task: &Maintain) -> Result<Maintained> {
-        let Maintain::CheckServer { allow_volatile } = task;
+        let Maintain::CheckServer { allow_volatile } = task else { return Ok(Maintained::default()) };
         let settings = redis_server::check(&mut self.redis.clone(), *allow_volatile).await?;
         Ok(Maintained { actions: 0, settings })
     }
@@ -325,7 +326,7 @@ fn read_verdicts(answer: &Value, count: usize) -> Option<Vec<Result<Verdict>>> {
             continue;
         }
         verdicts.push(Ok(match letter {
-            b'G' => Verdict::Granted,
+            b'G' => Verdict::GRANTED,
             b'S' => match details.next()? {
                 Value::Int(remaining) => Verdict::SoldOut { remaining: u64::try_from(*remaining).ok()? },
                 _ => return None,
@@ -333,7 +334,7 @@ fn read_verdicts(answer: &Value, count: usize) -> Option<Vec<Result<Verdict>>> {
             b'D' | b'd' => {
                 let gate = bytes(details.next()?)?;
                 let (order, quantity) = (OrderId(i64_at(gate, 0)?), u32_at(gate, 8)?);
-                Verdict::Duplicate(Hold { order, quantity, settled: *letter == b'd' })
+                Verdict::Duplicate(Hold { order, quantity, settled: *letter == b'd', allocation: None })
             }
             b'B' => Verdict::Busy,
             b'E' => Verdict::Expired,

@@ -44,7 +44,7 @@ impl StockEngine for Null {
     }
 
     async fn reserve(&self, _term: &Term, batch: &[Reserve]) -> Vec<Result<Verdict>> {
-        batch.iter().map(|_| Ok(Verdict::Granted)).collect()
+        batch.iter().map(|_| Ok(Verdict::GRANTED)).collect()
     }
 
     async fn finish(&self, _term: &Term, batch: &[Finish]) -> Vec<Result<Finished>> {

@@ -19,7 +19,7 @@ pub(super) async fn a_retry_gets_the_same_order_id_and_touches_the_hold(harness:
         Ok((shop.stock().await?.clock_ms > first.touched_at_ms).then_some(()))
     })
     .await?;
-    let expected = Verdict::Duplicate(Hold { order: bought.order, quantity: 2, settled: false });
+    let expected = Verdict::Duplicate(Hold { order: bought.order, quantity: 2, settled: false, allocation: None });
     for incarnation in [IncarnationId(7), IncarnationId(7), PUBLISHER] {
         let retry = Reserve { incarnation, ..shop.request(1, 5) };
         equal(shop.reserve(retry).await?, expected, "a retry with another order id and quantity")?;
@@ -30,8 +30,8 @@ pub(super) async fn a_retry_gets_the_same_order_id_and_touches_the_hold(harness:
     shop.expect_stock(8, 2).await?;
     let other = shop.request(2, 1);
     let again = Reserve { order: shop.order(), incarnation: IncarnationId(9), ..other };
-    let in_one_batch = Verdict::Duplicate(Hold { order: other.order, quantity: 1, settled: false });
-    equal(shop.reserve_all(&[other, again]).await?, vec![Verdict::Granted, in_one_batch], "a user twice in a batch")?;
+    let in_one_batch = Verdict::Duplicate(Hold { order: other.order, quantity: 1, settled: false, allocation: None });
+    equal(shop.reserve_all(&[other, again]).await?, vec![Verdict::GRANTED, in_one_batch], "a user twice in a batch")?;
     let both = vec![PUBLISHER, IncarnationId(9)];
     equal(shop.hold(other.order).await?.touched_by, both, "incarnations of a user twice in a batch")
 }
@@ -51,7 +51,7 @@ pub(super) async fn a_user_has_one_live_hold_under_concurrent_retries(harness: &
     while let Some(answers) = tasks.join_next().await {
         for (request, verdict) in answers.map_err(|error| Failure(error.to_string()))? {
             match verdict? {
-                Verdict::Granted => {
+                Verdict::Granted { .. } => {
                     let before = granted.insert(request.user, request.order);
                     ensure(before.is_none(), || format!("user {} was granted two orders", request.user))?;
                 }
@@ -70,7 +70,7 @@ pub(super) async fn a_settled_order_still_answers_its_buyer(harness: &Harness) -
     let shop = harness.shop(5).await?;
     let bought = shop.buy(1, 2).await?;
     equal(shop.settle(&bought).await?, Finished::Done, "a settle")?;
-    let expected = Verdict::Duplicate(Hold { order: bought.order, quantity: 2, settled: true });
+    let expected = Verdict::Duplicate(Hold { order: bought.order, quantity: 2, settled: true, allocation: None });
     equal(shop.reserve(shop.request(1, 1)).await?, expected, "a retry after the settle")?;
     equal(shop.list(0, 100).await?, Vec::new(), "open holds after a retry of a settled order")
 }
@@ -99,7 +99,7 @@ pub(super) async fn state_survives_a_dropped_client(harness: &Harness) -> Outcom
     second.expect_stock(5, 2).await?;
     equal(second.hold(bought.order).await?.user, bought.user, "the hold through another client")?;
     for (request, is_settled) in [(&bought, false), (&settled, true)] {
-        let hold = Hold { order: request.order, quantity: request.quantity, settled: is_settled };
+        let hold = Hold { order: request.order, quantity: request.quantity, settled: is_settled, allocation: None };
         let retry = second.request(request.user.0, 1);
         equal(second.reserve(retry).await?, Verdict::Duplicate(hold), "a retry through another client")?;
     }

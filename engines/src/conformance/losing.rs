@@ -31,7 +31,7 @@ async fn lose_once(harness: &Harness, how: &str) -> Outcome {
     next.open(5, vec![buyer(&held), buyer(&settled)]).await?;
     equal(shop.reserve(shop.request(3, 1)).await?, Verdict::NotOpen, "the lost epoch after the next one opened")?;
     for bought in [&held, &settled] {
-        let hold = Hold { order: bought.order, quantity: bought.quantity, settled: true };
+        let hold = Hold { order: bought.order, quantity: bought.quantity, settled: true, allocation: None };
         equal(
             next.reserve(next.request(bought.user.0, 1)).await?,
             Verdict::Duplicate(hold),

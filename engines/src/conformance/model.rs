@@ -41,7 +41,7 @@ impl Model {
         }
         if let Some(&(order, quantity)) = self.gate.get(&request.user) {
             let Some(hold) = self.holds.get_mut(&order) else {
-                return Verdict::Duplicate(Hold { order, quantity, settled: true });
+                return Verdict::Duplicate(Hold { order, quantity, settled: true, allocation: None });
             };
             if hold.marked {
                 return Verdict::Busy;
@@ -49,7 +49,7 @@ impl Model {
             if !hold.touched_by.contains(&request.incarnation) {
                 hold.touched_by.push(request.incarnation);
             }
-            return Verdict::Duplicate(Hold { order, quantity, settled: false });
+            return Verdict::Duplicate(Hold { order, quantity, settled: false, allocation: None });
         }
         if u64::from(request.quantity) > self.remaining {
             return Verdict::SoldOut { remaining: self.remaining };
@@ -59,7 +59,7 @@ impl Model {
         let touched_by = vec![request.incarnation];
         let hold = ModelHold { user: request.user, quantity: request.quantity, touched_by, marked: false };
         self.holds.insert(request.order, hold);
-        Verdict::Granted
+        Verdict::GRANTED
     }
 
     fn finish(&mut self, request: &Reserve, kind: FinishKind) -> Finished {
@@ -178,7 +178,7 @@ impl Case<'_> {
     async fn open_again(&mut self, rng: &mut SmallRng) -> Outcome {
         self.log.push("open the same term again, and the same epoch under another nonce".to_owned());
         let term = self.shop.term;
-        let again = Opening { term, granted: rng.random_range(0..100), buyers: Vec::new() };
+        let again = Opening { term, granted: rng.random_range(0..100), buyers: Vec::new(), publishers: Vec::new() };
         equal(self.shop.engine.open(&again).await?, Opened::AlreadyOpen, "opening the same term again")?;
         let mut other = again;
         other.term.nonce.0 ^= 1;

@@ -92,7 +92,7 @@ pub(super) async fn the_count_is_exact_under_concurrent_tasks(harness: &Harness)
             for items in batch.chunks(4) {
                 for (item, verdict) in items.iter().zip(engine.reserve(&term, items).await) {
                     match verdict? {
-                        Verdict::Granted => granted_units += u64::from(item.quantity),
+                        Verdict::Granted { .. } => granted_units += u64::from(item.quantity),
                         Verdict::SoldOut { .. } => {}
                         other => return Err(Failure(format!("a first request was answered {other:?}"))),
                     }
@@ -124,7 +124,7 @@ pub(super) async fn the_last_units_are_not_oversold(harness: &Harness) -> Outcom
                 }
             }
             for (request, verdict) in batch.iter().zip(verdicts) {
-                let is_granted = verdict == Verdict::Granted;
+                let is_granted = verdict.is_granted();
                 equal(
                     is_granted,
                     request.quantity != 5,
@@ -158,7 +158,7 @@ pub(super) async fn an_expired_request_sells_nothing(harness: &Harness) -> Outco
     equal(shop.reserve(late).await?, Verdict::Expired, "a request that expired 1 ms ago")?;
     let in_time = Reserve { expires_at_ms: clock_ms + 60_000, ..shop.request(1, 1) };
     let batch = [Reserve { expires_at_ms: 0, ..shop.request(2, 1) }, in_time, late];
-    let expected = vec![Verdict::Expired, Verdict::Granted, Verdict::Expired];
+    let expected = vec![Verdict::Expired, Verdict::GRANTED, Verdict::Expired];
     equal(shop.reserve_all(&batch).await?, expected, "expired requests around one in time")?;
     shop.expect_stock(2, 1).await
 }

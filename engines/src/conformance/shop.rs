@@ -49,7 +49,7 @@ impl<'a> Shop<'a> {
     }
 
     pub(super) async fn open(&self, granted: u64, buyers: Vec<OpeningBuyer>) -> Outcome {
-        let opened = self.engine.open(&Opening { term: self.term, granted, buyers }).await?;
+        let opened = self.engine.open(&Opening { term: self.term, granted, buyers, publishers: Vec::new() }).await?;
         equal(opened, Opened::Opened, "opening a fresh epoch")
     }
 
@@ -76,7 +76,7 @@ impl<'a> Shop<'a> {
     /// Buys for `user`, who must be granted it.
     pub(super) async fn buy(&self, user: i64, quantity: u32) -> Result<Reserve, Failure> {
         let request = self.request(user, quantity);
-        equal(self.reserve(request).await?, Verdict::Granted, "a request with stock left")?;
+        equal(self.reserve(request).await?, Verdict::GRANTED, "a request with stock left")?;
         Ok(request)
     }
 

@@ -19,7 +19,7 @@ fn term(epoch: u32) -> Term {
 }
 
 fn opening(epoch: u32, granted: u64) -> Opening {
-    Opening { term: term(epoch), granted, buyers: Vec::new() }
+    Opening { term: term(epoch), granted, buyers: Vec::new(), publishers: Vec::new() }
 }
 
 fn request(user: i64) -> Reserve {
@@ -94,7 +94,7 @@ async fn a_term_that_was_open_before_a_restart_cannot_be_opened_again() {
     assert_eq!(*engine.reserve(&term(1), &[request(1)]).await[0].as_ref().unwrap(), Verdict::NotOpen);
     assert!(!engine.stock(&term(1)).await.unwrap().is_open);
     assert_eq!(engine.open(&opening(2, 5)).await.unwrap(), Opened::Opened);
-    assert_eq!(*engine.reserve(&term(2), &[request(1)]).await[0].as_ref().unwrap(), Verdict::Granted);
+    assert_eq!(*engine.reserve(&term(2), &[request(1)]).await[0].as_ref().unwrap(), Verdict::GRANTED);
 }
 
 #[tokio::test]
@@ -115,7 +115,7 @@ async fn an_older_epoch_leaves_no_keys_behind() {
     let engine = engine(&server, SCRIPT);
     for epoch in 1..=3 {
         assert_eq!(engine.open(&opening(epoch, 5)).await.unwrap(), Opened::Opened);
-        assert_eq!(*engine.reserve(&term(epoch), &[request(1)]).await[0].as_ref().unwrap(), Verdict::Granted);
+        assert_eq!(*engine.reserve(&term(epoch), &[request(1)]).await[0].as_ref().unwrap(), Verdict::GRANTED);
     }
     let mut keys: Vec<String> = redis::cmd("KEYS").arg("*").query_async(&mut engine.redis.clone()).await.unwrap();
     keys.sort();
@@ -131,7 +131,7 @@ async fn a_quantity_of_nothing_and_a_stock_beyond_counting_are_refused() {
     let batch = [Reserve { quantity: 0, ..request(1) }, request(2)];
     let verdicts = engine.reserve(&term(1), &batch).await;
     assert!(verdicts[0].as_ref().unwrap_err().to_string().contains("0 units"));
-    assert_eq!(*verdicts[1].as_ref().unwrap(), Verdict::Granted);
+    assert_eq!(*verdicts[1].as_ref().unwrap(), Verdict::GRANTED);
     assert_eq!(engine.stock(&term(1)).await.unwrap().remaining, (UNITS_MAX - 1) as i64);
 }
 
@@ -160,7 +160,7 @@ async fn a_server_out_of_memory_is_unavailable_and_sells_nothing() {
     assert!(refused.is_retryable() && !refused.is_unknown(), "{refused}");
     server.command("CONFIG SET maxmemory 0").unwrap();
     assert_eq!(engine.stock(&term(1)).await.unwrap().open_units, 0);
-    assert_eq!(*engine.reserve(&term(1), &[request(1)]).await[0].as_ref().unwrap(), Verdict::Granted);
+    assert_eq!(*engine.reserve(&term(1), &[request(1)]).await[0].as_ref().unwrap(), Verdict::GRANTED);
 }
 
 #[tokio::test]

@@ -106,7 +106,7 @@ impl Opener<'_> {
         let (granted, buyers) = (snapshot.granted, snapshot.buyers.len());
         let opened = self
             .engine
-            .open(&Opening { term, granted, buyers: snapshot.buyers })
+            .open(&Opening { term, granted, buyers: snapshot.buyers, publishers: Vec::new() })
             .await
             .context("the engine cannot open")?;
         ensure!(opened == Opened::Opened, "the engine did not open epoch {epoch}: {opened:?}");

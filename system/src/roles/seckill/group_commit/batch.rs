@@ -11,8 +11,8 @@ use crate::incarnation::Identity;
 use crate::order_id::minted_at_ms;
 use crate::roles::seckill::replies::Reply;
 use crate::roles::seckill::serving::Shared;
-use crate::store::{OpenSale, SaleRow};
-use engines::{EngineError, OrderId, Reserve, SaleId, StockEngine, Verdict};
+use crate::store::SaleRow;
+use engines::{AllocationId, EngineError, OrderId, Reserve, SaleId, StockEngine, Verdict};
 use std::collections::HashMap;
 use std::sync::Arc;
 use std::time::Duration;
@@ -86,8 +86,9 @@ impl Batch {
         };
         for ((pending, item), verdict) in requests.into_iter().zip(items).zip(verdicts) {
             match judge(&item, verdict) {
-                Judged::Publish { order, quantity } if self.keeps_stock => {
-                    events.push(event(&row, &open, &pending, order, quantity));
+                Judged::Publish { order, quantity, allocation } if self.keeps_stock => {
+                    let allocation_id = allocation.map_or(open.allocation_id, |lease| lease.0);
+                    events.push(event(&row, allocation_id, &pending, order, quantity));
                     sold.push(Sold { pending, order });
                 }
                 Judged::Publish { order, .. } => pending.answer(Reply::Accepted(order)),
@@ -125,24 +126,26 @@ impl Batch {
 }
 
 enum Judged {
-    Publish { order: OrderId, quantity: u32 },
+    Publish { order: OrderId, quantity: u32, allocation: Option<AllocationId> },
     Answer(Reply),
 }
 
 fn judge(item: &Reserve, verdict: Result<Verdict, EngineError>) -> Judged {
     let reply = match verdict {
-        Ok(Verdict::Granted) => {
-            return Judged::Publish { order: item.order, quantity: item.quantity };
+        Ok(Verdict::Granted { allocation }) => {
+            return Judged::Publish { order: item.order, quantity: item.quantity, allocation };
         }
         Ok(Verdict::Duplicate(hold)) if hold.settled => Reply::Accepted(hold.order),
         // Its first publish may never have happened: publish again, the consumer writes it once.
         Ok(Verdict::Duplicate(hold)) => {
-            return Judged::Publish { order: hold.order, quantity: hold.quantity };
+            return Judged::Publish { order: hold.order, quantity: hold.quantity, allocation: hold.allocation };
         }
         Ok(Verdict::SoldOut { .. }) => Reply::SoldOut,
         Ok(Verdict::NotOpen) => Reply::Unavailable("the sale is being opened; try again"),
         Ok(Verdict::WrongInstance) => Reply::Unavailable("another instance serves this buyer; try again"),
-        Ok(Verdict::Busy) => Reply::Unavailable("an earlier request of this buyer is being cleared; try again"),
+        Ok(Verdict::Busy) => Reply::Unavailable(
+            "an earlier request of this buyer is being cleared, or units are on their way; try again",
+        ),
         Ok(Verdict::Expired) => Reply::Unavailable("the request waited too long; try again"),
         Err(error) => {
             tracing::warn!(%error, "reserve failed");
@@ -185,14 +188,14 @@ fn start(identity: &Identity, requests: Vec<Pending>) -> (Vec<Pending>, Vec<Rese
     (started, items)
 }
 
-fn event(row: &SaleRow, open: &OpenSale, pending: &Pending, order: OrderId, quantity: u32) -> OrderEvent {
+fn event(row: &SaleRow, allocation_id: i64, pending: &Pending, order: OrderId, quantity: u32) -> OrderEvent {
     OrderEvent {
         order_id: order.0,
         user_id: pending.user.0,
         product_id: row.sale.0,
         quantity: i32::try_from(quantity).unwrap_or(i32::MAX),
         total_price_cents: row.price_cents.saturating_mul(i64::from(quantity)),
-        allocation_id: open.allocation_id,
+        allocation_id,
         created_at_ms: minted_at_ms(order),
     }
 }
