@@ -17,6 +17,7 @@ mod redis_server;
 
 pub mod conformance;
 pub mod fixed_rows;
+pub mod sqlite;
 
 pub use allocation::ALLOCATIONS_MYSQL;
 pub use database_row::TABLES_MYSQL as DATABASE_ROW_MYSQL;
