@@ -10,6 +10,10 @@ CREATE TABLE allocations (
     state           VARCHAR(8)  NOT NULL DEFAULT 'open',
     owner           BIGINT      NULL,
     heartbeat_at_ms BIGINT      NULL,
+    -- Of a lease: units that its process may still sell without asking; an upper bound.
+    idle            BIGINT      NOT NULL DEFAULT 0,
+    -- Of a lease: transfers of rights so far; tells whether one of unknown outcome was committed.
+    moves           BIGINT      NOT NULL DEFAULT 0,
     PRIMARY KEY (id),
     UNIQUE KEY allocations_one_per_holder (product_id, epoch, holder),
     CONSTRAINT allocations_never_oversold CHECK (sold >= 0 AND sold <= granted),

@@ -19,7 +19,7 @@ pub mod conformance;
 pub mod fixed_rows;
 pub mod sqlite;
 
-pub use allocation::ALLOCATIONS_MYSQL;
+pub use allocation::{ALLOCATIONS_MYSQL, ALLOCATIONS_SQLITE, close_leases_mysql, close_leases_sqlite};
 pub use database_row::TABLES_MYSQL as DATABASE_ROW_MYSQL;
 pub use engine::{
     EngineInfo, Finish, FinishKind, Finished, Guarantees, Hold, HoldPage, HoldQuery, Maintain, Maintained, OpenHold,

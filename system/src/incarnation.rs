@@ -9,11 +9,10 @@ use crate::clock::{monotonic_ms, unix_ms};
 use crate::config::{IncarnationConfig, MqConfig};
 use crate::order_id::Minter;
 use crate::shutdown::Shutdown;
-use crate::store::NOW_MS;
+use crate::store::Store;
 use crate::terms::Terms;
 use engines::IncarnationId;
 use registration::Registrar;
-use sqlx::{MySqlPool, Row};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::Duration;
@@ -64,12 +63,12 @@ pub struct Incarnation {
 impl Incarnation {
     /// Registers this process and keeps its lease on the current runtime until the keeper hands it back.
     pub async fn start(
-        pool: MySqlPool,
+        store: Store,
         mq: MqConfig,
         config: IncarnationConfig,
         terms: Terms,
     ) -> anyhow::Result<(Self, Keeper)> {
-        let registrar = Registrar { pool, mq, terms, lease_ms: config.lease_ms };
+        let registrar = Registrar { store, mq, terms, lease_ms: config.lease_ms };
         let identity = registrar.register().await?;
         let (sender, receiver) = watch::channel(identity);
         let (stop, stopped) = Shutdown::channel();
@@ -113,7 +112,7 @@ async fn keep(
         let identity = sender.borrow().clone();
         let beating = async {
             tokio::time::sleep(interval).await;
-            heartbeat(&registrar.pool, &identity, config.lease_ms).await
+            heartbeat(&registrar.store, &identity, config.lease_ms).await
         };
         let beat = tokio::select! {
             () = stopped.requested() => break,
@@ -134,7 +133,7 @@ async fn keep(
     }
     let identity = sender.borrow().clone();
     identity.revoked.store(true, Ordering::SeqCst);
-    match tokio::time::timeout(HAND_BACK_TIMEOUT, hand_back(&registrar.pool, &identity)).await {
+    match tokio::time::timeout(HAND_BACK_TIMEOUT, hand_back(&registrar.store, &identity)).await {
         Ok(Ok(())) => {}
         Ok(Err(error)) => tracing::warn!(%error, "could not hand the incarnation back; the reconciler will fence it"),
         Err(_) => tracing::warn!("no time to hand the incarnation back; the reconciler will fence it"),
@@ -142,22 +141,14 @@ async fn keep(
 }
 
 /// Extends the lease; `false` means this generation has been fenced.
-async fn heartbeat(pool: &MySqlPool, identity: &Identity, lease_ms: u64) -> sqlx::Result<bool> {
+async fn heartbeat(store: &Store, identity: &Identity, lease_ms: u64) -> sqlx::Result<bool> {
     let sent_ms = monotonic_ms();
-    let sql = format!(
-        "UPDATE incarnations SET heartbeat_at_ms = {NOW_MS}, minted_until_ms = ? WHERE id = ? AND generation = ? AND state = 'live'"
-    );
-    let found = sqlx::query(&sql)
-        .bind(minted_until_ms(identity.minter.high_water_ms(unix_ms()), lease_ms))
-        .bind(identity.id.0)
-        .bind(identity.generation)
-        .execute(pool)
-        .await?
-        .rows_affected();
-    if found == 1 {
+    let minted_until_ms = minted_until_ms(identity.minter.high_water_ms(unix_ms()), lease_ms);
+    let is_ours = store.heartbeat(identity.id.0, identity.generation, minted_until_ms).await?;
+    if is_ours {
         identity.valid_until_ms.store(sent_ms + lease_ms, Ordering::SeqCst);
     }
-    Ok(found == 1)
+    Ok(is_ours)
 }
 
 /// R17: what this process may mint while its lease runs, without another heartbeat, lies below this (unix ms).
@@ -184,27 +175,14 @@ async fn succeed(registrar: &Registrar, fenced: &Identity, stopped: &Shutdown) -
 
 async fn try_succeed(registrar: &Registrar, fenced: &Identity) -> anyhow::Result<Arc<Identity>> {
     // `fenced` is revoked already: no request of the old term can be answered yes after this acknowledgement.
-    sqlx::query("UPDATE incarnations SET acknowledged_generation = generation WHERE id = ?")
-        .bind(fenced.id.0)
-        .execute(&registrar.pool)
-        .await?;
-    let row = sqlx::query("SELECT generation, state FROM incarnations WHERE id = ?")
-        .bind(fenced.id.0)
-        .fetch_one(&registrar.pool)
-        .await?;
-    let (generation, state): (i64, String) = (row.try_get(0)?, row.try_get(1)?);
-    if state != "live" {
+    let (generation, is_live) = registrar.store.acknowledge(fenced.id.0).await?;
+    if !is_live {
         tracing::warn!(incarnation = fenced.id.0, "declared dead while alive; registering a new incarnation");
         return registrar.register().await;
     }
     registrar.adopt(fenced.id, generation, fenced.minter.clone()).await
 }
 
-async fn hand_back(pool: &MySqlPool, identity: &Identity) -> sqlx::Result<()> {
-    let sql = format!(
-        "UPDATE incarnations SET state = 'fenced', fenced_at_ms = {NOW_MS}, minted_until_ms = ?, generation = generation + 1,
-         acknowledged_generation = generation WHERE id = ? AND state = 'live'"
-    );
-    sqlx::query(&sql).bind(identity.minter.high_water_ms(unix_ms())).bind(identity.id.0).execute(pool).await?;
-    Ok(())
+async fn hand_back(store: &Store, identity: &Identity) -> sqlx::Result<()> {
+    store.hand_back(identity.id.0, identity.minter.high_water_ms(unix_ms())).await
 }

@@ -1,23 +1,21 @@
-//! The database: connection, migrations, and the few queries that several roles share.
+//! The database: one set of operations on two databases, MySQL (or MariaDB) and SQLite.
 //!
-//! Roles that own a table's life keep their SQL beside their logic; here is only what is shared.
+//! The statements are written once, in `statements/`, and compiled for either database; what their dialects say
+//! differently is in `mysql.rs` and `sqlite.rs`. Whatever role needs SQL asks for it here, by what it is for.
 
-mod migrations;
+mod mysql;
+mod sqlite;
+mod types;
 
-pub use migrations::migrate;
+pub use types::{Fenced, OpenSale, Poison, SaleRow, SeedSale, Snapshot, WriteBatch, Written};
 
-use crate::config::{DatabaseConfig, mask_password};
-use anyhow::Context;
-use engines::fixed_rows::{self, Statement};
-use engines::{Epoch, Nonce, SaleId, Term};
-use sqlx::mysql::{MySqlConnectOptions, MySqlPoolOptions};
-use sqlx::{ConnectOptions, Connection, MySqlPool, Row};
-use std::collections::HashMap;
-use std::str::FromStr;
+use crate::config::DatabaseConfig;
+use crate::envelope::OrderEvent;
+use anyhow::bail;
+use engines::sqlite::SqliteFile;
+use engines::{Epoch, OpenHold, OrderId, SaleId, Term};
+use std::collections::{HashMap, HashSet};
 use std::time::Duration;
-
-/// Longest wait for a connection out of the pool.
-const ACQUIRE_TIMEOUT: Duration = Duration::from_secs(5);
 
 /// Longest wait for connections to close.
 const CLOSE_TIMEOUT: Duration = Duration::from_millis(500);
@@ -25,116 +23,191 @@ const CLOSE_TIMEOUT: Duration = Duration::from_millis(500);
 /// Order states as stored in `orders.status`.
 pub mod status {
     /// Never became an order; blocks its order id for ever.
-    pub const VOID: i8 = 4;
-}
-
-/// SQL expression for the database's clock, unix ms. One clock for all heartbeats.
-pub const NOW_MS: &str = "CAST(UNIX_TIMESTAMP(NOW(3)) * 1000 AS SIGNED)";
-
-/// The database's clock, unix ms.
-pub async fn now_ms(pool: &MySqlPool) -> sqlx::Result<i64> {
-    sqlx::query(&format!("SELECT {NOW_MS}")).fetch_one(pool).await?.try_get(0)
-}
-
-/// A pool that answers fast: statements are cached per connection and connections are not pinged before use.
-pub async fn connect(config: &DatabaseConfig) -> anyhow::Result<MySqlPool> {
-    let host = mask_password(&config.url);
-    let options = MySqlConnectOptions::from_str(&config.url)
-        .with_context(|| format!("database.url: {host} is not of the form mysql://user:password@host:port/database"))?
-        .statement_cache_capacity(64);
-    // The pool only says that it timed out; one plain connection first says why.
-    let probe = tokio::time::timeout(ACQUIRE_TIMEOUT, options.connect()).await;
-    let probe = probe.with_context(|| format!("the database at {host} did not answer within {ACQUIRE_TIMEOUT:?}"))?;
-    let probe = probe.with_context(|| format!("cannot connect to the database at {host}"))?;
-    probe.close().await.ok();
-    MySqlPoolOptions::new()
-        .max_connections(config.max_connections)
-        .acquire_timeout(ACQUIRE_TIMEOUT)
-        .test_before_acquire(false)
-        .after_connect(|connection, _| {
-            Box::pin(async move {
-                // No gap locks between the batches of several consumers.
-                sqlx::query("SET SESSION TRANSACTION ISOLATION LEVEL READ COMMITTED").execute(connection).await?;
-                Ok(())
-            })
-        })
-        .connect_with(options)
-        .await
-        .with_context(|| format!("cannot connect to the database at {host}"))
-}
-
-/// Closes a pool, but does not wait for a database that hangs.
-pub async fn close(pool: MySqlPool) {
-    if tokio::time::timeout(CLOSE_TIMEOUT, pool.close()).await.is_err() {
-        tracing::warn!(?CLOSE_TIMEOUT, "the database did not let go of its connections");
-    }
-}
-
-/// A sale and its term, as the `sales` row has it.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct SaleRow {
-    /// The sale.
-    pub sale: SaleId,
-    /// Price of one unit, cents.
-    pub price_cents: i64,
-    /// Opening of the window, unix s.
-    pub starts_at: i64,
-    /// End of the window, unix s.
-    pub ends_at: i64,
-    /// The term and allocation, if an epoch is open (R14).
-    pub open: Option<OpenSale>,
-}
-
-/// What can be sold from.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct OpenSale {
-    /// Epoch and nonce.
-    pub term: Term,
-    /// The allocation that orders are counted against.
-    pub allocation_id: i64,
-}
-
-/// All sales; most that one process serves is [`MAX_SALES`].
-pub async fn sales(pool: &MySqlPool) -> sqlx::Result<Vec<SaleRow>> {
-    let rows = sqlx::query(
-        "SELECT s.product_id, p.price_cents, p.sale_starts_at, p.sale_ends_at, s.newest_epoch, s.open_epoch, s.nonce, s.allocation_id
-         FROM sales s JOIN products p ON p.id = s.product_id ORDER BY s.product_id LIMIT ?",
-    )
-    .bind(MAX_SALES)
-    .fetch_all(pool)
-    .await?;
-    rows.iter().map(read_sale).collect()
+    pub const VOID: i64 = 4;
 }
 
 /// Most sales that one process serves.
 pub const MAX_SALES: i64 = 10_000;
 
-fn read_sale(row: &sqlx::mysql::MySqlRow) -> sqlx::Result<SaleRow> {
-    let sale = SaleId(row.try_get(0)?);
-    let newest_epoch: i32 = row.try_get(4)?;
-    let open_epoch: Option<i32> = row.try_get(5)?;
-    let nonce: Option<u64> = row.try_get(6)?;
-    let allocation: Option<i64> = row.try_get(7)?;
-    let open = match (open_epoch, nonce, allocation) {
-        (Some(epoch), Some(nonce), Some(allocation_id)) if epoch == newest_epoch => {
-            let epoch = Epoch(u32::try_from(epoch).unwrap_or_default());
-            Some(OpenSale { term: Term { sale, epoch, nonce: Nonce(nonce) }, allocation_id })
-        }
-        _ => None,
-    };
-    Ok(SaleRow { sale, price_cents: row.try_get(1)?, starts_at: row.try_get(2)?, ends_at: row.try_get(3)?, open })
+/// A connected database; cheap to clone.
+#[derive(Clone, Debug)]
+pub enum Store {
+    /// MySQL or MariaDB.
+    MySql(mysql::Database),
+    /// The embedded stack's file.
+    Sqlite(sqlite::Database),
 }
 
-/// Which of `order_ids` have rows, and whether those are live (not void, not cancelled).
-pub async fn live_by_order(pool: &MySqlPool, order_ids: &[i64]) -> sqlx::Result<HashMap<i64, bool>> {
-    static SELECT: Statement =
-        Statement::new("SELECT order_id, live IS NOT NULL FROM orders WHERE order_id IN (", "?", ")");
-    let mut found = HashMap::with_capacity(order_ids.len());
-    for slice in fixed_rows::cut(order_ids) {
-        let query = sqlx::query(SELECT.for_rows(slice.len()));
-        for row in slice.iter().fold(query, |query, id| query.bind(id)).fetch_all(pool).await? {
-            found.insert(row.try_get(0)?, row.try_get::<i64, _>(1)? != 0);
+/// Whose turn it is to open epochs; kept for as long as this lives.
+#[derive(Debug)]
+pub struct TurnLock {
+    connection: Option<sqlx::MySqlConnection>,
+}
+
+impl Store {
+    /// Connects, or says why not.
+    pub async fn connect(config: &DatabaseConfig) -> anyhow::Result<Self> {
+        match config.kind()? {
+            DatabaseKind::MySql => Ok(Self::MySql(mysql::Database::connect(config).await?)),
+            DatabaseKind::Sqlite => Ok(Self::Sqlite(sqlite::Database::connect(config).await?)),
         }
     }
-    Ok(found)
+
+    /// Creates the database if it is missing, brings its schema up to date, and connects.
+    pub async fn migrate(config: &DatabaseConfig) -> anyhow::Result<Self> {
+        match config.kind()? {
+            DatabaseKind::MySql => Ok(Self::MySql(mysql::Database::migrate(config).await?)),
+            DatabaseKind::Sqlite => Ok(Self::Sqlite(sqlite::Database::migrate(config).await?)),
+        }
+    }
+
+    /// Closes all connections, but does not wait for a database that hangs.
+    pub async fn close(self) {
+        let closing = async {
+            match self {
+                Self::MySql(database) => database.close().await,
+                Self::Sqlite(database) => database.close().await,
+            }
+        };
+        if tokio::time::timeout(CLOSE_TIMEOUT, closing).await.is_err() {
+            tracing::warn!(?CLOSE_TIMEOUT, "the database did not let go of its connections");
+        }
+    }
+
+    /// Takes the turn to open epochs, or learns that another reconciler has it. The number grows with every claim.
+    pub async fn take_turn(&self) -> sqlx::Result<(Option<TurnLock>, i64)> {
+        match self {
+            Self::MySql(database) => database.take_turn().await,
+            // One process uses the file, with one reconciler in it.
+            Self::Sqlite(_) => Ok((Some(TurnLock { connection: None }), 0)),
+        }
+    }
+}
+
+impl TurnLock {
+    /// Lets others open; dropping it does so too, a little later.
+    pub async fn give_back(self) {
+        if let Some(connection) = self.connection {
+            let _ = sqlx::Connection::close(connection).await;
+        }
+    }
+}
+
+/// Which database a URL names.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum DatabaseKind {
+    /// `mysql://…` or `mariadb://…`
+    MySql,
+    /// `sqlite://…`, which selects the embedded queue too.
+    Sqlite,
+}
+
+impl DatabaseConfig {
+    /// The kind of database that `database.url` names.
+    pub fn kind(&self) -> anyhow::Result<DatabaseKind> {
+        if SqliteFile::is_url(&self.url) {
+            return Ok(DatabaseKind::Sqlite);
+        }
+        if self.url.starts_with("mysql://") || self.url.starts_with("mariadb://") {
+            return Ok(DatabaseKind::MySql);
+        }
+        bail!(
+            "database.url: {} is neither mysql://user:password@host:port/database nor sqlite:///path/file.db",
+            crate::config::mask_password(&self.url)
+        )
+    }
+}
+
+/// Declares operations that both databases have, with the same statements.
+macro_rules! operations {
+    ($($(#[$doc:meta])* $name:ident($($arg:ident: $type:ty),*) -> $result:ty;)+) => {
+        impl Store {
+            $($(#[$doc])*
+            pub async fn $name(&self, $($arg: $type),*) -> sqlx::Result<$result> {
+                match self {
+                    Self::MySql(database) => database.$name($($arg),*).await,
+                    Self::Sqlite(database) => database.$name($($arg),*).await,
+                }
+            })+
+        }
+    };
+}
+
+// Sales and epochs.
+operations! {
+    /// The database's clock, unix ms. One clock for all heartbeats.
+    now_ms() -> i64;
+    /// All sales with their terms, by id; at most [`MAX_SALES`].
+    sales() -> Vec<SaleRow>;
+    /// Creates a sale and its product; one that exists is left as it is.
+    create_sale(sale: &SeedSale, now_s: i64) -> ();
+    /// Takes the next epoch number; from here on nobody learns the old term any more. `None`: another was faster.
+    claim_epoch(sale: SaleId) -> Option<Epoch>;
+    /// R11, R19: closes every allocation of the sale and grants what no live row has taken, in one transaction with
+    /// the snapshot of live buyers. `None`: a newer epoch was claimed meanwhile.
+    grant(sale: SaleId, epoch: Epoch) -> Option<Snapshot>;
+    /// R14: opens the term if its epoch is still the newest; `false` if it is not.
+    open_term(term: &Term, allocation_id: i64) -> bool;
+}
+
+// Incarnations, their queues and what proves that a queue is drained.
+operations! {
+    /// Every worker id that was ever used: until when ids may have been minted under it (unix ms), and whether it is held.
+    worker_ids() -> Vec<(i64, i64, bool)>;
+    /// Registers an incarnation under a worker id; `None` if somebody else holds it.
+    register(worker: i64, lease_ms: u64, minted_until_ms: i64) -> Option<i64>;
+    /// Stores the queue's name and confirms that the generation is still the present one (R2).
+    confirm_binding(id: i64, generation: i64, queue: &str) -> bool;
+    /// Extends the lease; `false` means that this generation has been fenced.
+    heartbeat(id: i64, generation: i64, minted_until_ms: i64) -> bool;
+    /// Takes up a generation, and acknowledges it; `false` means that it has been fenced again.
+    adopt(id: i64, generation: i64) -> bool;
+    /// Acknowledges whatever fence there is; returns the present generation, and whether the incarnation is live.
+    acknowledge(id: i64) -> (i64, bool);
+    /// Fences an incarnation by its own wish, acknowledged at once.
+    hand_back(id: i64, minted_until_ms: i64) -> ();
+    /// R1: fences incarnations whose lease has run out for sure; returns how many.
+    fence_expired(margin_ms: u64) -> u64;
+    /// Incarnations that are fenced for good and can no longer say yes, with their generation.
+    fenced_for_sure(margin_ms: u64, limit: i64) -> Vec<Fenced>;
+    /// Incarnations that are fenced and not gone yet.
+    count_fenced() -> u64;
+    /// Publishers that count as live and have not been heard since `since_ms`: each will either speak or be fenced.
+    silent_since(since_ms: i64) -> u64;
+    /// R6: stores that this incarnation is drained for ever, frees its worker id, and gives back to the sale's pool
+    /// what its leases have not sold. One transaction.
+    retire(id: i64) -> ();
+    /// Queues of incarnations that are gone and whose deletion is not known to have been done.
+    queues_to_delete(limit: i64) -> Vec<i64>;
+    /// Remembers that there is no such queue any more.
+    queue_deleted(id: i64) -> ();
+    /// Queues that may hold messages.
+    queues(limit: i64) -> Vec<i64>;
+    /// Every incarnation whose queue may still hold messages, with its generation.
+    generations() -> Vec<(i64, i64)>;
+    /// Publishing processes that live, ascending.
+    live_publishers() -> Vec<i64>;
+    /// R1: bumps the generation of every live publisher.
+    fence_live() -> ();
+    /// Whether nobody can say yes any more under a generation before this one.
+    is_fenced(id: i64, generation: i64, margin_ms: u64) -> bool;
+    /// The session that consumes the queue now; `None` when the queue counts as drained for ever (R6) or never was.
+    consumer_session(id: i64) -> Option<i64>;
+    /// The session that committed this marker, if it is committed.
+    marker_session(nonce: u64) -> Option<i64>;
+    /// Deletes a bounded number of markers that were committed before.
+    forget_markers(before_ms: i64) -> ();
+}
+
+// Orders.
+operations! {
+    /// Which of these orders have rows, and whether those are live (not void, not cancelled).
+    live_by_order(orders: &[i64]) -> HashMap<i64, bool>;
+    /// R9: makes it final that these orders never were; returns those for which it is final now. For the others a row
+    /// appeared meanwhile: look again.
+    insert_voids(sale: SaleId, allocation_id: i64, holds: &[OpenHold]) -> HashSet<OrderId>;
+    /// R10: those of `holds` that an unresolved parked record may be; they are not voided until it is resolved.
+    maybe_parked(holds: &[OpenHold]) -> HashSet<OrderId>;
+    /// Writes a batch in one transaction; see [`Written`].
+    write(batch: &WriteBatch, orders: &[OrderEvent], careful: bool) -> Written;
 }

@@ -1,9 +1,8 @@
 //! The sales a process serves and their terms, polled from the `sales` rows (R14) and read lock-free by the hot path.
 
 use crate::shutdown::Shutdown;
-use crate::store::{self, SaleRow};
+use crate::store::{SaleRow, Store};
 use engines::SaleId;
-use sqlx::MySqlPool;
 use std::collections::HashMap;
 use std::sync::Arc;
 use std::time::Duration;
@@ -25,15 +24,15 @@ pub struct Terms {
 /// Reads one at a time, so that an older snapshot never replaces a newer one.
 #[derive(Debug)]
 struct Source {
-    pool: MySqlPool,
+    store: Store,
     sender: Mutex<watch::Sender<Sales>>,
 }
 
 impl Terms {
     /// Reads once, then keeps reading on the current runtime until `shutdown`.
-    pub async fn start(pool: MySqlPool, shutdown: Shutdown) -> anyhow::Result<Self> {
-        let (sender, receiver) = watch::channel(read(&pool).await?);
-        let source = Arc::new(Source { pool, sender: Mutex::new(sender) });
+    pub async fn start(store: Store, shutdown: Shutdown) -> anyhow::Result<Self> {
+        let (sender, receiver) = watch::channel(read(&store).await?);
+        let source = Arc::new(Source { store, sender: Mutex::new(sender) });
         let polled = source.clone();
         tokio::spawn(async move {
             loop {
@@ -73,7 +72,7 @@ impl Terms {
 impl Source {
     async fn refresh(&self) -> sqlx::Result<()> {
         let sender = self.sender.lock().await;
-        let sales = read(&self.pool).await?;
+        let sales = read(&self.store).await?;
         sender.send_if_modified(|current| {
             let changed = *current != sales;
             if changed {
@@ -85,6 +84,6 @@ impl Source {
     }
 }
 
-async fn read(pool: &MySqlPool) -> sqlx::Result<Sales> {
-    Ok(Arc::new(store::sales(pool).await?.into_iter().map(|row| (row.sale, row)).collect()))
+async fn read(store: &Store) -> sqlx::Result<Sales> {
+    Ok(Arc::new(store.sales().await?.into_iter().map(|row| (row.sale, row)).collect()))
 }

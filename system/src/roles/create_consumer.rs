@@ -12,13 +12,12 @@ use crate::broker;
 use crate::config::Config;
 use crate::roles;
 use crate::shutdown::Shutdown;
-use crate::store;
+use crate::store::Store;
 use crate::terms::Terms;
 use engines::Registry;
 use lapin::{Channel, Connection};
 use queue::QueueConsumer;
 use settle::Settler;
-use sqlx::{MySqlPool, Row};
 use std::collections::HashMap;
 use std::time::Duration;
 use tokio::task::JoinHandle;
@@ -37,15 +36,15 @@ const SETTLE_TIMEOUT: Duration = Duration::from_secs(1);
 
 /// Consumes until asked to stop.
 pub async fn run(config: &Config, registry: &Registry, shutdown: Shutdown) -> anyhow::Result<()> {
-    let pool = store::connect(&config.database).await?;
+    let store = Store::connect(&config.database).await?;
     let engine = roles::build_engine(config, registry).await?;
     let (keep_alive, until_drained) = Shutdown::channel();
-    let terms = Terms::start(pool.clone(), until_drained).await?;
+    let terms = Terms::start(store.clone(), until_drained).await?;
     let (settler, settling) = Settler::start(engine, terms);
     let mut connection = broker::connect(&config.mq, "create-consumer").await?;
     roles::announce_ready("create-consumer", None)?;
     loop {
-        let ended = consume_queues(config, &pool, &settler, &connection, &shutdown).await;
+        let ended = consume_queues(config, &store, &settler, &connection, &shutdown).await;
         if shutdown.is_requested() {
             break;
         }
@@ -63,7 +62,7 @@ pub async fn run(config: &Config, registry: &Registry, shutdown: Shutdown) -> an
     }
     drop(keep_alive);
     let _ = connection.close(200, "done".into()).await;
-    store::close(pool).await;
+    store.close().await;
     Ok(())
 }
 
@@ -86,7 +85,7 @@ async fn reconnect(config: &Config, old: &Connection, shutdown: &Shutdown) -> Op
 /// Keeps one task per queue until shutdown or until the connection is lost; ends with all tasks ended.
 async fn consume_queues(
     config: &Config,
-    pool: &MySqlPool,
+    store: &Store,
     settler: &Settler,
     connection: &Connection,
     shutdown: &Shutdown,
@@ -101,7 +100,7 @@ async fn consume_queues(
         }
         let found = tokio::select! {
             () = shutdown.requested() => break Ok(()),
-            found = live_queues(pool) => found,
+            found = store.queues(MAX_QUEUES) => found,
         };
         match found {
             Ok(queues) => {
@@ -112,7 +111,7 @@ async fn consume_queues(
                     let Ok(channel) = connection.create_channel().await else {
                         break;
                     };
-                    let consumer = QueueConsumer::new(config, pool.clone(), settler.clone(), incarnation);
+                    let consumer = QueueConsumer::new(config, store.clone(), settler.clone(), incarnation);
                     tasks.insert(incarnation, tokio::spawn(supervise(consumer, channel, shutdown.clone())));
                 }
             }
@@ -142,12 +141,4 @@ async fn supervise(consumer: QueueConsumer, channel: Channel, shutdown: Shutdown
     if let Err(error) = &ended {
         tracing::warn!(incarnation, error = format!("{error:#}"), "queue given up; it will be taken up again");
     }
-}
-
-async fn live_queues(pool: &MySqlPool) -> sqlx::Result<Vec<i64>> {
-    let rows = sqlx::query("SELECT id FROM incarnations WHERE state <> 'gone' AND queue <> '' ORDER BY id LIMIT ?")
-        .bind(MAX_QUEUES)
-        .fetch_all(pool)
-        .await?;
-    rows.iter().map(|row| row.try_get(0)).collect()
 }

@@ -2,10 +2,9 @@
 
 use crate::clock::unix_ms;
 use crate::config::DatabaseConfig;
-use crate::store;
+use crate::store::{SeedSale, Store};
 use anyhow::{Context, ensure};
 use serde::Deserialize;
-use sqlx::MySqlPool;
 use std::path::Path;
 
 #[derive(Debug, Deserialize)]
@@ -14,30 +13,19 @@ struct Seed {
     sales: Vec<SeedSale>,
 }
 
-/// One sale to create; an existing product id is left as it is.
-#[derive(Debug, Deserialize)]
-#[serde(deny_unknown_fields)]
-struct SeedSale {
-    product_id: i64,
-    name: String,
-    price_cents: i64,
-    total: i64,
-    /// Unix s.
-    starts_at: i64,
-    /// Unix s.
-    ends_at: i64,
-}
-
 /// Applies migrations, then the seed.
 pub async fn run(config: &DatabaseConfig, seed: Option<&Path>) -> anyhow::Result<()> {
     let seed = seed.map(read_seed).transpose()?;
-    let pool = store::migrate(&config.url, async || store::connect(config).await).await?;
+    let store = Store::migrate(config).await?;
     tracing::info!("schema is up to date");
     for sale in seed.iter().flat_map(|seed| &seed.sales) {
-        create(&pool, sale).await.with_context(|| format!("cannot create sale {}", sale.product_id))?;
+        store
+            .create_sale(sale, unix_ms() / 1_000)
+            .await
+            .with_context(|| format!("cannot create sale {}", sale.product_id))?;
         tracing::info!(product_id = sale.product_id, total = sale.total, "sale seeded");
     }
-    store::close(pool).await;
+    store.close().await;
     Ok(())
 }
 
@@ -61,29 +49,4 @@ fn read_seed(path: &Path) -> anyhow::Result<Seed> {
         );
     }
     Ok(seed)
-}
-
-async fn create(pool: &MySqlPool, sale: &SeedSale) -> sqlx::Result<()> {
-    let now_s = unix_ms() / 1_000;
-    let mut transaction = pool.begin().await?;
-    // Key conflicts mean "exists already"; every other fault is reported, which INSERT IGNORE would hide.
-    sqlx::query(
-        "INSERT INTO products (id, name, description, price_cents, sale_starts_at, sale_ends_at, created_at, updated_at)
-         VALUES (?, ?, '', ?, ?, ?, ?, ?) ON DUPLICATE KEY UPDATE id = id",
-    )
-    .bind(sale.product_id)
-    .bind(&sale.name)
-    .bind(sale.price_cents)
-    .bind(sale.starts_at)
-    .bind(sale.ends_at)
-    .bind(now_s)
-    .bind(now_s)
-    .execute(&mut *transaction)
-    .await?;
-    sqlx::query("INSERT INTO sales (product_id, total) VALUES (?, ?) ON DUPLICATE KEY UPDATE product_id = product_id")
-        .bind(sale.product_id)
-        .bind(sale.total)
-        .execute(&mut *transaction)
-        .await?;
-    transaction.commit().await
 }

@@ -7,19 +7,18 @@ mod drain;
 mod epochs;
 mod holds;
 mod incarnations;
-mod orders;
 mod turns;
 
+use crate::clock::unix_ms;
 use crate::config::Config;
 use crate::roles;
 use crate::shutdown::Shutdown;
-use crate::store;
+use crate::store::Store;
 use anyhow::{Context, bail};
 use drain::Drainer;
 use engines::{Registry, StockEngine};
 use holds::HoldRepair;
 use serde::Serialize;
-use sqlx::MySqlPool;
 use std::io::Write;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -61,7 +60,7 @@ impl Pass {
 
 struct Reconciler {
     config: Config,
-    pool: MySqlPool,
+    store: Store,
     engine: Arc<dyn StockEngine>,
     drainer: Drainer,
     holds: HoldRepair,
@@ -73,19 +72,19 @@ struct Reconciler {
 
 /// Repairs until asked to stop, or, with `once`, until nothing is left.
 pub async fn run(config: &Config, registry: &Registry, once: bool, shutdown: Shutdown) -> anyhow::Result<()> {
-    let pool = store::connect(&config.database).await?;
+    let store = Store::connect(&config.database).await?;
     let engine = roles::build_engine(config, registry).await?;
     let mut reconciler = Reconciler {
         config: config.clone(),
-        drainer: Drainer::new(pool.clone(), config),
+        drainer: Drainer::new(store.clone(), config),
         holds: HoldRepair::new(config.reconciler.grace_ms, once),
-        pool,
+        store,
         engine,
         turns: Turns::default(),
         since_ms: None,
     };
     let ended = if once { reconciler.once(&shutdown).await } else { reconciler.forever(&shutdown).await };
-    store::close(reconciler.pool).await;
+    reconciler.store.close().await;
     ended
 }
 
@@ -112,7 +111,7 @@ impl Reconciler {
 
     async fn once(&mut self, shutdown: &Shutdown) -> anyhow::Result<()> {
         let started = Instant::now();
-        self.since_ms = Some(store::now_ms(&self.pool).await.context("cannot read the database's clock")?);
+        self.since_ms = Some(self.store.now_ms().await.context("cannot read the database's clock")?);
         let mut total = Pass::default();
         let interval = Duration::from_millis(self.config.reconciler.interval_ms).min(Duration::from_millis(100));
         loop {
@@ -141,12 +140,12 @@ impl Reconciler {
     async fn pass(&mut self) -> anyhow::Result<Pass> {
         let mut pass = Pass::default();
         let margin_ms = self.config.incarnation.margin_ms;
-        pass.add(incarnations::retire(&self.pool, &self.drainer, margin_ms).await?);
+        pass.add(incarnations::retire(&self.store, &self.drainer, margin_ms).await?);
         if let Some(since_ms) = self.since_ms {
-            pass.left += incarnations::silent_since(&self.pool, since_ms).await?;
+            pass.left += self.store.silent_since(since_ms).await?;
         }
         let opener = epochs::Opener {
-            pool: &self.pool,
+            store: &self.store,
             engine: self.engine.as_ref(),
             drainer: &self.drainer,
             margin_ms,
@@ -154,9 +153,9 @@ impl Reconciler {
         };
         pass.add(opener.open_missing(&mut self.turns).await?);
         if self.engine.info().guarantees.keeps_stock {
-            pass.add(self.holds.repair(&self.pool, self.engine.as_ref(), &self.drainer).await?);
+            pass.add(self.holds.repair(&self.store, self.engine.as_ref(), &self.drainer).await?);
         }
-        drain::forget_old_markers(&self.pool, MARKER_RETENTION_MS).await?;
+        self.store.forget_markers(unix_ms() - MARKER_RETENTION_MS).await?;
         Ok(pass)
     }
 }

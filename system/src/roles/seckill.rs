@@ -12,7 +12,7 @@ use crate::config::Config;
 use crate::incarnation::Incarnation;
 use crate::roles;
 use crate::shutdown::Shutdown;
-use crate::store;
+use crate::store::Store;
 use crate::terms::Terms;
 use anyhow::{Context, anyhow};
 use engines::{Maintain, Registry};
@@ -76,12 +76,12 @@ async fn control(
 ) -> anyhow::Result<()> {
     check_engine(config, registry).await?;
     let address = listeners.first().context("no listener")?.local_addr()?;
-    let pool = store::connect(&config.database).await?;
+    let store = Store::connect(&config.database).await?;
     // Terms and lease outlive the request to stop: what was accepted still has to be published.
     let (keep_alive, until_drained) = Shutdown::channel();
-    let terms = Terms::start(pool.clone(), until_drained).await?;
+    let terms = Terms::start(store.clone(), until_drained).await?;
     let (incarnation, keeper) =
-        Incarnation::start(pool.clone(), config.mq.clone(), config.incarnation.clone(), terms.clone()).await?;
+        Incarnation::start(store.clone(), config.mq.clone(), config.incarnation.clone(), terms.clone()).await?;
     let shared = Arc::new(Shared {
         config: config.clone(),
         registry: registry.clone(),
@@ -113,7 +113,7 @@ async fn control(
     let served = join(threads).await;
     keeper.hand_back().await;
     drop(keep_alive);
-    store::close(pool).await;
+    store.close().await;
     served
 }
 

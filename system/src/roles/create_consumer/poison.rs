@@ -1,48 +1,23 @@
 //! What can never become a row, and the name under which it is parked.
 
 use crate::envelope::OrderEvent;
+use crate::store::Poison;
 
 /// Longest message id that is taken as it is, bytes; the column holds a little more, for the position of an order.
 const ID_MAX: usize = 48;
 
-/// A message or order to park.
-#[derive(Debug)]
-pub struct Poison {
-    /// The same for every delivery of the same message or order, and different for different ones: `parked` keeps one
-    /// record of each.
-    pub message_id: String,
-    /// 0 if the whole message is poison, or the order does not say which one it is.
-    pub order_id: i64,
-    pub reason: String,
-    pub body: Vec<u8>,
+/// A whole message.
+pub fn message(message_id: Option<&str>, body: Vec<u8>, reason: String) -> Poison {
+    Poison { message_id: name(message_id, &body), order_id: 0, reason, body }
 }
 
-impl Poison {
-    /// A whole message.
-    pub fn message(message_id: Option<&str>, body: Vec<u8>, reason: String) -> Self {
-        Self { message_id: name(message_id, &body), order_id: 0, reason, body }
-    }
-
-    /// The order at `position` among the invalid ones of a message.
-    pub fn order(
-        message_id: Option<&str>,
-        message: &[u8],
-        position: usize,
-        order: &OrderEvent,
-        reason: String,
-    ) -> Self {
-        Self {
-            message_id: format!("{}#{position}", name(message_id, message)),
-            order_id: order.order_id.max(0),
-            reason,
-            body: format!("{order:?}").into_bytes(),
-        }
-    }
-
-    /// An order that the database refused for good.
-    pub fn refused(order: &OrderEvent, reason: String) -> Self {
-        let body = format!("{order:?}").into_bytes();
-        Self { message_id: "order".to_owned(), order_id: order.order_id, reason, body }
+/// The order at `position` among the invalid ones of a message.
+pub fn order(message_id: Option<&str>, message: &[u8], position: usize, order: &OrderEvent, reason: String) -> Poison {
+    Poison {
+        message_id: format!("{}#{position}", name(message_id, message)),
+        order_id: order.order_id.max(0),
+        reason,
+        body: format!("{order:?}").into_bytes(),
     }
 }
 

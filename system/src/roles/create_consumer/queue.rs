@@ -1,20 +1,20 @@
 //! One queue: gathers deliveries, has them written, acknowledges, hands the holds on to be settled.
 
-use super::poison::Poison;
+use super::poison;
 use super::settle::Settler;
-use super::writer::{WriteBatch, Writer};
+use super::writer::Writer;
 use crate::broker::Names;
 use crate::config::{Config, MqConfig};
 use crate::envelope::{self, Envelope};
 use crate::failpoint;
 use crate::shutdown::Shutdown;
+use crate::store::{Store, WriteBatch};
 use anyhow::{Context, bail};
 use futures_util::StreamExt;
 use lapin::message::Delivery;
 use lapin::options::{BasicAckOptions, BasicConsumeOptions, BasicQosOptions};
 use lapin::types::FieldTable;
 use lapin::{Channel, Consumer};
-use sqlx::MySqlPool;
 use std::time::Duration;
 use tokio::time::{Instant, timeout_at};
 
@@ -41,8 +41,8 @@ struct Gathered {
 
 impl QueueConsumer {
     /// A consumer whose session with the queue has not begun yet.
-    pub fn new(config: &Config, pool: MySqlPool, settler: Settler, incarnation: i64) -> Self {
-        Self { mq: config.mq.clone(), settler, writer: Writer::new(pool, incarnation), incarnation }
+    pub fn new(config: &Config, store: Store, settler: Settler, incarnation: i64) -> Self {
+        Self { mq: config.mq.clone(), settler, writer: Writer::new(store, incarnation), incarnation }
     }
 
     /// Whose queue this is.
@@ -92,7 +92,7 @@ impl QueueConsumer {
     }
 
     async fn handle(&mut self, channel: &Channel, gathered: Gathered) -> anyhow::Result<()> {
-        let settle = self.write(channel, &gathered.write).await?;
+        let settle = self.write(channel, gathered.write).await?;
         failpoint::hit("consumer.after_commit");
         let multiple = BasicAckOptions { multiple: true };
         channel.basic_ack(gathered.last_tag, multiple).await.context("cannot acknowledge")?;
@@ -102,10 +102,10 @@ impl QueueConsumer {
     }
 
     /// A database that is down parks nothing: the consumer waits as long as its channel lives.
-    async fn write(&mut self, channel: &Channel, batch: &WriteBatch) -> anyhow::Result<Vec<envelope::OrderEvent>> {
+    async fn write(&mut self, channel: &Channel, mut batch: WriteBatch) -> anyhow::Result<Vec<envelope::OrderEvent>> {
         let mut pause = RETRY_MIN;
         loop {
-            match self.writer.write(batch).await {
+            match self.writer.write(&mut batch).await {
                 Ok(settle) => return Ok(settle),
                 Err(error) => {
                     tracing::warn!(incarnation = self.incarnation, %error, "write failed; trying again")
@@ -130,11 +130,11 @@ impl Gathered {
                 self.write.orders.extend(valid);
                 let invalid = invalid.into_iter().enumerate();
                 self.write.poison.extend(invalid.map(|(position, (order, reason))| {
-                    Poison::order(message_id, &delivery.data, position, &order, reason)
+                    poison::order(message_id, &delivery.data, position, &order, reason)
                 }));
             }
             Ok(Envelope::Marker { nonce }) => self.write.markers.push(nonce),
-            Err(reason) => self.write.poison.push(Poison::message(message_id, delivery.data.clone(), reason)),
+            Err(reason) => self.write.poison.push(poison::message(message_id, delivery.data.clone(), reason)),
         }
     }
 }

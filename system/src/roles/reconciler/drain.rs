@@ -4,10 +4,9 @@
 //! that was current before it was put (R5: nothing was returned in between), everything before it has its row.
 
 use crate::broker::{self, Names};
-use crate::clock::unix_ms;
 use crate::config::{Config, MqConfig};
+use crate::store::Store;
 use lapin::{Channel, Connection};
-use sqlx::{MySqlPool, Row};
 use std::time::{Duration, Instant};
 use tokio::sync::Mutex;
 
@@ -18,7 +17,7 @@ const MARKER_PATIENCE: Duration = Duration::from_secs(5);
 
 /// Puts markers and waits for them.
 pub struct Drainer {
-    pool: MySqlPool,
+    store: Store,
     mq: MqConfig,
     timeout: Duration,
     connection: Mutex<Option<Connection>>,
@@ -26,9 +25,9 @@ pub struct Drainer {
 
 impl Drainer {
     /// Connects when first needed.
-    pub fn new(pool: MySqlPool, config: &Config) -> Self {
+    pub fn new(store: Store, config: &Config) -> Self {
         let timeout = Duration::from_millis(config.reconciler.drain_timeout_ms);
-        Self { pool, mq: config.mq.clone(), timeout, connection: Mutex::new(None) }
+        Self { store, mq: config.mq.clone(), timeout, connection: Mutex::new(None) }
     }
 
     /// Whether the queue of `incarnation` was drained of everything that was in it when this was called.
@@ -36,7 +35,7 @@ impl Drainer {
     pub async fn drain(&self, incarnation: i64) -> anyhow::Result<bool> {
         let deadline = Instant::now() + self.timeout;
         while Instant::now() < deadline {
-            let Some(session) = self.session(incarnation).await? else {
+            let Some(session) = self.store.consumer_session(incarnation).await? else {
                 return Ok(true);
             };
             let nonce = rand::random();
@@ -67,24 +66,10 @@ impl Drainer {
         Ok(())
     }
 
-    /// The session that consumes the queue now; `None` when the queue counts as drained for ever (R6) or never was.
-    async fn session(&self, incarnation: i64) -> sqlx::Result<Option<i64>> {
-        let row =
-            sqlx::query("SELECT consumer_session FROM incarnations WHERE id = ? AND state <> 'gone' AND queue <> ''")
-                .bind(incarnation)
-                .fetch_optional(&self.pool)
-                .await?;
-        row.map(|row| row.try_get(0)).transpose()
-    }
-
     async fn committed_in(&self, nonce: u64, deadline: Instant) -> sqlx::Result<Option<i64>> {
         while Instant::now() < deadline {
-            let row = sqlx::query("SELECT consumer_session FROM markers WHERE nonce = ?")
-                .bind(nonce)
-                .fetch_optional(&self.pool)
-                .await?;
-            if let Some(row) = row {
-                return row.try_get(0).map(Some);
+            if let Some(session) = self.store.marker_session(nonce).await? {
+                return Ok(Some(session));
             }
             tokio::time::sleep(POLL_INTERVAL).await;
         }
@@ -102,13 +87,4 @@ impl Drainer {
         *slot = Some(connection);
         channel
     }
-}
-
-/// Deletes markers that nobody waits for any more.
-pub async fn forget_old_markers(pool: &MySqlPool, retention_ms: i64) -> sqlx::Result<()> {
-    sqlx::query("DELETE FROM markers WHERE committed_at_ms < ? LIMIT 1000")
-        .bind(unix_ms() - retention_ms)
-        .execute(pool)
-        .await?;
-    Ok(())
 }

@@ -5,12 +5,10 @@
 
 use super::Pass;
 use super::drain::Drainer;
-use super::orders;
 use crate::clock::monotonic_ms;
 use crate::failpoint;
-use crate::store::{self, OpenSale};
+use crate::store::{OpenSale, Store};
 use engines::{Finish, FinishKind, Finished, HoldQuery, IncarnationId, OpenHold, OrderId, SaleId, StockEngine, Term};
-use sqlx::MySqlPool;
 use std::collections::{HashMap, HashSet};
 
 /// Holds per page, and per engine call.
@@ -41,19 +39,14 @@ impl HoldRepair {
     }
 
     /// Looks at every old hold of every open sale.
-    pub async fn repair(
-        &mut self,
-        pool: &MySqlPool,
-        engine: &dyn StockEngine,
-        drainer: &Drainer,
-    ) -> anyhow::Result<Pass> {
+    pub async fn repair(&mut self, store: &Store, engine: &dyn StockEngine, drainer: &Drainer) -> anyhow::Result<Pass> {
         let mut pass = Pass::default();
         let mut listed = HashSet::new();
-        for row in store::sales(pool).await? {
+        for row in store.sales().await? {
             let Some(open) = row.open else { continue };
             let holds = list(engine, &open.term, self.untouched_for_ms()).await?;
             listed.extend(holds.iter().map(|hold| hold.order));
-            let repair = SaleRepair { pool, engine, drainer, sale: row.sale, open };
+            let repair = SaleRepair { store, engine, drainer, sale: row.sale, open };
             pass.add(repair.run(holds, self).await?);
         }
         self.seen.retain(|order, _| listed.contains(order));
@@ -92,7 +85,7 @@ async fn list(engine: &dyn StockEngine, term: &Term, untouched_for_ms: u64) -> a
 }
 
 struct SaleRepair<'a> {
-    pool: &'a MySqlPool,
+    store: &'a Store,
     engine: &'a dyn StockEngine,
     drainer: &'a Drainer,
     sale: SaleId,
@@ -105,12 +98,9 @@ impl SaleRepair<'_> {
         let without_row = self.resolve(holds, &mut pass).await?;
         pass.left += without_row.len() as u64;
         let (marked, unmarked): (Vec<_>, Vec<_>) = without_row.into_iter().partition(|hold| hold.marked);
-        let mut ripe = Vec::new();
-        for hold in unmarked {
-            if memory.is_ripe(&hold) && !orders::may_be_parked(self.pool, &hold).await? {
-                ripe.push(hold.order);
-            }
-        }
+        let mut ripe: Vec<_> = unmarked.into_iter().filter(|hold| memory.is_ripe(hold)).collect();
+        self.leave_out_parked(&mut ripe).await?;
+        let ripe: Vec<OrderId> = ripe.iter().map(|hold| hold.order).collect();
         let mut doomed = marked;
         for chunk in ripe.chunks(PAGE as usize) {
             let query = HoldQuery::Mark { untouched_for_ms: memory.grace_ms, orders: chunk.to_vec() };
@@ -126,7 +116,7 @@ impl SaleRepair<'_> {
     /// Settles and releases what has a row; returns the others.
     async fn resolve(&self, holds: Vec<OpenHold>, pass: &mut Pass) -> anyhow::Result<Vec<OpenHold>> {
         let ids: Vec<i64> = holds.iter().map(|hold| hold.order.0).collect();
-        let rows = store::live_by_order(self.pool, &ids).await?;
+        let rows = self.store.live_by_order(&ids).await?;
         let mut finishes = Vec::new();
         let mut others = Vec::new();
         for hold in holds {
@@ -151,19 +141,28 @@ impl SaleRepair<'_> {
             }
         }
         let ready = doomed.into_iter().filter(|hold| hold.touched_by.iter().all(|queue| drained.contains(queue)));
-        let orphans = self.resolve(ready.collect(), pass).await?;
-        let mut releases = Vec::new();
-        for hold in orphans {
-            if orders::may_be_parked(self.pool, &hold).await? {
-                continue;
-            }
-            if orders::insert_void(self.pool, self.sale, self.open.allocation_id, &hold).await? {
-                failpoint::hit("reconciler.after_void");
+        let mut orphans = self.resolve(ready.collect(), pass).await?;
+        self.leave_out_parked(&mut orphans).await?;
+        for chunk in orphans.chunks(PAGE as usize) {
+            let void = self.store.insert_voids(self.sale, self.open.allocation_id, chunk).await?;
+            failpoint::hit("reconciler.after_void");
+            let voided: Vec<_> = chunk.iter().filter(|hold| void.contains(&hold.order)).collect();
+            for hold in &voided {
                 tracing::info!(order = hold.order.0, user = hold.user.0, "orphan voided");
-                releases.push(finish(&hold, FinishKind::Release));
             }
+            let releases: Vec<_> = voided.into_iter().map(|hold| finish(hold, FinishKind::Release)).collect();
+            self.finish(&releases, pass).await?;
         }
-        self.finish(&releases, pass).await
+        Ok(())
+    }
+
+    /// R10: an order that may sit in a parked message is not voided until somebody has resolved it.
+    async fn leave_out_parked(&self, holds: &mut Vec<OpenHold>) -> anyhow::Result<()> {
+        if !holds.is_empty() {
+            let parked = self.store.maybe_parked(holds).await?;
+            holds.retain(|hold| !parked.contains(&hold.order));
+        }
+        Ok(())
     }
 
     async fn finish(&self, finishes: &[Finish], pass: &mut Pass) -> anyhow::Result<()> {

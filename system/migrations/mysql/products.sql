@@ -20,7 +20,7 @@ CREATE TABLE sales (
     total         BIGINT          NOT NULL,
     newest_epoch  INT             NOT NULL DEFAULT 0,
     open_epoch    INT             NULL,
-    nonce         BIGINT UNSIGNED NULL,
+    nonce         BIGINT          NULL,
     allocation_id BIGINT          NULL,
     PRIMARY KEY (product_id),
     CONSTRAINT sales_product FOREIGN KEY (product_id) REFERENCES products (id),

@@ -22,7 +22,7 @@ CREATE TABLE incarnations (
 -- A committed marker proves that everything before it in its queue is committed, if `consumer_session` is still
 -- the one that was current when the marker was put (R5).
 CREATE TABLE markers (
-    nonce            BIGINT UNSIGNED NOT NULL,
+    nonce            BIGINT          NOT NULL,
     incarnation      BIGINT          NOT NULL,
     consumer_session BIGINT          NOT NULL,
     committed_at_ms  BIGINT          NOT NULL,

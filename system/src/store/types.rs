@@ -1,0 +1,113 @@
+//! What goes into the store and what comes out of it.
+
+use crate::envelope::OrderEvent;
+use engines::{OpeningBuyer, SaleId, Term};
+use serde::Deserialize;
+use std::collections::HashSet;
+
+/// A sale and its term, as the `sales` row has it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct SaleRow {
+    /// The sale.
+    pub sale: SaleId,
+    /// Price of one unit, cents.
+    pub price_cents: i64,
+    /// Opening of the window, unix s.
+    pub starts_at: i64,
+    /// End of the window, unix s.
+    pub ends_at: i64,
+    /// The term and allocation, if an epoch is open (R14).
+    pub open: Option<OpenSale>,
+}
+
+/// What can be sold from.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct OpenSale {
+    /// Epoch and nonce.
+    pub term: Term,
+    /// The allocation that orders are counted against, unless a grant names a lease's own.
+    pub allocation_id: i64,
+}
+
+/// One sale to create.
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct SeedSale {
+    pub product_id: i64,
+    pub name: String,
+    pub price_cents: i64,
+    pub total: i64,
+    /// Unix s.
+    pub starts_at: i64,
+    /// Unix s.
+    pub ends_at: i64,
+}
+
+/// What a new epoch starts from.
+#[derive(Debug)]
+pub struct Snapshot {
+    /// The allocation that was made for it.
+    pub allocation_id: i64,
+    /// Units that it grants.
+    pub granted: u64,
+    /// Every live order.
+    pub buyers: Vec<OpeningBuyer>,
+}
+
+/// A fenced incarnation.
+#[derive(Clone, Copy, Debug)]
+pub struct Fenced {
+    pub id: i64,
+    pub generation: i64,
+}
+
+/// A message or order that can never become a row.
+#[derive(Debug)]
+pub struct Poison {
+    /// The same for every delivery of the same message or order, and different for different ones: `parked` keeps one
+    /// record of each.
+    pub message_id: String,
+    /// 0 if the whole message is poison, or the order does not say which one it is.
+    pub order_id: i64,
+    pub reason: String,
+    pub body: Vec<u8>,
+}
+
+impl Poison {
+    /// An order that the database refused for good.
+    pub fn refused(order: &OrderEvent, reason: String) -> Self {
+        let body = format!("{order:?}").into_bytes();
+        Self { message_id: "order".to_owned(), order_id: order.order_id, reason, body }
+    }
+}
+
+/// What a consumer writes together.
+#[derive(Debug, Default)]
+pub struct WriteBatch {
+    /// Whose queue it came from.
+    pub incarnation: i64,
+    /// R5: the consumer's session with that queue; `None` begins a new one.
+    pub session: Option<i64>,
+    /// Orders in the order they were published; repeats are allowed.
+    pub orders: Vec<OrderEvent>,
+    /// What can never become a row.
+    pub poison: Vec<Poison>,
+    /// Nonces of markers that came after these orders.
+    pub markers: Vec<u64>,
+}
+
+impl WriteBatch {
+    /// Number of things to write.
+    pub fn len(&self) -> usize {
+        self.orders.len() + self.poison.len() + self.markers.len()
+    }
+}
+
+/// How a transaction ended that did not fail.
+#[derive(Debug)]
+pub enum Written {
+    /// Everything is in, except the orders that were refused for good and parked (never without `careful`).
+    Committed { session: i64, refused: HashSet<i64> },
+    /// Rolled back: a unique key or the guard refused something; try a more careful way.
+    Refused,
+}
