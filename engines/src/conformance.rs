@@ -12,7 +12,9 @@ mod losing;
 mod model;
 mod opening;
 mod selling;
+mod sharing;
 mod shop;
+mod tending;
 
 pub use harness::{Failure, Harness, Outcome, Subject};
 
@@ -64,9 +66,9 @@ fn stock(guarantees: &Guarantees) -> bool {
     guarantees.keeps_stock
 }
 
-/// Engines that may be used through several instances for the same buyers.
-fn shared(guarantees: &Guarantees) -> bool {
-    guarantees.keeps_stock && !guarantees.needs_user_affinity
+/// Engines that deal the buyers among the processes.
+fn dealing(guarantees: &Guarantees) -> bool {
+    guarantees.keeps_stock && guarantees.needs_user_affinity
 }
 
 /// Engines whose state outlives the process that uses them.
@@ -110,13 +112,15 @@ pub fn checks() -> Vec<Check> {
         check!(stock, selling::many_sales_do_not_interfere, "reserve: items belong to the sale of the term"),
         check!(stock, selling::another_term_is_not_open, "reserve: NotOpen under a term that is not the open one"),
         check!(stock, gating::a_retry_gets_the_same_order_id_and_touches_the_hold, "reserve: Duplicate with that order's id; the call touches it (R8)"),
-        check!(shared, gating::a_user_has_one_live_hold_under_concurrent_retries, "reserve: a user with a live order gets Duplicate"),
+        check!(stock, gating::a_user_has_one_live_hold_under_concurrent_retries, "reserve: a user with a live order gets Duplicate"),
         check!(stock, gating::a_settled_order_still_answers_its_buyer, "reserve: Duplicate after the settle"),
         check!(stock, gating::a_marked_hold_answers_busy_and_is_not_touched, "reserve: a marked hold answers Busy (R8)"),
+        check!(stock, gating::a_grant_and_its_open_hold_name_the_same_allocation, "reserve: Granted names the allocation the order counts against"),
+        check!(dealing, sharing::a_user_of_another_instance_is_told_so, "reserve: WrongInstance for users whom another incarnation owns"),
         check!(durable, gating::state_survives_a_dropped_client, "every method may be called from any process"),
         check!(stock, finishing::settling_keeps_the_gate_and_moves_no_units, "finish: settling; again is AlreadyDone"),
         check!(stock, finishing::a_release_gives_the_units_back_exactly_once, "finish: releasing gives back exactly once"),
-        check!(shared, finishing::concurrent_releases_give_back_once, "finish: exactly once, also concurrently and from another client"),
+        check!(stock, finishing::concurrent_releases_give_back_once, "finish: exactly once, also concurrently, from any client it may come through"),
         check!(stock, finishing::a_release_clears_only_the_gate_of_its_own_order, "finish: the gate is cleared only if it belongs to that order"),
         check!(stock, finishing::settle_and_release_commute, "finish: in any order and concurrently, the final state is the release's"),
         check!(stock, finishing::a_batch_finishes_as_one_by_one, "finish: batches are answered item by item"),
@@ -126,6 +130,12 @@ pub fn checks() -> Vec<Check> {
         check!(stock, holding::only_holds_that_are_old_enough_are_marked, "holds: Mark tests the age and sets the mark in one step (R8)"),
         check!(stock, holding::a_marked_hold_stays_marked_until_it_is_finished, "holds: a marked hold stays marked and listed"),
         check!(stock, holding::stock_is_conserved_when_quiet, "stock: remaining + open + settled = granted"),
+        check!(stock, tending::the_server_it_runs_on_passes_its_own_check, "maintain: CheckServer refuses only a server that can forget"),
+        check!(stock, tending::tending_sells_nothing, "maintain: Tend sells nothing itself"),
+        check!(stock, tending::every_task_may_be_repeated_and_run_at_once, "maintain: idempotent, several processes at once"),
+        check!(dealing, sharing::a_starving_instance_gets_the_idle_units_of_the_other, "maintain: Tend moves units to where they are asked for (R18)"),
+        check!(dealing, sharing::what_is_handed_back_can_be_sold_by_others, "maintain: HandBack"),
+        check!(dealing, sharing::two_instances_sell_every_unit_once_and_accept_no_user_twice, "all: two instances at once"),
         check!(loss_proof, losing::a_lost_server_is_noticed_and_a_new_epoch_goes_on, "reserve: NotOpen also after the server lost its state (R13)"),
         check!(stock, model::random_calls_answer_like_the_model, "all: the engine answers like a plain in-memory model"),
     ]

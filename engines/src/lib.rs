@@ -4,6 +4,9 @@
 //! selectable by name, and the conformance suite that holds any engine to the contract. It knows nothing of
 //! brokers, consumers or the network in front of it.
 
+#[cfg(test)]
+extern crate self as engines;
+
 mod allocation;
 mod engine;
 mod error;
@@ -13,7 +16,9 @@ mod registry;
 mod database_row;
 mod lua_single_key;
 mod null;
+mod preallocated;
 mod redis_server;
+mod sharded_slots;
 
 pub mod conformance;
 pub mod fixed_rows;
@@ -27,4 +32,5 @@ pub use engine::{
 };
 pub use error::{EngineError, Result};
 pub use ids::{AllocationId, Epoch, IncarnationId, Nonce, OrderId, SaleId, UserId};
+pub use preallocated::{TABLES_MYSQL as PREALLOCATED_MYSQL, TABLES_SQLITE as PREALLOCATED_SQLITE};
 pub use registry::{BuildFuture, EngineEnv, EngineFactory, EngineSpec, ParamSpec, Params, Registry};

@@ -22,6 +22,9 @@ const PIPELINE_BUFFER_CALLS: usize = 1_024;
 /// Oldest server whose scripts replicate by effect, without which a script may not read the clock and then write.
 const MAJOR_VERSION_MIN: u64 = 5;
 
+/// What decides whether a server can forget or evict.
+pub(crate) const SETTINGS: [&str; 4] = ["appendonly", "appendfsync", "maxmemory", "maxmemory-policy"];
+
 /// A connection that is made on first use and made again when it breaks. It belongs to the current runtime.
 pub(crate) fn connect(url: &str) -> Result<ConnectionManager> {
     let refused = |error: RedisError| EngineError::Config(format!("redis url {:?}: {error}", masked(url)));
@@ -80,14 +83,11 @@ pub(crate) async fn check(redis: &mut ConnectionManager, allow_volatile: bool) -
     let failed = |error| classify("checking the redis server", error);
     let info: InfoDict = redis::cmd("INFO").arg("server").query_async(redis).await.map_err(failed)?;
     let version: String = info.get("redis_version").unwrap_or_default();
-    let major = version.split('.').next().and_then(|major| major.parse::<u64>().ok());
-    if major.is_some_and(|major| major < MAJOR_VERSION_MIN) {
-        return Err(EngineError::Config(format!(
-            "redis {version} is too old; at least {MAJOR_VERSION_MIN}.0 is needed"
-        )));
-    }
     let mut settings = vec![("redis.version".to_owned(), version)];
-    for name in ["appendonly", "appendfsync", "maxmemory", "maxmemory-policy"] {
+    if let Some(reason) = too_old_because(&settings) {
+        return Err(EngineError::Config(reason));
+    }
+    for name in SETTINGS {
         // A managed server may forbid CONFIG; then nothing is known, which is treated like the worst.
         let answer: redis::RedisResult<Vec<String>> =
             redis::cmd("CONFIG").arg("GET").arg(name).query_async(redis).await;
@@ -104,9 +104,21 @@ pub(crate) async fn check(redis: &mut ConnectionManager, allow_volatile: bool) -
     }
 }
 
-fn volatile_because(settings: &[(String, String)]) -> Option<String> {
-    let value = |name: &str| settings.iter().find(|(known, _)| known == name).map_or("unknown", |(_, value)| value);
-    let (appendonly, policy) = (value("redis.appendonly"), value("redis.maxmemory-policy"));
+fn setting<'a>(settings: &'a [(String, String)], name: &str) -> &'a str {
+    settings.iter().find(|(known, _)| known == name).map_or("unknown", |(_, value)| value)
+}
+
+/// Why a server of these settings is too old, if it is.
+pub(crate) fn too_old_because(settings: &[(String, String)]) -> Option<String> {
+    let version = setting(settings, "redis.version");
+    let major = version.split('.').next().and_then(|major| major.parse::<u64>().ok());
+    let is_too_old = major.is_some_and(|major| major < MAJOR_VERSION_MIN);
+    is_too_old.then(|| format!("redis {version} is too old; at least {MAJOR_VERSION_MIN}.0 is needed"))
+}
+
+/// Why a server of these settings can forget or evict, if it can.
+pub(crate) fn volatile_because(settings: &[(String, String)]) -> Option<String> {
+    let (appendonly, policy) = (setting(settings, "redis.appendonly"), setting(settings, "redis.maxmemory-policy"));
     if appendonly != "yes" {
         return Some(format!(
             "redis has appendonly = {appendonly}: it forgets acknowledged holds when it stops; \
@@ -146,6 +158,13 @@ mod tests {
         assert!(io(std::io::ErrorKind::BrokenPipe).is_unknown());
         assert!(!io(std::io::ErrorKind::ConnectionRefused).is_unknown());
         assert!(io(std::io::ErrorKind::ConnectionRefused).is_retryable());
+    }
+
+    #[test]
+    fn a_server_that_is_too_old_is_refused_with_its_version() {
+        let version = |version: &str| [("redis.version".to_owned(), version.to_owned())];
+        assert_eq!(too_old_because(&version("7.0.15")), None);
+        assert!(too_old_because(&version("4.0.9")).unwrap().contains("redis 4.0.9 is too old"));
     }
 
     #[tokio::test]

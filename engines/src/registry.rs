@@ -9,14 +9,17 @@ mod spec;
 pub use params::{ParamSpec, Params};
 pub use spec::EngineSpec;
 
-use crate::{EngineError, Guarantees, Result, StockEngine, database_row, lua_single_key, null};
+use crate::{
+    EngineError, Guarantees, Result, StockEngine, database_row, lua_single_key, null, preallocated, sharded_slots,
+};
 use serde::Serialize;
 use std::{fmt, future::Future, pin::Pin, sync::Arc};
 
 /// What an engine may reach; who needs something that is missing says so when it is built.
 #[derive(Clone, Default)]
 pub struct EngineEnv {
-    /// `redis://[user[:password]@]host:port/[db]`.
+    /// `redis://[user[:password]@]host:port/[db]`, or `redis-cluster://[user:password@]host:port,host:port,…` with any
+    /// nodes of a Redis Cluster, which only `sharded-slots` can use.
     pub redis_url: Option<String>,
     /// Put in front of every key that an engine writes.
     pub key_prefix: String,
@@ -78,7 +81,15 @@ pub struct Registry {
 impl Registry {
     /// The engines of this crate.
     pub fn standard() -> Self {
-        Self { factories: vec![null::FACTORY, database_row::FACTORY, lua_single_key::FACTORY] }
+        Self {
+            factories: vec![
+                null::FACTORY,
+                database_row::FACTORY,
+                lua_single_key::FACTORY,
+                sharded_slots::FACTORY,
+                preallocated::FACTORY,
+            ],
+        }
     }
 
     /// Adds an engine, or replaces the one of the same name.
@@ -123,7 +134,10 @@ mod tests {
     #[test]
     fn an_unknown_engine_lists_the_known_ones() {
         let refused = Registry::standard().get("redsi").unwrap_err().to_string();
-        assert_eq!(refused, r#"unknown engine "redsi"; known: null, database-row, lua-single-key"#);
+        assert_eq!(
+            refused,
+            r#"unknown engine "redsi"; known: null, database-row, lua-single-key, sharded-slots, preallocated"#
+        );
     }
 
     #[tokio::test]
@@ -151,6 +165,6 @@ mod tests {
         mine.about = "mine";
         let registry = Registry::standard().register(mine);
         assert_eq!(registry.get("null").unwrap().about, "mine");
-        assert_eq!(registry.list().len(), 3);
+        assert_eq!(registry.list().len(), Registry::standard().list().len());
     }
 }

@@ -11,5 +11,5 @@ pub use latency::LatencySummary;
 pub use leg::{DurableLatency, Leg, OutcomeCounts, SystemCpuPerOrder, TimelinePoint, Usage, UsageByProcess};
 pub use run::{
     AckMode, Expectation, LoadRecord, Machine, ReferenceRow, ResultError, RunResult, SCHEMA, SaleRecord,
-    ScenarioRecord, StackRecord, ToolVersion,
+    ScenarioRecord, SkippedEngine, StackRecord, ToolVersion,
 };

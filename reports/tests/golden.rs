@@ -45,6 +45,48 @@ fn an_incomplete_run_with_failures_looks_like_the_golden_file() {
 }
 
 #[test]
+fn several_engines_without_servers_look_like_the_golden_file() {
+    let run = sample::embedded();
+    check("embedded.txt", &as_text(&run));
+    check("embedded.md", &as_markdown(&run));
+}
+
+#[test]
+fn figures_of_another_stack_are_never_mixed_in_without_saying_so() {
+    let run = sample::embedded();
+    for output in [as_text(&run), as_markdown(&run)] {
+        assert!(output.contains("Go project, published, another stack"), "{output}");
+        assert!(output.contains("Skipped on this stack: lua-single-key (needs redis)."), "{output}");
+        assert!(output.contains("EMBEDDED stack"), "{output}");
+    }
+    assert!(!as_text(&sample::one_engine()).contains("another stack"));
+}
+
+#[test]
+fn an_engine_that_lost_an_order_has_no_place_however_fast() {
+    let mut run = sample::rounds_with_null();
+    run.scenario.rounds = 1;
+    run.legs.truncate(2);
+    let mut faster = sample::leg("database-row", 1, 99_000.0);
+    faster.audit = sample::incomplete().legs[0].audit.clone();
+    run.legs.push(faster);
+    let text = as_text(&run);
+    let line = |engine: &str| text.lines().find(|line| line.contains(engine)).unwrap_or_default().to_owned();
+    assert!(line("lua-single-key").starts_with("│     1 ┆"), "{text}");
+    assert!(line("database-row").starts_with("│     – ┆") && line("database-row").contains("FAILED"), "{text}");
+    assert!(line("null, not ranked").starts_with("│     – ┆"), "{text}");
+}
+
+#[test]
+fn a_round_that_lost_an_order_costs_the_place_also_when_another_round_is_shown() {
+    let mut run = sample::rounds_with_null();
+    run.legs[2].audit = sample::incomplete().legs[0].audit.clone();
+    let text = as_text(&run);
+    let line = text.lines().find(|line| line.contains("┆ lua-single-key")).unwrap_or_default();
+    assert!(line.starts_with("│     – ┆") && line.contains("passed, FAILED in round 2"), "{text}");
+}
+
+#[test]
 fn published_incomplete_and_unranked_are_said_in_every_output() {
     let mut run = sample::incomplete();
     run.legs.extend(sample::rounds_with_null().legs.into_iter().filter(|leg| leg.engine == "null"));
@@ -58,7 +100,7 @@ fn published_incomplete_and_unranked_are_said_in_every_output() {
 
 #[test]
 fn a_result_survives_being_written_and_read() {
-    for run in [sample::one_engine(), sample::rounds_with_null(), sample::incomplete()] {
+    for run in [sample::one_engine(), sample::rounds_with_null(), sample::incomplete(), sample::embedded()] {
         assert_eq!(RunResult::from_json(&run.to_json()).expect("own output is read"), run);
     }
 }

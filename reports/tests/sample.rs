@@ -137,6 +137,7 @@ pub fn one_engine() -> RunResult {
                 ("redis.appendfsync".to_owned(), "everysec".to_owned()),
             ]),
             overrides: BTreeMap::new(),
+            skipped: Vec::new(),
         },
         ack: AckMode::Confirmed,
         legs: vec![leg("lua-single-key", 1, 12_500.0)],
@@ -162,6 +163,42 @@ pub fn rounds_with_null() -> RunResult {
         leg("null", 3, 19_000.0),
         leg("lua-single-key", 3, 12_500.0),
     ];
+    run
+}
+
+/// Every role in one process.
+fn in_one_process(usages: &UsageByProcess) -> UsageByProcess {
+    let all = Usage { cpu_us: 1_400_000, peak_rss_bytes: 300 << 20 };
+    let watchers = usages.iter().filter(|(name, _)| ["driver", "lab"].contains(&name.as_str()));
+    watchers.map(|(name, usage)| (name.clone(), *usage)).chain([("all".to_owned(), all)]).collect()
+}
+
+/// Three engines over two rounds without any server; of the scenario's own, one could not run there, and one of those
+/// that did lost an order in its second round.
+pub fn embedded() -> RunResult {
+    let mut run = one_engine();
+    run.scenario.rounds = 2;
+    run.scenario.engines = ["null", "preallocated", "database-row"].map(str::to_owned).to_vec();
+    run.stack = StackRecord {
+        kind: "embedded".to_owned(),
+        why: "embedded: one process with every role on one SQLite 3.46.0 file, as asked for".to_owned(),
+        settings: BTreeMap::from([("sqlite.synchronous".to_owned(), "full".to_owned())]),
+        overrides: BTreeMap::new(),
+        skipped: vec![SkippedEngine { engine: "lua-single-key".to_owned(), why: "needs redis".to_owned() }],
+    };
+    run.legs = vec![
+        leg("null", 1, 40_000.0),
+        leg("database-row", 1, 6_000.0),
+        leg("preallocated", 1, 22_000.0),
+        leg("database-row", 2, 6_400.0),
+        leg("preallocated", 2, 21_000.0),
+        leg("null", 2, 41_000.0),
+    ];
+    for leg in &mut run.legs {
+        leg.usage_until_reply = in_one_process(&leg.usage_until_reply);
+        leg.usage_until_drained = leg.usage_until_drained.as_ref().map(in_one_process);
+    }
+    run.legs[4].audit = Some(AuditReport::of(vec![check("every accepted order has one row", false)]));
     run
 }
 

@@ -26,7 +26,7 @@ const AUDIT_LIMIT: Duration = Duration::from_secs(600);
 /// What to judge, and against what.
 #[derive(Clone, Debug)]
 pub struct AuditInput {
-    /// `mysql://user[:password]@host:port/database`.
+    /// `mysql://user[:password]@host:port/database` or `sqlite:///path/of.db`.
     pub database_url: String,
     /// One outcome log per driver; together they hold every request that was ever sent to these sales.
     pub logs: Vec<PathBuf>,

@@ -14,7 +14,7 @@ use reports::model::{AuditVerdict, RunResult};
 
 use self::bench_args::BenchArgs;
 use crate::audit::{self, AuditArgs};
-use crate::bench::{self, Interrupt, UnknownEngine};
+use crate::bench::{self, CannotRun, Interrupt};
 use crate::guard::{self, GuardArgs};
 use crate::scenario::ScenarioError;
 use crate::stack::{self, StackKind, StackOptions};
@@ -33,6 +33,9 @@ struct Cli {
 
 const EXIT_CODES: &str = "Exit codes: 0 success; 1 a run, audit or expectation failed; 2 wrong usage.";
 
+const SEARCH_PATH: &str = "Binaries are looked for on PATH and in the usual folders of servers behind it. \
+    LAB_SEARCH_PATH, if set, is searched instead of all of these.";
+
 #[derive(Debug, Subcommand)]
 enum Command {
     /// Find the servers, and install what is missing where that is possible
@@ -42,6 +45,7 @@ enum Command {
         no_install: bool,
     },
     /// Print what was found, versions, cores, memory, disk, and what each stack would need
+    #[command(after_help = SEARCH_PATH)]
     Doctor(StackOptions),
     /// Run a scenario: stack, system, load, drain, audit, tables
     Bench(Box<BenchArgs>),
@@ -123,7 +127,7 @@ pub fn main() -> ExitCode {
 fn is_usage(error: &anyhow::Error) -> bool {
     error.chain().any(|cause| {
         cause.is::<UsageError>()
-            || cause.is::<UnknownEngine>()
+            || cause.is::<CannotRun>()
             || cause.is::<ScenarioError>()
             || cause.downcast_ref::<loadgen::Error>().is_some_and(loadgen::Error::is_usage)
     })
@@ -144,11 +148,11 @@ fn run(command: Command) -> anyhow::Result<Ending> {
             return Ok(Ending::of(report.verdict != AuditVerdict::Failed));
         }
         Command::Test(options) => {
-            check_external(&options)?;
+            check_stack(&options)?;
             return test_command::run(&options);
         }
         Command::Up(options) => {
-            check_external(&options)?;
+            check_stack(&options)?;
             block_on(stack::up(&options))?;
         }
     }
@@ -157,7 +161,7 @@ fn run(command: Command) -> anyhow::Result<Ending> {
 
 fn run_bench(arguments: &BenchArgs) -> anyhow::Result<Ending> {
     let options = arguments.options()?;
-    check_external(&options.stack)?;
+    check_stack(&options.stack)?;
     if arguments.dry_run {
         let stack = arguments.stack_name();
         print!("{}", bench::plan_text(&options.scenario, &stack, &options.overrides));
@@ -170,8 +174,8 @@ fn run_bench(arguments: &BenchArgs) -> anyhow::Result<Ending> {
     })
 }
 
-/// External servers are never guessed.
-fn check_external(options: &StackOptions) -> Result<(), UsageError> {
+/// Options that belong to another stack; external servers are never guessed.
+fn check_stack(options: &StackOptions) -> Result<(), UsageError> {
     let addresses = &options.external;
     let all = [&addresses.database_url, &addresses.redis_url, &addresses.amqp_url];
     let given = all.iter().filter(|address| address.is_some()).count();
@@ -179,8 +183,11 @@ fn check_external(options: &StackOptions) -> Result<(), UsageError> {
         StackKind::External if given < all.len() => {
             Err(UsageError("--stack external needs --database-url, --redis-url and --amqp-url".to_owned()))
         }
-        StackKind::Auto | StackKind::Servers if given > 0 => {
+        StackKind::Auto | StackKind::Servers | StackKind::Embedded if given > 0 => {
             Err(UsageError("--database-url, --redis-url and --amqp-url are for --stack external only".to_owned()))
+        }
+        StackKind::External | StackKind::Embedded if options.redis_cluster => {
+            Err(UsageError("--redis-cluster is for the lab's own servers only (--stack servers or auto)".to_owned()))
         }
         _ => Ok(()),
     }

@@ -33,6 +33,14 @@ pub fn report(options: &StackOptions) -> String {
         mebibytes(Some(MEMORY_BYTES_MIN))
     );
     text.push_str(&line("", &needs));
+    let needs = "with --redis-cluster three redis-servers run as a cluster; it needs no other program";
+    text.push_str(&line("", needs));
+    text.push_str(&line("embedded", &embedded(disk)));
+    let needs = format!(
+        "needs no server and {} of disk; runs engines that do without redis; auto falls back to it",
+        mebibytes(Some(scratch::EMBEDDED_FREE_BYTES_MIN))
+    );
+    text.push_str(&line("", &needs));
     text.push_str(&line("external", &external(&options.external)));
     text.push_str(&line("", "needs --redis-url, --amqp-url and --database-url of running servers"));
     text
@@ -83,6 +91,13 @@ fn servers(found: &Found, disk: Option<u64>, memory: Option<u64>, install: bool)
     if faults.is_empty() { "usable".to_owned() } else { format!("not usable: {}", faults.join("; ")) }
 }
 
+fn embedded(disk: Option<u64>) -> String {
+    match disk.filter(|disk| *disk < scratch::EMBEDDED_FREE_BYTES_MIN) {
+        Some(disk) => format!("not usable: only {} MiB free in the scratch folder", disk / MIB),
+        None => "usable".to_owned(),
+    }
+}
+
 fn external(addresses: &ExternalAddresses) -> String {
     let given = [&addresses.redis_url, &addresses.amqp_url, &addresses.database_url];
     if given.iter().all(|url| url.is_some()) {
@@ -129,9 +144,15 @@ mod tests {
     }
 
     #[test]
+    fn the_embedded_stack_needs_nothing_but_room() {
+        assert_eq!(embedded(Some(300 * MIB)), "usable");
+        assert!(embedded(Some(64 * MIB)).contains("only 64 MiB free"));
+    }
+
+    #[test]
     fn the_report_names_every_binary_and_every_stack() {
         let report = report(&StackOptions::default());
-        for name in ["redis-server", "rabbitmq-server", "database", "servers", "external", "MiB free"] {
+        for name in ["redis-server", "rabbitmq-server", "database", "servers", "embedded", "external", "MiB free"] {
             assert!(report.contains(name), "{report}");
         }
     }

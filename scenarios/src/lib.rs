@@ -13,5 +13,6 @@ pub mod doctor;
 pub mod guard;
 pub mod setup;
 pub mod stack;
+mod tables;
 pub mod testing;
 pub mod usage;

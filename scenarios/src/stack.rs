@@ -1,7 +1,9 @@
-//! The servers that a run needs: private ones that the lab starts and takes down, or external ones by address. Also
-//! the place of the system's roles, so that one look finds whatever has died.
+//! The servers that a run needs: private ones that the lab starts and takes down, external ones by address, or none
+//! at all. Also the place of the system's roles, so that one look finds whatever has died.
 
 mod address;
+mod choice;
+mod cluster;
 mod database;
 mod external;
 mod options;
@@ -27,12 +29,15 @@ use self::external::Urls;
 use self::role::Roster;
 use self::server::{STOP_LIMIT, Server};
 use crate::guard::Guard;
-use crate::usage::{add_life, proc};
+use crate::usage::proc;
 
+pub use choice::Choice;
 pub use options::{Durability, ExternalAddresses, StackKind, StackOptions};
 pub use role::{Role, RoleSpec};
 pub use up::up;
 
+pub(crate) use address::redis_nodes;
+pub(crate) use choice::{ANY_REDIS, ONE_REDIS, PLACES};
 pub(crate) use start::new_run_id;
 
 /// Running servers. Dropping it has the guard kill everything that is left; [`Stack::stop`] ends it in order.
@@ -44,7 +49,7 @@ pub struct Stack {
     settings: BTreeMap<String, String>,
     scratch: PathBuf,
     roster: Arc<Roster>,
-    /// Redis, RabbitMQ, database; none of them when they are external.
+    /// Redis (or its nodes), RabbitMQ, database; none of them when they are external or not needed.
     servers: Vec<Server>,
     /// Bytes of the broker's log that were searched for alarms.
     broker_log_seen: Mutex<u64>,
@@ -56,10 +61,16 @@ impl Stack {
     /// Starts what `options` ask for and returns when everything answers. Missing binaries are installed first if
     /// that is allowed. When it fails, or is dropped half-way, nothing is left.
     pub async fn start(options: &StackOptions) -> anyhow::Result<Self> {
-        Box::pin(start::start(options)).await
+        let choice = Choice::of(options).await?;
+        Self::start_chosen(options, &choice).await
     }
 
-    /// `servers` or `external`.
+    /// As [`Stack::start`], for options whose choice was made before.
+    pub async fn start_chosen(options: &StackOptions, choice: &Choice) -> anyhow::Result<Self> {
+        Box::pin(start::start(options, choice)).await
+    }
+
+    /// `servers`, `external` or `embedded`.
     pub fn kind(&self) -> &'static str {
         self.kind
     }
@@ -74,15 +85,22 @@ impl Stack {
         &self.settings
     }
 
-    /// URL of one database; it need not exist.
+    /// Whether orders and queue are in one SQLite file and every role is in one process.
+    pub fn is_embedded(&self) -> bool {
+        address::is_file(&self.urls.database)
+    }
+
+    /// URL of one database; it need not exist. On the embedded stack it is a file in the scratch folder.
     pub fn database_url(&self, database: &str) -> String {
         address::with_database(&self.urls.database, database)
     }
 
+    /// Empty on the embedded stack; `redis-cluster://…` for a cluster.
     pub fn redis_url(&self) -> String {
         self.urls.redis.clone()
     }
 
+    /// Empty on the embedded stack.
     pub fn amqp_url(&self) -> String {
         self.urls.amqp.clone()
     }
@@ -129,16 +147,16 @@ impl Stack {
         Ok(())
     }
 
-    /// CPU since the start and peak memory by name: each server with its children and helpers, each role with its
-    /// earlier lives. External servers are not ours to measure.
+    /// CPU since the start and peak memory by name: each server with its children and helpers, the nodes of a cluster
+    /// as one, each role with its earlier lives. External servers are not ours to measure.
     pub fn usage(&self) -> UsageByProcess {
         let processes = proc::all();
         let mut usages = UsageByProcess::new();
         for server in &self.servers {
-            let name = server.process.name();
-            add_life(&mut usages, name, server.process.usage(&processes));
-            if let (Some(helper), Some(total)) = (&server.helper, usages.get_mut(name)) {
-                let usage = helper.usage(&processes);
+            let total = usages.entry(server.figure_name().to_owned()).or_default();
+            // Side by side, so the peaks add up too.
+            for process in std::iter::once(&server.process).chain(&server.helper) {
+                let usage = process.usage(&processes);
                 total.cpu_us += usage.cpu_us;
                 total.peak_rss_bytes += usage.peak_rss_bytes;
             }
@@ -155,7 +173,7 @@ impl Stack {
         roots.iter().copied().chain(below).for_each(proc::reset_peak_rss);
     }
 
-    /// Pid of a private server, for faults that are made on purpose.
+    /// Pid of a private server, for faults that are made on purpose; nodes of a cluster are `redis-0` to `redis-2`.
     pub fn server_pid(&self, name: &str) -> Option<u32> {
         self.servers.iter().find(|server| server.process.name() == name).map(|server| server.process.pid())
     }

@@ -1,4 +1,8 @@
-//! Whole runs of `lab bench` with real servers: the result of a good one, and what is left of one that is ended early.
+//! Whole runs of `lab bench`, with real servers and without any: the result of a good one, what is refused, and what is
+//! left of one that is ended early.
+
+#[path = "bench/embedded.rs"]
+mod embedded;
 
 use std::io::{BufRead, BufReader};
 use std::path::{Path, PathBuf};
@@ -88,6 +92,33 @@ fn an_unknown_engine_is_wrong_usage_and_lists_the_known_ones() {
     let last = log.lines().last().unwrap_or_default();
     assert!(last.starts_with("error: unknown engine \"redsi\"; known: null, "), "{log}");
     assert!(last.contains("lua-single-key"), "{log}");
+}
+
+#[test]
+fn a_cluster_runs_engines_that_can_use_it_and_refuses_those_that_want_one_redis() {
+    if !has_servers() {
+        return;
+    }
+    let folder = fresh_folder("cluster");
+    let of = |engine: &str| {
+        let arguments = ["bench", "smoke", "--redis-cluster", "--requests", "500", "--engine", engine];
+        lab(&folder, &arguments).output().expect("lab starts")
+    };
+    let refused = of("lua-single-key");
+    let log = text(&refused.stderr);
+    assert_eq!(refused.status.code(), Some(2), "{log}");
+    let last = log.lines().last().unwrap_or_default();
+    let said = "error: engine lua-single-key cannot run on a Redis Cluster: it needs a single redis, not a cluster; ";
+    assert!(last.starts_with(said) && last.contains("sharded-slots"), "{log}");
+
+    let Output { status, stdout, stderr } = of("sharded-slots?slots=6");
+    assert_eq!(status.code(), Some(0), "{}\n{}", text(&stdout), text(&stderr));
+    assert!(!text(&stderr).contains("warning: "), "{}", text(&stderr));
+    let result = only_result(&folder);
+    let sold = leg(&result, "sharded-slots?slots=6");
+    assert_eq!((sold.counts.accepted, sold.audit.as_ref().expect("audited").verdict), (500, AuditVerdict::Passed));
+    assert_eq!(result.stack.settings["redis.cluster_nodes"], "3");
+    assert!(sold.usage_until_reply["redis"].peak_rss_bytes > 0, "{:?}", sold.usage_until_reply.keys());
 }
 
 #[test]

@@ -82,7 +82,7 @@ fn options_are_held_against_the_same_rules() {
 #[test]
 fn wrong_values_of_options_are_wrong_usage() {
     for (arguments, said) in [
-        (vec!["bench", "smoke", "--stack", "embeded"], "[possible values: auto, servers, external]"),
+        (vec!["bench", "smoke", "--stack", "embeded"], "[possible values: auto, servers, external, embedded]"),
         (vec!["bench", "smoke", "--ack", "maybe"], "[possible values: confirmed, published]"),
         (vec!["bench", "smoke", "--timeout", "2"], "a whole number and its unit"),
         (vec!["bench", "smoke", "--set", "mq.order_batch_size"], "section.key=value"),
@@ -101,6 +101,45 @@ fn external_servers_are_never_guessed() {
     assert!(error.contains("needs --database-url, --redis-url and --amqp-url"), "{error}");
     let stray = ["bench", "smoke", "--dry-run", "--redis-url", "redis://127.0.0.1/"];
     assert!(refused_in_one_line(&stray, 2).contains("for --stack external only"));
+}
+
+#[test]
+fn options_of_another_stack_are_refused() {
+    let on = |stack: &str, more: &[&str]| {
+        let arguments: Vec<&str> =
+            ["bench", "smoke", "--dry-run", "--stack", stack].iter().chain(more).copied().collect();
+        refused_in_one_line(&arguments, 2)
+    };
+    assert!(on("embedded", &["--redis-url", "redis://127.0.0.1/"]).contains("for --stack external only"));
+    assert!(on("embedded", &["--redis-cluster"]).contains("for the lab's own servers only"));
+    let held_back = refused_in_one_line(&["bench", "backlog", "--stack", "embedded", "--dry-run"], 2);
+    assert!(held_back.contains("holds the consumer back") && held_back.contains("--stack servers"), "{held_back}");
+}
+
+#[test]
+fn the_plan_says_which_stack_it_is_for() {
+    let stack_of = |options: &[&str]| {
+        let arguments: Vec<&str> = ["bench", "smoke", "--dry-run"].iter().chain(options).copied().collect();
+        let plan = text(&lab(&arguments).stdout);
+        plan.lines().find_map(|line| Some(line.strip_prefix("stack: ")?.to_owned())).expect("a line")
+    };
+    assert!(stack_of(&[]).contains("embedded where that fails"));
+    assert!(stack_of(&["--stack", "embedded"]).contains("engines that need redis are skipped"));
+    assert!(stack_of(&["--redis-cluster"]).contains("Redis as a cluster of three"));
+}
+
+#[test]
+fn a_machine_without_servers_is_told_what_is_missing_and_what_still_works() {
+    let output = Command::new(env!("CARGO_BIN_EXE_lab"))
+        .args(["doctor", "--no-install"])
+        .env("LAB_SEARCH_PATH", "")
+        .output()
+        .expect("lab starts");
+    let report = text(&output.stdout);
+    let line = |name: &str| report.lines().find(|line| line.trim_start().starts_with(name)).unwrap_or_default();
+    assert!(line("servers ").contains("redis-server, rabbitmq-server, mariadbd or mysqld missing"), "{report}");
+    assert!(line("embedded ").ends_with(" usable"), "{report}");
+    assert!(text(&lab(&["doctor", "--help"]).stdout).contains("LAB_SEARCH_PATH"));
 }
 
 #[test]

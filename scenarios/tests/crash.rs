@@ -24,8 +24,12 @@ mod broker;
 mod consumer;
 #[path = "crash/database.rs"]
 mod database;
+#[path = "crash/epochs.rs"]
+mod epochs;
 #[path = "crash/lease.rs"]
 mod lease;
+#[path = "crash/leases.rs"]
+mod leases;
 #[path = "crash/poison.rs"]
 mod poison;
 #[path = "crash/publisher.rs"]

@@ -1,6 +1,10 @@
 //! The private servers with real binaries: they come up, answer, say what is wrong, and are gone afterwards, however
 //! their owner ended. Nothing else on the machine is touched.
 
+#[path = "stack/cluster.rs"]
+mod cluster;
+#[path = "stack/embedded.rs"]
+mod embedded;
 #[path = "stack/processes.rs"]
 mod processes;
 #[path = "stack/tmpfs.rs"]

@@ -1,181 +1,228 @@
-//! Everything AMQP: names, topology, confirmed publishing and markers. What the messages mean is the envelope's business.
+//! The message broker: RabbitMQ, or a durable queue in the SQLite file of the embedded stack.
 //!
-//! The client library's topology recovery stays off (R2): a binding is made only by who owns its generation.
+//! What roles ask of it is declared here and means the same for both; everything AMQP is in `amqp`, everything SQLite
+//! in `embedded`. What the messages mean is the envelope's business.
 
-mod publisher;
+mod amqp;
+mod embedded;
+mod names;
 
-pub use publisher::{PublishOutcome, Publisher};
+use crate::config::{Ack, Config, DatabaseConfig, MqConfig};
+use crate::shutdown::Shutdown;
+use crate::store::DatabaseKind;
+use names::Names;
 
-use crate::config::{MqConfig, QueueType};
-use crate::envelope;
-use anyhow::{Context, ensure};
-use lapin::options::{
-    BasicPublishOptions, ConfirmSelectOptions, ExchangeDeclareOptions, QueueBindOptions, QueueDeclareOptions,
-    QueueDeleteOptions,
-};
-use lapin::types::{AMQPValue, FieldTable, ShortString};
-use lapin::{BasicProperties, Channel, Confirmation, Connection, ConnectionProperties, ExchangeKind};
-use std::time::Duration;
+/// Tables of the embedded queue.
+pub const EMBEDDED_SCHEMA: &str = include_str!("broker/embedded.sqlite.sql");
 
-/// AMQP delivery mode of a message that survives a broker restart.
-const PERSISTENT: u8 = 2;
-/// Longest wait for a connection to be established.
-const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
-
-/// The names of everything this system declares, all behind one prefix.
+/// Which broker is used, and how: the database decides, because the embedded queue lives in its file.
 #[derive(Clone, Debug)]
-pub struct Names {
-    prefix: String,
+pub struct Settings {
+    mq: MqConfig,
+    database: DatabaseConfig,
 }
 
-impl Names {
-    /// Names behind `mq.prefix`.
-    pub fn new(config: &MqConfig) -> Self {
-        Self { prefix: config.prefix.clone() }
+impl Settings {
+    /// What `mq` and `database.url` say.
+    pub fn new(config: &Config) -> Self {
+        Self { mq: config.mq.clone(), database: config.database.clone() }
     }
 
-    /// The topic exchange of all order events.
-    pub fn exchange(&self) -> ShortString {
-        format!("{}seckill.exchange", self.prefix).into()
-    }
-
-    /// The exchange of dead letters.
-    pub fn dead_letters(&self) -> ShortString {
-        format!("{}seckill.dlx", self.prefix).into()
-    }
-
-    /// The queue of one incarnation.
-    pub fn order_queue(&self, incarnation: i64) -> ShortString {
-        format!("{}order.create.q.{incarnation}", self.prefix).into()
-    }
-
-    /// The routing key of one incarnation in one generation.
-    pub fn order_key(&self, incarnation: i64, generation: i64) -> ShortString {
-        format!("order.create.{incarnation}.{generation}").into()
+    /// The name under which the queue of `incarnation` is known.
+    pub fn queue_name(&self, incarnation: i64) -> String {
+        Names::new(&self.mq).order_queue(incarnation)
     }
 }
 
-/// Opens a connection named after its user.
-pub async fn connect(config: &MqConfig, name: &str) -> anyhow::Result<Connection> {
-    let properties = ConnectionProperties::default().with_connection_name(name.into());
-    let connecting = Connection::connect(&config.url, properties);
-    let host = crate::config::mask_password(&config.url);
-    tokio::time::timeout(CONNECT_TIMEOUT, connecting)
-        .await
-        .with_context(|| format!("RabbitMQ at {host} did not answer within {CONNECT_TIMEOUT:?}"))?
-        .with_context(|| format!("cannot connect to RabbitMQ at {host}"))
+/// What became of one message.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum PublishOutcome {
+    /// It is durable in the queue, or (under `published`) handed over.
+    Accepted,
+    /// The broker said it is not in the queue: full, or no binding.
+    Rejected,
+    /// It was not sent: the broker is out of reach.
+    NotSent,
+    /// It was sent and nobody knows.
+    Unknown,
 }
 
-/// Declares the exchanges; idempotent.
-pub async fn declare_exchanges(channel: &Channel, names: &Names) -> anyhow::Result<()> {
-    let durable = ExchangeDeclareOptions { durable: true, ..ExchangeDeclareOptions::default() };
-    for exchange in [names.exchange(), names.dead_letters()] {
-        channel
-            .exchange_declare(exchange.clone(), ExchangeKind::Topic, durable, FieldTable::default())
-            .await
-            .with_context(|| format!("cannot declare exchange {exchange}"))?;
+/// A message as a consumer gets it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Delivery {
+    /// Ascending within one [`Deliveries`].
+    pub tag: u64,
+    /// What kind of message it says it is.
+    pub kind: Option<String>,
+    /// The id that its publisher gave it.
+    pub message_id: Option<String>,
+    /// Its content.
+    pub body: Vec<u8>,
+}
+
+/// A connection to the broker; cheap to clone.
+#[derive(Clone, Debug)]
+pub enum Broker {
+    /// RabbitMQ.
+    Amqp(amqp::Broker),
+    /// The queue in the database's file.
+    Embedded(embedded::Broker),
+}
+
+impl Broker {
+    /// Connects under a name that shows who it is.
+    pub async fn connect(settings: &Settings, name: &str) -> anyhow::Result<Self> {
+        match settings.database.kind()? {
+            DatabaseKind::MySql => Ok(Self::Amqp(amqp::Broker::connect(&settings.mq, name).await?)),
+            DatabaseKind::Sqlite => {
+                Ok(Self::Embedded(embedded::Broker::open(&settings.database.url, &settings.mq, name)?))
+            }
+        }
     }
-    Ok(())
+
+    /// Whether this connection can still be used. One that was lost does not come back: connect again.
+    pub fn is_connected(&self) -> bool {
+        match self {
+            Self::Amqp(broker) => broker.is_connected(),
+            Self::Embedded(broker) => broker.is_connected(),
+        }
+    }
+
+    /// Declares the queue of an incarnation and binds it to a generation: what is published under that generation
+    /// reaches the queue from now on. Idempotent.
+    ///
+    /// R2: the caller has either bumped the generation itself, or re-reads it afterwards and uses it only if unchanged.
+    pub async fn bind(&self, incarnation: i64, generation: i64) -> anyhow::Result<()> {
+        match self {
+            Self::Amqp(broker) => broker.bind(incarnation, generation).await,
+            Self::Embedded(broker) => broker.bind(incarnation, generation).await,
+        }
+    }
+
+    /// Takes a binding away: late messages of that generation are rejected. Second defence of R1; idempotent.
+    pub async fn unbind(&self, incarnation: i64, generation: i64) -> anyhow::Result<()> {
+        match self {
+            Self::Amqp(broker) => broker.unbind(incarnation, generation).await,
+            Self::Embedded(broker) => broker.unbind(incarnation, generation).await,
+        }
+    }
+
+    /// Deletes the queue of a drained incarnation (R6: drained is stored before). A queue that is not there is fine,
+    /// one that holds messages which nobody has taken is an error.
+    pub async fn delete_queue(&self, incarnation: i64) -> anyhow::Result<()> {
+        match self {
+            Self::Amqp(broker) => broker.delete_queue(incarnation).await,
+            Self::Embedded(broker) => broker.delete_queue(incarnation).await,
+        }
+    }
+
+    /// Puts a marker straight into the queue of `incarnation`, whatever is bound to it, and waits until it is durable.
+    ///
+    /// An error means the marker may or may not be there; put another one under another nonce.
+    pub async fn put_marker(&self, incarnation: i64, nonce: u64) -> anyhow::Result<()> {
+        match self {
+            Self::Amqp(broker) => broker.put_marker(incarnation, nonce).await,
+            Self::Embedded(broker) => broker.put_marker(incarnation, nonce).await,
+        }
+    }
+
+    /// Begins to consume the queue of `incarnation`. R4: of several consumers one gets messages, the others wait.
+    pub async fn consume(&self, incarnation: i64) -> anyhow::Result<Deliveries> {
+        match self {
+            Self::Amqp(broker) => Ok(Deliveries::Amqp(broker.consume(incarnation).await?)),
+            Self::Embedded(broker) => Ok(Deliveries::Embedded(broker.consume(incarnation))),
+        }
+    }
+
+    /// Ends the connection; what was acknowledged on it is not delivered again.
+    pub async fn close(&self, why: &str) {
+        match self {
+            Self::Amqp(broker) => broker.close(why).await,
+            Self::Embedded(broker) => broker.close().await,
+        }
+    }
 }
 
-/// Declares the queue of one incarnation; idempotent.
+/// The messages of one queue, in order, at most `mq.consumer_prefetch` of them unacknowledged.
 ///
-/// R4: one active consumer. R6: no TTL, no delivery limit, and overflow rejects the publish instead of dropping.
-pub async fn declare_order_queue(
-    channel: &Channel,
-    names: &Names,
-    config: &MqConfig,
-    incarnation: i64,
-) -> anyhow::Result<()> {
-    let queue_type = match config.queue_type {
-        QueueType::Classic => "classic",
-        QueueType::Quorum => "quorum",
-    };
-    let mut arguments = FieldTable::default();
-    arguments.insert("x-queue-type".into(), AMQPValue::LongString(queue_type.into()));
-    arguments.insert("x-single-active-consumer".into(), AMQPValue::Boolean(true));
-    arguments.insert("x-overflow".into(), AMQPValue::LongString("reject-publish".into()));
-    arguments.insert("x-max-length".into(), AMQPValue::LongLongInt(i64::from(config.queue_max_messages)));
-    let queue = names.order_queue(incarnation);
-    channel
-        .queue_declare(queue.clone(), QueueDeclareOptions::durable(), arguments)
-        .await
-        .with_context(|| format!("cannot declare queue {queue}"))?;
-    Ok(())
+/// R5: dropping it gives back, in order, what was not acknowledged; nothing is ever put back one by one.
+#[derive(Debug)]
+pub enum Deliveries {
+    /// A channel of its own.
+    Amqp(amqp::Deliveries),
+    /// A place in the line for the queue.
+    Embedded(embedded::Deliveries),
 }
 
-/// Binds the queue of an incarnation to its key in `generation`.
-///
-/// R2: the caller has either bumped the generation itself, or re-reads it afterwards and uses the key only if unchanged.
-pub async fn bind_generation(
-    channel: &Channel,
-    names: &Names,
-    incarnation: i64,
-    generation: i64,
-) -> anyhow::Result<()> {
-    let key = names.order_key(incarnation, generation);
-    channel
-        .queue_bind(
-            names.order_queue(incarnation),
-            names.exchange(),
-            key.clone(),
-            QueueBindOptions::default(),
-            FieldTable::default(),
-        )
-        .await
-        .with_context(|| format!("cannot bind {key}"))
+impl Deliveries {
+    /// Waits for the next message; `None` when the queue is gone or the channel was closed. Safe to give up waiting.
+    pub async fn next(&mut self) -> anyhow::Result<Option<Delivery>> {
+        match self {
+            Self::Amqp(deliveries) => deliveries.next().await,
+            Self::Embedded(deliveries) => deliveries.next().await,
+        }
+    }
+
+    /// Acknowledges everything up to and including `tag`. R4: call it for committed rows and parked records only.
+    pub async fn acknowledge(&mut self, tag: u64) -> anyhow::Result<()> {
+        match self {
+            Self::Amqp(deliveries) => deliveries.acknowledge(tag).await,
+            Self::Embedded(deliveries) => deliveries.acknowledge(tag),
+        }
+    }
+
+    /// Whether what was delivered belongs to somebody else by now.
+    pub fn is_lost(&self) -> bool {
+        match self {
+            Self::Amqp(deliveries) => deliveries.is_lost(),
+            Self::Embedded(_) => false,
+        }
+    }
+
+    /// Gives the queue up.
+    pub async fn close(self) {
+        match self {
+            Self::Amqp(deliveries) => deliveries.close().await,
+            Self::Embedded(deliveries) => drop(deliveries),
+        }
+    }
 }
 
-/// Takes a binding away: late messages under the old key come back as unroutable. Second defence of R1; idempotent.
-pub async fn unbind_generation(
-    channel: &Channel,
-    names: &Names,
-    incarnation: i64,
-    generation: i64,
-) -> anyhow::Result<()> {
-    let key = names.order_key(incarnation, generation);
-    channel
-        .queue_unbind(names.order_queue(incarnation), names.exchange(), key.clone(), FieldTable::default())
-        .await
-        .with_context(|| format!("cannot unbind {key}"))
+/// Publishes order batches and knows when they are durable; cheap to clone.
+#[derive(Clone, Debug)]
+pub enum Publisher {
+    /// Over a connection that is re-established by itself.
+    Amqp(amqp::Publisher),
+    /// Through the writer of the database's file.
+    Embedded(embedded::Publisher),
 }
 
-/// Deletes the queue of a drained incarnation; a queue that is not there is fine (R6: drained is stored before).
-pub async fn delete_order_queue(channel: &Channel, names: &Names, incarnation: i64) -> anyhow::Result<()> {
-    let queue = names.order_queue(incarnation);
-    channel
-        .queue_delete(queue.clone(), QueueDeleteOptions { if_empty: true, ..QueueDeleteOptions::default() })
-        .await
-        .with_context(|| format!("cannot delete queue {queue}"))?;
-    Ok(())
-}
+impl Publisher {
+    /// Connects, and keeps connected on the current runtime until `shutdown`.
+    pub async fn start(settings: &Settings, ack: Ack, name: &str, shutdown: Shutdown) -> anyhow::Result<Self> {
+        match settings.database.kind()? {
+            DatabaseKind::MySql => Ok(Self::Amqp(amqp::Publisher::start(&settings.mq, ack, name, shutdown).await?)),
+            DatabaseKind::Sqlite => {
+                let broker = embedded::Broker::open(&settings.database.url, &settings.mq, name)?;
+                Ok(Self::Embedded(embedded::Publisher::new(broker, ack, name)))
+            }
+        }
+    }
 
-/// A channel with publisher confirms on.
-pub async fn confirming_channel(connection: &Connection) -> anyhow::Result<Channel> {
-    let channel = connection.create_channel().await.context("cannot open a channel")?;
-    channel.confirm_select(ConfirmSelectOptions::default()).await.context("cannot switch on publisher confirms")?;
-    Ok(channel)
-}
+    /// Publishes one batch of orders. Waits until it is durable without a bound of its own: the caller has the
+    /// deadline, and an outcome that comes after it must still be taken in.
+    pub async fn publish(&self, incarnation: i64, generation: i64, body: Vec<u8>) -> PublishOutcome {
+        match self {
+            Self::Amqp(publisher) => publisher.publish(incarnation, generation, &body).await,
+            Self::Embedded(publisher) => publisher.publish(incarnation, generation, body).await,
+        }
+    }
 
-/// Puts a marker straight into the queue of `incarnation` and waits for the broker's confirm.
-///
-/// An error means the marker may or may not be there; put another one under another nonce.
-pub async fn put_marker(channel: &Channel, names: &Names, incarnation: i64, nonce: u64) -> anyhow::Result<()> {
-    let queue = names.order_queue(incarnation);
-    let confirm = channel
-        .basic_publish(
-            ShortString::default(),
-            queue.clone(),
-            BasicPublishOptions { mandatory: true, ..BasicPublishOptions::default() },
-            &envelope::encode_marker(nonce),
-            properties(envelope::MARKER_TYPE, format!("marker-{nonce:016x}")),
-        )
-        .await?
-        .await?;
-    ensure!(confirm == Confirmation::Ack(None), "the broker did not take a marker into {queue}: {confirm:?}");
-    Ok(())
-}
-
-fn properties(kind: &str, message_id: String) -> BasicProperties {
-    BasicProperties::default().with_delivery_mode(PERSISTENT).with_type(kind.into()).with_message_id(message_id.into())
+    /// Whether a message could be sent now.
+    pub fn is_connected(&self) -> bool {
+        match self {
+            Self::Amqp(publisher) => publisher.is_connected(),
+            Self::Embedded(publisher) => publisher.is_connected(),
+        }
+    }
 }

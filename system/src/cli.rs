@@ -36,6 +36,13 @@ enum Role {
         #[arg(long)]
         once: bool,
     },
+    /// Run every role in one process: the whole system, e.g. on a SQLite file that holds orders and queue.
+    All {
+        /// Serve nobody: bring what a stopped or killed process left to its end, then exit; exit code 1 if something is
+        /// left.
+        #[arg(long)]
+        once: bool,
+    },
     /// List the stock engines with their parameters.
     Engines {
         /// As JSON.
@@ -68,13 +75,16 @@ fn dispatch(role: Role, registry: &Registry) -> anyhow::Result<()> {
         Role::Migrate { seed } => {
             roles::block_on(async |_| roles::migrate::run(&config.database, seed.as_deref()).await)
         }
-        Role::Seckill => roles::seckill::run(&config, registry),
-        Role::CreateConsumer => {
-            roles::block_on(async |shutdown| roles::create_consumer::run(&config, registry, shutdown).await)
-        }
-        Role::Reconciler { once } => {
-            roles::block_on(async |shutdown| roles::reconciler::run(&config, registry, once, shutdown).await)
-        }
+        Role::Seckill => roles::block_on(async |shutdown| {
+            roles::seckill::run(&config, registry, shutdown, roles::announce("seckill")).await
+        }),
+        Role::All { once } => roles::all::run(&config, registry, once),
+        Role::CreateConsumer => roles::block_on(async |shutdown| {
+            roles::create_consumer::run(&config, registry, shutdown, roles::announce("create-consumer")).await
+        }),
+        Role::Reconciler { once } => roles::block_on(async |shutdown| {
+            roles::reconciler::run(&config, registry, once, shutdown, roles::announce("reconciler")).await
+        }),
         Role::Engines { .. } => Ok(()),
     }
 }

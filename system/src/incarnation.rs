@@ -6,7 +6,8 @@
 mod registration;
 
 use crate::clock::{monotonic_ms, unix_ms};
-use crate::config::{IncarnationConfig, MqConfig};
+use crate::broker::Settings;
+use crate::config::IncarnationConfig;
 use crate::order_id::Minter;
 use crate::shutdown::Shutdown;
 use crate::store::Store;
@@ -64,11 +65,11 @@ impl Incarnation {
     /// Registers this process and keeps its lease on the current runtime until the keeper hands it back.
     pub async fn start(
         store: Store,
-        mq: MqConfig,
+        broker: Settings,
         config: IncarnationConfig,
         terms: Terms,
     ) -> anyhow::Result<(Self, Keeper)> {
-        let registrar = Registrar { store, mq, terms, lease_ms: config.lease_ms };
+        let registrar = Registrar { store, broker, terms, lease_ms: config.lease_ms };
         let identity = registrar.register().await?;
         let (sender, receiver) = watch::channel(identity);
         let (stop, stopped) = Shutdown::channel();

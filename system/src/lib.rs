@@ -12,6 +12,7 @@ mod failpoint;
 mod incarnation;
 mod logging;
 mod order_id;
+mod repair;
 mod roles;
 mod shutdown;
 mod store;

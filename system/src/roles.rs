@@ -1,5 +1,6 @@
 //! The roles of the system. Each is `run(config, …, shutdown)`; none imports another.
 
+pub mod all;
 pub mod create_consumer;
 pub mod engines;
 pub mod migrate;
@@ -36,16 +37,26 @@ pub async fn build_engine(config: &Config, registry: &Registry) -> anyhow::Resul
     registry.build(spec, &environment).await.with_context(|| format!("engine {spec}"))
 }
 
+/// Called once, when a role is ready, with the address that it serves on.
+pub type Ready = Box<dyn FnOnce(Option<SocketAddr>) -> anyhow::Result<()> + Send>;
+
 /// Tells whoever started this process, on stdout, that it is ready and where.
-pub fn announce_ready(role: &str, listen: Option<SocketAddr>) -> anyhow::Result<()> {
+pub fn announce(role: &'static str) -> Ready {
     #[derive(Serialize)]
-    struct Ready<'a> {
+    struct Line {
         ready: bool,
-        role: &'a str,
+        role: &'static str,
         #[serde(skip_serializing_if = "Option::is_none")]
         listen: Option<SocketAddr>,
     }
-    let line = serde_json::to_string(&Ready { ready: true, role, listen })?;
-    let mut stdout = std::io::stdout().lock();
-    writeln!(stdout, "{line}").and_then(|()| stdout.flush()).context("cannot write the ready line")
+    Box::new(move |listen| {
+        let line = serde_json::to_string(&Line { ready: true, role, listen })?;
+        let mut stdout = std::io::stdout().lock();
+        writeln!(stdout, "{line}").and_then(|()| stdout.flush()).context("cannot write the ready line")
+    })
+}
+
+/// Whether the configured engine keeps its state in the memory of the publishing process.
+pub fn keeps_state_in_process(config: &Config, registry: &Registry) -> anyhow::Result<bool> {
+    Ok(registry.check(&config.seckill.engine)?.guarantees.needs_user_affinity)
 }

@@ -185,7 +185,7 @@ operations! {
     queues(limit: i64) -> Vec<i64>;
     /// Every incarnation whose queue may still hold messages, with its generation.
     generations() -> Vec<(i64, i64)>;
-    /// Publishing processes that live, ascending.
+    /// Publishing processes whose lease runs, ascending.
     live_publishers() -> Vec<i64>;
     /// R1: bumps the generation of every live publisher.
     fence_live() -> ();

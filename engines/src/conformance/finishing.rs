@@ -61,7 +61,7 @@ async fn race(engines: &[Arc<dyn StockEngine>], term: Term, calls: Vec<Finish>) 
 
 pub(super) async fn concurrent_releases_give_back_once(harness: &Harness) -> Outcome {
     let shop = harness.shop(20).await?;
-    let engines = [shop.engine.clone(), harness.engine().await?, harness.engine().await?];
+    let engines = shop.clients(3).await?;
     for user in 1..=RACES {
         let bought = shop.buy(user, 2).await?;
         let calls = vec![finish_of(&bought, FinishKind::Release); RACERS];

@@ -8,6 +8,8 @@ use tokio::task::JoinSet;
 
 /// Tasks that ask for the same users at once.
 const TASKS: usize = 64;
+/// Clients they share, if the engine allows that.
+const CLIENTS: usize = 4;
 /// Those users.
 const USERS: i64 = 8;
 
@@ -20,28 +22,34 @@ pub(super) async fn a_retry_gets_the_same_order_id_and_touches_the_hold(harness:
     })
     .await?;
     let expected = Verdict::Duplicate(Hold { order: bought.order, quantity: 2, settled: false, allocation: None });
-    for incarnation in [IncarnationId(7), IncarnationId(7), PUBLISHER] {
+    let stranger = shop.incarnation_or_own(IncarnationId(7));
+    for incarnation in [stranger, stranger, PUBLISHER] {
         let retry = Reserve { incarnation, ..shop.request(1, 5) };
         equal(shop.reserve(retry).await?, expected, "a retry with another order id and quantity")?;
     }
     let touched = shop.hold(bought.order).await?;
     ensure(touched.touched_at_ms > first.touched_at_ms, || "a retry did not touch the hold".to_owned())?;
-    equal(touched.touched_by, vec![PUBLISHER, IncarnationId(7)], "incarnations that touched the hold")?;
+    equal(touched.touched_by, both(PUBLISHER, stranger), "incarnations that touched the hold")?;
     shop.expect_stock(8, 2).await?;
     let other = shop.request(2, 1);
-    let again = Reserve { order: shop.order(), incarnation: IncarnationId(9), ..other };
+    let again = Reserve { order: shop.order(), incarnation: stranger, ..other };
     let in_one_batch = Verdict::Duplicate(Hold { order: other.order, quantity: 1, settled: false, allocation: None });
     equal(shop.reserve_all(&[other, again]).await?, vec![Verdict::GRANTED, in_one_batch], "a user twice in a batch")?;
-    let both = vec![PUBLISHER, IncarnationId(9)];
-    equal(shop.hold(other.order).await?.touched_by, both, "incarnations of a user twice in a batch")
+    let twice = shop.hold(other.order).await?.touched_by;
+    equal(twice, both(PUBLISHER, stranger), "incarnations of a user twice in a batch")
+}
+
+fn both(first: IncarnationId, second: IncarnationId) -> Vec<IncarnationId> {
+    if first == second { vec![first] } else { vec![first, second] }
 }
 
 pub(super) async fn a_user_has_one_live_hold_under_concurrent_retries(harness: &Harness) -> Outcome {
     let shop = harness.shop(1_000).await?;
+    let clients = shop.clients(CLIENTS).await?;
     let mut tasks = JoinSet::new();
     for task in 0..TASKS {
         let batch: Vec<_> = (1..=USERS).map(|user| shop.request(user, 1 + (task % 2) as u32)).collect();
-        let (engine, term) = (if task % 16 == 0 { harness.engine().await? } else { shop.engine.clone() }, shop.term);
+        let (engine, term) = (clients[task % clients.len()].clone(), shop.term);
         tasks.spawn(async move {
             let verdicts = engine.reserve(&term, &batch).await;
             batch.into_iter().zip(verdicts).collect::<Vec<_>>()
@@ -80,7 +88,7 @@ pub(super) async fn a_marked_hold_answers_busy_and_is_not_touched(harness: &Harn
     let bought = shop.buy(1, 2).await?;
     equal(shop.mark(0, &[bought.order]).await?.len(), 1, "marked holds")?;
     let before = shop.hold(bought.order).await?;
-    let retry = Reserve { incarnation: IncarnationId(7), ..shop.request(1, 1) };
+    let retry = Reserve { incarnation: shop.incarnation_or_own(IncarnationId(7)), ..shop.request(1, 1) };
     equal(shop.reserve_all(&[retry, retry]).await?, vec![Verdict::Busy; 2], "retries while the hold is being voided")?;
     equal(shop.hold(bought.order).await?.touched_by, before.touched_by, "incarnations of a marked hold")?;
     let after = shop.hold(bought.order).await?;
@@ -104,6 +112,18 @@ pub(super) async fn state_survives_a_dropped_client(harness: &Harness) -> Outcom
         equal(second.reserve(retry).await?, Verdict::Duplicate(hold), "a retry through another client")?;
     }
     equal(second.release(&bought).await?, Finished::Done, "a release through another client")?;
+    equal(second.release(&bought).await?, Finished::AlreadyDone, "a second release through another client")?;
     second.buy(3, 7).await?;
     Ok(())
+}
+
+pub(super) async fn a_grant_and_its_open_hold_name_the_same_allocation(harness: &Harness) -> Outcome {
+    let shop = harness.shop(5).await?;
+    let ask = async || shop.engine.reserve(&shop.term, &[shop.request(1, 2)]).await.remove(0);
+    let Verdict::Granted { allocation } = ask().await? else {
+        return Err(Failure("a request with stock left was refused".to_owned()));
+    };
+    let again = ask().await?;
+    let same = matches!(again, Verdict::Duplicate(hold) if hold.allocation == allocation);
+    ensure(same, || format!("granted against {allocation:?}, but a retry was answered {again:?}"))
 }

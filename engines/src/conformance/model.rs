@@ -5,7 +5,7 @@
 use super::harness::{Failure, Harness, Outcome, equal};
 use super::shop::{Shop, finish_of};
 use crate::{
-    FinishKind, Finished, Hold, IncarnationId, Opened, Opening, OpeningBuyer, OrderId, Reserve, Result, UserId, Verdict,
+    FinishKind, Finished, Hold, IncarnationId, Opened, OpeningBuyer, OrderId, Reserve, Result, UserId, Verdict,
 };
 use rand::{Rng, rngs::SmallRng};
 use std::collections::BTreeMap;
@@ -124,7 +124,7 @@ impl Case<'_> {
         let mut batch = Vec::new();
         for _ in 0..rng.random_range(1..6) {
             let mut request = self.shop.request(rng.random_range(1..=USERS), rng.random_range(1..=6));
-            request.incarnation = IncarnationId(rng.random_range(1..=3));
+            request.incarnation = self.shop.incarnation_or_own(IncarnationId(rng.random_range(1..=3)));
             if rng.random_ratio(1, 15) {
                 request.expires_at_ms = 1;
             }
@@ -178,7 +178,7 @@ impl Case<'_> {
     async fn open_again(&mut self, rng: &mut SmallRng) -> Outcome {
         self.log.push("open the same term again, and the same epoch under another nonce".to_owned());
         let term = self.shop.term;
-        let again = Opening { term, granted: rng.random_range(0..100), buyers: Vec::new(), publishers: Vec::new() };
+        let again = self.shop.opening(rng.random_range(0..100), Vec::new());
         equal(self.shop.engine.open(&again).await?, Opened::AlreadyOpen, "opening the same term again")?;
         let mut other = again;
         other.term.nonce.0 ^= 1;

@@ -2,7 +2,7 @@
 
 use super::harness::{Failure, Harness, Outcome, ensure, equal};
 use super::shop::{Shop, finish_of};
-use crate::{FinishKind, Finished, Hold, Nonce, Opened, Opening, OpeningBuyer, OrderId, Term, UserId, Verdict};
+use crate::{FinishKind, Finished, Hold, Nonce, Opened, OpeningBuyer, OrderId, Term, UserId, Verdict};
 use std::time::Duration;
 
 /// Buyers in an opening that takes several calls.
@@ -46,7 +46,7 @@ pub(super) async fn exactly_the_grant_is_sold_and_loaded_buyers_are_settled_dupl
 pub(super) async fn opening_the_same_term_again_changes_nothing(harness: &Harness) -> Outcome {
     let shop = harness.shop(10).await?;
     let bought = shop.buy(1, 4).await?;
-    let again = Opening { term: shop.term, granted: 10, buyers: buyers(&shop, 1..3), publishers: Vec::new() };
+    let again = shop.opening(10, buyers(&shop, 1..3));
     equal(shop.engine.open(&again).await?, Opened::AlreadyOpen, "opening the same term again")?;
     shop.expect_stock(6, 4).await?;
     equal(shop.hold(bought.order).await?.quantity, 4, "the hold after opening again")?;
@@ -61,8 +61,7 @@ pub(super) async fn an_epoch_that_is_not_newer_is_stale(harness: &Harness) -> Ou
     shop.buy(1, 2).await?;
     let same_epoch = Term { nonce: Nonce(shop.term.nonce.0 ^ 1), ..shop.term };
     for term in [older.term, same_epoch] {
-        let opened =
-            shop.engine.open(&Opening { term, granted: 100, buyers: Vec::new(), publishers: Vec::new() }).await?;
+        let opened = shop.engine.open(&shop.under(term).opening(100, Vec::new())).await?;
         equal(opened, Opened::Stale { newest: shop.term.epoch }, "opening an epoch that is not newer")?;
         let under_it = shop.under(term);
         equal(under_it.reserve(shop.request(2, 1)).await?, Verdict::NotOpen, "a reserve under the stale term")?;
@@ -94,8 +93,7 @@ pub(super) async fn a_half_finished_opening_sells_nothing(harness: &Harness) -> 
     let mut finished_openings = 0;
     for patience_us in [0, 200, 1_000, 3_000, 10_000] {
         let shop = harness.closed_shop().await?;
-        let opening =
-            Opening { term: shop.term, granted: 10, buyers: buyers(&shop, 1..MANY_BUYERS), publishers: Vec::new() };
+        let opening = shop.opening(10, buyers(&shop, 1..MANY_BUYERS));
         let opened = tokio::time::timeout(Duration::from_micros(patience_us), shop.engine.open(&opening)).await;
         finished_openings += usize::from(opened.is_ok());
         // The last call may still be under way, so "open" is possible; anything in between is not.

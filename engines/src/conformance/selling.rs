@@ -9,7 +9,7 @@ use tokio::task::JoinSet;
 /// Tasks that buy at once.
 const TASKS: i64 = 64;
 /// Clients they share.
-const CLIENTS: i64 = 4;
+const CLIENTS: usize = 4;
 /// Requests of one batch, more than fit into one call of most engines.
 const LARGE_BATCH: i64 = 2_300;
 
@@ -78,11 +78,7 @@ pub(super) async fn a_grant_takes_units_and_records_touch_and_incarnation(harnes
 pub(super) async fn the_count_is_exact_under_concurrent_tasks(harness: &Harness) -> Outcome {
     const GRANTED: u64 = 1_000;
     let shop = harness.shop(GRANTED).await?;
-    let mut clients = vec![shop.engine.clone()];
-    let needs_affinity = shop.engine.info().guarantees.needs_user_affinity;
-    for _ in 1..if needs_affinity { 1 } else { CLIENTS } {
-        clients.push(harness.engine().await?);
-    }
+    let clients = shop.clients(CLIENTS).await?;
     let mut tasks = JoinSet::new();
     for task in 0..TASKS {
         let batch: Vec<_> = (0..20).map(|i| shop.request(task * 100 + i, 1 + ((task + i) % 3) as u32)).collect();

@@ -2,8 +2,8 @@
 
 use super::harness::{Failure, Harness, Outcome, equal};
 use crate::{
-    EngineError, Epoch, Finish, FinishKind, Finished, HoldQuery, IncarnationId, Nonce, OpenHold, Opened, Opening,
-    OpeningBuyer, OrderId, Reserve, SaleId, StockEngine, StockView, Term, UserId, Verdict,
+    EngineError, Epoch, Finish, FinishKind, Finished, Hold, HoldQuery, IncarnationId, Maintain, Maintained, Nonce,
+    OpenHold, Opened, Opening, OpeningBuyer, OrderId, Reserve, SaleId, StockEngine, StockView, Term, UserId, Verdict,
 };
 use std::sync::Arc;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
@@ -19,17 +19,50 @@ const PAGES_MAX: usize = 10_000;
 
 /// Publishes everything unless a check says otherwise.
 pub(super) const PUBLISHER: IncarnationId = IncarnationId(1);
+/// The other instance of checks that have two.
+pub(super) const OTHER_PUBLISHER: IncarnationId = IncarnationId(2);
 
 #[derive(Clone)]
 pub(super) struct Shop<'a> {
     harness: &'a Harness,
     pub(super) engine: Arc<dyn StockEngine>,
     pub(super) term: Term,
+    /// Who asks for units here.
+    pub(super) incarnation: IncarnationId,
+    /// Among whom an opening deals the buyers.
+    publishers: Vec<IncarnationId>,
 }
 
 impl<'a> Shop<'a> {
     pub(super) fn new(harness: &'a Harness, engine: Arc<dyn StockEngine>, sale: SaleId) -> Self {
-        Self { harness, engine, term: Term { sale, epoch: Epoch(1), nonce: Nonce(harness.id() as u64) } }
+        let term = Term { sale, epoch: Epoch(1), nonce: Nonce(harness.id() as u64) };
+        Self { harness, engine, term, incarnation: PUBLISHER, publishers: vec![PUBLISHER] }
+    }
+
+    /// Another instance of the same sale, not open yet: its own client, its own incarnation, and both deal the buyers.
+    pub(super) async fn with_other_instance(mut self) -> Result<(Self, Self), Failure> {
+        self.publishers = vec![PUBLISHER, OTHER_PUBLISHER];
+        let other = Self { incarnation: OTHER_PUBLISHER, ..self.elsewhere().await? };
+        Ok((self, other))
+    }
+
+    /// Whether a buyer must always come to the same instance.
+    pub(super) fn needs_affinity(&self) -> bool {
+        self.engine.info().guarantees.needs_user_affinity
+    }
+
+    /// Clients through which the same buyers may come: several, or this one if they need affinity.
+    pub(super) async fn clients(&self, count: usize) -> Result<Vec<Arc<dyn StockEngine>>, Failure> {
+        let mut clients = vec![self.engine.clone()];
+        while !self.needs_affinity() && clients.len() < count {
+            clients.push(self.harness.engine().await?);
+        }
+        Ok(clients)
+    }
+
+    /// `other`, or this very incarnation for engines whose holds nobody else can touch.
+    pub(super) fn incarnation_or_own(&self, other: IncarnationId) -> IncarnationId {
+        if self.needs_affinity() { self.incarnation } else { other }
     }
 
     /// The same sale through another client.
@@ -48,9 +81,23 @@ impl<'a> Shop<'a> {
         Self { term: Term { epoch: Epoch(self.term.epoch.0 + 1), nonce, ..self.term }, ..self.clone() }
     }
 
+    pub(super) fn opening(&self, granted: u64, buyers: Vec<OpeningBuyer>) -> Opening {
+        Opening { term: self.term, granted, buyers, publishers: self.publishers.clone() }
+    }
+
     pub(super) async fn open(&self, granted: u64, buyers: Vec<OpeningBuyer>) -> Outcome {
-        let opened = self.engine.open(&Opening { term: self.term, granted, buyers, publishers: Vec::new() }).await?;
-        equal(opened, Opened::Opened, "opening a fresh epoch")
+        let opened = self.engine.open(&self.opening(granted, buyers)).await?;
+        equal(opened, Opened::Opened, "opening a fresh epoch")?;
+        if self.needs_affinity() {
+            // As every publishing process does all the time: from here on it knows the term.
+            self.tend().await?;
+        }
+        Ok(())
+    }
+
+    /// The care that this publishing process takes of the sale every few ms.
+    pub(super) async fn tend(&self) -> Result<Maintained, Failure> {
+        Ok(self.engine.maintain(&Maintain::Tend { term: self.term, publisher: Some(self.incarnation) }).await?)
     }
 
     pub(super) fn order(&self) -> OrderId {
@@ -60,17 +107,18 @@ impl<'a> Shop<'a> {
     /// A fresh request of `user`.
     pub(super) fn request(&self, user: i64, quantity: u32) -> Reserve {
         let expires_at_ms = now_ms() + LIFETIME_MS;
-        Reserve { user: UserId(user), order: self.order(), quantity, expires_at_ms, incarnation: PUBLISHER }
+        Reserve { user: UserId(user), order: self.order(), quantity, expires_at_ms, incarnation: self.incarnation }
     }
 
     pub(super) async fn reserve(&self, request: Reserve) -> Result<Verdict, Failure> {
         let mut verdicts = self.engine.reserve(&self.term, &[request]).await;
         equal(verdicts.len(), 1, "answers to one request")?;
-        Ok(verdicts.remove(0)?)
+        Ok(bare(verdicts.remove(0)?))
     }
 
     pub(super) async fn reserve_all(&self, batch: &[Reserve]) -> Result<Vec<Verdict>, Failure> {
-        Ok(self.engine.reserve(&self.term, batch).await.into_iter().collect::<Result<_, EngineError>>()?)
+        let verdicts = self.engine.reserve(&self.term, batch).await.into_iter();
+        Ok(verdicts.map(|verdict| verdict.map(bare)).collect::<Result<_, EngineError>>()?)
     }
 
     /// Buys for `user`, who must be granted it.
@@ -134,6 +182,15 @@ impl<'a> Shop<'a> {
 
 pub(super) fn finish_of(bought: &Reserve, kind: FinishKind) -> Finish {
     Finish { user: bought.user, order: bought.order, quantity: bought.quantity, kind }
+}
+
+/// The verdict without the allocation that it names, which is the engine's own business.
+pub(super) fn bare(verdict: Verdict) -> Verdict {
+    match verdict {
+        Verdict::Granted { .. } => Verdict::GRANTED,
+        Verdict::Duplicate(hold) => Verdict::Duplicate(Hold { allocation: None, ..hold }),
+        other => other,
+    }
 }
 
 pub(super) fn now_ms() -> i64 {

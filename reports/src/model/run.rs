@@ -143,6 +143,23 @@ pub struct StackRecord {
     /// Role settings given by hand for an experiment (`--set`).
     #[serde(default)]
     pub overrides: BTreeMap<String, String>,
+    /// Engines that were asked for and cannot run on this stack.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub skipped: Vec<SkippedEngine>,
+}
+
+impl StackRecord {
+    /// The stack without servers. What was measured with servers, here or elsewhere, does not compare with it.
+    pub fn is_embedded(&self) -> bool {
+        self.kind == "embedded"
+    }
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct SkippedEngine {
+    pub engine: String,
+    /// `needs redis`.
+    pub why: String,
 }
 
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]

@@ -1,8 +1,10 @@
-//! What is said about a run, and in which order: what must not be missed first, then the reference table, then one
-//! column per engine with everything else, CPU and memory per process, what failed, and what it ran on.
+//! What is said about a run, and in which order: what must not be missed first, then the engines by speed if there are
+//! several, the reference table, one column per engine with everything else, CPU and memory per process, what failed,
+//! and what it ran on.
 
 mod notes;
 mod processes;
+mod ranking;
 mod tables;
 
 use super::document::Block;
@@ -16,6 +18,8 @@ pub(super) fn report(run: &RunResult) -> Vec<Block> {
         Block::Paragraph(run.scenario.question.clone()),
     ];
     blocks.extend(notes::warnings(run, &rows).into_iter().map(Block::Warning));
+    blocks.extend(notes::skipped(run));
+    blocks.extend(ranking::blocks(run, &rows));
     blocks.push(Block::Heading("Throughput and latency".to_owned()));
     blocks.push(Block::Table(tables::reference(run, &rows)));
     blocks.extend(notes::reference_notes(run));
@@ -24,9 +28,7 @@ pub(super) fn report(run: &RunResult) -> Vec<Block> {
         blocks.push(Block::Table(tables::details(run, &rows)));
         blocks.extend(notes::reader_note(&rows));
     }
-    for row in &rows {
-        blocks.extend(processes::blocks(row));
-    }
+    blocks.extend(processes::blocks(&rows));
     blocks.extend(notes::failures(run));
     blocks.push(Block::Heading("What it ran on".to_owned()));
     blocks.push(Block::List(notes::provenance(run)));
@@ -39,7 +41,7 @@ fn label(run: &RunResult, row: &EngineRow<'_>) -> String {
     if run.ack == AckMode::Published {
         label.push_str(", ack=published");
     }
-    if is_unranked(row) {
+    if row.is_null() {
         label.push_str(", not ranked");
     }
     if !row.leg.complete {
@@ -49,9 +51,4 @@ fn label(run: &RunResult, row: &EngineRow<'_>) -> String {
         label.push_str(&format!(" (median of {} rounds)", row.of_rounds));
     }
     label
-}
-
-/// `null` sells nothing: it is the ceiling of the path around the engine, not a competitor.
-fn is_unranked(row: &EngineRow<'_>) -> bool {
-    row.leg.engine == "null"
 }

@@ -9,7 +9,7 @@ use std::{path::PathBuf, str::FromStr};
 /// Check what the buyers were told against what the database says
 #[derive(Args, Clone, Debug)]
 pub struct AuditArgs {
-    /// Database of the run: mysql://user[:password]@host:port/database
+    /// Database of the run: mysql://user[:password]@host:port/database, or sqlite:///path/of.db of the embedded stack
     #[arg(long, value_name = "URL")]
     pub database_url: String,
     /// Outcome log of a driver; give all of them

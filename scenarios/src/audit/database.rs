@@ -2,16 +2,9 @@
 //! judges nothing.
 
 use super::ExpectedSale;
+use crate::tables::{TableRow, Tables};
 use anyhow::{Context, bail};
-use futures_util::TryStreamExt;
-use sqlx::{
-    ConnectOptions, Connection, Row,
-    mysql::{MySqlConnectOptions, MySqlConnection, MySqlRow},
-};
-use std::{collections::BTreeMap, str::FromStr, time::Duration};
-
-/// A database that does not take a connection within this time is down.
-const CONNECT_LIMIT: Duration = Duration::from_secs(10);
+use std::collections::BTreeMap;
 
 /// A sale as it was set up and as the database has it.
 #[derive(Debug)]
@@ -25,7 +18,6 @@ pub(super) struct Sale {
 pub(super) struct Allocation {
     pub(super) id: i64,
     pub(super) epoch: i64,
-    pub(super) holder: String,
     pub(super) granted: i64,
     pub(super) sold: i64,
     pub(super) open: bool,
@@ -55,34 +47,25 @@ pub(super) struct Parked {
 
 #[derive(Debug)]
 pub(super) struct Snapshot {
-    connection: MySqlConnection,
+    tables: Tables,
 }
 
 impl Snapshot {
+    /// Rows, allocations and parked records of different moments would disagree without any fault.
     pub(super) async fn open(url: &str) -> anyhow::Result<Self> {
-        let options = MySqlConnectOptions::from_str(url)
-            .context("the database URL is not of the form mysql://user[:password]@host:port/database")?
-            .disable_statement_logging();
-        let mut connection = tokio::time::timeout(CONNECT_LIMIT, options.connect())
-            .await
-            .with_context(|| format!("the database took no connection within {} s", CONNECT_LIMIT.as_secs()))?
-            .context("cannot connect to the database")?;
-        // Rows, allocations and parked records of different moments would disagree without any fault.
-        for statement in
-            ["SET TRANSACTION ISOLATION LEVEL REPEATABLE READ", "START TRANSACTION WITH CONSISTENT SNAPSHOT, READ ONLY"]
-        {
-            sqlx::raw_sql(statement).execute(&mut connection).await.context(statement)?;
-        }
-        Ok(Self { connection })
+        let mut tables = Tables::open(url).await?;
+        tables.freeze().await?;
+        Ok(Self { tables })
     }
 
     /// The audited sales with their allocations, by product id.
     pub(super) async fn sales(&mut self, expected: &[ExpectedSale]) -> anyhow::Result<BTreeMap<i64, Sale>> {
-        let rows = sqlx::query("SELECT product_id, total FROM sales").fetch_all(&mut self.connection).await;
         let mut totals = BTreeMap::new();
-        for row in rows.context("table sales")? {
-            totals.insert(row.try_get::<i64, _>(0)?, row.try_get::<i64, _>(1)?);
-        }
+        self.each("SELECT product_id, total FROM sales", "sales", |row| {
+            totals.insert(row.integer(0)?, row.integer(1)?);
+            Ok(())
+        })
+        .await?;
         let mut sales = BTreeMap::new();
         for sale in expected {
             let Some(total) = totals.get(&sale.product_id) else {
@@ -92,11 +75,11 @@ impl Snapshot {
             sales.insert(sale.product_id, Sale { expected: *sale, total: *total, allocations: Vec::new() });
         }
         self.each(
-            "SELECT id, product_id, epoch, holder, granted, sold, state FROM allocations ORDER BY id",
+            "SELECT id, product_id, epoch, granted, sold, state FROM allocations ORDER BY id",
             "allocations",
             |row| {
-                if let Some(sale) = sales.get_mut(&row.try_get::<i64, _>(1)?) {
-                    sale.allocations.push(allocation(row)?);
+                if let Some(sale) = sales.get_mut(&row.integer(1)?) {
+                    sale.allocations.push(allocation(&row)?);
                 }
                 Ok(())
             },
@@ -108,10 +91,10 @@ impl Snapshot {
     pub(super) async fn each_parked(&mut self, mut visit: impl FnMut(&Parked)) -> anyhow::Result<()> {
         self.each("SELECT id, order_id, reason, resolved FROM parked", "parked", |row| {
             visit(&Parked {
-                id: row.try_get(0)?,
-                order_id: row.try_get(1)?,
-                reason: row.try_get(2)?,
-                resolved: row.try_get::<i64, _>(3)? != 0,
+                id: row.integer(0)?,
+                order_id: row.integer(1)?,
+                reason: row.text(2)?,
+                resolved: row.integer(3)? != 0,
             });
             Ok(())
         })
@@ -122,53 +105,48 @@ impl Snapshot {
         let statement = "SELECT order_id, user_id, product_id, quantity, total_price_cents, allocation_id, \
                          status, live, created_at_ms, updated_at_ms FROM orders";
         self.each(statement, "orders", |row| {
-            visit(&order(row)?);
+            visit(&order(&row)?);
             Ok(())
         })
         .await
     }
 
-    /// Ends the snapshot. What was read stays valid when this fails, so nobody needs to know.
+    /// Ends the snapshot.
     pub(super) async fn close(self) {
-        let _ = self.connection.close().await;
+        self.tables.close().await;
     }
 
     async fn each(
         &mut self,
         statement: &str,
         table: &str,
-        mut visit: impl FnMut(&MySqlRow) -> Result<(), sqlx::Error>,
+        visit: impl FnMut(TableRow<'_>) -> sqlx::Result<()>,
     ) -> anyhow::Result<()> {
-        let mut rows = sqlx::query(statement).fetch(&mut self.connection);
-        while let Some(row) = rows.try_next().await.with_context(|| format!("table {table}"))? {
-            visit(&row).with_context(|| format!("table {table} holds a row that cannot be read"))?;
-        }
-        Ok(())
+        self.tables.each(statement, visit).await.with_context(|| format!("table {table} cannot be read"))
     }
 }
 
-fn allocation(row: &MySqlRow) -> Result<Allocation, sqlx::Error> {
+fn allocation(row: &TableRow<'_>) -> sqlx::Result<Allocation> {
     Ok(Allocation {
-        id: row.try_get(0)?,
-        epoch: row.try_get(2)?,
-        holder: row.try_get(3)?,
-        granted: row.try_get(4)?,
-        sold: row.try_get(5)?,
-        open: row.try_get::<String, _>(6)? == "open",
+        id: row.integer(0)?,
+        epoch: row.integer(2)?,
+        granted: row.integer(3)?,
+        sold: row.integer(4)?,
+        open: row.text(5)? == "open",
     })
 }
 
-fn order(row: &MySqlRow) -> Result<Order, sqlx::Error> {
+fn order(row: &TableRow<'_>) -> sqlx::Result<Order> {
     Ok(Order {
-        order_id: row.try_get(0)?,
-        user_id: row.try_get(1)?,
-        product_id: row.try_get(2)?,
-        quantity: row.try_get(3)?,
-        total_price_cents: row.try_get(4)?,
-        allocation_id: row.try_get(5)?,
-        status: row.try_get(6)?,
-        live: row.try_get(7)?,
-        created_at_ms: row.try_get(8)?,
-        updated_at_ms: row.try_get(9)?,
+        order_id: row.integer(0)?,
+        user_id: row.integer(1)?,
+        product_id: row.integer(2)?,
+        quantity: row.integer(3)?,
+        total_price_cents: row.integer(4)?,
+        allocation_id: row.integer(5)?,
+        status: row.integer(6)?,
+        live: row.integer_or_null(7)?,
+        created_at_ms: row.integer(8)?,
+        updated_at_ms: row.integer(9)?,
     })
 }

@@ -4,12 +4,11 @@
 use std::time::Duration;
 
 use anyhow::Context;
-use sqlx::{MySqlConnection, Row};
 use tokio::sync::watch;
 use tokio::task::JoinHandle;
 use tokio::time::MissedTickBehavior;
 
-use super::namespace::connect;
+use crate::tables::Tables;
 
 /// Time between two points of the timeline.
 pub(super) const TIMELINE: Duration = Duration::from_millis(250);
@@ -18,24 +17,26 @@ const QUERY_LIMIT: Duration = Duration::from_secs(30);
 
 #[derive(Debug)]
 pub(super) struct Committed {
-    connection: MySqlConnection,
+    tables: Tables,
     product_id: i64,
 }
 
 impl Committed {
     pub(super) async fn open(database_url: &str, product_id: i64) -> anyhow::Result<Self> {
-        Ok(Self { connection: connect(database_url).await?, product_id })
+        Ok(Self { tables: Tables::open(database_url).await?, product_id })
     }
 
     /// Units sold over all allocations of the sale.
     pub(super) async fn units(&mut self) -> anyhow::Result<u64> {
-        let query = sqlx::query("SELECT CAST(COALESCE(SUM(sold), 0) AS SIGNED) FROM allocations WHERE product_id = ?");
-        let asking = query.bind(self.product_id).fetch_one(&mut self.connection);
-        let row = tokio::time::timeout(QUERY_LIMIT, asking)
+        let query = format!(
+            "SELECT CAST(COALESCE(SUM(sold), 0) AS SIGNED) FROM allocations WHERE product_id = {}",
+            self.product_id
+        );
+        let sums = tokio::time::timeout(QUERY_LIMIT, self.tables.integers(&query))
             .await
             .with_context(|| format!("the database did not answer for {} s", QUERY_LIMIT.as_secs()))?
             .context("the committed units cannot be read")?;
-        Ok(u64::try_from(row.try_get::<i64, _>(0)?).unwrap_or(0))
+        Ok(sums.first().map_or(0, |sum| u64::try_from(*sum).unwrap_or(0)))
     }
 }
 

@@ -7,13 +7,12 @@ use std::time::Duration;
 use anyhow::Context;
 use hdrhistogram::Histogram;
 use reports::model::{DurableLatency, LatencySummary};
-use sqlx::{Executor, MySqlConnection, Row};
 use tokio::sync::mpsc;
 use tokio::task::JoinHandle;
 use tokio::time::MissedTickBehavior;
 
 use super::clock::now_unix_us;
-use super::namespace::connect;
+use crate::tables::Tables;
 
 /// Time between two questions.
 const POLL: Duration = Duration::from_millis(10);
@@ -37,9 +36,9 @@ pub(super) struct DurableReader {
 
 impl DurableReader {
     pub(super) async fn start(database_url: &str) -> anyhow::Result<Self> {
-        let connection = connect(database_url).await?;
+        let tables = Tables::open(database_url).await?;
         let (samples, receiver) = mpsc::channel(WAITING_MAX);
-        let task = tokio::spawn(read(connection, receiver));
+        let task = tokio::spawn(read(tables, receiver));
         Ok(Self { samples, task })
     }
 
@@ -57,7 +56,7 @@ impl DurableReader {
     }
 }
 
-async fn read(mut connection: MySqlConnection, mut samples: mpsc::Receiver<Sample>) -> anyhow::Result<DurableLatency> {
+async fn read(mut tables: Tables, mut samples: mpsc::Receiver<Sample>) -> anyhow::Result<DurableLatency> {
     let mut latencies = Histogram::<u64>::new_with_bounds(1, LATENCY_US_MAX, 3)?;
     let mut waiting: VecDeque<Sample> = VecDeque::new();
     let mut ticks = tokio::time::interval(POLL);
@@ -68,7 +67,7 @@ async fn read(mut connection: MySqlConnection, mut samples: mpsc::Receiver<Sampl
         // At the end everything that still waits is asked for once, in portions.
         let rounds = if ended { waiting.len().div_ceil(ASKED_MAX) } else { 1 };
         for _ in 0..rounds {
-            ask(&mut connection, &mut waiting, &mut latencies).await?;
+            ask(&mut tables, &mut waiting, &mut latencies).await?;
         }
         if ended {
             break;
@@ -97,7 +96,7 @@ fn take_new(samples: &mut mpsc::Receiver<Sample>, waiting: &mut VecDeque<Sample>
 
 /// Asks for the samples that have waited longest; those without a row go to the back.
 async fn ask(
-    connection: &mut MySqlConnection,
+    tables: &mut Tables,
     waiting: &mut VecDeque<Sample>,
     latencies: &mut Histogram<u64>,
 ) -> anyhow::Result<()> {
@@ -107,9 +106,8 @@ async fn ask(
     }
     let ids: Vec<String> = asked.iter().map(|(order_id, _)| order_id.to_string()).collect();
     let query = format!("SELECT order_id FROM orders WHERE order_id IN ({})", ids.join(","));
-    let rows = connection.fetch_all(sqlx::raw_sql(&query)).await?;
+    let found: HashSet<i64> = tables.integers(&query).await?.into_iter().collect();
     let seen_unix_us = now_unix_us();
-    let found: HashSet<i64> = rows.iter().map(|row| row.try_get(0)).collect::<Result<_, _>>()?;
     for (order_id, accepted_unix_us) in asked {
         if found.contains(&order_id) {
             let latency_us = u64::try_from(seen_unix_us - accepted_unix_us).unwrap_or(0);

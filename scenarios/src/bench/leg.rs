@@ -25,8 +25,8 @@ use crate::bench::program::engine_name;
 use crate::scenario::{Sale, Scenario};
 use crate::stack::Stack;
 
-/// Kind of the stack that the lab started itself.
-const OWN_SERVERS: &str = "servers";
+/// The only stack whose data outlives it.
+const EXTERNAL: &str = "external";
 /// How often the servers and roles are looked after while a leg runs.
 const CHECK_EVERY: Duration = Duration::from_millis(500);
 
@@ -80,10 +80,10 @@ pub(super) async fn run(context: &LegContext<'_>, plan: LegPlan<'_>) -> Leg {
     };
     leg.complete = judged.is_ok();
     leg.error = judged.err().map(|error| format!("{error:#}"));
-    // A failed leg is the last one, and the lab's own servers take its data with them.
-    let goes_with_its_servers = leg.error.is_some() && context.stack.kind() == OWN_SERVERS;
+    // A failed leg is the last one, and the lab's own stack takes its data with it.
+    let goes_with_its_stack = leg.error.is_some() && context.stack.kind() != EXTERNAL;
     if !context.keep
-        && !goes_with_its_servers
+        && !goes_with_its_stack
         && let Err(error) = namespace.remove(context.stack).await
     {
         say(&format!("warning: data of {} round {} is left: {error:#}", plan.engine, plan.round));
@@ -116,6 +116,7 @@ impl LegWork<'_> {
         let role_plan = self.role_plan();
         stack.reset_peaks();
         interrupt.cut_short(Roles::migrate(&role_plan, stack, namespace, &sales)).await?;
+        interrupt.cut_short(namespace.check_file(stack)).await?;
         let address = interrupt.cut_short(roles.start(&role_plan, stack, namespace)).await?;
         let mut inspect = Inspect::new(address)?;
         interrupt.cut_short(inspect.wait_open(&products)).await?;

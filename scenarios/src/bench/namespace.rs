@@ -1,18 +1,23 @@
-//! What belongs to one leg on the servers: a database, keys and queues behind a prefix. Made by the system when it
-//! starts, removed by the lab afterwards; nothing without the prefix is ever touched.
+//! What belongs to one leg on the servers: a database, keys and queues behind a prefix; on the embedded stack one file.
+//! Made by the system when it starts, removed by the lab afterwards; nothing without the prefix is ever touched.
 
+use std::path::Path;
 use std::time::Duration;
 
-use anyhow::Context;
+use anyhow::{Context, ensure};
 use lapin::options::{ExchangeDeleteOptions, QueueDeleteOptions};
 use lapin::{Connection, ConnectionProperties};
-use sqlx::{ConnectOptions, Executor, Row};
+use sqlx::{Connection as _, Executor};
 
 use super::resp;
 use crate::stack::Stack;
+use crate::tables::Tables;
 
 /// Longest time that removing a leg's database, keys and queues may take.
 const REMOVE_LIMIT: Duration = Duration::from_secs(60);
+/// The database, its log, that log's index, and the system's lock on them all.
+const FILE_ENDINGS: [&str; 4] = [".db", ".db-wal", ".db-shm", ".db.lock"];
+const JOURNAL_MODE: &str = "sqlite.journal_mode";
 
 #[derive(Clone, Debug)]
 pub(super) struct Namespace {
@@ -43,6 +48,9 @@ impl Namespace {
 
     /// Removes everything; each part is tried even if another one fails, and the first failure is returned.
     pub(super) async fn remove(&self, stack: &Stack) -> anyhow::Result<()> {
+        if stack.is_embedded() {
+            return self.remove_files(stack.scratch());
+        }
         let removing = async {
             // The queues' names are in the database, so it goes last.
             let queues = self.remove_queues(stack).await;
@@ -55,13 +63,38 @@ impl Namespace {
         tokio::time::timeout(REMOVE_LIMIT, removing).await.context("removing the leg's data took too long")?
     }
 
+    /// Log and index are there after a kill only.
+    fn remove_files(&self, folder: &Path) -> anyhow::Result<()> {
+        for ending in FILE_ENDINGS {
+            let path = folder.join(format!("{}{ending}", self.database));
+            match std::fs::remove_file(&path) {
+                Err(error) if error.kind() != std::io::ErrorKind::NotFound => {
+                    return Err(error).with_context(|| format!("{} cannot be removed", path.display()));
+                }
+                _ => {}
+            }
+        }
+        Ok(())
+    }
+
+    /// Holds the system to what a result of the embedded stack says about its file.
+    pub(super) async fn check_file(&self, stack: &Stack) -> anyhow::Result<()> {
+        if !stack.is_embedded() {
+            return Ok(());
+        }
+        let mut tables = Tables::open(&stack.database_url(&self.database)).await?;
+        let mode = tables.texts("PRAGMA journal_mode").await?.concat();
+        tables.close().await;
+        ensure!(Some(&mode) == stack.settings().get(JOURNAL_MODE), "the system made its SQLite file in mode {mode}");
+        Ok(())
+    }
+
     async fn remove_queues(&self, stack: &Stack) -> anyhow::Result<()> {
-        let mut database = connect(&stack.database_url(&self.database)).await?;
-        let rows = database.fetch_all("SELECT queue FROM incarnations WHERE queue <> ''").await?;
+        let mut database = Tables::open(&stack.database_url(&self.database)).await?;
+        let queues = database.texts("SELECT queue FROM incarnations WHERE queue <> ''").await?;
         let broker = Connection::connect(&stack.amqp_url(), ConnectionProperties::default()).await?;
         let channel = broker.create_channel().await?;
-        for row in rows {
-            let queue: String = row.try_get("queue")?;
+        for queue in queues {
             // Deleting a queue that is not there is no error.
             if queue.starts_with(&self.mq_prefix) {
                 channel.queue_delete(queue.into(), QueueDeleteOptions::default()).await?;
@@ -76,15 +109,29 @@ impl Namespace {
     }
 
     async fn drop_database(&self, stack: &Stack) -> anyhow::Result<()> {
-        let mut connection = connect(&stack.database_url(&self.database)).await?;
+        let url = stack.database_url(&self.database);
+        let mut connection = sqlx::MySqlConnection::connect(&url).await.context("no connection to the database")?;
         let drop = format!("DROP DATABASE `{}`", self.database);
         connection.execute(sqlx::raw_sql(&drop)).await?;
         Ok(())
     }
 }
 
-/// One plain connection; statements are sent as text, so nothing is prepared or cached.
-pub(super) async fn connect(url: &str) -> anyhow::Result<sqlx::MySqlConnection> {
-    let options: sqlx::mysql::MySqlConnectOptions = url.parse().context("the database's address is wrong")?;
-    options.connect().await.context("no connection to the database")
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_files_of_a_leg_go_and_those_of_another_stay() {
+        let folder = tempfile::tempdir().expect("a folder");
+        let files = ["lab_1.db", "lab_1.db-wal", "lab_1.db-shm", "lab_1.db.lock", "lab_11.db"];
+        for file in files {
+            std::fs::write(folder.path().join(file), "x").expect("written");
+        }
+        let namespace = Namespace::new("lab", 1);
+        namespace.remove_files(folder.path()).expect("removed");
+        namespace.remove_files(folder.path()).expect("nothing left to remove");
+        let left: Vec<_> = std::fs::read_dir(folder.path()).expect("readable").flatten().collect();
+        assert_eq!((left.len(), left[0].file_name().to_str()), (1, Some("lab_11.db")));
+    }
 }

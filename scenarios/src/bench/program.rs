@@ -12,7 +12,7 @@ use super::machine::PROFILE;
 const PROGRAM_VARIABLE: &str = "LAB_SECKILL";
 
 /// One engine, as `seckill engines --json` lists it; more fields may follow.
-#[derive(Clone, Debug, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, Serialize, Deserialize)]
 pub struct EngineEntry {
     pub name: String,
     #[serde(default)]
@@ -20,9 +20,31 @@ pub struct EngineEntry {
     #[serde(default)]
     pub needs: Vec<String>,
     #[serde(default)]
-    pub params: Vec<serde_json::Value>,
+    pub params: Vec<ParamEntry>,
     #[serde(default)]
     pub guarantees: serde_json::Value,
+}
+
+/// One parameter of an engine.
+#[derive(Clone, Debug, Default, Serialize, Deserialize)]
+pub struct ParamEntry {
+    pub name: String,
+    /// Type and bounds in words, `integer 1..=1024`.
+    #[serde(default, rename = "type")]
+    pub kind: String,
+    /// Its value when it is not given.
+    #[serde(default)]
+    pub default: String,
+    #[serde(default)]
+    pub about: String,
+}
+
+impl EngineEntry {
+    /// Its guarantees in words, `survives process kill`; those that it does not give are left out.
+    pub fn promises(&self) -> Vec<String> {
+        let all = self.guarantees.as_object().into_iter().flatten();
+        all.filter(|(_, given)| given.as_bool() == Some(true)).map(|(name, _)| name.replace('_', " ")).collect()
+    }
 }
 
 /// The workspace that holds this binary or the current folder.

@@ -7,6 +7,8 @@ use anyhow::{Context, bail};
 use tokio::io::{AsyncBufReadExt, AsyncReadExt, AsyncWriteExt, BufReader};
 use tokio::net::TcpStream;
 
+use crate::stack::redis_nodes;
+
 /// Longest wait for one reply.
 const REPLY_LIMIT: Duration = Duration::from_secs(10);
 /// Keys asked for per SCAN step.
@@ -22,9 +24,20 @@ enum Reply {
     List(Vec<Reply>),
 }
 
-/// Removes every key that starts with `prefix`; returns how many there were.
+/// Removes every key that starts with `prefix`, from every node of a cluster; returns how many there were.
 pub(super) async fn unlink_prefix(url: &str, prefix: &str) -> anyhow::Result<u64> {
     anyhow::ensure!(!prefix.is_empty(), "an empty prefix would match keys of others");
+    let nodes = redis_nodes(url);
+    // A node of a cluster takes keys of different slots only one by one.
+    let keys_at_once = if nodes.len() > 1 { 1 } else { SCAN_COUNT };
+    let mut removed = 0;
+    for node in &nodes {
+        removed += unlink_at(node, prefix, keys_at_once).await?;
+    }
+    Ok(removed)
+}
+
+async fn unlink_at(url: &str, prefix: &str, keys_at_once: usize) -> anyhow::Result<u64> {
     let mut connection = Connection::open(url).await?;
     let pattern = format!("{}*", escaped(prefix));
     let count = SCAN_COUNT.to_string();
@@ -36,14 +49,17 @@ pub(super) async fn unlink_prefix(url: &str, prefix: &str) -> anyhow::Result<u64
         let [Reply::Text(next), Reply::List(keys)] = parts.as_slice() else {
             bail!("Redis answered SCAN with {parts:?}")
         };
-        let mut unlink: Vec<&[u8]> = vec![b"UNLINK"];
-        unlink.extend(keys.iter().filter_map(|key| match key {
-            Reply::Text(key) => Some(key.as_slice()),
-            _ => None,
-        }));
-        if unlink.len() > 1 {
-            removed += (unlink.len() - 1) as u64;
+        let keys: Vec<&[u8]> = keys
+            .iter()
+            .filter_map(|key| match key {
+                Reply::Text(key) => Some(key.as_slice()),
+                _ => None,
+            })
+            .collect();
+        for some in keys.chunks(keys_at_once) {
+            let unlink: Vec<&[u8]> = std::iter::once(b"UNLINK".as_slice()).chain(some.iter().copied()).collect();
             connection.call_bytes(&unlink).await?;
+            removed += some.len() as u64;
         }
         cursor = String::from_utf8_lossy(next).into_owned();
         if cursor == "0" {
@@ -207,6 +223,25 @@ mod tests {
         assert_eq!(removed, 2_500);
         assert_eq!(connection.call(&["DBSIZE"]).await.expect("counted"), Reply::Number(3));
         assert!(unlink_prefix(&redis.url(), "").await.is_err());
+    }
+
+    #[tokio::test]
+    async fn keys_are_removed_from_every_node_of_a_cluster() {
+        let options = crate::stack::StackOptions { redis_cluster: true, ..crate::testing::options() };
+        let Some(stack) = crate::testing::own_stack(&options).await else { return };
+        let url = stack.redis_url();
+        let mut set = 0;
+        for node in redis_nodes(&url) {
+            let mut connection = Connection::open(&node).await.expect("connected");
+            for index in 0..50 {
+                // Two of three are another node's, which this one says.
+                set += u64::from(connection.call(&["SET", &format!("mine:{index}"), "1"]).await.is_ok());
+            }
+        }
+        assert_eq!(set, 50);
+        assert_eq!(unlink_prefix(&url, "mine:").await.expect("removed"), 50);
+        assert_eq!(unlink_prefix(&url, "mine:").await.expect("nothing left"), 0);
+        stack.stop().await.expect("an orderly end");
     }
 
     #[tokio::test]

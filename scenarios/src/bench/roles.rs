@@ -19,6 +19,8 @@ const ENDS_AT: i64 = 4_102_444_800;
 
 /// Consumers and the reconciler first: the service opens for sale once somebody has opened its epoch.
 const LONG_RUNNING: [&str; 3] = ["reconciler", "create-consumer", "seckill"];
+/// All of them in one process, on the embedded stack.
+const ALL: &str = "all";
 
 /// How the roles of one leg are started.
 #[derive(Clone, Debug)]
@@ -58,7 +60,8 @@ impl Roles {
         stack: &Stack,
         namespace: &Namespace,
     ) -> anyhow::Result<SocketAddr> {
-        for name in LONG_RUNNING {
+        let names: &[&str] = if stack.is_embedded() { &[ALL] } else { &LONG_RUNNING };
+        for &name in names {
             let spec = spec(plan, stack, namespace, name, vec![name.to_owned()]);
             self.0.push(stack.spawn_role(&spec).await?);
         }
@@ -75,6 +78,7 @@ impl Roles {
     }
 
     /// Stops the service alone: from then on nobody accepts, while the others can still bring everything to an end.
+    /// On the embedded stack that is the one process; its repair starts what it needs itself.
     pub(super) async fn stop_service(&mut self) -> anyhow::Result<()> {
         match self.0.pop() {
             Some(role) => stop(role).await,
@@ -92,13 +96,15 @@ impl Roles {
     }
 
     /// Repairs what is left. The service has stopped and the consumer has not: its markers are what a drain waits for.
+    /// On the embedded stack the repair has a consumer of its own.
     pub(super) async fn reconcile_once(
         plan: &RolePlan<'_>,
         stack: &Stack,
         namespace: &Namespace,
     ) -> anyhow::Result<String> {
-        let arguments = vec!["reconciler".to_owned(), "--once".to_owned()];
-        stack.run_to_end(&spec(plan, stack, namespace, "reconciler-once", arguments)).await
+        let role = if stack.is_embedded() { ALL } else { "reconciler" };
+        let arguments = vec![role.to_owned(), "--once".to_owned()];
+        stack.run_to_end(&spec(plan, stack, namespace, &format!("{role}-once"), arguments)).await
     }
 }
 
@@ -130,14 +136,18 @@ fn spec(plan: &RolePlan<'_>, stack: &Stack, namespace: &Namespace, name: &str, a
 fn environment(plan: &RolePlan<'_>, stack: &Stack, namespace: &Namespace) -> Vec<(String, String)> {
     let mut settings = BTreeMap::from([
         ("SECKILL__DATABASE__URL".to_owned(), stack.database_url(&namespace.database)),
-        ("SECKILL__REDIS__URL".to_owned(), stack.redis_url()),
-        ("SECKILL__REDIS__PREFIX".to_owned(), namespace.redis_prefix.clone()),
-        ("SECKILL__MQ__URL".to_owned(), stack.amqp_url()),
-        ("SECKILL__MQ__PREFIX".to_owned(), namespace.mq_prefix.clone()),
         ("SECKILL__SECKILL__LISTEN".to_owned(), plan.listen.to_owned()),
         ("SECKILL__SECKILL__ENGINE".to_owned(), plan.engine.to_owned()),
         ("SECKILL__SECKILL__ACK".to_owned(), plan.ack.as_str().to_owned()),
     ]);
+    if !stack.is_embedded() {
+        settings.extend([
+            ("SECKILL__REDIS__URL".to_owned(), stack.redis_url()),
+            ("SECKILL__REDIS__PREFIX".to_owned(), namespace.redis_prefix.clone()),
+            ("SECKILL__MQ__URL".to_owned(), stack.amqp_url()),
+            ("SECKILL__MQ__PREFIX".to_owned(), namespace.mq_prefix.clone()),
+        ]);
+    }
     if let Some(queue_type) = stack.settings().get("rabbitmq.queue_type") {
         settings.insert("SECKILL__MQ__QUEUE_TYPE".to_owned(), queue_type.clone());
     }

@@ -7,7 +7,7 @@ use reports::model::AckMode;
 
 use super::UsageError;
 use super::settings::{Setting, command_line, duration_ms};
-use crate::bench::BenchOptions;
+use crate::bench::{BenchOptions, held_back};
 use crate::catalog;
 use crate::scenario::{Fault, Scenario};
 use crate::stack::{StackKind, StackOptions};
@@ -67,8 +67,12 @@ impl BenchArgs {
         let mut scenario = catalog::load(&self.scenario)?;
         self.override_scenario(&mut scenario);
         scenario.check().map_err(|fault| UsageError(in_words_of_options(&fault)))?;
+        if self.stack.kind == StackKind::Embedded && scenario.consumer_held_back {
+            return Err(UsageError(held_back(&scenario.name)).into());
+        }
         Ok(BenchOptions {
             scenario,
+            engines_by_hand: !self.engines.is_empty(),
             stack: self.stack.clone(),
             overrides: self.settings.iter().map(Setting::entry).collect(),
             out: self.out.clone(),
@@ -79,9 +83,15 @@ impl BenchArgs {
 
     pub(super) fn stack_name(&self) -> String {
         match self.stack.kind {
-            StackKind::Auto => "auto (its own servers, installed first if that is needed and allowed)",
-            StackKind::Servers => "servers (its own, on free ports)",
+            StackKind::Auto if !self.stack.redis_cluster => {
+                "auto (its own servers, installed first if that is needed and allowed; embedded where that fails)"
+            }
+            StackKind::Auto | StackKind::Servers if self.stack.redis_cluster => {
+                "servers (its own, on free ports, Redis as a cluster of three; engines that need a single one are skipped)"
+            }
+            StackKind::Auto | StackKind::Servers => "servers (its own, on free ports)",
             StackKind::External => "external",
+            StackKind::Embedded => "embedded (one process on one SQLite file; engines that need redis are skipped)",
         }
         .to_owned()
     }

@@ -1,7 +1,8 @@
 //! `lab engines` and `lab scenarios`.
 
-use crate::bench::program;
+use crate::bench::program::{self, EngineEntry, ParamEntry};
 use crate::catalog;
+use crate::stack::PLACES;
 
 /// Builds the system's binary if need be, and asks it.
 pub(super) fn engines(json: bool) -> anyhow::Result<()> {
@@ -10,11 +11,41 @@ pub(super) fn engines(json: bool) -> anyhow::Result<()> {
         println!("{}", serde_json::to_string_pretty(&entries)?);
         return Ok(());
     }
-    for entry in entries {
-        let needs = if entry.needs.is_empty() { "nothing".to_owned() } else { entry.needs.join(", ") };
-        println!("{}\n    {}\n    needs: {needs}", entry.name, entry.about);
-    }
+    let listed: Vec<String> = entries.iter().map(listed).collect();
+    print!("{}", listed.join("\n"));
     Ok(())
+}
+
+/// Name and purpose, where it can run, what it promises, and every parameter with type, default and meaning.
+fn listed(entry: &EngineEntry) -> String {
+    let mut able = Vec::new();
+    let mut unable = Vec::new();
+    for (place, offers) in PLACES {
+        match entry.lacks(offers) {
+            None => able.push(place.to_owned()),
+            Some(why) => unable.push(format!("{place} ({why})")),
+        }
+    }
+    let mut text = format!("{}\n    {}\n", entry.name, entry.about);
+    for (title, list) in [("runs on", able), ("not on", unable), ("promises", entry.promises())] {
+        if !list.is_empty() {
+            text.push_str(&format!("    {:<12}{}\n", format!("{title}:"), list.join(", ")));
+        }
+    }
+    if entry.params.is_empty() {
+        text.push_str("    parameters: none\n");
+        return text;
+    }
+    let given: Vec<String> = entry.params.iter().map(|it| format!("{}={}", it.name, it.default)).collect();
+    text.push_str(&format!("    parameters: {}?{} by default\n", entry.name, given.join("&")));
+    let width =
+        |of: fn(&ParamEntry) -> &String| entry.params.iter().map(|it| of(it).chars().count()).max().unwrap_or(0);
+    let (name, kind) = (width(|it| &it.name), width(|it| &it.kind));
+    for it in &entry.params {
+        let ParamEntry { name: its_name, kind: its_kind, default, about } = it;
+        text.push_str(&format!("        {its_name:name$}  {its_kind:kind$}  default {default}: {about}\n"));
+    }
+    text
 }
 
 pub(super) fn scenarios() -> anyhow::Result<String> {
@@ -32,4 +63,22 @@ pub(super) fn scenarios() -> anyhow::Result<String> {
         ));
     }
     Ok(text)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_engine_is_listed_with_where_it_runs_what_it_promises_and_every_parameter() {
+        let text = r#"{"name": "sharded-slots", "about": "Stock in slots.", "needs": ["redis-or-cluster"],
+            "params": [{"name": "slots", "type": "integer 1..=1024", "default": "16", "about": "Number of slots."}],
+            "guarantees": {"keeps_stock": true, "needs_user_affinity": false}}"#;
+        let listed = listed(&serde_json::from_str(text).expect("an entry"));
+        let expected = "sharded-slots\n    Stock in slots.\n    runs on:    servers, servers with --redis-cluster\n    \
+                        not on:     embedded (needs redis)\n    promises:   keeps stock\n    \
+                        parameters: sharded-slots?slots=16 by default\n        \
+                        slots  integer 1..=1024  default 16: Number of slots.\n";
+        assert_eq!(listed, expected);
+    }
 }

@@ -7,13 +7,15 @@ use anyhow::Context;
 
 use super::{Ending, block_on};
 use crate::bench::{self, BenchOptions, Interrupt, program};
-use crate::stack::StackOptions;
+use crate::stack::{StackKind, StackOptions};
 use crate::{catalog, setup};
 
 const SMOKE: &str = "smoke";
 
 pub(super) fn run(options: &StackOptions) -> anyhow::Result<Ending> {
-    setup::setup(options.install)?;
+    if options.kind != StackKind::Embedded {
+        setup::setup(options.install)?;
+    }
     let workspace = program::workspace().context("lab test runs inside the workspace only")?;
     let cargo = std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into());
     eprintln!("cargo test --workspace");
@@ -31,6 +33,7 @@ pub(super) fn run(options: &StackOptions) -> anyhow::Result<Ending> {
     eprintln!("lab bench {SMOKE}");
     let bench = BenchOptions {
         scenario: catalog::load(SMOKE)?,
+        engines_by_hand: false,
         stack: options.clone(),
         overrides: Default::default(),
         out: None,

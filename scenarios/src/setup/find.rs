@@ -1,9 +1,12 @@
 //! Where the server binaries are: the search path, and the places where packages put servers without telling it.
+//! `LAB_SEARCH_PATH` stands for all of these, for a machine that is to look as if it had less.
 
 use std::ffi::OsString;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 
+/// Folders that are searched instead of every other place, in the form of PATH.
+const SEARCH_PATH_VARIABLE: &str = "LAB_SEARCH_PATH";
 /// Folders that are searched after those of PATH; an ordinary user's PATH has no sbin.
 const MORE_FOLDERS: [&str; 9] = [
     "/usr/local/sbin",
@@ -79,18 +82,22 @@ impl Found {
 
 /// Looks for all of them; takes no time worth mentioning.
 pub fn find() -> Found {
-    let direct = PathBuf::from(RABBITMQ_DIRECT);
+    let everywhere = std::env::var_os(SEARCH_PATH_VARIABLE).is_none();
+    let direct = Some(PathBuf::from(RABBITMQ_DIRECT)).filter(|path| everywhere && path.is_file());
     Found {
         redis_server: program(&["redis-server"]),
-        rabbitmq_server: if direct.is_file() { Some(direct) } else { program(&["rabbitmq-server"]) },
-        epmd: program(&["epmd"]).or_else(erlang_epmd),
+        rabbitmq_server: direct.or_else(|| program(&["rabbitmq-server"])),
+        epmd: program(&["epmd"]).or_else(|| if everywhere { erlang_epmd() } else { None }),
         database_server: program(&["mariadbd", "mysqld"]),
         install_db: program(&["mariadb-install-db", "mysql_install_db"]),
     }
 }
 
-/// PATH and the folders of servers behind it.
+/// PATH and the folders of servers behind it, or what `LAB_SEARCH_PATH` says.
 pub fn search_path() -> OsString {
+    if let Some(path) = std::env::var_os(SEARCH_PATH_VARIABLE) {
+        return path;
+    }
     let path = std::env::var_os("PATH").unwrap_or_default();
     let mut folders: Vec<PathBuf> = std::env::split_paths(&path).collect();
     folders.extend(MORE_FOLDERS.map(PathBuf::from));

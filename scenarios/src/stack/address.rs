@@ -2,6 +2,8 @@
 
 use anyhow::{Context, bail};
 
+const SQLITE: &str = "sqlite://";
+
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct Address {
     pub host: String,
@@ -11,6 +13,11 @@ pub(super) struct Address {
 }
 
 impl Address {
+    /// A server of the lab's own, without a password.
+    pub(super) fn local(port: u16) -> Self {
+        Self { host: "127.0.0.1".to_owned(), port, user: String::new(), password: String::new() }
+    }
+
     /// `SCHEME://[USER[:PASSWORD]@]HOST[:PORT][/…]`; the error never repeats the password.
     pub(super) fn parse(url: &str, scheme: &str, default_port: u16) -> anyhow::Result<Self> {
         let rest = url
@@ -48,8 +55,35 @@ fn decoded(text: &str) -> String {
     String::from_utf8_lossy(&bytes).into_owned()
 }
 
-/// The same server with another database; options behind `?` stay.
+/// Schemes of a Redis and of a Redis Cluster.
+pub(super) const REDIS: &str = "redis://";
+pub(super) const REDIS_CLUSTER: &str = "redis-cluster://";
+
+/// The URL of each node: `redis-cluster://[login@]a:1,b:2` has two, and everything else is its own only one.
+pub(crate) fn redis_nodes(url: &str) -> Vec<String> {
+    let Some(rest) = url.strip_prefix(REDIS_CLUSTER) else { return vec![url.to_owned()] };
+    let authority = rest.split(['/', '?']).next().unwrap_or_default();
+    let (login, places) = authority.rsplit_once('@').map_or(("", authority), |(login, places)| (login, places));
+    let at = if login.is_empty() { "" } else { "@" };
+    places.split(',').filter(|place| !place.is_empty()).map(|place| format!("{REDIS}{login}{at}{place}")).collect()
+}
+
+/// URL of the folder in which the embedded stack keeps its databases; characters that end a path are escaped.
+pub(super) fn of_folder(folder: &std::path::Path) -> String {
+    let path = folder.display().to_string();
+    format!("{SQLITE}{}", path.replace('%', "%25").replace('?', "%3f").replace('#', "%23"))
+}
+
+/// Whether databases are files in a folder.
+pub(super) fn is_file(url: &str) -> bool {
+    url.starts_with(SQLITE)
+}
+
+/// The same server with another database, or another file in the same folder; options behind `?` stay.
 pub(super) fn with_database(url: &str, database: &str) -> String {
+    if is_file(url) {
+        return format!("{url}/{database}.db");
+    }
     let (place, options) = url.split_once('?').map_or((url, None), |(place, options)| (place, Some(options)));
     let authority_at = place.find("://").map_or(0, |at| at + 3);
     let end = place[authority_at..].find('/').map_or(place.len(), |at| authority_at + at);
@@ -79,5 +113,15 @@ mod tests {
             "mysql://u:p@h:1/new?ssl-mode=disabled"
         );
         assert_eq!(with_database("mysql://h", "new"), "mysql://h/new");
+        let folder = of_folder(std::path::Path::new("/tmp/50 %?"));
+        assert_eq!(with_database(&folder, "new"), "sqlite:///tmp/50 %25%3f/new.db");
+    }
+
+    #[test]
+    fn a_cluster_is_its_nodes_and_anything_else_one_node() {
+        let nodes = redis_nodes("redis-cluster://me:pw@a:1,b:2/?x=y");
+        assert_eq!(nodes, ["redis://me:pw@a:1", "redis://me:pw@b:2"]);
+        assert_eq!(redis_nodes("redis-cluster://a:1,b:2"), ["redis://a:1", "redis://b:2"]);
+        assert_eq!(redis_nodes("redis://a:1/3"), ["redis://a:1/3"]);
     }
 }

@@ -58,7 +58,7 @@ pub(super) async fn start(place: &Place<'_>) -> anyhow::Result<Server> {
     process.rename(product(&settings));
     // The server goes away with the stack anyway.
     drop(connection.close().await);
-    Ok(Server { process, helper: None, port, settings, start_ms: 0 })
+    Ok(Server { process, part_of: None, helper: None, port, settings, start_ms: 0 })
 }
 
 pub(super) fn url(port: u16) -> String {

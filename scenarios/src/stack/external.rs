@@ -13,7 +13,7 @@ use super::{database, rabbitmq, redis};
 /// How long each of them may take to answer.
 const ANSWER_LIMIT: Duration = Duration::from_secs(10);
 
-/// The three addresses, all of them given.
+/// The three addresses. On the embedded stack there is a folder of databases, and the others are empty.
 #[derive(Clone, Debug)]
 pub(super) struct Urls {
     pub redis: String,
@@ -40,7 +40,16 @@ pub(super) async fn settings(urls: &Urls, queue_type: &str) -> anyhow::Result<BT
     let mut add = |server: &str, settings: Vec<(&str, String)>| {
         all.extend(settings.into_iter().map(|(name, value)| (format!("{server}.{name}"), value)));
     };
-    let redis = async { redis::settings(&Address::parse(&urls.redis, "redis", 6379)?).await };
+    let redis = async {
+        // Of a cluster, the first node speaks for the others.
+        let nodes = address::redis_nodes(&urls.redis);
+        let first = nodes.first().context("--redis-url names no server")?;
+        let mut settings = redis::settings(&Address::parse(first, "redis", 6379)?).await?;
+        if urls.redis.starts_with(address::REDIS_CLUSTER) {
+            settings.push(("cluster_nodes", nodes.len().to_string()));
+        }
+        Ok(settings)
+    };
     add("redis", within("Redis", redis).await?);
     let broker = async {
         let [version, _] = rabbitmq::greeting(&Address::parse(&urls.amqp, "amqp", 5672)?).await?;

@@ -4,20 +4,25 @@ use std::path::PathBuf;
 
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, clap::ValueEnum)]
 pub enum StackKind {
-    /// The lab's own servers, installed first if they are missing and that is allowed
+    /// `servers`, installed first if they are missing and that is allowed; where that fails, `embedded`
     #[default]
     Auto,
-    /// The lab's own servers, on free ports, in a scratch folder
+    /// The lab's own Redis, RabbitMQ and MariaDB or MySQL, on free ports, in a scratch folder
     Servers,
     /// Servers that are already running, by address
     External,
+    /// No server at all: every role in one process, orders and queue in one SQLite file
+    Embedded,
 }
 
 #[derive(Clone, Debug, clap::Args)]
 pub struct StackOptions {
-    /// Which servers to use
+    /// Which servers to use; results of different stacks are never compared
     #[arg(long = "stack", value_enum, default_value_t)]
     pub kind: StackKind,
+    /// Three private redis-servers as a cluster instead of one; engines that need a single one are skipped
+    #[arg(long)]
+    pub redis_cluster: bool,
     /// Folder for data and logs; the run makes a folder of its own in it [default: the system's temporary folder]
     #[arg(long, value_name = "DIR")]
     pub scratch: Option<PathBuf>,
@@ -38,6 +43,7 @@ impl Default for StackOptions {
     fn default() -> Self {
         Self {
             kind: StackKind::Auto,
+            redis_cluster: false,
             scratch: None,
             keep: false,
             install: true,
@@ -70,7 +76,7 @@ impl Default for Durability {
 /// Where external servers are. Never guessed: a run empties databases, queues and keys of its own names.
 #[derive(Clone, Debug, Default, clap::Args)]
 pub struct ExternalAddresses {
-    /// External Redis, redis://HOST:PORT/
+    /// External Redis, redis://HOST:PORT/ or redis-cluster://HOST:PORT,HOST:PORT
     #[arg(long, value_name = "URL")]
     pub redis_url: Option<String>,
     /// External RabbitMQ, amqp://USER:PASSWORD@HOST:PORT/%2f
@@ -98,7 +104,7 @@ mod tests {
         let default = StackOptions::default();
         assert_eq!(parsed.durability, default.durability);
         assert_eq!((parsed.kind, parsed.keep, parsed.install), (default.kind, default.keep, default.install));
-        assert!(parsed.external.redis_url.is_none() && parsed.scratch.is_none());
+        assert!(parsed.external.redis_url.is_none() && parsed.scratch.is_none() && !parsed.redis_cluster);
     }
 
     #[test]

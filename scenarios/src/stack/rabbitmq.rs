@@ -67,7 +67,7 @@ pub(super) async fn start(place: &Place<'_>, run_id: &str) -> anyhow::Result<Ser
         ("erl_args", BUSY_WAIT_OFF.to_owned()),
         ("plugins", "none".to_owned()),
     ];
-    Ok(Server { process, helper: epmd, port, settings, start_ms: 0 })
+    Ok(Server { process, part_of: None, helper: epmd, port, settings, start_ms: 0 })
 }
 
 fn write_configuration(folder: &Path, port: u16) -> anyhow::Result<()> {

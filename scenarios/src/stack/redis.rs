@@ -16,16 +16,33 @@ const SETTINGS: [&str; 6] = ["appendonly", "appendfsync", "save", "maxmemory", "
 /// Largest reply that is accepted; INFO has a few KiB.
 const REPLY_BYTES_MAX: usize = 1 << 20;
 
+/// In figures and settings; the nodes of a cluster count together.
+pub(super) const NAME: &str = "redis";
+
+/// One server by itself.
 pub(super) async fn start(place: &Place<'_>) -> anyhow::Result<Server> {
     let [port] = ports::free()?;
-    let folder = place.data_folder("redis")?;
+    start_node(place, NAME, port, &[]).await
+}
+
+/// A server called `name` on this port, with these settings on top.
+pub(super) async fn start_node(
+    place: &Place<'_>,
+    name: &str,
+    port: u16,
+    more: &[(&str, &str)],
+) -> anyhow::Result<Server> {
+    let folder = place.data_folder(name)?;
     let mut command = Command::new(&place.binaries.redis_server);
     // No file is given, so no configuration of the machine is read.
     command.current_dir(&folder).args(["--port", &port.to_string(), "--bind", "127.0.0.1", "--daemonize", "no"]);
     command.args(["--protected-mode", "yes", "--dir", "."]).args(["--save", "", "--appendonly", "yes"]);
     command.args(["--appendfsync", &place.durability.appendfsync, "--maxmemory-policy", "noeviction"]);
-    let process = place.spawn("redis", command)?;
-    let address = Address { host: "127.0.0.1".to_owned(), port, user: String::new(), password: String::new() };
+    for (setting, value) in more {
+        command.args([&format!("--{setting}"), *value]);
+    }
+    let process = place.spawn(name, command)?;
+    let address = Address::local(port);
     // Its own pid in the answer: another server may have got the port.
     let own_pid = format!("process_id:{}\r\n", process.pid());
     wait_until_ready(&process, async || {
@@ -35,7 +52,7 @@ pub(super) async fn start(place: &Place<'_>) -> anyhow::Result<Server> {
     })
     .await?;
     let settings = settings(&address).await?;
-    Ok(Server { process, helper: None, port, settings, start_ms: 0 })
+    Ok(Server { process, part_of: Some(NAME), helper: None, port, settings, start_ms: 0 })
 }
 
 /// Version and settings in force. A server that does not tell a setting has it as `unknown`.
@@ -51,7 +68,7 @@ pub(super) async fn settings(address: &Address) -> anyhow::Result<Vec<(&'static 
 }
 
 /// One command on a connection of its own; a list comes back as its texts, anything else as one text.
-async fn ask(address: &Address, command: &[&str]) -> anyhow::Result<Vec<String>> {
+pub(super) async fn ask(address: &Address, command: &[&str]) -> anyhow::Result<Vec<String>> {
     let mut stream = BufReader::new(TcpStream::connect((&*address.host, address.port)).await?);
     if !address.password.is_empty() {
         let login = ["AUTH", &address.user, &address.password];

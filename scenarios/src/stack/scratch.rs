@@ -6,6 +6,8 @@ use anyhow::{Context, ensure};
 
 /// Below this a stack is not started: the database's log takes 256 MiB at once, and a small run as much again.
 pub const START_FREE_BYTES_MIN: u64 = 768 << 20;
+/// The same for the embedded stack, whose only file grows with the orders.
+pub const EMBEDDED_FREE_BYTES_MIN: u64 = 256 << 20;
 /// Below this a run ends: what servers do when a write fails differs too much to be waited for.
 pub const RUN_FREE_BYTES_MIN: u64 = 48 << 20;
 
@@ -17,9 +19,9 @@ pub fn base(option: Option<&Path>) -> PathBuf {
 }
 
 /// Makes `lab-<run id>` in `base`, with a folder `logs` in it.
-pub(super) fn create(base: &Path, run_id: &str) -> anyhow::Result<PathBuf> {
+pub(super) fn create(base: &Path, run_id: &str, free_bytes_min: u64) -> anyhow::Result<PathBuf> {
     std::fs::create_dir_all(base).with_context(|| format!("scratch folder {} cannot be made", base.display()))?;
-    require_free(base, START_FREE_BYTES_MIN, "a stack needs at least")?;
+    require_free(base, free_bytes_min, "a stack needs at least")?;
     let folder = std::fs::canonicalize(base)?.join(format!("lab-{run_id}"));
     std::fs::create_dir_all(folder.join("logs"))
         .with_context(|| format!("scratch folder {} cannot be made", folder.display()))?;

@@ -50,6 +50,8 @@ impl Place<'_> {
 #[derive(Debug)]
 pub(super) struct Server {
     pub process: Process,
+    /// Under which name its figures and settings stand, if not under its own.
+    pub part_of: Option<&'static str>,
     /// What it needs beside it; ends after it, and counts as a part of it.
     pub helper: Option<Process>,
     pub port: u16,
@@ -57,6 +59,13 @@ pub(super) struct Server {
     pub settings: Vec<(&'static str, String)>,
     /// From its start to its first answer.
     pub start_ms: u128,
+}
+
+impl Server {
+    /// Name in figures and settings.
+    pub(super) fn figure_name(&self) -> &str {
+        self.part_of.unwrap_or_else(|| self.process.name())
+    }
 }
 
 /// Waits until `probe` succeeds. A server that ends before, or that stays silent, is an error with its last words.

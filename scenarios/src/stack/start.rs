@@ -1,87 +1,130 @@
-//! The start of a stack: which one, where, and all servers at once.
+//! The start of a stack: where, and all servers at once.
 
 use std::collections::BTreeMap;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex};
 
 use anyhow::Context;
 use futures_util::future::try_join3;
+use sqlx::{Connection, SqliteConnection};
 
+use super::choice::{Choice, Chosen};
 use super::external::{self, Urls};
 use super::options::{StackKind, StackOptions};
 use super::role::Roster;
 use super::server::{Place, Server, start_on_free_ports};
-use super::{Stack, database, rabbitmq, redis, scratch};
+use super::{Stack, address, cluster, database, rabbitmq, redis, scratch};
 use crate::guard::Guard;
-use crate::setup;
+use crate::setup::Binaries;
 
-pub(super) async fn start(options: &StackOptions) -> anyhow::Result<Stack> {
-    match options.kind {
-        StackKind::External => external(options).await,
-        StackKind::Auto | StackKind::Servers => servers(options).await,
+pub(super) async fn start(options: &StackOptions, choice: &Choice) -> anyhow::Result<Stack> {
+    match &choice.chosen {
+        Chosen::External => external(options).await,
+        Chosen::Servers(binaries) => servers(options, binaries).await,
+        Chosen::Embedded => embedded(options, choice).await,
+    }
+}
+
+/// What every stack has: a folder of its own and a guard over it.
+struct Ground {
+    run_id: String,
+    folder: PathBuf,
+    guard: Guard,
+}
+
+impl Ground {
+    async fn prepare(options: &StackOptions, free_bytes_min: u64) -> anyhow::Result<Self> {
+        let run_id = new_run_id();
+        let folder = scratch::create(&scratch::base(options.scratch.as_deref()), &run_id, free_bytes_min)?;
+        let guard = guard(&run_id, &folder, options.keep).await?;
+        Ok(Self { run_id, folder, guard })
+    }
+
+    fn into_stack(self, kind: &'static str, why: String, urls: Urls, settings: BTreeMap<String, String>) -> Stack {
+        Stack {
+            kind,
+            why,
+            urls,
+            settings,
+            scratch: self.folder,
+            roster: Arc::new(Roster::default()),
+            servers: Vec::new(),
+            broker_log_seen: Mutex::new(0),
+            guard: self.guard,
+        }
     }
 }
 
 async fn external(options: &StackOptions) -> anyhow::Result<Stack> {
     let urls = Urls::of(&options.external)?;
-    let run_id = new_run_id();
-    let folder = scratch::create(&scratch::base(options.scratch.as_deref()), &run_id)?;
-    let guard = guard(&run_id, &folder, options.keep).await?;
+    let ground = Ground::prepare(options, scratch::START_FREE_BYTES_MIN).await?;
     let settings = external::settings(&urls, &options.durability.queue_type).await?;
-    Ok(Stack {
-        kind: "external",
-        why: "external: servers by address, as asked for with --stack external".to_owned(),
-        urls,
-        settings,
-        scratch: folder,
-        roster: Arc::new(Roster::default()),
-        servers: Vec::new(),
-        broker_log_seen: Mutex::new(0),
-        guard,
-    })
+    let why = "external: servers by address, as asked for with --stack external".to_owned();
+    Ok(ground.into_stack("external", why, urls, settings))
 }
 
-async fn servers(options: &StackOptions) -> anyhow::Result<Stack> {
-    let install = options.install;
-    let binaries = tokio::task::spawn_blocking(move || setup::require(install)).await??;
-    let run_id = new_run_id();
-    let folder = scratch::create(&scratch::base(options.scratch.as_deref()), &run_id)?;
-    let guard = guard(&run_id, &folder, options.keep).await?;
-    let place = Place { guard: &guard, scratch: &folder, binaries: &binaries, durability: &options.durability };
+/// Nothing is started: the roles open the file themselves.
+async fn embedded(options: &StackOptions, choice: &Choice) -> anyhow::Result<Stack> {
+    let ground = Ground::prepare(options, scratch::EMBEDDED_FREE_BYTES_MIN).await?;
+    // The system's binary has the same library: both are built from one lock file.
+    let mut memory = SqliteConnection::connect("sqlite::memory:").await.context("SQLite cannot be used")?;
+    let version: String = sqlx::query_scalar("SELECT sqlite_version()").fetch_one(&mut memory).await?;
+    let chosen = choice.fell_back.as_ref().map_or_else(
+        || "as asked for with --stack embedded".to_owned(),
+        |reason| format!("because auto cannot have the servers: {reason}"),
+    );
+    let why = format!("embedded: one process with every role on one SQLite {version} file, {chosen}");
+    let settings = BTreeMap::from([
+        ("sqlite.version".to_owned(), version),
+        // What the system promises for this file; each leg is held to the mode.
+        ("sqlite.journal_mode".to_owned(), "wal".to_owned()),
+        ("sqlite.synchronous".to_owned(), "full".to_owned()),
+        ("scratch.file_system".to_owned(), scratch::file_system(&ground.folder)),
+    ]);
+    let urls = Urls { redis: String::new(), amqp: String::new(), database: address::of_folder(&ground.folder) };
+    Ok(ground.into_stack("embedded", why, urls, settings))
+}
+
+async fn servers(options: &StackOptions, binaries: &Binaries) -> anyhow::Result<Stack> {
+    let ground = Ground::prepare(options, scratch::START_FREE_BYTES_MIN).await?;
+    let place = Place { guard: &ground.guard, scratch: &ground.folder, binaries, durability: &options.durability };
     let starting = try_join3(
-        start_on_free_ports(async || redis::start(&place).await),
-        start_on_free_ports(async || rabbitmq::start(&place, &run_id).await),
+        redis_servers(&place, options.redis_cluster),
+        start_on_free_ports(async || rabbitmq::start(&place, &ground.run_id).await),
         start_on_free_ports(async || database::start(&place).await),
     );
     let (redis, broker, database) = starting.await.with_context(|| {
-        let kept = if options.keep { format!(" (kept: {})", folder.display()) } else { String::new() };
+        let kept = if options.keep { format!(" (kept: {})", ground.folder.display()) } else { String::new() };
         format!("the stack did not start{kept}")
     })?;
-    let mut settings = BTreeMap::new();
-    for server in [&redis, &broker, &database] {
-        let name = server.process.name();
-        settings.extend(server.settings.iter().map(|(key, value)| (format!("{name}.{key}"), value.clone())));
-    }
-    settings.insert("scratch.file_system".to_owned(), scratch::file_system(&folder));
     let urls = Urls {
-        redis: format!("redis://127.0.0.1:{}/", redis.port),
+        redis: if options.redis_cluster {
+            cluster::url(&redis)
+        } else {
+            format!("{}127.0.0.1:{}/", address::REDIS, redis[0].port)
+        },
         amqp: format!("amqp://guest:guest@127.0.0.1:{}/%2f", broker.port),
         database: database::url(database.port),
     };
-    Ok(Stack {
-        kind: "servers",
-        why: why(options.kind, &[&redis, &broker, &database]),
-        urls,
-        settings,
-        scratch: folder,
-        roster: Arc::new(Roster::default()),
-        servers: vec![redis, broker, database],
-        broker_log_seen: Mutex::new(0),
-        guard,
-    })
+    let servers: Vec<Server> = redis.into_iter().chain([broker, database]).collect();
+    let mut settings = BTreeMap::new();
+    for server in &servers {
+        let name = server.figure_name();
+        settings.extend(server.settings.iter().map(|(key, value)| (format!("{name}.{key}"), value.clone())));
+    }
+    settings.insert("scratch.file_system".to_owned(), scratch::file_system(&ground.folder));
+    let why = why(options.kind, &servers);
+    Ok(Stack { servers, ..ground.into_stack("servers", why, urls, settings) })
 }
 
-fn why(kind: StackKind, servers: &[&Server]) -> String {
+async fn redis_servers(place: &Place<'_>, as_cluster: bool) -> anyhow::Result<Vec<Server>> {
+    if as_cluster {
+        return cluster::start(place).await;
+    }
+    Ok(vec![start_on_free_ports(async || redis::start(place).await).await?])
+}
+
+fn why(kind: StackKind, servers: &[Server]) -> String {
     let chosen = if kind == StackKind::Auto { "their binaries are here" } else { "as asked for with --stack servers" };
     let list: Vec<String> = servers
         .iter()

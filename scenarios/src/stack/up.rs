@@ -17,8 +17,10 @@ pub async fn up(options: &StackOptions) -> anyhow::Result<()> {
     };
     eprintln!("stack: {}", stack.why());
     println!("SECKILL__DATABASE__URL={}", stack.database_url("seckill"));
-    println!("SECKILL__REDIS__URL={}", stack.redis_url());
-    println!("SECKILL__MQ__URL={}", stack.amqp_url());
+    if !stack.is_embedded() {
+        println!("SECKILL__REDIS__URL={}", stack.redis_url());
+        println!("SECKILL__MQ__URL={}", stack.amqp_url());
+    }
     let (tag, run_id) = stack.tag();
     println!("{tag}={run_id}");
     eprintln!("scratch: {}", stack.scratch().display());

@@ -6,16 +6,10 @@ use reports::{
     outcome_log::{Outcome, Record, Writer},
 };
 use scenarios::audit::{AuditInput, EngineStock, ExpectedSale, audit};
-use sqlx::{Connection, MySqlConnection};
 use std::{path::PathBuf, process::Output};
 use tempfile::TempDir;
 
-const SCHEMA: [&str; 4] = [
-    include_str!("../../../system/migrations/0001_products.sql"),
-    include_str!("../../../engines/sql/allocations.mysql.sql"),
-    include_str!("../../../system/migrations/0003_orders.sql"),
-    include_str!("../../../system/migrations/0004_incarnations.sql"),
-];
+use crate::database::Database;
 
 pub const PRICE_CENTS: i64 = 9_900;
 /// Units that the consistent run leaves unsold, and what the refused buyer wanted.
@@ -32,7 +26,7 @@ const START_MS: i64 = 1_700_000_000_000;
 const REFUSED_AT_MS: i64 = START_MS + 60_000;
 
 pub struct Run {
-    pub database: MySqlConnection,
+    database: Database,
     pub log: Vec<Record>,
     pub sale: ExpectedSale,
     pub engine_stock: Vec<EngineStock>,
@@ -41,22 +35,28 @@ pub struct Run {
 }
 
 impl Run {
-    /// A consistent run in a fresh database.
-    pub async fn consistent(database_url: String) -> Self {
-        let (server_url, name) = database_url.rsplit_once('/').expect("a database in the URL");
-        let mut server = MySqlConnection::connect(&format!("{server_url}/")).await.expect("the server answers");
-        execute(&mut server, &format!("CREATE DATABASE {name}")).await;
-        let mut database = MySqlConnection::connect(&database_url).await.expect("the database exists");
-        for statements in SCHEMA {
-            execute(&mut database, statements).await;
-        }
+    /// A consistent run in a fresh database of a server.
+    pub async fn on_server(database_url: String) -> Self {
+        let database = Database::create_on_server(&database_url).await;
+        Self::consistent(database, database_url, tempfile::tempdir().expect("a temporary folder")).await
+    }
+
+    /// A consistent run in a fresh SQLite file.
+    pub async fn in_file() -> Self {
+        let folder = tempfile::tempdir().expect("a temporary folder");
+        let database_url = format!("sqlite://{}/audit.db", folder.path().display());
+        let database = Database::create_file(&database_url).await;
+        Self::consistent(database, database_url, folder).await
+    }
+
+    async fn consistent(database: Database, database_url: String, folder: TempDir) -> Self {
         let mut run = Self {
             database,
             log: Vec::new(),
             sale: ExpectedSale { product_id: 1, total: 0, price_cents: PRICE_CENTS },
             engine_stock: Vec::new(),
             database_url,
-            folder: tempfile::tempdir().expect("a temporary folder"),
+            folder,
         };
         run.fill().await;
         run
@@ -88,8 +88,7 @@ impl Run {
              UPDATE allocations SET sold = sold - {gone}"
         ))
         .await;
-        let (sold,): (i64,) =
-            sqlx::query_as("SELECT sold FROM allocations").fetch_one(&mut self.database).await.expect("one row");
+        let sold = self.database.number("SELECT sold FROM allocations").await;
         self.sale.total = sold + LEFT;
         let total = self.sale.total;
         self.sql(&format!("UPDATE sales SET total = {total}; UPDATE allocations SET granted = {total}")).await;
@@ -97,7 +96,12 @@ impl Run {
     }
 
     pub async fn sql(&mut self, statements: &str) {
-        execute(&mut self.database, statements).await;
+        self.database.execute(statements).await;
+    }
+
+    /// Takes from a table what would refuse the fault: on a server `constraint`, on SQLite, which drops none, all.
+    pub async fn unprotect(&mut self, table: &str, constraint: &str) {
+        self.database.unprotect(table, constraint).await;
     }
 
     /// A live order as the consumer would write it, with its allocation guard.
@@ -191,8 +195,4 @@ pub fn quantity(user: i64) -> u32 {
 pub fn actual(report: &AuditReport, name: &str) -> String {
     let check = report.checks.iter().find(|check| check.name == name);
     check.unwrap_or_else(|| panic!("no check {name}")).actual.clone()
-}
-
-async fn execute(connection: &mut MySqlConnection, statements: &str) {
-    sqlx::raw_sql(statements).execute(connection).await.unwrap_or_else(|error| panic!("{statements}: {error}"));
 }

@@ -64,14 +64,14 @@ async fn a_wrong_price_is_named() {
 #[tokio::test]
 async fn an_accepted_order_that_was_parked_is_named_even_when_resolved() {
     let mut run = consistent_run!();
-    run.sql("INSERT INTO parked VALUES (1, 1, 'm', 1004, 'guard', '', 1, 0)").await;
+    run.sql("INSERT INTO parked VALUES (1, 1, 'm', 1004, 'guard', X'', 1, 0)").await;
     run.expect_found("no accepted order is parked", "1 offending: order 1004 (guard)").await;
 }
 
 #[tokio::test]
 async fn a_parked_message_that_nobody_resolved_is_named() {
     let mut run = consistent_run!();
-    run.sql("INSERT INTO parked VALUES (3, 1, 'm', 0, 'not an envelope', '', 0, 0)").await;
+    run.sql("INSERT INTO parked VALUES (3, 1, 'm', 0, 'not an envelope', X'', 0, 0)").await;
     run.expect_found("nothing is left parked", "1 offending: record 3 (not an envelope)").await;
 }
 
@@ -85,7 +85,7 @@ async fn a_duplicate_that_names_another_order_is_named() {
 #[tokio::test]
 async fn two_live_orders_of_one_buyer_are_named_without_the_index() {
     let mut run = consistent_run!();
-    run.sql("ALTER TABLE orders DROP KEY orders_one_live_per_buyer").await;
+    run.unprotect("orders", "KEY orders_one_live_per_buyer").await;
     run.told(3, 0, 1, Outcome::Unknown);
     run.order(9003, 3, 1).await;
     run.engine_stock[0].remaining -= 1;
@@ -95,7 +95,7 @@ async fn two_live_orders_of_one_buyer_are_named_without_the_index() {
 #[tokio::test]
 async fn two_rows_of_one_order_are_named_without_the_primary_key() {
     let mut run = consistent_run!();
-    run.sql("ALTER TABLE orders DROP PRIMARY KEY").await;
+    run.unprotect("orders", "PRIMARY KEY").await;
     run.sql("INSERT INTO orders SELECT * FROM orders WHERE order_id = 1020").await;
     run.expect_found("order ids are unique", "1 offending: order 1020 has 2 rows").await;
 }
@@ -103,7 +103,7 @@ async fn two_rows_of_one_order_are_named_without_the_primary_key() {
 #[tokio::test]
 async fn a_status_that_disagrees_with_live_is_named() {
     let mut run = consistent_run!();
-    run.sql("ALTER TABLE orders DROP CONSTRAINT orders_live_matches_status").await;
+    run.unprotect("orders", "CONSTRAINT orders_live_matches_status").await;
     run.sql("UPDATE orders SET live = NULL WHERE order_id = 1003").await;
     let found = "1 offending: order 1003 (user 3) with status 0 and live NULL";
     run.expect_found("statuses are legal", found).await;

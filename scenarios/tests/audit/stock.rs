@@ -6,7 +6,7 @@ use reports::outcome_log::Outcome;
 #[tokio::test]
 async fn an_oversold_unit_is_named_without_the_guard() {
     let mut run = consistent_run!();
-    run.sql("ALTER TABLE allocations DROP CONSTRAINT allocations_never_oversold").await;
+    run.unprotect("allocations", "CONSTRAINT allocations_never_oversold").await;
     run.told(80, 9080, 2, Outcome::Accepted);
     run.order(9080, 80, 2).await;
     run.engine_stock[0].remaining = -1;
@@ -62,6 +62,20 @@ async fn a_unit_that_the_only_pool_was_never_granted_is_named() {
     let mut run = consistent_run!();
     run.sql("UPDATE allocations SET granted = granted - 1").await;
     run.engine_stock[0].remaining -= 1;
+    run.expect_failed(&["stock is conserved"]).await;
+}
+
+#[tokio::test]
+async fn rights_between_a_pool_and_its_leases_pass_and_one_lost_on_the_way_is_named() {
+    let mut run = consistent_run!();
+    run.sql(&format!("UPDATE allocations SET granted = granted - {LEFT}")).await;
+    run.sql(&format!(
+        "INSERT INTO allocations (product_id, epoch, holder, granted, owner) VALUES (1, 1, 'lease', {LEFT}, 7)"
+    ))
+    .await;
+    run.expect_failed(&[]).await;
+    run.sql("UPDATE allocations SET granted = 0 WHERE holder = 'lease'").await;
+    run.engine_stock.clear();
     run.expect_failed(&["stock is conserved"]).await;
 }
 

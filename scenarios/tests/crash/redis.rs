@@ -87,6 +87,23 @@ impl OwnRedis {
     pub fn forget(&self) {
         empty(&self.folder);
     }
+
+    /// Puts a copy of the log aside, as it is now.
+    pub fn remember(&self) {
+        let aside = self.aside();
+        empty(&aside);
+        copy(&self.folder, &aside);
+    }
+
+    /// Takes that copy for the log.
+    pub fn recall(&self) {
+        self.forget();
+        copy(&self.aside(), &self.folder);
+    }
+
+    fn aside(&self) -> PathBuf {
+        self.folder.with_extension("aside")
+    }
 }
 
 impl Drop for OwnRedis {
@@ -95,7 +112,21 @@ impl Drop for OwnRedis {
     }
 }
 
+fn copy(from: &Path, to: &Path) {
+    for entry in std::fs::read_dir(from).expect("readable").map(|entry| entry.expect("an entry")) {
+        let (source, target) = (entry.path(), to.join(entry.file_name()));
+        if source.is_dir() {
+            std::fs::create_dir_all(&target).expect("made");
+            copy(&source, &target);
+        } else {
+            std::fs::copy(&source, &target).expect("copied");
+        }
+    }
+}
+
 fn empty(folder: &Path) {
-    std::fs::remove_dir_all(folder).expect("removed");
+    if folder.exists() {
+        std::fs::remove_dir_all(folder).expect("removed");
+    }
     std::fs::create_dir_all(folder).expect("made again");
 }

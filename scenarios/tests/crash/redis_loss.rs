@@ -1,30 +1,10 @@
 //! Redis forgets, or is another server than before: not open, and never a stock that comes back by itself.
 
+use crate::epochs::sell_out;
 use crate::fresh_world;
-use crate::load::{Answer, Crowd, Load};
+use crate::load::{Answer, Crowd};
 use crate::redis::{self, OwnRedis};
-use crate::wait::until;
-use crate::world::{SOMEBODY, World};
-
-/// Goes on until everybody is refused, also those who want a single unit.
-async fn sell_out(world: &World, load: Load) {
-    until("nearly everything is sold", async || match world.stock().await {
-        Ok(stock) if stock.remaining <= 1 => Ok(()),
-        other => Err(format!("{other:?}")),
-    })
-    .await;
-    load.finish().await;
-    world.quiet().await;
-    for buyer in SOMEBODY.. {
-        match world.buy(buyer, 1).await {
-            Answer::Yes(_) => {}
-            answer => {
-                assert_eq!(answer, Answer::No("OK, refused: sold out".to_owned()));
-                return;
-            }
-        }
-    }
-}
+use crate::world::SOMEBODY;
 
 #[tokio::test]
 async fn an_emptied_redis_means_not_open_until_a_new_epoch_sells_exactly_what_is_left() {

@@ -16,7 +16,7 @@ const TOTAL: i64 = 1_000_000;
 /// Longest time before each kill, ms.
 const KILL_WITHIN_MS: u64 = 800;
 
-fn from_environment(name: &str, otherwise: u64) -> u64 {
+pub fn from_environment(name: &str, otherwise: u64) -> u64 {
     std::env::var(name).map_or(otherwise, |text| text.parse().unwrap_or_else(|_| panic!("{name}={text} is no number")))
 }
 

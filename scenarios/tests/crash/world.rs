@@ -160,6 +160,12 @@ impl World {
         self.stack.spawn_role(&self.spec(&["seckill"], &more)).await.expect("the role starts")
     }
 
+    /// One more beside the first, on a port of its own.
+    pub async fn second_seckill(&self) -> Role {
+        let more = [("SECKILL__SECKILL__LISTEN", "127.0.0.1:0")];
+        self.stack.spawn_role(&self.spec(&["seckill"], &more)).await.expect("the role starts")
+    }
+
     fn listens(&mut self, role: &Role) {
         let address = role.listen().expect("the service listens");
         self.address = Some(address);
@@ -203,7 +209,12 @@ impl World {
     }
 
     pub fn load(&self, crowd: Crowd) -> Load {
-        Load::start(self.address(), PRODUCT, crowd, self.told.clone())
+        self.load_at(self.address(), crowd)
+    }
+
+    /// At one of several services.
+    pub fn load_at(&self, address: SocketAddr, crowd: Crowd) -> Load {
+        Load::start(address, PRODUCT, crowd, self.told.clone())
     }
 
     /// Until the load has sold this many orders more.

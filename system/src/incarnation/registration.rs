@@ -1,9 +1,8 @@
 //! Takes a free worker id, declares the incarnation's queue and binds its key.
 
 use super::Identity;
-use crate::broker::{self, Names};
+use crate::broker::{Broker, Settings};
 use crate::clock::{monotonic_ms, unix_ms};
-use crate::config::MqConfig;
 use crate::order_id::{MAX_AHEAD_MS, Minter, WORKER_IDS};
 use crate::store::Store;
 use crate::terms::Terms;
@@ -18,7 +17,7 @@ const PICK_ATTEMPTS: usize = 16;
 #[derive(Debug)]
 pub(super) struct Registrar {
     pub(super) store: Store,
-    pub(super) mq: MqConfig,
+    pub(super) broker: Settings,
     pub(super) terms: Terms,
     pub(super) lease_ms: u64,
 }
@@ -62,17 +61,13 @@ impl Registrar {
         minter: Arc<Minter>,
         sent_ms: u64,
     ) -> anyhow::Result<Arc<Identity>> {
-        let names = Names::new(&self.mq);
-        let connection = broker::connect(&self.mq, &format!("incarnation-{id}")).await?;
-        let channel = connection.create_channel().await.context("cannot open a channel")?;
-        broker::declare_exchanges(&channel, &names).await?;
-        broker::declare_order_queue(&channel, &names, &self.mq, id.0).await?;
-        broker::bind_generation(&channel, &names, id.0, generation).await?;
-        if !self.store.confirm_binding(id.0, generation, names.order_queue(id.0).as_str()).await? {
-            broker::unbind_generation(&channel, &names, id.0, generation).await?;
+        let broker = Broker::connect(&self.broker, &format!("incarnation-{id}")).await?;
+        broker.bind(id.0, generation).await?;
+        if !self.store.confirm_binding(id.0, generation, &self.broker.queue_name(id.0)).await? {
+            broker.unbind(id.0, generation).await?;
             bail!("fenced while binding generation {generation}");
         }
-        let _ = connection.close(200, "bound".into()).await;
+        broker.close("bound").await;
         // R3: who fenced the generation before this one had claimed a new epoch first. A term read from now on cannot
         // be the one that ended with that fence; one remembered from before could be.
         self.terms.refresh().await.context("cannot read the sales")?;

@@ -8,14 +8,13 @@ mod queue;
 mod settle;
 mod writer;
 
-use crate::broker;
+use crate::broker::{Broker, Settings};
 use crate::config::Config;
-use crate::roles;
+use crate::roles::{self, Ready};
 use crate::shutdown::Shutdown;
 use crate::store::Store;
 use crate::terms::Terms;
 use engines::Registry;
-use lapin::{Channel, Connection};
 use queue::QueueConsumer;
 use settle::Settler;
 use std::collections::HashMap;
@@ -23,6 +22,8 @@ use std::time::Duration;
 use tokio::task::JoinHandle;
 use tokio::time::{Instant, timeout_at};
 
+/// What the connection to the broker is called.
+const NAME: &str = "create-consumer";
 /// How often new queues are looked for; bounds how long the first orders of a new publisher wait.
 const DISCOVERY_INTERVAL: Duration = Duration::from_millis(200);
 /// Most queues looked at in one round.
@@ -35,24 +36,29 @@ const DRAIN_TIMEOUT: Duration = Duration::from_secs(8);
 const SETTLE_TIMEOUT: Duration = Duration::from_secs(1);
 
 /// Consumes until asked to stop.
-pub async fn run(config: &Config, registry: &Registry, shutdown: Shutdown) -> anyhow::Result<()> {
+pub async fn run(config: &Config, registry: &Registry, shutdown: Shutdown, ready: Ready) -> anyhow::Result<()> {
     let store = Store::connect(&config.database).await?;
-    let engine = roles::build_engine(config, registry).await?;
+    // What a publishing process keeps in its memory, only that process can settle.
+    let engine = match roles::keeps_state_in_process(config, registry)? {
+        true => None,
+        false => Some(roles::build_engine(config, registry).await?),
+    };
     let (keep_alive, until_drained) = Shutdown::channel();
     let terms = Terms::start(store.clone(), until_drained).await?;
     let (settler, settling) = Settler::start(engine, terms);
-    let mut connection = broker::connect(&config.mq, "create-consumer").await?;
-    roles::announce_ready("create-consumer", None)?;
+    let settings = Settings::new(config);
+    let mut broker = Broker::connect(&settings, NAME).await?;
+    ready(None)?;
     loop {
-        let ended = consume_queues(config, &store, &settler, &connection, &shutdown).await;
+        let ended = consume_queues(config, &store, &settler, &broker, &shutdown).await;
         if shutdown.is_requested() {
             break;
         }
         if let Err(error) = ended {
             tracing::warn!(error = format!("{error:#}"), "consuming was interrupted");
         }
-        connection = match reconnect(config, &connection, &shutdown).await {
-            Some(connection) => connection,
+        broker = match reconnect(&settings, &broker, &shutdown).await {
+            Some(broker) => broker,
             None => break,
         };
     }
@@ -61,22 +67,22 @@ pub async fn run(config: &Config, registry: &Registry, shutdown: Shutdown) -> an
         tracing::warn!(?SETTLE_TIMEOUT, "gave up settling; the reconciler will");
     }
     drop(keep_alive);
-    let _ = connection.close(200, "done".into()).await;
+    broker.close("done").await;
     store.close().await;
     Ok(())
 }
 
-async fn reconnect(config: &Config, old: &Connection, shutdown: &Shutdown) -> Option<Connection> {
-    let _ = old.close(200, "reconnecting".into()).await;
+async fn reconnect(settings: &Settings, old: &Broker, shutdown: &Shutdown) -> Option<Broker> {
+    old.close("reconnecting").await;
     loop {
         tokio::select! {
             () = shutdown.requested() => return None,
             () = tokio::time::sleep(RECONNECT_PAUSE) => {}
         }
-        match broker::connect(&config.mq, "create-consumer").await {
-            Ok(connection) => return Some(connection),
+        match Broker::connect(settings, NAME).await {
+            Ok(broker) => return Some(broker),
             Err(error) => {
-                tracing::warn!(error = format!("{error:#}"), "cannot reconnect to RabbitMQ")
+                tracing::warn!(error = format!("{error:#}"), "cannot reconnect to the broker")
             }
         }
     }
@@ -87,7 +93,7 @@ async fn consume_queues(
     config: &Config,
     store: &Store,
     settler: &Settler,
-    connection: &Connection,
+    broker: &Broker,
     shutdown: &Shutdown,
 ) -> anyhow::Result<()> {
     let mut tasks: HashMap<i64, JoinHandle<()>> = HashMap::new();
@@ -95,8 +101,8 @@ async fn consume_queues(
         if shutdown.is_requested() {
             break Ok(());
         }
-        if !connection.status().connected() {
-            break Err(anyhow::anyhow!("the connection to RabbitMQ was lost"));
+        if !broker.is_connected() {
+            break Err(anyhow::anyhow!("the connection to the broker was lost"));
         }
         let found = tokio::select! {
             () = shutdown.requested() => break Ok(()),
@@ -108,11 +114,8 @@ async fn consume_queues(
                 for incarnation in
                     queues.into_iter().filter(|incarnation| !tasks.contains_key(incarnation)).collect::<Vec<_>>()
                 {
-                    let Ok(channel) = connection.create_channel().await else {
-                        break;
-                    };
                     let consumer = QueueConsumer::new(config, store.clone(), settler.clone(), incarnation);
-                    tasks.insert(incarnation, tokio::spawn(supervise(consumer, channel, shutdown.clone())));
+                    tasks.insert(incarnation, tokio::spawn(supervise(consumer, broker.clone(), shutdown.clone())));
                 }
             }
             Err(error) => tracing::warn!(%error, "cannot look for queues"),
@@ -133,12 +136,18 @@ async fn consume_queues(
     ended
 }
 
-async fn supervise(consumer: QueueConsumer, channel: Channel, shutdown: Shutdown) {
+async fn supervise(consumer: QueueConsumer, broker: Broker, shutdown: Shutdown) {
     let incarnation = consumer.incarnation();
-    let ended = consumer.run(&channel, &shutdown).await;
-    // R5: nothing is nack-requeued; closing the channel gives back what was not acknowledged, in order.
-    let _ = channel.close(200, "done".into()).await;
-    if let Err(error) = &ended {
+    let ended = match broker.consume(incarnation).await {
+        Ok(mut deliveries) => {
+            let ended = consumer.run(&mut deliveries, &shutdown).await;
+            // R5: nothing is nack-requeued; closing gives back what was not acknowledged, in order.
+            deliveries.close().await;
+            ended
+        }
+        Err(error) => Err(error),
+    };
+    if let Err(error) = ended {
         tracing::warn!(incarnation, error = format!("{error:#}"), "queue given up; it will be taken up again");
     }
 }

@@ -3,22 +3,18 @@
 //! Every repair is idempotent, so that a reconciler may die in the middle or run twice. R1–R19 are the rules of the
 //! consistency protocol; ARCHITECTURE.md says what each is for.
 
-mod drain;
 mod epochs;
-mod holds;
 mod incarnations;
 mod turns;
 
-use crate::clock::unix_ms;
+use crate::clock::{monotonic_ms, unix_ms};
 use crate::config::Config;
-use crate::roles;
+use crate::repair::{Drainer, HoldRepair, Look, Pass};
+use crate::roles::{self, Ready};
 use crate::shutdown::Shutdown;
 use crate::store::Store;
 use anyhow::{Context, bail};
-use drain::Drainer;
-use engines::{Registry, StockEngine};
-use holds::HoldRepair;
-use serde::Serialize;
+use engines::{Maintain, Registry, StockEngine};
 use std::io::Write;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -28,35 +24,6 @@ use turns::Turns;
 const ONCE_TIMEOUT: Duration = Duration::from_secs(180);
 /// Markers are kept this long after they were committed, ms.
 const MARKER_RETENTION_MS: i64 = 3_600_000;
-
-/// What one pass did, and what it found but could not finish.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]
-pub struct Pass {
-    /// Dead or stopped incarnations that were fenced and drained.
-    pub incarnations_retired: u64,
-    /// Epochs opened.
-    pub epochs_opened: u64,
-    /// Holds settled because their row exists.
-    pub holds_settled: u64,
-    /// Holds whose order was voided and whose units went back.
-    pub holds_released: u64,
-    /// Things still to be repaired.
-    pub left: u64,
-}
-
-impl Pass {
-    fn add(&mut self, other: Self) {
-        self.incarnations_retired += other.incarnations_retired;
-        self.epochs_opened += other.epochs_opened;
-        self.holds_settled += other.holds_settled;
-        self.holds_released += other.holds_released;
-        self.left += other.left;
-    }
-
-    fn did_something(&self) -> bool {
-        Self { left: 0, ..*self } != Self::default()
-    }
-}
 
 struct Reconciler {
     config: Config,
@@ -71,26 +38,33 @@ struct Reconciler {
 }
 
 /// Repairs until asked to stop, or, with `once`, until nothing is left.
-pub async fn run(config: &Config, registry: &Registry, once: bool, shutdown: Shutdown) -> anyhow::Result<()> {
+pub async fn run(
+    config: &Config,
+    registry: &Registry,
+    once: bool,
+    shutdown: Shutdown,
+    ready: Ready,
+) -> anyhow::Result<()> {
     let store = Store::connect(&config.database).await?;
     let engine = roles::build_engine(config, registry).await?;
+    let look = if once { Look::AtEverythingSince(monotonic_ms()) } else { Look::AtOrphans };
     let mut reconciler = Reconciler {
         config: config.clone(),
         drainer: Drainer::new(store.clone(), config),
-        holds: HoldRepair::new(config.reconciler.grace_ms, once),
+        holds: HoldRepair::new(config.reconciler.grace_ms, look),
         store,
         engine,
         turns: Turns::default(),
         since_ms: None,
     };
-    let ended = if once { reconciler.once(&shutdown).await } else { reconciler.forever(&shutdown).await };
+    let ended = if once { reconciler.once(&shutdown).await } else { reconciler.forever(&shutdown, ready).await };
     reconciler.store.close().await;
     ended
 }
 
 impl Reconciler {
-    async fn forever(&mut self, shutdown: &Shutdown) -> anyhow::Result<()> {
-        roles::announce_ready("reconciler", None)?;
+    async fn forever(&mut self, shutdown: &Shutdown, ready: Ready) -> anyhow::Result<()> {
+        ready(None)?;
         let interval = Duration::from_millis(self.config.reconciler.interval_ms);
         loop {
             tokio::select! {
@@ -152,11 +126,27 @@ impl Reconciler {
             timeout_ms: self.config.reconciler.drain_timeout_ms,
         };
         pass.add(opener.open_missing(&mut self.turns).await?);
-        if self.engine.info().guarantees.keeps_stock {
+        self.tend(&mut pass).await?;
+        let guarantees = self.engine.info().guarantees;
+        // Holds in the memory of a publishing process are that process's own business.
+        if guarantees.keeps_stock && !guarantees.needs_user_affinity {
             pass.add(self.holds.repair(&self.store, self.engine.as_ref(), &self.drainer).await?);
         }
         self.store.forget_markers(unix_ms() - MARKER_RETENTION_MS).await?;
         Ok(pass)
+    }
+}
+
+impl Reconciler {
+    /// Has the engine finish what was interrupted, in every open sale.
+    async fn tend(&self, pass: &mut Pass) -> anyhow::Result<()> {
+        for row in self.store.sales().await? {
+            let Some(open) = row.open else { continue };
+            let task = Maintain::Tend { term: open.term, publisher: None };
+            let tended = self.engine.maintain(&task).await;
+            pass.transfers += tended.with_context(|| format!("cannot tend sale {}", row.sale))?.actions;
+        }
+        Ok(())
     }
 }
 

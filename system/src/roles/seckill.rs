@@ -3,19 +3,22 @@
 //! A serving thread is a `current_thread` runtime with its own listener (SO_REUSEPORT), engine connection and
 //! publishing connection: a woken connection task then finds whole batches of replies to flush.
 
+mod caretaker;
 mod group_commit;
 mod replies;
 mod service;
 mod serving;
 
+use crate::broker::Settings;
 use crate::config::Config;
 use crate::incarnation::Incarnation;
-use crate::roles;
+use crate::roles::{self, Ready};
 use crate::shutdown::Shutdown;
 use crate::store::Store;
 use crate::terms::Terms;
 use anyhow::{Context, anyhow};
-use engines::{Maintain, Registry};
+use caretaker::Caretaker;
+use engines::{Maintain, Registry, StockEngine};
 use serving::{Serving, Shared};
 use std::net::{SocketAddr, TcpListener};
 use std::sync::Arc;
@@ -26,12 +29,6 @@ use tokio::sync::mpsc;
 const DRAIN_TIMEOUT: Duration = Duration::from_secs(8);
 /// Pending connections of one listener.
 const LISTEN_BACKLOG: i32 = 4_096;
-
-/// Serves until asked to stop.
-pub fn run(config: &Config, registry: &Registry) -> anyhow::Result<()> {
-    let listeners = bind(&config.seckill.listen, threads(config))?;
-    roles::block_on(async |shutdown| control(config, registry, listeners, shutdown).await)
-}
 
 fn threads(config: &Config) -> usize {
     let cores = std::thread::available_parallelism().map_or(1, usize::from);
@@ -68,29 +65,28 @@ fn listen(address: SocketAddr, shared: bool) -> std::io::Result<TcpListener> {
     Ok(socket.into())
 }
 
-async fn control(
-    config: &Config,
-    registry: &Registry,
-    listeners: Vec<TcpListener>,
-    shutdown: Shutdown,
-) -> anyhow::Result<()> {
-    check_engine(config, registry).await?;
+/// Serves until asked to stop. This runtime holds lease and terms; serving threads have their own.
+pub async fn run(config: &Config, registry: &Registry, shutdown: Shutdown, ready: Ready) -> anyhow::Result<()> {
+    let listeners = bind(&config.seckill.listen, threads(config))?;
+    let engine = checked_engine(config, registry).await?;
     let address = listeners.first().context("no listener")?.local_addr()?;
     let store = Store::connect(&config.database).await?;
     // Terms and lease outlive the request to stop: what was accepted still has to be published.
     let (keep_alive, until_drained) = Shutdown::channel();
     let terms = Terms::start(store.clone(), until_drained).await?;
     let (incarnation, keeper) =
-        Incarnation::start(store.clone(), config.mq.clone(), config.incarnation.clone(), terms.clone()).await?;
+        Incarnation::start(store.clone(), Settings::new(config), config.incarnation.clone(), terms.clone()).await?;
     let shared = Arc::new(Shared {
         config: config.clone(),
         registry: registry.clone(),
+        engine: engine.info().guarantees.needs_user_affinity.then_some(engine),
         terms,
         incarnation,
         shutdown: shutdown.clone(),
     });
+    let caretaker = shared.engine.clone().map(|engine| Caretaker::start(shared.clone(), engine, store.clone()));
 
-    let (reports, mut ready) = mpsc::channel(listeners.len());
+    let (reports, mut started) = mpsc::channel(listeners.len());
     let mut threads = Vec::with_capacity(listeners.len());
     for (index, listener) in listeners.into_iter().enumerate() {
         let (shared, reports) = (shared.clone(), reports.clone());
@@ -104,25 +100,28 @@ async fn control(
     drop(reports);
     for _ in 0..threads.len() {
         // A thread that failed to start dropped its sender; its error comes out of the join below.
-        if ready.recv().await.is_none() {
+        if started.recv().await.is_none() {
             return join(threads).await;
         }
     }
     tracing::info!(%address, threads = threads.len(), engine = %config.seckill.engine, "serving");
-    roles::announce_ready("seckill", Some(address))?;
+    ready(Some(address))?;
     let served = join(threads).await;
+    if let Some(caretaker) = caretaker {
+        caretaker.stop().await;
+    }
     keeper.hand_back().await;
     drop(keep_alive);
     store.close().await;
     served
 }
 
-async fn check_engine(config: &Config, registry: &Registry) -> anyhow::Result<()> {
+async fn checked_engine(config: &Config, registry: &Registry) -> anyhow::Result<Arc<dyn StockEngine>> {
     let engine = roles::build_engine(config, registry).await?;
     let checked = engine.maintain(&Maintain::CheckServer { allow_volatile: config.engine.allow_volatile }).await;
     let settings = checked.with_context(|| format!("engine {}", config.seckill.engine))?.settings;
     tracing::info!(?settings, "engine server checked");
-    Ok(())
+    Ok(engine)
 }
 
 /// Waits for all serving threads without blocking the runtime that keeps their lease.

@@ -100,6 +100,7 @@ impl Database {
             ("orders", include_str!("../../migrations/mysql/orders.sql")),
             ("incarnations", include_str!("../../migrations/mysql/incarnations.sql")),
             ("database-row engine", engines::DATABASE_ROW_MYSQL),
+            ("preallocated engine", engines::PREALLOCATED_MYSQL),
         ];
         let migrator = statements::migrator(&files);
         migrator.run(&database.pool).await.context("cannot bring the schema up to date")?;

@@ -72,6 +72,8 @@ impl Database {
             ("allocations", engines::ALLOCATIONS_SQLITE),
             ("orders", include_str!("../../migrations/sqlite/orders.sql")),
             ("incarnations", include_str!("../../migrations/sqlite/incarnations.sql")),
+            ("queue", crate::broker::EMBEDDED_SCHEMA),
+            ("preallocated engine", engines::PREALLOCATED_SQLITE),
         ];
         let migrator = statements::migrator(&files);
         let mut transaction = database.begin().await.with_context(|| format!("cannot write to {}", config.url))?;

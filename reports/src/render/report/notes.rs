@@ -3,7 +3,6 @@
 use super::super::document::Block;
 use super::super::format::grouped;
 use super::super::rounds::EngineRow;
-use super::is_unranked;
 use crate::model::{AckMode, Leg, RunResult};
 
 pub(super) fn warnings(run: &RunResult, rows: &[EngineRow<'_>]) -> Vec<String> {
@@ -29,13 +28,25 @@ pub(super) fn warnings(run: &RunResult, rows: &[EngineRow<'_>]) -> Vec<String> {
         let settings: Vec<String> = run.stack.overrides.iter().map(|(key, value)| format!("{key}={value}")).collect();
         warnings.push(format!("role settings changed by hand: {}.", settings.join(", ")));
     }
-    if rows.iter().any(is_unranked) {
+    if run.stack.is_embedded() {
+        warnings.push(
+            "EMBEDDED stack: every role in one process on one SQLite file. Its figures compare with one another only; \
+             rows and bounds on speed that were set for servers are those of another stack."
+                .to_owned(),
+        );
+    }
+    if rows.iter().any(EngineRow::is_null) {
         warnings.push(
             "null sells nothing: not ranked, audit not applicable; it is the ceiling of the path around the engine."
                 .to_owned(),
         );
     }
     warnings
+}
+
+pub(super) fn skipped(run: &RunResult) -> Option<Block> {
+    let list: Vec<String> = run.stack.skipped.iter().map(|it| format!("{} ({})", it.engine, it.why)).collect();
+    (!list.is_empty()).then(|| Block::Paragraph(format!("Skipped on this stack: {}.", list.join(", "))))
 }
 
 pub(super) fn reference_notes(run: &RunResult) -> Option<Block> {
@@ -143,7 +154,8 @@ pub(super) fn provenance(run: &RunResult) -> Vec<String> {
     ];
     let settings: Vec<String> = run.stack.settings.iter().map(|(key, value)| format!("{key} = {value}")).collect();
     if !settings.is_empty() {
-        lines.push(format!("servers: {}", settings.join("; ")));
+        let of = if run.stack.is_embedded() { "settings" } else { "servers" };
+        lines.push(format!("{of}: {}", settings.join("; ")));
     }
     lines
 }

@@ -1,4 +1,5 @@
-//! CPU per accepted order and peak memory of every process of one leg, in both windows, and in sum.
+//! CPU per accepted order and peak memory of every process, in both windows, and in sum: of one engine in a table with
+//! all of it, of several side by side.
 
 use std::collections::BTreeSet;
 
@@ -10,11 +11,50 @@ use crate::model::{Leg, Usage, UsageByProcess};
 /// Processes that make the load and watch it; everything else is the system.
 const NOT_SYSTEM: [&str; 2] = ["driver", "lab"];
 
-pub(super) fn blocks(row: &EngineRow<'_>) -> Vec<Block> {
-    let leg = row.leg;
-    if leg.usage_until_reply.is_empty() {
-        return Vec::new();
+/// Sum of every process that is not the load's.
+const SYSTEM: &str = "system in sum";
+
+pub(super) fn blocks(rows: &[EngineRow<'_>]) -> Vec<Block> {
+    let legs: Vec<&Leg> = rows.iter().map(|row| row.leg).filter(|leg| !leg.usage_until_reply.is_empty()).collect();
+    match legs.as_slice() {
+        [] => Vec::new(),
+        [leg] => of_one(leg),
+        legs => vec![
+            Block::Heading("CPU µs per order and process, until last reply → until drained".to_owned()),
+            side_by_side(legs, &|leg, usage| cpu(leg, usage)),
+            Block::Heading("Peak RSS per process, until last reply → until drained".to_owned()),
+            side_by_side(legs, &|_, usage| or_nothing(usage, |usage| mebibytes(usage.peak_rss_bytes))),
+        ],
     }
+}
+
+type Figure<'a> = &'a dyn Fn(&Leg, Option<Usage>) -> String;
+
+/// One line per process of any of them, one column per engine.
+fn side_by_side(legs: &[&Leg], figure: Figure<'_>) -> Block {
+    let names: BTreeSet<&String> = legs.iter().flat_map(|leg| leg.usage_until_reply.keys()).collect();
+    let (watchers, system): (Vec<&String>, Vec<&String>) =
+        names.into_iter().partition(|name| NOT_SYSTEM.contains(&name.as_str()));
+    let line = |name: &str, usage: &dyn Fn(&UsageByProcess) -> Option<Usage>| {
+        let cells = legs.iter().map(|leg| {
+            let drained = leg.usage_until_drained.as_ref();
+            match (usage(&leg.usage_until_reply), drained.and_then(usage)) {
+                (None, None) => NOTHING.to_owned(),
+                (reply, drained) => format!("{} → {}", figure(leg, reply), figure(leg, drained)),
+            }
+        });
+        std::iter::once(name.to_owned()).chain(cells).collect()
+    };
+    let one = |name: &String| line(name, &|usages| usages.get(name).copied());
+    let mut rows: Vec<Vec<String>> = system.iter().map(|name| one(name)).collect();
+    rows.push(line(SYSTEM, &|usages| Some(sum(usages, &system))));
+    rows.extend(watchers.iter().map(|name| one(name)));
+    let mut columns = vec![left("process")];
+    columns.extend(legs.iter().map(|leg| right(&leg.engine)));
+    Block::Table(Table { columns, rows })
+}
+
+fn of_one(leg: &Leg) -> Vec<Block> {
     let columns = vec![
         left("process"),
         right("CPU µs per order, until last reply"),
@@ -40,7 +80,7 @@ pub(super) fn blocks(row: &EngineRow<'_>) -> Vec<Block> {
     };
     let one = |name: &String| line(name, &|usages| usages.get(name).copied());
     let mut rows: Vec<Vec<String>> = system.iter().map(|name| one(name)).collect();
-    rows.push(line("system in sum", &|usages| Some(sum(usages, &system))));
+    rows.push(line(SYSTEM, &|usages| Some(sum(usages, &system))));
     rows.extend(watchers.iter().map(|name| one(name)));
     vec![Block::Heading(format!("CPU and memory per process: {}", leg.engine)), Block::Table(Table { columns, rows })]
 }

@@ -3,7 +3,7 @@
 use super::super::document::{Table, left, right};
 use super::super::format::{NOTHING, duration_s, grouped, milliseconds, or_nothing, percent, rate};
 use super::super::rounds::{EngineRow, Ratio};
-use super::{is_unranked, label};
+use super::label;
 use crate::model::{AuditVerdict, Leg, RunResult};
 
 /// Reference rows of the scenario first, then one row per engine.
@@ -18,9 +18,10 @@ pub(super) fn reference(run: &RunResult, rows: &[EngineRow<'_>]) -> Table {
         right("P99"),
         left("environment"),
     ];
+    let elsewhere = if run.stack.is_embedded() { ", another stack" } else { "" };
     let published = run.scenario.reference.iter().map(|row| {
         vec![
-            format!("{}, {}", run.scenario.name, row.label),
+            format!("{}, {}{elsewhere}", run.scenario.name, row.label),
             row.parameters.clone(),
             grouped(row.requests),
             duration_s(row.total_s),
@@ -80,7 +81,7 @@ pub(super) fn details(run: &RunResult, rows: &[EngineRow<'_>]) -> Table {
             cpu(row.leg.system_cpu_per_order.and_then(|cpu| cpu.until_drained_us))
         }),
         ("throughput against null", |row| or_nothing(row.ratio_to_null, ratio)),
-        ("ranked", |row| if is_unranked(row) { "no" } else { "yes" }.to_owned()),
+        ("ranked", |row| if row.is_ranked() { "yes" } else { "no" }.to_owned()),
         ("audit", |row| audit(row.leg)),
     ];
     let mut columns = vec![left("")];
@@ -95,27 +96,27 @@ pub(super) fn details(run: &RunResult, rows: &[EngineRow<'_>]) -> Table {
     Table { columns, rows: lines }
 }
 
-fn latency(leg: &Leg, us: u64) -> String {
+pub(super) fn latency(leg: &Leg, us: u64) -> String {
     if leg.requests == 0 { NOTHING.to_owned() } else { milliseconds(us as f64) }
 }
 
-fn durable(leg: &Leg, pick: fn(&crate::model::LatencySummary) -> u64) -> String {
+pub(super) fn durable(leg: &Leg, pick: fn(&crate::model::LatencySummary) -> u64) -> String {
     let measured = leg.durable_latency.as_ref().filter(|durable| durable.samples > durable.missing);
     or_nothing(measured, |durable| milliseconds(pick(&durable.summary) as f64))
 }
 
-fn cpu(us: Option<f64>) -> String {
+pub(super) fn cpu(us: Option<f64>) -> String {
     or_nothing(us, |us| format!("{us:.1} µs"))
 }
 
-fn ratio(ratio: Ratio) -> String {
+pub(super) fn ratio(ratio: Ratio) -> String {
     match ratio.range {
         Some((low, high)) => format!("{:.2} ({low:.2} to {high:.2})", ratio.median),
         None => format!("{:.2}", ratio.median),
     }
 }
 
-fn audit(leg: &Leg) -> String {
+pub(super) fn audit(leg: &Leg) -> String {
     match &leg.audit {
         None => "not reached".to_owned(),
         Some(report) if report.verdict == AuditVerdict::Failed => {

@@ -10,8 +10,6 @@ use super::super::{
 use reports::{model::AuditCheck, outcome_log::Outcome};
 use std::collections::BTreeMap;
 
-/// Holder of an allocation that is not a lease: one pool per sale and epoch, which has the right to everything.
-const POOL: &str = "pool";
 /// The engine gives units back within this time after the row says so; a refusal in between was right (R18).
 const RELEASE_GRACE_MS: i64 = 5_000;
 
@@ -74,7 +72,7 @@ pub(super) fn conservation(
         let (total, stored) = (sale.expected.total, sale.total);
         totals.add(stored == total, format!("sale {product_id}: {stored} in the database, {total} set up"));
 
-        let (remaining, sold) = (remaining_units(sale), live_units(tally, *product_id));
+        let (remaining, sold) = (open_units(sale), live_units(tally, *product_id));
         let stranded = total - remaining - sold;
         let verdict = match stranded {
             0 => String::new(),
@@ -85,12 +83,11 @@ pub(super) fn conservation(
         conserved
             .add(stranded == 0, format!("sale {product_id}: {remaining} + 0 + {sold} = {sum} of {total}{verdict}"));
 
-        let open_rights = open_units(sale);
         for stock in engine_stock.iter().filter(|stock| stock.product_id == *product_id) {
             engine.add(
-                stock.open_units == 0 && stock.remaining == open_rights,
+                stock.open_units == 0 && stock.remaining == remaining,
                 format!(
-                    "sale {product_id}: engine has {} remaining and {} open, database {open_rights}",
+                    "sale {product_id}: engine has {} remaining and {} open, database {remaining}",
                     stock.remaining, stock.open_units
                 ),
             );
@@ -155,14 +152,8 @@ fn last_return_us(sale: &Sale, tally: &Tally<'_>) -> i64 {
     returned_us.max(reopened_ms.map_or(i64::MAX, |ms| ms.saturating_mul(1_000)))
 }
 
-/// Units that can still be sold. What is not granted counts only where leases are handed out; where the pool has
-/// every right there is, nobody will ever sell it.
-fn remaining_units(sale: &Sale) -> i64 {
-    let leased = sale.allocations.iter().any(|allocation| allocation.holder != POOL);
-    let unallocated = if leased { sale.expected.total - granted_units(sale) } else { 0 };
-    unallocated + open_units(sale)
-}
-
+/// Units that can still be sold: rights of open allocations. What no allocation grants, nobody will ever sell; with
+/// leases the pool holds whatever is not leased.
 fn open_units(sale: &Sale) -> i64 {
     sale.allocations.iter().filter(|one| one.open).map(|one| one.granted - one.sold).sum()
 }

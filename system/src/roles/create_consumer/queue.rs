@@ -3,18 +3,13 @@
 use super::poison;
 use super::settle::Settler;
 use super::writer::Writer;
-use crate::broker::Names;
+use crate::broker::{Deliveries, Delivery};
 use crate::config::{Config, MqConfig};
 use crate::envelope::{self, Envelope};
 use crate::failpoint;
 use crate::shutdown::Shutdown;
 use crate::store::{Store, WriteBatch};
-use anyhow::{Context, bail};
-use futures_util::StreamExt;
-use lapin::message::Delivery;
-use lapin::options::{BasicAckOptions, BasicConsumeOptions, BasicQosOptions};
-use lapin::types::FieldTable;
-use lapin::{Channel, Consumer};
+use anyhow::bail;
 use std::time::Duration;
 use tokio::time::{Instant, timeout_at};
 
@@ -50,40 +45,33 @@ impl QueueConsumer {
         self.incarnation
     }
 
-    /// Consumes until shutdown, or until the channel or the queue is gone.
-    pub async fn run(mut self, channel: &Channel, shutdown: &Shutdown) -> anyhow::Result<()> {
-        channel
-            .basic_qos(self.mq.consumer_prefetch, BasicQosOptions::default())
-            .await
-            .context("cannot set the prefetch")?;
-        let queue = Names::new(&self.mq).order_queue(self.incarnation);
-        let mut deliveries = channel
-            .basic_consume(queue, "create-consumer".into(), BasicConsumeOptions::default(), FieldTable::default())
-            .await
-            .context("cannot consume")?;
-        while let Some(gathered) = self.gather(&mut deliveries, shutdown).await? {
-            self.handle(channel, gathered).await?;
+    /// Consumes until shutdown, or until the deliveries end.
+    pub async fn run(mut self, deliveries: &mut Deliveries, shutdown: &Shutdown) -> anyhow::Result<()> {
+        while let Some(gathered) = self.gather(deliveries, shutdown).await? {
+            self.handle(deliveries, gathered).await?;
         }
         Ok(())
     }
 
     /// Up to `order_batch_size` orders, or what came within `order_batch_interval_ms` of the first.
-    async fn gather(&self, deliveries: &mut Consumer, shutdown: &Shutdown) -> anyhow::Result<Option<Gathered>> {
+    async fn gather(&self, deliveries: &mut Deliveries, shutdown: &Shutdown) -> anyhow::Result<Option<Gathered>> {
         let first = tokio::select! {
             () = shutdown.requested() => return Ok(None),
-            delivery = deliveries.next() => delivery,
+            delivery = deliveries.next() => delivery?,
         };
         let Some(first) = first else { return Ok(None) };
         let mut gathered = Gathered::default();
-        gathered.add(first.context("delivery failed")?);
+        gathered.add(first);
         let deadline = Instant::now() + Duration::from_millis(self.mq.order_batch_interval_ms);
         // Messages hold many orders each, so the count of unacknowledged messages bounds a batch too.
         let most_messages = usize::from(self.mq.consumer_prefetch / 2).max(1);
         let mut messages = 1;
         while gathered.write.len() < self.mq.order_batch_size && messages < most_messages {
             match timeout_at(deadline, deliveries.next()).await {
-                Ok(Some(delivery)) => gathered.add(delivery.context("delivery failed")?),
-                Ok(None) => break,
+                Ok(delivery) => match delivery? {
+                    Some(delivery) => gathered.add(delivery),
+                    None => break,
+                },
                 Err(_) => break,
             }
             messages += 1;
@@ -91,18 +79,21 @@ impl QueueConsumer {
         Ok(Some(gathered))
     }
 
-    async fn handle(&mut self, channel: &Channel, gathered: Gathered) -> anyhow::Result<()> {
-        let settle = self.write(channel, gathered.write).await?;
+    async fn handle(&mut self, deliveries: &mut Deliveries, gathered: Gathered) -> anyhow::Result<()> {
+        let settle = self.write(deliveries, gathered.write).await?;
         failpoint::hit("consumer.after_commit");
-        let multiple = BasicAckOptions { multiple: true };
-        channel.basic_ack(gathered.last_tag, multiple).await.context("cannot acknowledge")?;
+        deliveries.acknowledge(gathered.last_tag).await?;
         failpoint::hit("consumer.after_ack");
         self.settler.hand_over(settle);
         Ok(())
     }
 
-    /// A database that is down parks nothing: the consumer waits as long as its channel lives.
-    async fn write(&mut self, channel: &Channel, mut batch: WriteBatch) -> anyhow::Result<Vec<envelope::OrderEvent>> {
+    /// A database that is down parks nothing: the consumer waits as long as the deliveries are its own.
+    async fn write(
+        &mut self,
+        deliveries: &Deliveries,
+        mut batch: WriteBatch,
+    ) -> anyhow::Result<Vec<envelope::OrderEvent>> {
         let mut pause = RETRY_MIN;
         loop {
             match self.writer.write(&mut batch).await {
@@ -111,7 +102,7 @@ impl QueueConsumer {
                     tracing::warn!(incarnation = self.incarnation, %error, "write failed; trying again")
                 }
             }
-            if !channel.status().connected() {
+            if deliveries.is_lost() {
                 bail!("the channel was lost while waiting for the database");
             }
             tokio::time::sleep(pause).await;
@@ -122,19 +113,18 @@ impl QueueConsumer {
 
 impl Gathered {
     fn add(&mut self, delivery: Delivery) {
-        self.last_tag = delivery.delivery_tag;
-        let kind = delivery.properties.kind().as_ref().map(|kind| kind.as_str());
-        let message_id = delivery.properties.message_id().as_ref().map(|id| id.as_str());
-        match envelope::decode(kind, &delivery.data) {
+        self.last_tag = delivery.tag;
+        let message_id = delivery.message_id.as_deref();
+        match envelope::decode(delivery.kind.as_deref(), &delivery.body) {
             Ok(Envelope::Orders { valid, invalid, .. }) => {
                 self.write.orders.extend(valid);
                 let invalid = invalid.into_iter().enumerate();
                 self.write.poison.extend(invalid.map(|(position, (order, reason))| {
-                    poison::order(message_id, &delivery.data, position, &order, reason)
+                    poison::order(message_id, &delivery.body, position, &order, reason)
                 }));
             }
             Ok(Envelope::Marker { nonce }) => self.write.markers.push(nonce),
-            Err(reason) => self.write.poison.push(poison::message(message_id, delivery.data.clone(), reason)),
+            Err(reason) => self.write.poison.push(poison::message(message_id, delivery.body.clone(), reason)),
         }
     }
 }

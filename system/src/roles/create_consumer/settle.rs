@@ -23,12 +23,14 @@ pub struct Settler {
 }
 
 impl Settler {
-    /// Starts settling on the current runtime.
-    pub fn start(engine: Arc<dyn StockEngine>, terms: Terms) -> (Self, JoinHandle<()>) {
+    /// Starts settling on the current runtime; without an engine, what is handed over is left to whoever can settle it.
+    pub fn start(engine: Option<Arc<dyn StockEngine>>, terms: Terms) -> (Self, JoinHandle<()>) {
         let (sender, mut receiver) = mpsc::channel::<Vec<OrderEvent>>(MAX_WAITING_BATCHES);
         let task = tokio::spawn(async move {
             while let Some(orders) = receiver.recv().await {
-                settle(engine.as_ref(), &terms, &orders).await;
+                if let Some(engine) = &engine {
+                    settle(engine.as_ref(), &terms, &orders).await;
+                }
             }
         });
         (Self { sender }, task)

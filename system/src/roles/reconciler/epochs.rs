@@ -3,10 +3,9 @@
 //! Fence every publisher, drain every queue, grant what no live row has taken, load stock and gate from one snapshot,
 //! and only then open, by a conditional update from which processes learn the new term (R11, R13, R14, R19).
 
-use super::Pass;
-use super::drain::Drainer;
 use super::turns::Turns;
 use crate::failpoint;
+use crate::repair::{Drainer, Pass};
 use crate::store::{SaleRow, Store};
 use anyhow::{Context, bail, ensure};
 use engines::{Epoch, IncarnationId, Nonce, Opened, Opening, SaleId, StockEngine, Term};
@@ -79,8 +78,14 @@ impl Opener<'_> {
         Ok(missing)
     }
 
-    /// An engine that is out of reach is an error, not a lost epoch.
+    /// An engine that is out of reach is an error, not a lost epoch. Where buyers are dealt among publishers, an epoch
+    /// ends too when those who live are not those it was dealt among: buyers move only behind fence and drain.
     async fn is_open(&self, row: &SaleRow) -> anyhow::Result<bool> {
+        let publishers = self.publishers().await?;
+        if self.engine.info().guarantees.needs_user_affinity && publishers.is_empty() {
+            // Nobody to deal the buyers to. Whoever comes is looked for again in the next pass.
+            return Ok(true);
+        }
         let Some(open) = row.open else {
             return Ok(false);
         };
@@ -89,14 +94,18 @@ impl Opener<'_> {
             .stock(&open.term)
             .await
             .with_context(|| format!("cannot ask the engine about sale {}", row.sale))?;
-        Ok(stock.is_open)
+        Ok(stock.is_open && (stock.owners.is_empty() || stock.owners == publishers))
+    }
+
+    async fn publishers(&self) -> sqlx::Result<Vec<IncarnationId>> {
+        Ok(self.store.live_publishers().await?.into_iter().map(IncarnationId).collect())
     }
 
     /// Needs every publisher fenced and every queue drained since the claim.
     async fn open_claimed(&self, sale: SaleId, epoch: Epoch) -> anyhow::Result<()> {
         let snapshot = self.store.grant(sale, epoch).await.context("cannot grant the epoch its stock")?;
         let snapshot = snapshot.context("another reconciler has started a newer epoch")?;
-        let publishers = self.store.live_publishers().await?.into_iter().map(IncarnationId).collect();
+        let publishers = self.publishers().await?;
         failpoint::hit("reconciler.after_grant");
         let term = Term { sale, epoch, nonce: Nonce(rand::random()) };
         let (granted, buyers) = (snapshot.granted, snapshot.buyers.len());

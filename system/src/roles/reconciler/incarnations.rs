@@ -1,8 +1,7 @@
 //! Retires incarnations that died or stopped: fence, drain, only then free the worker id, give back what their leases
 //! have not sold, and delete the queue.
 
-use super::Pass;
-use super::drain::Drainer;
+use crate::repair::{Drainer, Pass};
 use crate::store::Store;
 
 /// Most incarnations looked at in one pass.

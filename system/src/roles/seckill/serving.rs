@@ -3,7 +3,7 @@
 use super::DRAIN_TIMEOUT;
 use super::group_commit::Committer;
 use super::service::Service;
-use crate::broker::Publisher;
+use crate::broker::{Publisher, Settings};
 use crate::config::Config;
 use crate::incarnation::Incarnation;
 use crate::proto;
@@ -13,7 +13,7 @@ use crate::roles;
 use crate::shutdown::Shutdown;
 use crate::terms::Terms;
 use anyhow::Context;
-use engines::Registry;
+use engines::{Registry, StockEngine};
 use std::net::TcpListener;
 use std::sync::Arc;
 use tokio::sync::mpsc;
@@ -34,6 +34,8 @@ const MAX_CONCURRENT_STREAMS: u32 = 4_096;
 pub struct Shared {
     pub config: Config,
     pub registry: Registry,
+    /// The one engine of the process, where state lives in it; otherwise every thread connects for itself.
+    pub engine: Option<Arc<dyn StockEngine>>,
     pub terms: Terms,
     pub incarnation: Incarnation,
     pub shutdown: Shutdown,
@@ -58,9 +60,13 @@ impl Serving {
     async fn serve(self, listener: TcpListener) -> anyhow::Result<()> {
         let Self { shared, index, ready } = self;
         let config = &shared.config;
-        let engine = roles::build_engine(config, &shared.registry).await?;
+        let engine = match &shared.engine {
+            Some(engine) => engine.clone(),
+            None => roles::build_engine(config, &shared.registry).await?,
+        };
         let name = format!("seckill-{}-{index}", std::process::id());
-        let publisher = Publisher::start(&config.mq, config.seckill.ack, &name, shared.shutdown.clone()).await?;
+        let settings = Settings::new(config);
+        let publisher = Publisher::start(&settings, config.seckill.ack, &name, shared.shutdown.clone()).await?;
         let committer = Committer::start(shared.clone(), engine.clone(), publisher);
         let service = Service { shared: shared.clone(), engine, committer };
 

@@ -178,8 +178,10 @@ impl Database {
     }
 
     pub async fn live_publishers(&self) -> sqlx::Result<Vec<i64>> {
-        let sql = "SELECT id FROM incarnations WHERE state = 'live' AND queue <> '' ORDER BY id";
-        ids(&sqlx::query(sql).fetch_all(self.readers()).await?)
+        let sql = format!(
+            "SELECT id FROM incarnations WHERE state = 'live' AND queue <> '' AND heartbeat_at_ms + lease_ms >= {NOW_MS} ORDER BY id"
+        );
+        ids(&sqlx::query(&sql).fetch_all(self.readers()).await?)
     }
 
     pub async fn fence_live(&self) -> sqlx::Result<()> {

@@ -3,7 +3,7 @@
 //! R3: identity and term are read once, at the start, and used for everything that follows.
 
 use super::Pending;
-use crate::broker::{Names, PublishOutcome, Publisher};
+use crate::broker::{PublishOutcome, Publisher};
 use crate::clock::{monotonic_ms, unix_ms};
 use crate::envelope::{self, OrderEvent};
 use crate::failpoint;
@@ -100,10 +100,9 @@ impl Batch {
     /// Publishes one message for the whole batch and answers when its fate is known, or at the deadline.
     async fn publish(&self, identity: &Arc<Identity>, sold: Vec<Sold>, events: &[OrderEvent]) {
         let body = envelope::encode_orders(identity.id.0, identity.generation, events);
-        let key = Names::new(&self.shared.config.mq).order_key(identity.id.0, identity.generation);
-        let publisher = self.publisher.clone();
+        let (publisher, incarnation, generation) = (self.publisher.clone(), identity.id.0, identity.generation);
         // A task of its own: a confirm that comes after the deadline must still be taken in by somebody.
-        let publishing = tokio::spawn(async move { publisher.publish(key, &body).await });
+        let publishing = tokio::spawn(async move { publisher.publish(incarnation, generation, body).await });
         let latest_ms = sold.iter().map(|sold| sold.pending.deadline_ms).max().unwrap_or_default();
         let outcome = match tokio::time::timeout(until(latest_ms), publishing).await {
             Ok(Ok(outcome)) => outcome,

@@ -1,15 +1,16 @@
 //! Publishes order batches under confirms over a connection that is re-established by itself.
 
-use super::{Names, confirming_channel, connect, properties};
+use super::{confirming_channel, connect, properties};
+use crate::broker::PublishOutcome;
+use crate::broker::names::{MessageIds, Names};
 use crate::config::{Ack, MqConfig};
 use crate::envelope::ORDER_BATCH_TYPE;
 use crate::shutdown::Shutdown;
 use anyhow::Context;
 use lapin::options::BasicPublishOptions;
-use lapin::types::ShortString;
 use lapin::{Channel, Confirmation, Connection};
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 use tokio::sync::watch;
 
@@ -19,27 +20,12 @@ const RECONNECT_MAX: Duration = Duration::from_secs(2);
 /// How often a connection is looked at.
 const HEALTH_INTERVAL: Duration = Duration::from_millis(100);
 
-/// What became of one message.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum PublishOutcome {
-    /// It is durable in the queue, or (under `published`) handed to the socket.
-    Accepted,
-    /// The broker said it is not in the queue: full, or no binding.
-    Rejected,
-    /// It was not sent: there is no connection.
-    NotSent,
-    /// It was sent and nobody knows.
-    Unknown,
-}
-
 /// A pool of confirming channels on one connection.
 #[derive(Clone, Debug)]
 pub struct Publisher {
     names: Names,
     ack: Ack,
-    /// Prefix of message ids, unique per publisher.
-    id_prefix: Arc<str>,
-    sequence: Arc<AtomicU64>,
+    ids: MessageIds,
     turn: Arc<AtomicUsize>,
     channels: watch::Receiver<Arc<[Channel]>>,
 }
@@ -53,23 +39,20 @@ impl Publisher {
         Ok(Self {
             names: Names::new(config),
             ack,
-            id_prefix: format!("{name}-{:08x}", rand::random::<u32>()).into(),
-            sequence: Arc::default(),
+            ids: MessageIds::new(name),
             turn: Arc::default(),
             channels: receiver,
         })
     }
 
-    /// Publishes one batch of orders. Waits for the broker's confirm without a bound of its own: the caller has the
-    /// deadline, and a confirm that comes after it must still be consumed.
-    pub async fn publish(&self, key: ShortString, body: &[u8]) -> PublishOutcome {
+    pub async fn publish(&self, incarnation: i64, generation: i64, body: &[u8]) -> PublishOutcome {
         let Some(channel) = self.channel() else {
             return PublishOutcome::NotSent;
         };
-        let message_id = format!("{}-{}", self.id_prefix, self.sequence.fetch_add(1, Ordering::Relaxed));
+        let (exchange, key) = (self.names.exchange().into(), self.names.order_key(incarnation, generation).into());
         let options = BasicPublishOptions { mandatory: true, ..BasicPublishOptions::default() };
-        let properties = properties(ORDER_BATCH_TYPE, message_id);
-        let confirm = match channel.basic_publish(self.names.exchange(), key, options, body, properties).await {
+        let properties = properties(ORDER_BATCH_TYPE, self.ids.next());
+        let confirm = match channel.basic_publish(exchange, key, options, body, properties).await {
             Ok(confirm) => confirm,
             Err(error) => {
                 tracing::warn!(%error, "publish failed");
@@ -83,7 +66,6 @@ impl Publisher {
         judge(confirm.await)
     }
 
-    /// Whether a message could be sent now.
     pub fn is_connected(&self) -> bool {
         self.channels.borrow().iter().any(|channel| channel.status().connected())
     }

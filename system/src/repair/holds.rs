@@ -20,10 +20,20 @@ const MAX_PER_PASS: usize = 50_000;
 #[derive(Debug)]
 pub struct HoldRepair {
     grace_ms: u64,
-    /// With `--once`, when it began, monotonic ms: holds from before are looked at although they are younger.
-    since_ms: Option<u64>,
+    look: Look,
     /// R7: the engine's wall clock can jump, so the age counts on this process's monotonic clock too.
     seen: HashMap<OrderId, Seen>,
+}
+
+/// Which holds are looked at. It only selects: nothing is voided before its grace period is over.
+#[derive(Clone, Copy, Debug)]
+pub enum Look {
+    /// Those old enough to be orphans: the consumer settles the others.
+    AtOrphans,
+    /// All that were there at this time, monotonic ms.
+    AtEverythingSince(u64),
+    /// All of them: there is nobody else who settles.
+    AtEverything,
 }
 
 #[derive(Clone, Copy, Debug)]
@@ -33,9 +43,9 @@ struct Seen {
 }
 
 impl HoldRepair {
-    /// `grace_ms` is greater than the publish deadline. With `once`, every hold that is there already is dealt with.
-    pub fn new(grace_ms: u64, once: bool) -> Self {
-        Self { grace_ms, since_ms: once.then(monotonic_ms), seen: HashMap::new() }
+    /// `grace_ms` is greater than the publish deadline.
+    pub fn new(grace_ms: u64, look: Look) -> Self {
+        Self { grace_ms, look, seen: HashMap::new() }
     }
 
     /// Looks at every old hold of every open sale.
@@ -53,9 +63,13 @@ impl HoldRepair {
         Ok(pass)
     }
 
-    /// Age from which holds are looked at. It only selects: nothing is voided before its grace period is over.
+    /// Age from which holds are looked at.
     fn untouched_for_ms(&self) -> u64 {
-        self.since_ms.map_or(self.grace_ms, |since_ms| self.grace_ms.min(monotonic_ms() - since_ms))
+        match self.look {
+            Look::AtOrphans => self.grace_ms,
+            Look::AtEverythingSince(since_ms) => self.grace_ms.min(monotonic_ms() - since_ms),
+            Look::AtEverything => 0,
+        }
     }
 
     /// Whether this hold has been seen untouched for the whole grace period.

@@ -3,10 +3,9 @@
 //! A marker is put behind it; when the marker's row is there, and the consumer session that committed it is the one
 //! that was current before it was put (R5: nothing was returned in between), everything before it has its row.
 
-use crate::broker::{self, Names};
-use crate::config::{Config, MqConfig};
+use crate::broker::{Broker, Settings};
+use crate::config::Config;
 use crate::store::Store;
-use lapin::{Channel, Connection};
 use std::time::{Duration, Instant};
 use tokio::sync::Mutex;
 
@@ -18,16 +17,16 @@ const MARKER_PATIENCE: Duration = Duration::from_secs(5);
 /// Puts markers and waits for them.
 pub struct Drainer {
     store: Store,
-    mq: MqConfig,
+    settings: Settings,
     timeout: Duration,
-    connection: Mutex<Option<Connection>>,
+    connection: Mutex<Option<Broker>>,
 }
 
 impl Drainer {
     /// Connects when first needed.
     pub fn new(store: Store, config: &Config) -> Self {
         let timeout = Duration::from_millis(config.reconciler.drain_timeout_ms);
-        Self { store, mq: config.mq.clone(), timeout, connection: Mutex::new(None) }
+        Self { store, settings: Settings::new(config), timeout, connection: Mutex::new(None) }
     }
 
     /// Whether the queue of `incarnation` was drained of everything that was in it when this was called.
@@ -39,9 +38,7 @@ impl Drainer {
                 return Ok(true);
             };
             let nonce = rand::random();
-            let channel = self.channel().await?;
-            broker::put_marker(&channel, &Names::new(&self.mq), incarnation, nonce).await?;
-            let _ = channel.close(200, "done".into()).await;
+            self.broker().await?.put_marker(incarnation, nonce).await?;
             let patience = (Instant::now() + MARKER_PATIENCE).min(deadline);
             if self.committed_in(nonce, patience).await? == Some(session) {
                 return Ok(true);
@@ -52,18 +49,12 @@ impl Drainer {
 
     /// Takes away the binding of an earlier generation, the second defence of R1.
     pub async fn unbind(&self, incarnation: i64, generation: i64) -> anyhow::Result<()> {
-        let channel = self.channel().await?;
-        broker::unbind_generation(&channel, &Names::new(&self.mq), incarnation, generation).await?;
-        let _ = channel.close(200, "done".into()).await;
-        Ok(())
+        self.broker().await?.unbind(incarnation, generation).await
     }
 
     /// Deletes the queue of a drained incarnation.
     pub async fn delete_queue(&self, incarnation: i64) -> anyhow::Result<()> {
-        let channel = self.channel().await?;
-        broker::delete_order_queue(&channel, &Names::new(&self.mq), incarnation).await?;
-        let _ = channel.close(200, "done".into()).await;
-        Ok(())
+        self.broker().await?.delete_queue(incarnation).await
     }
 
     async fn committed_in(&self, nonce: u64, deadline: Instant) -> sqlx::Result<Option<i64>> {
@@ -76,15 +67,14 @@ impl Drainer {
         Ok(None)
     }
 
-    /// A channel on a connection that is opened again when it was lost.
-    async fn channel(&self) -> anyhow::Result<Channel> {
+    /// A connection that is opened again when it was lost.
+    async fn broker(&self) -> anyhow::Result<Broker> {
         let mut slot = self.connection.lock().await;
-        let connection = match slot.take().filter(|connection| connection.status().connected()) {
-            Some(connection) => connection,
-            None => broker::connect(&self.mq, "reconciler").await?,
-        };
-        let channel = broker::confirming_channel(&connection).await;
-        *slot = Some(connection);
-        channel
+        if let Some(broker) = slot.as_ref().filter(|broker| broker.is_connected()) {
+            return Ok(broker.clone());
+        }
+        let broker = Broker::connect(&self.settings, "reconciler").await?;
+        *slot = Some(broker.clone());
+        Ok(broker)
     }
 }

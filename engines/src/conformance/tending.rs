@@ -1,0 +1,66 @@
+//! Checks of `maintain` that hold for every engine: it sells nothing, and does no harm whoever calls it how often.
+
+use super::harness::{Failure, Harness, Outcome, equal};
+use super::shop::{OTHER_PUBLISHER, PUBLISHER, Shop};
+use crate::{IncarnationId, Maintain};
+use tokio::task::JoinSet;
+
+/// Callers at once.
+const CALLERS: usize = 16;
+
+pub(super) async fn the_server_it_runs_on_passes_its_own_check(harness: &Harness) -> Outcome {
+    let engine = harness.engine().await?;
+    for _ in 0..2 {
+        engine.maintain(&Maintain::CheckServer { allow_volatile: false }).await?;
+    }
+    Ok(())
+}
+
+/// What must be the same before and after.
+async fn seen(shop: &Shop<'_>) -> Result<(i64, u64, usize), Failure> {
+    let view = shop.stock().await?;
+    Ok((view.remaining, view.open_units, shop.list(0, 1_000).await?.len()))
+}
+
+pub(super) async fn tending_sells_nothing(harness: &Harness) -> Outcome {
+    let shop = harness.shop(100).await?;
+    for user in 1..=10 {
+        let bought = shop.buy(user, 2).await?;
+        if user % 2 == 0 {
+            shop.settle(&bought).await?;
+        }
+    }
+    let before = seen(&shop).await?;
+    equal(before, (80, 10, 5), "units remaining, units open and open holds")?;
+    for publisher in [Some(PUBLISHER), None, Some(PUBLISHER)] {
+        shop.engine.maintain(&Maintain::Tend { term: shop.term, publisher }).await?;
+        equal(seen(&shop).await?, before, "the same after tending")?;
+    }
+    shop.buy(11, 80).await?;
+    Ok(())
+}
+
+pub(super) async fn every_task_may_be_repeated_and_run_at_once(harness: &Harness) -> Outcome {
+    let shop = harness.shop(100).await?;
+    let bought = shop.buy(1, 40).await?;
+    let clients = shop.clients(3).await?;
+    let mut tasks = JoinSet::new();
+    for caller in 0..CALLERS {
+        let (engine, term) = (clients[caller % clients.len()].clone(), shop.term);
+        // One process that nobody knows, as after a crash.
+        let publisher = [None, Some(shop.incarnation), Some(IncarnationId(0))][caller % 3];
+        tasks.spawn(async move { engine.maintain(&Maintain::Tend { term, publisher }).await });
+    }
+    while let Some(done) = tasks.join_next().await {
+        done.map_err(|error| Failure(error.to_string()))??;
+    }
+    shop.expect_stock(60, 40).await?;
+    // A process that has nothing here stops, twice.
+    for _ in 0..2 {
+        shop.engine.maintain(&Maintain::HandBack { publisher: OTHER_PUBLISHER }).await?;
+    }
+    shop.expect_stock(60, 40).await?;
+    equal(shop.hold(bought.order).await?.quantity, 40, "the hold after all that")?;
+    shop.buy(2, 60).await?;
+    Ok(())
+}

@@ -1,0 +1,360 @@
+//! `preallocated`: blocks of stock are leased from the database into the process and sold there, from memory.
+//!
+//! A lease is a row of `allocations`; it and every unit that is not leased yet survive any process. What a dead one had
+//! not sold goes back when it is retired: exactly `granted − sold` ([`close_leases`](crate::close_leases_mysql)).
+//! Buyers are dealt among the living processes by partition (user id modulo `partitions`), so that two of them never
+//! accept one buyer twice. A partition moves only by opening the next epoch: only then is every publisher fenced and
+//! every queue drained, so that the rows from which the new owner loads its gate are complete.
+
+mod faults;
+mod gates;
+mod lease;
+mod opening;
+mod rights;
+mod server;
+mod stock;
+mod transfer;
+
+use crate::allocation::sql::Database;
+use crate::registry::{BuildFuture, EngineFactory};
+use crate::sqlite::SqliteFile;
+use crate::{
+    EngineEnv, EngineError, EngineInfo, Epoch, Finish, FinishKind, Finished, Guarantees, HoldPage, HoldQuery,
+    IncarnationId, Maintain, Maintained, Opened, Opening, ParamSpec, Params, Reserve, Result, SaleId, StockEngine,
+    StockView, Term, Verdict,
+};
+use faults::Faults;
+use lease::Lease;
+use opening::NewestOpening;
+use sqlx::mysql::{MySqlConnectOptions, MySqlPoolOptions};
+use std::collections::{HashMap, HashSet};
+use std::str::FromStr;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock};
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
+
+/// MySQL/MariaDB statements, separated by `;`, that create this engine's tables.
+pub const TABLES_MYSQL: &str = include_str!("../sql/preallocated.mysql.sql");
+/// The same for SQLite.
+pub const TABLES_SQLITE: &str = include_str!("../sql/preallocated.sqlite.sql");
+
+const NAME: &str = "preallocated";
+/// Connections of one engine object: transfers of different sales, and looks.
+const MAX_CONNECTIONS: u32 = 4;
+/// Longest wait for a connection.
+const ACQUIRE_TIMEOUT: Duration = Duration::from_secs(1);
+/// Longest wait for the database inside a call that moves units. What was begun is concluded by the next.
+const CALL_MAX: Duration = Duration::from_secs(2);
+/// Longest wait of a call for a lease and its gate to be loaded.
+const LOAD_MAX: Duration = Duration::from_secs(10);
+/// Longest wait of a request for units that other processes have idle; then it is told to try again.
+const WAIT_MAX: Duration = Duration::from_millis(150);
+
+const GUARANTEES: Guarantees = Guarantees {
+    keeps_stock: true,
+    survives_process_kill: false,
+    survives_server_loss: false,
+    needs_user_affinity: true,
+};
+
+const PARAMS: &[ParamSpec] = &[
+    ParamSpec {
+        name: "block",
+        kind: "integer 1..=1000000",
+        default: "5000",
+        about: "units leased at a time; not more than the stock of a sale",
+    },
+    ParamSpec {
+        name: "partitions",
+        kind: "integer 1..=4096",
+        default: "64",
+        about: "parts into which the buyers are dealt among the processes",
+    },
+];
+
+/// How the registry lists and builds it.
+pub const FACTORY: EngineFactory = EngineFactory {
+    name: NAME,
+    about: "blocks leased from the database into the process, sold from memory to the buyers it owns; the fastest",
+    needs: &["database"],
+    params: PARAMS,
+    guarantees: GUARANTEES,
+    build,
+};
+
+fn build(env: EngineEnv, params: Params) -> BuildFuture {
+    Box::pin(async move { Ok(Arc::new(Preallocated::connect(&env, &params)?) as Arc<dyn StockEngine>) })
+}
+
+/// One per process: the leases of all sales.
+#[derive(Debug)]
+struct Preallocated {
+    database: Database,
+    block: u64,
+    partitions: u64,
+    parameters: Vec<String>,
+    leases: RwLock<HashMap<SaleId, Arc<Lease>>>,
+    /// Held by whoever loads a lease; the others wait and find it loaded.
+    loading: tokio::sync::Mutex<()>,
+    /// Incarnations that have handed back; one per life of a process.
+    stopped: Mutex<HashSet<IncarnationId>>,
+    faults: Faults,
+}
+
+/// A term, and who sells under it.
+#[derive(Clone, Copy, Debug)]
+struct Terms {
+    term: Term,
+    incarnation: IncarnationId,
+}
+
+impl Terms {
+    fn of(lease: &Lease) -> Self {
+        Self { term: lease.term, incarnation: lease.incarnation }
+    }
+
+    /// Incarnations are numbered in the order of their starts, so of two that use this object the larger one lives.
+    fn is_newer_than(&self, loaded: &Self) -> bool {
+        let is_later_life = self.term == loaded.term && self.incarnation > loaded.incarnation;
+        self.term.epoch > loaded.term.epoch || is_later_life
+    }
+}
+
+impl Preallocated {
+    fn connect(env: &EngineEnv, params: &Params) -> Result<Self> {
+        let url = env.database_url.as_ref();
+        let url = url.ok_or_else(|| EngineError::Config(format!("engine {NAME} needs a database url")))?;
+        let malformed = |error| EngineError::Config(format!("engine {NAME}: the database url is malformed: {error}"));
+        let database = if SqliteFile::is_url(url) {
+            Database::Sqlite(SqliteFile::open(url).map_err(malformed)?)
+        } else {
+            let options = MySqlConnectOptions::from_str(url).map_err(malformed)?;
+            let pool = MySqlPoolOptions::new().max_connections(MAX_CONNECTIONS).acquire_timeout(ACQUIRE_TIMEOUT);
+            let pool = pool.test_before_acquire(false).after_connect(|connection, _| {
+                Box::pin(async move {
+                    // Every look of a waiting process must see what others have committed since the last.
+                    sqlx::query("SET SESSION TRANSACTION ISOLATION LEVEL READ COMMITTED").execute(connection).await?;
+                    Ok(())
+                })
+            });
+            Database::MySql(pool.connect_lazy_with(options))
+        };
+        Ok(Self {
+            database,
+            block: params.integer("block", 1..=1_000_000)?,
+            partitions: params.integer("partitions", 1..=4_096)?,
+            parameters: params.in_effect(),
+            leases: RwLock::default(),
+            loading: tokio::sync::Mutex::default(),
+            stopped: Mutex::default(),
+            faults: Faults::default(),
+        })
+    }
+
+    fn loaded(&self, sale: SaleId) -> Option<Arc<Lease>> {
+        self.leases.read().unwrap_or_else(PoisonError::into_inner).get(&sale).cloned()
+    }
+
+    fn stopped(&self) -> MutexGuard<'_, HashSet<IncarnationId>> {
+        self.stopped.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// The lease of `terms`, loaded if this process does not have it yet; `None`: not open.
+    async fn lease(&self, terms: Terms) -> Result<Option<Arc<Lease>>> {
+        match self.known(&terms) {
+            Some(known) => Ok(known),
+            None => within(LOAD_MAX, "loading a lease", self.load(terms)).await,
+        }
+    }
+
+    /// What is known without asking the database; `None`: nothing, the terms are newer than what is loaded.
+    fn known(&self, terms: &Terms) -> Option<Option<Arc<Lease>>> {
+        let lease = self.loaded(terms.term.sale)?;
+        let loaded = Terms::of(&lease);
+        if (loaded.term, loaded.incarnation) == (terms.term, terms.incarnation) {
+            return Some(Some(lease));
+        }
+        (!terms.is_newer_than(&loaded)).then_some(None)
+    }
+
+    async fn load(&self, terms: Terms) -> Result<Option<Arc<Lease>>> {
+        let _turn = self.loading.lock().await;
+        if let Some(known) = self.known(&terms) {
+            return Ok(known);
+        }
+        if self.stopped().contains(&terms.incarnation) {
+            return Ok(None);
+        }
+        let Some(loaded) = opening::load(&self.database, &terms).await? else { return Ok(None) };
+        let lease = Lease::new(&terms, loaded.rows, loaded.moves, loaded.owned, loaded.gates, self.faults);
+        let lease = Arc::new(lease);
+        let mut leases = self.leases.write().unwrap_or_else(PoisonError::into_inner);
+        // Who hands back marks himself as stopped first and looks at the leases afterwards.
+        if self.stopped().contains(&terms.incarnation) {
+            return Ok(None);
+        }
+        leases.insert(terms.term.sale, lease.clone());
+        Ok(Some(lease))
+    }
+
+    /// All of `batch` comes from one incarnation.
+    async fn reserve_as(&self, terms: Terms, batch: &[Reserve]) -> Vec<Result<Verdict>> {
+        let mut verdicts = Vec::with_capacity(batch.len());
+        let lease = match self.lease(terms).await {
+            Ok(Some(lease)) => lease,
+            Ok(None) => return batch.iter().map(|_| Ok(Verdict::NotOpen)).collect(),
+            Err(error) => return error.for_each(batch.len()),
+        };
+        lease.from_memory(batch, &mut verdicts);
+        if verdicts.len() < batch.len() {
+            let more = lease.with_more(&self.database, self.block, batch, &mut verdicts);
+            if let Err(error) = within(CALL_MAX, "a refill", more).await {
+                verdicts.extend(not_granted(&error).for_each(batch.len() - verdicts.len()));
+            }
+        }
+        verdicts
+    }
+
+    async fn view(&self, term: &Term) -> Result<StockView> {
+        let Some(newest) = NewestOpening::read(&self.database, term.sale.0).await? else {
+            return Ok(StockView { clock_ms: now_ms(), ..StockView::default() });
+        };
+        let ours = self.loaded(term.sale).filter(|lease| i64::from(lease.term.epoch.0) == newest.epoch);
+        let (remaining, open_units) = match &ours {
+            Some(lease) => {
+                let mut rights = lease.rights.lock().await;
+                lease.resolve(&mut rights, &self.database).await?;
+                let elsewhere = self.remaining(term.sale, newest.epoch, lease.incarnation).await?;
+                (elsewhere + lease.stock.units().cast_signed(), lease.open_units())
+            }
+            None => (self.remaining(term.sale, newest.epoch, IncarnationId(i64::MIN)).await?, 0),
+        };
+        let owners = "SELECT DISTINCT owner FROM engine_partitions WHERE sale_id = ? ORDER BY owner";
+        let owners = self.database.rows::<1>(owners, &[term.sale.0]).await.map_err(not_done)?;
+        Ok(StockView {
+            remaining,
+            open_units,
+            epoch: Some(Epoch(u32::try_from(newest.epoch).unwrap_or(u32::MAX))),
+            is_open: newest.is(term),
+            owners: owners.into_iter().flatten().map(IncarnationId).collect(),
+            server: String::new(),
+            clock_ms: now_ms(),
+        })
+    }
+
+    /// Units in the pool, and those that leases other than `except` may have idle.
+    async fn remaining(&self, sale: SaleId, epoch: i64, except: IncarnationId) -> Result<i64> {
+        let sql = "SELECT CAST(COALESCE(SUM(CASE WHEN holder = 'pool' THEN granted - sold WHEN owner <> ? THEN idle
+                   ELSE 0 END), 0) AS SIGNED) FROM allocations WHERE product_id = ? AND epoch = ? AND state = 'open'";
+        let rows = self.database.rows::<1>(sql, &[except.0, sale.0, epoch]).await.map_err(not_done)?;
+        Ok(rows.first().map_or(0, |[units]| *units))
+    }
+
+    async fn hand_back(&self, publisher: IncarnationId) -> Result<u64> {
+        self.stopped().insert(publisher);
+        let leases = self.leases.read().unwrap_or_else(PoisonError::into_inner).clone();
+        let mut moved = 0;
+        for lease in leases.values().filter(|lease| lease.incarnation == publisher) {
+            moved += within(CALL_MAX, "a hand-back", lease.hand_back(&self.database)).await?;
+        }
+        Ok(moved)
+    }
+}
+
+#[async_trait::async_trait]
+impl StockEngine for Preallocated {
+    fn info(&self) -> EngineInfo {
+        EngineInfo { name: NAME.to_owned(), parameters: self.parameters.clone(), guarantees: GUARANTEES }
+    }
+
+    async fn open(&self, opening: &Opening) -> Result<Opened> {
+        let opened = opening::open(&self.database, opening, self.block, self.partitions).await?;
+        if opened == Opened::Opened {
+            // Whoever opens may be who sells: what was loaded of the epoch before is over.
+            let mut leases = self.leases.write().unwrap_or_else(PoisonError::into_inner);
+            leases.retain(|sale, lease| *sale != opening.term.sale || lease.term.epoch >= opening.term.epoch);
+        }
+        Ok(opened)
+    }
+
+    async fn reserve(&self, term: &Term, batch: &[Reserve]) -> Vec<Result<Verdict>> {
+        let mut verdicts = Vec::with_capacity(batch.len());
+        // A process has one incarnation at a time, so this is one slice.
+        for items in batch.chunk_by(|a, b| a.incarnation == b.incarnation) {
+            let terms = Terms { term: *term, incarnation: items[0].incarnation };
+            verdicts.append(&mut self.reserve_as(terms, items).await);
+        }
+        verdicts
+    }
+
+    async fn finish(&self, term: &Term, batch: &[Finish]) -> Vec<Result<Finished>> {
+        let lease = self.loaded(term.sale).filter(|lease| lease.term == *term);
+        let Some(lease) = lease else { return batch.iter().map(|_| Ok(Finished::NotOpen)).collect() };
+        let finished: Vec<_> = batch.iter().map(|item| Ok(lease.finish(item))).collect();
+        if batch.iter().any(|item| item.kind == FinishKind::Release) {
+            // They are released whatever the database says now: their units stay noted until it has them.
+            let _ = within(CALL_MAX, "a release", lease.flush(&self.database)).await;
+        }
+        finished
+    }
+
+    async fn holds(&self, term: &Term, query: &HoldQuery) -> Result<HoldPage> {
+        let lease = self.loaded(term.sale).filter(|lease| lease.term == *term);
+        let lease = lease.ok_or_else(|| EngineError::Unavailable {
+            context: format!("holds of sale {}: epoch {} is not open in this process", term.sale, term.epoch),
+            source: None,
+        })?;
+        Ok(lease.holds(query))
+    }
+
+    async fn stock(&self, term: &Term) -> Result<StockView> {
+        within(CALL_MAX, "a look at the stock", self.view(term)).await
+    }
+
+    async fn maintain(&self, task: &Maintain) -> Result<Maintained> {
+        let actions = match task {
+            Maintain::CheckServer { allow_volatile } => return server::check(&self.database, *allow_volatile).await,
+            // A lease is the business of its own process alone.
+            Maintain::Tend { publisher: None, .. } => 0,
+            Maintain::Tend { term, publisher: Some(publisher) } => {
+                match self.lease(Terms { term: *term, incarnation: *publisher }).await? {
+                    Some(lease) => within(CALL_MAX, "a tending", lease.tend(&self.database, self.block)).await?,
+                    None => 0,
+                }
+            }
+            Maintain::HandBack { publisher } => self.hand_back(*publisher).await?,
+        };
+        Ok(Maintained { actions, settings: Vec::new() })
+    }
+}
+
+async fn within<T>(limit: Duration, what: &str, call: impl Future<Output = Result<T>>) -> Result<T> {
+    let late = |_| EngineError::Unknown { context: format!("{NAME}: {what} took longer than {limit:?}"), source: None };
+    tokio::time::timeout(limit, call).await.map_err(late)?
+}
+
+/// The clock by which requests expire and holds grow old, unix ms.
+fn now_ms() -> i64 {
+    let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+    i64::try_from(since.as_millis()).unwrap_or(i64::MAX)
+}
+
+/// Whatever became of the transfer, a request that was not answered from memory was granted nothing.
+fn not_granted(error: &EngineError) -> EngineError {
+    match error {
+        EngineError::Unknown { context, .. } => EngineError::Unavailable { context: context.clone(), source: None },
+        other => other.repeat(),
+    }
+}
+
+/// Before the commit was sent: nothing has happened.
+fn not_done(error: sqlx::Error) -> EngineError {
+    EngineError::Unavailable { context: format!("{NAME}: {error}"), source: Some(Box::new(error)) }
+}
+
+/// The commit was sent.
+fn unknown(error: sqlx::Error) -> EngineError {
+    EngineError::Unknown { context: format!("{NAME}: commit: {error}"), source: Some(Box::new(error)) }
+}
+
+#[cfg(test)]
+mod tests;

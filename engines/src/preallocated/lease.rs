@@ -1,0 +1,254 @@
+//! One lease: what one process may sell of one sale in one epoch, and to whom.
+//!
+//! Selling happens in memory. Everything that moves rights holds `rights`, so only one transfer of a lease is under
+//! way, and whoever holds it sees the stock in memory only fall.
+
+use super::faults::{Fault, Faults};
+use super::gates::{Answer, Gates};
+use super::rights::{LeaseRows, Moved, Seen};
+use super::stock::Stock;
+use super::transfer::Rights;
+use super::{Terms, WAIT_MAX, now_ms};
+use crate::allocation::sql::Database;
+use crate::{
+    AllocationId, EngineError, Finish, FinishKind, Finished, Hold, HoldPage, HoldQuery, IncarnationId, Reserve, Result,
+    Term, Verdict,
+};
+use std::sync::atomic::{AtomicU8, Ordering};
+use std::sync::{Mutex, PoisonError};
+use std::time::{Duration, Instant};
+
+/// Pause between two looks of a process that waits for units of others.
+const LOOK_EVERY: Duration = Duration::from_millis(5);
+/// Page size bounds of [`HoldQuery::List`].
+const PAGE_MAX: u32 = 10_000;
+
+/// `ended`: it sells.
+const OPEN: u8 = 0;
+/// `ended`: the process stops in order; it grants nothing more, but sees to its holds.
+const HANDED_BACK: u8 = 1;
+/// `ended`: the epoch is over, or the process was retired.
+const CLOSED: u8 = 2;
+
+/// A lease in memory.
+#[derive(Debug)]
+pub struct Lease {
+    pub term: Term,
+    pub incarnation: IncarnationId,
+    pub(super) rows: LeaseRows,
+    /// Which partitions this process owns.
+    owned: Box<[bool]>,
+    pub(super) stock: Stock,
+    gates: Gates,
+    /// Orders whose open holds were released, until the database has their units: order and quantity.
+    pub(super) released: Mutex<Vec<(i64, u32)>>,
+    pub(super) rights: tokio::sync::Mutex<Rights>,
+    ended: AtomicU8,
+    pub(super) faults: Faults,
+}
+
+impl Lease {
+    pub fn new(terms: &Terms, rows: LeaseRows, moves: i64, owned: Box<[bool]>, gates: Gates, faults: Faults) -> Self {
+        Self {
+            term: terms.term,
+            incarnation: terms.incarnation,
+            rows,
+            owned,
+            stock: Stock::default(),
+            gates,
+            released: Mutex::default(),
+            rights: tokio::sync::Mutex::new(Rights::new(moves)),
+            ended: AtomicU8::new(OPEN),
+            faults,
+        }
+    }
+
+    /// Whether it grants nothing more.
+    pub fn has_ended(&self) -> bool {
+        self.ended.load(Ordering::Acquire) != OPEN
+    }
+
+    pub(super) fn close(&self) {
+        self.ended.store(CLOSED, Ordering::Release);
+    }
+
+    /// Whether it has anything to sell at all.
+    pub fn owns_partitions(&self) -> bool {
+        self.owned.contains(&true)
+    }
+
+    pub fn open_units(&self) -> u64 {
+        self.gates.open_units()
+    }
+
+    fn owns(&self, user: i64) -> bool {
+        // Never more than the partitions, which are few.
+        let part = user.rem_euclid(self.owned.len() as i64) as usize;
+        self.owned[part] || self.faults.has(Fault::SellsToAnybody)
+    }
+
+    /// Answers items from memory, in order, up to the first one that needs more units than there are.
+    pub fn from_memory(&self, batch: &[Reserve], verdicts: &mut Vec<Result<Verdict>>) {
+        let now_ms = now_ms();
+        for item in &batch[verdicts.len()..] {
+            if self.has_ended() {
+                verdicts.push(Ok(Verdict::NotOpen));
+                continue;
+            }
+            match self.judge(item, now_ms) {
+                Some(verdict) => verdicts.push(verdict),
+                None => return,
+            }
+        }
+    }
+
+    /// `None`: there are not enough units here.
+    fn judge(&self, item: &Reserve, now_ms: i64) -> Option<Result<Verdict>> {
+        if item.quantity == 0 {
+            return Some(Err(EngineError::Config("a reserve of 0 units; at least 1 is needed".to_owned())));
+        }
+        if now_ms > item.expires_at_ms {
+            return Some(Ok(Verdict::Expired)); // R7: its caller may have given up.
+        }
+        if !self.owns(item.user.0) {
+            return Some(Ok(Verdict::WrongInstance));
+        }
+        let allocation = Some(AllocationId(self.rows.lease));
+        let verdict = match self.gates.ask(item, now_ms, || self.take(item.quantity)) {
+            Answer::Granted => Verdict::Granted { allocation },
+            Answer::Known { .. } if self.faults.has(Fault::NoUserGate) && self.take(item.quantity) => {
+                Verdict::Granted { allocation }
+            }
+            Answer::Known { order, quantity, is_settled } => {
+                let allocation = allocation.filter(|_| !is_settled);
+                Verdict::Duplicate(Hold { order, quantity, settled: is_settled, allocation })
+            }
+            Answer::Marked => Verdict::Busy,
+            Answer::Short => return None,
+        };
+        Some(Ok(verdict))
+    }
+
+    fn take(&self, quantity: u32) -> bool {
+        let units = u64::from(quantity);
+        if self.faults.has(Fault::SellsWithoutCheck) {
+            self.stock.take_up_to(units);
+            return true;
+        }
+        self.stock.take(units)
+    }
+
+    /// Answers the rest of the batch, fetching units from the pool, and waiting a bounded time for those of others.
+    pub async fn with_more(
+        &self,
+        database: &Database,
+        block: u64,
+        batch: &[Reserve],
+        verdicts: &mut Vec<Result<Verdict>>,
+    ) -> Result<()> {
+        let mut since = Instant::now();
+        let deadline = since + WAIT_MAX;
+        while verdicts.len() < batch.len() {
+            let mut rights = self.rights.lock().await;
+            if self.has_ended() {
+                self.from_memory(batch, verdicts);
+                return Ok(());
+            }
+            let short = units(&batch[verdicts.len()..]);
+            let Some(seen) = self.fetch(&mut rights, database, short, block, since).await? else {
+                self.close();
+                continue;
+            };
+            // One read answers everybody in the batch: while the rights are held, units here only become fewer.
+            self.answer_short(batch, &seen, Instant::now() > deadline, verdicts);
+            if verdicts.len() == batch.len() {
+                return Ok(());
+            }
+            if seen.available() == 0 {
+                self.ask_others(&mut rights, database, units(&batch[verdicts.len()..])).await?;
+                drop(rights);
+                tokio::time::sleep(LOOK_EVERY).await;
+                since = Instant::now();
+            }
+        }
+        Ok(())
+    }
+
+    /// Answers items until one could still be granted with units that are not here yet. R18: sold out is said only if
+    /// pool, memory and all that others have idle hold less than was asked for, read after the request came.
+    fn answer_short(&self, batch: &[Reserve], seen: &Seen, is_late: bool, verdicts: &mut Vec<Result<Verdict>>) {
+        loop {
+            self.from_memory(batch, verdicts);
+            let Some(item) = batch.get(verdicts.len()) else { return };
+            let others = if self.faults.has(Fault::IgnoresOthers) { 0 } else { seen.others };
+            let remaining = seen.rest + self.stock.units() + others;
+            if u64::from(item.quantity) > remaining {
+                verdicts.push(Ok(Verdict::SoldOut { remaining }));
+            } else if is_late {
+                verdicts.push(Ok(Verdict::Busy));
+            } else {
+                return;
+            }
+        }
+    }
+
+    /// Settles or releases in memory. A released open hold's units go through the database: see [`Self::flush`].
+    pub fn finish(&self, item: &Finish) -> Finished {
+        if self.ended.load(Ordering::Acquire) == CLOSED {
+            return Finished::NotOpen;
+        }
+        let is_done = match item.kind {
+            FinishKind::Settle => self.gates.settle(item.user, item.order),
+            FinishKind::Release => {
+                let released = self.gates.release(item.user, item.order);
+                if let Some(open) = released.filter(|released| released.was_open) {
+                    let times = if self.faults.has(Fault::ReleasesTwice) { 2 } else { 1 };
+                    let order = (item.order.0, open.quantity);
+                    self.released().extend(std::iter::repeat_n(order, times));
+                }
+                released.is_some()
+            }
+        };
+        if is_done { Finished::Done } else { Finished::AlreadyDone }
+    }
+
+    pub(super) fn released(&self) -> std::sync::MutexGuard<'_, Vec<(i64, u32)>> {
+        self.released.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    pub fn holds(&self, query: &HoldQuery) -> HoldPage {
+        let now_ms = now_ms();
+        match query {
+            HoldQuery::List { untouched_for_ms, cursor, limit } => {
+                let limit = (*limit).clamp(1, PAGE_MAX) as usize;
+                self.gates.list(now_ms, *untouched_for_ms, *cursor, limit, self.incarnation)
+            }
+            HoldQuery::Mark { untouched_for_ms, orders } => {
+                self.gates.mark(now_ms, *untouched_for_ms, orders, self.incarnation)
+            }
+        }
+    }
+
+    /// The clean stop: nothing is granted any more, and what was not sold goes back to the pool.
+    pub async fn hand_back(&self, database: &Database) -> Result<u64> {
+        // A lease that is closed stays so.
+        let _ = self.ended.compare_exchange(OPEN, HANDED_BACK, Ordering::AcqRel, Ordering::Acquire);
+        if !self.owns_partitions() || self.faults.has(Fault::KeepsItsUnits) {
+            return Ok(0);
+        }
+        let mut rights = self.rights.lock().await;
+        self.resolve(&mut rights, database).await?;
+        match self.give(&mut rights, database, u64::MAX).await? {
+            Moved::Done(units) => Ok(units),
+            Moved::Nothing(_) => Ok(0),
+            Moved::Over => {
+                self.close();
+                Ok(0)
+            }
+        }
+    }
+}
+
+fn units(items: &[Reserve]) -> u64 {
+    items.iter().map(|item| u64::from(item.quantity)).sum()
+}

@@ -1,0 +1,191 @@
+//! Opening an epoch in the database, and loading in a process what it may sell of it.
+
+use super::gates::Gates;
+use super::rights::LeaseRows;
+use super::{NAME, Terms, not_done, unknown};
+use crate::allocation::sql::Database;
+use crate::fixed_rows::{self, Statement};
+use crate::{EngineError, Epoch, IncarnationId, Opened, Opening, Result, Term};
+
+/// Everything a process needs to begin to sell.
+#[derive(Debug)]
+pub struct Loaded {
+    pub rows: LeaseRows,
+    pub moves: i64,
+    pub owned: Box<[bool]>,
+    pub gates: Gates,
+}
+
+/// The newest opening of a sale.
+#[derive(Clone, Copy, Debug)]
+pub struct NewestOpening {
+    pub epoch: i64,
+    pub nonce: i64,
+    pub partitions: i64,
+}
+
+impl NewestOpening {
+    pub async fn read(database: &Database, sale: i64) -> Result<Option<Self>> {
+        let sql = "SELECT epoch, nonce, partitions FROM engine_openings WHERE sale_id = ?";
+        let rows = database.rows(sql, &[sale]).await.map_err(not_done)?;
+        Ok(rows.first().map(|[epoch, nonce, partitions]| Self {
+            epoch: *epoch,
+            nonce: *nonce,
+            partitions: *partitions,
+        }))
+    }
+
+    pub fn is(&self, term: &Term) -> bool {
+        self.epoch == i64::from(term.epoch.0) && self.nonce == term.nonce.0.cast_signed()
+    }
+}
+
+/// Writes the opening and deals the partitions, in one transaction: half an opening is no opening.
+pub async fn open(database: &Database, opening: &Opening, block: u64, partitions: u64) -> Result<Opened> {
+    let term = &opening.term;
+    let (epoch, nonce) = (i64::from(term.epoch.0), term.nonce.0.cast_signed());
+    let mut tx = database.begin().await.map_err(not_done)?;
+    let mut connection = tx.connection();
+    let sql = format!("SELECT epoch, nonce FROM engine_openings WHERE sale_id = ?{}", connection.for_update());
+    if let Some([newest, its_nonce]) = connection.rows(&sql, &[term.sale.0]).await.map_err(not_done)?.pop() {
+        if (newest, its_nonce) == (epoch, nonce) {
+            return Ok(Opened::AlreadyOpen);
+        }
+        if newest >= epoch {
+            return Ok(Opened::Stale { newest: Epoch(u32::try_from(newest).unwrap_or(u32::MAX)) });
+        }
+    }
+    let granted = granted_in_blocks(opening, block)?;
+    for table in ["engine_openings", "engine_partitions", "engine_wants"] {
+        let clear = format!("DELETE FROM {table} WHERE sale_id = ?");
+        connection.run(&clear, &[term.sale.0]).await.map_err(not_done)?;
+    }
+    let insert = "INSERT INTO engine_openings (sale_id, epoch, nonce, granted, partitions) VALUES (?, ?, ?, ?, ?)";
+    let args = [term.sale.0, epoch, nonce, granted, partitions.cast_signed()];
+    connection.run(insert, &args).await.map_err(not_done)?;
+    for slice in fixed_rows::cut(&dealt(&opening.publishers, partitions)) {
+        static DEAL: Statement =
+            Statement::new("INSERT INTO engine_partitions (sale_id, part, owner) VALUES ", "(?, ?, ?)", "");
+        let args: Vec<i64> = slice.iter().flat_map(|(part, owner)| [term.sale.0, *part, *owner]).collect();
+        connection.run(DEAL.for_rows(slice.len()), &args).await.map_err(not_done)?;
+    }
+    tx.commit().await.map_err(unknown)?;
+    Ok(Opened::Opened)
+}
+
+/// A block that is larger than the sale would give everything to the process that comes first. Later epochs have less
+/// left than the sale had, so what was sold counts too.
+fn granted_in_blocks(opening: &Opening, block: u64) -> Result<i64> {
+    let sold: u64 = opening.buyers.iter().map(|buyer| u64::from(buyer.quantity)).sum();
+    let total = opening.granted.saturating_add(sold);
+    if block > total.max(1) {
+        return Err(EngineError::Config(format!(
+            "{NAME}: block = {block} is larger than the stock of sale {}, {total} units; give block a smaller value",
+            opening.term.sale
+        )));
+    }
+    i64::try_from(opening.granted).map_err(|_| {
+        EngineError::Config(format!("{NAME}: {} units are more than the database can count", opening.granted))
+    })
+}
+
+/// Round-robin over the living publishers; nobody owns anything if there are none.
+fn dealt(publishers: &[IncarnationId], partitions: u64) -> Vec<(i64, i64)> {
+    let mut owners: Vec<i64> = publishers.iter().map(|publisher| publisher.0).collect();
+    owners.sort_unstable();
+    owners.dedup();
+    (0..partitions.cast_signed()).zip(owners.iter().cycle()).map(|(part, owner)| (part, *owner)).collect()
+}
+
+/// Loads what `terms.incarnation` may sell under the term; `None` if it is not the open one, or this process was
+/// retired from it.
+pub async fn load(database: &Database, terms: &Terms) -> Result<Option<Loaded>> {
+    let (sale, incarnation) = (terms.term.sale.0, terms.incarnation.0);
+    let Some(newest) = NewestOpening::read(database, sale).await?.filter(|newest| newest.is(&terms.term)) else {
+        return Ok(None);
+    };
+    let sql = "SELECT part FROM engine_partitions WHERE sale_id = ? AND owner = ?";
+    let parts = database.rows::<1>(sql, &[sale, incarnation]).await.map_err(not_done)?;
+    let mut owned = vec![false; usize::try_from(newest.partitions).unwrap_or(1).max(1)].into_boxed_slice();
+    for part in parts.into_iter().flatten() {
+        if let Some(is_ours) = usize::try_from(part).ok().and_then(|part| owned.get_mut(part)) {
+            *is_ours = true;
+        }
+    }
+    let mut rows = LeaseRows { sale, epoch: newest.epoch, incarnation, pool: 0, lease: 0 };
+    if !owned.contains(&true) {
+        return Ok(Some(Loaded { rows, moves: 0, owned, gates: Gates::load(Vec::new()) }));
+    }
+    let Some((pool, lease, moves)) = take_lease(database, &rows).await? else { return Ok(None) };
+    (rows.pool, rows.lease) = (pool, lease);
+    // R19. Everything older was drained before the opening, and nobody else may sell to these buyers since.
+    let buyers = "SELECT o.user_id, o.order_id, o.quantity FROM orders o
+                  JOIN engine_partitions p ON p.sale_id = o.product_id AND p.part = ((o.user_id % ?) + ?) % ?
+                  WHERE o.product_id = ? AND o.live = 1 AND p.owner = ?";
+    let args = [newest.partitions, newest.partitions, newest.partitions, sale, incarnation];
+    let gates = Gates::load(database.rows(buyers, &args).await.map_err(not_done)?);
+    // A newer epoch may have been opened, and dealt anew, while these were read.
+    let is_current = NewestOpening::read(database, sale).await?.is_some_and(|newest| newest.is(&terms.term));
+    Ok(is_current.then_some(Loaded { rows, moves, owned, gates }))
+}
+
+/// The lease of this process, made if it is missing: the pool's id, its own, and its moves.
+async fn take_lease(database: &Database, rows: &LeaseRows) -> Result<Option<(i64, i64, i64)>> {
+    let mut tx = database.begin().await.map_err(not_done)?;
+    let mut connection = tx.connection();
+    let pool = format!(
+        "SELECT id FROM allocations WHERE product_id = ? AND epoch = ? AND holder = 'pool' AND state = 'open'{}",
+        connection.for_update()
+    );
+    let pool = connection.rows(&pool, &[rows.sale, rows.epoch]).await.map_err(not_done)?;
+    let Some([pool]) = pool.first() else { return Ok(None) };
+    let lease =
+        "SELECT id, moves, granted, state = 'open' FROM allocations WHERE product_id = ? AND epoch = ? AND owner = ?";
+    let args = [rows.sale, rows.epoch, rows.incarnation];
+    if let Some([id, moves, granted, is_open]) = connection.rows(lease, &args).await.map_err(not_done)?.pop() {
+        if moves != 0 || granted != 0 {
+            // What it holds is in the memory of somebody else, or died with it: in either case not ours to sell.
+            return if is_open == 0 { Ok(None) } else { Err(lease_in_use(rows)) };
+        }
+        return Ok((is_open != 0).then_some((*pool, id, moves)));
+    }
+    let insert = format!(
+        "INSERT INTO allocations (product_id, epoch, holder, granted, owner, heartbeat_at_ms)
+         VALUES (?, ?, 'lease-{}', 0, ?, {})",
+        rows.incarnation,
+        database.now_ms()
+    );
+    connection.run(&insert, &args).await.map_err(not_done)?;
+    let inserted = connection.rows(lease, &args).await.map_err(not_done)?;
+    let [id, moves, _, _] = inserted.first().ok_or_else(|| EngineError::Protocol("a lease vanished".to_owned()))?;
+    let taken = Some((*pool, *id, *moves));
+    tx.commit().await.map_err(unknown)?;
+    Ok(taken)
+}
+
+fn lease_in_use(rows: &LeaseRows) -> EngineError {
+    EngineError::Unavailable {
+        context: format!(
+            "{NAME}: the lease of incarnation {} for sale {}, epoch {} is in use by another engine object; all threads \
+             of a process must share one",
+            rows.incarnation, rows.sale, rows.epoch
+        ),
+        source: None,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn partitions_are_dealt_round_robin_among_whoever_lives() {
+        let owners = |publishers: &[i64], partitions| -> Vec<i64> {
+            let publishers: Vec<_> = publishers.iter().map(|id| IncarnationId(*id)).collect();
+            dealt(&publishers, partitions).into_iter().map(|(_, owner)| owner).collect()
+        };
+        assert_eq!(owners(&[9, 4, 9], 5), [4, 9, 4, 9, 4]);
+        assert_eq!(owners(&[7], 2), [7, 7]);
+        assert!(owners(&[], 64).is_empty());
+    }
+}

@@ -1,0 +1,190 @@
+//! Which engines a run has: those it was asked for that can run on its stack, and who takes the place of engines that
+//! cannot. What an engine needs is the word of the system's binary; nothing here knows a particular engine's needs.
+
+use reports::model::SkippedEngine;
+
+use super::CannotRun;
+use super::program::{EngineEntry, engine_name};
+use super::verdict::UNRANKED;
+use crate::scenario::Scenario;
+use crate::stack::{ANY_REDIS, Choice, ONE_REDIS};
+
+/// Who runs when a scenario's own engines that sell cannot, the fastest first.
+const STAND_INS: [&str; 2] = ["preallocated", "database-row"];
+
+#[derive(Debug, PartialEq)]
+pub(super) struct Lineup {
+    pub engines: Vec<String>,
+    pub skipped: Vec<SkippedEngine>,
+    /// Those of `engines` that the scenario does not list.
+    pub stand_ins: Vec<String>,
+}
+
+/// `by_hand`: the engines come from the command line, and nobody may take their place.
+pub(super) fn line_up(
+    scenario: &Scenario,
+    by_hand: bool,
+    known: &[EngineEntry],
+    choice: &Choice,
+) -> Result<Lineup, CannotRun> {
+    if choice.is_embedded() && scenario.consumer_held_back {
+        return Err(CannotRun(held_back(&scenario.name)));
+    }
+    let offers = choice.offers();
+    let lacks = |engine: &str| known.iter().find(|entry| entry.name == engine_name(engine))?.lacks(offers);
+    let mut lineup = Lineup { engines: Vec::new(), skipped: Vec::new(), stand_ins: Vec::new() };
+    for engine in &scenario.engines {
+        match lacks(engine) {
+            None => lineup.engines.push(engine.clone()),
+            Some(why) => lineup.skipped.push(SkippedEngine { engine: engine.clone(), why }),
+        }
+    }
+    if by_hand {
+        // A fallback may leave some out, because the stack was not asked for either.
+        let refused = !choice.is_fallback() || lineup.engines.is_empty();
+        return match lineup.skipped.first().filter(|_| refused) {
+            Some(skipped) => Err(CannotRun(refusal(skipped, known, choice))),
+            None => Ok(lineup),
+        };
+    }
+    let sells = lineup.engines.iter().any(|engine| engine_name(engine) != UNRANKED);
+    if !sells && !lineup.skipped.is_empty() {
+        let can = |name: &str| known.iter().any(|entry| entry.name == name && entry.lacks(offers).is_none());
+        lineup.stand_ins = STAND_INS.into_iter().filter(|name| can(name)).map(str::to_owned).collect();
+        lineup.engines.extend(lineup.stand_ins.iter().cloned());
+    }
+    match lineup.skipped.first().filter(|_| lineup.engines.is_empty()) {
+        Some(skipped) => Err(CannotRun(refusal(skipped, known, choice))),
+        None => Ok(lineup),
+    }
+}
+
+/// Why a scenario that stops the consumer cannot run where there is none to stop.
+pub(crate) fn held_back(scenario: &str) -> String {
+    format!(
+        "the scenario {scenario} holds the consumer back as a process of its own, and on the embedded stack every role \
+         is in one process; use --stack servers"
+    )
+}
+
+fn refusal(skipped: &SkippedEngine, known: &[EngineEntry], choice: &Choice) -> String {
+    let offers = choice.offers();
+    let able: Vec<&str> =
+        known.iter().filter(|entry| entry.lacks(offers).is_none()).map(|entry| entry.name.as_str()).collect();
+    let stack = match (choice.is_cluster(), choice.is_fallback()) {
+        (true, _) => "a Redis Cluster",
+        (_, true) => "the embedded stack, which is all that auto can have here (lab doctor says why)",
+        _ => "the embedded stack",
+    };
+    let SkippedEngine { engine, why } = skipped;
+    format!("engine {engine} cannot run on {stack}: it {why}; engines that can: {}", able.join(", "))
+}
+
+impl EngineEntry {
+    /// The first thing that it needs and that is not offered, in words: `needs redis`.
+    pub fn lacks(&self, offers: &[&str]) -> Option<String> {
+        let need = self.needs.iter().find(|need| !offers.contains(&need.as_str()))?;
+        Some(match need.as_str() {
+            ONE_REDIS if offers.contains(&ANY_REDIS) => "needs a single redis, not a cluster".to_owned(),
+            ONE_REDIS | ANY_REDIS => "needs redis".to_owned(),
+            need => format!("needs {need}"),
+        })
+    }
+}
+
+impl Lineup {
+    /// What a person should know before the first leg; empty when everything runs that was asked for.
+    pub(super) fn remarks(&self) -> Vec<String> {
+        let mut remarks = Vec::new();
+        if !self.skipped.is_empty() {
+            let list: Vec<String> = self.skipped.iter().map(|it| format!("{} ({})", it.engine, it.why)).collect();
+            remarks.push(format!("skipped on this stack: {}", list.join(", ")));
+        }
+        if !self.stand_ins.is_empty() {
+            remarks.push(format!("in their place: {}", self.stand_ins.join(", ")));
+        }
+        remarks
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::catalog;
+
+    fn known() -> Vec<EngineEntry> {
+        [
+            ("null", vec![]),
+            ("database-row", vec!["database"]),
+            ("lua-single-key", vec!["redis"]),
+            ("sharded-slots", vec!["redis-or-cluster"]),
+            ("preallocated", vec!["database"]),
+        ]
+        .map(|(name, needs)| EngineEntry {
+            name: name.to_owned(),
+            needs: needs.into_iter().map(str::to_owned).collect(),
+            ..EngineEntry::default()
+        })
+        .to_vec()
+    }
+
+    fn scenario(engines: &[&str]) -> Scenario {
+        let mut scenario = catalog::load("laptop").expect("known");
+        scenario.engines = engines.iter().map(|engine| (*engine).to_owned()).collect();
+        scenario
+    }
+
+    fn lined_up(engines: &[&str], by_hand: bool, choice: &Choice) -> (Vec<String>, Vec<String>) {
+        let lineup = line_up(&scenario(engines), by_hand, &known(), choice).expect("it can run");
+        let remarks = lineup.remarks();
+        (lineup.engines, remarks)
+    }
+
+    #[test]
+    fn engines_that_need_redis_are_skipped_on_the_embedded_stack_and_named_with_the_reason() {
+        let (engines, remarks) = lined_up(&["null", "database-row", "lua-single-key"], false, &Choice::embedded());
+        assert_eq!(engines, ["null", "database-row"]);
+        assert_eq!(remarks, ["skipped on this stack: lua-single-key (needs redis)"]);
+    }
+
+    #[test]
+    fn a_scenario_of_which_nothing_that_sells_is_left_gets_stand_ins() {
+        let (engines, remarks) = lined_up(&["lua-single-key", "sharded-slots?slots=4"], false, &Choice::embedded());
+        assert_eq!(engines, ["preallocated", "database-row"]);
+        let skipped = "skipped on this stack: lua-single-key (needs redis), sharded-slots?slots=4 (needs redis)";
+        assert_eq!(remarks, [skipped, "in their place: preallocated, database-row"]);
+        let (engines, _) = lined_up(&["null", "lua-single-key"], false, &Choice::embedded());
+        assert_eq!(engines, ["null", "preallocated", "database-row"]);
+        // Only null was wanted, so only null runs.
+        assert_eq!(lined_up(&["null"], false, &Choice::embedded()).0, ["null"]);
+    }
+
+    #[test]
+    fn engines_of_the_command_line_are_refused_and_never_replaced() {
+        let refused = |engines: &[&str], choice: &Choice| {
+            line_up(&scenario(engines), true, &known(), choice).expect_err("refused").to_string()
+        };
+        assert_eq!(
+            refused(&["null", "lua-single-key"], &Choice::embedded()),
+            "engine lua-single-key cannot run on the embedded stack: it needs redis; engines that can: null, \
+             database-row, preallocated"
+        );
+        assert!(refused(&["lua-single-key"], &Choice::fallback("missing: redis-server")).contains("auto"));
+        let (engines, remarks) = lined_up(&["null", "lua-single-key"], true, &Choice::fallback("missing"));
+        assert_eq!((engines.len(), remarks.len()), (1, 1));
+    }
+
+    #[test]
+    fn a_cluster_is_for_engines_that_can_use_one_or_need_none() {
+        let (engines, remarks) = lined_up(&["lua-single-key", "sharded-slots", "null"], false, &Choice::cluster());
+        assert_eq!(engines, ["sharded-slots", "null"]);
+        assert_eq!(remarks, ["skipped on this stack: lua-single-key (needs a single redis, not a cluster)"]);
+    }
+
+    #[test]
+    fn a_consumer_cannot_be_held_back_inside_one_process() {
+        let backlog = catalog::load("backlog").expect("known");
+        let refused = line_up(&backlog, false, &known(), &Choice::embedded()).expect_err("refused").to_string();
+        assert!(refused.contains("the scenario backlog holds the consumer back"), "{refused}");
+    }
+}

@@ -1,0 +1,174 @@
+//! Which stack a run gets, decided before anything is started: so that engines which cannot run there are known, and
+//! `auto` can say why it took what it took.
+
+use super::address::REDIS_CLUSTER;
+use super::options::{StackKind, StackOptions};
+use crate::setup::{self, Binaries};
+
+/// What an engine may need: one Redis, or a Redis of either form.
+pub(crate) const ONE_REDIS: &str = "redis";
+pub(crate) const ANY_REDIS: &str = "redis-or-cluster";
+const DATABASE: &str = "database";
+
+/// Every place where an engine can run and what it offers there, in the words of `needs`.
+pub(crate) const PLACES: [(&str, &[&str]); 3] = [
+    ("servers", &[ONE_REDIS, ANY_REDIS, DATABASE]),
+    ("servers with --redis-cluster", &[ANY_REDIS, DATABASE]),
+    ("embedded", &[DATABASE]),
+];
+const WITH_ONE_REDIS: usize = 0;
+const WITH_CLUSTER: usize = 1;
+const WITHOUT_REDIS: usize = 2;
+
+/// A decision; [`super::Stack::start_chosen`] carries it out.
+#[derive(Clone, Debug)]
+pub struct Choice {
+    pub(super) chosen: Chosen,
+    /// Why `auto` did not take the servers; none when it did, or was not asked.
+    pub(super) fell_back: Option<String>,
+    place: usize,
+}
+
+#[derive(Clone, Debug)]
+pub(super) enum Chosen {
+    Servers(Binaries),
+    External,
+    Embedded,
+}
+
+impl Choice {
+    /// Looks for the servers' binaries and installs them if that is needed and allowed.
+    ///
+    /// # Errors
+    /// When the servers were asked for and cannot be had. `auto` is the embedded stack then.
+    pub async fn of(options: &StackOptions) -> anyhow::Result<Self> {
+        let options = options.clone();
+        let deciding = move || {
+            let install = options.install;
+            decide(&options, || setup::require(install))
+        };
+        tokio::task::spawn_blocking(deciding).await?
+    }
+
+    /// `servers`, `external` or `embedded`.
+    pub fn kind(&self) -> &'static str {
+        match self.chosen {
+            Chosen::Servers(_) => "servers",
+            Chosen::External => "external",
+            Chosen::Embedded => "embedded",
+        }
+    }
+
+    /// Whether it has none of the servers.
+    pub fn is_embedded(&self) -> bool {
+        matches!(self.chosen, Chosen::Embedded)
+    }
+
+    /// Whether its Redis is a cluster.
+    pub fn is_cluster(&self) -> bool {
+        self.place == WITH_CLUSTER
+    }
+
+    /// Whether `auto` took what was left, and nobody asked for this stack.
+    pub fn is_fallback(&self) -> bool {
+        self.fell_back.is_some()
+    }
+
+    #[cfg(test)]
+    pub(crate) fn embedded() -> Self {
+        Self { chosen: Chosen::Embedded, fell_back: None, place: WITHOUT_REDIS }
+    }
+
+    #[cfg(test)]
+    pub(crate) fn fallback(reason: &str) -> Self {
+        Self { fell_back: Some(reason.to_owned()), ..Self::embedded() }
+    }
+
+    #[cfg(test)]
+    pub(crate) fn cluster() -> Self {
+        Self { chosen: Chosen::External, fell_back: None, place: WITH_CLUSTER }
+    }
+
+    /// What an engine can have here.
+    pub(crate) fn offers(&self) -> &'static [&'static str] {
+        PLACES[self.place].1
+    }
+}
+
+/// `servers` finds or installs the binaries of private servers.
+fn decide(options: &StackOptions, servers: impl FnOnce() -> anyhow::Result<Binaries>) -> anyhow::Result<Choice> {
+    let private = if options.redis_cluster { WITH_CLUSTER } else { WITH_ONE_REDIS };
+    let took = |chosen, place| Choice { chosen, fell_back: None, place };
+    match options.kind {
+        StackKind::Embedded => Ok(took(Chosen::Embedded, WITHOUT_REDIS)),
+        StackKind::External => {
+            let is_cluster = options.external.redis_url.as_ref().is_some_and(|url| url.starts_with(REDIS_CLUSTER));
+            Ok(took(Chosen::External, if is_cluster { WITH_CLUSTER } else { WITH_ONE_REDIS }))
+        }
+        StackKind::Servers => Ok(took(Chosen::Servers(servers()?), private)),
+        // Who asks for a cluster asks for servers; a run without any Redis would answer another question.
+        StackKind::Auto if options.redis_cluster => Ok(took(Chosen::Servers(servers()?), private)),
+        StackKind::Auto => Ok(match servers() {
+            Ok(binaries) => took(Chosen::Servers(binaries), private),
+            Err(error) => {
+                let reason = format!("{error:#}").replace('\n', " ");
+                Choice { chosen: Chosen::Embedded, fell_back: Some(reason), place: WITHOUT_REDIS }
+            }
+        }),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::setup::Initializer;
+    use anyhow::bail;
+
+    fn options(kind: StackKind) -> StackOptions {
+        StackOptions { kind, ..StackOptions::default() }
+    }
+
+    fn found() -> anyhow::Result<Binaries> {
+        Ok(Binaries {
+            redis_server: "/r".into(),
+            rabbitmq_server: "/q".into(),
+            epmd: None,
+            database_server: "/d".into(),
+            initializer: Initializer::ServerItself,
+        })
+    }
+
+    fn not_installable() -> anyhow::Result<Binaries> {
+        bail!("installing redis-server with apt-get failed (exit status: 100); see above")
+    }
+
+    #[test]
+    fn auto_takes_the_servers_and_falls_back_with_the_reason_when_they_cannot_be_installed() {
+        let choice = decide(&options(StackKind::Auto), found).expect("chosen");
+        assert_eq!((choice.kind(), choice.is_fallback()), ("servers", false));
+        let choice = decide(&options(StackKind::Auto), not_installable).expect("chosen");
+        assert_eq!((choice.kind(), choice.is_embedded()), ("embedded", true));
+        assert!(choice.fell_back.expect("a reason").contains("exit status: 100"));
+    }
+
+    #[test]
+    fn servers_that_were_asked_for_are_an_error_when_they_cannot_be_had() {
+        decide(&options(StackKind::Servers), not_installable).expect_err("asked for");
+        let cluster = StackOptions { redis_cluster: true, ..options(StackKind::Auto) };
+        decide(&cluster, not_installable).expect_err("asked for");
+        let untouched = || -> anyhow::Result<Binaries> { panic!("nobody needs a server") };
+        assert_eq!(decide(&options(StackKind::Embedded), untouched).expect("chosen").kind(), "embedded");
+    }
+
+    #[test]
+    fn a_cluster_offers_no_single_redis_and_the_embedded_stack_none_at_all() {
+        let cluster = StackOptions { redis_cluster: true, ..options(StackKind::Servers) };
+        let offers = |options: &StackOptions| decide(options, found).expect("chosen").offers();
+        assert_eq!(offers(&cluster), [ANY_REDIS, DATABASE]);
+        assert_eq!(offers(&options(StackKind::Embedded)), [DATABASE]);
+        let mut external = options(StackKind::External);
+        assert!(offers(&external).contains(&ONE_REDIS));
+        external.external.redis_url = Some("redis-cluster://a:1,b:2".to_owned());
+        assert!(!offers(&external).contains(&ONE_REDIS));
+    }
+}

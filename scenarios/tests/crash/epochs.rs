@@ -1,0 +1,150 @@
+//! Epoch faults, engine by engine: the server behind an engine, or the process that keeps its state, is killed in the
+//! middle of a sale while orders are still queued. The sale goes on under the next epoch, nothing accepted is lost,
+//! everything left is sold, and the audit passes. Each round prints how long the sale was closed.
+//!
+//! `EPOCH_ROUNDS` repeats each fault so often.
+
+use crate::frozen::Frozen;
+use crate::load::{Answer, Crowd, Load};
+use crate::redis::OwnRedis;
+use crate::rounds::from_environment;
+use crate::wait::until;
+use crate::world::{PATIENCE, SOMEBODY, World};
+use std::time::{Duration, Instant};
+
+const ROUNDS_VARIABLE: &str = "EPOCH_ROUNDS";
+const TOTAL: i64 = 6_000;
+/// Longest time until the sale is open again after the fault is over, with the short leases of these tests.
+const OPEN_AGAIN_WITHIN: Duration = Duration::from_secs(5);
+
+/// How Redis comes back.
+#[derive(Clone, Copy, Debug)]
+enum Loss {
+    Empty,
+    OlderLog,
+    LogIntact,
+}
+
+/// Goes on until everybody is refused, also those who want a single unit.
+pub async fn sell_out(world: &World, load: Load) {
+    until("nearly everything is sold", async || match world.stock().await {
+        Ok(stock) if stock.open && stock.remaining <= 1 => Ok(()),
+        other => Err(format!("{other:?}")),
+    })
+    .await;
+    load.finish().await;
+    world.quiet().await;
+    for buyer in SOMEBODY.. {
+        match world.buy_at(world.address(), buyer, 1, PATIENCE).await {
+            Answer::Yes(_) => {}
+            Answer::No(why) => {
+                assert_eq!(why, "OK, refused: sold out");
+                return;
+            }
+            // Units may be on their way; whoever is told so asks again.
+            Answer::Unavailable(_) => {}
+            other => panic!("{other:?}"),
+        }
+    }
+}
+
+async fn sold_exactly(world: &World, total: i64) {
+    world.audit().await;
+    assert_eq!(world.number("SELECT CAST(SUM(quantity) AS SIGNED) FROM orders WHERE live = 1").await, total);
+    assert_eq!(world.number("SELECT COUNT(*) FROM parked").await, 0);
+}
+
+async fn redis_is_lost(engine: &str, loss: Loss) {
+    for round in 1..=from_environment(ROUNDS_VARIABLE, 1) {
+        let name = format!("{}{loss:?}{round}", engine.split(['-', '?']).next().unwrap_or(engine)).to_lowercase();
+        let Some(mut world) = World::start(&name, TOTAL).await else { return };
+        let mut redis = OwnRedis::start(world.stack, &name).await;
+        world.set("SECKILL__REDIS__URL", redis.url());
+        world.set("SECKILL__SECKILL__ENGINE", engine);
+        let _reconciler = world.role("reconciler").await;
+        let consumer = world.role("create-consumer").await;
+        let _seckill = world.seckill().await;
+        world.open(1).await;
+        let load = world.load(Crowd { seed: round, users: 40_000, concurrency: 16 });
+        world.sells(&load, 100).await;
+        redis.remember();
+        world.sells(&load, 100).await;
+        // From here on orders stay queued; they must not be missing from what the next epoch is given.
+        let frozen = Frozen::freeze(consumer.pid());
+        world.sells(&load, 50).await;
+        redis.kill();
+        match loss {
+            Loss::Empty => redis.forget(),
+            Loss::OlderLog => redis.recall(),
+            Loss::LogIntact => {}
+        }
+        redis.start_again().await;
+        let back = Instant::now();
+        frozen.thaw();
+        world.open(2).await;
+        let closed = back.elapsed();
+        let left = world.stock().await.map_or(0, |stock| stock.remaining);
+        sell_out(&world, load).await;
+        sold_exactly(&world, TOTAL).await;
+        assert_eq!(world.number("SELECT COUNT(*) FROM orders WHERE status = 4").await, 0);
+        eprintln!("{engine}, {loss:?}, round {round}: open again {closed:?} after Redis answered, {left} units left");
+        assert!(closed < OPEN_AGAIN_WITHIN, "open again only after {closed:?}");
+    }
+}
+
+/// The service dies with requests under way and orders queued, and a new one takes its place.
+async fn the_service_is_lost(engine: &str, newest_epoch: i32) {
+    for round in 1..=from_environment(ROUNDS_VARIABLE, 1) {
+        let name = format!("{}lost{round}", engine.split(['-', '?']).next().unwrap_or(engine));
+        let Some(mut world) = World::start(&name, TOTAL).await else { return };
+        world.set("SECKILL__SECKILL__ENGINE", engine);
+        let _reconciler = world.role("reconciler").await;
+        let consumer = world.role("create-consumer").await;
+        let mut seckill = world.seckill().await;
+        world.open(1).await;
+        let crowd = Crowd { seed: round, users: 40_000, concurrency: 16 };
+        let load = world.load(crowd);
+        world.sells(&load, 200).await;
+        let frozen = Frozen::freeze(consumer.pid());
+        world.sells(&load, 50).await;
+        seckill.kill().await.expect("killed");
+        let _seckill = world.seckill().await;
+        let back = Instant::now();
+        frozen.thaw();
+        world.open(newest_epoch).await;
+        world.sells(&load, 20).await;
+        let closed = back.elapsed();
+        sell_out(&world, load).await;
+        sold_exactly(&world, TOTAL).await;
+        eprintln!("{engine}, service killed, round {round}: sells again {closed:?} after the new one was ready");
+        assert!(closed < OPEN_AGAIN_WITHIN, "sells again only after {closed:?}");
+    }
+}
+
+macro_rules! redis_faults {
+    ($($name:ident: $engine:literal, $loss:ident;)+) => {
+        $(#[tokio::test]
+        async fn $name() {
+            redis_is_lost($engine, Loss::$loss).await;
+        })+
+    };
+}
+
+redis_faults! {
+    lua_single_key_goes_on_after_a_redis_that_came_back_empty: "lua-single-key", Empty;
+    lua_single_key_goes_on_after_a_redis_with_an_older_log: "lua-single-key", OlderLog;
+    lua_single_key_goes_on_after_a_redis_with_its_log_intact: "lua-single-key", LogIntact;
+    sharded_slots_goes_on_after_a_redis_that_came_back_empty: "sharded-slots?slots=4", Empty;
+    sharded_slots_goes_on_after_a_redis_with_an_older_log: "sharded-slots?slots=4", OlderLog;
+    sharded_slots_goes_on_after_a_redis_with_its_log_intact: "sharded-slots?slots=4", LogIntact;
+}
+
+#[tokio::test]
+async fn database_row_goes_on_in_the_same_epoch_after_its_service_was_killed() {
+    the_service_is_lost("database-row", 1).await;
+}
+
+#[tokio::test]
+async fn preallocated_goes_on_in_the_next_epoch_after_its_service_was_killed() {
+    the_service_is_lost("preallocated?block=500", 2).await;
+}

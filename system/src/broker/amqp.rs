@@ -1,0 +1,183 @@
+//! Everything AMQP: topology, confirmed publishing, markers and consuming.
+//!
+//! The client library's topology recovery stays off (R2): a binding is made only by who owns its generation.
+
+mod consumer;
+mod publisher;
+
+pub use consumer::Deliveries;
+pub use publisher::Publisher;
+
+use super::names::{Names, marker_id};
+use crate::config::{MqConfig, QueueType};
+use crate::envelope;
+use anyhow::{Context, ensure};
+use lapin::options::{
+    BasicPublishOptions, ConfirmSelectOptions, ExchangeDeclareOptions, QueueBindOptions, QueueDeclareOptions,
+    QueueDeleteOptions,
+};
+use lapin::types::{AMQPValue, FieldTable, ShortString};
+use lapin::{BasicProperties, Channel, Confirmation, Connection, ConnectionProperties, ExchangeKind};
+use std::sync::Arc;
+use std::time::Duration;
+
+/// AMQP delivery mode of a message that survives a broker restart.
+const PERSISTENT: u8 = 2;
+/// Longest wait for a connection to be established.
+const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
+
+/// One connection; every operation takes a channel of its own.
+#[derive(Clone, Debug)]
+pub struct Broker {
+    connection: Arc<Connection>,
+    names: Names,
+    config: MqConfig,
+}
+
+impl Broker {
+    /// Opens a connection named after its user.
+    pub async fn connect(config: &MqConfig, name: &str) -> anyhow::Result<Self> {
+        let connection = Arc::new(connect(config, name).await?);
+        Ok(Self { connection, names: Names::new(config), config: config.clone() })
+    }
+
+    pub fn is_connected(&self) -> bool {
+        self.connection.status().connected()
+    }
+
+    pub async fn close(&self, why: &str) {
+        let _ = self.connection.close(200, why.into()).await;
+    }
+
+    pub async fn bind(&self, incarnation: i64, generation: i64) -> anyhow::Result<()> {
+        let channel = self.channel().await?;
+        declare_exchanges(&channel, &self.names).await?;
+        declare_order_queue(&channel, &self.names, &self.config, incarnation).await?;
+        let key = self.names.order_key(incarnation, generation);
+        channel
+            .queue_bind(
+                self.names.order_queue(incarnation).into(),
+                self.names.exchange().into(),
+                key.as_str().into(),
+                QueueBindOptions::default(),
+                FieldTable::default(),
+            )
+            .await
+            .with_context(|| format!("cannot bind {key}"))?;
+        done(&channel).await;
+        Ok(())
+    }
+
+    pub async fn unbind(&self, incarnation: i64, generation: i64) -> anyhow::Result<()> {
+        let channel = self.channel().await?;
+        let key = self.names.order_key(incarnation, generation);
+        let (queue, exchange) = (self.names.order_queue(incarnation), self.names.exchange());
+        channel
+            .queue_unbind(queue.into(), exchange.into(), key.as_str().into(), FieldTable::default())
+            .await
+            .with_context(|| format!("cannot unbind {key}"))?;
+        done(&channel).await;
+        Ok(())
+    }
+
+    pub async fn delete_queue(&self, incarnation: i64) -> anyhow::Result<()> {
+        let channel = self.channel().await?;
+        let queue = self.names.order_queue(incarnation);
+        channel
+            .queue_delete(queue.as_str().into(), QueueDeleteOptions { if_empty: true, ..QueueDeleteOptions::default() })
+            .await
+            .with_context(|| format!("cannot delete queue {queue}"))?;
+        done(&channel).await;
+        Ok(())
+    }
+
+    pub async fn put_marker(&self, incarnation: i64, nonce: u64) -> anyhow::Result<()> {
+        let channel = confirming_channel(&self.connection).await?;
+        let queue = self.names.order_queue(incarnation);
+        let confirm = channel
+            .basic_publish(
+                ShortString::default(),
+                queue.as_str().into(),
+                BasicPublishOptions { mandatory: true, ..BasicPublishOptions::default() },
+                &envelope::encode_marker(nonce),
+                properties(envelope::MARKER_TYPE, marker_id(nonce)),
+            )
+            .await?
+            .await?;
+        ensure!(confirm == Confirmation::Ack(None), "the broker did not take a marker into {queue}: {confirm:?}");
+        done(&channel).await;
+        Ok(())
+    }
+
+    pub async fn consume(&self, incarnation: i64) -> anyhow::Result<Deliveries> {
+        let queue = self.names.order_queue(incarnation);
+        Deliveries::start(self.channel().await?, queue.into(), self.config.consumer_prefetch).await
+    }
+
+    async fn channel(&self) -> anyhow::Result<Channel> {
+        self.connection.create_channel().await.context("cannot open a channel")
+    }
+}
+
+async fn connect(config: &MqConfig, name: &str) -> anyhow::Result<Connection> {
+    let properties = ConnectionProperties::default().with_connection_name(name.into());
+    let connecting = Connection::connect(&config.url, properties);
+    let host = crate::config::mask_password(&config.url);
+    tokio::time::timeout(CONNECT_TIMEOUT, connecting)
+        .await
+        .with_context(|| format!("RabbitMQ at {host} did not answer within {CONNECT_TIMEOUT:?}"))?
+        .with_context(|| format!("cannot connect to RabbitMQ at {host}"))
+}
+
+/// Declares the exchanges; idempotent.
+async fn declare_exchanges(channel: &Channel, names: &Names) -> anyhow::Result<()> {
+    let durable = ExchangeDeclareOptions { durable: true, ..ExchangeDeclareOptions::default() };
+    for exchange in [names.exchange(), names.dead_letters()] {
+        channel
+            .exchange_declare(exchange.as_str().into(), ExchangeKind::Topic, durable, FieldTable::default())
+            .await
+            .with_context(|| format!("cannot declare exchange {exchange}"))?;
+    }
+    Ok(())
+}
+
+/// Declares the queue of one incarnation; idempotent.
+///
+/// R4: one active consumer. R6: no TTL, no delivery limit, and overflow rejects the publish instead of dropping.
+async fn declare_order_queue(
+    channel: &Channel,
+    names: &Names,
+    config: &MqConfig,
+    incarnation: i64,
+) -> anyhow::Result<()> {
+    let queue_type = match config.queue_type {
+        QueueType::Classic => "classic",
+        QueueType::Quorum => "quorum",
+    };
+    let mut arguments = FieldTable::default();
+    arguments.insert("x-queue-type".into(), AMQPValue::LongString(queue_type.into()));
+    arguments.insert("x-single-active-consumer".into(), AMQPValue::Boolean(true));
+    arguments.insert("x-overflow".into(), AMQPValue::LongString("reject-publish".into()));
+    arguments.insert("x-max-length".into(), AMQPValue::LongLongInt(i64::from(config.queue_max_messages)));
+    let queue = names.order_queue(incarnation);
+    channel
+        .queue_declare(queue.as_str().into(), QueueDeclareOptions::durable(), arguments)
+        .await
+        .with_context(|| format!("cannot declare queue {queue}"))?;
+    Ok(())
+}
+
+/// A channel with publisher confirms on.
+async fn confirming_channel(connection: &Connection) -> anyhow::Result<Channel> {
+    let channel = connection.create_channel().await.context("cannot open a channel")?;
+    channel.confirm_select(ConfirmSelectOptions::default()).await.context("cannot switch on publisher confirms")?;
+    Ok(channel)
+}
+
+async fn done(channel: &Channel) {
+    let _ = channel.close(200, "done".into()).await;
+}
+
+fn properties(kind: &str, message_id: String) -> BasicProperties {
+    BasicProperties::default().with_delivery_mode(PERSISTENT).with_type(kind.into()).with_message_id(message_id.into())
+}

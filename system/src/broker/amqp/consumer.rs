@@ -1,0 +1,54 @@
+//! Consumes one queue on a channel of its own.
+
+use crate::broker::Delivery;
+use anyhow::Context;
+use futures_util::StreamExt;
+use lapin::options::{BasicAckOptions, BasicConsumeOptions, BasicQosOptions};
+use lapin::types::{FieldTable, ShortString};
+use lapin::{Channel, Consumer};
+
+/// The consumer is declared first because it has to be dropped first: its cancellation goes over the channel.
+#[derive(Debug)]
+pub struct Deliveries {
+    consumer: Consumer,
+    channel: Channel,
+}
+
+impl Deliveries {
+    pub(super) async fn start(channel: Channel, queue: ShortString, prefetch: u16) -> anyhow::Result<Self> {
+        channel.basic_qos(prefetch, BasicQosOptions::default()).await.context("cannot set the prefetch")?;
+        let consumer = channel
+            .basic_consume(queue, "create-consumer".into(), BasicConsumeOptions::default(), FieldTable::default())
+            .await
+            .context("cannot consume")?;
+        Ok(Self { consumer, channel })
+    }
+
+    pub async fn next(&mut self) -> anyhow::Result<Option<Delivery>> {
+        let Some(delivery) = self.consumer.next().await else {
+            return Ok(None);
+        };
+        let delivery = delivery.context("delivery failed")?;
+        let properties = &delivery.properties;
+        Ok(Some(Delivery {
+            tag: delivery.delivery_tag,
+            kind: properties.kind().as_ref().map(|kind| kind.as_str().to_owned()),
+            message_id: properties.message_id().as_ref().map(|id| id.as_str().to_owned()),
+            body: delivery.data,
+        }))
+    }
+
+    pub async fn acknowledge(&self, tag: u64) -> anyhow::Result<()> {
+        let multiple = BasicAckOptions { multiple: true };
+        self.channel.basic_ack(tag, multiple).await.context("cannot acknowledge")
+    }
+
+    pub fn is_lost(&self) -> bool {
+        !self.channel.status().connected()
+    }
+
+    pub async fn close(self) {
+        drop(self.consumer);
+        super::done(&self.channel).await;
+    }
+}

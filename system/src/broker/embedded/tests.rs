@@ -1,0 +1,444 @@
+//! The embedded queue keeps what its users count on, and what RabbitMQ would do in the same place.
+
+use super::*;
+use crate::broker::{Delivery, EMBEDDED_SCHEMA};
+use crate::config::Ack;
+use futures_util::poll;
+use sqlx::{Sqlite, Transaction};
+use std::pin::pin;
+use std::time::Instant;
+use tempfile::TempDir;
+
+const NEVER: &str = "nothing came";
+/// Longest wait for what must happen.
+const PATIENCE: Duration = Duration::from_secs(10);
+/// The incarnation of most tests.
+const ID: i64 = 7;
+
+struct Fixture {
+    folder: TempDir,
+    broker: Broker,
+    publisher: Publisher,
+}
+
+impl Fixture {
+    /// A queue of [`ID`], bound to generation 1.
+    async fn new(config: MqConfig) -> Self {
+        let folder = tempfile::tempdir().unwrap();
+        let broker = Broker::open(&url(&folder), &config, "test").unwrap();
+        let mut transaction = broker.shared.file.write().await.unwrap();
+        sqlx::raw_sql(EMBEDDED_SCHEMA).execute(&mut *transaction).await.unwrap();
+        transaction.commit().await.unwrap();
+        broker.bind(ID, 1).await.unwrap();
+        let publisher = Publisher::new(broker.clone(), Ack::Confirmed, "test");
+        Self { folder, broker, publisher }
+    }
+
+    async fn publish(&self, generation: i64, body: &str) -> PublishOutcome {
+        self.publisher.publish(ID, generation, body.into()).await
+    }
+
+    async fn publish_all(&self, bodies: &[&str]) {
+        for body in bodies {
+            assert_eq!(self.publish(1, body).await, PublishOutcome::Accepted);
+        }
+    }
+
+    async fn count(&self) -> i64 {
+        let row = sqlx::query("SELECT COUNT(*) FROM queue_messages").fetch_one(self.broker.shared.file.readers());
+        row.await.unwrap().get(0)
+    }
+
+    async fn execute(&self, sql: &str) {
+        let mut transaction = self.hold_up().await;
+        sqlx::query(sql).execute(&mut *transaction).await.unwrap();
+        transaction.commit().await.unwrap();
+    }
+
+    async fn until_connected(&self) {
+        let deadline = Instant::now() + PATIENCE;
+        while !self.publisher.is_connected() {
+            assert!(Instant::now() < deadline, "still nothing can be written");
+            tokio::time::sleep(Duration::from_millis(1)).await;
+        }
+    }
+
+    /// Holds up everybody else who wants to write.
+    async fn hold_up(&self) -> Transaction<'static, Sqlite> {
+        self.broker.shared.file.write().await.unwrap()
+    }
+}
+
+fn url(folder: &TempDir) -> String {
+    format!("sqlite://{}", folder.path().join("queue.db").display())
+}
+
+fn limited(consumer_prefetch: u16, queue_max_messages: u32) -> MqConfig {
+    MqConfig { consumer_prefetch, queue_max_messages, ..MqConfig::default() }
+}
+
+async fn next(deliveries: &mut Deliveries) -> Delivery {
+    tokio::time::timeout(PATIENCE, deliveries.next()).await.expect(NEVER).unwrap().expect("the queue is gone")
+}
+
+async fn take(deliveries: &mut Deliveries, count: usize) -> (Vec<String>, u64) {
+    let (mut bodies, mut tag) = (Vec::new(), 0);
+    for _ in 0..count {
+        let delivery = next(deliveries).await;
+        bodies.push(String::from_utf8(delivery.body).unwrap());
+        tag = delivery.tag;
+    }
+    (bodies, tag)
+}
+
+#[tokio::test]
+async fn messages_come_as_they_were_published_and_in_that_order() {
+    let fixture = Fixture::new(MqConfig::default()).await;
+    fixture.publish_all(&["a", "b"]).await;
+    fixture.broker.put_marker(ID, 0xfeed).await.unwrap();
+    fixture.publish_all(&["c"]).await;
+    let mut deliveries = fixture.broker.consume(ID);
+    assert_eq!(take(&mut deliveries, 2).await.0, ["a", "b"]);
+    let marker = next(&mut deliveries).await;
+    assert_eq!((marker.kind.as_deref(), &marker.body), (Some(envelope::MARKER_TYPE), &envelope::encode_marker(0xfeed)));
+    assert_eq!(marker.message_id.as_deref(), Some("marker-000000000000feed"));
+    let last = next(&mut deliveries).await;
+    assert_eq!((last.kind.as_deref(), &last.body[..]), (Some(envelope::ORDER_BATCH_TYPE), &b"c"[..]));
+    assert!(last.message_id.unwrap().starts_with("test-"));
+    assert!(last.tag > marker.tag);
+}
+
+#[tokio::test]
+async fn what_a_consumer_did_not_acknowledge_goes_to_the_next_in_order_and_the_rest_is_gone() {
+    let fixture = Fixture::new(MqConfig::default()).await;
+    fixture.publish_all(&["a", "b", "c", "d"]).await;
+    let mut first = fixture.broker.consume(ID);
+    let (_, tag) = take(&mut first, 2).await;
+    take(&mut first, 1).await;
+    first.acknowledge(tag).unwrap();
+    assert!(first.acknowledge(tag).is_err(), "acknowledged twice");
+    drop(first);
+    let mut second = fixture.broker.consume(ID);
+    let (bodies, tag) = take(&mut second, 2).await;
+    assert_eq!(bodies, ["c", "d"]);
+    second.acknowledge(tag).unwrap();
+    fixture.broker.close().await;
+    assert_eq!(fixture.count().await, 0, "one acknowledgement covers everything before it");
+}
+
+#[tokio::test]
+async fn of_two_consumers_one_gets_messages_and_the_other_waits_for_its_end() {
+    let fixture = Fixture::new(MqConfig::default()).await;
+    let mut first = fixture.broker.consume(ID);
+    fixture.publish_all(&["a"]).await;
+    take(&mut first, 1).await;
+    let mut second = fixture.broker.consume(ID);
+    let waiting = tokio::spawn(async move { take(&mut second, 2).await.0 });
+    fixture.publish_all(&["b", "c"]).await;
+    let (bodies, _) = take(&mut first, 2).await;
+    assert_eq!(bodies, ["b", "c"]);
+    assert!(!waiting.is_finished());
+    drop(first);
+    assert_eq!(waiting.await.unwrap(), ["a", "b"]);
+}
+
+#[tokio::test]
+async fn no_more_than_the_prefetch_is_unacknowledged() {
+    let fixture = Fixture::new(limited(2, 100)).await;
+    fixture.publish_all(&["a", "b", "c"]).await;
+    let mut deliveries = fixture.broker.consume(ID);
+    let (_, tag) = take(&mut deliveries, 2).await;
+    let more = tokio::time::timeout(Duration::from_millis(50), deliveries.next()).await;
+    assert!(more.is_err(), "a third one: {more:?}");
+    deliveries.acknowledge(tag).unwrap();
+    assert_eq!(take(&mut deliveries, 1).await.0, ["c"]);
+}
+
+#[tokio::test]
+async fn a_generation_that_is_not_bound_is_rejected_and_a_marker_is_not() {
+    let fixture = Fixture::new(MqConfig::default()).await;
+    assert_eq!(fixture.publish(2, "early").await, PublishOutcome::Rejected);
+    fixture.broker.bind(ID, 2).await.unwrap();
+    fixture.broker.bind(ID, 2).await.unwrap();
+    assert_eq!(fixture.publish(2, "in").await, PublishOutcome::Accepted);
+    for _ in 0..2 {
+        fixture.broker.unbind(ID, 1).await.unwrap();
+        fixture.broker.unbind(ID, 2).await.unwrap();
+    }
+    assert_eq!(fixture.publish(1, "late").await, PublishOutcome::Rejected);
+    assert_eq!(fixture.publish(2, "late").await, PublishOutcome::Rejected);
+    fixture.broker.put_marker(ID, 1).await.unwrap();
+    assert!(fixture.broker.put_marker(ID + 1, 1).await.is_err(), "there is no such queue");
+    assert_eq!(fixture.count().await, 2);
+}
+
+#[tokio::test]
+async fn a_full_queue_rejects_until_something_was_acknowledged() {
+    let fixture = Fixture::new(limited(64, 3)).await;
+    fixture.broker.bind(ID + 1, 1).await.unwrap();
+    assert_eq!(fixture.publisher.publish(ID + 1, 1, b"elsewhere".to_vec()).await, PublishOutcome::Accepted);
+    assert_eq!(fixture.publish(9, "not bound").await, PublishOutcome::Rejected);
+    fixture.publish_all(&["a", "b", "c"]).await;
+    assert_eq!(fixture.publish(1, "d").await, PublishOutcome::Rejected);
+    assert!(fixture.broker.put_marker(ID, 1).await.is_err());
+    let mut deliveries = fixture.broker.consume(ID);
+    let (_, tag) = take(&mut deliveries, 2).await;
+    assert_eq!(fixture.publish(1, "d").await, PublishOutcome::Rejected, "delivered is not acknowledged");
+    deliveries.acknowledge(tag).unwrap();
+    fixture.publish_all(&["d", "e"]).await;
+    assert_eq!(fixture.publish(1, "f").await, PublishOutcome::Rejected);
+    assert_eq!(take(&mut deliveries, 3).await.0, ["c", "d", "e"]);
+}
+
+#[tokio::test]
+async fn those_who_wait_at_the_same_time_share_a_commit_and_each_has_an_outcome() {
+    let fixture = Fixture::new(limited(64, 5)).await;
+    let held = fixture.hold_up().await;
+    let mut puts = Vec::new();
+    for (generation, body) in [(1, "a"), (2, "b"), (1, "c"), (1, "d"), (3, "e"), (1, "f"), (1, "g"), (1, "h")] {
+        puts.push(tokio::spawn({
+            let publisher = fixture.publisher.clone();
+            async move { publisher.publish(ID, generation, body.into()).await }
+        }));
+        // Each is on its way before the next is.
+        tokio::task::yield_now().await;
+    }
+    assert!(puts.iter().all(|put| !put.is_finished()), "answered before the commit");
+    held.rollback().await.unwrap();
+    let mut outcomes = Vec::new();
+    for put in puts {
+        outcomes.push(put.await.unwrap());
+        // All of them are there when the first is answered.
+        assert_eq!(fixture.count().await, 5);
+    }
+    let (yes, no) = (PublishOutcome::Accepted, PublishOutcome::Rejected);
+    assert_eq!(outcomes, [yes, no, yes, yes, no, yes, yes, no]);
+    assert_eq!(take(&mut fixture.broker.consume(ID), 5).await.0, ["a", "c", "d", "f", "g"]);
+}
+
+#[tokio::test]
+async fn published_is_said_before_the_commit_and_confirmed_after_it() {
+    let fixture = Fixture::new(MqConfig::default()).await;
+    let held = fixture.hold_up().await;
+    let hasty = Publisher::new(fixture.broker.clone(), Ack::Published, "hasty");
+    assert_eq!(hasty.publish(ID, 1, b"hasty".to_vec()).await, PublishOutcome::Accepted);
+    assert_eq!(fixture.count().await, 0);
+    let mut confirmed = pin!(fixture.publish(1, "sure"));
+    assert!(poll!(&mut confirmed).is_pending());
+    held.rollback().await.unwrap();
+    assert_eq!(confirmed.await, PublishOutcome::Accepted);
+    assert_eq!(fixture.count().await, 2);
+}
+
+#[tokio::test]
+async fn what_was_accepted_survives_the_death_of_the_process() {
+    let fixture = Fixture::new(MqConfig::default()).await;
+    fixture.publish_all(&["a", "b", "c"]).await;
+    let mut deliveries = fixture.broker.consume(ID);
+    let (_, tag) = take(&mut deliveries, 1).await;
+    deliveries.acknowledge(tag).unwrap();
+    fixture.broker.close().await;
+    take(&mut deliveries, 1).await;
+    // The files as a process that is killed now leaves them behind.
+    let after = tempfile::tempdir().unwrap();
+    for name in ["queue.db", "queue.db-wal"] {
+        std::fs::copy(fixture.folder.path().join(name), after.path().join(name)).unwrap();
+    }
+    let broker = Broker::open(&url(&after), &MqConfig::default(), "next").unwrap();
+    assert!(!Arc::ptr_eq(&broker.shared, &fixture.broker.shared));
+    let mut deliveries = broker.consume(ID);
+    assert_eq!(take(&mut deliveries, 2).await.0, ["b", "c"]);
+    let publisher = Publisher::new(broker, Ack::Confirmed, "next");
+    assert_eq!(publisher.publish(ID, 1, b"d".to_vec()).await, PublishOutcome::Accepted);
+    assert_eq!(take(&mut deliveries, 1).await.0, ["d"]);
+}
+
+#[tokio::test]
+async fn a_queue_is_deleted_when_nothing_waits_in_it_and_its_consumer_ends() {
+    let fixture = Fixture::new(MqConfig::default()).await;
+    fixture.broker.delete_queue(ID + 1).await.expect("a queue that is not there is fine");
+    fixture.publish_all(&["a", "b"]).await;
+    let mut deliveries = fixture.broker.consume(ID);
+    let error = fixture.broker.delete_queue(ID).await.unwrap_err();
+    assert!(format!("{error:#}").contains("2 messages wait"), "{error:#}");
+    let (_, tag) = take(&mut deliveries, 2).await;
+    fixture.broker.delete_queue(ID).await.unwrap();
+    assert_eq!(fixture.count().await, 0);
+    deliveries.acknowledge(tag).unwrap();
+    let ended = tokio::time::timeout(PATIENCE, deliveries.next()).await.expect(NEVER).unwrap();
+    assert_eq!(ended, None);
+    assert_eq!(fixture.publish(1, "late").await, PublishOutcome::Rejected);
+    assert!(fixture.broker.put_marker(ID, 1).await.is_err());
+}
+
+#[tokio::test]
+async fn giving_up_waiting_loses_nothing() {
+    let fixture = Fixture::new(limited(4, 1_000)).await;
+    let publisher = fixture.publisher.clone();
+    let publishing = tokio::spawn(async move {
+        for number in 0..100 {
+            publisher.publish(ID, 1, number.to_string().into()).await;
+        }
+    });
+    let mut deliveries = fixture.broker.consume(ID);
+    let (mut seen, deadline) = (Vec::new(), Instant::now() + PATIENCE);
+    while seen.len() < 100 {
+        assert!(Instant::now() < deadline, "{} came", seen.len());
+        // Given up at every point there is, the one after the other.
+        for most_polls in 0..12 {
+            let Some(delivery) = within_polls(&mut deliveries, most_polls).await else { continue };
+            seen.push(String::from_utf8(delivery.body).unwrap());
+            deliveries.acknowledge(delivery.tag).unwrap();
+        }
+    }
+    publishing.await.unwrap();
+    assert_eq!(seen, (0..100).map(|number| number.to_string()).collect::<Vec<_>>());
+}
+
+async fn within_polls(deliveries: &mut Deliveries, most: usize) -> Option<Delivery> {
+    let mut waiting = pin!(deliveries.next());
+    for _ in 0..most {
+        if let std::task::Poll::Ready(delivery) = poll!(&mut waiting) {
+            return delivery.unwrap();
+        }
+        tokio::time::sleep(Duration::from_micros(10)).await;
+    }
+    None
+}
+
+#[tokio::test]
+async fn publishers_on_runtimes_of_their_own_wake_the_consumer_and_keep_their_order() {
+    const EACH: usize = 50;
+    let fixture = Fixture::new(limited(16, 1_000)).await;
+    let threads: Vec<_> = (0..4)
+        .map(|thread| {
+            let publisher = Publisher::new(fixture.broker.clone(), Ack::Confirmed, &format!("thread-{thread}"));
+            std::thread::spawn(move || {
+                let runtime = tokio::runtime::Builder::new_current_thread().enable_time().build().unwrap();
+                runtime.block_on(async {
+                    for number in 0..EACH {
+                        let body = format!("{thread} {number}").into_bytes();
+                        assert_eq!(publisher.publish(ID, 1, body).await, PublishOutcome::Accepted);
+                    }
+                });
+            })
+        })
+        .collect();
+    let mut deliveries = fixture.broker.consume(ID);
+    let mut bodies = Vec::new();
+    while bodies.len() < 4 * EACH {
+        let (one, tag) = take(&mut deliveries, 1).await;
+        bodies.extend(one);
+        deliveries.acknowledge(tag).unwrap();
+    }
+    for thread in 0..4 {
+        let of_thread: Vec<_> = bodies.iter().filter_map(|body| body.strip_prefix(&format!("{thread} "))).collect();
+        assert_eq!(of_thread, (0..EACH).map(|number| number.to_string()).collect::<Vec<_>>());
+    }
+    threads.into_iter().for_each(|thread| thread.join().unwrap());
+}
+
+#[tokio::test]
+async fn a_full_disk_refuses_what_it_cannot_keep_and_is_found_free_again() {
+    let fixture = Fixture::new(MqConfig::default()).await;
+    fixture.publish_all(&["a"]).await;
+    fixture.execute("PRAGMA max_page_count = 16").await;
+    let big = "x".repeat(1 << 20);
+    assert_eq!(fixture.publish(1, &big).await, PublishOutcome::NotSent);
+    fixture.execute("PRAGMA max_page_count = 1000000").await;
+    fixture.until_connected().await;
+    fixture.publish_all(&[&big]).await;
+    assert_eq!(take(&mut fixture.broker.consume(ID), 2).await.0, ["a".to_owned(), big]);
+}
+
+#[tokio::test]
+async fn nothing_can_be_sent_while_nothing_can_be_written_and_acknowledgements_are_made_up_for() {
+    let fixture = Fixture::new(MqConfig::default()).await;
+    fixture.publish_all(&["a", "b"]).await;
+    let mut deliveries = fixture.broker.consume(ID);
+    let (_, tag) = take(&mut deliveries, 1).await;
+    fixture.execute("ALTER TABLE queue_bindings RENAME TO elsewhere").await;
+    assert_eq!(fixture.publish(1, "c").await, PublishOutcome::NotSent);
+    assert!(!fixture.publisher.is_connected() && fixture.broker.is_connected());
+    deliveries.acknowledge(tag).unwrap();
+    drop(deliveries);
+    fixture.execute("ALTER TABLE elsewhere RENAME TO queue_bindings").await;
+    fixture.until_connected().await;
+    fixture.publish_all(&["d"]).await;
+    assert_eq!(fixture.count().await, 2, "the acknowledged one is gone");
+    assert_eq!(take(&mut fixture.broker.consume(ID), 2).await.0, ["b", "d"]);
+}
+
+#[tokio::test]
+#[ignore]
+async fn tmp_rlimit() {
+    use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
+    let fixture = Fixture::new(MqConfig::default()).await;
+    fixture.publish_all(&["a"]).await;
+    let old = getrlimit(Resource::Fsize);
+    setrlimit(Resource::Fsize, Rlimit { current: Some(300_000), maximum: old.maximum }).unwrap();
+    let big = "x".repeat(1 << 20);
+    println!("{:?}", fixture.publish(1, &big).await);
+    setrlimit(Resource::Fsize, old).unwrap();
+    for _ in 0..3 {
+        println!("{:?}", fixture.broker.shared.file.write().await.map(|_| ()));
+    }
+}
+
+#[tokio::test]
+#[ignore]
+async fn tmp_rate() {
+    let dir = std::env::var("QDIR").unwrap();
+    for in_flight in [1usize, 4, 8, 32, 128] {
+        for size in [50usize, 9_600] {
+            let folder = tempfile::tempdir_in(&dir).unwrap();
+            let broker = Broker::open(&url(&folder), &limited(64, 1_000_000), "test").unwrap();
+            let mut transaction = broker.shared.file.write().await.unwrap();
+            sqlx::raw_sql(EMBEDDED_SCHEMA).execute(&mut *transaction).await.unwrap();
+            transaction.commit().await.unwrap();
+            broker.bind(ID, 1).await.unwrap();
+            let publisher = Publisher::new(broker.clone(), Ack::Confirmed, "test");
+            let stop = Arc::new(std::sync::atomic::AtomicBool::new(false));
+            let consume = {
+                let (broker, stop) = (broker.clone(), stop.clone());
+                std::thread::spawn(move || {
+                    let runtime = tokio::runtime::Builder::new_current_thread().enable_time().build().unwrap();
+                    runtime.block_on(async {
+                        let mut deliveries = broker.consume(ID);
+                        let mut seen = 0u64;
+                        while !stop.load(Ordering::SeqCst) {
+                            let mut tag = 0;
+                            while let Ok(Ok(Some(d))) = tokio::time::timeout(Duration::from_millis(20), deliveries.next()).await {
+                                tag = d.tag; seen += 1;
+                                if seen % 32 == 0 { break }
+                            }
+                            if tag > 0 { deliveries.acknowledge(tag).unwrap(); }
+                        }
+                        seen
+                    })
+                })
+            };
+            let begun = Instant::now();
+            let tasks: Vec<_> = (0..in_flight).map(|_| {
+                let publisher = publisher.clone();
+                tokio::spawn(async move {
+                    let mut count = 0u64;
+                    let mut worst = Duration::ZERO;
+                    while begun.elapsed() < Duration::from_secs(3) {
+                        let t = Instant::now();
+                        assert_eq!(publisher.publish(ID, 1, vec![7; size]).await, PublishOutcome::Accepted);
+                        worst = worst.max(t.elapsed());
+                        count += 1;
+                    }
+                    (count, worst)
+                })
+            }).collect();
+            let mut total = 0; let mut worst = Duration::ZERO;
+            for t in tasks { let (c, w) = t.await.unwrap(); total += c; worst = worst.max(w); }
+            let rate = total as f64 / begun.elapsed().as_secs_f64();
+            stop.store(true, Ordering::SeqCst);
+            let seen = consume.join().unwrap();
+            println!("in flight {in_flight}, {size} B: {rate:.0} messages/s, {:.0} orders/s at 200, worst {worst:?}, consumed {seen} of {total}, mean {:?}", rate * 200.0, Duration::from_secs_f64(in_flight as f64 / rate));
+        }
+    }
+}

@@ -1,0 +1,62 @@
+//! The names of everything that is declared, and the ids of messages.
+
+use crate::config::MqConfig;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+
+/// The names of everything this system declares, all behind one prefix.
+#[derive(Clone, Debug)]
+pub struct Names {
+    prefix: String,
+}
+
+impl Names {
+    /// Names behind `mq.prefix`.
+    pub fn new(config: &MqConfig) -> Self {
+        Self { prefix: config.prefix.clone() }
+    }
+
+    /// The topic exchange of all order events.
+    pub fn exchange(&self) -> String {
+        format!("{}seckill.exchange", self.prefix)
+    }
+
+    /// The exchange of dead letters.
+    pub fn dead_letters(&self) -> String {
+        format!("{}seckill.dlx", self.prefix)
+    }
+
+    /// The queue of one incarnation.
+    pub fn order_queue(&self, incarnation: i64) -> String {
+        format!("{}order.create.q.{incarnation}", self.prefix)
+    }
+
+    /// The routing key of one incarnation in one generation.
+    pub fn order_key(&self, incarnation: i64, generation: i64) -> String {
+        format!("order.create.{incarnation}.{generation}")
+    }
+}
+
+/// The id of a marker.
+pub fn marker_id(nonce: u64) -> String {
+    format!("marker-{nonce:016x}")
+}
+
+/// Ids of the messages of one publisher, different from those of every other.
+#[derive(Clone, Debug)]
+pub struct MessageIds {
+    prefix: Arc<str>,
+    sequence: Arc<AtomicU64>,
+}
+
+impl MessageIds {
+    /// Ids of the publisher of this name.
+    pub fn new(publisher: &str) -> Self {
+        Self { prefix: format!("{publisher}-{:08x}", rand::random::<u32>()).into(), sequence: Arc::default() }
+    }
+
+    /// The next one.
+    pub fn next(&self) -> String {
+        format!("{}-{}", self.prefix, self.sequence.fetch_add(1, Ordering::Relaxed))
+    }
+}
