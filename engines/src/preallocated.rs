@@ -25,7 +25,7 @@ use crate::{
 };
 use faults::Faults;
 use lease::Lease;
-use opening::NewestOpening;
+use opening::{NewestOpening, Plan};
 use sqlx::mysql::{MySqlConnectOptions, MySqlPoolOptions};
 use std::collections::{HashMap, HashSet};
 use std::str::FromStr;
@@ -82,12 +82,24 @@ pub const FACTORY: EngineFactory = EngineFactory {
 };
 
 fn build(env: EngineEnv, params: Params) -> BuildFuture {
-    Box::pin(async move { Ok(Arc::new(Preallocated::connect(&env, &params)?) as Arc<dyn StockEngine>) })
+    Box::pin(async move {
+        let process = Arc::new(Process::connect(&env, &params)?);
+        Ok(Arc::new(Preallocated { process }) as Arc<dyn StockEngine>)
+    })
+}
+
+/// The engine. What asks the database runs in a task of its own, so that a caller who is dropped never drops a
+/// connection in the middle of an answer: that would be lost to its pool (sqlx 0.8.6). The tasks belong to the runtime
+/// that built the engine, whichever thread's runtime calls.
+#[derive(Debug)]
+struct Preallocated {
+    process: Arc<Process>,
 }
 
 /// One per process: the leases of all sales.
 #[derive(Debug)]
-struct Preallocated {
+struct Process {
+    runtime: tokio::runtime::Handle,
     database: Database,
     block: u64,
     partitions: u64,
@@ -119,7 +131,7 @@ impl Terms {
     }
 }
 
-impl Preallocated {
+impl Process {
     fn connect(env: &EngineEnv, params: &Params) -> Result<Self> {
         let url = env.database_url.as_ref();
         let url = url.ok_or_else(|| EngineError::Config(format!("engine {NAME} needs a database url")))?;
@@ -139,6 +151,7 @@ impl Preallocated {
             Database::MySql(pool.connect_lazy_with(options))
         };
         Ok(Self {
+            runtime: tokio::runtime::Handle::current(),
             database,
             block: params.integer("block", 1..=1_000_000)?,
             partitions: params.integer("partitions", 1..=4_096)?,
@@ -158,14 +171,6 @@ impl Preallocated {
         self.stopped.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// The lease of `terms`, loaded if this process does not have it yet; `None`: not open.
-    async fn lease(&self, terms: Terms) -> Result<Option<Arc<Lease>>> {
-        match self.known(&terms) {
-            Some(known) => Ok(known),
-            None => within(LOAD_MAX, "loading a lease", self.load(terms)).await,
-        }
-    }
-
     /// What is known without asking the database; `None`: nothing, the terms are newer than what is loaded.
     fn known(&self, terms: &Terms) -> Option<Option<Arc<Lease>>> {
         let lease = self.loaded(terms.term.sale)?;
@@ -177,7 +182,8 @@ impl Preallocated {
     }
 
     async fn load(&self, terms: Terms) -> Result<Option<Arc<Lease>>> {
-        let _turn = self.loading.lock().await;
+        let late = |_| EngineError::Unavailable { context: format!("{NAME}: loading has no end"), source: None };
+        let _turn = tokio::time::timeout(LOAD_MAX, self.loading.lock()).await.map_err(late)?;
         if let Some(known) = self.known(&terms) {
             return Ok(known);
         }
@@ -196,24 +202,6 @@ impl Preallocated {
         Ok(Some(lease))
     }
 
-    /// All of `batch` comes from one incarnation.
-    async fn reserve_as(&self, terms: Terms, batch: &[Reserve]) -> Vec<Result<Verdict>> {
-        let mut verdicts = Vec::with_capacity(batch.len());
-        let lease = match self.lease(terms).await {
-            Ok(Some(lease)) => lease,
-            Ok(None) => return batch.iter().map(|_| Ok(Verdict::NotOpen)).collect(),
-            Err(error) => return error.for_each(batch.len()),
-        };
-        lease.from_memory(batch, &mut verdicts);
-        if verdicts.len() < batch.len() {
-            let more = lease.with_more(&self.database, self.block, batch, &mut verdicts);
-            if let Err(error) = within(CALL_MAX, "a refill", more).await {
-                verdicts.extend(not_granted(&error).for_each(batch.len() - verdicts.len()));
-            }
-        }
-        verdicts
-    }
-
     async fn view(&self, term: &Term) -> Result<StockView> {
         let Some(newest) = NewestOpening::read(&self.database, term.sale.0).await? else {
             return Ok(StockView { clock_ms: now_ms(), ..StockView::default() });
@@ -221,7 +209,7 @@ impl Preallocated {
         let ours = self.loaded(term.sale).filter(|lease| i64::from(lease.term.epoch.0) == newest.epoch);
         let (remaining, open_units) = match &ours {
             Some(lease) => {
-                let mut rights = lease.rights.lock().await;
+                let mut rights = lease.rights().await?;
                 lease.resolve(&mut rights, &self.database).await?;
                 let elsewhere = self.remaining(term.sale, newest.epoch, lease.incarnation).await?;
                 (elsewhere + lease.stock.units().cast_signed(), lease.open_units())
@@ -249,56 +237,111 @@ impl Preallocated {
         Ok(rows.first().map_or(0, |[units]| *units))
     }
 
+    async fn open(&self, plan: &Plan) -> Result<Opened> {
+        let opened = opening::open(&self.database, plan).await?;
+        if opened == Opened::Opened {
+            // Whoever opens may be who sells: what was loaded of the epoch before is over.
+            let mut leases = self.leases.write().unwrap_or_else(PoisonError::into_inner);
+            leases.retain(|sale, lease| *sale != plan.term.sale || lease.term.epoch >= plan.term.epoch);
+        }
+        Ok(opened)
+    }
+
     async fn hand_back(&self, publisher: IncarnationId) -> Result<u64> {
         self.stopped().insert(publisher);
         let leases = self.leases.read().unwrap_or_else(PoisonError::into_inner).clone();
         let mut moved = 0;
         for lease in leases.values().filter(|lease| lease.incarnation == publisher) {
-            moved += within(CALL_MAX, "a hand-back", lease.hand_back(&self.database)).await?;
+            moved += lease.hand_back(&self.database).await?;
         }
         Ok(moved)
+    }
+}
+
+impl Preallocated {
+    /// Waits for `call`, which goes on to its end even if nobody waits any more.
+    async fn within<T: Send + 'static>(
+        &self,
+        limit: Duration,
+        what: &str,
+        call: impl Future<Output = Result<T>> + Send + 'static,
+    ) -> Result<T> {
+        let unknown = |how: String| EngineError::Unknown { context: format!("{NAME}: {what} {how}"), source: None };
+        match tokio::time::timeout(limit, self.process.runtime.spawn(call)).await {
+            Ok(Ok(result)) => result,
+            Ok(Err(error)) => Err(unknown(format!("was ended: {error}"))),
+            Err(_) => Err(unknown(format!("took longer than {limit:?}"))),
+        }
+    }
+
+    /// The lease of `terms`, loaded if this process does not have it yet; `None`: not open.
+    async fn lease(&self, terms: Terms) -> Result<Option<Arc<Lease>>> {
+        if let Some(known) = self.process.known(&terms) {
+            return Ok(known);
+        }
+        let process = self.process.clone();
+        self.within(LOAD_MAX, "loading a lease", async move { process.load(terms).await }).await
+    }
+
+    /// All of `batch` comes from one incarnation.
+    async fn reserve_as(&self, terms: Terms, batch: &[Reserve]) -> Vec<Result<Verdict>> {
+        let mut verdicts = Vec::with_capacity(batch.len());
+        let lease = match self.lease(terms).await {
+            Ok(Some(lease)) => lease,
+            Ok(None) => return batch.iter().map(|_| Ok(Verdict::NotOpen)).collect(),
+            Err(error) => return error.for_each(batch.len()),
+        };
+        lease.answer_here(batch, &mut verdicts);
+        let rest = batch[verdicts.len()..].to_vec();
+        if !rest.is_empty() {
+            let (process, count) = (self.process.clone(), rest.len());
+            let more = async move { Ok(lease.with_more(&process.database, process.block, &rest).await) };
+            match self.within(CALL_MAX, "a refill", more).await {
+                Ok(mut more) => verdicts.append(&mut more),
+                Err(error) => verdicts.extend(error.for_each(count)),
+            }
+        }
+        verdicts
     }
 }
 
 #[async_trait::async_trait]
 impl StockEngine for Preallocated {
     fn info(&self) -> EngineInfo {
-        EngineInfo { name: NAME.to_owned(), parameters: self.parameters.clone(), guarantees: GUARANTEES }
+        EngineInfo { name: NAME.to_owned(), parameters: self.process.parameters.clone(), guarantees: GUARANTEES }
     }
 
     async fn open(&self, opening: &Opening) -> Result<Opened> {
-        let opened = opening::open(&self.database, opening, self.block, self.partitions).await?;
-        if opened == Opened::Opened {
-            // Whoever opens may be who sells: what was loaded of the epoch before is over.
-            let mut leases = self.leases.write().unwrap_or_else(PoisonError::into_inner);
-            leases.retain(|sale, lease| *sale != opening.term.sale || lease.term.epoch >= opening.term.epoch);
-        }
-        Ok(opened)
+        let (process, plan) = (self.process.clone(), Plan::of(opening, &self.process));
+        self.within(LOAD_MAX, "an opening", async move { process.open(&plan).await }).await
     }
 
     async fn reserve(&self, term: &Term, batch: &[Reserve]) -> Vec<Result<Verdict>> {
-        let mut verdicts = Vec::with_capacity(batch.len());
-        // A process has one incarnation at a time, so this is one slice.
-        for items in batch.chunk_by(|a, b| a.incarnation == b.incarnation) {
-            let terms = Terms { term: *term, incarnation: items[0].incarnation };
-            verdicts.append(&mut self.reserve_as(terms, items).await);
+        let terms = |items: &[Reserve]| Terms { term: *term, incarnation: items[0].incarnation };
+        let mut slices = batch.chunk_by(|a, b| a.incarnation == b.incarnation);
+        let Some(first) = slices.next() else { return Vec::new() };
+        let mut verdicts = self.reserve_as(terms(first), first).await;
+        // A process has one incarnation at a time, so there is nothing more in practice.
+        for items in slices {
+            verdicts.append(&mut self.reserve_as(terms(items), items).await);
         }
         verdicts
     }
 
     async fn finish(&self, term: &Term, batch: &[Finish]) -> Vec<Result<Finished>> {
-        let lease = self.loaded(term.sale).filter(|lease| lease.term == *term);
+        let lease = self.process.loaded(term.sale).filter(|lease| lease.term == *term);
         let Some(lease) = lease else { return batch.iter().map(|_| Ok(Finished::NotOpen)).collect() };
         let finished: Vec<_> = batch.iter().map(|item| Ok(lease.finish(item))).collect();
-        if batch.iter().any(|item| item.kind == FinishKind::Release) {
+        if batch.iter().any(|item| item.kind == FinishKind::Release) && lease.has_released() {
+            let process = self.process.clone();
             // They are released whatever the database says now: their units stay noted until it has them.
-            let _ = within(CALL_MAX, "a release", lease.flush(&self.database)).await;
+            let _ = self.within(CALL_MAX, "a release", async move { lease.flush(&process.database).await }).await;
         }
         finished
     }
 
     async fn holds(&self, term: &Term, query: &HoldQuery) -> Result<HoldPage> {
-        let lease = self.loaded(term.sale).filter(|lease| lease.term == *term);
+        let lease = self.process.loaded(term.sale).filter(|lease| lease.term == *term);
         let lease = lease.ok_or_else(|| EngineError::Unavailable {
             context: format!("holds of sale {}: epoch {} is not open in this process", term.sale, term.epoch),
             source: None,
@@ -307,43 +350,39 @@ impl StockEngine for Preallocated {
     }
 
     async fn stock(&self, term: &Term) -> Result<StockView> {
-        within(CALL_MAX, "a look at the stock", self.view(term)).await
+        let (process, term) = (self.process.clone(), *term);
+        self.within(CALL_MAX, "a look at the stock", async move { process.view(&term).await }).await
     }
 
     async fn maintain(&self, task: &Maintain) -> Result<Maintained> {
-        let actions = match task {
-            Maintain::CheckServer { allow_volatile } => return server::check(&self.database, *allow_volatile).await,
-            // A lease is the business of its own process alone.
-            Maintain::Tend { publisher: None, .. } => 0,
-            Maintain::Tend { term, publisher: Some(publisher) } => {
-                match self.lease(Terms { term: *term, incarnation: *publisher }).await? {
-                    Some(lease) => within(CALL_MAX, "a tending", lease.tend(&self.database, self.block)).await?,
-                    None => 0,
-                }
+        let process = self.process.clone();
+        let (actions, settings) = match *task {
+            Maintain::CheckServer { allow_volatile } => {
+                let check = async move { server::check(&process.database, allow_volatile).await };
+                (0, self.within(CALL_MAX, "a check of the server", check).await?)
             }
-            Maintain::HandBack { publisher } => self.hand_back(*publisher).await?,
+            // A lease is the business of its own process alone.
+            Maintain::Tend { publisher: None, .. } => (0, Vec::new()),
+            Maintain::Tend { term, publisher: Some(incarnation) } => {
+                let Some(lease) = self.lease(Terms { term, incarnation }).await? else {
+                    return Ok(Maintained::default());
+                };
+                let tend = async move { lease.tend(&process.database, process.block).await };
+                (self.within(CALL_MAX, "a tending", tend).await?, Vec::new())
+            }
+            Maintain::HandBack { publisher } => {
+                let hand_back = async move { process.hand_back(publisher).await };
+                (self.within(CALL_MAX, "a hand-back", hand_back).await?, Vec::new())
+            }
         };
-        Ok(Maintained { actions, settings: Vec::new() })
+        Ok(Maintained { actions, settings })
     }
-}
-
-async fn within<T>(limit: Duration, what: &str, call: impl Future<Output = Result<T>>) -> Result<T> {
-    let late = |_| EngineError::Unknown { context: format!("{NAME}: {what} took longer than {limit:?}"), source: None };
-    tokio::time::timeout(limit, call).await.map_err(late)?
 }
 
 /// The clock by which requests expire and holds grow old, unix ms.
 fn now_ms() -> i64 {
     let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
     i64::try_from(since.as_millis()).unwrap_or(i64::MAX)
-}
-
-/// Whatever became of the transfer, a request that was not answered from memory was granted nothing.
-fn not_granted(error: &EngineError) -> EngineError {
-    match error {
-        EngineError::Unknown { context, .. } => EngineError::Unavailable { context: context.clone(), source: None },
-        other => other.repeat(),
-    }
 }
 
 /// Before the commit was sent: nothing has happened.

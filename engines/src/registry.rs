@@ -61,7 +61,7 @@ pub struct EngineFactory {
     pub name: &'static str,
     /// Where the stock lives and what it is for, one sentence.
     pub about: &'static str,
-    /// Servers it cannot do without: `redis`, `database`.
+    /// Servers it cannot do without: `redis` (a single one), `redis-or-cluster`, `database`.
     pub needs: &'static [&'static str],
     /// Every parameter it takes.
     pub params: &'static [ParamSpec],

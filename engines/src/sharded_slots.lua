@@ -3,6 +3,7 @@
 -- In front of this text the engine puts one line, `local EPOCH, NONCE, SLOTS = '<epoch>', '<nonce>', '<slots>'`, so
 -- every opening has a script, and a SHA1, of its own. It is called by that SHA1 only: a node that restarted or was
 -- replaced answers NOSCRIPT, which means "not open" (R13). begin.lua starts an opening; nothing else loads this text.
+-- A process that counts the slots differently has another SHA1 too, so it looks for nobody in the wrong home.
 --
 -- KEYS (one hash slot):
 --   META   hash: epoch, nonce, slots, state (loading | loaded | open | lost | retired), loader,
@@ -55,13 +56,8 @@ end
 -- A transfer in META's `flights`: target 2, number 4, quantity 8 (double).
 local FLIGHT, FLIGHT_BYTES = '<I2I4d', 14
 
--- What a decision over all slots needs to know of this one.
-local function look()
-  return call('HMGET', META, 'remaining', 'returned', 'moved', 'flights')
-end
-
 -- Record: user 8, order 8, quantity 4, expires_at_ms 8 (double), incarnation 8. Sells only if at least `threshold`
--- units are left: all that asks for units here is granted, or nothing is. Answers the look, then one letter per
+-- units are left: all that asks for units here is granted, or nothing is. Answers what is left, then one letter per
 -- record, then what the letter D (order, quantity) needs, in order; a lower-case d is a settled duplicate, B busy,
 -- E expired, Q a quantity of nothing, W wants units that it was not given: no slot alone can call a sale sold out.
 local RESERVE_BYTES = 36
@@ -127,7 +123,7 @@ local function reserve(remaining, open, threshold)
     call('HSET', HOLDS, unpack(new_holds))
     call('HSET', META, 'remaining', remaining, 'open', open)
   end
-  return { look(), table.concat(letters), unpack(details) }
+  return remaining, { table.concat(letters), unpack(details) }
 end
 
 -- Record: user 8, order 8, kind 1 (0 settle, 1 release). Answers one letter per record: D done, A already done.
@@ -226,8 +222,7 @@ end
 -- First step of a transfer: up to `wanted` units leave for `target`. They are on record here until they are known to
 -- have arrived, so that anybody can finish what a crash interrupted. One transfer at a time to each slot: while one
 -- is on its way it is answered again. Answers number and quantity.
-local function debit(target, wanted, remaining)
-  local flights = call('HGET', META, 'flights')
+local function debit(target, wanted, remaining, flights)
   local at, number, quantity = find_flight(flights, target)
   if at then
     return { number, quantity }
@@ -253,8 +248,7 @@ local function credit(source, number, quantity, remaining)
 end
 
 -- Last step: what has arrived is taken off the record.
-local function clear(target, number)
-  local flights = call('HGET', META, 'flights')
+local function clear(target, number, flights)
   local at, known = find_flight(flights, target)
   if known ~= number then
     return 'A'
@@ -291,24 +285,27 @@ local function shut()
   return 'shut'
 end
 
-local epoch, nonce, state, remaining, open, loader =
-  unpack(call('HMGET', META, 'epoch', 'nonce', 'state', 'remaining', 'open', 'loader'))
+local epoch, nonce, state, loader, remaining, open, returned, moved, flights = unpack(
+  call('HMGET', META, 'epoch', 'nonce', 'state', 'loader', 'remaining', 'open', 'returned', 'moved', 'flights')
+)
 if epoch ~= EPOCH or nonce ~= NONCE then
   return NOT_OPEN
 elseif state == 'open' then
   remaining, open = tonumber(remaining), tonumber(open)
   if operation == 'reserve' then
-    return reserve(remaining, open, tonumber(ARGV[3]))
+    local left, answer = reserve(remaining, open, tonumber(ARGV[3]))
+    return { { left, returned, moved, flights }, unpack(answer) }
   elseif operation == 'finish' then
     return finish(remaining, open)
   elseif operation == 'look' then
-    return look()
+    -- What a decision over all slots needs to know of this one.
+    return { remaining, returned, moved, flights }
   elseif operation == 'debit' then
-    return debit(tonumber(ARGV[2]), tonumber(ARGV[3]), remaining)
+    return debit(tonumber(ARGV[2]), tonumber(ARGV[3]), remaining, flights)
   elseif operation == 'credit' then
     return credit(tonumber(ARGV[2]), tonumber(ARGV[3]), tonumber(ARGV[4]), remaining)
   elseif operation == 'clear' then
-    return clear(tonumber(ARGV[2]), tonumber(ARGV[3]))
+    return clear(tonumber(ARGV[2]), tonumber(ARGV[3]), flights)
   elseif operation == 'list' then
     return list(ARGV[2], ARGV[3], tonumber(ARGV[4]))
   elseif operation == 'mark' then

@@ -5,6 +5,7 @@
 //! (sharded_slots/transfers.rs), so that nothing is stranded; "sold out" is said only after a look at all slots
 //! (sharded_slots/deciding.rs). The script is sharded_slots.lua.
 
+mod answers;
 mod deciding;
 mod health;
 mod link;
@@ -49,12 +50,12 @@ const CURSOR_BITS: u32 = 48;
 pub const FACTORY: EngineFactory = EngineFactory {
     name: NAME,
     about: "stock dealt over slots in different hash slots, on one Redis or a Redis Cluster; units move between slots",
-    needs: &["redis"],
+    needs: &["redis-or-cluster"],
     params: &[ParamSpec {
         name: "slots",
         kind: "integer 1..=1024",
-        default: "16",
-        about: "key sets that the stock of a sale is dealt over; the same in every process",
+        default: "4",
+        about: "key sets that the stock of a sale is dealt over, a few per Redis node; the same in every process",
     }],
     guarantees: GUARANTEES,
     build,

@@ -301,8 +301,13 @@ async fn the_count_stays_exact_while_slots_move_and_after_a_node_was_killed() {
     .await
     .unwrap();
     let lost_user = (1..).map(|user| -user).find(|user| home(*user, 16) == 3).unwrap();
+    let other_users = (1..).map(|user| -user).filter(|user| home(*user, 16) != 3);
     for engine in &engines {
         assert_eq!(ask(&**engine, &term(1), request(lost_user, 1)).await, Verdict::NotOpen);
+        // Who noticed has shut the slots of the other nodes too.
+        for user in other_users.clone().take(20) {
+            assert_eq!(ask(&**engine, &term(1), request(user, 1)).await, Verdict::NotOpen);
+        }
         assert!(!engine.stock(&term(1)).await.unwrap().is_open);
     }
     // Epoch 2 gets what the database would say: the live orders, and the units that they leave.

@@ -78,6 +78,21 @@ fn an_engine_that_lost_an_order_has_no_place_however_fast() {
 }
 
 #[test]
+fn engines_whose_rounds_overlap_share_their_places() {
+    let mut run = sample::rounds_with_null();
+    for (round, near, far) in [(1, 12_900.0, 900.0), (2, 12_700.0, 800.0), (3, 13_100.0, 850.0)] {
+        run.legs.extend([sample::leg("preallocated", round, near), sample::leg("database-row", round, far)]);
+    }
+    let text = as_text(&run);
+    let place_of = |engine: &str| {
+        let line = text.lines().find(|line| line.contains(&format!("┆ {engine} "))).unwrap_or_default();
+        line.trim_start_matches('│').split('┆').next().unwrap_or_default().trim().to_owned()
+    };
+    assert_eq!((place_of("preallocated"), place_of("lua-single-key")), ("1–2".to_owned(), "1–2".to_owned()));
+    assert_eq!(place_of("database-row"), "3", "{text}");
+}
+
+#[test]
 fn a_round_that_lost_an_order_costs_the_place_also_when_another_round_is_shown() {
     let mut run = sample::rounds_with_null();
     run.legs[2].audit = sample::incomplete().legs[0].audit.clone();

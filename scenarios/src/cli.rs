@@ -164,7 +164,8 @@ fn run_bench(arguments: &BenchArgs) -> anyhow::Result<Ending> {
     check_stack(&options.stack)?;
     if arguments.dry_run {
         let stack = arguments.stack_name();
-        print!("{}", bench::plan_text(&options.scenario, &stack, &options.overrides));
+        let has_servers = options.stack.kind != StackKind::Embedded;
+        print!("{}", bench::plan_text(&options.scenario, &stack, has_servers, &options.overrides));
         return Ok(Ending::Passed);
     }
     block_on(async {

@@ -80,10 +80,12 @@ impl Scenario {
         self.sales.iter().map(|sale| sale.product_id).max().unwrap_or(0) + 1
     }
 
-    /// The warm-up's sale can never sell out, because then it would warm up the wrong path.
+    /// The warm-up's sale can never sell out, because then it would warm up the wrong path. It is no smaller than the
+    /// scenario's own: an engine whose parameters suit that stock must suit this one.
     pub fn warmup_sale(&self) -> Option<Sale> {
         let units = self.warmup_requests * u64::from(self.load.max_quantity);
-        let total = i64::try_from(units).unwrap_or(i64::MAX);
+        let own = self.sales.iter().map(|sale| sale.total).max().unwrap_or(0);
+        let total = i64::try_from(units).unwrap_or(i64::MAX).max(own);
         (self.warmup_requests > 0).then(|| Sale { product_id: self.warmup_product_id(), total, price_cents: 100 })
     }
 

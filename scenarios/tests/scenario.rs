@@ -107,5 +107,9 @@ fn the_warm_up_has_a_sale_of_its_own_that_cannot_sell_out() {
     let scenario = catalog::load("smoke").expect("known");
     let sale = scenario.warmup_sale().expect("smoke warms up");
     assert_eq!(sale.product_id, 2);
-    assert_eq!(sale.total, 200 * 2);
+    // As large as the scenario's own, unless its requests could ask for more.
+    assert_eq!(sale.total, 10_000);
+    let soldout = catalog::load("soldout").expect("known");
+    assert_eq!(soldout.sales[0].total, 1_000);
+    assert_eq!(soldout.warmup_sale().expect("it warms up").total, 5_000 * 2);
 }

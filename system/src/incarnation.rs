@@ -5,8 +5,8 @@
 
 mod registration;
 
-use crate::clock::{monotonic_ms, unix_ms};
 use crate::broker::Settings;
+use crate::clock::{monotonic_ms, unix_ms};
 use crate::config::IncarnationConfig;
 use crate::order_id::Minter;
 use crate::shutdown::Shutdown;

@@ -208,6 +208,8 @@ operations! {
     insert_voids(sale: SaleId, allocation_id: i64, holds: &[OpenHold]) -> HashSet<OrderId>;
     /// R10: those of `holds` that an unresolved parked record may be; they are not voided until it is resolved.
     maybe_parked(holds: &[OpenHold]) -> HashSet<OrderId>;
+    /// Orders of this incarnation that were ever parked; 0 stands for a whole message.
+    parked_of(incarnation: i64) -> Vec<i64>;
     /// Writes a batch in one transaction; see [`Written`].
     write(batch: &WriteBatch, orders: &[OrderEvent], careful: bool) -> Written;
 }

@@ -80,13 +80,7 @@ impl Database {
     pub async fn begin(&self) -> sqlx::Result<Tx> {
         match self {
             Self::MySql(pool) => Ok(Tx::MySql(pool.begin().await?)),
-            Self::Sqlite(file) => {
-                // In a task of its own: a caller that is dropped in the middle of BEGIN would leave the one writer
-                // inside a transaction that nobody ends (sqlx 0.8.6).
-                let file = file.clone();
-                let begun = tokio::spawn(async move { file.write().await }).await;
-                Ok(Tx::Sqlite(begun.map_err(|_| sqlx::Error::WorkerCrashed)??))
-            }
+            Self::Sqlite(file) => Ok(Tx::Sqlite(file.write().await?)),
         }
     }
 

@@ -57,14 +57,15 @@ pub(super) async fn a_user_of_another_instance_is_told_so(harness: &Harness) -> 
     let (one, other) = pair(harness, 1_000).await?;
     let owners = one.stock().await?.owners;
     equal(owners, vec![one.incarnation, other.incarnation], "among whom the buyers are dealt")?;
-    for user in 1..=USERS {
-        let mut verdicts = Vec::new();
-        for shop in [&one, &other] {
-            verdicts.push(shop.reserve(shop.request(user, 1)).await?);
+    while_both_tend(&one, &other, async {
+        for user in 1..=USERS {
+            let verdicts = [ask(&one, user, 1).await?, ask(&other, user, 1).await?];
+            let refused = verdicts.iter().filter(|verdict| **verdict == Verdict::WrongInstance).count();
+            equal((refused, verdicts.contains(&Verdict::GRANTED)), (1, true), "one instance sells, the other refuses")?;
         }
-        let refused = verdicts.iter().filter(|verdict| **verdict == Verdict::WrongInstance).count();
-        equal((refused, verdicts.contains(&Verdict::GRANTED)), (1, true), "one instance sells, the other refuses")?;
-    }
+        Ok(())
+    })
+    .await?;
     let open = (one.stock().await?.open_units, other.stock().await?.open_units);
     equal(open.0 + open.1, USERS as u64, "units in the holds of both")?;
     ensure(open.0 > 0 && open.1 > 0, || format!("all users belong to one instance: {open:?}"))

@@ -8,7 +8,7 @@ use super::gates::{Answer, Gates};
 use super::rights::{LeaseRows, Moved, Seen};
 use super::stock::Stock;
 use super::transfer::Rights;
-use super::{Terms, WAIT_MAX, now_ms};
+use super::{CALL_MAX, NAME, Terms, WAIT_MAX, now_ms};
 use crate::allocation::sql::Database;
 use crate::{
     AllocationId, EngineError, Finish, FinishKind, Finished, Hold, HoldPage, HoldQuery, IncarnationId, Reserve, Result,
@@ -88,7 +88,7 @@ impl Lease {
     }
 
     /// Answers items from memory, in order, up to the first one that needs more units than there are.
-    pub fn from_memory(&self, batch: &[Reserve], verdicts: &mut Vec<Result<Verdict>>) {
+    pub fn answer_here(&self, batch: &[Reserve], verdicts: &mut Vec<Result<Verdict>>) {
         let now_ms = now_ms();
         for item in &batch[verdicts.len()..] {
             if self.has_ended() {
@@ -138,8 +138,18 @@ impl Lease {
         self.stock.take(units)
     }
 
-    /// Answers the rest of the batch, fetching units from the pool, and waiting a bounded time for those of others.
-    pub async fn with_more(
+    /// Answers a batch, fetching units from the pool, and waiting a bounded time for those of others.
+    pub async fn with_more(&self, database: &Database, block: u64, batch: &[Reserve]) -> Vec<Result<Verdict>> {
+        let mut verdicts = Vec::with_capacity(batch.len());
+        if let Err(error) = self.try_with_more(database, block, batch, &mut verdicts).await {
+            // Whatever became of the transfer: who was not answered from memory was granted nothing.
+            let error = EngineError::Unavailable { context: error.to_string(), source: None };
+            verdicts.extend(error.for_each(batch.len() - verdicts.len()));
+        }
+        verdicts
+    }
+
+    async fn try_with_more(
         &self,
         database: &Database,
         block: u64,
@@ -149,9 +159,9 @@ impl Lease {
         let mut since = Instant::now();
         let deadline = since + WAIT_MAX;
         while verdicts.len() < batch.len() {
-            let mut rights = self.rights.lock().await;
+            let mut rights = self.rights().await?;
             if self.has_ended() {
-                self.from_memory(batch, verdicts);
+                self.answer_here(batch, verdicts);
                 return Ok(());
             }
             let short = units(&batch[verdicts.len()..]);
@@ -174,11 +184,20 @@ impl Lease {
         Ok(())
     }
 
+    /// Waits until nobody else moves rights of this lease, within a bound: who has them may wait for a database that
+    /// hangs.
+    pub(super) async fn rights(&self) -> Result<tokio::sync::MutexGuard<'_, Rights>> {
+        tokio::time::timeout(CALL_MAX, self.rights.lock()).await.map_err(|_| EngineError::Unavailable {
+            context: format!("{NAME}: an earlier transfer of allocation {} has no end", self.rows.lease),
+            source: None,
+        })
+    }
+
     /// Answers items until one could still be granted with units that are not here yet. R18: sold out is said only if
     /// pool, memory and all that others have idle hold less than was asked for, read after the request came.
     fn answer_short(&self, batch: &[Reserve], seen: &Seen, is_late: bool, verdicts: &mut Vec<Result<Verdict>>) {
         loop {
-            self.from_memory(batch, verdicts);
+            self.answer_here(batch, verdicts);
             let Some(item) = batch.get(verdicts.len()) else { return };
             let others = if self.faults.has(Fault::IgnoresOthers) { 0 } else { seen.others };
             let remaining = seen.rest + self.stock.units() + others;
@@ -212,6 +231,11 @@ impl Lease {
         if is_done { Finished::Done } else { Finished::AlreadyDone }
     }
 
+    /// Whether the database has still to hear of released holds.
+    pub fn has_released(&self) -> bool {
+        !self.released().is_empty()
+    }
+
     pub(super) fn released(&self) -> std::sync::MutexGuard<'_, Vec<(i64, u32)>> {
         self.released.lock().unwrap_or_else(PoisonError::into_inner)
     }
@@ -236,7 +260,7 @@ impl Lease {
         if !self.owns_partitions() || self.faults.has(Fault::KeepsItsUnits) {
             return Ok(0);
         }
-        let mut rights = self.rights.lock().await;
+        let mut rights = self.rights().await?;
         self.resolve(&mut rights, database).await?;
         match self.give(&mut rights, database, u64::MAX).await? {
             Moved::Done(units) => Ok(units),

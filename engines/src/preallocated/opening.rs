@@ -2,10 +2,48 @@
 
 use super::gates::Gates;
 use super::rights::LeaseRows;
-use super::{NAME, Terms, not_done, unknown};
+use super::{NAME, Process, Terms, not_done, unknown};
 use crate::allocation::sql::Database;
 use crate::fixed_rows::{self, Statement};
 use crate::{EngineError, Epoch, IncarnationId, Opened, Opening, Result, Term};
+
+/// What an opening comes to: the live buyers are rows already, only their units count.
+#[derive(Debug)]
+pub struct Plan {
+    pub term: Term,
+    granted: u64,
+    sold: u64,
+    block: u64,
+    partitions: u64,
+    publishers: Vec<IncarnationId>,
+}
+
+impl Plan {
+    pub fn of(opening: &Opening, process: &Process) -> Self {
+        Self {
+            term: opening.term,
+            granted: opening.granted,
+            sold: opening.buyers.iter().map(|buyer| u64::from(buyer.quantity)).sum(),
+            block: process.block,
+            partitions: process.partitions,
+            publishers: opening.publishers.clone(),
+        }
+    }
+
+    /// A block that is larger than the sale would give everything to the process that comes first. Later epochs have
+    /// less left than the sale had, so what was sold counts too.
+    fn granted_in_blocks(&self) -> Result<i64> {
+        let (total, block, sale) = (self.granted.saturating_add(self.sold), self.block, self.term.sale);
+        if block > total.max(1) {
+            return Err(EngineError::Config(format!(
+                "{NAME}: block = {block} is larger than the stock of sale {sale}, {total} units; give block a smaller value"
+            )));
+        }
+        i64::try_from(self.granted).map_err(|_| {
+            EngineError::Config(format!("{NAME}: {} units are more than the database can count", self.granted))
+        })
+    }
+}
 
 /// Everything a process needs to begin to sell.
 #[derive(Debug)]
@@ -41,8 +79,8 @@ impl NewestOpening {
 }
 
 /// Writes the opening and deals the partitions, in one transaction: half an opening is no opening.
-pub async fn open(database: &Database, opening: &Opening, block: u64, partitions: u64) -> Result<Opened> {
-    let term = &opening.term;
+pub async fn open(database: &Database, plan: &Plan) -> Result<Opened> {
+    let term = &plan.term;
     let (epoch, nonce) = (i64::from(term.epoch.0), term.nonce.0.cast_signed());
     let mut tx = database.begin().await.map_err(not_done)?;
     let mut connection = tx.connection();
@@ -55,15 +93,15 @@ pub async fn open(database: &Database, opening: &Opening, block: u64, partitions
             return Ok(Opened::Stale { newest: Epoch(u32::try_from(newest).unwrap_or(u32::MAX)) });
         }
     }
-    let granted = granted_in_blocks(opening, block)?;
+    let granted = plan.granted_in_blocks()?;
     for table in ["engine_openings", "engine_partitions", "engine_wants"] {
         let clear = format!("DELETE FROM {table} WHERE sale_id = ?");
         connection.run(&clear, &[term.sale.0]).await.map_err(not_done)?;
     }
     let insert = "INSERT INTO engine_openings (sale_id, epoch, nonce, granted, partitions) VALUES (?, ?, ?, ?, ?)";
-    let args = [term.sale.0, epoch, nonce, granted, partitions.cast_signed()];
+    let args = [term.sale.0, epoch, nonce, granted, plan.partitions.cast_signed()];
     connection.run(insert, &args).await.map_err(not_done)?;
-    for slice in fixed_rows::cut(&dealt(&opening.publishers, partitions)) {
+    for slice in fixed_rows::cut(&dealt(&plan.publishers, plan.partitions)) {
         static DEAL: Statement =
             Statement::new("INSERT INTO engine_partitions (sale_id, part, owner) VALUES ", "(?, ?, ?)", "");
         let args: Vec<i64> = slice.iter().flat_map(|(part, owner)| [term.sale.0, *part, *owner]).collect();
@@ -71,22 +109,6 @@ pub async fn open(database: &Database, opening: &Opening, block: u64, partitions
     }
     tx.commit().await.map_err(unknown)?;
     Ok(Opened::Opened)
-}
-
-/// A block that is larger than the sale would give everything to the process that comes first. Later epochs have less
-/// left than the sale had, so what was sold counts too.
-fn granted_in_blocks(opening: &Opening, block: u64) -> Result<i64> {
-    let sold: u64 = opening.buyers.iter().map(|buyer| u64::from(buyer.quantity)).sum();
-    let total = opening.granted.saturating_add(sold);
-    if block > total.max(1) {
-        return Err(EngineError::Config(format!(
-            "{NAME}: block = {block} is larger than the stock of sale {}, {total} units; give block a smaller value",
-            opening.term.sale
-        )));
-    }
-    i64::try_from(opening.granted).map_err(|_| {
-        EngineError::Config(format!("{NAME}: {} units are more than the database can count", opening.granted))
-    })
 }
 
 /// Round-robin over the living publishers; nobody owns anything if there are none.

@@ -3,7 +3,7 @@
 use super::{NAME, not_done};
 use crate::allocation::sql::Database;
 use crate::sqlite::SqliteFile;
-use crate::{EngineError, Maintained, Result};
+use crate::{EngineError, Result};
 use sqlx::{MySqlPool, Row};
 
 /// Tables that take part in a transfer.
@@ -12,12 +12,11 @@ const TABLES: [&str; 5] = ["allocations", "orders", "engine_openings", "engine_p
 const SYNCHRONOUS_FULL: i64 = 2;
 
 /// Refuses a database with the reason and what is needed instead.
-pub async fn check(database: &Database, allow_volatile: bool) -> Result<Maintained> {
-    let settings = match database {
-        Database::MySql(pool) => check_mysql(pool, allow_volatile).await?,
-        Database::Sqlite(file) => check_sqlite(file, allow_volatile).await?,
-    };
-    Ok(Maintained { actions: 0, settings })
+pub async fn check(database: &Database, allow_volatile: bool) -> Result<Vec<(String, String)>> {
+    match database {
+        Database::MySql(pool) => check_mysql(pool, allow_volatile).await,
+        Database::Sqlite(file) => check_sqlite(file, allow_volatile).await,
+    }
 }
 
 fn refused(what: String) -> EngineError {

@@ -1,9 +1,12 @@
 //! Broken copies of this engine, each of which the conformance suite must catch.
 
 use super::faults::{Fault, Faults};
-use super::{FACTORY, Preallocated};
+use super::{FACTORY, Preallocated, Process};
 use crate::conformance::{self, Harness, Subject};
-use crate::{EngineEnv, Params, Result, StockEngine};
+use crate::{
+    EngineEnv, Epoch, IncarnationId, Nonce, Opening, OrderId, Params, Reserve, Result, SaleId, StockEngine, Term,
+    UserId, Verdict,
+};
 use std::sync::Arc;
 
 #[path = "../../tests/support/mariadb.rs"]
@@ -27,11 +30,15 @@ struct Copy {
 #[async_trait::async_trait]
 impl Subject for Copy {
     async fn connect(&self) -> Result<Arc<dyn StockEngine>> {
-        let env = EngineEnv { database_url: Some(self.rest.place.url.clone()), ..EngineEnv::default() };
-        let params = Params::new(&"preallocated?block=7&partitions=8".parse()?, FACTORY.params)?;
-        let engine = Preallocated { faults: self.faults, ..Preallocated::connect(&env, &params)? };
-        Ok(self.rest.around(Arc::new(engine)))
+        let process = Arc::new(process(&self.rest, self.faults)?);
+        Ok(self.rest.around(Arc::new(Preallocated { process })))
     }
+}
+
+fn process(rest: &Rest, faults: Faults) -> Result<Process> {
+    let env = EngineEnv { database_url: Some(rest.place.url.clone()), ..EngineEnv::default() };
+    let params = Params::new(&"preallocated?block=7&partitions=8".parse()?, FACTORY.params)?;
+    Ok(Process { faults, ..Process::connect(&env, &params)? })
 }
 
 async fn first_failure(only: Option<Fault>) -> Option<(&'static str, String)> {
@@ -89,6 +96,44 @@ async fn units_kept_at_a_clean_stop_are_caught() {
 #[tokio::test]
 async fn a_cancelled_order_given_back_a_second_time_is_caught() {
     is_caught(Fault::ForgetsCancels).await;
+}
+
+/// A commit without an answer: what the database says decides, and nothing is moved a second time.
+#[tokio::test]
+async fn a_transfer_of_unknown_outcome_is_looked_up() {
+    const ME: IncarnationId = IncarnationId(1);
+    for is_committed in [true, false] {
+        let rest = Rest::new(Place::sqlite().await);
+        let process = Arc::new(process(&rest, Faults::default()).unwrap());
+        let engine = Preallocated { process: process.clone() };
+        let term = Term { sale: SaleId(1), epoch: Epoch(1), nonce: Nonce(1) };
+        let opening = Opening { term, granted: 20, buyers: Vec::new(), publishers: vec![ME] };
+        rest.grant(&opening).await.unwrap();
+        engine.open(&opening).await.unwrap();
+        let request = |user, quantity| Reserve {
+            user: UserId(user),
+            order: OrderId(user),
+            quantity,
+            expires_at_ms: i64::MAX,
+            incarnation: ME,
+        };
+        assert!(engine.reserve(&term, &[request(1, 1)]).await[0].as_ref().unwrap().is_granted());
+        let lease = process.loaded(term.sale).unwrap();
+        assert_eq!(lease.stock.units(), 6);
+        lease.rights.lock().await.leave_under_way(3);
+        if is_committed {
+            let script = [
+                "UPDATE allocations SET granted = granted - 3 WHERE holder = 'pool'",
+                "UPDATE allocations SET granted = granted + 3, idle = 9, moves = moves + 1 WHERE holder <> 'pool'",
+            ];
+            rest.place.transaction(&script.map(str::to_owned)).await.unwrap();
+        }
+        assert_eq!(engine.stock(&term).await.unwrap().remaining, 19);
+        assert_eq!(lease.stock.units(), if is_committed { 9 } else { 6 });
+        assert!(engine.reserve(&term, &[request(2, 19)]).await[0].as_ref().unwrap().is_granted());
+        let last = engine.reserve(&term, &[request(3, 1)]).await.remove(0).unwrap();
+        assert_eq!(last, Verdict::SoldOut { remaining: 0 });
+    }
 }
 
 #[tokio::test]

@@ -1,7 +1,7 @@
 //! A lease's transfers: when to fetch units, when to let go of them, and what became of one that was interrupted.
 //!
-//! A transfer is noted before its first write and struck out when its outcome is known. A caller that is dropped, or a
-//! commit without an answer, leaves the note; the next transfer begins by looking up whether that one was committed.
+//! A transfer is noted before its first write and struck out when its outcome is known. A commit without an answer, or
+//! a task that is ended, leaves the note; the next transfer begins by looking up whether that one was committed.
 
 use super::faults::Fault;
 use super::lease::Lease;
@@ -44,6 +44,12 @@ enum Transfer {
 impl Rights {
     pub fn new(moves: i64) -> Self {
         Self { moves, under_way: None, seen: None, want: None, idle_at_most: 0, tended_at: None, reported_at: None }
+    }
+
+    /// As if the answer to the commit of a refill of `units` were lost.
+    #[cfg(test)]
+    pub fn leave_under_way(&mut self, units: u64) {
+        self.under_way = Some(Transfer::In(units));
     }
 
     /// Of two that starve at once the one with the smaller id goes first, and the other hands it what it has.
@@ -182,7 +188,7 @@ impl Lease {
         if self.released().is_empty() {
             return Ok(());
         }
-        let mut rights = self.rights.lock().await;
+        let mut rights = self.rights().await?;
         self.resolve(&mut rights, database).await?;
         if let Moved::Over = self.give(&mut rights, database, 0).await? {
             self.close();

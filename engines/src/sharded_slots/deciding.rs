@@ -5,9 +5,10 @@
 //! there is enough for everybody and the order does not matter, or nothing has been sold and plan.rs plays the
 //! requests in order.
 
+use super::answers::{Look, Word};
 use super::link::Link;
 use super::plan::{Plan, Wish, plan};
-use super::slots::{Look, Slots, Word};
+use super::slots::Slots;
 use super::transfers::{carry_all, land_all};
 use crate::{EngineError, Reserve, Result, Verdict};
 use futures_util::future::join_all;
@@ -60,7 +61,7 @@ impl<'a> Deciding<'a> {
             let before = self.last();
             let open = self.wishes.len();
             let Some(now) = self.ask(threshold, is_everywhere).await else { break };
-            if threshold != NEVER || !self.wishes.is_empty() {
+            if threshold != NEVER {
                 self.slots.is_low.store(!self.wishes.is_empty(), Ordering::Relaxed);
             }
             if is_everywhere && !self.wishes.is_empty() {

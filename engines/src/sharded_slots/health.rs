@@ -1,7 +1,7 @@
 //! Whether every node behind `sharded-slots` can keep what it acknowledged, and whether the cluster is whole.
 
+use super::answers::bytes;
 use super::link::Link;
-use super::slots::bytes;
 use crate::{EngineError, Maintained, Result, redis_server};
 use fred::types::{Value, config::Server};
 

@@ -4,15 +4,18 @@
 //! It may end after any step. Nobody sells before he has seen every slot open, so what a half-finished opening leaves
 //! sells nothing; it is not taken up again (R13), and the next epoch replaces it slot by slot.
 
+use super::answers::{number, protocol, read_u64};
 use super::link::Answer;
-use super::slots::{Slot, Slots, buyer_records, number, protocol, read_u64, script_text};
+use super::slots::{Slot, Slots, buyer_records, script_text};
 use super::{NAME, RECORDS_PER_CALL_MAX, ShardedSlots};
 use crate::{EngineError, Epoch, Opened, Opening, OpeningBuyer, Result, Term};
 use fred::types::Value;
-use futures_util::future::try_join_all;
+use futures_util::{TryStreamExt, future::try_join_all, stream};
 use std::collections::HashSet;
 
 const BEGIN: &str = include_str!("begin.lua");
+/// Slots that are filled at once; with more of them the last calls could wait longer than an answer may take.
+const FILLS_MAX: usize = 32;
 /// Largest stock: the script counts in doubles.
 const UNITS_MAX: u64 = 1 << 53;
 
@@ -41,8 +44,10 @@ impl ShardedSlots {
             let (each, rest) = (opening.granted / self.slots as u64, opening.granted % self.slots as u64);
             each + u64::from((slot as u64) < rest)
         };
-        let fill = homes.iter().enumerate().map(|(slot, buyers)| self.fill(&slots, slot, &loader, buyers, share(slot)));
-        try_join_all(fill).await?;
+        let fills = stream::iter(homes.iter().enumerate().map(Ok));
+        fills
+            .try_for_each_concurrent(FILLS_MAX, |(slot, buyers)| self.fill(&slots, slot, &loader, buyers, share(slot)))
+            .await?;
         let open = (0..self.slots).map(|slot| self.step(&slots, slot, "opening a slot", &loader, "open", []));
         try_join_all(open).await?;
         Ok(Opened::Opened)

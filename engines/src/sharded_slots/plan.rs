@@ -3,7 +3,7 @@
 //! Pure: it plays the requests one by one, in order, against what the slots were seen to hold, so that a batch
 //! answers as the same requests alone would. What it decides is carried out, and checked again, by deciding.rs.
 
-use super::slots::Look;
+use super::answers::Look;
 use super::transfers::Move;
 use crate::UserId;
 use std::collections::HashSet;
@@ -106,7 +106,7 @@ fn moves(needs: &[u64], now: &[Look]) -> Vec<Move> {
 
 #[cfg(test)]
 mod tests {
-    use super::super::slots::Flight;
+    use super::super::answers::Flight;
     use super::*;
 
     fn looks(remaining: &[u64]) -> Vec<Look> {

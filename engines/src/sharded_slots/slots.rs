@@ -1,10 +1,8 @@
 //! One sale's slots under one term: their keys, the calls of the script, and what its answers mean.
 
+use super::answers::{Look, Word, bytes, number, packed, protocol, read_look, read_page, read_words};
 use super::link::{Answer, Link};
-use crate::{
-    EngineError, Finish, FinishKind, Finished, Hold, HoldPage, IncarnationId, OpenHold, OpeningBuyer, OrderId, Reserve,
-    Result, Term, UserId, Verdict,
-};
+use crate::{Finish, FinishKind, Finished, HoldPage, OpeningBuyer, OrderId, Reserve, Result, Term, UserId};
 use fred::types::Value;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex};
@@ -12,8 +10,8 @@ use std::sync::{Arc, Mutex};
 /// The slots of one term, and what this process knows of them.
 pub(super) struct Slots {
     pub(super) term: Term,
-    /// The script of the opening: the common text behind a line that no other opening has.
-    sha1: String,
+    /// Of the opening's script.
+    sha1: Value,
     pub(super) slots: Vec<Slot>,
     /// Whether every slot has been seen open: before that nothing is sold, so that a half-finished opening sells nothing.
     pub(super) was_open: AtomicBool,
@@ -31,41 +29,6 @@ pub(super) struct Slot {
     pub(super) hash_slot: u16,
 }
 
-/// What a decision over all slots needs to know of one of them.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub(super) struct Look {
-    /// Units that can be sold here.
-    pub(super) remaining: u64,
-    /// Times that units came back.
-    pub(super) returned: u64,
-    /// Steps of transfers.
-    pub(super) moved: u64,
-    /// Transfers out of here that are not known to have arrived.
-    pub(super) flights: Vec<Flight>,
-}
-
-/// A transfer on its way.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) struct Flight {
-    /// The slot it goes to.
-    pub(super) target: usize,
-    /// Its number among all transfers between these two slots.
-    pub(super) number: i64,
-    /// Its units.
-    pub(super) quantity: u64,
-}
-
-/// What a slot says to a request.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) enum Word {
-    /// It is decided.
-    Decided(Verdict),
-    /// It asks for no units.
-    NoUnits,
-    /// It wants units that it was not given.
-    Wants,
-}
-
 impl Slot {
     pub(super) fn new(prefix: &str, term: &Term, index: usize) -> Self {
         let tag = format!("{{{prefix}sale:{}:slot:{index}}}", term.sale);
@@ -81,7 +44,7 @@ impl Slot {
 
 impl Slots {
     pub(super) fn new(prefix: &str, term: &Term, count: usize, script: &str) -> Self {
-        let sha1 = redis::Script::new(&script_text(term, count, script)).get_hash().to_owned();
+        let sha1 = redis::Script::new(&script_text(term, count, script)).get_hash().into();
         let slots = (0..count).map(|index| Slot::new(prefix, term, index)).collect();
         let (was_open, is_low) = (AtomicBool::new(false), AtomicBool::new(true));
         Self { term: *term, sha1, slots, was_open, is_low, last: Mutex::default() }
@@ -103,12 +66,7 @@ impl Slots {
         context: &str,
         args: Vec<Value>,
     ) -> Result<Option<Value>> {
-        let keys = &self.slots[slot];
-        let mut all = Vec::with_capacity(args.len() + 5);
-        all.extend([Value::from(self.sha1.as_str()), Value::from(3)]);
-        all.extend([keys.meta.clone(), keys.gate.clone(), keys.holds.clone()]);
-        all.extend(args);
-        match link.call(context, "EVALSHA", keys.hash_slot, all).await? {
+        match link.call(context, "EVALSHA", self.slots[slot].hash_slot, self.with_keys(slot, args)).await? {
             Answer::NoScript => {
                 self.shut_if_lost(link, slot).await;
                 Ok(None)
@@ -121,21 +79,22 @@ impl Slots {
         }
     }
 
+    fn with_keys(&self, slot: usize, args: Vec<Value>) -> Vec<Value> {
+        let Slot { meta, gate, holds, .. } = &self.slots[slot];
+        let mut all = Vec::with_capacity(args.len() + 5);
+        all.extend([self.sha1.clone(), Value::from(3), meta.clone(), gate.clone(), holds.clone()]);
+        all.extend(args);
+        all
+    }
+
     /// A node that had the script has lost it, and perhaps the newest of its data. All other slots are shut for good,
     /// so that no slot can come back to life by moving to a node that still has the script.
     async fn shut_if_lost(&self, link: &Link, lost: usize) {
         if !self.was_open.swap(false, Ordering::Relaxed) {
             return;
         }
-        let others = self.slots.iter().enumerate().filter(|(slot, _)| *slot != lost).map(|(_, keys)| {
-            let args = vec![
-                Value::from(self.sha1.as_str()),
-                Value::from(3),
-                keys.meta.clone(),
-                keys.gate.clone(),
-                keys.holds.clone(),
-                Value::from("shut"),
-            ];
+        let others = self.slots.iter().enumerate().filter(|(slot, _)| *slot != lost).map(|(slot, keys)| {
+            let args = self.with_keys(slot, vec!["shut".into()]);
             link.call("shutting a lost term", "EVALSHA", keys.hash_slot, args)
         });
         // Nobody waits for it to succeed: a slot that cannot be reached now is shut by whoever meets it next.
@@ -218,7 +177,8 @@ impl Slots {
     }
 }
 
-/// The text of the script of `term`.
+/// The script of an opening: the common text behind a line that no other opening has, and no process that counts the
+/// slots differently.
 pub(super) fn script_text(term: &Term, slots: usize, script: &str) -> String {
     format!("local EPOCH, NONCE, SLOTS = '{}', '{:016x}', '{slots}'\n{script}", term.epoch, term.nonce.0)
 }
@@ -231,111 +191,4 @@ pub(super) fn buyer_records(buyers: &[OpeningBuyer]) -> Value {
         records.extend_from_slice(&buyer.quantity.to_le_bytes());
     }
     packed(records)
-}
-
-pub(super) fn protocol(operation: &str) -> EngineError {
-    EngineError::Protocol(format!("{}: the answer to {operation} makes no sense", super::NAME))
-}
-
-pub(super) fn packed(records: Vec<u8>) -> Value {
-    Value::Bytes(records.into())
-}
-
-pub(super) fn number(number: u64) -> Value {
-    Value::from(number.to_string())
-}
-
-pub(super) fn bytes(value: &Value) -> Option<&[u8]> {
-    match value {
-        Value::String(text) => Some(text.as_bytes()),
-        Value::Bytes(bytes) => Some(bytes),
-        _ => None,
-    }
-}
-
-/// A number, as itself or as text.
-pub(super) fn read_u64(value: &Value) -> Option<u64> {
-    match value {
-        Value::Integer(number) => u64::try_from(*number).ok(),
-        text => std::str::from_utf8(bytes(text)?).ok()?.parse().ok(),
-    }
-}
-
-/// Transfers as META has them.
-pub(super) fn read_flights(packed: &[u8]) -> Option<Vec<Flight>> {
-    let flight = |record: &[u8]| {
-        Some(Flight {
-            target: usize::from(u16::from_le_bytes(record.get(0..2)?.try_into().ok()?)),
-            number: i64::from(u32_at(record, 2)?),
-            quantity: f64::from_le_bytes(record.get(6..14)?.try_into().ok()?) as u64,
-        })
-    };
-    packed.chunks(14).map(flight).collect()
-}
-
-fn i64_at(record: &[u8], at: usize) -> Option<i64> {
-    Some(i64::from_le_bytes(record.get(at..at + 8)?.try_into().ok()?))
-}
-
-fn u32_at(record: &[u8], at: usize) -> Option<u32> {
-    Some(u32::from_le_bytes(record.get(at..at + 4)?.try_into().ok()?))
-}
-
-fn read_look(answer: &Value) -> Option<Look> {
-    let Value::Array(parts) = answer else { return None };
-    let [remaining, returned, moved, flights] = parts.as_slice() else { return None };
-    Some(Look {
-        remaining: read_u64(remaining)?,
-        returned: read_u64(returned)?,
-        moved: read_u64(moved)?,
-        flights: read_flights(bytes(flights)?)?,
-    })
-}
-
-/// The look, the letters, and behind them what some of the letters need.
-fn read_words(answer: &Value, count: usize) -> Option<(Look, Vec<Word>)> {
-    let Value::Array(parts) = answer else { return None };
-    let [look, letters, details @ ..] = parts.as_slice() else { return None };
-    let letters = bytes(letters).filter(|letters| letters.len() == count)?;
-    let mut details = details.iter();
-    let mut words = Vec::with_capacity(count);
-    for letter in letters {
-        words.push(match letter {
-            b'G' => Word::Decided(Verdict::GRANTED),
-            b'D' | b'd' => {
-                let gate = bytes(details.next()?)?;
-                let (order, quantity) = (OrderId(i64_at(gate, 0)?), u32_at(gate, 8)?);
-                Word::Decided(Verdict::Duplicate(Hold { order, quantity, settled: *letter == b'd', allocation: None }))
-            }
-            b'B' => Word::Decided(Verdict::Busy),
-            b'E' => Word::Decided(Verdict::Expired),
-            b'Q' => Word::NoUnits,
-            b'W' => Word::Wants,
-            _ => return None,
-        });
-    }
-    Some((read_look(look)?, words))
-}
-
-/// Cursor and clock, then order and hold in turn.
-fn read_page(answer: &Value) -> Option<HoldPage> {
-    let Value::Array(parts) = answer else { return None };
-    let [cursor, now_ms, entries @ ..] = parts.as_slice() else { return None };
-    let (cursor, now_ms) = (read_u64(cursor)?, i64::try_from(read_u64(now_ms)?).ok()?);
-    let mut holds = Vec::with_capacity(entries.len() / 2);
-    for pair in entries.chunks_exact(2) {
-        let (order, hold) = (bytes(&pair[0])?, bytes(&pair[1])?);
-        let touched_at_ms = f64::from_le_bytes(hold.get(12..20)?.try_into().ok()?) as i64;
-        let touched_by = hold.get(21..)?.chunks_exact(8).filter_map(|id| i64_at(id, 0)).map(IncarnationId).collect();
-        holds.push(OpenHold {
-            order: OrderId(i64_at(order, 0)?),
-            user: UserId(i64_at(hold, 0)?),
-            quantity: u32_at(hold, 8)?,
-            touched_at_ms,
-            age_ms: u64::try_from(now_ms - touched_at_ms).unwrap_or(0),
-            touched_by,
-            marked: *hold.get(20)? == 1,
-        });
-    }
-    Some(HoldPage { holds, next: (cursor != 0).then_some(cursor) })
 }

@@ -1,8 +1,9 @@
 //! Units on their way from slot to slot: debit, credit, clear. Each step may be repeated by anybody, so that a
 //! transfer that was interrupted anywhere is finished by whoever meets it, and loses and doubles nothing (R16).
 
+use super::answers::{Flight, Look, bytes, number, protocol, read_u64};
 use super::link::Link;
-use super::slots::{Flight, Look, Slots, bytes, number, protocol, read_u64};
+use super::slots::Slots;
 use crate::Result;
 use fred::types::Value;
 use futures_util::future::join_all;

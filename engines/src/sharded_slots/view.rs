@@ -1,7 +1,7 @@
 //! What `sharded-slots` shows of a sale: sums over its slots, and the nodes behind them.
 
 use super::ShardedSlots;
-use super::slots::{bytes, protocol, read_flights, read_u64};
+use super::answers::{bytes, protocol, read_flights, read_u64};
 use crate::{Epoch, Result, StockView, Term};
 use fred::types::{Value, config::Server};
 use futures_util::future::try_join_all;

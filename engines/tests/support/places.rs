@@ -16,13 +16,35 @@ const ORDERS: &str = "CREATE TABLE orders (order_id BIGINT NOT NULL, user_id BIG
 pub struct Place {
     pub url: String,
     connections: Connections,
+    turn: Arc<tokio::sync::Mutex<()>>,
     _folder: Option<tempfile::TempDir>,
 }
 
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 enum Connections {
     Sqlite(Arc<SqliteFile>),
     MySql(MySqlPool),
+}
+
+impl Connections {
+    async fn run(&self, script: &[String]) -> sqlx::Result<()> {
+        match self {
+            Self::Sqlite(file) => {
+                let mut transaction = file.write().await?;
+                for sql in script {
+                    sqlx::query(sql).persistent(false).execute(&mut *transaction).await?;
+                }
+                transaction.commit().await
+            }
+            Self::MySql(pool) => {
+                let mut transaction = pool.begin().await?;
+                for sql in script {
+                    sqlx::query(sql).persistent(false).execute(&mut *transaction).await?;
+                }
+                transaction.commit().await
+            }
+        }
+    }
 }
 
 impl Place {
@@ -31,7 +53,7 @@ impl Place {
         let folder = tempfile::tempdir().expect("a scratch folder");
         let url = format!("sqlite://{}", folder.path().join("leases.db").display());
         let file = SqliteFile::open(&url).expect("a url");
-        let place = Self { url, connections: Connections::Sqlite(file), _folder: Some(folder) };
+        let place = Self { url, connections: Connections::Sqlite(file), turn: Arc::default(), _folder: Some(folder) };
         for script in [ALLOCATIONS_SQLITE, PREALLOCATED_SQLITE, ORDERS] {
             place.transaction(&statements(script)).await.expect("tables");
         }
@@ -42,35 +64,23 @@ impl Place {
     pub async fn mariadb(server: &MariaDb) -> Arc<Self> {
         let url = server.create_database().await;
         let pool = MySqlPool::connect(&url).await.expect("a connection");
-        let place = Self { url, connections: Connections::MySql(pool), _folder: None };
+        let place = Self { url, connections: Connections::MySql(pool), turn: Arc::default(), _folder: None };
         for script in [ALLOCATIONS_MYSQL, PREALLOCATED_MYSQL, ORDERS] {
             place.transaction(&statements(script)).await.expect("tables");
         }
         Arc::new(place)
     }
 
-    /// All statements or none.
+    /// All statements or none; to the end, even if the caller is dropped: see what sqlx makes of a dropped connection
+    /// in the engine.
     pub async fn transaction(&self, script: &[String]) -> Result<(), String> {
-        let text = |error: sqlx::Error| error.to_string();
-        match &self.connections {
-            Connections::Sqlite(file) => {
-                // A caller that is dropped in the middle of BEGIN would leave the writer in a transaction for ever.
-                let file = file.clone();
-                let begun = tokio::spawn(async move { file.write().await }).await;
-                let mut transaction = begun.expect("no panic").map_err(text)?;
-                for sql in script {
-                    sqlx::query(sql).persistent(false).execute(&mut *transaction).await.map_err(text)?;
-                }
-                transaction.commit().await.map_err(text)
-            }
-            Connections::MySql(pool) => {
-                let mut transaction = pool.begin().await.map_err(text)?;
-                for sql in script {
-                    sqlx::query(sql).persistent(false).execute(&mut *transaction).await.map_err(text)?;
-                }
-                transaction.commit().await.map_err(text)
-            }
-        }
+        let (connections, turn, script) = (self.connections.clone(), self.turn.clone(), script.to_vec());
+        let run = async move {
+            // One at a time: two openers of which the first was given up would wait for each other's rows.
+            let _turn = turn.lock().await;
+            connections.run(&script).await.map_err(|error| error.to_string())
+        };
+        tokio::spawn(run).await.expect("no panic")
     }
 
     /// Rows of `N` numbers.

@@ -16,17 +16,19 @@ const VOID: i64 = 4;
 /// Units of a buyer from long ago, whom only the engine's check of its block sees.
 const SOLD_LONG_AGO: u32 = 100_000;
 
-/// Every so many orders are settled late, so that a cancel can overtake the settle.
-const LATE_EVERY: i64 = 8;
+/// One of so many pairs of orders is settled late, so that a cancel can overtake the settle.
+const LATE_EVERY: i64 = 4;
 /// How late.
 const LATE_BY: Duration = Duration::from_millis(2);
+
+type Granted = HashMap<(SaleId, OrderId), (i64, u32)>;
 
 /// What the clients of one system have in common.
 #[derive(Clone, Debug)]
 pub struct Rest {
     pub place: Arc<Place>,
     /// The allocation that each granted order counts against, and its units.
-    granted: Arc<Mutex<HashMap<(SaleId, OrderId), (i64, u32)>>>,
+    granted: Arc<Mutex<Granted>>,
     /// The consumers take turns.
     turn: Arc<tokio::sync::Mutex<()>>,
 }
@@ -204,7 +206,7 @@ impl StockEngine for Dressed {
         };
         if let [only] = batch
             && only.kind == FinishKind::Settle
-            && only.order.0 % LATE_EVERY == 0
+            && only.order.0 / 2 % LATE_EVERY == 0
         {
             tokio::time::sleep(LATE_BY).await;
         }

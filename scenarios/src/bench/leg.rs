@@ -119,7 +119,11 @@ impl LegWork<'_> {
         interrupt.cut_short(namespace.check_file(stack)).await?;
         let address = interrupt.cut_short(roles.start(&role_plan, stack, namespace)).await?;
         let mut inspect = Inspect::new(address)?;
-        interrupt.cut_short(inspect.wait_open(&products)).await?;
+        let open = async {
+            let opened = inspect.wait_open(&products).await;
+            opened.map_err(|error| anyhow::anyhow!("{error:#}{}", roles.words_of_the_opener()))
+        };
+        interrupt.cut_short(open).await?;
 
         let mut evidence = Evidence::default();
         if let Some(sale) = self.context.scenario.warmup_sale() {

@@ -30,14 +30,15 @@ pub(super) fn legs(scenario: &Scenario) -> Vec<LegPlan<'_>> {
     legs
 }
 
-/// `--dry-run`: nothing is started, nothing is written.
-pub fn text(scenario: &Scenario, stack: &str, overrides: &BTreeMap<String, String>) -> String {
+/// `--dry-run`: nothing is started, nothing is written. `has_servers`: the stack is not the embedded one.
+pub fn text(scenario: &Scenario, stack: &str, has_servers: bool, overrides: &BTreeMap<String, String>) -> String {
     let legs = legs(scenario);
     let record = scenario.record();
     let requests = scenario.load.requests + scenario.warmup_requests;
-    let seconds = STACK_START_S + legs.len() as f64 * (LEG_OVERHEAD_S + requests as f64 / REQUESTS_PER_S);
+    let (stack_start_s, stack_bytes) = if has_servers { (STACK_START_S, STACK_BYTES) } else { (0.0, 0) };
+    let seconds = stack_start_s + legs.len() as f64 * (LEG_OVERHEAD_S + requests as f64 / REQUESTS_PER_S);
     // A leg's data is removed before the next one begins.
-    let bytes = STACK_BYTES + requests * BYTES_PER_REQUEST;
+    let bytes = stack_bytes + requests * BYTES_PER_REQUEST;
     let mut text = format!("{}: {}\n{}\n\n", scenario.name, scenario.title, scenario.question);
     text.push_str(&format!("load: {}\n", record.load.parameters()));
     text.push_str(&format!(

@@ -39,12 +39,28 @@ pub struct ParamEntry {
     pub about: String,
 }
 
+/// What a guarantee's name begins with when it is something that the engine asks for.
+const ASKS: &str = "needs_";
+
 impl EngineEntry {
     /// Its guarantees in words, `survives process kill`; those that it does not give are left out.
     pub fn promises(&self) -> Vec<String> {
-        let all = self.guarantees.as_object().into_iter().flatten();
-        all.filter(|(_, given)| given.as_bool() == Some(true)).map(|(name, _)| name.replace('_', " ")).collect()
+        self.flags().filter(|name| !name.starts_with(ASKS)).map(in_words).collect()
     }
+
+    /// What it asks of its surroundings beyond servers, `user affinity`.
+    pub fn asks(&self) -> Vec<String> {
+        self.flags().filter_map(|name| name.strip_prefix(ASKS)).map(in_words).collect()
+    }
+
+    fn flags(&self) -> impl Iterator<Item = &str> {
+        let all = self.guarantees.as_object().into_iter().flatten();
+        all.filter(|(_, given)| given.as_bool() == Some(true)).map(|(name, _)| name.as_str())
+    }
+}
+
+fn in_words(name: &str) -> String {
+    name.replace('_', " ")
 }
 
 /// The workspace that holds this binary or the current folder.

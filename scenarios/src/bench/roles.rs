@@ -21,6 +21,8 @@ const ENDS_AT: i64 = 4_102_444_800;
 const LONG_RUNNING: [&str; 3] = ["reconciler", "create-consumer", "seckill"];
 /// All of them in one process, on the embedded stack.
 const ALL: &str = "all";
+/// Who opens sales, and knows why one cannot be opened.
+const OPENERS: [&str; 2] = ["reconciler", ALL];
 
 /// How the roles of one leg are started.
 #[derive(Clone, Debug)]
@@ -66,6 +68,12 @@ impl Roles {
             self.0.push(stack.spawn_role(&spec).await?);
         }
         self.0.iter().find_map(Role::listen).context("seckill did not say where it listens")
+    }
+
+    /// Why a sale may not have opened, in the words of the role that opens them.
+    pub(super) fn words_of_the_opener(&self) -> String {
+        let opener = self.0.iter().find(|role| OPENERS.iter().any(|name| role.name().ends_with(name)));
+        opener.map_or_else(String::new, Role::last_words)
     }
 
     /// Holds the consumer back, as a process: it is stopped, and loses nothing.

@@ -143,6 +143,13 @@ mod tests {
     }
 
     #[test]
+    fn bounds_on_speed_are_not_held_against_another_stack_and_errors_are() {
+        let wanted = Expectations { errors: Some(0), p99_ms_max: Some(100.0), ..Expectations::default() };
+        let found = expectations(&wanted.without_speed(), &[leg("preallocated")]);
+        assert!(found.len() == 1 && found[0].what.starts_with("errors") && !found[0].met, "{found:?}");
+    }
+
+    #[test]
     fn what_was_not_measured_meets_nothing() {
         let wanted = Expectations { committed_at_last_reply_min: Some(0.95), ..Expectations::default() };
         let found = expectations(&wanted, &[leg("lua-single-key")]);

@@ -2,7 +2,7 @@
 
 use crate::bench::program::{self, EngineEntry, ParamEntry};
 use crate::catalog;
-use crate::stack::PLACES;
+use crate::stack::{ANY_REDIS, PLACES};
 
 /// Builds the system's binary if need be, and asks it.
 pub(super) fn engines(json: bool) -> anyhow::Result<()> {
@@ -27,7 +27,9 @@ fn listed(entry: &EngineEntry) -> String {
         }
     }
     let mut text = format!("{}\n    {}\n", entry.name, entry.about);
-    for (title, list) in [("runs on", able), ("not on", unable), ("promises", entry.promises())] {
+    let needs: Vec<String> = entry.needs.iter().map(|need| in_words(need)).chain(entry.asks()).collect();
+    let lists = [("needs", needs), ("runs on", able), ("not on", unable), ("promises", entry.promises())];
+    for (title, list) in lists {
         if !list.is_empty() {
             text.push_str(&format!("    {:<12}{}\n", format!("{title}:"), list.join(", ")));
         }
@@ -46,6 +48,10 @@ fn listed(entry: &EngineEntry) -> String {
         text.push_str(&format!("        {its_name:name$}  {its_kind:kind$}  default {default}: {about}\n"));
     }
     text
+}
+
+fn in_words(need: &str) -> String {
+    if need == ANY_REDIS { "redis or a redis cluster".to_owned() } else { need.to_owned() }
 }
 
 pub(super) fn scenarios() -> anyhow::Result<String> {
@@ -73,9 +79,10 @@ mod tests {
     fn an_engine_is_listed_with_where_it_runs_what_it_promises_and_every_parameter() {
         let text = r#"{"name": "sharded-slots", "about": "Stock in slots.", "needs": ["redis-or-cluster"],
             "params": [{"name": "slots", "type": "integer 1..=1024", "default": "16", "about": "Number of slots."}],
-            "guarantees": {"keeps_stock": true, "needs_user_affinity": false}}"#;
+            "guarantees": {"keeps_stock": true, "survives_server_loss": false, "needs_user_affinity": true}}"#;
         let listed = listed(&serde_json::from_str(text).expect("an entry"));
-        let expected = "sharded-slots\n    Stock in slots.\n    runs on:    servers, servers with --redis-cluster\n    \
+        let expected = "sharded-slots\n    Stock in slots.\n    needs:      redis or a redis cluster, user affinity\n    \
+                        runs on:    servers, servers with --redis-cluster\n    \
                         not on:     embedded (needs redis)\n    promises:   keeps stock\n    \
                         parameters: sharded-slots?slots=16 by default\n        \
                         slots  integer 1..=1024  default 16: Number of slots.\n";

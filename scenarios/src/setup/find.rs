@@ -93,11 +93,8 @@ pub fn find() -> Found {
     }
 }
 
-/// PATH and the folders of servers behind it, or what `LAB_SEARCH_PATH` says.
+/// PATH and the folders of servers behind it: also what the servers' own scripts are given.
 pub fn search_path() -> OsString {
-    if let Some(path) = std::env::var_os(SEARCH_PATH_VARIABLE) {
-        return path;
-    }
     let path = std::env::var_os("PATH").unwrap_or_default();
     let mut folders: Vec<PathBuf> = std::env::split_paths(&path).collect();
     folders.extend(MORE_FOLDERS.map(PathBuf::from));
@@ -106,7 +103,7 @@ pub fn search_path() -> OsString {
 }
 
 pub(super) fn program(names: &[&str]) -> Option<PathBuf> {
-    let path = search_path();
+    let path = std::env::var_os(SEARCH_PATH_VARIABLE).unwrap_or_else(search_path);
     names.iter().find_map(|name| std::env::split_paths(&path).map(|folder| folder.join(name)).find(|it| is_program(it)))
 }
 

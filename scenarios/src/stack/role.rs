@@ -101,6 +101,11 @@ impl Role {
         self.listen
     }
 
+    /// The last lines of its log, for an error whose reason only it knows.
+    pub fn last_words(&self) -> String {
+        self.process.last_words()
+    }
+
     /// SIGTERM, which drains; SIGKILL after 12 s. Anything but an orderly end is an error with its last words.
     pub async fn stop(&mut self) -> anyhow::Result<()> {
         self.roster.retire(&self.process);

@@ -120,7 +120,7 @@ async fn one_that_was_frozen_past_its_lease_sells_nothing_more_of_it() {
     two.world.sells(&second, 300).await;
     let epoch = two.world.stock().await.expect("it answers").epoch;
     let frozen = Frozen::freeze(two.second.pid());
-    assert!(LEASE_MS < 4_000, "the next epoch is opened within the patience of this test");
+    const { assert!(LEASE_MS < 4_000, "the next epoch is opened within the patience of this test") };
     two.world.open(epoch + 1).await;
     frozen.thaw();
     // It is taken up again with the epoch after that.

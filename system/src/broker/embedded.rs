@@ -110,11 +110,13 @@ impl Broker {
         let binding = async {
             let mut transaction = self.shared.file.write().await?;
             for generation in [QUEUE_ITSELF, generation] {
-                sqlx::query("INSERT INTO queue_bindings (incarnation, generation) VALUES (?, ?) ON CONFLICT DO NOTHING")
-                    .bind(incarnation)
-                    .bind(generation)
-                    .execute(&mut *transaction)
-                    .await?;
+                sqlx::query(
+                    "INSERT INTO queue_bindings (incarnation, generation) VALUES (?, ?) ON CONFLICT DO NOTHING",
+                )
+                .bind(incarnation)
+                .bind(generation)
+                .execute(&mut *transaction)
+                .await?;
             }
             transaction.commit().await
         };
@@ -196,9 +198,9 @@ impl Queues {
     /// Queues with acknowledged messages that are still there, and the newest such message.
     fn acknowledged(&self) -> Vec<(i64, Arc<Queue>, i64)> {
         let queues = self.lock();
-        let newest = queues.iter().map(|(incarnation, queue)| {
-            (*incarnation, queue.clone(), queue.acknowledged.load(Ordering::SeqCst))
-        });
+        let newest = queues
+            .iter()
+            .map(|(incarnation, queue)| (*incarnation, queue.clone(), queue.acknowledged.load(Ordering::SeqCst)));
         newest.filter(|(_, queue, newest)| *newest > queue.deleted.load(Ordering::SeqCst)).collect()
     }
 

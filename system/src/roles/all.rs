@@ -85,7 +85,8 @@ impl Background {
             failed.send_replace(ended.is_err());
             ended
         };
-        let thread = std::thread::Builder::new().name(format!("{role:?}")).spawn(body).context("cannot start a thread")?;
+        let thread =
+            std::thread::Builder::new().name(format!("{role:?}")).spawn(body).context("cannot start a thread")?;
         let this = Self { role, stop, thread };
         match tokio::time::timeout(START_TIMEOUT, started).await {
             Ok(Ok(())) => Ok(this),
@@ -102,13 +103,7 @@ impl Background {
     }
 }
 
-fn run_role(
-    role: Role,
-    config: &Config,
-    registry: &Registry,
-    stopped: Shutdown,
-    ready: Ready,
-) -> anyhow::Result<()> {
+fn run_role(role: Role, config: &Config, registry: &Registry, stopped: Shutdown, ready: Ready) -> anyhow::Result<()> {
     let runtime =
         tokio::runtime::Builder::new_current_thread().enable_all().build().context("cannot start a runtime")?;
     runtime.block_on(async {

@@ -5,12 +5,13 @@
 
 mod caretaker;
 mod group_commit;
+mod published;
 mod replies;
 mod service;
 mod serving;
 
 use crate::broker::Settings;
-use crate::config::Config;
+use crate::config::{Ack, Config};
 use crate::incarnation::Incarnation;
 use crate::roles::{self, Ready};
 use crate::shutdown::Shutdown;
@@ -19,6 +20,7 @@ use crate::terms::Terms;
 use anyhow::{Context, anyhow};
 use caretaker::Caretaker;
 use engines::{Maintain, Registry, StockEngine};
+use published::Published;
 use serving::{Serving, Shared};
 use std::net::{SocketAddr, TcpListener};
 use std::sync::Arc;
@@ -76,10 +78,12 @@ pub async fn run(config: &Config, registry: &Registry, shutdown: Shutdown, ready
     let terms = Terms::start(store.clone(), until_drained).await?;
     let (incarnation, keeper) =
         Incarnation::start(store.clone(), Settings::new(config), config.incarnation.clone(), terms.clone()).await?;
+    let is_own = engine.info().guarantees.needs_user_affinity;
     let shared = Arc::new(Shared {
         config: config.clone(),
         registry: registry.clone(),
-        engine: engine.info().guarantees.needs_user_affinity.then_some(engine),
+        published: (is_own && config.seckill.ack == Ack::Confirmed).then(Published::default),
+        engine: is_own.then_some(engine),
         terms,
         incarnation,
         shutdown: shutdown.clone(),

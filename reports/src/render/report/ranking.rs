@@ -41,9 +41,9 @@ fn places(rows: &[EngineRow<'_>]) -> Table {
         let speed = |row: &EngineRow<'_>| if row.is_ranked() { row.leg.requests_per_s } else { -1.0 };
         speed(b).total_cmp(&speed(a))
     });
-    let lines = sorted.iter().enumerate().map(|(index, row)| {
+    let lines = sorted.iter().map(|row| {
         let leg = row.leg;
-        let place = if row.is_ranked() { (index + 1).to_string() } else { NOTHING.to_owned() };
+        let place = if row.is_ranked() { place(row, rows) } else { NOTHING.to_owned() };
         let speed = if leg.requests == 0 { NOTHING.to_owned() } else { rate(leg.requests_per_s) };
         vec![
             place,
@@ -58,6 +58,21 @@ fn places(rows: &[EngineRow<'_>]) -> Table {
         ]
     });
     Table { columns, rows: lines.collect() }
+}
+
+/// `2`, or `1–3` where the rounds do not tell which: an engine is ahead of another only if its slowest round was
+/// faster than the other's fastest.
+fn place(row: &EngineRow<'_>, rows: &[EngineRow<'_>]) -> String {
+    let others = || rows.iter().filter(|other| other.is_ranked() && other.leg.engine != row.leg.engine);
+    let (low, high) = rounds_of(row);
+    let best = 1 + others().filter(|other| rounds_of(other).0 > high).count();
+    let worst = 1 + others().filter(|other| rounds_of(other).1 >= low).count();
+    if best == worst { best.to_string() } else { format!("{best}–{worst}") }
+}
+
+/// Slowest and fastest round, in requests/s.
+fn rounds_of(row: &EngineRow<'_>) -> (f64, f64) {
+    row.range.unwrap_or((row.leg.requests_per_s, row.leg.requests_per_s))
 }
 
 /// As in the details, unless it is another round than the one shown that failed.
@@ -82,8 +97,8 @@ fn name(row: &EngineRow<'_>) -> String {
 
 fn how_to_read(rows: &[EngineRow<'_>]) -> &'static str {
     if rows.iter().any(|row| row.range.is_some()) {
-        "Each engine by its round of median throughput; the rounds are interleaved. Where two ranges overlap, this run \
-         does not tell the engines apart."
+        "Each engine by its round of median throughput; the rounds are interleaved. Engines whose ranges overlap share \
+         places such as 1–2: this run does not tell them apart."
     } else {
         "One round each, so the order may be noise: --rounds 3 shows how much."
     }

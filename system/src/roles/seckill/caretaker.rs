@@ -2,10 +2,12 @@
 //! settles, or voids, the holds that only this process knows.
 
 use super::serving::Shared;
+use crate::envelope::OrderEvent;
 use crate::repair::{Drainer, HoldRepair, Look};
 use crate::shutdown::Shutdown;
 use crate::store::Store;
-use engines::{Maintain, StockEngine};
+use engines::{Finish, FinishKind, Maintain, OrderId, SaleId, StockEngine, UserId};
+use std::collections::HashSet;
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::sync::watch;
@@ -13,10 +15,14 @@ use tokio::task::JoinSet;
 
 /// How often leases are tended: a block must last longer than this.
 const TEND_INTERVAL: Duration = Duration::from_millis(5);
-/// How often open holds are looked for in the database. The pause doubles, up to the longest, while most of them are
-/// not there yet, so that a consumer that lags behind is not asked for what it has not written.
-const SETTLE_MIN: Duration = Duration::from_millis(100);
-const SETTLE_MAX: Duration = Duration::from_secs(2);
+/// Pause between two markers that prove that what was published before has become rows.
+const SETTLE_INTERVAL: Duration = Duration::from_millis(100);
+/// Pause after such a marker failed.
+const SETTLE_RETRY: Duration = Duration::from_secs(1);
+/// Pause between two looks at holds that stay open.
+const REPAIR_INTERVAL: Duration = Duration::from_millis(500);
+/// Holds settled in one engine call.
+const CHUNK: usize = 500;
 /// Longest wait for the database when handing back: a process that stops does not wait for one that hangs.
 const HAND_BACK_TIMEOUT: Duration = Duration::from_secs(1);
 
@@ -35,7 +41,8 @@ impl Caretaker {
         let (stop, stopped) = Shutdown::channel();
         let mut tasks = JoinSet::new();
         tasks.spawn(tend(shared.clone(), engine.clone(), stopped.clone()));
-        tasks.spawn(settle(shared.clone(), engine.clone(), store, stopped));
+        tasks.spawn(settle(shared.clone(), engine.clone(), store.clone(), stopped.clone()));
+        tasks.spawn(repair(shared.clone(), engine.clone(), store, stopped));
         Self { shared, engine, stop, tasks }
     }
 
@@ -77,22 +84,87 @@ async fn tend(shared: Arc<Shared>, engine: Arc<dyn StockEngine>, stopped: Shutdo
     }
 }
 
+/// Settles what was published before a marker once the marker is committed: two or three statements for thousands of
+/// orders, where looking for their rows would cost the database several µs each.
 async fn settle(shared: Arc<Shared>, engine: Arc<dyn StockEngine>, store: Store, stopped: Shutdown) {
+    let Some(published) = &shared.published else { return };
     let drainer = Drainer::new(store.clone(), &shared.config);
-    let mut holds = HoldRepair::new(shared.config.reconciler.grace_ms, Look::AtEverything);
-    let mut pause = SETTLE_MIN;
+    let mut waiting = Vec::new();
+    loop {
+        waiting.append(&mut published.take());
+        let settling = async {
+            let settled = settle_drained(&shared, engine.as_ref(), &store, &drainer, &mut waiting).await;
+            if let Err(error) = &settled {
+                tracing::debug!(error = format!("{error:#}"), "holds are not settled yet");
+            }
+            tokio::time::sleep(if settled.is_ok() { SETTLE_INTERVAL } else { SETTLE_RETRY }).await;
+        };
+        tokio::select! {
+            // What is left, the end of the lease takes along.
+            () = stopped.requested() => return,
+            () = settling => {}
+        }
+    }
+}
+
+async fn settle_drained(
+    shared: &Shared,
+    engine: &dyn StockEngine,
+    store: &Store,
+    drainer: &Drainer,
+    waiting: &mut Vec<(i64, Vec<OrderEvent>)>,
+) -> anyhow::Result<()> {
+    let Some((incarnation, _)) = waiting.first() else { return Ok(()) };
+    let incarnation = *incarnation;
+    anyhow::ensure!(drainer.drain(incarnation).await?, "the queue of incarnation {incarnation} does not drain");
+    // R9: only what became a live row is settled. What was refused or is unreadable was parked in the same transaction.
+    let parked: HashSet<i64> = store.parked_of(incarnation).await?.into_iter().collect();
+    let (drained, others) = std::mem::take(waiting).into_iter().partition(|(id, _)| *id == incarnation);
+    *waiting = others;
+    if parked.contains(&0) {
+        anyhow::bail!(
+            "an unreadable message of incarnation {incarnation} is parked; its holds are looked at one by one"
+        );
+    }
+    let drained: Vec<(i64, Vec<OrderEvent>)> = drained;
+    let orders = drained.into_iter().flat_map(|(_, orders)| orders);
+    let orders: Vec<_> = orders.filter(|order| !parked.contains(&order.order_id)).collect();
+    for chunk in orders.chunk_by(|a, b| a.product_id == b.product_id).flat_map(|of_sale| of_sale.chunks(CHUNK)) {
+        let Some(open) = shared.terms.sale(SaleId(chunk[0].product_id)).and_then(|row| row.open) else { continue };
+        let finishes: Vec<_> = chunk.iter().map(settled).collect();
+        // A hold of an earlier epoch is settled in the gate of the present one already.
+        for result in engine.finish(&open.term, &finishes).await {
+            result?;
+        }
+    }
+    Ok(())
+}
+
+fn settled(order: &OrderEvent) -> Finish {
+    Finish {
+        user: UserId(order.user_id),
+        order: OrderId(order.order_id),
+        quantity: u32::try_from(order.quantity).unwrap_or_default(),
+        kind: FinishKind::Settle,
+    }
+}
+
+/// Deals with holds that stay open, as the reconciler does for engines that keep them in a server.
+async fn repair(shared: Arc<Shared>, engine: Arc<dyn StockEngine>, store: Store, stopped: Shutdown) {
+    let drainer = Drainer::new(store.clone(), &shared.config);
+    // Without confirms no marker proves anything, so rows are looked for from the beginning.
+    let look = if shared.published.is_some() { Look::AtOrphans } else { Look::AtEverything };
+    let mut holds = HoldRepair::new(shared.config.reconciler.grace_ms, look);
     loop {
         tokio::select! {
             () = stopped.requested() => return,
-            () = tokio::time::sleep(pause) => {}
+            () = tokio::time::sleep(REPAIR_INTERVAL) => {}
         }
         tokio::select! {
-            // Cut off in the middle if need be: what is left the lease's end takes along.
+            // Cut off in the middle if need be: what is left, the end of the lease takes along.
             () = stopped.requested() => return,
-            pass = holds.repair(&store, engine.as_ref(), &drainer) => match pass {
-                Ok(pass) if pass.left > pass.holds_settled => pause = (pause * 2).min(SETTLE_MAX),
-                Ok(_) => pause = SETTLE_MIN,
-                Err(error) => tracing::debug!(error = format!("{error:#}"), "open holds were not looked at"),
+            pass = holds.repair(&store, engine.as_ref(), &drainer) => if let Err(error) = pass {
+                tracing::debug!(error = format!("{error:#}"), "open holds were not looked at");
             }
         }
     }

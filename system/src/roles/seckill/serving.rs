@@ -2,6 +2,7 @@
 
 use super::DRAIN_TIMEOUT;
 use super::group_commit::Committer;
+use super::published::Published;
 use super::service::Service;
 use crate::broker::{Publisher, Settings};
 use crate::config::Config;
@@ -36,6 +37,8 @@ pub struct Shared {
     pub registry: Registry,
     /// The one engine of the process, where state lives in it; otherwise every thread connects for itself.
     pub engine: Option<Arc<dyn StockEngine>>,
+    /// Orders on their way to becoming rows, where this process has to settle their holds itself.
+    pub published: Option<Published>,
     pub terms: Terms,
     pub incarnation: Incarnation,
     pub shutdown: Shutdown,

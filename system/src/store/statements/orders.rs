@@ -55,6 +55,12 @@ impl Database {
         Ok(holds.iter().map(|hold| hold.order).filter(|order| rows.get(&order.0) == Some(&false)).collect())
     }
 
+    pub async fn parked_of(&self, incarnation: i64) -> sqlx::Result<Vec<i64>> {
+        let sql = "SELECT order_id FROM parked WHERE incarnation = ?";
+        let rows = sqlx::query(sql).bind(incarnation).fetch_all(self.readers()).await?;
+        rows.iter().map(|row| row.try_get(0)).collect()
+    }
+
     pub async fn maybe_parked(&self, holds: &[OpenHold]) -> sqlx::Result<HashSet<OrderId>> {
         let rows = sqlx::query("SELECT order_id, incarnation FROM parked WHERE resolved = 0")
             .fetch_all(self.readers())

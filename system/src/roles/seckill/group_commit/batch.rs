@@ -57,7 +57,7 @@ impl Batch {
         }
         failpoint::hit("seckill.after_reserve");
         if identity.may_act() {
-            self.publish(&identity, sold, &events).await;
+            self.publish(&identity, sold, events).await;
         } else {
             // R1: the lease ran out meanwhile and yes could not be said any more, so nothing is sent either.
             answer_all(sold.into_iter().map(|sold| sold.pending), LEASE_LOST);
@@ -98,8 +98,8 @@ impl Batch {
     }
 
     /// Publishes one message for the whole batch and answers when its fate is known, or at the deadline.
-    async fn publish(&self, identity: &Arc<Identity>, sold: Vec<Sold>, events: &[OrderEvent]) {
-        let body = envelope::encode_orders(identity.id.0, identity.generation, events);
+    async fn publish(&self, identity: &Arc<Identity>, sold: Vec<Sold>, events: Vec<OrderEvent>) {
+        let body = envelope::encode_orders(identity.id.0, identity.generation, &events);
         let (publisher, incarnation, generation) = (self.publisher.clone(), identity.id.0, identity.generation);
         // A task of its own: a confirm that comes after the deadline must still be taken in by somebody.
         let publishing = tokio::spawn(async move { publisher.publish(incarnation, generation, body).await });
@@ -109,6 +109,9 @@ impl Batch {
             Ok(Err(_)) | Err(_) => PublishOutcome::Unknown,
         };
         failpoint::hit("seckill.after_publish");
+        if let (PublishOutcome::Accepted, Some(published)) = (outcome, &self.shared.published) {
+            published.confirmed(identity.id.0, events);
+        }
         // R1: the confirm has arrived; yes is said only if the lease still runs and nobody has fenced this term.
         let may_say_yes = identity.may_act();
         let now_ms = monotonic_ms();

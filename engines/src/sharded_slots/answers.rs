@@ -1,0 +1,146 @@
+//! What the script of `sharded-slots` answers, read into values; and the values that go into its calls.
+
+use crate::{EngineError, Hold, HoldPage, IncarnationId, OpenHold, OrderId, UserId, Verdict};
+use fred::types::Value;
+
+/// What a decision over all slots needs to know of one of them.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub(super) struct Look {
+    /// Units that can be sold here.
+    pub(super) remaining: u64,
+    /// Times that units came back.
+    pub(super) returned: u64,
+    /// Steps of transfers.
+    pub(super) moved: u64,
+    /// Transfers out of here that are not known to have arrived.
+    pub(super) flights: Vec<Flight>,
+}
+
+/// A transfer on its way.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Flight {
+    /// The slot it goes to.
+    pub(super) target: usize,
+    /// Its number among all transfers between these two slots.
+    pub(super) number: i64,
+    /// Its units.
+    pub(super) quantity: u64,
+}
+
+/// What a slot says to a request.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) enum Word {
+    /// It is decided.
+    Decided(Verdict),
+    /// It asks for no units.
+    NoUnits,
+    /// It wants units that it was not given.
+    Wants,
+}
+
+pub(super) fn protocol(operation: &str) -> EngineError {
+    EngineError::Protocol(format!("{}: the answer to {operation} makes no sense", super::NAME))
+}
+
+pub(super) fn packed(records: Vec<u8>) -> Value {
+    Value::Bytes(records.into())
+}
+
+pub(super) fn number(number: u64) -> Value {
+    Value::from(number.to_string())
+}
+
+pub(super) fn bytes(value: &Value) -> Option<&[u8]> {
+    match value {
+        Value::String(text) => Some(text.as_bytes()),
+        Value::Bytes(bytes) => Some(bytes),
+        _ => None,
+    }
+}
+
+/// A number, as itself or as text.
+pub(super) fn read_u64(value: &Value) -> Option<u64> {
+    match value {
+        Value::Integer(number) => u64::try_from(*number).ok(),
+        text => std::str::from_utf8(bytes(text)?).ok()?.parse().ok(),
+    }
+}
+
+/// Transfers as META has them.
+pub(super) fn read_flights(packed: &[u8]) -> Option<Vec<Flight>> {
+    let flight = |record: &[u8]| {
+        Some(Flight {
+            target: usize::from(u16::from_le_bytes(record.get(0..2)?.try_into().ok()?)),
+            number: i64::from(u32_at(record, 2)?),
+            quantity: f64::from_le_bytes(record.get(6..14)?.try_into().ok()?) as u64,
+        })
+    };
+    packed.chunks(14).map(flight).collect()
+}
+
+fn i64_at(record: &[u8], at: usize) -> Option<i64> {
+    Some(i64::from_le_bytes(record.get(at..at + 8)?.try_into().ok()?))
+}
+
+fn u32_at(record: &[u8], at: usize) -> Option<u32> {
+    Some(u32::from_le_bytes(record.get(at..at + 4)?.try_into().ok()?))
+}
+
+pub(super) fn read_look(answer: &Value) -> Option<Look> {
+    let Value::Array(parts) = answer else { return None };
+    let [remaining, returned, moved, flights] = parts.as_slice() else { return None };
+    Some(Look {
+        remaining: read_u64(remaining)?,
+        returned: read_u64(returned)?,
+        moved: read_u64(moved)?,
+        flights: read_flights(bytes(flights)?)?,
+    })
+}
+
+/// The look, the letters, and behind them what some of the letters need.
+pub(super) fn read_words(answer: &Value, count: usize) -> Option<(Look, Vec<Word>)> {
+    let Value::Array(parts) = answer else { return None };
+    let [look, letters, details @ ..] = parts.as_slice() else { return None };
+    let letters = bytes(letters).filter(|letters| letters.len() == count)?;
+    let mut details = details.iter();
+    let mut words = Vec::with_capacity(count);
+    for letter in letters {
+        words.push(match letter {
+            b'G' => Word::Decided(Verdict::GRANTED),
+            b'D' | b'd' => {
+                let gate = bytes(details.next()?)?;
+                let (order, quantity) = (OrderId(i64_at(gate, 0)?), u32_at(gate, 8)?);
+                Word::Decided(Verdict::Duplicate(Hold { order, quantity, settled: *letter == b'd', allocation: None }))
+            }
+            b'B' => Word::Decided(Verdict::Busy),
+            b'E' => Word::Decided(Verdict::Expired),
+            b'Q' => Word::NoUnits,
+            b'W' => Word::Wants,
+            _ => return None,
+        });
+    }
+    Some((read_look(look)?, words))
+}
+
+/// Cursor and clock, then order and hold in turn.
+pub(super) fn read_page(answer: &Value) -> Option<HoldPage> {
+    let Value::Array(parts) = answer else { return None };
+    let [cursor, now_ms, entries @ ..] = parts.as_slice() else { return None };
+    let (cursor, now_ms) = (read_u64(cursor)?, i64::try_from(read_u64(now_ms)?).ok()?);
+    let mut holds = Vec::with_capacity(entries.len() / 2);
+    for pair in entries.chunks_exact(2) {
+        let (order, hold) = (bytes(&pair[0])?, bytes(&pair[1])?);
+        let touched_at_ms = f64::from_le_bytes(hold.get(12..20)?.try_into().ok()?) as i64;
+        let touched_by = hold.get(21..)?.chunks_exact(8).filter_map(|id| i64_at(id, 0)).map(IncarnationId).collect();
+        holds.push(OpenHold {
+            order: OrderId(i64_at(order, 0)?),
+            user: UserId(i64_at(hold, 0)?),
+            quantity: u32_at(hold, 8)?,
+            touched_at_ms,
+            age_ms: u64::try_from(now_ms - touched_at_ms).unwrap_or(0),
+            touched_by,
+            marked: *hold.get(20)? == 1,
+        });
+    }
+    Some(HoldPage { holds, next: (cursor != 0).then_some(cursor) })
+}
