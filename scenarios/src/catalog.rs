@@ -5,10 +5,11 @@ use std::path::Path;
 use crate::scenario::{Scenario, ScenarioError};
 
 /// `(name, text)` in the order in which they are listed.
-pub const EMBEDDED: [(&str, &str); 5] = [
+pub const EMBEDDED: [(&str, &str); 6] = [
     ("smoke", include_str!("../catalog/smoke.toml")),
     ("laptop", include_str!("../catalog/laptop.toml")),
     ("4c4g", include_str!("../catalog/4c4g.toml")),
+    ("engines", include_str!("../catalog/engines.toml")),
     ("soldout", include_str!("../catalog/soldout.toml")),
     ("backlog", include_str!("../catalog/backlog.toml")),
 ];

@@ -41,7 +41,7 @@ fn an_unknown_scenario_lists_the_known_ones() {
     let error = refused_in_one_line(&["bench", "smok", "--dry-run"], 2);
     assert_eq!(
         error,
-        "error: unknown scenario \"smok\"; known: smoke, laptop, 4c4g, soldout, backlog, or the path of a .toml file"
+        "error: unknown scenario \"smok\"; known: smoke, laptop, 4c4g, engines, soldout, backlog, or the path of a .toml file"
     );
 }
 

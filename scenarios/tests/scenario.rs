@@ -16,7 +16,7 @@ fn refused(from: &str, to: &str) -> String {
 fn every_scenario_of_the_catalog_is_valid() {
     let all = catalog::all().expect("valid");
     let names: Vec<&str> = all.iter().map(|scenario| scenario.name.as_str()).collect();
-    assert_eq!(names, ["smoke", "laptop", "4c4g", "soldout", "backlog"]);
+    assert_eq!(names, ["smoke", "laptop", "4c4g", "engines", "soldout", "backlog"]);
 }
 
 #[test]
