@@ -18,6 +18,9 @@ const WAIT_MAX: Duration = Duration::from_secs(5);
 /// Statements that a connection keeps prepared.
 const STATEMENTS_CACHED: usize = 64;
 
+/// Takes the lock on the file at once: a transaction that only asks for it with its first write can be refused there.
+const BEGIN: &str = "BEGIN IMMEDIATE";
+
 /// Open files of this process: a second opening of a file gets the same writer.
 static OPEN: LazyLock<Mutex<HashMap<PathBuf, Weak<SqliteFile>>>> = LazyLock::new(Mutex::default);
 
@@ -73,7 +76,19 @@ impl SqliteFile {
 
     /// Begins the one writing transaction, after those who asked earlier. Dropping it rolls back.
     pub async fn write(&self) -> sqlx::Result<Transaction<'static, Sqlite>> {
-        self.writer.begin_with("BEGIN IMMEDIATE").await
+        let writer = self.writer.clone();
+        // A task of its own: a caller that goes away in the middle would leave the one writer in a transaction for ever.
+        let beginning = tokio::spawn(async move {
+            match writer.begin_with(BEGIN).await {
+                // SQLite has ended a transaction by itself (full disk, I/O error), and sqlx counts it as open for ever.
+                Err(sqlx::Error::InvalidSavePointStatement) => {
+                    writer.acquire().await?.close().await?;
+                    writer.begin_with(BEGIN).await
+                }
+                begun => begun,
+            }
+        });
+        beginning.await.unwrap_or(Err(sqlx::Error::WorkerCrashed))
     }
 
     /// Closes every connection; for the end of a process.
@@ -87,6 +102,19 @@ impl SqliteFile {
 mod tests {
     use super::*;
     use sqlx::Row;
+
+    #[tokio::test]
+    async fn after_a_transaction_that_sqlite_ended_by_itself_others_can_write() {
+        let folder = tempfile::tempdir().unwrap();
+        let file = SqliteFile::open(&format!("sqlite://{}", folder.path().join("b.db").display())).unwrap();
+        let mut ended = file.write().await.unwrap();
+        // What SQLite does when the disk is full.
+        sqlx::query("ROLLBACK").execute(&mut *ended).await.unwrap();
+        assert!(ended.commit().await.is_err());
+        for _ in 0..2 {
+            file.write().await.unwrap().commit().await.unwrap();
+        }
+    }
 
     #[tokio::test]
     async fn writers_take_turns_and_what_was_not_committed_is_not_there() {

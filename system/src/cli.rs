@@ -1,7 +1,9 @@
 //! The command line of `seckill`: one subcommand per role, and the one place where an error becomes an exit code.
 
 use crate::config::Config;
+use crate::store::DatabaseKind;
 use crate::{logging, roles};
+use anyhow::ensure;
 use clap::{Parser, Subcommand};
 use engines::Registry;
 use std::path::PathBuf;
@@ -63,12 +65,24 @@ pub fn run(registry: Registry) -> ExitCode {
     }
 }
 
+/// On a SQLite file the queue, and who consumes it, live in one process (R4).
+fn refuse_file(config: &Config) -> anyhow::Result<()> {
+    ensure!(
+        config.database.kind()? != DatabaseKind::Sqlite,
+        "database.url: a SQLite file has one process for its user; run `seckill all` instead of separate roles"
+    );
+    Ok(())
+}
+
 fn dispatch(role: Role, registry: &Registry) -> anyhow::Result<()> {
     if let Role::Engines { json } = role {
         return roles::engines::run(registry, json);
     }
     let config = Config::load()?;
     registry.check(&config.seckill.engine)?;
+    if matches!(role, Role::Seckill | Role::CreateConsumer | Role::Reconciler { .. }) {
+        refuse_file(&config)?;
+    }
     logging::init(&config.log)?;
     tracing::info!(config = %config.masked(), "effective configuration");
     match role {

@@ -14,6 +14,8 @@ pub struct Plan {
     granted: u64,
     sold: u64,
     block: u64,
+    /// The default is for large sales; a small one then is one block.
+    block_was_asked_for: bool,
     partitions: u64,
     publishers: Vec<IncarnationId>,
 }
@@ -25,6 +27,7 @@ impl Plan {
             granted: opening.granted,
             sold: opening.buyers.iter().map(|buyer| u64::from(buyer.quantity)).sum(),
             block: process.block,
+            block_was_asked_for: process.block_was_asked_for,
             partitions: process.partitions,
             publishers: opening.publishers.clone(),
         }
@@ -34,7 +37,7 @@ impl Plan {
     /// less left than the sale had, so what was sold counts too.
     fn granted_in_blocks(&self) -> Result<i64> {
         let (total, block, sale) = (self.granted.saturating_add(self.sold), self.block, self.term.sale);
-        if block > total.max(1) {
+        if self.block_was_asked_for && block > total.max(1) {
             return Err(EngineError::Config(format!(
                 "{NAME}: block = {block} is larger than the stock of sale {sale}, {total} units; give block a smaller value"
             )));

@@ -10,8 +10,8 @@ use crate::allocation::sql::Database;
 use crate::{EngineError, Result};
 use std::time::{Duration, Instant};
 
-/// How often a process looks whether others starve.
-const TEND_EVERY: Duration = Duration::from_millis(5);
+/// How often a process looks whether others starve; several times within what they wait.
+const TEND_EVERY: Duration = Duration::from_millis(25);
 /// How often it says that it lives, and how much it has idle.
 const REPORT_EVERY: Duration = Duration::from_secs(1);
 /// How long a want counts for who wrote it; shorter than for those who read it, so that it is renewed in time.

@@ -44,6 +44,11 @@ impl Params {
         Ok(Self { engine: spec.name().to_owned(), specs, given: spec.params().to_vec() })
     }
 
+    /// Whether the parameter was given, or has its default.
+    pub fn is_given(&self, name: &str) -> bool {
+        self.given.iter().any(|(key, _)| key == name)
+    }
+
     /// The parameter as text.
     pub fn text(&self, name: &str) -> Result<&str> {
         if let Some((_, value)) = self.given.iter().find(|(key, _)| key == name) {

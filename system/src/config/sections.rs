@@ -7,7 +7,7 @@ use serde::{Deserialize, Serialize};
 #[derive(Clone, Debug, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct DatabaseConfig {
-    /// `mysql://user:password@host:port/database`.
+    /// `mysql://user:password@host:port/database`, or `sqlite:///path/file.db` for `seckill all`.
     pub url: String,
     /// Most connections of one process.
     pub max_connections: u32,
@@ -46,7 +46,8 @@ pub enum QueueType {
     Quorum,
 }
 
-/// RabbitMQ.
+/// RabbitMQ. With a `sqlite:` database the queue is in its file, and of these only the prefetch, the batches, the
+/// queue's bound and the prefix have an effect.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct MqConfig {

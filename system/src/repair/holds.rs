@@ -29,11 +29,11 @@ pub struct HoldRepair {
 #[derive(Clone, Copy, Debug)]
 pub enum Look {
     /// Those old enough to be orphans: the consumer settles the others.
-    AtOrphans,
+    Orphans,
     /// All that were there at this time, monotonic ms.
-    AtEverythingSince(u64),
+    Since(u64),
     /// All of them: there is nobody else who settles.
-    AtEverything,
+    Everything,
 }
 
 #[derive(Clone, Copy, Debug)]
@@ -66,9 +66,9 @@ impl HoldRepair {
     /// Age from which holds are looked at.
     fn untouched_for_ms(&self) -> u64 {
         match self.look {
-            Look::AtOrphans => self.grace_ms,
-            Look::AtEverythingSince(since_ms) => self.grace_ms.min(monotonic_ms() - since_ms),
-            Look::AtEverything => 0,
+            Look::Orphans => self.grace_ms,
+            Look::Since(since_ms) => self.grace_ms.min(monotonic_ms() - since_ms),
+            Look::Everything => 0,
         }
     }
 

@@ -47,7 +47,7 @@ pub async fn run(
 ) -> anyhow::Result<()> {
     let store = Store::connect(&config.database).await?;
     let engine = roles::build_engine(config, registry).await?;
-    let look = if once { Look::AtEverythingSince(monotonic_ms()) } else { Look::AtOrphans };
+    let look = if once { Look::Since(monotonic_ms()) } else { Look::Orphans };
     let mut reconciler = Reconciler {
         config: config.clone(),
         drainer: Drainer::new(store.clone(), config),

@@ -153,7 +153,7 @@ fn settled(order: &OrderEvent) -> Finish {
 async fn repair(shared: Arc<Shared>, engine: Arc<dyn StockEngine>, store: Store, stopped: Shutdown) {
     let drainer = Drainer::new(store.clone(), &shared.config);
     // Without confirms no marker proves anything, so rows are looked for from the beginning.
-    let look = if shared.published.is_some() { Look::AtOrphans } else { Look::AtEverything };
+    let look = if shared.published.is_some() { Look::Orphans } else { Look::Everything };
     let mut holds = HoldRepair::new(shared.config.reconciler.grace_ms, look);
     loop {
         tokio::select! {

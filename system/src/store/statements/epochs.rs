@@ -26,8 +26,13 @@ impl Database {
     pub async fn grant(&self, sale: SaleId, epoch: Epoch) -> sqlx::Result<Option<Snapshot>> {
         let mut transaction = self.begin().await?;
         // R11: the allocation rows are locked first; no consumer counts against them until this commits.
-        let lock = format!("SELECT id FROM allocations WHERE product_id = ?{FOR_UPDATE}");
-        sqlx::query(&lock).bind(sale.0).fetch_all(&mut *transaction).await?;
+        // In the order of their ids, as transfers between pool and leases lock them, so that nobody waits in a circle.
+        let ids = "SELECT id FROM allocations WHERE product_id = ? AND state = 'open' ORDER BY id";
+        let ids = sqlx::query(ids).bind(sale.0).fetch_all(&mut *transaction).await?;
+        let lock = format!("SELECT id FROM allocations WHERE id = ?{FOR_UPDATE}");
+        for row in &ids {
+            sqlx::query(&lock).bind(row.try_get::<i64, _>(0)?).fetch_all(&mut *transaction).await?;
+        }
         let newest = format!("SELECT total FROM sales WHERE product_id = ? AND newest_epoch = ?{FOR_UPDATE}");
         let row = sqlx::query(&newest).bind(sale.0).bind(epoch.0).fetch_optional(&mut *transaction).await?;
         let Some(row) = row else { return Ok(None) };
