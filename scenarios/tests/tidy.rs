@@ -107,6 +107,18 @@ fn mentions(text: &str, path: &str) -> bool {
     text.lines().map(str::trim_start).any(|line| !line.starts_with("//") && line.contains(path))
 }
 
+/// R2: a binding is made only by who owns its generation, so the client must not make one again by itself.
+#[test]
+fn the_broker_client_recovers_no_topology_by_itself() {
+    let (topology_recovery, here) = ("enable_auto_recover", "scenarios/tests/tidy.rs");
+    let users: Vec<String> = all_files()
+        .into_iter()
+        .filter(|(name, text)| name != here && mentions(text, topology_recovery))
+        .map(|(name, _)| name)
+        .collect();
+    assert!(users.is_empty(), "{topology_recovery} in {}", users.join(", "));
+}
+
 /// The arrows of the architecture that Cargo enforces only as long as nobody adds a dependency.
 #[test]
 fn the_lab_shares_no_code_with_the_system() {

@@ -48,7 +48,7 @@ pub struct Queue {
     channel: Channel,
     name: String,
     /// Keeps the channel open.
-    _connection: Connection,
+    connection: Connection,
 }
 
 impl Queue {
@@ -56,7 +56,14 @@ impl Queue {
         let connection = Connection::connect(amqp_url, ConnectionProperties::default()).await.expect("a broker");
         let channel = connection.create_channel().await.expect("a channel");
         channel.confirm_select(ConfirmSelectOptions::default()).await.expect("confirms");
-        Self { channel, name, _connection: connection }
+        Self { channel, name, connection }
+    }
+
+    /// Asked on a channel of its own, which the broker closes if there is no such queue.
+    pub async fn exists(&self) -> bool {
+        let channel = self.connection.create_channel().await.expect("a channel");
+        let passive = QueueDeclareOptions { passive: true, ..QueueDeclareOptions::default() };
+        channel.queue_declare(self.name.as_str().into(), passive, FieldTable::default()).await.is_ok()
     }
 
     /// Messages that nobody has taken yet.

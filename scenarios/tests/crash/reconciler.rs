@@ -164,3 +164,57 @@ async fn abandon_by_second_service(world: &World) {
         .until_number(&format!("SELECT COUNT(*) FROM orders WHERE status = 4 AND user_id = {}", SOMEBODY + 1), 1)
         .await;
 }
+
+#[tokio::test]
+async fn a_queue_goes_only_after_drained_is_stored_and_one_left_over_goes_with_the_next_pass() {
+    let mut world = fresh_world!("leftover", 10);
+    let _consumer = world.role("create-consumer").await;
+    once(&world).await;
+    let mut seckill = world.seckill().await;
+    world.open(1).await;
+    world.buy(SOMEBODY, 2).await.order();
+    let queue = Queue::open(&world.stack.amqp_url(), world.queue(1)).await;
+    seckill.stop().await.expect("stopped in order");
+    let mut reconciler = world.armed("reconciler", "reconciler.after_retire").await;
+    world.crashed(&mut reconciler).await;
+    // R6: from here on it counts as drained, and it is still there.
+    assert_eq!(world.number("SELECT COUNT(*) FROM incarnations WHERE state = 'gone' AND queue <> ''").await, 1);
+    assert!(queue.exists().await);
+    once(&world).await;
+    assert_eq!(world.number("SELECT COUNT(*) FROM incarnations WHERE state = 'gone' AND queue <> ''").await, 0);
+    assert!(!queue.exists().await);
+    let _seckill = world.seckill().await;
+    world.open(1).await;
+    world.audit().await;
+}
+
+#[tokio::test]
+async fn an_epoch_is_granted_only_after_a_write_under_way_and_counts_it() {
+    let mut world = fresh_world!("locking", 10);
+    let _reconciler = world.role("reconciler").await;
+    let _consumer = world.role("create-consumer").await;
+    let _seckill = world.seckill().await;
+    world.open(1).await;
+    // What a consumer does, held open just before its commit.
+    let made = world.buy(SOMEBODY, 1).await.order();
+    world.quiet().await;
+    let mut writing = world.database.begin().await.expect("a transaction");
+    for statement in [
+        "UPDATE allocations SET sold = sold + 3 WHERE epoch = 1",
+        "INSERT INTO orders SELECT order_id + 1, user_id + 1, product_id, 3, 29700, allocation_id, 0, 1, created_at_ms,
+         updated_at_ms FROM orders",
+    ] {
+        sqlx::query(statement).execute(&mut *writing).await.expect(statement);
+    }
+    redis::flush(&world.stack.redis_url()).await;
+    // R11: the allocation's row is locked first, so the grant waits, and then reads what is committed.
+    world.until_number("SELECT COUNT(*) FROM information_schema.innodb_trx WHERE trx_state = 'LOCK WAIT'", 1).await;
+    writing.commit().await.expect("committed");
+    let stock = world.open(2).await;
+    assert_eq!(stock.remaining, 6);
+    // R19: both are in the new gate.
+    assert_eq!(world.buy(SOMEBODY, 1).await.order(), made);
+    assert_eq!(world.buy(SOMEBODY + 1, 1).await.order(), made + 1);
+    let granted = world.number("SELECT granted FROM allocations WHERE epoch = 2").await;
+    assert_eq!(granted, 6);
+}

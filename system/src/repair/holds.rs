@@ -196,3 +196,24 @@ impl SaleRepair<'_> {
 fn finish(hold: &OpenHold, kind: FinishKind) -> Finish {
     Finish { user: hold.user, order: hold.order, quantity: hold.quantity, kind }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use engines::UserId;
+
+    fn hold(touched_at_ms: i64, age_ms: u64) -> OpenHold {
+        let (order, user, touched_by) = (OrderId(1), UserId(1), Vec::new());
+        OpenHold { order, user, quantity: 1, touched_at_ms, age_ms, touched_by, marked: false }
+    }
+
+    #[test]
+    fn a_hold_that_a_jumping_clock_made_old_is_no_orphan() {
+        let mut memory = HoldRepair::new(3_600_000, Look::Orphans);
+        // Its engine says that it is a day old; here it was seen for the first time.
+        assert!(!memory.is_ripe(&hold(1, 86_400_000)));
+        assert!(!memory.is_ripe(&hold(1, 86_400_000)));
+        let mut memory = HoldRepair::new(0, Look::Orphans);
+        assert!(memory.is_ripe(&hold(1, 0)), "seen untouched for the whole grace period, which is none");
+    }
+}

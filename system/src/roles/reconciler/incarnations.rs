@@ -1,6 +1,7 @@
 //! Retires incarnations that died or stopped: fence, drain, only then free the worker id, give back what their leases
 //! have not sold, and delete the queue.
 
+use crate::failpoint;
 use crate::repair::{Drainer, Pass};
 use crate::store::Store;
 
@@ -26,6 +27,7 @@ pub async fn retire(store: &Store, drainer: &Drainer, margin_ms: u64) -> anyhow:
             continue;
         }
         store.retire(fenced.id).await?;
+        failpoint::hit("reconciler.after_retire");
         tracing::info!(incarnation = fenced.id, "fenced, drained, gone");
         pass.incarnations_retired += 1;
     }
