@@ -13,6 +13,8 @@ mod inspect;
 mod load;
 #[path = "crash/redis.rs"]
 mod redis;
+#[path = "crash/rounds_options.rs"]
+mod rounds_options;
 #[path = "crash/wait.rs"]
 mod wait;
 #[path = "crash/world.rs"]

@@ -7,7 +7,7 @@
 use crate::frozen::Frozen;
 use crate::load::{Answer, Crowd, Load};
 use crate::redis::OwnRedis;
-use crate::rounds::from_environment;
+use crate::rounds_options::number;
 use crate::wait::until;
 use crate::world::{PATIENCE, SOMEBODY, World};
 use std::time::{Duration, Instant};
@@ -55,7 +55,7 @@ async fn sold_exactly(world: &World, total: i64) {
 }
 
 async fn redis_is_lost(engine: &str, loss: Loss) {
-    for round in 1..=from_environment(ROUNDS_VARIABLE, 1) {
+    for round in 1..=number(ROUNDS_VARIABLE, 1) {
         let name = format!("{}{loss:?}{round}", engine.split(['-', '?']).next().unwrap_or(engine)).to_lowercase();
         let Some(mut world) = World::start(&name, TOTAL).await else { return };
         let mut redis = OwnRedis::start(world.stack, &name).await;
@@ -94,7 +94,7 @@ async fn redis_is_lost(engine: &str, loss: Loss) {
 
 /// The service dies with requests under way and orders queued, and a new one takes its place.
 async fn the_service_is_lost(engine: &str, newest_epoch: i32) {
-    for round in 1..=from_environment(ROUNDS_VARIABLE, 1) {
+    for round in 1..=number(ROUNDS_VARIABLE, 1) {
         let name = format!("{}lost{round}", engine.split(['-', '?']).next().unwrap_or(engine));
         let Some(mut world) = World::start(&name, TOTAL).await else { return };
         world.set("SECKILL__SECKILL__ENGINE", engine);

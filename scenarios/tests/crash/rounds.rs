@@ -1,30 +1,21 @@
 //! The proof by chance: both sides of the queue are killed at random moments under load, again and again.
 
 use crate::load::Crowd;
+use crate::rounds_options;
 use crate::world::World;
 use rand::rngs::SmallRng;
 use rand::{Rng, SeedableRng};
 use std::time::Duration;
 
-/// How many rounds, and the seed of all chance; both can be set from outside.
-const ROUNDS_VARIABLE: &str = "CRASH_ROUNDS";
-const ROUNDS: u64 = 3;
-const SEED_VARIABLE: &str = "CRASH_SEED";
 /// More than the fastest machine asks for in one round, and more than they can buy.
 const USERS: u64 = 300_000;
 const TOTAL: i64 = 1_000_000;
 /// Longest time before each kill, ms.
 const KILL_WITHIN_MS: u64 = 800;
 
-pub fn from_environment(name: &str, otherwise: u64) -> u64 {
-    std::env::var(name).map_or(otherwise, |text| text.parse().unwrap_or_else(|_| panic!("{name}={text} is no number")))
-}
-
 #[tokio::test]
 async fn killed_at_random_moments_under_load_nothing_is_lost_doubled_or_left_over() {
-    let rounds = from_environment(ROUNDS_VARIABLE, ROUNDS);
-    let seed = from_environment(SEED_VARIABLE, rand::random::<u32>().into());
-    eprintln!("{rounds} rounds, {SEED_VARIABLE}={seed}");
+    let (rounds, seed) = rounds_options::from_environment();
     let mut random = SmallRng::seed_from_u64(seed);
     for round in 1..=rounds {
         let Some(mut world) = World::start(&format!("round{round}"), TOTAL).await else { return };

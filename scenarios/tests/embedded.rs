@@ -1,0 +1,182 @@
+//! The embedded stack under crashes: every role in one process on one SQLite file, killed at random moments under load
+//! and at its failpoints. Each round ends with the audit. `CRASH_ROUNDS` and `CRASH_SEED` as for the other crash tests.
+
+#[path = "crash/inspect.rs"]
+mod inspect;
+#[path = "crash/load.rs"]
+#[allow(dead_code)] // Single purchases are for other tests.
+mod load;
+#[path = "crash/rounds_options.rs"]
+mod rounds_options;
+#[path = "crash/wait.rs"]
+mod wait;
+
+use load::{Crowd, Load, Told};
+use rand::rngs::SmallRng;
+use rand::{Rng, SeedableRng};
+use reports::model::AuditVerdict;
+use reports::outcome_log::Writer;
+use scenarios::audit::{AuditInput, ExpectedSale, audit};
+use scenarios::stack::{Role, RoleSpec, Stack, StackKind, StackOptions};
+use scenarios::testing;
+use std::path::PathBuf;
+use std::sync::PoisonError;
+use std::time::Duration;
+use wait::until;
+
+const PRODUCT: i64 = 1;
+const TOTAL: i64 = 200_000;
+const PRICE_CENTS: i64 = 9_900;
+const KILL_WITHIN_MS: u64 = 600;
+
+struct House {
+    stack: Stack,
+    program: PathBuf,
+    engine: &'static str,
+    told: Told,
+    started: u32,
+}
+
+impl House {
+    async fn new(engine: &'static str) -> Self {
+        let options = StackOptions { kind: StackKind::Embedded, ..testing::options() };
+        let stack = Stack::start(&options).await.expect("it needs nothing");
+        let program = scenarios::bench::program::build().expect("the system builds");
+        let mut house = Self { stack, program, engine, told: Told::default(), started: 0 };
+        let seed = house.stack.scratch().join("seed.toml");
+        let text = format!(
+            "[[sales]]\nproduct_id = {PRODUCT}\nname = \"a thing\"\nprice_cents = {PRICE_CENTS}\ntotal = {TOTAL}\n\
+             starts_at = 0\nends_at = 4102444800\n"
+        );
+        std::fs::write(&seed, text).expect("the scratch folder can be written");
+        let migrate = house.spec(&["migrate", "--seed", &seed.display().to_string()], None);
+        house.stack.run_to_end(&migrate).await.expect("migrated");
+        house
+    }
+
+    fn spec(&mut self, args: &[&str], failpoint: Option<&str>) -> RoleSpec {
+        self.started += 1;
+        let mut env = vec![
+            ("SECKILL__DATABASE__URL".to_owned(), self.stack.database_url("sale")),
+            ("SECKILL__SECKILL__ENGINE".to_owned(), self.engine.to_owned()),
+            ("SECKILL__SECKILL__LISTEN".to_owned(), "127.0.0.1:0".to_owned()),
+            ("SECKILL__INCARNATION__LEASE_MS".to_owned(), "1500".to_owned()),
+            ("SECKILL__INCARNATION__HEARTBEAT_MS".to_owned(), "150".to_owned()),
+            ("SECKILL__INCARNATION__MARGIN_MS".to_owned(), "300".to_owned()),
+            ("SECKILL__SECKILL__PUBLISH_TIMEOUT_MS".to_owned(), "700".to_owned()),
+            ("SECKILL__RECONCILER__INTERVAL_MS".to_owned(), "100".to_owned()),
+            ("SECKILL__RECONCILER__GRACE_MS".to_owned(), "1200".to_owned()),
+        ];
+        env.extend(failpoint.map(|name| ("SECKILL_FAILPOINT".to_owned(), name.to_owned())));
+        let name = format!("{}-{}", args[0], self.started);
+        RoleSpec { name, program: self.program.clone(), args: args.iter().map(|arg| (*arg).to_owned()).collect(), env }
+    }
+
+    /// Every role in one process, selling.
+    async fn all(&mut self, failpoint: Option<&str>) -> Role {
+        let spec = self.spec(&["all"], failpoint);
+        let role = self.stack.spawn_role(&spec).await.expect("it starts");
+        let address = role.listen().expect("it listens");
+        until("the sale is open", async || match inspect::stock(address, PRODUCT).await {
+            Ok(stock) if stock.open => Ok(()),
+            other => Err(format!("{other:?}")),
+        })
+        .await;
+        role
+    }
+
+    fn load(&self, role: &Role, crowd: Crowd) -> Load {
+        Load::start(role.listen().expect("it listens"), PRODUCT, crowd, self.told.clone())
+    }
+
+    /// Brings everything to its end without a service, and audits.
+    async fn audit(&mut self) {
+        let once = self.spec(&["all", "--once"], None);
+        let summary = self.stack.run_to_end(&once).await.expect("nothing is left to repair");
+        assert!(summary.contains("\"left\":0"), "{summary}");
+        let log = self.stack.scratch().join(format!("told-{}.log", self.started));
+        let mut writer = Writer::create(&log).expect("the scratch folder can be written");
+        for record in self.told.lock().unwrap_or_else(PoisonError::into_inner).iter() {
+            writer.push(record).expect("written");
+        }
+        writer.finish().expect("written");
+        let report = audit(&AuditInput {
+            database_url: self.stack.database_url("sale"),
+            logs: vec![log],
+            sales: vec![ExpectedSale { product_id: PRODUCT, total: TOTAL, price_cents: PRICE_CENTS }],
+            engine_stock: Vec::new(),
+        })
+        .await
+        .expect("there is something to judge");
+        assert_eq!(report.verdict, AuditVerdict::Passed, "{}", scenarios::audit::text(&report));
+    }
+}
+
+async fn sells(load: &Load, more: u64) {
+    let wanted = load.accepted() + more;
+    until("orders are accepted", async || match load.accepted() {
+        accepted if accepted >= wanted => Ok(()),
+        accepted => Err(format!("{accepted} of {wanted}")),
+    })
+    .await;
+}
+
+async fn killed_at_random_moments(engine: &'static str) {
+    let (rounds, seed) = rounds_options::from_environment();
+    let mut random = SmallRng::seed_from_u64(seed);
+    let mut house = House::new(engine).await;
+    for round in 1..=rounds {
+        let crowd = Crowd { seed: seed + round, users: 100_000, concurrency: 32 };
+        for _ in 0..2 {
+            let mut all = house.all(None).await;
+            let load = house.load(&all, crowd);
+            sells(&load, 50).await;
+            // The moment itself is what is drawn; there is no condition to wait for.
+            tokio::time::sleep(Duration::from_millis(random.random_range(0..KILL_WITHIN_MS))).await;
+            all.kill().await.expect("killed");
+            load.finish().await;
+        }
+        house.audit().await;
+    }
+    house.stack.stop().await.expect("an orderly end");
+}
+
+#[tokio::test]
+async fn preallocated_loses_and_doubles_nothing_when_everything_is_killed_at_once() {
+    killed_at_random_moments("preallocated?block=500").await;
+}
+
+#[tokio::test]
+async fn database_row_loses_and_doubles_nothing_when_everything_is_killed_at_once() {
+    killed_at_random_moments("database-row").await;
+}
+
+#[tokio::test]
+async fn it_may_die_at_any_point_of_a_queue_a_write_or_a_reserve() {
+    if !cfg!(debug_assertions) {
+        return eprintln!("ignored: failpoints are in debug builds only");
+    }
+    let mut house = House::new("preallocated?block=500").await;
+    let failpoints = [
+        "queue.before_commit:20",
+        "queue.after_commit:20",
+        "consumer.before_commit:10",
+        "consumer.after_commit:10",
+        "consumer.after_ack:10",
+        "seckill.after_reserve:30",
+        "seckill.after_publish:30",
+    ];
+    for (failpoint, seed) in failpoints.into_iter().zip(1..) {
+        let mut all = house.all(Some(failpoint)).await;
+        let load = house.load(&all, Crowd { seed, users: 100_000, concurrency: 16 });
+        until(failpoint, async || match inspect::stock(all.listen().expect("it listens"), PRODUCT).await {
+            Ok(stock) => Err(format!("alive: {stock:?}")),
+            Err(_) => Ok(()),
+        })
+        .await;
+        all.kill().await.expect("reaped");
+        load.finish().await;
+        house.audit().await;
+    }
+    house.stack.stop().await.expect("an orderly end");
+}
