@@ -1,10 +1,10 @@
 -- Tables of the `database-row` engine: one row of stock per sale, and one row per buyer who may not buy again.
 CREATE TABLE engine_stock (
-    sale_id    BIGINT          NOT NULL,
-    epoch      INT UNSIGNED    NOT NULL,
-    nonce      BIGINT UNSIGNED NOT NULL,
-    remaining  BIGINT          NOT NULL,
-    open_units BIGINT          NOT NULL DEFAULT 0,
+    sale_id    BIGINT NOT NULL,
+    epoch      BIGINT NOT NULL,
+    nonce      BIGINT NOT NULL, -- the bits of the unsigned nonce
+    remaining  BIGINT NOT NULL,
+    open_units BIGINT NOT NULL,
     PRIMARY KEY (sale_id),
     CONSTRAINT engine_stock_never_negative CHECK (remaining >= 0 AND open_units >= 0)
 ) ENGINE = InnoDB DEFAULT CHARSET = utf8mb4;
@@ -14,9 +14,9 @@ CREATE TABLE engine_gate (
     sale_id       BIGINT         NOT NULL,
     user_id       BIGINT         NOT NULL,
     order_id      BIGINT         NOT NULL,
-    quantity      INT UNSIGNED   NOT NULL,
+    quantity      BIGINT         NOT NULL,
     is_open       TINYINT        NOT NULL,
-    is_marked     TINYINT        NOT NULL DEFAULT 0,
+    is_marked     TINYINT        NOT NULL,
     touched_at_ms BIGINT         NOT NULL,
     touched_by    VARBINARY(512) NOT NULL,
     PRIMARY KEY (sale_id, user_id),

@@ -1,41 +1,53 @@
 //! `database-row`: stock is one row, the gate one row per buyer, a batch one transaction. What everyone starts with.
 //!
 //! The stock row is locked first by every call that changes anything, so calls on one sale run one after the other
-//! and each sees what the one before has committed. The server's durability is the engine's.
+//! and each sees what the one before has committed. What that costs is the lesson: one sale is as fast as one
+//! transaction after the other. The database's durability is the engine's: a server that was killed and comes back with
+//! its data goes on where it was, in the same epoch.
 
+mod faults;
 mod gate;
+mod rows;
 
+use crate::allocation::sql::{Connection, Database, Tx};
+use crate::database_server::{self, may_be_repeated};
 use crate::registry::{BuildFuture, EngineFactory};
 use crate::{
     EngineEnv, EngineError, EngineInfo, Epoch, Finish, FinishKind, Finished, Guarantees, Hold, HoldPage, HoldQuery,
-    Maintain, Maintained, Opened, Opening, Params, Reserve, Result, StockEngine, StockView, Term, Verdict,
+    Maintain, Maintained, Opened, Opening, Params, Reserve, Result, SaleId, StockEngine, StockView, Term, Verdict,
 };
-use gate::GateRow;
-use sqlx::mysql::{MySqlConnectOptions, MySqlPoolOptions};
-use sqlx::{MySql, MySqlPool, Row, Transaction};
-use std::collections::HashMap;
-use std::str::FromStr;
+use faults::{Fault, Faults};
+use gate::{GateRow, Gates};
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 /// MySQL/MariaDB statements, separated by `;`, that create this engine's tables.
 pub const TABLES_MYSQL: &str = include_str!("../sql/database_row.mysql.sql");
+/// The same for SQLite.
+pub const TABLES_SQLITE: &str = include_str!("../sql/database_row.sqlite.sql");
 
 const NAME: &str = "database-row";
-/// Connections of one engine object. Calls on one sale wait for its row anyway.
-const MAX_CONNECTIONS: u32 = 4;
-/// Longest wait for a connection.
-const ACQUIRE_TIMEOUT: Duration = Duration::from_secs(1);
+const TABLES: [&str; 2] = ["engine_stock", "engine_gate"];
+/// Longest wait for the database inside a call. What was begun goes on to its end, so the outcome is unknown.
+const CALL_MAX: Duration = Duration::from_secs(5);
+/// Longest wait for an opening, which loads a row for every buyer.
+const OPEN_MAX: Duration = Duration::from_secs(60);
+/// How often a transaction is begun that loses against others, or finds a connection that a restart of the server has
+/// killed. One more than a pool has connections, so that the last one is fresh.
+const ATTEMPTS_MAX: usize = 5;
+/// It is not begun again after so long: well within [`CALL_MAX`], so that a caller learns that nothing has happened.
+const REPEAT_WITHIN: Duration = Duration::from_secs(2);
 /// Incarnations remembered per hold; beyond that the buyer is told "busy", so that none is ever forgotten (R8).
 const INCARNATIONS_MAX: usize = 64;
-/// Page size bounds of [`HoldQuery::List`].
+/// Largest page of [`HoldQuery::List`].
 const PAGE_MAX: u32 = 10_000;
-/// The server's clock, unix ms.
-const NOW_MS: &str = "CAST(UNIX_TIMESTAMP(NOW(3)) * 1000 AS SIGNED)";
+/// Largest grant: what is released on top of it still fits into the column.
+const UNITS_MAX: u64 = 1 << 62;
 
 const GUARANTEES: Guarantees = Guarantees {
     keeps_stock: true,
     survives_process_kill: true,
+    // Its server loses nothing, so there is nothing to notice: after a crash it rightly goes on selling.
     survives_server_loss: false,
     needs_user_affinity: false,
 };
@@ -52,156 +64,256 @@ pub const FACTORY: EngineFactory = EngineFactory {
 
 fn build(env: EngineEnv, _params: Params) -> BuildFuture {
     Box::pin(async move {
-        let url = env.database_url.ok_or_else(|| EngineError::Config(format!("engine {NAME} needs a database url")))?;
-        let options = MySqlConnectOptions::from_str(&url)
-            .map_err(|error| EngineError::Config(format!("engine {NAME}: the database url is malformed: {error}")))?;
-        let pool = MySqlPoolOptions::new()
-            .max_connections(MAX_CONNECTIONS)
-            .acquire_timeout(ACQUIRE_TIMEOUT)
-            .test_before_acquire(false)
-            .after_connect(|connection, _| {
-                Box::pin(async move {
-                    // Read committed: a locking read sees the newest rows and locks no gaps between buyers.
-                    sqlx::query("SET SESSION TRANSACTION ISOLATION LEVEL READ COMMITTED").execute(connection).await?;
-                    Ok(())
-                })
-            })
-            .connect_lazy_with(options);
-        Ok(Arc::new(DatabaseRow { pool }) as Arc<dyn StockEngine>)
+        let database = database_server::connect(NAME, env.database_url.as_ref())?;
+        Ok(Arc::new(DatabaseRow::new(database, Faults::default())) as Arc<dyn StockEngine>)
     })
 }
 
+/// The engine. Every transaction runs in a task of its own to its end, whoever waits for it; see
+/// [`within`](database_server::within).
 #[derive(Debug)]
 struct DatabaseRow {
-    pool: MySqlPool,
+    runtime: tokio::runtime::Handle,
+    sales: Arc<Sales>,
 }
 
-/// The locked stock row of a sale, and the server's clock.
+/// The tables.
+#[derive(Debug)]
+struct Sales {
+    database: Database,
+    faults: Faults,
+}
+
+/// The stock row of a sale, and the database's clock.
 #[derive(Clone, Copy, Debug)]
 struct Stock {
-    epoch: u32,
-    nonce: u64,
-    remaining: u64,
-    open_units: u64,
+    epoch: i64,
+    nonce: i64,
+    remaining: i64,
+    open_units: i64,
     now_ms: i64,
 }
 
 impl Stock {
-    fn is(&self, term: &Term) -> bool {
-        self.epoch == term.epoch.0 && self.nonce == term.nonce.0
+    fn is(&self, term: &Term, faults: Faults) -> bool {
+        let is_nonce = self.nonce == term.nonce.0.cast_signed() || faults.has(Fault::SellsUnderAnyNonce);
+        self.epoch == i64::from(term.epoch.0) && is_nonce
+    }
+
+    fn epoch(&self) -> Epoch {
+        Epoch(u32::try_from(self.epoch).unwrap_or(u32::MAX))
     }
 }
 
-type Tx<'a> = Transaction<'a, MySql>;
-
-async fn lock(tx: &mut Tx<'_>, term: &Term) -> Result<Option<Stock>> {
-    read_stock(&mut **tx, term, " FOR UPDATE").await
+/// An open sale whose stock row this transaction has locked. Dropping it undoes everything.
+struct Locked {
+    tx: Tx,
+    sale: SaleId,
+    stock: Stock,
 }
 
-async fn read_stock(executor: impl sqlx::MySqlExecutor<'_>, term: &Term, lock: &str) -> Result<Option<Stock>> {
-    let sql = format!("SELECT epoch, nonce, remaining, open_units, {NOW_MS} FROM engine_stock WHERE sale_id = ?{lock}");
-    let row = sqlx::query(&sql).bind(term.sale.0).fetch_optional(executor).await.map_err(not_done)?;
-    let read = |row: sqlx::mysql::MySqlRow| {
-        Ok(Stock {
-            epoch: row.try_get(0)?,
-            nonce: row.try_get(1)?,
-            remaining: row.try_get::<i64, _>(2)?.unsigned_abs(),
-            open_units: row.try_get::<i64, _>(3)?.unsigned_abs(),
-            now_ms: row.try_get(4)?,
-        })
-    };
-    row.map(read).transpose().map_err(not_done)
+impl Locked {
+    /// Writes gates and stock in one step, if there is anything to write.
+    async fn write(mut self, gates: &Gates) -> Result<()> {
+        if !gate::is_changed(gates) {
+            return Ok(());
+        }
+        let mut connection = self.tx.connection();
+        gate::write(&mut connection, self.sale, gates).await?;
+        let sql = "UPDATE engine_stock SET remaining = ?, open_units = ? WHERE sale_id = ?";
+        let args = [self.stock.remaining, self.stock.open_units, self.sale.0];
+        connection.run(sql, &args).await.map_err(not_done)?;
+        self.tx.commit().await.map_err(unknown)
+    }
 }
 
-async fn store(tx: &mut Tx<'_>, term: &Term, stock: &Stock) -> Result<()> {
-    sqlx::query("UPDATE engine_stock SET remaining = ?, open_units = ? WHERE sale_id = ?")
-        .bind(stock.remaining)
-        .bind(stock.open_units)
-        .bind(term.sale.0)
-        .execute(&mut **tx)
-        .await
-        .map_err(not_done)?;
-    Ok(())
-}
-
-impl DatabaseRow {
-    async fn begin(&self) -> Result<Tx<'_>> {
-        self.pool.begin().await.map_err(not_done)
+impl Sales {
+    fn select_stock(&self) -> String {
+        let now_ms = self.database.now_ms();
+        format!("SELECT epoch, nonce, remaining, open_units, {now_ms} FROM engine_stock WHERE sale_id = ?")
     }
 
-    async fn try_reserve(&self, term: &Term, batch: &[Reserve]) -> Result<Vec<Result<Verdict>>> {
-        let mut tx = self.begin().await?;
-        let Some(mut stock) = lock(&mut tx, term).await?.filter(|stock| stock.is(term)) else {
+    async fn locked_row(&self, connection: &mut Connection<'_>, sale: SaleId) -> Result<Option<Stock>> {
+        let for_update = if self.faults.has(Fault::LocksNothing) { "" } else { connection.for_update() };
+        let sql = format!("{}{for_update}", self.select_stock());
+        let rows = connection.rows(&sql, &[sale.0]).await.map_err(not_done)?;
+        Ok(rows.first().map(to_stock))
+    }
+
+    /// Locks the sale; `None`: it is not open under this term.
+    async fn lock(&self, term: &Term) -> Result<Option<Locked>> {
+        let mut tx = self.database.begin().await.map_err(not_done)?;
+        let stock = self.locked_row(&mut tx.connection(), term.sale).await?;
+        let stock = stock.filter(|stock| stock.is(term, self.faults));
+        Ok(stock.map(|stock| Locked { tx, sale: term.sale, stock }))
+    }
+
+    async fn reserve(&self, term: &Term, batch: &[Reserve]) -> Result<Vec<Result<Verdict>>> {
+        let Some(mut sale) = self.lock(term).await? else {
             return Ok(batch.iter().map(|_| Ok(Verdict::NotOpen)).collect());
         };
-        let users: Vec<i64> = batch.iter().map(|item| item.user.0).collect();
-        let mut gates = gate::read_users(&mut tx, term, &users).await?;
-        let verdicts: Vec<_> = batch.iter().map(|item| judge(item, &mut stock, &mut gates)).collect();
-        gate::write(&mut tx, term, &gates).await?;
-        store(&mut tx, term, &stock).await?;
-        tx.commit().await.map_err(unknown)?;
+        let users = batch.iter().map(|item| item.user);
+        let mut gates = gate::of_users(&mut sale.tx.connection(), term.sale, users).await?;
+        let verdicts = batch.iter().map(|item| judge(item, &mut sale.stock, &mut gates, self.faults)).collect();
+        sale.write(&gates).await?;
         Ok(verdicts)
     }
 
-    async fn try_finish(&self, term: &Term, batch: &[Finish]) -> Result<Vec<Finished>> {
-        let mut tx = self.begin().await?;
-        let Some(mut stock) = lock(&mut tx, term).await?.filter(|stock| stock.is(term)) else {
-            return Ok(vec![Finished::NotOpen; batch.len()]);
-        };
-        let users: Vec<i64> = batch.iter().map(|item| item.user.0).collect();
-        let mut gates = gate::read_users(&mut tx, term, &users).await?;
-        let finished: Vec<_> = batch.iter().map(|item| finish(item, &mut stock, &mut gates)).collect();
-        gate::write(&mut tx, term, &gates).await?;
-        store(&mut tx, term, &stock).await?;
-        tx.commit().await.map_err(unknown)?;
+    async fn finish(&self, term: &Term, batch: &[Finish]) -> Result<Vec<Finished>> {
+        let Some(mut sale) = self.lock(term).await? else { return Ok(vec![Finished::NotOpen; batch.len()]) };
+        let users = batch.iter().map(|item| item.user);
+        let mut gates = gate::of_users(&mut sale.tx.connection(), term.sale, users).await?;
+        let finished = batch.iter().map(|item| finish(item, &mut sale.stock, &mut gates, self.faults)).collect();
+        sale.write(&gates).await?;
         Ok(finished)
+    }
+
+    /// One transaction: half an opening is no opening.
+    async fn open(&self, opening: &Opening) -> Result<Opened> {
+        let term = &opening.term;
+        let mut tx = self.database.begin().await.map_err(not_done)?;
+        let mut connection = tx.connection();
+        let stock = self.locked_row(&mut connection, term.sale).await?;
+        if let Some(stock) = stock {
+            if stock.is(term, self.faults) {
+                if !self.faults.has(Fault::OpensTheSameAgain) {
+                    return Ok(Opened::AlreadyOpen);
+                }
+            } else if stock.epoch >= i64::from(term.epoch.0) && !self.faults.has(Fault::OpensTheOlder) {
+                return Ok(Opened::Stale { newest: stock.epoch() });
+            }
+        }
+        // A row that is not there cannot be locked. It is inserted before anything else, so that of two openers one
+        // waits for the other, is refused a second row, and begins again.
+        let sql = match stock {
+            Some(_) => "UPDATE engine_stock SET epoch = ?, nonce = ?, remaining = ?, open_units = 0 WHERE sale_id = ?",
+            None => "INSERT INTO engine_stock (epoch, nonce, remaining, open_units, sale_id) VALUES (?, ?, ?, 0, ?)",
+        };
+        let args = [i64::from(term.epoch.0), term.nonce.0.cast_signed(), opening.granted.cast_signed(), term.sale.0];
+        connection.run(sql, &args).await.map_err(not_done)?;
+        let buyers: &[_] = if self.faults.has(Fault::LoadsNoBuyers) { &[] } else { &opening.buyers };
+        gate::replace_all(&mut connection, term.sale, buyers).await?;
+        tx.commit().await.map_err(unknown)?;
+        Ok(Opened::Opened)
+    }
+
+    async fn holds(&self, term: &Term, query: &HoldQuery) -> Result<HoldPage> {
+        let mut sale = self.lock(term).await?.ok_or_else(|| EngineError::Unavailable {
+            context: format!("holds of sale {}: epoch {} is not open", term.sale, term.epoch),
+            source: None,
+        })?;
+        let now_ms = sale.stock.now_ms;
+        let mut connection = sale.tx.connection();
+        match query {
+            HoldQuery::List { untouched_for_ms, cursor, limit } => {
+                let limit = (*limit).clamp(1, PAGE_MAX);
+                gate::list(&mut connection, (term.sale, now_ms), *untouched_for_ms, *cursor, limit).await
+            }
+            HoldQuery::Mark { untouched_for_ms, orders } => {
+                let mut gates = gate::of_open_orders(&mut connection, term.sale, orders).await?;
+                let is_old =
+                    |gate: &GateRow| gate.age_ms(now_ms) >= *untouched_for_ms || self.faults.has(Fault::MarksTheYoung);
+                // The lock is held from the age test to the mark, so no touch can come between (R8).
+                gates.values_mut().filter(|gate| !gate.is_marked && is_old(gate)).for_each(GateRow::mark);
+                sale.write(&gates).await?;
+                let marked = gates.values().filter(|gate| gate.is_marked);
+                Ok(HoldPage { holds: marked.map(|gate| gate.to_hold(now_ms)).collect(), next: None })
+            }
+        }
+    }
+
+    async fn view(&self, term: &Term) -> Result<StockView> {
+        let rows = self.database.rows(&self.select_stock(), &[term.sale.0]).await.map_err(not_done)?;
+        let Some(stock) = rows.first().map(to_stock) else { return Ok(StockView::default()) };
+        Ok(StockView {
+            remaining: stock.remaining,
+            open_units: stock.open_units.unsigned_abs(),
+            epoch: Some(stock.epoch()),
+            is_open: stock.is(term, self.faults),
+            owners: Vec::new(),
+            server: String::new(),
+            clock_ms: stock.now_ms,
+        })
     }
 }
 
+fn to_stock([epoch, nonce, remaining, open_units, now_ms]: &[i64; 5]) -> Stock {
+    Stock { epoch: *epoch, nonce: *nonce, remaining: *remaining, open_units: *open_units, now_ms: *now_ms }
+}
+
 /// Decides one request on the locked state; what changes is written back with the batch.
-fn judge(item: &Reserve, stock: &mut Stock, gates: &mut HashMap<i64, GateRow>) -> Result<Verdict> {
+fn judge(item: &Reserve, stock: &mut Stock, gates: &mut Gates, faults: Faults) -> Result<Verdict> {
     if item.quantity == 0 {
         return Err(EngineError::Config("a reserve of 0 units; at least 1 is needed".to_owned()));
     }
-    if stock.now_ms > item.expires_at_ms {
+    if stock.now_ms > item.expires_at_ms && !faults.has(Fault::SellsToTheLate) {
         return Ok(Verdict::Expired); // R7: its caller may have given up.
     }
-    if let Some(gate) = gates.get_mut(&item.user.0).filter(|gate| !gate.is_cleared()) {
+    if let Some(gate) = gates.get_mut(&item.user).filter(|_| !faults.has(Fault::NoUserGate)) {
         let hold = Hold { order: gate.order, quantity: gate.quantity, settled: !gate.is_open, allocation: None };
-        if gate.is_open && (gate.is_marked || !gate.touch(stock.now_ms, item.incarnation, INCARNATIONS_MAX)) {
+        let is_voided = gate.is_marked && !faults.has(Fault::TouchesTheMarked);
+        if gate.is_open && (is_voided || !gate.touch(stock.now_ms, item.incarnation, faults)) {
             return Ok(Verdict::Busy);
         }
         return Ok(Verdict::Duplicate(hold));
     }
-    if u64::from(item.quantity) > stock.remaining {
-        return Ok(Verdict::SoldOut { remaining: stock.remaining });
+    let units = i64::from(item.quantity);
+    if units > stock.remaining && !faults.has(Fault::SellsWithoutCheck) {
+        return Ok(Verdict::SoldOut { remaining: stock.remaining.unsigned_abs() });
     }
-    stock.remaining -= u64::from(item.quantity);
-    stock.open_units += u64::from(item.quantity);
-    let known = gates.remove(&item.user.0);
-    gates.insert(item.user.0, GateRow::granted(item, stock.now_ms, known));
+    stock.remaining -= units;
+    stock.open_units += units;
+    gates.insert(item.user, GateRow::granted(item, stock.now_ms));
     Ok(Verdict::GRANTED)
 }
 
 /// Settles or releases one hold on the locked state.
-fn finish(item: &Finish, stock: &mut Stock, gates: &mut HashMap<i64, GateRow>) -> Finished {
-    let gate = gates.get_mut(&item.user.0).filter(|gate| !gate.is_cleared() && gate.order == item.order);
+fn finish(item: &Finish, stock: &mut Stock, gates: &mut Gates, faults: Faults) -> Finished {
+    let is_his = |gate: &&mut GateRow| gate.order == item.order || faults.has(Fault::ReleasesAnyOrder);
+    let gate = gates.get_mut(&item.user).filter(|gate| !gate.is_cleared()).filter(is_his);
     let Some(gate) = gate else { return Finished::AlreadyDone };
-    let was_open = gate.is_open;
+    let (units, was_open) = (i64::from(gate.quantity), gate.is_open);
     if item.kind == FinishKind::Settle && !was_open {
         return Finished::AlreadyDone;
     }
     if was_open {
-        stock.open_units = stock.open_units.saturating_sub(u64::from(gate.quantity));
+        stock.open_units -= units;
     }
-    match item.kind {
-        FinishKind::Settle => gate.settle(),
-        FinishKind::Release => {
-            stock.remaining += u64::from(gate.quantity);
-            gate.clear();
-        }
+    if item.kind == FinishKind::Release || faults.has(Fault::SettlesIntoStock) {
+        stock.remaining += units;
+    }
+    if item.kind == FinishKind::Settle || faults.has(Fault::ReleasesTwice) {
+        gate.settle();
+    } else {
+        gate.clear();
     }
     Finished::Done
+}
+
+impl DatabaseRow {
+    fn new(database: Database, faults: Faults) -> Self {
+        Self { runtime: tokio::runtime::Handle::current(), sales: Arc::new(Sales { database, faults }) }
+    }
+
+    /// Runs a transaction, again if nothing came of it that others would see.
+    async fn run<T, F>(&self, limit: Duration, what: &str, call: impl Fn(Arc<Sales>) -> F + Send + 'static) -> Result<T>
+    where
+        T: Send + 'static,
+        F: Future<Output = Result<T>> + Send,
+    {
+        let sales = self.sales.clone();
+        let attempts = async move {
+            let started = Instant::now();
+            for _ in 1..ATTEMPTS_MAX {
+                match call(sales.clone()).await {
+                    Err(error) if may_be_repeated(&error) && started.elapsed() < REPEAT_WITHIN => {}
+                    done => return done,
+                }
+            }
+            call(sales).await
+        };
+        database_server::within(&self.runtime, limit, &format!("{NAME}: {what}"), attempts).await
+    }
 }
 
 #[async_trait::async_trait]
@@ -211,103 +323,75 @@ impl StockEngine for DatabaseRow {
     }
 
     async fn open(&self, opening: &Opening) -> Result<Opened> {
-        let term = &opening.term;
-        let mut tx = self.begin().await?;
-        if let Some(stock) = lock(&mut tx, term).await? {
-            if stock.is(term) {
-                return Ok(Opened::AlreadyOpen);
-            }
-            if stock.epoch >= term.epoch.0 {
-                return Ok(Opened::Stale { newest: Epoch(stock.epoch) });
-            }
+        if opening.granted > UNITS_MAX {
+            let granted = opening.granted;
+            return Err(EngineError::Config(format!("{NAME}: {granted} units; at most {UNITS_MAX} can be granted")));
         }
-        // One transaction: half an opening is no opening.
-        gate::replace_all(&mut tx, term, &opening.buyers).await?;
-        sqlx::query("REPLACE INTO engine_stock (sale_id, epoch, nonce, remaining) VALUES (?, ?, ?, ?)")
-            .bind(term.sale.0)
-            .bind(term.epoch.0)
-            .bind(term.nonce.0)
-            .bind(opening.granted)
-            .execute(&mut *tx)
-            .await
-            .map_err(not_done)?;
-        tx.commit().await.map_err(unknown)?;
-        Ok(Opened::Opened)
+        let opening = Arc::new(opening.clone());
+        let open = move |sales: Arc<Sales>| {
+            let opening = opening.clone();
+            async move { sales.open(&opening).await }
+        };
+        self.run(OPEN_MAX, "an opening", open).await
     }
 
     async fn reserve(&self, term: &Term, batch: &[Reserve]) -> Vec<Result<Verdict>> {
-        match self.try_reserve(term, batch).await {
+        let (term, items) = (*term, Arc::<[Reserve]>::from(batch));
+        let reserve = move |sales: Arc<Sales>| {
+            let items = items.clone();
+            async move { sales.reserve(&term, &items).await }
+        };
+        match self.run(CALL_MAX, "a reserve", reserve).await {
             Ok(verdicts) => verdicts,
             Err(error) => error.for_each(batch.len()),
         }
     }
 
     async fn finish(&self, term: &Term, batch: &[Finish]) -> Vec<Result<Finished>> {
-        match self.try_finish(term, batch).await {
+        let (term, items) = (*term, Arc::<[Finish]>::from(batch));
+        let finish = move |sales: Arc<Sales>| {
+            let items = items.clone();
+            async move { sales.finish(&term, &items).await }
+        };
+        match self.run(CALL_MAX, "a finish", finish).await {
             Ok(finished) => finished.into_iter().map(Ok).collect(),
             Err(error) => error.for_each(batch.len()),
         }
     }
 
     async fn holds(&self, term: &Term, query: &HoldQuery) -> Result<HoldPage> {
-        let mut tx = self.begin().await?;
-        let stock = lock(&mut tx, term).await?.filter(|stock| stock.is(term));
-        let stock = stock.ok_or_else(|| EngineError::Unavailable {
-            context: format!("holds of sale {}: epoch {} is not open", term.sale, term.epoch),
-            source: None,
-        })?;
-        match query {
-            HoldQuery::List { untouched_for_ms, cursor, limit } => {
-                gate::list(&mut tx, term, stock.now_ms, *untouched_for_ms, *cursor, (*limit).clamp(1, PAGE_MAX)).await
-            }
-            HoldQuery::Mark { untouched_for_ms, orders } => {
-                let page = gate::mark(&mut tx, term, stock.now_ms, *untouched_for_ms, orders).await?;
-                tx.commit().await.map_err(unknown)?;
-                Ok(page)
-            }
-        }
+        let (term, query) = (*term, Arc::new(query.clone()));
+        let holds = move |sales: Arc<Sales>| {
+            let query = query.clone();
+            async move { sales.holds(&term, &query).await }
+        };
+        self.run(CALL_MAX, "a look at the holds", holds).await
     }
 
     async fn stock(&self, term: &Term) -> Result<StockView> {
-        let stock = read_stock(&self.pool, term, "").await?;
-        let Some(stock) = stock else { return Ok(StockView::default()) };
-        Ok(StockView {
-            remaining: i64::try_from(stock.remaining).unwrap_or(i64::MAX),
-            open_units: stock.open_units,
-            epoch: Some(Epoch(stock.epoch)),
-            is_open: stock.is(term),
-            owners: Vec::new(),
-            server: String::new(),
-            clock_ms: stock.now_ms,
-        })
+        let term = *term;
+        self.run(CALL_MAX, "a look at the stock", move |sales| async move { sales.view(&term).await }).await
     }
 
     async fn maintain(&self, task: &Maintain) -> Result<Maintained> {
-        let Maintain::CheckServer { allow_volatile } = task else { return Ok(Maintained::default()) };
-        let row = sqlx::query("SELECT VERSION(), CAST(@@innodb_flush_log_at_trx_commit AS SIGNED)")
-            .fetch_one(&self.pool)
-            .await
-            .map_err(not_done)?;
-        let (version, flush): (String, i64) = (row.try_get(0).map_err(not_done)?, row.try_get(1).map_err(not_done)?);
-        if flush != 1 && !allow_volatile {
-            return Err(EngineError::Config(format!(
-                "{NAME}: innodb_flush_log_at_trx_commit is {flush}; only 1 survives a crash of the server"
-            )));
-        }
-        let settings = vec![
-            ("database.version".to_owned(), version),
-            ("database.innodb_flush_log_at_trx_commit".to_owned(), flush.to_string()),
-        ];
+        let Maintain::CheckServer { allow_volatile } = *task else { return Ok(Maintained::default()) };
+        let check = move |sales: Arc<Sales>| async move {
+            database_server::check(NAME, &sales.database, &TABLES, allow_volatile).await
+        };
+        let settings = self.run(CALL_MAX, "a look at the server", check).await?;
         Ok(Maintained { actions: 0, settings })
     }
 }
 
-/// Before the commit was sent: nothing has happened.
 fn not_done(error: sqlx::Error) -> EngineError {
-    EngineError::Unavailable { context: format!("{NAME}: {error}"), source: Some(Box::new(error)) }
+    database_server::not_done(NAME, error)
 }
 
-/// The commit was sent.
 fn unknown(error: sqlx::Error) -> EngineError {
-    EngineError::Unknown { context: format!("{NAME}: commit: {error}"), source: Some(Box::new(error)) }
+    database_server::unknown(NAME, error)
 }
+
+#[cfg(test)]
+mod locking_tests;
+#[cfg(test)]
+mod tests;

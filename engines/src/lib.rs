@@ -8,6 +8,7 @@
 extern crate self as engines;
 
 mod allocation;
+mod database_server;
 mod engine;
 mod error;
 mod ids;
@@ -25,7 +26,7 @@ pub mod fixed_rows;
 pub mod sqlite;
 
 pub use allocation::{ALLOCATIONS_MYSQL, ALLOCATIONS_SQLITE, close_leases_mysql, close_leases_sqlite};
-pub use database_row::TABLES_MYSQL as DATABASE_ROW_MYSQL;
+pub use database_row::{TABLES_MYSQL as DATABASE_ROW_MYSQL, TABLES_SQLITE as DATABASE_ROW_SQLITE};
 pub use engine::{
     EngineInfo, Finish, FinishKind, Finished, Guarantees, Hold, HoldPage, HoldQuery, Maintain, Maintained, OpenHold,
     Opened, Opening, OpeningBuyer, Reserve, StockEngine, StockView, Term, Verdict,

@@ -11,13 +11,12 @@ mod gates;
 mod lease;
 mod opening;
 mod rights;
-mod server;
 mod stock;
 mod transfer;
 
 use crate::allocation::sql::Database;
+use crate::database_server;
 use crate::registry::{BuildFuture, EngineFactory};
-use crate::sqlite::SqliteFile;
 use crate::{
     EngineEnv, EngineError, EngineInfo, Epoch, Finish, FinishKind, Finished, Guarantees, HoldPage, HoldQuery,
     IncarnationId, Maintain, Maintained, Opened, Opening, ParamSpec, Params, Reserve, Result, SaleId, StockEngine,
@@ -26,9 +25,7 @@ use crate::{
 use faults::Faults;
 use lease::Lease;
 use opening::{NewestOpening, Plan};
-use sqlx::mysql::{MySqlConnectOptions, MySqlPoolOptions};
 use std::collections::{HashMap, HashSet};
-use std::str::FromStr;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
@@ -38,10 +35,8 @@ pub const TABLES_MYSQL: &str = include_str!("../sql/preallocated.mysql.sql");
 pub const TABLES_SQLITE: &str = include_str!("../sql/preallocated.sqlite.sql");
 
 const NAME: &str = "preallocated";
-/// Connections of one engine object: transfers of different sales, and looks.
-const MAX_CONNECTIONS: u32 = 4;
-/// Longest wait for a connection.
-const ACQUIRE_TIMEOUT: Duration = Duration::from_secs(1);
+/// Tables that take part in a transfer.
+const TABLES: [&str; 5] = ["allocations", "orders", "engine_openings", "engine_partitions", "engine_wants"];
 /// Longest wait for the database inside a call that moves units. What was begun is concluded by the next.
 const CALL_MAX: Duration = Duration::from_secs(2);
 /// Longest wait of a call for a lease and its gate to be loaded.
@@ -134,23 +129,7 @@ impl Terms {
 
 impl Process {
     fn connect(env: &EngineEnv, params: &Params) -> Result<Self> {
-        let url = env.database_url.as_ref();
-        let url = url.ok_or_else(|| EngineError::Config(format!("engine {NAME} needs a database url")))?;
-        let malformed = |error| EngineError::Config(format!("engine {NAME}: the database url is malformed: {error}"));
-        let database = if SqliteFile::is_url(url) {
-            Database::Sqlite(SqliteFile::open(url).map_err(malformed)?)
-        } else {
-            let options = MySqlConnectOptions::from_str(url).map_err(malformed)?;
-            let pool = MySqlPoolOptions::new().max_connections(MAX_CONNECTIONS).acquire_timeout(ACQUIRE_TIMEOUT);
-            let pool = pool.test_before_acquire(false).after_connect(|connection, _| {
-                Box::pin(async move {
-                    // Every look of a waiting process must see what others have committed since the last.
-                    sqlx::query("SET SESSION TRANSACTION ISOLATION LEVEL READ COMMITTED").execute(connection).await?;
-                    Ok(())
-                })
-            });
-            Database::MySql(pool.connect_lazy_with(options))
-        };
+        let database = database_server::connect(NAME, env.database_url.as_ref())?;
         Ok(Self {
             runtime: tokio::runtime::Handle::current(),
             database,
@@ -268,12 +247,7 @@ impl Preallocated {
         what: &str,
         call: impl Future<Output = Result<T>> + Send + 'static,
     ) -> Result<T> {
-        let unknown = |how: String| EngineError::Unknown { context: format!("{NAME}: {what} {how}"), source: None };
-        match tokio::time::timeout(limit, self.process.runtime.spawn(call)).await {
-            Ok(Ok(result)) => result,
-            Ok(Err(error)) => Err(unknown(format!("was ended: {error}"))),
-            Err(_) => Err(unknown(format!("took longer than {limit:?}"))),
-        }
+        database_server::within(&self.process.runtime, limit, &format!("{NAME}: {what}"), call).await
     }
 
     /// The lease of `terms`, loaded if this process does not have it yet; `None`: not open.
@@ -360,7 +334,8 @@ impl StockEngine for Preallocated {
         let process = self.process.clone();
         let (actions, settings) = match *task {
             Maintain::CheckServer { allow_volatile } => {
-                let check = async move { server::check(&process.database, allow_volatile).await };
+                let check =
+                    async move { database_server::check(NAME, &process.database, &TABLES, allow_volatile).await };
                 (0, self.within(CALL_MAX, "a check of the server", check).await?)
             }
             // A lease is the business of its own process alone.
@@ -387,14 +362,14 @@ fn now_ms() -> i64 {
     i64::try_from(since.as_millis()).unwrap_or(i64::MAX)
 }
 
-/// Before the commit was sent: nothing has happened.
+/// See [`database_server::not_done`].
 fn not_done(error: sqlx::Error) -> EngineError {
-    EngineError::Unavailable { context: format!("{NAME}: {error}"), source: Some(Box::new(error)) }
+    database_server::not_done(NAME, error)
 }
 
-/// The commit was sent.
+/// See [`database_server::unknown`].
 fn unknown(error: sqlx::Error) -> EngineError {
-    EngineError::Unknown { context: format!("{NAME}: commit: {error}"), source: Some(Box::new(error)) }
+    database_server::unknown(NAME, error)
 }
 
 #[cfg(test)]

@@ -2,6 +2,7 @@
 //! cancel that overtakes the settle, calls that are dropped in the middle, and a database that is not good enough.
 
 #[path = "support/mariadb.rs"]
+#[allow(dead_code)]
 mod mariadb;
 #[path = "support/places.rs"]
 mod places;

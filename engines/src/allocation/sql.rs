@@ -1,6 +1,7 @@
 //! Statements over whole numbers that read the same on MySQL/MariaDB and on SQLite, and run on either.
 //!
-//! Every value is an `i64` and every parameter a `?`. What the dialects say differently is `for_update` and `now_ms`.
+//! Every parameter is a `?` and every value an `i64`, but for [`Arg`] and one column of bytes at the end of a row. What
+//! the dialects say differently is `for_update` and `now_ms`.
 
 use crate::sqlite::SqliteFile;
 use sqlx::{MySql, MySqlConnection, MySqlPool, Row, Sqlite, SqliteConnection, Transaction};
@@ -27,19 +28,46 @@ pub enum Tx {
     Sqlite(Transaction<'static, Sqlite>),
 }
 
+/// A parameter of a statement that has not only numbers.
+#[derive(Clone, Copy, Debug)]
+pub enum Arg<'a> {
+    Number(i64),
+    Bytes(&'a [u8]),
+}
+
+macro_rules! numbers {
+    ($row:expr) => {{
+        let mut numbers = [0; N];
+        for (index, number) in numbers.iter_mut().enumerate() {
+            *number = $row.try_get(index)?;
+        }
+        numbers
+    }};
+}
+
 macro_rules! fetch {
     ($executor:expr, $sql:expr, $args:expr) => {{
         let query = $args.iter().fold(sqlx::query($sql), |query, arg| query.bind(*arg));
         let rows = query.fetch_all($executor).await?;
-        let mut numbers = Vec::with_capacity(rows.len());
-        for row in &rows {
-            let mut read = [0; N];
-            for (index, number) in read.iter_mut().enumerate() {
-                *number = row.try_get(index)?;
-            }
-            numbers.push(read);
-        }
-        Ok(numbers)
+        rows.iter().map(|row| Ok(numbers!(row))).collect()
+    }};
+}
+
+macro_rules! fetch_with_bytes {
+    ($executor:expr, $sql:expr, $args:expr) => {{
+        let query = $args.iter().fold(sqlx::query($sql), |query, arg| query.bind(*arg));
+        let rows = query.fetch_all($executor).await?;
+        rows.iter().map(|row| Ok((numbers!(row), row.try_get(N)?))).collect()
+    }};
+}
+
+macro_rules! run_with {
+    ($executor:expr, $sql:expr, $args:expr) => {{
+        let query = $args.iter().fold(sqlx::query($sql), |query, arg| match *arg {
+            Arg::Number(number) => query.bind(number),
+            Arg::Bytes(bytes) => query.bind(bytes),
+        });
+        Ok(query.execute($executor).await?.rows_affected())
     }};
 }
 
@@ -63,6 +91,26 @@ impl Connection<'_> {
                 let query = args.iter().fold(sqlx::query(sql), |query, arg| query.bind(*arg));
                 Ok(query.execute(&mut **connection).await?.rows_affected())
             }
+        }
+    }
+
+    /// Rows of `N` numbers each, and bytes in the column behind them.
+    pub async fn rows_with_bytes<const N: usize>(
+        &mut self,
+        sql: &str,
+        args: &[i64],
+    ) -> sqlx::Result<Vec<([i64; N], Vec<u8>)>> {
+        match self {
+            Self::MySql(connection) => fetch_with_bytes!(&mut **connection, sql, args),
+            Self::Sqlite(connection) => fetch_with_bytes!(&mut **connection, sql, args),
+        }
+    }
+
+    /// [`run`](Self::run) with bytes among the parameters.
+    pub async fn run_with(&mut self, sql: &str, args: &[Arg<'_>]) -> sqlx::Result<u64> {
+        match self {
+            Self::MySql(connection) => run_with!(&mut **connection, sql, args),
+            Self::Sqlite(connection) => run_with!(&mut **connection, sql, args),
         }
     }
 
@@ -92,10 +140,11 @@ impl Database {
         }
     }
 
-    /// The clock of the database, unix ms: one clock for all processes.
+    /// The clock of the database, unix ms: one clock for all processes. Read when the row is, not when the statement
+    /// begins: that may be long ago if it had to wait for a lock.
     pub fn now_ms(&self) -> &'static str {
         match self {
-            Self::MySql(_) => "CAST(UNIX_TIMESTAMP(NOW(3)) * 1000 AS SIGNED)",
+            Self::MySql(_) => "CAST(UNIX_TIMESTAMP(SYSDATE(3)) * 1000 AS SIGNED)",
             Self::Sqlite(_) => "CAST(unixepoch('subsec') * 1000 AS INTEGER)",
         }
     }

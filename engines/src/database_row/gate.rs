@@ -1,13 +1,14 @@
 //! The gate rows of `database-row`: who may not buy again, and which of their holds are open.
 
-use super::{Tx, not_done};
-use crate::fixed_rows::{self, Statement};
-use crate::{HoldPage, IncarnationId, OpenHold, OpeningBuyer, OrderId, Reserve, Result, Term, UserId};
-use sqlx::Row;
-use sqlx::mysql::MySqlRow;
+use super::faults::{Fault, Faults};
+use super::{INCARNATIONS_MAX, not_done, rows};
+use crate::allocation::sql::{Arg, Connection};
+use crate::{HoldPage, IncarnationId, OpenHold, OpeningBuyer, OrderId, Reserve, Result, SaleId, UserId};
+use rows::Statement;
 use std::collections::HashMap;
 
-const COLUMNS: &str = "user_id, order_id, quantity, is_open, is_marked, touched_at_ms, touched_by";
+/// The rows of one batch by buyer; a buyer without one may buy.
+pub type Gates = HashMap<UserId, GateRow>;
 
 /// One buyer's row, and what has to be done with it at the end of the batch.
 #[derive(Debug)]
@@ -17,7 +18,7 @@ pub struct GateRow {
     pub quantity: u32,
     pub is_open: bool,
     pub is_marked: bool,
-    pub touched_at_ms: i64,
+    touched_at_ms: i64,
     touched_by: Vec<u8>,
     change: Change,
 }
@@ -25,17 +26,13 @@ pub struct GateRow {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Change {
     None,
-    Insert,
-    Update,
+    Write,
+    Settle,
     Delete,
-    /// Granted and released within one batch, or already gone: there is no row to touch.
-    Gone,
 }
 
 impl GateRow {
-    /// The row of a new grant; `known` is the released row of the same batch that it replaces.
-    pub fn granted(item: &Reserve, now_ms: i64, known: Option<Self>) -> Self {
-        let replaces_a_row = known.is_some_and(|known| known.change == Change::Delete);
+    pub fn granted(item: &Reserve, now_ms: i64) -> Self {
         Self {
             user: item.user,
             order: item.order,
@@ -44,197 +41,199 @@ impl GateRow {
             is_marked: false,
             touched_at_ms: now_ms,
             touched_by: item.incarnation.0.to_le_bytes().to_vec(),
-            change: if replaces_a_row { Change::Update } else { Change::Insert },
+            change: Change::Write,
         }
     }
 
-    pub fn is_cleared(&self) -> bool {
-        matches!(self.change, Change::Delete | Change::Gone)
+    /// The row of a buyer whose order is in the database already.
+    fn loaded(buyer: &OpeningBuyer) -> Self {
+        Self {
+            user: buyer.user,
+            order: buyer.order,
+            quantity: buyer.quantity,
+            is_open: false,
+            is_marked: false,
+            touched_at_ms: 0,
+            touched_by: Vec::new(),
+            change: Change::Write,
+        }
     }
 
     /// Touches an open hold; `false` if no further incarnation fits.
-    pub fn touch(&mut self, now_ms: i64, incarnation: IncarnationId, incarnations_max: usize) -> bool {
+    pub fn touch(&mut self, now_ms: i64, incarnation: IncarnationId, faults: Faults) -> bool {
         let id = incarnation.0.to_le_bytes();
-        if !self.touched_by.chunks_exact(8).any(|known| known == id) {
-            if self.touched_by.len() / 8 >= incarnations_max {
+        let is_known = self.touched_by.chunks_exact(id.len()).any(|known| known == id);
+        if !is_known && !faults.has(Fault::ForgetsWhoTouched) {
+            if self.touched_by.len() / id.len() >= INCARNATIONS_MAX {
                 return false;
             }
             self.touched_by.extend_from_slice(&id);
         }
         self.touched_at_ms = now_ms;
-        self.changed();
+        self.change = Change::Write;
         true
     }
 
     pub fn settle(&mut self) {
         self.is_open = false;
-        self.is_marked = false;
-        self.touched_by.clear();
-        self.changed();
+        self.change = Change::Settle;
     }
 
     pub fn clear(&mut self) {
-        self.change = if self.change == Change::Insert { Change::Gone } else { Change::Delete };
+        self.change = Change::Delete;
     }
 
-    fn changed(&mut self) {
-        if self.change == Change::None {
-            self.change = Change::Update;
-        }
+    pub fn is_cleared(&self) -> bool {
+        self.change == Change::Delete
     }
 
-    fn read(row: &MySqlRow) -> sqlx::Result<Self> {
-        Ok(Self {
-            user: UserId(row.try_get(0)?),
-            order: OrderId(row.try_get(1)?),
-            quantity: row.try_get(2)?,
-            is_open: row.try_get::<i8, _>(3)? != 0,
-            is_marked: row.try_get::<i8, _>(4)? != 0,
-            touched_at_ms: row.try_get(5)?,
-            touched_by: row.try_get(6)?,
-            change: Change::None,
-        })
+    pub fn mark(&mut self) {
+        self.is_marked = true;
+        self.change = Change::Write;
     }
 
-    fn into_hold(self, now_ms: i64) -> OpenHold {
+    pub fn age_ms(&self, now_ms: i64) -> u64 {
+        u64::try_from(now_ms - self.touched_at_ms).unwrap_or(0)
+    }
+
+    pub fn to_hold(&self, now_ms: i64) -> OpenHold {
         let touched_by = self.touched_by.as_chunks::<8>().0.iter().map(|id| IncarnationId(i64::from_le_bytes(*id)));
         OpenHold {
             order: self.order,
             user: self.user,
             quantity: self.quantity,
             touched_at_ms: self.touched_at_ms,
-            age_ms: u64::try_from(now_ms - self.touched_at_ms).unwrap_or(0),
+            age_ms: self.age_ms(now_ms),
             touched_by: touched_by.collect(),
             marked: self.is_marked,
         }
     }
 }
 
-/// The rows of `users` by user id.
-pub async fn read_users(tx: &mut Tx<'_>, term: &Term, users: &[i64]) -> Result<HashMap<i64, GateRow>> {
+/// Whether `gates` must be written back.
+pub fn is_changed(gates: &Gates) -> bool {
+    gates.values().any(|gate| gate.change != Change::None)
+}
+
+/// The rows of these users.
+pub async fn of_users(
+    connection: &mut Connection<'_>,
+    sale: SaleId,
+    users: impl Iterator<Item = UserId>,
+) -> Result<Gates> {
     static SELECT: Statement = Statement::new(
         "SELECT user_id, order_id, quantity, is_open, is_marked, touched_at_ms, touched_by FROM engine_gate
          WHERE sale_id = ? AND user_id IN (",
         "?",
         ")",
     );
-    let mut gates = HashMap::with_capacity(users.len());
-    for slice in fixed_rows::cut(users) {
-        let query = sqlx::query(SELECT.for_rows(slice.len())).bind(term.sale.0);
-        let rows =
-            slice.iter().fold(query, |query, user| query.bind(user)).fetch_all(&mut **tx).await.map_err(not_done)?;
-        for row in &rows {
-            let gate = GateRow::read(row).map_err(not_done)?;
-            gates.insert(gate.user.0, gate);
-        }
+    let users: Vec<i64> = users.map(|user| user.0).collect();
+    select(connection, &SELECT, sale, &users).await
+}
+
+/// The rows of those of these orders that are open holds.
+pub async fn of_open_orders(connection: &mut Connection<'_>, sale: SaleId, orders: &[OrderId]) -> Result<Gates> {
+    static SELECT: Statement = Statement::new(
+        "SELECT user_id, order_id, quantity, is_open, is_marked, touched_at_ms, touched_by FROM engine_gate
+         WHERE sale_id = ? AND is_open = 1 AND order_id IN (",
+        "?",
+        ")",
+    );
+    let orders: Vec<i64> = orders.iter().map(|order| order.0).collect();
+    select(connection, &SELECT, sale, &orders).await
+}
+
+async fn select(connection: &mut Connection<'_>, select: &Statement, sale: SaleId, ids: &[i64]) -> Result<Gates> {
+    let mut gates = Gates::with_capacity(ids.len());
+    for ids in rows::padded(ids) {
+        let args: Vec<i64> = [sale.0].into_iter().chain(ids.iter().copied()).collect();
+        gates.extend(read(connection, select.for_rows(ids.len()), &args).await?.map(|gate| (gate.user, gate)));
     }
     Ok(gates)
 }
 
+async fn read(connection: &mut Connection<'_>, sql: &str, args: &[i64]) -> Result<impl Iterator<Item = GateRow>> {
+    let rows = connection.rows_with_bytes::<6>(sql, args).await.map_err(not_done)?;
+    Ok(rows.into_iter().map(|([user, order, quantity, is_open, is_marked, touched_at_ms], touched_by)| GateRow {
+        user: UserId(user),
+        order: OrderId(order),
+        quantity: u32::try_from(quantity).unwrap_or(u32::MAX),
+        is_open: is_open != 0,
+        is_marked: is_marked != 0,
+        touched_at_ms,
+        touched_by,
+        change: Change::None,
+    }))
+}
+
 /// Writes what the batch has changed.
-pub async fn write(tx: &mut Tx<'_>, term: &Term, gates: &HashMap<i64, GateRow>) -> Result<()> {
-    static UPSERT: Statement = Statement::new(
-        "INSERT INTO engine_gate (sale_id, user_id, order_id, quantity, is_open, is_marked, touched_at_ms, touched_by) VALUES ",
-        "(?, ?, ?, ?, ?, ?, ?, ?)",
-        " ON DUPLICATE KEY UPDATE order_id = VALUES(order_id), quantity = VALUES(quantity), is_open = VALUES(is_open),
-         is_marked = VALUES(is_marked), touched_at_ms = VALUES(touched_at_ms), touched_by = VALUES(touched_by)",
+pub async fn write(connection: &mut Connection<'_>, sale: SaleId, gates: &Gates) -> Result<()> {
+    static SETTLE: Statement = Statement::new(
+        "UPDATE engine_gate SET is_open = 0, is_marked = 0, touched_by = X'' WHERE sale_id = ? AND user_id IN (",
+        "?",
+        ")",
     );
     static DELETE: Statement = Statement::new("DELETE FROM engine_gate WHERE sale_id = ? AND user_id IN (", "?", ")");
-    let changed =
-        |wanted: &[Change]| -> Vec<&GateRow> { gates.values().filter(|gate| wanted.contains(&gate.change)).collect() };
-    for slice in fixed_rows::cut(&changed(&[Change::Insert, Change::Update])) {
-        let mut query = sqlx::query(UPSERT.for_rows(slice.len()));
-        for gate in slice {
-            query = query
-                .bind(term.sale.0)
-                .bind(gate.user.0)
-                .bind(gate.order.0)
-                .bind(gate.quantity)
-                .bind(gate.is_open)
-                .bind(gate.is_marked)
-                .bind(gate.touched_at_ms)
-                .bind(&gate.touched_by);
+    let changed = |change| {
+        let mut changed: Vec<&GateRow> = gates.values().filter(|gate| gate.change == change).collect();
+        changed.sort_unstable_by_key(|gate| gate.user);
+        changed
+    };
+    replace(connection, sale, &changed(Change::Write)).await?;
+    for (statement, change) in [(&SETTLE, Change::Settle), (&DELETE, Change::Delete)] {
+        let users: Vec<i64> = changed(change).iter().map(|gate| gate.user.0).collect();
+        for users in rows::padded(&users) {
+            let args: Vec<i64> = [sale.0].into_iter().chain(users.iter().copied()).collect();
+            connection.run(statement.for_rows(users.len()), &args).await.map_err(not_done)?;
         }
-        query.execute(&mut **tx).await.map_err(not_done)?;
     }
-    for slice in fixed_rows::cut(&changed(&[Change::Delete])) {
-        let query = sqlx::query(DELETE.for_rows(slice.len())).bind(term.sale.0);
-        slice.iter().fold(query, |query, gate| query.bind(gate.user.0)).execute(&mut **tx).await.map_err(not_done)?;
+    Ok(())
+}
+
+async fn replace(connection: &mut Connection<'_>, sale: SaleId, gates: &[&GateRow]) -> Result<()> {
+    static REPLACE: Statement = Statement::new(
+        "REPLACE INTO engine_gate
+         (sale_id, user_id, order_id, quantity, is_open, is_marked, touched_at_ms, touched_by) VALUES ",
+        "(?, ?, ?, ?, ?, ?, ?, ?)",
+        "",
+    );
+    for slice in rows::cut(gates) {
+        let mut args = Vec::with_capacity(8 * slice.len());
+        for gate in slice {
+            let numbers = [sale.0, gate.user.0, gate.order.0, i64::from(gate.quantity)];
+            args.extend(numbers.map(Arg::Number));
+            args.extend([gate.is_open, gate.is_marked].map(|is_so| Arg::Number(i64::from(is_so))));
+            args.extend([Arg::Number(gate.touched_at_ms), Arg::Bytes(&gate.touched_by)]);
+        }
+        connection.run_with(REPLACE.for_rows(slice.len()), &args).await.map_err(not_done)?;
     }
     Ok(())
 }
 
 /// Throws away what an older epoch left and loads the settled buyers of the new one.
-pub async fn replace_all(tx: &mut Tx<'_>, term: &Term, buyers: &[OpeningBuyer]) -> Result<()> {
-    static INSERT: Statement = Statement::new(
-        "INSERT INTO engine_gate (sale_id, user_id, order_id, quantity, is_open, touched_at_ms, touched_by) VALUES ",
-        "(?, ?, ?, ?, 0, 0, '')",
-        "",
-    );
-    sqlx::query("DELETE FROM engine_gate WHERE sale_id = ?")
-        .bind(term.sale.0)
-        .execute(&mut **tx)
-        .await
-        .map_err(not_done)?;
-    for slice in fixed_rows::cut(buyers) {
-        let mut query = sqlx::query(INSERT.for_rows(slice.len()));
-        for buyer in slice {
-            query = query.bind(term.sale.0).bind(buyer.user.0).bind(buyer.order.0).bind(buyer.quantity);
-        }
-        query.execute(&mut **tx).await.map_err(not_done)?;
+pub async fn replace_all(connection: &mut Connection<'_>, sale: SaleId, buyers: &[OpeningBuyer]) -> Result<()> {
+    connection.run("DELETE FROM engine_gate WHERE sale_id = ?", &[sale.0]).await.map_err(not_done)?;
+    for buyers in buyers.chunks(rows::MAX) {
+        let gates: Vec<GateRow> = buyers.iter().map(GateRow::loaded).collect();
+        replace(connection, sale, &gates.iter().collect::<Vec<_>>()).await?;
     }
     Ok(())
 }
 
 /// One page of open holds, in ascending order of their ids; the cursor is the last id of the page before.
 pub async fn list(
-    tx: &mut Tx<'_>,
-    term: &Term,
-    now_ms: i64,
+    connection: &mut Connection<'_>,
+    (sale, now_ms): (SaleId, i64),
     untouched_for_ms: u64,
     cursor: u64,
     limit: u32,
 ) -> Result<HoldPage> {
-    let sql = format!(
-        "SELECT {COLUMNS} FROM engine_gate WHERE sale_id = ? AND is_open = 1 AND order_id > ? ORDER BY order_id LIMIT ?"
-    );
-    let rows =
-        sqlx::query(&sql).bind(term.sale.0).bind(cursor).bind(limit).fetch_all(&mut **tx).await.map_err(not_done)?;
-    let gates = rows.iter().map(GateRow::read).collect::<sqlx::Result<Vec<_>>>().map_err(not_done)?;
+    let sql = "SELECT user_id, order_id, quantity, is_open, is_marked, touched_at_ms, touched_by FROM engine_gate
+               WHERE sale_id = ? AND is_open = 1 AND order_id > ? ORDER BY order_id LIMIT ?";
+    let args = [sale.0, i64::try_from(cursor).unwrap_or(i64::MAX), i64::from(limit)];
+    let gates: Vec<GateRow> = read(connection, sql, &args).await?.collect();
     let is_full = gates.len() == limit as usize;
     let next = gates.last().filter(|_| is_full).and_then(|gate| u64::try_from(gate.order.0).ok());
-    let holds = gates.into_iter().map(|gate| gate.into_hold(now_ms)).filter(|hold| hold.age_ms >= untouched_for_ms);
-    Ok(HoldPage { holds: holds.collect(), next })
-}
-
-/// Marks those of `orders` that are old enough; returns those that are marked now. Age test and mark happen under the
-/// lock of the stock row, so no touch can come between (R8).
-pub async fn mark(
-    tx: &mut Tx<'_>,
-    term: &Term,
-    now_ms: i64,
-    untouched_for_ms: u64,
-    orders: &[OrderId],
-) -> Result<HoldPage> {
-    let mut page = HoldPage::default();
-    let sql = format!("SELECT {COLUMNS} FROM engine_gate WHERE sale_id = ? AND is_open = 1 AND order_id = ?");
-    for order in orders {
-        let row =
-            sqlx::query(&sql).bind(term.sale.0).bind(order.0).fetch_optional(&mut **tx).await.map_err(not_done)?;
-        let Some(row) = row else { continue };
-        let mut hold = GateRow::read(&row).map_err(not_done)?.into_hold(now_ms);
-        if !hold.marked && hold.age_ms >= untouched_for_ms {
-            sqlx::query("UPDATE engine_gate SET is_marked = 1 WHERE sale_id = ? AND user_id = ?")
-                .bind(term.sale.0)
-                .bind(hold.user.0)
-                .execute(&mut **tx)
-                .await
-                .map_err(not_done)?;
-            hold.marked = true;
-        }
-        if hold.marked {
-            page.holds.push(hold);
-        }
-    }
-    Ok(page)
+    let old = gates.iter().filter(|gate| gate.age_ms(now_ms) >= untouched_for_ms);
+    Ok(HoldPage { holds: old.map(|gate| gate.to_hold(now_ms)).collect(), next })
 }

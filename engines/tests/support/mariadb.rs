@@ -20,7 +20,7 @@ pub struct MariaDb {
     child: Child,
     port: u16,
     databases: AtomicU32,
-    _folder: tempfile::TempDir,
+    folder: tempfile::TempDir,
 }
 
 impl MariaDb {
@@ -38,7 +38,7 @@ impl MariaDb {
                 Err(error) => return ignored(&format!("mariadbd cannot be started: {error}")),
             };
             match wait_until_it_answers(port, folder.path(), &mut child).await {
-                Ok(()) => return Some(Self { child, port, databases: AtomicU32::new(0), _folder: folder }),
+                Ok(()) => return Some(Self { child, port, databases: AtomicU32::new(0), folder }),
                 Err(error) => {
                     reason = error;
                     end(&mut child);
@@ -54,6 +54,19 @@ impl MariaDb {
         let mut root = MySqlConnection::connect(&url(self.port)).await.expect("a connection");
         sqlx::raw_sql(&format!("CREATE DATABASE {name}")).execute(&mut root).await.expect("a database");
         format!("{}/{name}", url(self.port))
+    }
+
+    /// `kill -9`, in the middle of whatever it does.
+    pub fn kill(&mut self) {
+        end(&mut self.child);
+    }
+
+    /// Starts it again on the same data and the same port.
+    pub async fn restart(&mut self) {
+        self.kill();
+        self.child = spawn(self.port, self.folder.path()).expect("mariadbd, which could be started before");
+        let answered = wait_until_it_answers(self.port, self.folder.path(), &mut self.child).await;
+        answered.unwrap_or_else(|error| panic!("mariadbd on its old data: {error}"));
     }
 
     /// The URL of the server, for statements that concern all of it.

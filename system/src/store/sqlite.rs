@@ -74,6 +74,7 @@ impl Database {
             ("incarnations", include_str!("../../migrations/sqlite/incarnations.sql")),
             ("queue", crate::broker::EMBEDDED_SCHEMA),
             ("preallocated engine", engines::PREALLOCATED_SQLITE),
+            ("database-row engine", engines::DATABASE_ROW_SQLITE),
         ];
         let migrator = statements::migrator(&files);
         let mut transaction = database.begin().await.with_context(|| format!("cannot write to {}", config.url))?;

@@ -1,0 +1,43 @@
+//! Settings of a database that its users cannot provoke through an engine, which sets them itself.
+
+use super::*;
+
+#[path = "../../tests/support/mariadb.rs"]
+#[allow(dead_code, clippy::duplicate_mod)] // Each engine's tests start servers of their own.
+mod mariadb;
+
+#[tokio::test]
+async fn a_session_without_read_committed_is_refused() {
+    let Some(server) = mariadb::MariaDb::start().await else { return };
+    let url = server.create_database().await;
+    let plain = Database::MySql(MySqlPool::connect(&url).await.unwrap());
+    let refused = check("any", &plain, &[], true).await.unwrap_err().to_string();
+    assert!(refused.contains("REPEATABLE-READ") && refused.contains("READ COMMITTED is needed"), "{refused}");
+    let set = connect("any", Some(&url)).unwrap();
+    assert!(check("any", &set, &[], false).await.is_ok());
+}
+
+#[tokio::test]
+async fn a_file_without_wal_or_full_synchronous_is_refused() {
+    let memory = connect("any", Some(&"sqlite::memory:".to_owned())).unwrap();
+    let refused = check("any", &memory, &[], true).await.unwrap_err().to_string();
+    assert!(refused.contains("journal_mode is memory; wal is needed"), "{refused}");
+    let folder = tempfile::tempdir().unwrap();
+    let url = format!("sqlite://{}", folder.path().join("a.db").display());
+    let database = connect("any", Some(&url)).unwrap();
+    assert!(check("any", &database, &[], false).await.is_ok());
+    let Database::Sqlite(file) = &database else { unreachable!("the url says so") };
+    // A setting of each connection, and any of them may be asked next.
+    let mut connections = Vec::new();
+    for _ in 0..file.readers().options().get_max_connections() {
+        let mut connection = file.readers().acquire().await.unwrap();
+        sqlx::query("PRAGMA synchronous = NORMAL").execute(&mut *connection).await.unwrap();
+        connections.push(connection);
+    }
+    drop(connections);
+    let refused = check("any", &database, &[], false).await.unwrap_err().to_string();
+    assert!(refused.contains("synchronous is 1; only 2 (FULL)"), "{refused}");
+    assert!(check("any", &database, &[], true).await.is_ok());
+    let refused = check("any", &database, &["no_such"], true).await.unwrap_err().to_string();
+    assert!(refused.contains("no_such is missing"), "{refused}");
+}
