@@ -1,70 +1,144 @@
-//! How fast is the engine alone? Reservations and settlements per second on a private Redis, and the server's CPU for
-//! each, at batches of 1, 16 and 256. `cargo run --release -p engines --example throughput [engine] [orders]`
+//! How fast is the engine alone? Reservations and settlements per second on a private server, and its CPU for each, at
+//! batches of 1, 16 and 256. `cargo run --release -p engines --example throughput [engine] [orders] [sqlite]`
 //!
-//! CPU is user plus system time of the whole server (its AOF thread too) as the server reports it. The last column is
-//! what one core of it could do, which is the figure to compare between machines that also run the client.
+//! `database-row` runs on MariaDB, or on a SQLite file if told so; every other engine on Redis. CPU is user plus system
+//! time of the whole server (its AOF thread too; with SQLite of this process). The last column is what one core of it
+//! could do, which is the figure to compare between machines that also run the client.
 
+#[path = "../tests/support/mariadb.rs"]
+#[allow(dead_code)]
+mod mariadb;
 #[path = "../tests/support/redis_server.rs"]
 #[allow(dead_code)]
 mod redis_server;
 
 use engines::{
-    EngineEnv, Epoch, Finish, FinishKind, Finished, IncarnationId, Nonce, Opening, OpeningBuyer, OrderId, Registry,
-    Reserve, SaleId, StockEngine, Term, UserId, Verdict,
+    DATABASE_ROW_MYSQL, DATABASE_ROW_SQLITE, EngineEnv, Epoch, Finish, FinishKind, Finished, IncarnationId, Nonce,
+    Opening, OpeningBuyer, OrderId, Registry, Reserve, SaleId, StockEngine, Term, UserId, Verdict, sqlite::SqliteFile,
 };
+use sqlx::Connection;
 use std::{error::Error, time::Instant};
 
 /// Calls in flight at once: enough to keep the server busy while the client prepares the next.
 const CALLS_IN_FLIGHT: usize = 16;
 const ORDERS_DEFAULT: i64 = 200_000;
+/// Batches of one line at most, where each waits for the disk.
+const DURABLE_BATCHES_MAX: i64 = 1_000;
 const BATCHES: [usize; 3] = [1, 16, 256];
 const FAR_FUTURE_MS: i64 = 4_102_444_800_000;
+/// Of the times in `/proc`: fixed for user programs, whatever the kernel counts in.
+const TICKS_PER_SECOND: f64 = 100.0;
+
+/// What the engine runs on.
+enum Server {
+    Redis(redis_server::RedisServer, redis::aio::MultiplexedConnection),
+    MariaDb(mariadb::MariaDb),
+    Sqlite(tempfile::TempDir),
+}
+
+impl Server {
+    async fn start(engine: &str, wants_sqlite: bool) -> Result<Self, Box<dyn Error>> {
+        if wants_sqlite {
+            return Ok(Self::Sqlite(tempfile::tempdir()?));
+        }
+        if engine == "database-row" {
+            return Ok(Self::MariaDb(mariadb::MariaDb::start().await.ok_or("no mariadbd")?));
+        }
+        let server = redis_server::RedisServer::start().ok_or("no redis-server")?;
+        let meter = redis::Client::open(server.url())?.get_multiplexed_async_connection().await?;
+        Ok(Self::Redis(server, meter))
+    }
+
+    async fn env(&self) -> Result<EngineEnv, Box<dyn Error>> {
+        let mut env = EngineEnv { key_prefix: "bench:".to_owned(), ..EngineEnv::default() };
+        match self {
+            Self::Redis(server, _) => env.redis_url = Some(server.url()),
+            Self::MariaDb(server) => {
+                let url = server.create_database().await;
+                sqlx::raw_sql(DATABASE_ROW_MYSQL).execute(&mut sqlx::MySqlConnection::connect(&url).await?).await?;
+                env.database_url = Some(url);
+            }
+            Self::Sqlite(folder) => {
+                let url = format!("sqlite://{}", folder.path().join("sales.db").display());
+                let mut transaction = SqliteFile::open(&url)?.write().await?;
+                sqlx::raw_sql(DATABASE_ROW_SQLITE).execute(&mut *transaction).await?;
+                transaction.commit().await?;
+                env.database_url = Some(url);
+            }
+        }
+        Ok(env)
+    }
+
+    fn is_durable_per_call(&self) -> bool {
+        !matches!(self, Self::Redis(..))
+    }
+
+    /// Where the stock lives in memory.
+    async fn memory_bytes(&mut self) -> Result<Option<f64>, Box<dyn Error>> {
+        match self {
+            Self::Redis(_, meter) => Ok(Some(info(meter, "memory", "used_memory").await?)),
+            Self::MariaDb(_) | Self::Sqlite(_) => Ok(None),
+        }
+    }
+
+    async fn cpu_us(&mut self) -> Result<f64, Box<dyn Error>> {
+        let process = match self {
+            Self::Redis(_, meter) => {
+                return Ok(
+                    (info(meter, "cpu", "used_cpu_user").await? + info(meter, "cpu", "used_cpu_sys").await?) * 1e6
+                );
+            }
+            Self::MariaDb(server) => server.process().to_string(),
+            Self::Sqlite(_) => "self".to_owned(),
+        };
+        // Behind the name in parentheses come state and eleven counters, then user and system time.
+        let stat = std::fs::read_to_string(format!("/proc/{process}/stat"))?;
+        let counters = stat.rsplit(") ").next().unwrap_or_default().split(' ').skip(11).take(2);
+        let ticks = counters.map(str::parse::<f64>).sum::<Result<f64, _>>()?;
+        Ok(ticks / TICKS_PER_SECOND * 1e6)
+    }
+}
 
 #[tokio::main(flavor = "current_thread")]
 async fn main() -> Result<(), Box<dyn Error>> {
     let mut args = std::env::args().skip(1);
     let name = args.next().unwrap_or_else(|| "lua-single-key".to_owned());
-    let orders: i64 = args.next().map_or(Ok(ORDERS_DEFAULT), |text| text.parse())?;
-    let server = redis_server::RedisServer::start().ok_or("no redis-server")?;
-    let env = EngineEnv { redis_url: Some(server.url()), key_prefix: "bench:".to_owned(), ..EngineEnv::default() };
-    let engine = Registry::standard().build(&name.parse()?, &env).await?;
-    let mut meter = redis::Client::open(server.url())?.get_multiplexed_async_connection().await?;
+    let orders_max: i64 = args.next().map_or(Ok(ORDERS_DEFAULT), |text| text.parse())?;
+    let mut server = Server::start(&name, args.next().as_deref() == Some("sqlite")).await?;
+    let engine = Registry::standard().build(&name.parse()?, &server.env().await?).await?;
 
-    println!("{name}, {orders} orders per line, {CALLS_IN_FLIGHT} calls in flight");
+    println!("{name}, at most {orders_max} orders per line, {CALLS_IN_FLIGHT} calls in flight");
     println!("{:<10} {:>6} {:>12} {:>16} {:>14}", "what", "batch", "per second", "server CPU µs", "1/CPU per s");
     for (index, batch) in BATCHES.into_iter().enumerate() {
         let term = Term { sale: SaleId(index as i64 + 1), epoch: Epoch(1), nonce: Nonce(7) };
+        let batches_max = if server.is_durable_per_call() { DURABLE_BATCHES_MAX } else { i64::MAX / batch as i64 };
+        let orders = orders_max.min(batches_max * batch as i64);
         // Twice as many as are asked for: the last of them sell out nothing.
         engine.open(&Opening { term, granted: 2 * orders as u64, buyers: Vec::new(), publishers: Vec::new() }).await?;
         for kind in ["reserve", "again", "settle", "release"] {
-            let cpu_before_us = cpu_us(&mut meter).await?;
+            let cpu_before_us = server.cpu_us().await?;
             let started = Instant::now();
             run(&*engine, &term, kind, orders, batch).await?;
             let elapsed_s = started.elapsed().as_secs_f64();
-            let cpu_us = (cpu_us(&mut meter).await? - cpu_before_us) / orders as f64;
+            let cpu_us = (server.cpu_us().await? - cpu_before_us) / orders as f64;
             println!("{kind:<10} {batch:>6} {:>12.0} {cpu_us:>16.2} {:>14.0}", orders as f64 / elapsed_s, 1e6 / cpu_us);
         }
     }
-    open_with_buyers(&*engine, &mut meter, orders).await
+    open_with_buyers(&*engine, &mut server, orders_max).await
 }
 
 /// How long a new epoch takes to open, and what a buyer costs in the server's memory.
-async fn open_with_buyers(
-    engine: &dyn StockEngine,
-    meter: &mut redis::aio::MultiplexedConnection,
-    orders: i64,
-) -> Result<(), Box<dyn Error>> {
+async fn open_with_buyers(engine: &dyn StockEngine, server: &mut Server, orders: i64) -> Result<(), Box<dyn Error>> {
     let buyer = |id| OpeningBuyer { user: UserId(id + 1), order: OrderId((id + 1) << 20), quantity: 1 };
     let buyers = (0..orders).map(buyer).collect();
     let term = Term { sale: SaleId(1_000), epoch: Epoch(1), nonce: Nonce(7) };
-    let before_bytes = info(meter, "memory", "used_memory").await?;
+    let before_bytes = server.memory_bytes().await?;
     let started = Instant::now();
     engine.open(&Opening { term, granted: 1, buyers, publishers: Vec::new() }).await?;
-    let elapsed_s = started.elapsed().as_secs_f64();
-    let bytes = (info(meter, "memory", "used_memory").await? - before_bytes) / orders as f64;
-    println!(
-        "an epoch with {orders} buyers opens in {elapsed_s:.2} s; {bytes:.0} bytes of server memory per settled buyer"
-    );
+    println!("an epoch with {orders} buyers opens in {:.2} s", started.elapsed().as_secs_f64());
+    if let (Some(before), Some(after)) = (before_bytes, server.memory_bytes().await?) {
+        println!("{:.0} bytes of server memory per settled buyer", (after - before) / orders as f64);
+    }
     Ok(())
 }
 
@@ -108,10 +182,6 @@ fn reserve(id: i64) -> Reserve {
 
 fn finish(id: i64, kind: FinishKind) -> Finish {
     Finish { user: UserId(id + 1), order: OrderId((id + 1) << 20), quantity: 1 + (id % 2) as u32, kind }
-}
-
-async fn cpu_us(meter: &mut redis::aio::MultiplexedConnection) -> Result<f64, Box<dyn Error>> {
-    Ok((info(meter, "cpu", "used_cpu_user").await? + info(meter, "cpu", "used_cpu_sys").await?) * 1e6)
 }
 
 async fn info(meter: &mut redis::aio::MultiplexedConnection, part: &str, name: &str) -> Result<f64, Box<dyn Error>> {

@@ -56,7 +56,7 @@ impl EngineError {
     }
 
     /// One failure for each of `count` items.
-    pub(crate) fn for_each<T>(&self, count: usize) -> Vec<Result<T>> {
+    pub fn for_each<T>(&self, count: usize) -> Vec<Result<T>> {
         (0..count).map(|_| Err(self.repeat())).collect()
     }
 }

@@ -56,6 +56,11 @@ impl MariaDb {
         format!("{}/{name}", url(self.port))
     }
 
+    /// Its process id.
+    pub fn process(&self) -> u32 {
+        self.child.id()
+    }
+
     /// `kill -9`, in the middle of whatever it does.
     pub fn kill(&mut self) {
         end(&mut self.child);
