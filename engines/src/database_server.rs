@@ -37,11 +37,21 @@ pub fn connect(engine: &str, url: Option<&String>) -> Result<Database> {
             // Every look must see what others have committed since the last, and no gap between rows is locked. A lock
             // is waited for 1 s at most: then the request behind it is too old anyway.
             sqlx::query("SET SESSION TRANSACTION ISOLATION LEVEL READ COMMITTED").execute(&mut *connection).await?;
-            sqlx::query("SET SESSION innodb_lock_wait_timeout = 1").execute(connection).await?;
-            Ok(())
+            sqlx::query("SET SESSION innodb_lock_wait_timeout = 1").execute(&mut *connection).await?;
+            // A process that is frozen in a transaction would stop the sale for everybody. MySQL has no such setting.
+            let frozen = sqlx::query("SET SESSION idle_transaction_timeout = 2").execute(connection).await;
+            frozen.map(|_| ()).or_else(|error| if is_unknown_variable(&error) { Ok(()) } else { Err(error) })
         })
     });
     Ok(Database::MySql(pool.connect_lazy_with(options)))
+}
+
+fn is_unknown_variable(error: &sqlx::Error) -> bool {
+    const ER_UNKNOWN_SYSTEM_VARIABLE: u16 = 1193;
+    let sqlx::Error::Database(error) = error else { return false };
+    error
+        .try_downcast_ref::<sqlx::mysql::MySqlDatabaseError>()
+        .is_some_and(|error| error.number() == ER_UNKNOWN_SYSTEM_VARIABLE)
 }
 
 /// Waits for `call`, which goes on to its end on `runtime` even if nobody waits any more: a caller who is dropped must

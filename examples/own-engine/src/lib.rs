@@ -1,41 +1,39 @@
-//! A worked example of an engine of one's own: `redis-watch` decides in the client, under WATCH, MULTI and EXEC, where
-//! `lua-single-key` decides in a script. Correct and simple, and slower: whoever loses the race begins again.
+//! A worked example of an engine of one's own: `redis-watch` decides in Rust, between WATCH and EXEC, what
+//! `lua-single-key` decides in a script inside Redis. Read `Sale` for the decisions, then `RedisWatch` for the rest.
 //!
-//! Every writer changes the sale's `meta` key, and every transaction watches it; so what was read is still true when
-//! EXEC runs, or nothing is written. That one sentence keeps most bullets of the contract.
-
-mod records;
+//! Every writer changes a sale's `meta` key, and every call watches it from before its first read until EXEC. So EXEC
+//! succeeds only if all that was read is still true, and each call is one atomic step, however many round trips it takes.
 
 use engines::{
     BuildFuture, EngineEnv, EngineError, EngineFactory, EngineInfo, Epoch, Finish, FinishKind, Finished, Guarantees,
-    Hold, HoldPage, HoldQuery, Maintain, Maintained, Opened, Opening, OrderId, Params, Reserve, Result, StockEngine,
-    StockView, Term, Verdict,
+    Hold, HoldPage, HoldQuery, IncarnationId, Maintain, Maintained, OpenHold, Opened, Opening, OrderId, Params, Reserve,
+    Result, SaleId, StockEngine, StockView, Term, UserId, Verdict,
 };
-use records::{Changes, Gate, Keys, Meta, Open};
-use redis::aio::MultiplexedConnection;
-use redis::{Pipeline, RedisError, RedisResult};
-use std::collections::HashMap;
-use std::sync::Arc;
-use tokio::sync::{Mutex, MutexGuard};
+use redis::{AsyncConnectionConfig, InfoDict, Pipeline, RedisError, aio::MultiplexedConnection};
+use serde::{Deserialize, Serialize, de::DeserializeOwned};
+use std::{collections::HashMap, sync::Arc, time::Duration};
+use tokio::sync::Mutex;
 
 const NAME: &str = "redis-watch";
-/// Beginnings of one call. Each failure means that somebody else went on, so more are hardly ever needed.
-const ATTEMPTS_MAX: usize = 200;
-/// Buyers loaded by one command.
-const LOAD_CHUNK: usize = 1_000;
+/// Attempts of one call. Each lost one means that another client's call went through, so the sale itself moves on.
+const ATTEMPTS_MAX: usize = 1_000;
+/// Longest wait for an answer or a connection. An opening loads all its buyers in one transaction.
+const ANSWER_WITHIN: Duration = Duration::from_secs(2);
+/// Incarnations remembered per hold; a buyer of one more is told "busy", so that none is ever forgotten (R8).
+const INCARNATIONS_MAX: usize = 64;
+const META_FIELDS: &[&str] = &["epoch", "nonce", "run", "remaining", "open_units"];
 
 const GUARANTEES: Guarantees = Guarantees {
     keeps_stock: true,
-    survives_process_kill: true,
-    // An empty Redis is noticed, because `meta` is gone. One with an older log is not: claim only what holds.
-    survives_server_loss: false,
+    survives_process_kill: true, // Everything is in Redis; this process keeps nothing but a connection.
+    survives_server_loss: true,  // See `Link::run`.
     needs_user_affinity: false,
 };
 
-/// The one line that registers it is in `main.rs`.
+/// What a `main` registers: `Registry::standard().register(own_engine::FACTORY)`.
 pub const FACTORY: EngineFactory = EngineFactory {
     name: NAME,
-    about: "one key set on one Redis, decided in the client under WATCH, MULTI and EXEC; the example of an own engine",
+    about: "the example of an engine of one's own: one key set on one Redis, optimistic WATCH, MULTI and EXEC, no script",
     needs: &["redis"],
     params: &[],
     guarantees: GUARANTEES,
@@ -45,305 +43,255 @@ pub const FACTORY: EngineFactory = EngineFactory {
 fn build(env: EngineEnv, _params: Params) -> BuildFuture {
     Box::pin(async move {
         let url = env.redis_url.ok_or_else(|| EngineError::Config(format!("engine {NAME} needs a redis url")))?;
-        let malformed = |error: RedisError| EngineError::Config(format!("engine {NAME}: {error}"));
-        let client = redis::Client::open(url).map_err(malformed)?;
-        let engine = RedisWatch { client, prefix: env.key_prefix, connection: Mutex::default() };
+        let client = redis::Client::open(url).map_err(|error| EngineError::Config(format!("engine {NAME}: {error}")))?;
+        let engine = RedisWatch { client, prefix: env.key_prefix, link: Mutex::default() };
         Ok(Arc::new(engine) as Arc<dyn StockEngine>)
     })
+}
+
+/// In the hash `gate`, by user: who may not buy again.
+#[derive(Clone, Copy, Debug, Serialize, Deserialize)]
+struct Gate {
+    order: i64,
+    quantity: u32,
+}
+
+/// In the hash `holds`, by order: granted and not settled. A settled order has a gate and none of these.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+struct Held {
+    user: i64,
+    quantity: u32,
+    touched_at_ms: i64,
+    touched_by: Vec<i64>,
+    marked: bool,
+}
+
+impl Held {
+    fn age_ms(&self, now_ms: i64) -> u64 {
+        u64::try_from(now_ms - self.touched_at_ms).unwrap_or(0)
+    }
+
+    fn listed(self, order: i64, now_ms: i64) -> OpenHold {
+        OpenHold {
+            order: OrderId(order),
+            user: UserId(self.user),
+            quantity: self.quantity,
+            touched_at_ms: self.touched_at_ms,
+            age_ms: self.age_ms(now_ms),
+            touched_by: self.touched_by.into_iter().map(IncarnationId).collect(),
+            marked: self.marked,
+        }
+    }
+}
+
+/// [`META_FIELDS`] as Redis answers them; all absent before the first opening.
+type MetaRow = (Option<u32>, Option<u64>, Option<String>, Option<u64>, Option<u64>);
+
+/// What one call has read of a sale, and what it wants written. Nothing here waits: these are the decisions.
+struct Sale {
+    keys: Keys,
+    /// The open term, and the server's life in which it was opened.
+    opened: Option<(Epoch, u64, String)>,
+    remaining: u64,
+    open_units: u64,
+    gates: HashMap<i64, Gate>,
+    holds: HashMap<i64, Held>,
+    now_ms: i64,
+    /// The server's present life.
+    run: String,
+    writes: Pipeline,
+}
+
+impl Sale {
+    fn new(keys: Keys, (epoch, nonce, opened_in, remaining, open_units): MetaRow, time: (i64, i64), run: &str) -> Self {
+        Self {
+            keys,
+            opened: epoch.map(|epoch| (Epoch(epoch), nonce.unwrap_or(0), opened_in.unwrap_or_default())),
+            remaining: remaining.unwrap_or(0),
+            open_units: open_units.unwrap_or(0),
+            gates: HashMap::new(),
+            holds: HashMap::new(),
+            now_ms: time.0 * 1_000 + time.1 / 1_000,
+            run: run.to_owned(),
+            writes: redis::pipe().atomic().clone(),
+        }
+    }
+
+    /// Nothing before `open`, nothing under another term, nothing from what an earlier life of the server left.
+    fn is_open(&self, term: &Term) -> bool {
+        self.opened.as_ref().is_some_and(|opened| *opened == (term.epoch, term.nonce.0, self.run.clone()))
+    }
+
+    /// Everything is loaded in the one transaction that also opens, so there is no half-finished opening.
+    fn open(&mut self, opening: &Opening) -> Opened {
+        if self.is_open(&opening.term) {
+            return Opened::AlreadyOpen;
+        }
+        // The same term of an earlier life of the server is stale too: a new attempt takes a new epoch (R13).
+        if let Some((newest, ..)) = self.opened.as_ref().filter(|(epoch, ..)| *epoch >= opening.term.epoch) {
+            return Opened::Stale { newest: *newest };
+        }
+        self.writes.cmd("UNLINK").arg(&self.keys.gate).arg(&self.keys.holds).ignore();
+        self.writes.cmd("HSET").arg(&self.keys.meta).arg("epoch").arg(opening.term.epoch.0);
+        self.writes.arg("nonce").arg(opening.term.nonce.0).arg("run").arg(&self.run).ignore();
+        for buyer in &opening.buyers {
+            self.put_gate(buyer.user.0, Gate { order: buyer.order.0, quantity: buyer.quantity });
+        }
+        (self.remaining, self.open_units) = (opening.granted, 0);
+        Opened::Opened
+    }
+
+    fn reserve(&mut self, item: &Reserve) -> Result<Verdict> {
+        if item.quantity == 0 {
+            return Err(EngineError::Config("a reserve of 0 units; at least 1 is needed".to_owned()));
+        }
+        if self.now_ms > item.expires_at_ms {
+            return Ok(Verdict::Expired); // R7: its caller may have given up.
+        }
+        if let Some(gate) = self.gates.get(&item.user.0).copied() {
+            return Ok(self.reserve_again(item, gate));
+        }
+        let Some(rest) = self.remaining.checked_sub(u64::from(item.quantity)) else {
+            return Ok(Verdict::SoldOut { remaining: self.remaining });
+        };
+        self.remaining = rest;
+        self.open_units += u64::from(item.quantity);
+        self.put_gate(item.user.0, Gate { order: item.order.0, quantity: item.quantity });
+        let (user, touched_by) = (item.user.0, vec![item.incarnation.0]);
+        let held = Held { user, quantity: item.quantity, touched_at_ms: self.now_ms, touched_by, marked: false };
+        self.put_hold(item.order.0, held);
+        Ok(Verdict::GRANTED)
+    }
+
+    /// A user with a live order gets that order; while its hold is open, the call touches it (R8).
+    fn reserve_again(&mut self, item: &Reserve, gate: Gate) -> Verdict {
+        let held = self.holds.get(&gate.order).cloned();
+        let settled = held.is_none();
+        if let Some(mut held) = held {
+            let is_new = !held.touched_by.contains(&item.incarnation.0);
+            if held.marked || (is_new && held.touched_by.len() == INCARNATIONS_MAX) {
+                return Verdict::Busy;
+            }
+            if is_new {
+                held.touched_by.push(item.incarnation.0);
+            }
+            held.touched_at_ms = self.now_ms;
+            self.put_hold(gate.order, held);
+        }
+        Verdict::Duplicate(Hold { order: OrderId(gate.order), quantity: gate.quantity, settled, allocation: None })
+    }
+
+    /// Quantities come from gate and hold, never from the caller, so what comes back is what was taken.
+    fn finish(&mut self, item: &Finish) -> Finished {
+        let is_release = item.kind == FinishKind::Release;
+        if is_release {
+            // The gate goes with the units: whoever finds it gone, or another order's, gives nothing back.
+            let Some(gate) = self.gates.get(&item.user.0).copied().filter(|gate| gate.order == item.order.0) else {
+                return Finished::AlreadyDone;
+            };
+            self.remaining += u64::from(gate.quantity);
+            self.gates.remove(&item.user.0);
+            self.writes.cmd("HDEL").arg(&self.keys.gate).arg(item.user.0).ignore();
+        }
+        if let Some(held) = self.holds.remove(&item.order.0) {
+            self.open_units -= u64::from(held.quantity);
+            self.writes.cmd("HDEL").arg(&self.keys.holds).arg(item.order.0).ignore();
+            return Finished::Done;
+        }
+        if is_release { Finished::Done } else { Finished::AlreadyDone }
+    }
+
+    /// Tests the age and sets the mark; a touch in between changes `meta`, and EXEC does nothing.
+    fn mark(&mut self, order: OrderId, untouched_for_ms: u64) -> Option<OpenHold> {
+        let mut held = self.holds.get(&order.0)?.clone();
+        if !held.marked && held.age_ms(self.now_ms) >= untouched_for_ms {
+            held.marked = true;
+            self.put_hold(order.0, held.clone());
+        }
+        held.marked.then(|| held.listed(order.0, self.now_ms))
+    }
+
+    fn put_gate(&mut self, user: i64, gate: Gate) {
+        self.writes.cmd("HSET").arg(&self.keys.gate).arg(user).arg(json(&gate)).ignore();
+        self.gates.insert(user, gate);
+    }
+
+    fn put_hold(&mut self, order: i64, held: Held) {
+        self.writes.cmd("HSET").arg(&self.keys.holds).arg(order).arg(json(&held)).ignore();
+        self.holds.insert(order, held);
+    }
+
+    /// A refusal leaves no trace; but its EXEC, too, proves that what it was read from was of one moment.
+    fn into_transaction(mut self) -> Pipeline {
+        if self.writes.is_empty() {
+            self.writes.cmd("PING").ignore();
+        } else {
+            self.writes.cmd("HSET").arg(&self.keys.meta).arg("remaining").arg(self.remaining);
+            self.writes.arg("open_units").arg(self.open_units).ignore();
+        }
+        self.writes
+    }
+}
+
+/// A connection, and `run_id` of the server it was made to. It ends with that life of the server, so whatever comes
+/// through it is of that life; a sale opened in another one, perhaps brought back from an older AOF, is not open.
+#[derive(Debug)]
+struct Link {
+    redis: MultiplexedConnection,
+    run: String,
 }
 
 #[derive(Debug)]
 struct RedisWatch {
     client: redis::Client,
     prefix: String,
-    /// WATCH belongs to a connection, so one call at a time has it. `None` until it is used, and after an error.
-    connection: Mutex<Option<MultiplexedConnection>>,
-}
-
-/// One call's transaction: it has the connection for itself until it ends.
-struct Race<'a> {
-    slot: MutexGuard<'a, Option<MultiplexedConnection>>,
-    connection: MultiplexedConnection,
-    keys: &'a Keys,
-    attempts: usize,
-}
-
-impl Race<'_> {
-    /// Begins, or begins again after somebody else was faster. What is read from here on is true when [`Self::commit`]
-    /// says yes.
-    async fn begin(&mut self) -> Result<()> {
-        if self.attempts == ATTEMPTS_MAX {
-            let context = format!("{NAME}: lost the race {ATTEMPTS_MAX} times");
-            return Err(EngineError::Unavailable { context, source: None });
-        }
-        self.attempts += 1;
-        redis::cmd("WATCH").arg(&self.keys.meta).query_async(&mut self.connection).await.map_err(not_done)
-    }
-
-    /// Whether `pipe` was written; not if `meta` has changed since the beginning.
-    async fn commit(&mut self, pipe: Option<Pipeline>) -> Result<bool> {
-        if let Some(pipe) = pipe {
-            let written: RedisResult<Option<()>> = pipe.query_async(&mut self.connection).await;
-            // EXEC was sent: without an answer nobody knows whether it ran.
-            let unknown = |error| EngineError::Unknown { context: NAME.to_owned(), source: Some(Box::new(error)) };
-            if written.map_err(unknown)?.is_none() {
-                return Ok(false);
-            }
-        }
-        // After an error the connection is dropped instead, with whatever it still watches.
-        *self.slot = Some(self.connection.clone());
-        Ok(true)
-    }
+    /// WATCH belongs to the connection, so one call at a time has it. A call takes it out and puts it back when it is
+    /// done: one that fails or is dropped half-way loses it, and nobody inherits its WATCH.
+    link: Mutex<Option<Link>>,
 }
 
 impl RedisWatch {
-    async fn race<'a>(&'a self, keys: &'a Keys) -> Result<Race<'a>> {
-        let mut slot = self.connection.lock().await;
-        let connection = match slot.take() {
-            Some(connection) => connection,
-            None => self.client.get_multiplexed_async_connection().await.map_err(not_done)?,
-        };
-        Ok(Race { slot, connection, keys, attempts: 0 })
+    async fn connect(&self) -> Result<Link> {
+        let config = AsyncConnectionConfig::new()
+            .set_response_timeout(Some(ANSWER_WITHIN))
+            .set_connection_timeout(Some(ANSWER_WITHIN));
+        let connected = self.client.get_multiplexed_async_connection_with_config(&config).await;
+        let mut redis = connected.map_err(not_done)?;
+        let info: InfoDict = redis::cmd("INFO").arg("server").query_async(&mut redis).await.map_err(not_done)?;
+        let nameless = || EngineError::Config(format!("{NAME} needs a redis that tells its run_id"));
+        Ok(Link { run: info.get("run_id").ok_or_else(nameless)?, redis })
     }
 
-    async fn try_reserve(&self, term: &Term, batch: &[Reserve]) -> Result<Vec<Verdict>> {
-        let keys = Keys::new(&self.prefix, term);
-        let mut race = self.race(&keys).await?;
-        loop {
-            race.begin().await?;
-            let Some(mut meta) = Meta::read(&mut race.connection, &keys, term).await.map_err(not_done)? else {
-                race.commit(None).await?;
-                return Ok(vec![Verdict::NotOpen; batch.len()]);
-            };
-            let users: Vec<i64> = batch.iter().map(|item| item.user.0).collect();
-            let mut gates = keys.gates(&mut race.connection, &users).await.map_err(not_done)?;
-            let orders: Vec<i64> = gates.values().map(|gate| gate.order).collect();
-            let mut open = keys.open_holds(&mut race.connection, &orders).await.map_err(not_done)?;
-            let mut changes = Changes::default();
-            let mut verdicts = Vec::with_capacity(batch.len());
-            for item in batch {
-                verdicts.push(judge(item, &mut meta, &mut gates, &mut open, &mut changes));
-            }
-            if race.commit(changes.pipeline(&keys, &meta)).await? {
-                return Ok(verdicts);
-            }
-        }
-    }
-
-    async fn try_finish(&self, term: &Term, batch: &[Finish]) -> Result<Vec<Finished>> {
-        let keys = Keys::new(&self.prefix, term);
-        let mut race = self.race(&keys).await?;
-        loop {
-            race.begin().await?;
-            let Some(mut meta) = Meta::read(&mut race.connection, &keys, term).await.map_err(not_done)? else {
-                race.commit(None).await?;
-                return Ok(vec![Finished::NotOpen; batch.len()]);
-            };
-            let users: Vec<i64> = batch.iter().map(|item| item.user.0).collect();
-            let mut gates = keys.gates(&mut race.connection, &users).await.map_err(not_done)?;
-            let orders: Vec<i64> = batch.iter().map(|item| item.order.0).collect();
-            let mut open = keys.open_holds(&mut race.connection, &orders).await.map_err(not_done)?;
-            let mut changes = Changes::default();
-            let mut finished = Vec::with_capacity(batch.len());
-            for item in batch {
-                finished.push(end(item, &mut meta, &mut gates, &mut open, &mut changes));
-            }
-            if race.commit(changes.pipeline(&keys, &meta)).await? {
-                return Ok(finished);
-            }
-        }
-    }
-
-    async fn mark(&self, term: &Term, untouched_for_ms: u64, orders: &[OrderId]) -> Result<Option<HoldPage>> {
-        let keys = Keys::new(&self.prefix, term);
-        let ids: Vec<i64> = orders.iter().map(|order| order.0).collect();
-        let mut race = self.race(&keys).await?;
-        loop {
-            race.begin().await?;
-            let Some(meta) = Meta::read(&mut race.connection, &keys, term).await.map_err(not_done)? else {
-                race.commit(None).await?;
-                return Ok(None);
-            };
-            let (mut changes, mut page) = (Changes::default(), HoldPage::default());
-            for (order, mut hold) in keys.open_holds(&mut race.connection, &ids).await.map_err(not_done)? {
-                // R8: the age is tested in the step that sets the mark, or EXEC writes nothing.
-                if !hold.marked && hold.age_ms(meta.now_ms) >= untouched_for_ms {
-                    hold.marked = true;
-                    changes.hold(order, Some(hold.clone()));
+    /// Reads, decides, writes if nobody else wrote meanwhile, and otherwise begins again.
+    async fn call<T>(&self, sale: SaleId, ids: Ids, mut decide: impl FnMut(&mut Sale) -> T) -> Result<T> {
+        let mut slot = self.link.lock().await;
+        let mut link = if let Some(link) = slot.take() { link } else { self.connect().await? };
+        for _ in 0..ATTEMPTS_MAX {
+            let mut sale = self.read(&mut link, sale, &ids).await?;
+            let answer = decide(&mut sale);
+            match sale.into_transaction().query_async::<Option<()>>(&mut link.redis).await {
+                Ok(Some(())) => {
+                    *slot = Some(link);
+                    return Ok(answer);
                 }
-                if hold.marked {
-                    page.holds.push(hold.listed(order, meta.now_ms));
-                }
-            }
-            if race.commit(changes.pipeline(&keys, &meta)).await? {
-                return Ok(Some(page));
+                Ok(None) => {}
+                // EXEC may have been sent, and nobody knows whether it ran.
+                Err(error) => return Err(EngineError::Unknown { context: NAME.into(), source: Some(error.into()) }),
             }
         }
+        *slot = Some(link);
+        Err(EngineError::Unavailable { context: format!("{NAME}: lost the race {ATTEMPTS_MAX} times"), source: None })
     }
 
-    async fn list(&self, term: &Term, untouched_for_ms: u64, cursor: u64, limit: u32) -> Result<Option<HoldPage>> {
-        let keys = Keys::new(&self.prefix, term);
-        let mut race = self.race(&keys).await?;
-        let meta = Meta::read(&mut race.connection, &keys, term).await.map_err(not_done)?;
-        let (next, found) = keys.scan(&mut race.connection, cursor, limit).await.map_err(not_done)?;
-        race.commit(None).await?;
-        let Some(meta) = meta else { return Ok(None) };
-        let listed = found.into_iter().map(|(order, hold)| hold.listed(order, meta.now_ms));
-        let holds = listed.filter(|hold| hold.age_ms >= untouched_for_ms).collect();
-        Ok(Some(HoldPage { holds, next: (next != 0).then_some(next) }))
+    async fn read(&self, link: &mut Link, sale: SaleId, ids: &Ids) -> Result<Sale> {
+        let base = self.base(sale);
+        let mut pipe = redis::pipe();
+        pipe.cmd("WATCH").arg(key(&base, "meta")).ignore();
+        pipe.cmd("HMGET").arg(key(&base, "meta")).arg(META_FIELDS).cmd("TIME");
+        let (row, time): (MetaRow, Time) = pipe.query_async(&mut link.redis).await.map_err(not_done)?;
+        let mut sale = Sale::new(base, row, time, &link.run);
+        sale.gates = fields(link, key(&sale.base, "gate"), ids.users.clone()).await?;
+        let orders = sale.gates.values().map(|gate| gate.order).chain(ids.orders.iter().copied()).collect();
+        sale.holds = fields(link, key(&sale.base, "holds"), orders).await?;
+        Ok(sale)
     }
-}
-
-fn judge(
-    item: &Reserve,
-    meta: &mut Meta,
-    gates: &mut HashMap<i64, Gate>,
-    open: &mut HashMap<i64, Open>,
-    changes: &mut Changes,
-) -> Verdict {
-    if item.expires_at_ms < meta.now_ms {
-        return Verdict::Expired; // R7: its caller may have given up.
-    }
-    if let Some(gate) = gates.get(&item.user.0) {
-        return again(item, *gate, open.get_mut(&gate.order), meta.now_ms, changes);
-    }
-    let Some(rest) = meta.remaining.checked_sub(u64::from(item.quantity)) else {
-        return Verdict::SoldOut { remaining: meta.remaining };
-    };
-    meta.remaining = rest;
-    meta.open_units += u64::from(item.quantity);
-    let (gate, hold) = (Gate { order: item.order.0, quantity: item.quantity }, Open::granted(item, meta.now_ms));
-    changes.gate(item.user.0, Some(gate));
-    changes.hold(item.order.0, Some(hold.clone()));
-    gates.insert(item.user.0, gate);
-    open.insert(item.order.0, hold);
-    Verdict::GRANTED
-}
-
-fn end(
-    item: &Finish,
-    meta: &mut Meta,
-    gates: &mut HashMap<i64, Gate>,
-    open: &mut HashMap<i64, Open>,
-    changes: &mut Changes,
-) -> Finished {
-    let gate = gates.get(&item.user.0).copied().filter(|gate| gate.order == item.order.0);
-    let Some(gate) = gate else { return Finished::AlreadyDone };
-    let was_open = open.remove(&gate.order).is_some();
-    if item.kind == FinishKind::Settle && !was_open {
-        return Finished::AlreadyDone;
-    }
-    if was_open {
-        meta.open_units -= u64::from(gate.quantity);
-        changes.hold(gate.order, None);
-    }
-    if item.kind == FinishKind::Release {
-        meta.remaining += u64::from(gate.quantity);
-        gates.remove(&item.user.0);
-        changes.gate(item.user.0, None);
-    }
-    Finished::Done
-}
-
-/// A buyer who has a live order: the same order again, touched while it is open.
-fn again(item: &Reserve, gate: Gate, open: Option<&mut Open>, now_ms: i64, changes: &mut Changes) -> Verdict {
-    let settled = open.is_none();
-    if let Some(hold) = open {
-        if hold.marked {
-            return Verdict::Busy;
-        }
-        hold.touch(now_ms, item.incarnation.0);
-        changes.hold(gate.order, Some(hold.clone()));
-    }
-    Verdict::Duplicate(Hold { order: OrderId(gate.order), quantity: gate.quantity, settled, allocation: None })
-}
-
-#[async_trait::async_trait]
-impl StockEngine for RedisWatch {
-    fn info(&self) -> EngineInfo {
-        EngineInfo { name: NAME.to_owned(), parameters: Vec::new(), guarantees: GUARANTEES }
-    }
-
-    async fn open(&self, opening: &Opening) -> Result<Opened> {
-        let keys = Keys::new(&self.prefix, &opening.term);
-        let mut race = self.race(&keys).await?;
-        let mut is_loaded = false;
-        loop {
-            race.begin().await?;
-            let newest = Meta::newest(&mut race.connection, &keys, &opening.term).await.map_err(not_done)?;
-            let (opened, pipe) = match newest {
-                Some((_, true)) => (Opened::AlreadyOpen, None),
-                Some((newest, _)) if newest >= opening.term.epoch.0 => (Opened::Stale { newest: Epoch(newest) }, None),
-                _ => (Opened::Opened, Some(keys.begin(&opening.term, opening.granted))),
-            };
-            // The gate's key holds epoch and nonce, so nobody reads it before `meta` names them: half an opening is none.
-            for buyers in opening.buyers.chunks(LOAD_CHUNK).filter(|_| pipe.is_some() && !is_loaded) {
-                keys.load(&mut race.connection, buyers).await.map_err(not_done)?;
-            }
-            is_loaded |= pipe.is_some();
-            if race.commit(pipe).await? {
-                return Ok(opened);
-            }
-        }
-    }
-
-    async fn reserve(&self, term: &Term, batch: &[Reserve]) -> Vec<Result<Verdict>> {
-        if batch.iter().any(|item| item.quantity == 0) {
-            let none = || EngineError::Config("a reserve of 0 units; at least 1 is needed".to_owned());
-            return batch.iter().map(|_| Err(none())).collect();
-        }
-        match self.try_reserve(term, batch).await {
-            Ok(verdicts) => verdicts.into_iter().map(Ok).collect(),
-            Err(error) => error.for_each(batch.len()),
-        }
-    }
-
-    async fn finish(&self, term: &Term, batch: &[Finish]) -> Vec<Result<Finished>> {
-        match self.try_finish(term, batch).await {
-            Ok(finished) => finished.into_iter().map(Ok).collect(),
-            Err(error) => error.for_each(batch.len()),
-        }
-    }
-
-    async fn holds(&self, term: &Term, query: &HoldQuery) -> Result<HoldPage> {
-        let page = match query {
-            HoldQuery::List { untouched_for_ms, cursor, limit } => {
-                self.list(term, *untouched_for_ms, *cursor, *limit).await?
-            }
-            HoldQuery::Mark { untouched_for_ms, orders } => self.mark(term, *untouched_for_ms, orders).await?,
-        };
-        page.ok_or_else(|| EngineError::Unavailable {
-            context: format!("holds of sale {}: epoch {} is not open", term.sale, term.epoch),
-            source: None,
-        })
-    }
-
-    async fn stock(&self, term: &Term) -> Result<StockView> {
-        let keys = Keys::new(&self.prefix, term);
-        let mut race = self.race(&keys).await?;
-        let view = Meta::view(&mut race.connection, &keys, term).await.map_err(not_done)?;
-        race.commit(None).await?;
-        Ok(view)
-    }
-
-    async fn maintain(&self, task: &Maintain) -> Result<Maintained> {
-        let Maintain::CheckServer { allow_volatile } = task else { return Ok(Maintained::default()) };
-        let mut connection = self.client.get_multiplexed_async_connection().await.map_err(not_done)?;
-        let mut settings = Vec::new();
-        for (name, needed) in [("appendonly", "yes"), ("maxmemory-policy", "noeviction")] {
-            let mut ask = redis::cmd("CONFIG");
-            let pair: Vec<String> = ask.arg("GET").arg(name).query_async(&mut connection).await.map_err(not_done)?;
-            let value = pair.get(1).cloned().unwrap_or_default();
-            if value != needed && !allow_volatile {
-                return Err(EngineError::Config(format!("redis has {name} = {value}; {NAME} needs {needed}")));
-            }
-            settings.push((format!("redis.{name}"), value));
-        }
-        Ok(Maintained { actions: 0, settings })
-    }
-}
-
-/// Nothing was written.
-fn not_done(error: RedisError) -> EngineError {
-    EngineError::Unavailable { context: NAME.to_owned(), source: Some(Box::new(error)) }
-}
