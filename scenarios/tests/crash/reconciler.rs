@@ -208,7 +208,9 @@ async fn an_epoch_is_granted_only_after_a_write_under_way_and_counts_it() {
     }
     redis::flush(&world.stack.redis_url()).await;
     // R11: the allocation's row is locked first, so the grant waits, and then reads what is committed.
-    world.until_number("SELECT COUNT(*) FROM information_schema.innodb_trx WHERE trx_state = 'LOCK WAIT'", 1).await;
+    let waiting = "SELECT COUNT(*) FROM information_schema.processlist WHERE db = DATABASE()
+                   AND info LIKE 'SELECT id FROM allocations WHERE id = %FOR UPDATE'";
+    world.until_number(waiting, 1).await;
     writing.commit().await.expect("committed");
     let stock = world.open(2).await;
     assert_eq!(stock.remaining, 6);
