@@ -8,12 +8,13 @@ use super::redis_server::RedisServer;
 use super::rest_of_system::Rest;
 use engines::sqlite::SqliteFile;
 use engines::{
-    DATABASE_ROW_MYSQL, DATABASE_ROW_SQLITE, EngineEnv, Epoch, IncarnationId, Maintain, Nonce, Opened, Opening,
-    OpeningBuyer, OrderId, Registry, SaleId, StockEngine, Term, UserId,
+    DATABASE_ROW_MYSQL, DATABASE_ROW_SQLITE, EngineEnv, EngineError, Epoch, IncarnationId, Maintain, Nonce, Opened,
+    Opening, OpeningBuyer, OrderId, Registry, SaleId, StockEngine, Term, UserId,
 };
 use sqlx::Connection;
 use std::fmt;
 use std::sync::Arc;
+use std::time::{Duration, Instant};
 use tokio::runtime::Runtime;
 
 /// Threads that ask at the same time, at most.
@@ -73,8 +74,11 @@ pub struct Stand {
     pub clients: Vec<Client>,
     /// Whether threads share one engine object, which then answers from memory.
     pub is_in_process: bool,
-    pub rest: Option<Rest>,
+    pub place: Option<Arc<Place>>,
+    rest: Option<Rest>,
     epoch: u32,
+    /// What the last opening took the engine, gate and lease included.
+    pub opened_in: Duration,
     /// Runs what all threads share. The clients have runtimes of their own.
     pub runtime: Runtime,
     pub server: Server,
@@ -116,8 +120,18 @@ impl Stand {
         };
         let clients = (0..CLIENTS_MAX).map(|_| Client::start(source.clone())).collect();
         // Only engines with leases read the allocations.
-        let rest = place.filter(|_| is_in_process).map(Rest::new);
-        Some(Self { candidate, clients, is_in_process, rest, epoch: 0, runtime, server })
+        let rest = place.clone().filter(|_| is_in_process).map(Rest::new);
+        Some(Self {
+            candidate,
+            clients,
+            is_in_process,
+            place,
+            rest,
+            epoch: 0,
+            opened_in: Duration::ZERO,
+            runtime,
+            server,
+        })
     }
 
     /// Whether a call asks a server, so that several have to be under way to keep it busy.
@@ -137,10 +151,12 @@ impl Stand {
         }
         let opening = opening(buyers);
         let open = self.clients[0].begin(move |engine: Arc<dyn StockEngine>| async move {
+            let began = Instant::now();
             assert_eq!(engine.open(&opening).await?, Opened::Opened);
-            engine.maintain(&Maintain::Tend { term, publisher: Some(PUBLISHER) }).await
+            engine.maintain(&Maintain::Tend { term, publisher: Some(PUBLISHER) }).await?;
+            Ok::<_, EngineError>(began.elapsed())
         });
-        open.join().unwrap_or_else(|error| panic!("{}: {error}", self.candidate));
+        self.opened_in = open.join().unwrap_or_else(|error| panic!("{}: {error}", self.candidate));
         term
     }
 }

@@ -118,9 +118,7 @@ impl Sale {
         self.write("UNLINK", "holds");
         self.write("HSET", "meta").arg("epoch").arg(opening.term.epoch.0);
         self.writes.arg("nonce").arg(opening.term.nonce.0).arg("run").arg(&self.run);
-        for buyer in &opening.buyers {
-            self.put_gate(buyer.user, (buyer.order, buyer.quantity));
-        }
+        opening.buyers.iter().for_each(|buyer| self.put_gate(buyer.user, (buyer.order, buyer.quantity)));
         (self.remaining, self.open_units) = (opening.granted, 0);
         Opened::Opened
     }
@@ -252,8 +250,8 @@ impl RedisWatch {
         let connected = self.client.get_multiplexed_async_connection_with_config(&config).await;
         let mut redis = connected.map_err(not_done)?;
         let info: InfoDict = redis::cmd("INFO").arg("server").query_async(&mut redis).await.map_err(not_done)?;
-        let nameless = || EngineError::Config(format!("{NAME} needs a redis that tells its run_id"));
-        Ok(Link { run: info.get("run_id").ok_or_else(nameless)?, redis })
+        let run = info.get("run_id").ok_or_else(|| EngineError::Protocol("redis tells no run_id".to_owned()))?;
+        Ok(Link { redis, run })
     }
 
     /// The keys of a sale, which the braces keep in one hash slot, begin with this.
@@ -319,13 +317,13 @@ impl StockEngine for RedisWatch {
     async fn reserve(&self, term: &Term, batch: &[Reserve]) -> Vec<Result<Verdict>> {
         let ids = (batch.iter().map(|item| item.user.0).collect(), Vec::new());
         let decide = |sale: &mut Sale| batch.iter().map(|item| sale.reserve(term, item)).collect();
-        self.transact(term.sale, ids, decide).await.unwrap_or_else(|error| for_each(batch.len(), &error))
+        self.transact(term.sale, ids, decide).await.unwrap_or_else(|error| error.for_each(batch.len()))
     }
 
     async fn finish(&self, term: &Term, batch: &[Finish]) -> Vec<Result<Finished>> {
         let ids = batch.iter().map(|item| (item.user.0, item.order.0)).unzip();
         let decide = |sale: &mut Sale| batch.iter().map(|item| Ok(sale.finish(term, item))).collect();
-        self.transact(term.sale, ids, decide).await.unwrap_or_else(|error| for_each(batch.len(), &error))
+        self.transact(term.sale, ids, decide).await.unwrap_or_else(|error| error.for_each(batch.len()))
     }
 
     /// HSCAN promises what `List` must: every field that stays there for the whole listing is in some page.
@@ -340,8 +338,8 @@ impl StockEngine for RedisWatch {
             }
             HoldQuery::Mark { untouched_for_ms, orders } => {
                 let ids = (Vec::new(), orders.iter().map(|order| order.0).collect());
-                let mark = |sale: &mut Sale, order: &OrderId| sale.mark(*order, *untouched_for_ms);
-                let mark_all = |sale: &mut Sale| orders.iter().filter_map(|order| mark(sale, order)).collect();
+                let mark_all =
+                    |sale: &mut Sale| orders.iter().filter_map(|id| sale.mark(*id, *untouched_for_ms)).collect();
                 let decide = |sale: &mut Sale| sale.is_open(term).then(|| mark_all(sale));
                 self.transact(term.sale, ids, decide).await?.map(|holds| HoldPage { holds, next: None })
             }
@@ -401,13 +399,4 @@ fn json(value: &impl Serialize) -> String {
 /// It went wrong before EXEC, so nothing was written.
 fn not_done(error: RedisError) -> EngineError {
     EngineError::Unavailable { context: format!("{NAME}: {error}"), source: Some(error.into()) }
-}
-
-/// The failure of a call as that of every item.
-fn for_each<T>(count: usize, error: &EngineError) -> Vec<Result<T>> {
-    let repeat = |_| match (error.is_unknown(), error.to_string()) {
-        (true, context) => Err(EngineError::Unknown { context, source: None }),
-        (false, context) => Err(EngineError::Unavailable { context, source: None }),
-    };
-    (0..count).map(repeat).collect()
 }
