@@ -6,18 +6,21 @@
 mod support;
 
 use std::process::{Command, ExitCode, Stdio};
+use support::pure::RUNNER_VERSION;
 
-/// The release of the runner must be that of the library.
-const RUNNER_VERSION: &str = "0.20.0";
 /// The runner calls this program again for every single count.
 const CALL_OF_THE_RUNNER: &str = "--gungraun-run";
 
 fn main() -> ExitCode {
     let args: Vec<_> = std::env::args().collect();
-    let is_called_by_runner = args.iter().any(|arg| arg == CALL_OF_THE_RUNNER);
-    if !is_called_by_runner && let Some(missing) = missing() {
-        println!("skipped: {missing}");
-        return ExitCode::SUCCESS;
+    let is_called_with = |wanted| args.iter().any(|arg| arg == wanted);
+    if !is_called_with(CALL_OF_THE_RUNNER) {
+        // `cargo test --all-targets` comes here too, and has run the bodies already.
+        let reason = if is_called_with("--bench") { missing() } else { Some("only `cargo bench` counts".to_owned()) };
+        if let Some(reason) = reason {
+            println!("skipped: {reason}");
+            return ExitCode::SUCCESS;
+        }
     }
     counted::run();
     ExitCode::SUCCESS

@@ -1,9 +1,9 @@
-//! How fast is the engine alone? Reservations and settlements per second on a private server, and its CPU for each, at
-//! batches of 1, 16 and 256. `cargo run --release -p engines --example throughput [engine] [orders] [sqlite]`
+//! What does a reservation cost the server? CPU for each, reserved, asked again, settled and released, on a private
+//! server at batches of 1, 16 and 256. `cargo run --release -p engines --example throughput [engine] [orders] [sqlite]`
 //!
 //! `database-row` runs on MariaDB, or on a SQLite file if told so; every other engine on Redis. CPU is user plus system
 //! time of the whole server (its AOF thread too; with SQLite of this process). The last column is what one core of it
-//! could do, which is the figure to compare between machines that also run the client.
+//! could do, which is the figure to compare between machines that also run the client. The benches have the other engines.
 
 #[path = "../tests/support/mariadb.rs"]
 #[allow(dead_code)]
@@ -14,7 +14,7 @@ mod redis_server;
 
 use engines::{
     DATABASE_ROW_MYSQL, DATABASE_ROW_SQLITE, EngineEnv, Epoch, Finish, FinishKind, Finished, IncarnationId, Nonce,
-    Opening, OpeningBuyer, OrderId, Registry, Reserve, SaleId, StockEngine, Term, UserId, Verdict, sqlite::SqliteFile,
+    Opening, OrderId, Registry, Reserve, SaleId, StockEngine, Term, UserId, Verdict, sqlite::SqliteFile,
 };
 use sqlx::Connection;
 use std::{error::Error, time::Instant};
@@ -73,14 +73,6 @@ impl Server {
         !matches!(self, Self::Redis(..))
     }
 
-    /// Where the stock lives in memory.
-    async fn memory_bytes(&mut self) -> Result<Option<f64>, Box<dyn Error>> {
-        match self {
-            Self::Redis(_, meter) => Ok(Some(info(meter, "memory", "used_memory").await?)),
-            Self::MariaDb(_) | Self::Sqlite(_) => Ok(None),
-        }
-    }
-
     async fn cpu_us(&mut self) -> Result<f64, Box<dyn Error>> {
         let process = match self {
             Self::Redis(_, meter) => {
@@ -123,21 +115,6 @@ async fn main() -> Result<(), Box<dyn Error>> {
             let cpu_us = (server.cpu_us().await? - cpu_before_us) / orders as f64;
             println!("{kind:<10} {batch:>6} {:>12.0} {cpu_us:>16.2} {:>14.0}", orders as f64 / elapsed_s, 1e6 / cpu_us);
         }
-    }
-    open_with_buyers(&*engine, &mut server, orders_max).await
-}
-
-/// How long a new epoch takes to open, and what a buyer costs in the server's memory.
-async fn open_with_buyers(engine: &dyn StockEngine, server: &mut Server, orders: i64) -> Result<(), Box<dyn Error>> {
-    let buyer = |id| OpeningBuyer { user: UserId(id + 1), order: OrderId((id + 1) << 20), quantity: 1 };
-    let buyers = (0..orders).map(buyer).collect();
-    let term = Term { sale: SaleId(1_000), epoch: Epoch(1), nonce: Nonce(7) };
-    let before_bytes = server.memory_bytes().await?;
-    let started = Instant::now();
-    engine.open(&Opening { term, granted: 1, buyers, publishers: Vec::new() }).await?;
-    println!("an epoch with {orders} buyers opens in {:.2} s", started.elapsed().as_secs_f64());
-    if let (Some(before), Some(after)) = (before_bytes, server.memory_bytes().await?) {
-        println!("{:.0} bytes of server memory per settled buyer", (after - before) / orders as f64);
     }
     Ok(())
 }

@@ -70,3 +70,10 @@ fn what_is_counted_in_instructions_runs_without_valgrind() {
     assert_eq!(pure::cut(&(0..1_234).collect::<Vec<_>>()), 2 + 2 + 1 + 14);
     assert_eq!(pure::parse_and_check(&Registry::standard()), pure::SPECS_KNOWN);
 }
+
+#[test]
+fn the_runner_that_is_asked_for_is_the_one_that_fits() {
+    let locked = include_str!("../../Cargo.lock");
+    let package = format!("name = \"gungraun-runner\"\nversion = \"{}\"\n", pure::RUNNER_VERSION);
+    assert!(locked.contains(&package), "Cargo.lock has another release than {}", pure::RUNNER_VERSION);
+}

@@ -72,14 +72,13 @@ type Meta = (Option<u32>, Option<u64>, Option<String>, Option<u64>, Option<u64>)
 /// What one call has read of a sale, and what it wants written. Nothing here waits: these are the decisions.
 struct Sale {
     base: String,
-    /// The open term, and the life of the server in which it was opened.
+    /// The open term, and the life of the server in which it was opened; `run` is the present one.
     opened: Option<(Epoch, u64, String)>,
     remaining: u64,
     open_units: u64,
     gates: HashMap<i64, Gate>,
     holds: HashMap<i64, Held>,
     now_ms: i64,
-    /// The server's present life.
     run: String,
     writes: Pipeline,
 }
@@ -150,9 +149,8 @@ impl Sale {
 
     /// A user with a live order gets that order; while its hold is open, the call touches it (R8).
     fn reserve_again(&mut self, item: &Reserve, (order, quantity): Gate) -> Verdict {
-        let held = self.holds.get(&order.0).cloned();
-        let settled = held.is_none();
-        if let Some(mut held) = held {
+        let settled = !self.holds.contains_key(&order.0);
+        if let Some(mut held) = self.holds.get(&order.0).cloned() {
             if !held.touched_by.contains(&item.incarnation) {
                 held.touched_by.push(item.incarnation);
             }
