@@ -14,6 +14,16 @@ bench scenario='laptop' *options:
 plan scenario='laptop' *options:
     cargo lab bench {{scenario}} --dry-run {{options}}
 
+# every engine alone, by batch size and threads (criterion; a filter picks some)
+[group('measure')]
+bench-engines *filter:
+    cargo bench -p engines --bench engines -- {{filter}}
+
+# bytes of memory per buyer and engine
+[group('measure')]
+memory *options:
+    cargo run --release -p engines --example memory -- {{options}}
+
 # the built-in scenarios
 [group('look')]
 scenarios:

@@ -24,17 +24,20 @@ fn main() -> Result<(), Box<dyn Error>> {
     }
     let mut users = USERS_DEFAULT.to_owned();
     if let Some(at) = args.iter().position(|arg| arg == "--users") {
-        users = args.drain(at..).nth(1).ok_or("--users needs numbers, such as 50000,500000")?;
+        users = args.drain(at..args.len().min(at + 2)).nth(1).unwrap_or_default();
     }
-    let users: Vec<i64> = users.split(',').map(str::parse).collect::<Result<_, _>>()?;
+    let users: Result<Vec<u32>, _> = users.split(',').map(str::parse).collect();
+    let users = users.ok().filter(|users| !users.contains(&0));
+    let users = users.ok_or("--users needs numbers from 1 to 4294967295 with commas between, such as 50000,500000")?;
     if let Some(unknown) = args.iter().find(|arg| CANDIDATES.iter().all(|candidate| candidate.name() != *arg)) {
-        let known: Vec<_> = CANDIDATES.iter().map(Candidate::name).collect();
+        let mut known: Vec<_> = CANDIDATES.iter().map(Candidate::name).collect();
+        known.dedup();
         return Err(format!("unknown engine {unknown:?}; known: {}", known.join(", ")).into());
     }
     println!("{:<26} {:>10} {:>12} {:>14}  kept as", "engine", "users", "bytes/user", "reopens in s");
     for candidate in CANDIDATES.iter().filter(|candidate| is_wanted(candidate, &args)) {
         for users in &users {
-            let Some(Taken { bytes_per_user, reopened_in }) = measure(candidate, *users)? else {
+            let Some(Taken { bytes_per_user, reopened_in }) = measure(candidate, i64::from(*users))? else {
                 println!("{candidate}: skipped, because its server could not be started");
                 continue;
             };
