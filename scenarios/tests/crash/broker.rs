@@ -12,6 +12,7 @@ use std::os::unix::ffi::OsStringExt;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 use std::sync::atomic::{AtomicU32, Ordering};
+use std::time::Duration;
 
 /// Process id of the broker that a test has started in place of the stack's; 0 before.
 static RESTARTED: AtomicU32 = AtomicU32::new(0);
@@ -110,6 +111,29 @@ async fn an_order_event_that_comes_back_as_unroutable_is_not_accepted() {
     world.buy(SOMEBODY, 2).await.order();
     world.audit().await;
     assert_eq!(world.number("SELECT COUNT(*) FROM orders").await, 1);
+}
+
+/// Returned and taken messages are under way side by side: each answer must be about its own.
+#[tokio::test]
+async fn while_messages_come_back_under_load_every_buyer_is_told_what_became_of_his_own_order() {
+    let mut world = fresh_world!("returned", 200_000);
+    let _reconciler = world.role("reconciler").await;
+    let _consumer = world.role("create-consumer").await;
+    let _seckill = world.seckill().await;
+    world.open(1).await;
+    let load = world.load(Crowd { seed: 41, users: 100_000, concurrency: 64 });
+    world.sells(&load, 100).await;
+    let queue = Queue::open(&world.stack.amqp_url(), world.queue(1)).await;
+    let (exchange, key) = (world.exchange(), "order.create.1.1");
+    for _ in 0..20 {
+        queue.unbind(&exchange, key).await;
+        tokio::time::sleep(Duration::from_millis(20)).await;
+        queue.bind(&exchange, key).await;
+        world.sells(&load, 100).await;
+    }
+    let told = load.finish().await;
+    assert!(told.statuses.iter().any(|(words, _)| words.contains("try again")), "none came back: {:?}", told.statuses);
+    world.audit().await;
 }
 
 #[tokio::test]

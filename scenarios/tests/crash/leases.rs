@@ -91,6 +91,7 @@ async fn two_instances_sell_every_unit_once_and_accept_no_buyer_twice() {
         assert!(wrong.is_some(), "each was asked by buyers of the other: {:?}", told.statuses);
     }
     sell_the_rest(&two.world, &[two.world.address(), two.second_address()]).await;
+    two.world.quiet_at(two.second_address()).await;
     two.world.audit().await;
     assert_eq!(two.world.number(SOLD).await, TOTAL);
 }
@@ -131,6 +132,7 @@ async fn one_that_was_frozen_past_its_lease_sells_nothing_more_of_it() {
     first.finish().await;
     second.finish().await;
     sell_the_rest(&two.world, &[two.world.address(), two.second_address()]).await;
+    two.world.quiet_at(two.second_address()).await;
     two.world.audit().await;
     assert_eq!(two.world.number(SOLD).await, TOTAL);
 }

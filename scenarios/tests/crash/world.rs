@@ -247,7 +247,12 @@ impl World {
 
     /// Until no hold is open any more: then every accepted order has its row and is settled.
     pub async fn quiet(&self) -> Stock {
-        until("no hold is open", async || match self.stock().await {
+        self.quiet_at(self.address()).await
+    }
+
+    /// The same of one of several services, where each knows its own holds only.
+    pub async fn quiet_at(&self, address: SocketAddr) -> Stock {
+        until("no hold is open", async || match inspect::stock(address, PRODUCT).await {
             Ok(stock) if stock.open && stock.open_units == 0 => Ok(stock),
             Ok(stock) => Err(format!("{stock:?}")),
             Err(why) => Err(why),

@@ -61,7 +61,7 @@ pub struct MqConfig {
     pub order_batch_size: usize,
     /// Longest time an order waits for its batch to fill, ms.
     pub order_batch_interval_ms: u64,
-    /// Publishing channels per serving thread.
+    /// Publishing channels per serving thread; one message is under way on each, so as many as batches under way.
     pub channel_pool_size: usize,
     /// Bound of each order queue, in messages; beyond it publishes are rejected and the service sheds load.
     pub queue_max_messages: u32,
@@ -77,7 +77,7 @@ impl Default for MqConfig {
             consumer_prefetch: 64,
             order_batch_size: 1_000,
             order_batch_interval_ms: 20,
-            channel_pool_size: 1,
+            channel_pool_size: 4,
             queue_max_messages: 100_000,
             queue_type: QueueType::Classic,
         }

@@ -12,13 +12,23 @@ use lapin::{Channel, Confirmation, Connection};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
-use tokio::sync::watch;
+use tokio::sync::{Mutex, OwnedMutexGuard, watch};
 
 /// First and longest pause between attempts to reconnect.
 const RECONNECT_MIN: Duration = Duration::from_millis(50);
 const RECONNECT_MAX: Duration = Duration::from_secs(2);
+/// Longest wait for a channel that has no message under way; beyond it nothing is sent.
+const CHANNEL_WAIT: Duration = Duration::from_millis(500);
 /// How often a connection is looked at.
 const HEALTH_INTERVAL: Duration = Duration::from_millis(100);
+
+/// A channel that carries one message at a time. With two under way the client gives a returned message to whichever
+/// confirm comes next: an order that is in the queue would be called rejected, and one that is not, accepted (R6).
+#[derive(Clone, Debug)]
+struct Lane {
+    channel: Channel,
+    free: Arc<Mutex<()>>,
+}
 
 /// A pool of confirming channels on one connection.
 #[derive(Clone, Debug)]
@@ -27,26 +37,20 @@ pub struct Publisher {
     ack: Ack,
     ids: MessageIds,
     turn: Arc<AtomicUsize>,
-    channels: watch::Receiver<Arc<[Channel]>>,
+    lanes: watch::Receiver<Arc<[Lane]>>,
 }
 
 impl Publisher {
     /// Connects, and keeps connected on the current runtime until `shutdown`.
     pub async fn start(config: &MqConfig, ack: Ack, name: &str, shutdown: Shutdown) -> anyhow::Result<Self> {
-        let (connection, channels) = open(config, name).await?;
-        let (sender, receiver) = watch::channel(channels);
+        let (connection, lanes) = open(config, name).await?;
+        let (sender, receiver) = watch::channel(lanes);
         tokio::spawn(keep_connected(config.clone(), name.to_owned(), connection, sender, shutdown));
-        Ok(Self {
-            names: Names::new(config),
-            ack,
-            ids: MessageIds::new(name),
-            turn: Arc::default(),
-            channels: receiver,
-        })
+        Ok(Self { names: Names::new(config), ack, ids: MessageIds::new(name), turn: Arc::default(), lanes: receiver })
     }
 
     pub async fn publish(&self, incarnation: i64, generation: i64, body: &[u8]) -> PublishOutcome {
-        let Some(channel) = self.channel() else {
+        let Some((channel, turn)) = self.channel().await else {
             return PublishOutcome::NotSent;
         };
         let (exchange, key) = (self.names.exchange().into(), self.names.order_key(incarnation, generation).into());
@@ -63,18 +67,32 @@ impl Publisher {
             tokio::spawn(async move { judge(confirm.await) });
             return PublishOutcome::Accepted;
         }
-        judge(confirm.await)
+        let outcome = judge(confirm.await);
+        drop(turn);
+        outcome
     }
 
     pub fn is_connected(&self) -> bool {
-        self.channels.borrow().iter().any(|channel| channel.status().connected())
+        self.lanes.borrow().iter().any(|lane| lane.channel.status().connected())
     }
 
-    fn channel(&self) -> Option<Channel> {
-        let channels = self.channels.borrow();
-        let turn = self.turn.fetch_add(1, Ordering::Relaxed);
-        let live = (0..channels.len()).map(|step| &channels[(turn + step) % channels.len()]);
-        live.into_iter().find(|channel| channel.status().connected()).cloned()
+    /// A channel, and the right to be alone on it; who says yes before the confirm needs none.
+    async fn channel(&self) -> Option<(Channel, Option<OwnedMutexGuard<()>>)> {
+        let lanes = self.lanes.borrow().clone();
+        let first = self.turn.fetch_add(1, Ordering::Relaxed);
+        let live = (0..lanes.len()).map(|step| &lanes[(first + step) % lanes.len()]);
+        let live: Vec<&Lane> = live.filter(|lane| lane.channel.status().connected()).collect();
+        if self.ack == Ack::Published {
+            return live.first().map(|lane| (lane.channel.clone(), None));
+        }
+        for lane in &live {
+            if let Ok(turn) = lane.free.clone().try_lock_owned() {
+                return Some((lane.channel.clone(), Some(turn)));
+            }
+        }
+        let lane = live.first()?;
+        let turn = tokio::time::timeout(CHANNEL_WAIT, lane.free.clone().lock_owned()).await.ok()?;
+        Some((lane.channel.clone(), Some(turn)))
     }
 }
 
@@ -95,20 +113,21 @@ fn judge(confirm: lapin::Result<Confirmation>) -> PublishOutcome {
     }
 }
 
-async fn open(config: &MqConfig, name: &str) -> anyhow::Result<(Connection, Arc<[Channel]>)> {
+async fn open(config: &MqConfig, name: &str) -> anyhow::Result<(Connection, Arc<[Lane]>)> {
     let connection = connect(config, name).await?;
-    let mut channels = Vec::with_capacity(config.channel_pool_size);
+    let mut lanes = Vec::with_capacity(config.channel_pool_size);
     for _ in 0..config.channel_pool_size {
-        channels.push(confirming_channel(&connection).await.context("cannot prepare for publishing")?);
+        let channel = confirming_channel(&connection).await.context("cannot prepare for publishing")?;
+        lanes.push(Lane { channel, free: Arc::default() });
     }
-    Ok((connection, channels.into()))
+    Ok((connection, lanes.into()))
 }
 
 async fn keep_connected(
     config: MqConfig,
     name: String,
     mut connection: Connection,
-    sender: watch::Sender<Arc<[Channel]>>,
+    sender: watch::Sender<Arc<[Lane]>>,
     shutdown: Shutdown,
 ) {
     let mut pause = RECONNECT_MIN;
@@ -118,7 +137,7 @@ async fn keep_connected(
             () = tokio::time::sleep(HEALTH_INTERVAL) => {}
         }
         let healthy =
-            connection.status().connected() && sender.borrow().iter().all(|channel| channel.status().connected());
+            connection.status().connected() && sender.borrow().iter().all(|lane| lane.channel.status().connected());
         if healthy {
             pause = RECONNECT_MIN;
             continue;
@@ -126,10 +145,10 @@ async fn keep_connected(
         // The old connection is closed first, so that its unconfirmed publishes end as unknown.
         let _ = connection.close(200, "reconnecting".into()).await;
         match open(&config, &name).await {
-            Ok((reopened, channels)) => {
+            Ok((reopened, lanes)) => {
                 tracing::info!("connected to RabbitMQ again");
                 connection = reopened;
-                sender.send_replace(channels);
+                sender.send_replace(lanes);
             }
             Err(error) => {
                 tracing::warn!(error = format!("{error:#}"), "cannot reconnect to RabbitMQ");
