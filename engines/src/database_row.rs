@@ -7,7 +7,6 @@
 
 mod faults;
 mod gate;
-mod rows;
 
 use crate::allocation::sql::{Connection, Database, Tx};
 use crate::database_server::{self, may_be_repeated};

@@ -7,7 +7,7 @@ use super::rest_of_system::Rest;
 use super::stand::PUBLISHER;
 use engines::{
     EngineEnv, EngineSpec, Epoch, Finish, Finished, Maintain, Nonce, Opened, Opening, OrderId, Registry, Reserve,
-    SaleId, StockEngine, Term, UserId, fixed_rows,
+    SaleId, StockEngine, Term, UserId, fixed_rows::BULK,
 };
 use futures_util::FutureExt;
 use std::sync::Arc;
@@ -84,7 +84,7 @@ pub fn settle(ready: Ready) -> Ready {
 
 /// The number of statements for `rows`.
 pub fn cut(rows: &[i64]) -> usize {
-    fixed_rows::cut(rows).len()
+    BULK.cut(rows).len()
 }
 
 /// The number of engines that were recognised.

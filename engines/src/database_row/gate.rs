@@ -1,10 +1,10 @@
 //! The gate rows of `database-row`: who may not buy again, and which of their holds are open.
 
 use super::faults::{Fault, Faults};
-use super::{INCARNATIONS_MAX, not_done, rows};
+use super::{INCARNATIONS_MAX, not_done};
 use crate::allocation::sql::{Arg, Connection};
+use crate::fixed_rows::{BATCH, Statement};
 use crate::{HoldPage, IncarnationId, OpenHold, OpeningBuyer, OrderId, Reserve, Result, SaleId, UserId};
-use rows::Statement;
 use std::collections::HashMap;
 
 /// The rows of one batch by buyer; a buyer without one may buy.
@@ -122,6 +122,7 @@ pub async fn of_users(
     users: impl Iterator<Item = UserId>,
 ) -> Result<Gates> {
     static SELECT: Statement = Statement::new(
+        BATCH,
         "SELECT user_id, order_id, quantity, is_open, is_marked, touched_at_ms, touched_by FROM engine_gate
          WHERE sale_id = ? AND user_id IN (",
         "?",
@@ -134,6 +135,7 @@ pub async fn of_users(
 /// The rows of those of these orders that are open holds.
 pub async fn of_open_orders(connection: &mut Connection<'_>, sale: SaleId, orders: &[OrderId]) -> Result<Gates> {
     static SELECT: Statement = Statement::new(
+        BATCH,
         "SELECT user_id, order_id, quantity, is_open, is_marked, touched_at_ms, touched_by FROM engine_gate
          WHERE sale_id = ? AND is_open = 1 AND order_id IN (",
         "?",
@@ -145,7 +147,7 @@ pub async fn of_open_orders(connection: &mut Connection<'_>, sale: SaleId, order
 
 async fn select(connection: &mut Connection<'_>, select: &Statement, sale: SaleId, ids: &[i64]) -> Result<Gates> {
     let mut gates = Gates::with_capacity(ids.len());
-    for ids in rows::padded(ids) {
+    for ids in BATCH.padded(ids) {
         let args: Vec<i64> = [sale.0].into_iter().chain(ids.iter().copied()).collect();
         gates.extend(read(connection, select.for_rows(ids.len()), &args).await?.map(|gate| (gate.user, gate)));
     }
@@ -169,11 +171,13 @@ async fn read(connection: &mut Connection<'_>, sql: &str, args: &[i64]) -> Resul
 /// Writes what the batch has changed.
 pub async fn write(connection: &mut Connection<'_>, sale: SaleId, gates: &Gates) -> Result<()> {
     static SETTLE: Statement = Statement::new(
+        BATCH,
         "UPDATE engine_gate SET is_open = 0, is_marked = 0, touched_by = X'' WHERE sale_id = ? AND user_id IN (",
         "?",
         ")",
     );
-    static DELETE: Statement = Statement::new("DELETE FROM engine_gate WHERE sale_id = ? AND user_id IN (", "?", ")");
+    static DELETE: Statement =
+        Statement::new(BATCH, "DELETE FROM engine_gate WHERE sale_id = ? AND user_id IN (", "?", ")");
     let changed = |change| {
         let mut changed: Vec<&GateRow> = gates.values().filter(|gate| gate.change == change).collect();
         changed.sort_unstable_by_key(|gate| gate.user);
@@ -182,7 +186,7 @@ pub async fn write(connection: &mut Connection<'_>, sale: SaleId, gates: &Gates)
     replace(connection, sale, &changed(Change::Write)).await?;
     for (statement, change) in [(&SETTLE, Change::Settle), (&DELETE, Change::Delete)] {
         let users: Vec<i64> = changed(change).iter().map(|gate| gate.user.0).collect();
-        for users in rows::padded(&users) {
+        for users in BATCH.padded(&users) {
             let args: Vec<i64> = [sale.0].into_iter().chain(users.iter().copied()).collect();
             connection.run(statement.for_rows(users.len()), &args).await.map_err(not_done)?;
         }
@@ -192,12 +196,13 @@ pub async fn write(connection: &mut Connection<'_>, sale: SaleId, gates: &Gates)
 
 async fn replace(connection: &mut Connection<'_>, sale: SaleId, gates: &[&GateRow]) -> Result<()> {
     static REPLACE: Statement = Statement::new(
+        BATCH,
         "REPLACE INTO engine_gate
          (sale_id, user_id, order_id, quantity, is_open, is_marked, touched_at_ms, touched_by) VALUES ",
         "(?, ?, ?, ?, ?, ?, ?, ?)",
         "",
     );
-    for slice in rows::cut(gates) {
+    for slice in BATCH.cut(gates) {
         let mut args = Vec::with_capacity(8 * slice.len());
         for gate in slice {
             let numbers = [sale.0, gate.user.0, gate.order.0, i64::from(gate.quantity)];
@@ -213,7 +218,7 @@ async fn replace(connection: &mut Connection<'_>, sale: SaleId, gates: &[&GateRo
 /// Throws away what an older epoch left and loads the settled buyers of the new one.
 pub async fn replace_all(connection: &mut Connection<'_>, sale: SaleId, buyers: &[OpeningBuyer]) -> Result<()> {
     connection.run("DELETE FROM engine_gate WHERE sale_id = ?", &[sale.0]).await.map_err(not_done)?;
-    for buyers in buyers.chunks(rows::MAX) {
+    for buyers in buyers.chunks(BATCH.most()) {
         let gates: Vec<GateRow> = buyers.iter().map(GateRow::loaded).collect();
         replace(connection, sale, &gates.iter().collect::<Vec<_>>()).await?;
     }

@@ -1,6 +1,8 @@
 //! Settings of a database that its users cannot provoke through an engine, which sets them itself.
 
 use super::*;
+use sqlx::ConnectOptions;
+use sqlx::sqlite::SqliteConnectOptions;
 
 #[path = "../../tests/support/mariadb.rs"]
 #[allow(dead_code, clippy::duplicate_mod)] // Each engine's tests start servers of their own.
@@ -15,6 +17,37 @@ async fn a_session_without_read_committed_is_refused() {
     assert!(refused.contains("REPEATABLE-READ") && refused.contains("READ COMMITTED is needed"), "{refused}");
     let set = connect("any", Some(&url)).unwrap();
     assert!(check("any", &set, &[], false).await.is_ok());
+}
+
+#[tokio::test]
+async fn a_server_that_would_refuse_to_write_because_of_its_binary_log_is_refused() {
+    let Some(mut server) = mariadb::MariaDb::start().await else { return };
+    let url = server.create_database().await;
+    for (format, fits) in [("STATEMENT", false), ("ROW", true)] {
+        server.restart_with(&["--log-bin=b", "--server-id=1", &format!("--binlog-format={format}")]).await;
+        let checked = check("any", &connect("any", Some(&url)).unwrap(), &[], true).await;
+        let refused = checked.as_ref().map_or_else(ToString::to_string, |_| String::new());
+        assert_eq!(checked.is_ok(), fits, "{format}: {refused}");
+        assert_eq!(
+            refused.contains("binlog_format is STATEMENT") && refused.contains("ROW or MIXED"),
+            !fits,
+            "{refused}"
+        );
+    }
+}
+
+#[tokio::test]
+async fn a_busy_file_means_that_nothing_has_happened_and_other_failures_of_a_commit_are_unknown() {
+    let folder = tempfile::tempdir().unwrap();
+    let options = SqliteConnectOptions::new().filename(folder.path().join("a.db")).create_if_missing(true);
+    let mut writer = options.connect().await.unwrap();
+    sqlx::raw_sql("BEGIN IMMEDIATE; CREATE TABLE t (n INTEGER PRIMARY KEY)").execute(&mut writer).await.unwrap();
+    let mut other = options.busy_timeout(Duration::ZERO).connect().await.unwrap();
+    let busy = sqlx::raw_sql("BEGIN IMMEDIATE").execute(&mut other).await.unwrap_err();
+    assert!(matches!(unknown("any", busy), EngineError::Unavailable { .. }));
+    let twice = sqlx::raw_sql("INSERT INTO t VALUES (1), (1)").execute(&mut writer).await.unwrap_err();
+    assert!(unknown("any", twice).is_unknown());
+    assert!(unknown("any", sqlx::Error::PoolTimedOut).is_unknown());
 }
 
 #[tokio::test]

@@ -4,7 +4,7 @@ use super::gates::Gates;
 use super::rights::LeaseRows;
 use super::{NAME, Process, Terms, not_done, unknown};
 use crate::allocation::sql::Database;
-use crate::fixed_rows::{self, Statement};
+use crate::fixed_rows::{BULK, Statement};
 use crate::{EngineError, Epoch, IncarnationId, Opened, Opening, Result, Term};
 
 /// What an opening comes to: the live buyers are rows already, only their units count.
@@ -104,9 +104,9 @@ pub async fn open(database: &Database, plan: &Plan) -> Result<Opened> {
     let insert = "INSERT INTO engine_openings (sale_id, epoch, nonce, granted, partitions) VALUES (?, ?, ?, ?, ?)";
     let args = [term.sale.0, epoch, nonce, granted, plan.partitions.cast_signed()];
     connection.run(insert, &args).await.map_err(not_done)?;
-    for slice in fixed_rows::cut(&dealt(&plan.publishers, plan.partitions)) {
+    for slice in BULK.cut(&dealt(&plan.publishers, plan.partitions)) {
         static DEAL: Statement =
-            Statement::new("INSERT INTO engine_partitions (sale_id, part, owner) VALUES ", "(?, ?, ?)", "");
+            Statement::new(BULK, "INSERT INTO engine_partitions (sale_id, part, owner) VALUES ", "(?, ?, ?)", "");
         let args: Vec<i64> = slice.iter().flat_map(|(part, owner)| [term.sale.0, *part, *owner]).collect();
         connection.run(DEAL.for_rows(slice.len()), &args).await.map_err(not_done)?;
     }

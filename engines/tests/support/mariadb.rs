@@ -33,7 +33,7 @@ impl MariaDb {
         };
         for _ in 0..PORTS_TRIED_MAX {
             let port = free_port();
-            let mut child = match spawn(port, folder.path()) {
+            let mut child = match spawn(port, folder.path(), &[]) {
                 Ok(child) => child,
                 Err(error) => return ignored(&format!("mariadbd cannot be started: {error}")),
             };
@@ -68,8 +68,13 @@ impl MariaDb {
 
     /// Starts it again on the same data and the same port.
     pub async fn restart(&mut self) {
+        self.restart_with(&[]).await;
+    }
+
+    /// The same with options that it did not have before.
+    pub async fn restart_with(&mut self, options: &[&str]) {
         self.kill();
-        self.child = spawn(self.port, self.folder.path()).expect("mariadbd, which could be started before");
+        self.child = spawn(self.port, self.folder.path(), options).expect("mariadbd, which could be started before");
         let answered = wait_until_it_answers(self.port, self.folder.path(), &mut self.child).await;
         answered.unwrap_or_else(|error| panic!("mariadbd on its old data: {error}"));
     }
@@ -119,7 +124,7 @@ fn make_tables(folder: &Path) -> Result<(), String> {
     if status.success() { Ok(()) } else { Err(format!("mariadb-install-db failed: {status}")) }
 }
 
-fn spawn(port: u16, folder: &Path) -> std::io::Result<Child> {
+fn spawn(port: u16, folder: &Path, options: &[&str]) -> std::io::Result<Child> {
     let mut command = Command::new("mariadbd");
     command.arg("--no-defaults").arg(format!("--datadir={}", folder.join("data").display()));
     command.arg(format!("--socket={}", folder.join("s").display()));
@@ -127,6 +132,7 @@ fn spawn(port: u16, folder: &Path) -> std::io::Result<Child> {
     command.arg(format!("--tmpdir={}", folder.display()));
     command.args(["--bind-address=127.0.0.1", &format!("--port={port}"), "--skip-name-resolve", "--skip-log-bin"]);
     command.args(["--innodb-flush-log-at-trx-commit=1", "--innodb-buffer-pool-size=64M"]);
+    command.args(options);
     as_this_user(&mut command);
     command.spawn()
 }

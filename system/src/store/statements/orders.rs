@@ -3,7 +3,7 @@
 use super::super::{Database, or_nothing};
 use crate::clock::unix_ms;
 use crate::store::status;
-use engines::fixed_rows::{self, Statement};
+use engines::fixed_rows::{BULK, Statement};
 use engines::{OpenHold, OrderId, SaleId};
 use sqlx::Row;
 use std::collections::{HashMap, HashSet};
@@ -11,9 +11,9 @@ use std::collections::{HashMap, HashSet};
 impl Database {
     pub async fn live_by_order(&self, orders: &[i64]) -> sqlx::Result<HashMap<i64, bool>> {
         static SELECT: Statement =
-            Statement::new("SELECT order_id, live IS NOT NULL FROM orders WHERE order_id IN (", "?", ")");
+            Statement::new(BULK, "SELECT order_id, live IS NOT NULL FROM orders WHERE order_id IN (", "?", ")");
         let mut found = HashMap::with_capacity(orders.len());
-        for slice in fixed_rows::cut(orders) {
+        for slice in BULK.cut(orders) {
             let query = sqlx::query(SELECT.for_rows(slice.len()));
             for row in slice.iter().fold(query, |query, id| query.bind(id)).fetch_all(self.readers()).await? {
                 found.insert(row.try_get(0)?, row.try_get::<i64, _>(1)? != 0);

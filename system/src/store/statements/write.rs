@@ -8,12 +8,13 @@ use crate::clock::unix_ms;
 use crate::envelope::OrderEvent;
 use crate::failpoint;
 use crate::store::{Poison, WriteBatch, Written, status};
-use engines::fixed_rows::{self, Statement};
+use engines::fixed_rows::{BULK, Statement};
 use sqlx::{Connection, Row};
 use std::collections::{BTreeMap, HashSet};
 
 /// Eight values per row; status and live are constants of a new order.
 static INSERT_ORDERS: Statement = Statement::new(
+    BULK,
     "INSERT INTO orders (order_id, user_id, product_id, quantity, total_price_cents, allocation_id, status, live,
      created_at_ms, updated_at_ms) VALUES ",
     "(?, ?, ?, ?, ?, ?, 0, 1, ?, ?)",
@@ -56,7 +57,7 @@ impl Database {
 
 /// Inserts rows, then counts them against their allocations. `false` if a guard refused.
 async fn bulk(connection: &mut DbConnection, orders: &[OrderEvent]) -> sqlx::Result<bool> {
-    for slice in fixed_rows::cut(orders) {
+    for slice in BULK.cut(orders) {
         let mut query = sqlx::query(INSERT_ORDERS.for_rows(slice.len()));
         for order in slice {
             query = query
