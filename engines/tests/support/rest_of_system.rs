@@ -8,7 +8,6 @@ use engines::{
 };
 use std::collections::{BTreeMap, HashMap};
 use std::sync::{Arc, Mutex};
-use std::time::Duration;
 
 const TO_PAY: i64 = 0;
 const CANCELLED: i64 = 2;
@@ -16,10 +15,8 @@ const VOID: i64 = 4;
 /// Units of a buyer from long ago, whom only the engine's check of its block sees.
 const SOLD_LONG_AGO: u32 = 100_000;
 
-/// One of so many pairs of orders is settled late, so that a cancel can overtake the settle.
+/// One of so many pairs of orders is settled late: after the releases that are under way, which overtake the settle.
 const LATE_EVERY: i64 = 4;
-/// How late.
-const LATE_BY: Duration = Duration::from_millis(2);
 
 type Granted = HashMap<(SaleId, OrderId), (i64, u32)>;
 
@@ -31,6 +28,8 @@ pub struct Rest {
     granted: Arc<Mutex<Granted>>,
     /// The consumers take turns.
     turn: Arc<tokio::sync::Mutex<()>>,
+    /// Read by whoever releases; a late settle has to write.
+    releases: Arc<tokio::sync::RwLock<()>>,
 }
 
 /// An engine with the rest of the system around it.
@@ -42,7 +41,7 @@ struct Dressed {
 
 impl Rest {
     pub fn new(place: Arc<Place>) -> Self {
-        Self { place, granted: Arc::default(), turn: Arc::default() }
+        Self { place, granted: Arc::default(), turn: Arc::default(), releases: Arc::default() }
     }
 
     pub fn around(&self, engine: Arc<dyn StockEngine>) -> Arc<dyn StockEngine> {
@@ -190,6 +189,8 @@ impl StockEngine for Dressed {
     }
 
     async fn finish(&self, term: &Term, batch: &[Finish]) -> Vec<Result<Finished>> {
+        let releases = batch.iter().any(|item| item.kind == FinishKind::Release);
+        let _releasing = if releases { Some(self.rest.releases.read().await) } else { None };
         let passes = {
             let _turn = self.rest.turn.lock().await;
             let passes = async {
@@ -208,7 +209,7 @@ impl StockEngine for Dressed {
             && only.kind == FinishKind::Settle
             && only.order.0 / 2 % LATE_EVERY == 0
         {
-            tokio::time::sleep(LATE_BY).await;
+            drop(self.rest.releases.write().await);
         }
         let passed: Vec<_> = batch.iter().zip(&passes).filter(|(_, passes)| **passes).map(|(item, _)| *item).collect();
         let mut finished = self.engine.finish(term, &passed).await.into_iter();
