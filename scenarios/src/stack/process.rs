@@ -151,7 +151,12 @@ impl Process {
 
     /// The last lines of its log, for an error: `\n  its log, /tmp/…/redis.log:\n  | …`.
     pub(super) fn last_words(&self) -> String {
-        tail(&self.log, self.log_start)
+        tail(&self.log, self.log_start, None)
+    }
+
+    /// Like [`Self::last_words`], without the general advice that some programs end with.
+    pub(super) fn last_words_before(&self, advice: &str) -> String {
+        tail(&self.log, self.log_start, Some(advice))
     }
 
     /// What it has logged after `seen` bytes of this life, which then counts as seen.
@@ -173,10 +178,11 @@ impl Drop for Process {
     }
 }
 
-pub(super) fn tail(log: &Path, start: u64) -> String {
+fn tail(log: &Path, start: u64, advice: Option<&str>) -> String {
     let length = std::fs::metadata(log).map_or(0, |metadata| metadata.len());
     let text = read_from(log, start.max(length.saturating_sub(TAIL_BYTES))).unwrap_or_default();
-    let lines: Vec<&str> = text.lines().filter(|line| !line.trim().is_empty()).collect();
+    let own = advice.and_then(|advice| text.split(advice).next()).unwrap_or(&text);
+    let lines: Vec<&str> = own.lines().filter(|line| !line.trim().is_empty()).collect();
     let last = &lines[lines.len().saturating_sub(TAIL_LINES)..];
     let mut words = format!("\n  {} {}", if last.is_empty() { "nothing in" } else { "last lines of" }, log.display());
     for line in last {
@@ -202,9 +208,11 @@ mod tests {
         let folder = tempfile::tempdir().expect("a folder");
         let log = folder.path().join("redis.log");
         std::fs::write(&log, "an earlier life\nhello\n\nbye\n").expect("written");
-        let words = tail(&log, 16);
+        let words = tail(&log, 16, None);
         assert!(words.ends_with("\n  | hello\n  | bye"), "{words}");
         assert!(!words.contains("earlier"), "{words}");
-        assert!(tail(&folder.path().join("none"), 0).contains("nothing in"));
+        assert!(tail(&log, 16, Some("bye")).ends_with("\n  | hello"), "what comes before the advice");
+        assert!(tail(&log, 16, Some("farewell")).ends_with("\n  | bye"), "no advice, nothing cut off");
+        assert!(tail(&folder.path().join("none"), 0, None).contains("nothing in"));
     }
 }
