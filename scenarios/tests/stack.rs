@@ -12,7 +12,7 @@ mod tmpfs;
 
 use std::io::{BufRead, BufReader};
 use std::path::PathBuf;
-use std::process::{Command, Stdio};
+use std::process::{Child, Command, Stdio};
 use std::time::Duration;
 
 use rustix::process::{Pid, Signal, kill_process};
@@ -35,9 +35,25 @@ fn shell_role(name: &str, script: &str) -> RoleSpec {
     }
 }
 
-fn kill(pid: u32) {
+fn signal(pid: u32, signal: Signal) {
     let pid = Pid::from_raw(i32::try_from(pid).expect("a pid")).expect("not 0");
-    kill_process(pid, Signal::KILL).expect("killed");
+    kill_process(pid, signal).expect("delivered");
+}
+
+/// A `lab up` that has started a stack, the lines of its standard output, and the id of its run.
+fn up(command: &mut Command) -> (Child, Vec<String>, String) {
+    let mut lab = command.stdin(Stdio::null()).stdout(Stdio::piped()).spawn().expect("lab");
+    let mut seen = Vec::new();
+    let mut run_id = None;
+    for line in BufReader::new(lab.stdout.take().expect("its output")).lines().map_while(Result::ok) {
+        run_id = line.strip_prefix("LAB_RUN_ID=").map(str::to_owned);
+        seen.push(line);
+        if run_id.is_some() {
+            break;
+        }
+    }
+    let run_id = run_id.unwrap_or_else(|| panic!("lab up ended: {seen:?}"));
+    (lab, seen, run_id)
 }
 
 async fn assert_all_answer(stack: &Stack) {
@@ -83,7 +99,7 @@ async fn servers_come_up_answer_and_are_gone_after_stop_with_epmd() {
 #[tokio::test]
 async fn a_server_that_dies_is_named_with_its_last_words_and_a_dropped_stack_leaves_nothing() {
     let Some(stack) = testing::own_stack(&testing::options()).await else { return };
-    kill(stack.server_pid("redis").expect("private"));
+    signal(stack.server_pid("redis").expect("private"), Signal::KILL);
     let deadline = std::time::Instant::now() + GONE_LIMIT;
     let error = loop {
         match stack.check().await {
@@ -108,16 +124,7 @@ fn a_lab_killed_with_sigkill_leaves_no_process_and_no_folder_and_other_servers_a
     }
     // A Redis of another run, on another port.
     let Some(foreign) = testing::redis() else { return };
-    let mut lab = Command::new(env!("CARGO_BIN_EXE_lab"))
-        .args(["up", "--no-install"])
-        .stdin(Stdio::null())
-        .stdout(Stdio::piped())
-        .stderr(Stdio::null())
-        .spawn()
-        .expect("lab");
-    let lines = BufReader::new(lab.stdout.take().expect("its output")).lines();
-    let run_id = lines.map_while(Result::ok).find_map(|line| Some(line.strip_prefix("LAB_RUN_ID=")?.to_owned()));
-    let run_id = run_id.expect("lab up starts a stack");
+    let (mut lab, _, run_id) = up(Command::new(env!("CARGO_BIN_EXE_lab")).args(["up", "--no-install"]));
     let family = Family::below(lab.id(), ("LAB_RUN_ID", &run_id));
     for name in ["epmd", "beam.smp", "redis-server", "lab"] {
         assert!(family.has(name), "no {name} in {family:?}");
@@ -128,6 +135,20 @@ fn a_lab_killed_with_sigkill_leaves_no_process_and_no_folder_and_other_servers_a
     assert!(!std::env::temp_dir().join(format!("lab-{run_id}")).exists());
     let answer = std::net::TcpStream::connect(("127.0.0.1", foreign.port()));
     answer.expect("the other run's Redis is alive");
+}
+
+/// MariaDB deletes every temporary table it finds where it keeps its own, also those of a server that is at work.
+#[test]
+fn nothing_of_a_stack_lies_outside_its_scratch_folder() {
+    if testing::stack().is_none() {
+        return;
+    }
+    let scratch = tempfile::tempdir().expect("a folder");
+    let mut lab = Command::new(env!("CARGO_BIN_EXE_lab"));
+    lab.env("TMPDIR", "/nowhere").args(["up", "--no-install", "--scratch"]).arg(scratch.path());
+    let (mut lab, ..) = up(&mut lab);
+    signal(lab.id(), Signal::INT);
+    assert!(lab.wait().expect("its end").success());
 }
 
 #[tokio::test]

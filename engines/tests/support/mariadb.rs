@@ -119,6 +119,8 @@ fn make_tables(folder: &Path) -> Result<(), String> {
     command.args(["--no-defaults", "--auth-root-authentication-method=normal", "--skip-test-db"]);
     command.args(["--skip-name-resolve", "--innodb-log-file-size=16M"]);
     command.arg(format!("--datadir={}", folder.join("data").display()));
+    // A server that starts deletes every temporary table in its folder for them, also another server's.
+    command.arg(format!("--tmpdir={}", folder.display()));
     as_this_user(&mut command);
     let status = command.status().map_err(|error| format!("mariadb-install-db cannot be started: {error}"))?;
     if status.success() { Ok(()) } else { Err(format!("mariadb-install-db failed: {status}")) }

@@ -43,7 +43,7 @@ pub(super) async fn start(place: &Place<'_>) -> anyhow::Result<Server> {
     let [port] = ports::free()?;
     let folder = place.data_folder("database")?;
     let data = folder.join("data");
-    initialize(place, &data).await?;
+    initialize(place, &folder, &data).await?;
     let command = server_command(place, &folder, port)?;
     let mut process = place.spawn("database", command)?;
     let url = url(port);
@@ -67,7 +67,7 @@ pub(super) fn url(port: u16) -> String {
     format!("mysql://root@127.0.0.1:{port}")
 }
 
-async fn initialize(place: &Place<'_>, data: &Path) -> anyhow::Result<()> {
+async fn initialize(place: &Place<'_>, folder: &Path, data: &Path) -> anyhow::Result<()> {
     let mut command = match &place.binaries.initializer {
         Initializer::InstallDb(program) => {
             let mut command = Command::new(program);
@@ -82,6 +82,8 @@ async fn initialize(place: &Place<'_>, data: &Path) -> anyhow::Result<()> {
         }
     };
     command.env("PATH", crate::setup::search_path()).arg(format!("--datadir={}", data.display()));
+    // A server that starts deletes every temporary table in its folder for them, also another server's.
+    command.arg(format!("--tmpdir={}", folder.display()));
     run_as_this_user(&mut command);
     let process = place.spawn("database-tables", command)?;
     let words = || process.last_words_before(INSTALL_ADVICE);

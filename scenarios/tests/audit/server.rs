@@ -15,13 +15,14 @@ const START_LIMIT: Duration = Duration::from_secs(60);
 const POLL_INTERVAL: Duration = Duration::from_millis(50);
 const BINARIES: [&str; 2] = ["mariadbd", "mariadb-install-db"];
 
-/// `$0` folder, `$1` port. Standard input is the pipe from the test process.
+/// `$0` folder, `$1` port. Standard input is the pipe from the test process. Temporary tables lie in the folder: a
+/// server that starts deletes all it finds in /tmp, also another server's.
 const SCRIPT: &str = r#"
 PATH="$PATH:/usr/sbin"
 mariadb-install-db --no-defaults --auth-root-authentication-method=normal --skip-test-db --user="$(id -un)" \
-    --datadir="$0/data" >"$0/log" 2>&1
+    --datadir="$0/data" --tmpdir="$0" >"$0/log" 2>&1
 mariadbd --no-defaults --user="$(id -un)" --datadir="$0/data" --bind-address=127.0.0.1 --port="$1" \
-    --socket="$0/socket" --pid-file="$0/pid" >>"$0/log" 2>&1 </dev/null &
+    --socket="$0/socket" --pid-file="$0/pid" --tmpdir="$0" >>"$0/log" 2>&1 </dev/null &
 server=$!
 read -r _
 kill -9 $server

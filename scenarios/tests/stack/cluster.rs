@@ -2,12 +2,13 @@
 
 use std::time::{Duration, Instant};
 
+use rustix::process::Signal;
 use scenarios::stack::StackOptions;
 use scenarios::testing;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 
-use crate::kill;
 use crate::processes::Family;
+use crate::signal;
 
 const NODES: [&str; 3] = ["redis-0", "redis-1", "redis-2"];
 /// A killed node is noticed with the next look at the processes.
@@ -51,7 +52,7 @@ async fn three_nodes_answer_share_every_slot_count_as_one_redis_and_are_gone_aft
 
     let pids = NODES.map(|name| stack.server_pid(name).expect("a node of its own"));
     let nodes = Family::of(&pids);
-    kill(pids[1]);
+    signal(pids[1], Signal::KILL);
     let deadline = Instant::now() + NOTICED_LIMIT;
     let error = loop {
         match stack.check().await {

@@ -1,37 +1,17 @@
 //! The stack without servers: what it says about itself, what it gives to roles, and that nothing of it stays.
 
-use std::io::{BufRead, BufReader, Read};
-use std::process::{Child, Command, Stdio};
+use std::io::Read;
+use std::process::{Command, Stdio};
 use std::time::Duration;
 
 use scenarios::stack::{Stack, StackKind, StackOptions};
 use scenarios::testing;
 
 use crate::processes::Family;
-use crate::{GONE_LIMIT, shell_role};
+use crate::{GONE_LIMIT, shell_role, up};
 
 fn options() -> StackOptions {
     StackOptions { kind: StackKind::Embedded, ..testing::options() }
-}
-
-/// `lab up` on a machine that seems to have no servers at all, and the lines of its standard output.
-fn up(arguments: &[&str]) -> (Child, Vec<String>) {
-    let mut lab = Command::new(env!("CARGO_BIN_EXE_lab"))
-        .arg("up")
-        .args(arguments)
-        .env("LAB_SEARCH_PATH", "")
-        .stdin(Stdio::null())
-        .stdout(Stdio::piped())
-        .stderr(Stdio::piped())
-        .spawn()
-        .expect("lab");
-    let mut lines = BufReader::new(lab.stdout.take().expect("its output")).lines().map_while(Result::ok);
-    let mut seen = Vec::new();
-    // Its run id is the last line.
-    while seen.last().is_none_or(|line: &String| !line.starts_with("LAB_RUN_ID=")) {
-        seen.push(lines.next().unwrap_or_else(|| panic!("lab up ended: {seen:?}")));
-    }
-    (lab, seen)
 }
 
 #[tokio::test]
@@ -60,10 +40,16 @@ async fn the_embedded_stack_starts_nothing_names_its_durability_and_leaves_no_fi
     drop(role);
 }
 
+/// `lab up` on a machine that seems to have no servers at all.
+fn lab_without_servers() -> Command {
+    let mut lab = Command::new(env!("CARGO_BIN_EXE_lab"));
+    lab.args(["up", "--no-install"]).env("LAB_SEARCH_PATH", "").stderr(Stdio::piped());
+    lab
+}
+
 #[test]
 fn auto_without_servers_falls_back_says_so_and_a_kill_leaves_nothing() {
-    let (mut lab, lines) = up(&["--no-install"]);
-    let run_id = lines.last().and_then(|line| line.strip_prefix("LAB_RUN_ID=")).expect("a run id").to_owned();
+    let (mut lab, lines, run_id) = up(&mut lab_without_servers());
     let scratch = std::env::temp_dir().join(format!("lab-{run_id}"));
     assert_eq!(lines[0], format!("SECKILL__DATABASE__URL=sqlite://{}/seckill.db", scratch.display()));
     assert_eq!(lines.len(), 2, "no address of a server: {lines:?}");
@@ -86,12 +72,7 @@ fn auto_without_servers_falls_back_says_so_and_a_kill_leaves_nothing() {
 #[test]
 fn servers_that_were_asked_for_are_not_replaced() {
     for arguments in [["--stack", "servers"], ["--stack", "auto"]] {
-        let output = Command::new(env!("CARGO_BIN_EXE_lab"))
-            .args(["up", "--no-install", "--redis-cluster"])
-            .args(arguments)
-            .env("LAB_SEARCH_PATH", "")
-            .output()
-            .expect("lab");
+        let output = lab_without_servers().arg("--redis-cluster").args(arguments).output().expect("lab");
         let error = String::from_utf8_lossy(&output.stderr).into_owned();
         assert_eq!(output.status.code(), Some(1), "{error}");
         assert!(error.starts_with("error: missing: redis-server, rabbitmq-server"), "{error}");
