@@ -2,7 +2,7 @@
 //! middle of a sale while orders are still queued. The sale goes on under the next epoch, nothing accepted is lost,
 //! everything left is sold, and the audit passes. Each round prints how long the sale was closed.
 //!
-//! `EPOCH_ROUNDS` repeats each fault so often.
+//! `EPOCH_ROUNDS` repeats each fault so often; `EPOCH_ORDERS` is how much is sold before a Redis has to be told of it all.
 
 use crate::frozen::Frozen;
 use crate::load::{Answer, Crowd, Load};
@@ -14,6 +14,8 @@ use std::time::{Duration, Instant};
 
 const ROUNDS_VARIABLE: &str = "EPOCH_ROUNDS";
 const TOTAL: i64 = 6_000;
+const ORDERS_VARIABLE: &str = "EPOCH_ORDERS";
+const ORDERS: u64 = 10_000;
 /// Longest time until the sale is open again after the fault is over, with the short leases of these tests.
 const OPEN_AGAIN_WITHIN: Duration = Duration::from_secs(5);
 
@@ -121,6 +123,42 @@ async fn the_service_is_lost(engine: &str, newest_epoch: i32) {
     }
 }
 
+/// A sale that has sold much loses its Redis: every buyer and every unit is back in it before it opens.
+async fn much_was_sold(engine: &str, name: &str) {
+    let orders = number(ORDERS_VARIABLE, ORDERS);
+    let total = 2 * i64::try_from(orders).expect("a number of orders");
+    let Some(mut world) = World::start(name, total).await else { return };
+    let mut redis = OwnRedis::start(world.stack, name).await;
+    world.set("SECKILL__REDIS__URL", redis.url());
+    world.set("SECKILL__SECKILL__ENGINE", engine);
+    let _reconciler = world.role("reconciler").await;
+    let _consumer = world.role("create-consumer").await;
+    let _seckill = world.seckill().await;
+    world.open(1).await;
+    let load = world.load(Crowd { seed: 1, users: orders, concurrency: 256 });
+    while load.accepted() < orders {
+        world.sells(&load, (orders - load.accepted()).min(5_000)).await;
+    }
+    load.finish().await;
+    let before = world.quiet().await;
+    let first = world.buy(1, 1).await;
+    for round in 1..=number(ROUNDS_VARIABLE, 1) {
+        redis.kill();
+        redis.forget();
+        redis.start_again().await;
+        let back = Instant::now();
+        let after = world.open(before.epoch + i32::try_from(round).expect("few rounds")).await;
+        let closed = back.elapsed();
+        assert_eq!(after.remaining, before.remaining);
+        eprintln!("{engine}, {orders} orders, round {round}: open again {closed:?} after Redis answered");
+        assert!(closed < OPEN_AGAIN_WITHIN, "open again only after {closed:?}");
+    }
+    assert_eq!(world.buy(1, 1).await, first, "who has an order is told which");
+    world.buy(SOMEBODY, 1).await.order();
+    world.audit().await;
+    assert_eq!(world.number("SELECT COUNT(*) FROM orders").await, 1 + i64::try_from(orders).expect("a number"));
+}
+
 macro_rules! redis_faults {
     ($($name:ident: $engine:literal, $loss:ident;)+) => {
         $(#[tokio::test]
@@ -137,6 +175,16 @@ redis_faults! {
     sharded_slots_goes_on_after_a_redis_that_came_back_empty: "sharded-slots?slots=4", Empty;
     sharded_slots_goes_on_after_a_redis_with_an_older_log: "sharded-slots?slots=4", OlderLog;
     sharded_slots_goes_on_after_a_redis_with_its_log_intact: "sharded-slots?slots=4", LogIntact;
+}
+
+#[tokio::test]
+async fn lua_single_key_is_told_of_every_order_before_it_opens_again() {
+    much_was_sold("lua-single-key", "luamany").await;
+}
+
+#[tokio::test]
+async fn sharded_slots_is_told_of_every_order_before_it_opens_again() {
+    much_was_sold("sharded-slots?slots=4", "shardedmany").await;
 }
 
 #[tokio::test]
