@@ -137,7 +137,7 @@ impl Check<'_> {
         let flush = self.variable(pool, "innodb_flush_log_at_trx_commit").await?.unwrap_or_default();
         if flush != "1" && !self.allow_volatile {
             return self
-                .refused(&format!("innodb_flush_log_at_trx_commit is {flush}; only 1 survives a crash of the server"));
+                .refused(&format!("innodb_flush_log_at_trx_commit is {flush}; only 1 survives a crash of the server; --allow-volatile accepts that"));
         }
         // MariaDB before 11.1 has the one name, MySQL 8 the other.
         let isolation = match self.variable(pool, "transaction_isolation").await? {
@@ -205,7 +205,7 @@ impl Check<'_> {
         }
         if synchronous < SYNCHRONOUS_FULL && !self.allow_volatile {
             return self.refused(&format!(
-                "the database's synchronous is {synchronous}; only 2 (FULL) survives a power failure"
+                "the database's synchronous is {synchronous}; only 2 (FULL) survives a power failure; --allow-volatile accepts that"
             ));
         }
         for table in self.tables {

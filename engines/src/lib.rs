@@ -34,4 +34,4 @@ pub use engine::{
 pub use error::{EngineError, Result};
 pub use ids::{AllocationId, Epoch, IncarnationId, Nonce, OrderId, SaleId, UserId};
 pub use preallocated::{TABLES_MYSQL as PREALLOCATED_MYSQL, TABLES_SQLITE as PREALLOCATED_SQLITE};
-pub use registry::{BuildFuture, EngineEnv, EngineFactory, EngineSpec, ParamSpec, Params, Registry};
+pub use registry::{BuildFuture, EngineEnv, EngineFactory, EngineSpec, ParamKind, ParamSpec, Params, Registry};

@@ -19,8 +19,8 @@ use crate::database_server;
 use crate::registry::{BuildFuture, EngineFactory};
 use crate::{
     EngineEnv, EngineError, EngineInfo, Epoch, Finish, FinishKind, Finished, Guarantees, HoldPage, HoldQuery,
-    IncarnationId, Maintain, Maintained, Opened, Opening, ParamSpec, Params, Reserve, Result, SaleId, StockEngine,
-    StockView, Term, Verdict,
+    IncarnationId, Maintain, Maintained, Opened, Opening, ParamKind, ParamSpec, Params, Reserve, Result, SaleId,
+    StockEngine, StockView, Term, Verdict,
 };
 use faults::Faults;
 use lease::Lease;
@@ -54,13 +54,13 @@ const GUARANTEES: Guarantees = Guarantees {
 const PARAMS: &[ParamSpec] = &[
     ParamSpec {
         name: "block",
-        kind: "integer 1..=1000000",
+        kind: ParamKind::Integer { min: 1, max: 1_000_000 },
         default: "5000",
         about: "units leased at a time; one that is asked for must not be larger than the stock of a sale",
     },
     ParamSpec {
         name: "partitions",
-        kind: "integer 1..=4096",
+        kind: ParamKind::Integer { min: 1, max: 4_096 },
         default: "64",
         about: "parts into which the buyers are dealt among the processes",
     },
@@ -133,9 +133,9 @@ impl Process {
         Ok(Self {
             runtime: tokio::runtime::Handle::current(),
             database,
-            block: params.integer("block", 1..=1_000_000)?,
+            block: params.integer("block")?,
             block_was_asked_for: params.is_given("block"),
-            partitions: params.integer("partitions", 1..=4_096)?,
+            partitions: params.integer("partitions")?,
             parameters: params.in_effect(),
             leases: RwLock::default(),
             loading: tokio::sync::Mutex::default(),

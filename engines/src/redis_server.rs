@@ -122,13 +122,13 @@ pub(crate) fn volatile_because(settings: &[(String, String)]) -> Option<String> 
     if appendonly != "yes" {
         return Some(format!(
             "redis has appendonly = {appendonly}: it forgets acknowledged holds when it stops; \
-             set appendonly yes or allow a volatile server"
+             set appendonly yes, or accept that with --allow-volatile"
         ));
     }
     if policy != "noeviction" {
         return Some(format!(
             "redis has maxmemory-policy = {policy}: it may evict stock and gates; \
-             set maxmemory-policy noeviction or allow a volatile server"
+             set maxmemory-policy noeviction, or accept that with --allow-volatile"
         ));
     }
     None

@@ -6,7 +6,7 @@
 mod params;
 mod spec;
 
-pub use params::{ParamSpec, Params};
+pub use params::{ParamKind, ParamSpec, Params};
 pub use spec::EngineSpec;
 
 use crate::{
@@ -107,7 +107,7 @@ impl Registry {
         })
     }
 
-    /// Checks that `spec` names a known engine and that its parameter names are known; values are checked by `build`.
+    /// Checks that `spec` names a known engine, parameters that it takes and values that they take.
     pub fn check(&self, spec: &EngineSpec) -> Result<&EngineFactory> {
         let factory = self.get(spec.name())?;
         Params::new(spec, factory.params)?;
@@ -145,6 +145,16 @@ mod tests {
         let spec: EngineSpec = "null?slots=4".parse().unwrap();
         let refused = Registry::standard().build(&spec, &EngineEnv::default()).await.unwrap_err().to_string();
         assert_eq!(refused, r#"unknown parameter "slots" of engine null; it takes none"#);
+    }
+
+    #[test]
+    fn every_default_is_a_value_that_its_parameter_takes() {
+        for factory in Registry::standard().list() {
+            for param in factory.params {
+                let spec: EngineSpec = format!("{}?{}={}", factory.name, param.name, param.default).parse().unwrap();
+                Params::new(&spec, factory.params).unwrap();
+            }
+        }
     }
 
     #[test]

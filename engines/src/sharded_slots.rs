@@ -21,22 +21,19 @@ mod tests;
 use crate::registry::{BuildFuture, EngineFactory};
 use crate::{
     EngineEnv, EngineError, EngineInfo, Finish, Finished, Guarantees, HoldPage, HoldQuery, Maintain, Maintained,
-    Opened, Opening, OrderId, ParamSpec, Params, Reserve, Result, StockEngine, StockView, Term, Verdict,
+    Opened, Opening, OrderId, ParamKind, ParamSpec, Params, Reserve, Result, StockEngine, StockView, Term, Verdict,
 };
 use deciding::Deciding;
 use futures_util::future::join_all;
 use link::Link;
 use slots::Slots;
 use std::collections::HashMap;
-use std::ops::RangeInclusive;
 use std::sync::atomic::Ordering;
 use std::sync::{Arc, Mutex, PoisonError};
 
 const NAME: &str = "sharded-slots";
 const SCRIPT: &str = include_str!("sharded_slots.lua");
 
-/// Slots of one sale. With more of them than Redis cores nothing is gained but smaller shares.
-const SLOTS_ALLOWED: RangeInclusive<u64> = 1..=1_024;
 /// Records in one call; a longer batch becomes several calls. The script relies on it.
 const RECORDS_PER_CALL_MAX: usize = 1_000;
 /// Terms whose slots are remembered; beyond it they are computed, and looked at, again.
@@ -53,7 +50,7 @@ pub const FACTORY: EngineFactory = EngineFactory {
     needs: &["redis-or-cluster"],
     params: &[ParamSpec {
         name: "slots",
-        kind: "integer 1..=1024",
+        kind: ParamKind::Integer { min: 1, max: 1_024 },
         default: "4",
         about: "key sets that the stock of a sale is dealt over, a few per Redis node; the same in every process",
     }],
@@ -70,7 +67,7 @@ const GUARANTEES: Guarantees = Guarantees {
 
 fn build(env: EngineEnv, params: Params) -> BuildFuture {
     Box::pin(async move {
-        let slots = params.integer("slots", SLOTS_ALLOWED)? as usize;
+        let slots = params.integer("slots")? as usize;
         let url = env.redis_url.ok_or_else(|| EngineError::Config(format!("engine {NAME} needs a redis url")))?;
         let engine = ShardedSlots::connect(&url, slots, SCRIPT, env.key_prefix).await?;
         Ok(Arc::new(engine) as Arc<dyn StockEngine>)

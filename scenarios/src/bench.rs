@@ -21,8 +21,6 @@ mod verdict;
 mod windows;
 
 pub use interrupt::{Interrupt, Interrupted};
-pub(crate) use lineup::held_back;
-pub use plan::text as plan_text;
 pub use verdict::failure;
 
 use std::collections::BTreeMap;
@@ -33,9 +31,10 @@ use reports::model::{Leg, RunResult, SCHEMA, StackRecord};
 use reports::render::as_text;
 
 use self::leg::LegContext;
+use self::program::EngineEntry;
 use self::progress::say;
 use crate::scenario::Scenario;
-use crate::stack::{Choice, Stack, StackOptions};
+use crate::stack::{Choice, Place, Stack, StackOptions};
 
 #[derive(Clone, Debug)]
 pub struct BenchOptions {
@@ -54,8 +53,7 @@ pub struct BenchOptions {
     pub command: String,
 }
 
-/// What was asked for cannot be run: an engine that the system's binary does not know, or one that cannot run on this
-/// stack. Wrong usage, found only after the build.
+/// What was asked for cannot be run: an engine that the system's binary refuses, or one that cannot run on this stack. Wrong usage, found only after the build.
 #[derive(Debug)]
 pub struct CannotRun(pub String);
 
@@ -70,13 +68,11 @@ impl std::fmt::Display for CannotRun {
 /// Runs, writes and prints. An error means that no leg was begun; whatever happens later is in the result, and
 /// [`failure`] says whether it is a success.
 pub async fn run(options: &BenchOptions, interrupt: &Interrupt) -> anyhow::Result<RunResult> {
-    let program = tokio::task::spawn_blocking(program::build).await??;
-    let known = program::engines(&program)?;
-    if let Some(unknown) = program::unknown_engine(&options.scenario.engines, &known) {
-        return Err(CannotRun(unknown).into());
-    }
+    let engines = options.scenario.engines.clone();
+    let (program, known) = tokio::task::spawn_blocking(move || built(&engines)).await??;
     let choice = interrupt.cut_short(Choice::of(&options.stack)).await?;
-    let lineup = lineup::line_up(&options.scenario, options.engines_by_hand, &known, &choice)?;
+    let (place, is_fallback) = (choice.place(), choice.is_fallback());
+    let lineup = lineup::line_up(&options.scenario, options.engines_by_hand, &known, place, is_fallback)?;
     let scenario = &Scenario { engines: lineup.engines.clone(), ..options.scenario.clone() };
     let started_unix_us = clock::now_unix_us();
     let stack = interrupt.cut_short(Stack::start_chosen(&options.stack, &choice)).await?;
@@ -121,11 +117,30 @@ pub async fn run(options: &BenchOptions, interrupt: &Interrupt) -> anyhow::Resul
     let planned = plan::legs(scenario).len();
     result.complete = result.legs.len() == planned && result.legs.iter().all(|leg| leg.complete);
     // How fast it has to be was set for the servers; what is right is right on every stack.
-    let wanted = if choice.is_embedded() { scenario.expectations.without_speed() } else { scenario.expectations };
+    let wanted = if place == Place::Embedded { scenario.expectations.without_speed() } else { scenario.expectations };
     result.expectations = verdict::expectations(&wanted, &result.legs);
     result.finished_at = clock::rfc3339(clock::now_unix_us());
     finish(&result, options)?;
     Ok(result)
+}
+
+/// The system's binary, which does not refuse any of these engines, and the engines it knows.
+fn built(engines: &[String]) -> anyhow::Result<(PathBuf, Vec<EngineEntry>)> {
+    let program = program::build()?;
+    if let Some(refusal) = program::refusal(&program, engines)? {
+        return Err(CannotRun(refusal).into());
+    }
+    let known = program::engines(&program)?;
+    Ok((program, known))
+}
+
+/// What [`run`] would do on the stack that was asked for; builds the system's binary, and starts and writes nothing.
+pub fn plan(options: &BenchOptions) -> anyhow::Result<String> {
+    let (_, known) = built(&options.scenario.engines)?;
+    let place = Place::asked_for(&options.stack);
+    let lineup = lineup::line_up(&options.scenario, options.engines_by_hand, &known, place, false)?;
+    let scenario = Scenario { engines: lineup.engines.clone(), ..options.scenario.clone() };
+    Ok(plan::text(&scenario, &options.stack, &lineup.remarks(), &options.overrides))
 }
 
 /// Until the end, the first leg that fails, or an interrupt: what broke one leg would break the next one too.

@@ -163,9 +163,7 @@ fn run_bench(arguments: &BenchArgs) -> anyhow::Result<Ending> {
     let options = arguments.options()?;
     check_stack(&options.stack)?;
     if arguments.dry_run {
-        let stack = arguments.stack_name();
-        let has_servers = options.stack.kind != StackKind::Embedded;
-        print!("{}", bench::plan_text(&options.scenario, &stack, has_servers, &options.overrides));
+        print!("{}", bench::plan(&options)?);
         return Ok(Ending::Passed);
     }
     block_on(async {

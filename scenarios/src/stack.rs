@@ -37,7 +37,7 @@ pub use role::{Role, RoleSpec};
 pub use up::up;
 
 pub(crate) use address::redis_nodes;
-pub(crate) use choice::{ANY_REDIS, ONE_REDIS, PLACES};
+pub(crate) use choice::{ANY_REDIS, ONE_REDIS, Place};
 pub(crate) use start::new_run_id;
 
 /// Running servers. Dropping it has the guard kill everything that is left; [`Stack::stop`] ends it in order.

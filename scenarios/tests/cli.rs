@@ -112,20 +112,58 @@ fn options_of_another_stack_are_refused() {
     };
     assert!(on("embedded", &["--redis-url", "redis://127.0.0.1/"]).contains("for --stack external only"));
     assert!(on("embedded", &["--redis-cluster"]).contains("for the lab's own servers only"));
-    let held_back = refused_in_one_line(&["bench", "backlog", "--stack", "embedded", "--dry-run"], 2);
+    let held_back = refused_plan(&["backlog", "--stack", "embedded"]);
     assert!(held_back.contains("holds the consumer back") && held_back.contains("--stack servers"), "{held_back}");
 }
 
+/// The last line of what a plan is refused with; before it cargo may say what it builds.
+fn refused_plan(arguments: &[&str]) -> String {
+    let output = lab(&[&["bench", "--dry-run"], arguments].concat());
+    assert_eq!((output.status.code(), text(&output.stdout).as_str()), (Some(2), ""), "{arguments:?}");
+    text(&output.stderr).lines().last().expect("an error").to_owned()
+}
+
+fn plan(arguments: &[&str]) -> String {
+    let output = lab(&[&["bench", "--dry-run"], arguments].concat());
+    assert_eq!(output.status.code(), Some(0), "{}", text(&output.stderr));
+    text(&output.stdout)
+}
+
 #[test]
-fn the_plan_says_which_stack_it_is_for() {
-    let stack_of = |options: &[&str]| {
-        let arguments: Vec<&str> = ["bench", "smoke", "--dry-run"].iter().chain(options).copied().collect();
-        let plan = text(&lab(&arguments).stdout);
-        plan.lines().find_map(|line| Some(line.strip_prefix("stack: ")?.to_owned())).expect("a line")
-    };
-    assert!(stack_of(&[]).contains("embedded where that fails"));
-    assert!(stack_of(&["--stack", "embedded"]).contains("engines that need redis are skipped"));
-    assert!(stack_of(&["--redis-cluster"]).contains("Redis as a cluster of three"));
+fn an_engine_that_cannot_be_built_is_refused_before_anything_starts() {
+    for (engine, refusal) in [
+        ("foo", r#"unknown engine "foo"; known: null, "#),
+        ("sharded-slots?foo=1", r#"unknown parameter "foo" of engine sharded-slots; known: slots"#),
+        ("null?slots=1", r#"unknown parameter "slots" of engine null; it takes none"#),
+        ("sharded-slots?slots=0", r#"engine sharded-slots: parameter slots = "0" is not an integer from 1 to 1024"#),
+        ("preallocated?block=0", r#"engine preallocated: parameter block = "0" is not an integer from 1 to 1000000"#),
+        ("preallocated?partitions=x", r#"parameter partitions = "x" is not an integer from 1 to 4096"#),
+        ("sharded-slots?slots", r#""slots" is not key=value; expected name?key=value&key=value"#),
+        ("sharded-slots?slots=4&slots=8", r#"parameter "slots" is given twice"#),
+        ("?slots=4", r#"engine "?slots=4": "" is not a name"#),
+    ] {
+        let error = refused_plan(&["smoke", "--engine", "null", "--engine", engine]);
+        assert!(error.starts_with("error: ") && error.contains(refusal), "{engine}: {error}");
+    }
+    let error = refused_plan(&["smoke", "--stack", "embedded", "--engine", "lua-single-key"]);
+    assert!(error.contains("lua-single-key cannot run on the embedded stack: it needs redis"), "{error}");
+}
+
+#[test]
+fn the_plan_says_which_stack_it_is_for_and_who_runs_there() {
+    let line = |plan: &str, start: &str| plan.lines().find(|line| line.starts_with(start)).map(str::to_owned);
+    let servers = plan(&["laptop"]);
+    assert!(line(&servers, "stack: ").expect("said").contains("embedded where that fails"));
+    assert_eq!(line(&servers, "skipped"), None);
+    let embedded = plan(&["laptop", "--stack", "embedded"]);
+    assert!(line(&embedded, "stack: ").expect("said").starts_with("stack: embedded"));
+    assert_eq!(line(&embedded, "skipped").expect("said"), "skipped on this stack: lua-single-key (needs redis)");
+    assert_eq!(line(&embedded, "in their").expect("said"), "in their place: preallocated, database-row");
+    assert!(embedded.contains("  1. preallocated, round 1\n") && !embedded.contains(". lua-single-key"), "{embedded}");
+    let cluster = plan(&["engines", "--redis-cluster", "--allow-volatile"]);
+    assert!(line(&cluster, "stack: ").expect("said").contains("Redis as a cluster of three"));
+    assert!(line(&cluster, "skipped").expect("said").contains("lua-single-key (needs a single redis"), "{cluster}");
+    assert!(line(&cluster, "set: ").expect("said").contains("SECKILL__ENGINE__ALLOW_VOLATILE=true"), "{cluster}");
 }
 
 #[test]
@@ -144,10 +182,8 @@ fn a_machine_without_servers_is_told_what_is_missing_and_what_still_works() {
 
 #[test]
 fn a_dry_run_prints_the_plan_and_starts_nothing() {
-    let output = lab(&[
-        "bench",
+    let plan = plan(&[
         "laptop",
-        "--dry-run",
         "--engine",
         "null",
         "--engine",
@@ -161,8 +197,6 @@ fn a_dry_run_prints_the_plan_and_starts_nothing() {
         "--set",
         "mq.order_batch_size=500",
     ]);
-    assert_eq!(output.status.code(), Some(0), "{}", text(&output.stderr));
-    let plan = text(&output.stdout);
     for line in [
         "laptop: 500,000 buyers, one product, 500 in flight",
         "load: -c 500 -n 20000 --connections=200 --timeout=2s",

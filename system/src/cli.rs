@@ -16,6 +16,9 @@ use std::process::ExitCode;
 #[derive(Debug, Parser)]
 #[command(name = "seckill", version, max_term_width = 110)]
 struct Cli {
+    /// Accept servers that forget or evict what they acknowledged, like engine.allow_volatile=true.
+    #[arg(long, global = true)]
+    allow_volatile: bool,
     #[command(subcommand)]
     role: Role,
 }
@@ -50,13 +53,17 @@ enum Role {
         /// As JSON.
         #[arg(long)]
         json: bool,
+        /// List nothing, but check this name?key=value&key=value: exit code 1 and the reason if it is refused; may be
+        /// repeated.
+        #[arg(long, value_name = "ENGINE", conflicts_with = "json")]
+        check: Vec<String>,
     },
 }
 
 /// Runs the command line with the engines of `registry`; an engine of your own is one more registration.
 pub fn run(registry: Registry) -> ExitCode {
     let cli = Cli::parse();
-    match dispatch(cli.role, &registry) {
+    match dispatch(cli, &registry) {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
             eprintln!("error: {error:#}");
@@ -74,11 +81,16 @@ fn refuse_file(config: &Config) -> anyhow::Result<()> {
     Ok(())
 }
 
-fn dispatch(role: Role, registry: &Registry) -> anyhow::Result<()> {
-    if let Role::Engines { json } = role {
-        return roles::engines::run(registry, json);
+fn dispatch(Cli { role, allow_volatile }: Cli, registry: &Registry) -> anyhow::Result<()> {
+    if let Role::Engines { json, check } = role {
+        return if check.is_empty() {
+            roles::engines::list(registry, json)
+        } else {
+            roles::engines::check(registry, &check)
+        };
     }
-    let config = Config::load()?;
+    let mut config = Config::load()?;
+    config.engine.allow_volatile |= allow_volatile;
     registry.check(&config.seckill.engine)?;
     if matches!(role, Role::Seckill | Role::CreateConsumer | Role::Reconciler { .. }) {
         refuse_file(&config)?;

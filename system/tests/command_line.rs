@@ -33,6 +33,25 @@ fn engines_are_listed_with_their_guarantees() {
 }
 
 #[test]
+fn specifications_are_checked_without_anything_running() {
+    let good = ["engines", "--check", "null", "--check", "preallocated?block=500&partitions=8"];
+    let output = seckill(&good, &[]);
+    assert!(output.status.success() && output.stdout.is_empty(), "{output:?}");
+    let output = seckill(&["engines", "--check", "null", "--check", "preallocated?block=0"], &[]);
+    assert_eq!(output.status.code(), FAILED);
+    assert!(complaint(&output).contains("block = \"0\" is not an integer from 1 to 1000000"));
+}
+
+#[test]
+fn an_engine_is_refused_before_a_role_reaches_for_a_server() {
+    for role in ["migrate", "seckill", "reconciler", "create-consumer", "all"] {
+        let output = seckill(&[role], &[("SECKILL__SECKILL__ENGINE", "sharded-slots?slots=0")]);
+        assert_eq!(output.status.code(), FAILED);
+        assert!(complaint(&output).contains("slots = \"0\" is not an integer from 1 to 1024"), "{role}");
+    }
+}
+
+#[test]
 fn wrong_usage_ends_with_two() {
     for arguments in [&["sekill"][..], &[], &["reconciler", "--twice"]] {
         assert_eq!(seckill(arguments, &[]).status.code(), USAGE, "{arguments:?}");

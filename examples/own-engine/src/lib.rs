@@ -368,7 +368,9 @@ impl StockEngine for RedisWatch {
             let answer = redis::cmd("CONFIG").arg("GET").arg(name).query_async(&mut redis).await;
             let (_, value): (String, String) = answer.map_err(not_done)?;
             if value != needed && !allow_volatile {
-                return Err(EngineError::Config(format!("redis has {name} = {value}; {NAME} needs {needed}")));
+                return Err(EngineError::Config(format!(
+                    "redis has {name} = {value}; {NAME} needs {needed}; --allow-volatile accepts that"
+                )));
             }
             settings.push((format!("redis.{name}"), value));
         }

@@ -7,7 +7,7 @@ use super::CannotRun;
 use super::program::{EngineEntry, engine_name};
 use super::verdict::UNRANKED;
 use crate::scenario::Scenario;
-use crate::stack::{ANY_REDIS, Choice, ONE_REDIS};
+use crate::stack::{ANY_REDIS, ONE_REDIS, Place};
 
 /// Who runs when a scenario's own engines that sell cannot, the fastest first.
 const STAND_INS: [&str; 2] = ["preallocated", "database-row"];
@@ -20,18 +20,23 @@ pub(super) struct Lineup {
     pub stand_ins: Vec<String>,
 }
 
-/// `by_hand`: the engines come from the command line, and nobody may take their place.
+/// `by_hand`: the engines come from the command line, and nobody may take their place. `is_fallback`: `auto` took this
+/// place because it could not have the servers.
 pub(super) fn line_up(
     scenario: &Scenario,
     by_hand: bool,
     known: &[EngineEntry],
-    choice: &Choice,
+    place: Place,
+    is_fallback: bool,
 ) -> Result<Lineup, CannotRun> {
-    if choice.is_embedded() && scenario.consumer_held_back {
-        return Err(CannotRun(held_back(&scenario.name)));
+    if place == Place::Embedded && scenario.consumer_held_back {
+        return Err(CannotRun(format!(
+            "the scenario {} holds the consumer back as a process of its own, and on the embedded stack every role is \
+             in one process; use --stack servers",
+            scenario.name
+        )));
     }
-    let offers = choice.offers();
-    let lacks = |engine: &str| known.iter().find(|entry| entry.name == engine_name(engine))?.lacks(offers);
+    let lacks = |engine: &str| known.iter().find(|entry| entry.name == engine_name(engine))?.lacks(place);
     let mut lineup = Lineup { engines: Vec::new(), skipped: Vec::new(), stand_ins: Vec::new() };
     for engine in &scenario.engines {
         match lacks(engine) {
@@ -41,40 +46,32 @@ pub(super) fn line_up(
     }
     if by_hand {
         // A fallback may leave some out, because the stack was not asked for either.
-        let refused = !choice.is_fallback() || lineup.engines.is_empty();
+        let refused = !is_fallback || lineup.engines.is_empty();
         return match lineup.skipped.first().filter(|_| refused) {
-            Some(skipped) => Err(CannotRun(refusal(skipped, known, choice))),
+            Some(skipped) => Err(CannotRun(refusal(skipped, known, place, is_fallback))),
             None => Ok(lineup),
         };
     }
     let sells = lineup.engines.iter().any(|engine| engine_name(engine) != UNRANKED);
     if !sells && !lineup.skipped.is_empty() {
-        let can = |name: &str| known.iter().any(|entry| entry.name == name && entry.lacks(offers).is_none());
+        let can = |name: &str| known.iter().any(|entry| entry.name == name && entry.lacks(place).is_none());
         lineup.stand_ins = STAND_INS.into_iter().filter(|name| can(name)).map(str::to_owned).collect();
         lineup.engines.extend(lineup.stand_ins.iter().cloned());
     }
     match lineup.skipped.first().filter(|_| lineup.engines.is_empty()) {
-        Some(skipped) => Err(CannotRun(refusal(skipped, known, choice))),
+        Some(skipped) => Err(CannotRun(refusal(skipped, known, place, is_fallback))),
         None => Ok(lineup),
     }
 }
 
-/// Why a scenario that stops the consumer cannot run where there is none to stop.
-pub(crate) fn held_back(scenario: &str) -> String {
-    format!(
-        "the scenario {scenario} holds the consumer back as a process of its own, and on the embedded stack every role \
-         is in one process; use --stack servers"
-    )
-}
-
-fn refusal(skipped: &SkippedEngine, known: &[EngineEntry], choice: &Choice) -> String {
-    let offers = choice.offers();
+fn refusal(skipped: &SkippedEngine, known: &[EngineEntry], place: Place, is_fallback: bool) -> String {
     let able: Vec<&str> =
-        known.iter().filter(|entry| entry.lacks(offers).is_none()).map(|entry| entry.name.as_str()).collect();
-    let stack = match (choice.is_cluster(), choice.is_fallback()) {
-        (true, _) => "a Redis Cluster",
-        (_, true) => "the embedded stack, which is all that auto can have here (lab doctor says why)",
-        _ => "the embedded stack",
+        known.iter().filter(|entry| entry.lacks(place).is_none()).map(|entry| entry.name.as_str()).collect();
+    let stack = match (place, is_fallback) {
+        (Place::Servers, _) => "this stack",
+        (Place::Cluster, _) => "a Redis Cluster",
+        (Place::Embedded, true) => "the embedded stack, which is all that auto can have here (lab doctor says why)",
+        (Place::Embedded, false) => "the embedded stack",
     };
     let SkippedEngine { engine, why } = skipped;
     format!("engine {engine} cannot run on {stack}: it {why}; engines that can: {}", able.join(", "))
@@ -82,7 +79,8 @@ fn refusal(skipped: &SkippedEngine, known: &[EngineEntry], choice: &Choice) -> S
 
 impl EngineEntry {
     /// The first thing that it needs and that is not offered, in words: `needs redis`.
-    pub fn lacks(&self, offers: &[&str]) -> Option<String> {
+    pub(crate) fn lacks(&self, place: Place) -> Option<String> {
+        let offers = place.offers();
         let need = self.needs.iter().find(|need| !offers.contains(&need.as_str()))?;
         Some(match need.as_str() {
             ONE_REDIS if offers.contains(&ANY_REDIS) => "needs a single redis, not a cluster".to_owned(),
@@ -134,49 +132,50 @@ mod tests {
         scenario
     }
 
-    fn lined_up(engines: &[&str], by_hand: bool, choice: &Choice) -> (Vec<String>, Vec<String>) {
-        let lineup = line_up(&scenario(engines), by_hand, &known(), choice).expect("it can run");
+    fn lined_up(engines: &[&str], by_hand: bool, place: Place, is_fallback: bool) -> (Vec<String>, Vec<String>) {
+        let lineup = line_up(&scenario(engines), by_hand, &known(), place, is_fallback).expect("it can run");
         let remarks = lineup.remarks();
         (lineup.engines, remarks)
     }
 
     #[test]
     fn engines_that_need_redis_are_skipped_on_the_embedded_stack_and_named_with_the_reason() {
-        let (engines, remarks) = lined_up(&["null", "database-row", "lua-single-key"], false, &Choice::embedded());
+        let (engines, remarks) = lined_up(&["null", "database-row", "lua-single-key"], false, Place::Embedded, false);
         assert_eq!(engines, ["null", "database-row"]);
         assert_eq!(remarks, ["skipped on this stack: lua-single-key (needs redis)"]);
     }
 
     #[test]
     fn a_scenario_of_which_nothing_that_sells_is_left_gets_stand_ins() {
-        let (engines, remarks) = lined_up(&["lua-single-key", "sharded-slots?slots=4"], false, &Choice::embedded());
+        let (engines, remarks) = lined_up(&["lua-single-key", "sharded-slots?slots=4"], false, Place::Embedded, false);
         assert_eq!(engines, ["preallocated", "database-row"]);
         let skipped = "skipped on this stack: lua-single-key (needs redis), sharded-slots?slots=4 (needs redis)";
         assert_eq!(remarks, [skipped, "in their place: preallocated, database-row"]);
-        let (engines, _) = lined_up(&["null", "lua-single-key"], false, &Choice::embedded());
+        let (engines, _) = lined_up(&["null", "lua-single-key"], false, Place::Embedded, false);
         assert_eq!(engines, ["null", "preallocated", "database-row"]);
         // Only null was wanted, so only null runs.
-        assert_eq!(lined_up(&["null"], false, &Choice::embedded()).0, ["null"]);
+        assert_eq!(lined_up(&["null"], false, Place::Embedded, false).0, ["null"]);
     }
 
     #[test]
     fn engines_of_the_command_line_are_refused_and_never_replaced() {
-        let refused = |engines: &[&str], choice: &Choice| {
-            line_up(&scenario(engines), true, &known(), choice).expect_err("refused").to_string()
+        let refused = |engines: &[&str], is_fallback: bool| {
+            let refused = line_up(&scenario(engines), true, &known(), Place::Embedded, is_fallback);
+            refused.expect_err("refused").to_string()
         };
         assert_eq!(
-            refused(&["null", "lua-single-key"], &Choice::embedded()),
+            refused(&["null", "lua-single-key"], false),
             "engine lua-single-key cannot run on the embedded stack: it needs redis; engines that can: null, \
              database-row, preallocated"
         );
-        assert!(refused(&["lua-single-key"], &Choice::fallback("missing: redis-server")).contains("auto"));
-        let (engines, remarks) = lined_up(&["null", "lua-single-key"], true, &Choice::fallback("missing"));
+        assert!(refused(&["lua-single-key"], true).contains("auto"));
+        let (engines, remarks) = lined_up(&["null", "lua-single-key"], true, Place::Embedded, true);
         assert_eq!((engines.len(), remarks.len()), (1, 1));
     }
 
     #[test]
     fn a_cluster_is_for_engines_that_can_use_one_or_need_none() {
-        let (engines, remarks) = lined_up(&["lua-single-key", "sharded-slots", "null"], false, &Choice::cluster());
+        let (engines, remarks) = lined_up(&["lua-single-key", "sharded-slots", "null"], false, Place::Cluster, false);
         assert_eq!(engines, ["sharded-slots", "null"]);
         assert_eq!(remarks, ["skipped on this stack: lua-single-key (needs a single redis, not a cluster)"]);
     }
@@ -184,7 +183,7 @@ mod tests {
     #[test]
     fn a_consumer_cannot_be_held_back_inside_one_process() {
         let backlog = catalog::load("backlog").expect("known");
-        let refused = line_up(&backlog, false, &known(), &Choice::embedded()).expect_err("refused").to_string();
+        let refused = line_up(&backlog, false, &known(), Place::Embedded, false).expect_err("refused").to_string();
         assert!(refused.contains("the scenario backlog holds the consumer back"), "{refused}");
     }
 }

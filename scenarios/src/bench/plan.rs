@@ -6,6 +6,7 @@ use reports::render::grouped;
 
 use super::leg::LegPlan;
 use crate::scenario::Scenario;
+use crate::stack::{StackKind, StackOptions};
 
 /// Cautious figures of a small machine; they are for an estimate, not for a result.
 const REQUESTS_PER_S: f64 = 8_000.0;
@@ -30,11 +31,17 @@ pub(super) fn legs(scenario: &Scenario) -> Vec<LegPlan<'_>> {
     legs
 }
 
-/// `--dry-run`: nothing is started, nothing is written. `has_servers`: the stack is not the embedded one.
-pub fn text(scenario: &Scenario, stack: &str, has_servers: bool, overrides: &BTreeMap<String, String>) -> String {
+/// `--dry-run`. `remarks`: which engines of the scenario are skipped, and who takes their place.
+pub(super) fn text(
+    scenario: &Scenario,
+    stack: &StackOptions,
+    remarks: &[String],
+    overrides: &BTreeMap<String, String>,
+) -> String {
     let legs = legs(scenario);
     let record = scenario.record();
     let requests = scenario.load.requests + scenario.warmup_requests;
+    let has_servers = stack.kind != StackKind::Embedded;
     let (stack_start_s, stack_bytes) = if has_servers { (STACK_START_S, STACK_BYTES) } else { (0.0, 0) };
     let seconds = stack_start_s + legs.len() as f64 * (LEG_OVERHEAD_S + requests as f64 / REQUESTS_PER_S);
     // A leg's data is removed before the next one begins.
@@ -56,9 +63,12 @@ pub fn text(scenario: &Scenario, stack: &str, has_servers: bool, overrides: &BTr
         ));
     }
     text.push_str(&format!("warm-up: {} requests to a sale of its own\n", grouped(scenario.warmup_requests)));
-    text.push_str(&format!("ack: {}\nstack: {stack}\n", scenario.ack.as_str()));
+    text.push_str(&format!("ack: {}\nstack: {}\n", scenario.ack.as_str(), asked_for(stack)));
     for (key, value) in overrides {
         text.push_str(&format!("set: {key}={value}\n"));
+    }
+    for remark in remarks {
+        text.push_str(&format!("{remark}\n"));
     }
     text.push_str(&format!("legs: {}\n", legs.len()));
     for leg in &legs {
@@ -70,4 +80,18 @@ pub fn text(scenario: &Scenario, stack: &str, has_servers: bool, overrides: &BTr
     ));
     text.push_str(&format!("estimated disk: {} MiB in the scratch folder\n", grouped(bytes.div_ceil(1 << 20))));
     text
+}
+
+fn asked_for(stack: &StackOptions) -> &'static str {
+    match stack.kind {
+        StackKind::Auto | StackKind::Servers if stack.redis_cluster => {
+            "servers (its own, on free ports, Redis as a cluster of three)"
+        }
+        StackKind::Auto => {
+            "auto (its own servers, installed first if that is needed and allowed; embedded where that fails)"
+        }
+        StackKind::Servers => "servers (its own, on free ports)",
+        StackKind::External => "external",
+        StackKind::Embedded => "embedded (one process on one SQLite file)",
+    }
 }

@@ -1,9 +1,9 @@
 //! The system's binary: where it is, how it is built, and which engines it knows.
 
 use std::path::{Path, PathBuf};
-use std::process::{Command, Stdio};
+use std::process::{Command, Output, Stdio};
 
-use anyhow::{Context, bail, ensure};
+use anyhow::{Context, ensure};
 use serde::{Deserialize, Serialize};
 
 use super::machine::PROFILE;
@@ -122,25 +122,30 @@ fn cargo_build(workspace: &Path, folder: &Path) -> anyhow::Result<()> {
 
 /// Asks the binary itself, so that an engine of somebody else's `main` is listed too.
 pub fn engines(program: &Path) -> anyhow::Result<Vec<EngineEntry>> {
-    let output = Command::new(program)
-        .args(["engines", "--json"])
-        .stdin(Stdio::null())
-        .output()
-        .with_context(|| format!("{} cannot be started", program.display()))?;
-    if !output.status.success() {
-        bail!("seckill engines failed: {}", String::from_utf8_lossy(&output.stderr).trim());
-    }
+    let output = ask(program, &["--json".to_owned()])?;
+    ensure!(output.status.success(), "seckill engines failed: {}", last_words(&output));
     serde_json::from_slice(&output.stdout).context("seckill engines answered with something else than its list")
+}
+
+/// Why the binary refuses one of these specifications, `name?key=value`; it knows names, parameters and values.
+pub fn refusal(program: &Path, engines: &[String]) -> anyhow::Result<Option<String>> {
+    let arguments: Vec<String> = engines.iter().map(|engine| format!("--check={engine}")).collect();
+    let output = ask(program, &arguments)?;
+    let words = last_words(&output);
+    Ok((!output.status.success()).then(|| words.strip_prefix("error: ").unwrap_or(&words).to_owned()))
+}
+
+fn ask(program: &Path, arguments: &[String]) -> anyhow::Result<Output> {
+    let mut command = Command::new(program);
+    command.arg("engines").args(arguments).stdin(Stdio::null());
+    command.output().with_context(|| format!("{} cannot be started", program.display()))
+}
+
+fn last_words(output: &Output) -> String {
+    String::from_utf8_lossy(&output.stderr).trim().to_owned()
 }
 
 /// `lua-single-key` of `lua-single-key?x=1`.
 pub fn engine_name(specification: &str) -> &str {
     specification.split('?').next().unwrap_or(specification)
-}
-
-/// Refuses names that the binary does not know, and lists those it does.
-pub fn unknown_engine(wanted: &[String], known: &[EngineEntry]) -> Option<String> {
-    let unknown = wanted.iter().find(|name| !known.iter().any(|entry| entry.name == engine_name(name)))?;
-    let names: Vec<&str> = known.iter().map(|entry| entry.name.as_str()).collect();
-    Some(format!("unknown engine \"{}\"; known: {}", engine_name(unknown), names.join(", ")))
 }

@@ -7,10 +7,13 @@ use reports::model::AckMode;
 
 use super::UsageError;
 use super::settings::{Setting, command_line, duration_ms};
-use crate::bench::{BenchOptions, held_back};
+use crate::bench::BenchOptions;
 use crate::catalog;
 use crate::scenario::{Fault, Scenario};
-use crate::stack::{StackKind, StackOptions};
+use crate::stack::StackOptions;
+
+/// The setting of the roles behind `--allow-volatile`.
+const ALLOW_VOLATILE: &str = "SECKILL__ENGINE__ALLOW_VOLATILE";
 
 #[derive(Args, Clone, Debug)]
 pub(super) struct BenchArgs {
@@ -43,6 +46,9 @@ pub(super) struct BenchArgs {
     /// Setting of the roles for an experiment, for example mq.order_batch_size=500; recorded in the result
     #[arg(long = "set", value_name = "KEY=VALUE")]
     pub settings: Vec<Setting>,
+    /// Accept servers that forget or evict what they acknowledged, which engines refuse otherwise; recorded in the result
+    #[arg(long)]
+    pub allow_volatile: bool,
     /// Folder for the result and its summary, instead of reports/out
     #[arg(long, value_name = "DIR")]
     pub out: Option<PathBuf>,
@@ -67,33 +73,16 @@ impl BenchArgs {
         let mut scenario = catalog::load(&self.scenario)?;
         self.override_scenario(&mut scenario);
         scenario.check().map_err(|fault| UsageError(in_words_of_options(&fault)))?;
-        if self.stack.kind == StackKind::Embedded && scenario.consumer_held_back {
-            return Err(UsageError(held_back(&scenario.name)).into());
-        }
+        let volatile = self.allow_volatile.then(|| (ALLOW_VOLATILE.to_owned(), "true".to_owned()));
         Ok(BenchOptions {
             scenario,
             engines_by_hand: !self.engines.is_empty(),
             stack: self.stack.clone(),
-            overrides: self.settings.iter().map(Setting::entry).collect(),
+            overrides: self.settings.iter().map(Setting::entry).chain(volatile).collect(),
             out: self.out.clone(),
             json: self.json.clone(),
             command: command_line(std::env::args().skip(1)),
         })
-    }
-
-    pub(super) fn stack_name(&self) -> String {
-        match self.stack.kind {
-            StackKind::Auto if !self.stack.redis_cluster => {
-                "auto (its own servers, installed first if that is needed and allowed; embedded where that fails)"
-            }
-            StackKind::Auto | StackKind::Servers if self.stack.redis_cluster => {
-                "servers (its own, on free ports, Redis as a cluster of three; engines that need a single one are skipped)"
-            }
-            StackKind::Auto | StackKind::Servers => "servers (its own, on free ports)",
-            StackKind::External => "external",
-            StackKind::Embedded => "embedded (one process on one SQLite file; engines that need redis are skipped)",
-        }
-        .to_owned()
     }
 
     fn override_scenario(&self, scenario: &mut Scenario) {

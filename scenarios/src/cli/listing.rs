@@ -2,7 +2,7 @@
 
 use crate::bench::program::{self, EngineEntry, ParamEntry};
 use crate::catalog;
-use crate::stack::{ANY_REDIS, PLACES};
+use crate::stack::{ANY_REDIS, Place};
 
 /// Builds the system's binary if need be, and asks it.
 pub(super) fn engines(json: bool) -> anyhow::Result<()> {
@@ -20,10 +20,10 @@ pub(super) fn engines(json: bool) -> anyhow::Result<()> {
 fn listed(entry: &EngineEntry) -> String {
     let mut able = Vec::new();
     let mut unable = Vec::new();
-    for (place, offers) in PLACES {
-        match entry.lacks(offers) {
-            None => able.push(place.to_owned()),
-            Some(why) => unable.push(format!("{place} ({why})")),
+    for place in Place::ALL {
+        match entry.lacks(place) {
+            None => able.push(place.name().to_owned()),
+            Some(why) => unable.push(format!("{} ({why})", place.name())),
         }
     }
     let mut text = format!("{}\n    {}\n", entry.name, entry.about);

@@ -3,7 +3,7 @@
 use std::str::FromStr;
 
 /// Settings that make the leg what it is; changing them by hand would break it or make its record untrue.
-const RESERVED: [(&str, &str); 8] = [
+const RESERVED: [(&str, &str); 9] = [
     ("SECKILL__DATABASE__URL", "--database-url"),
     ("SECKILL__REDIS__URL", "--redis-url"),
     ("SECKILL__REDIS__PREFIX", "nothing: each leg has its own"),
@@ -12,6 +12,7 @@ const RESERVED: [(&str, &str); 8] = [
     ("SECKILL__SECKILL__LISTEN", "nothing: each leg has its own"),
     ("SECKILL__SECKILL__ENGINE", "--engine"),
     ("SECKILL__SECKILL__ACK", "--ack"),
+    ("SECKILL__ENGINE__ALLOW_VOLATILE", "--allow-volatile"),
 ];
 const PREFIX: &str = "SECKILL__";
 

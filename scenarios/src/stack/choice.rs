@@ -10,15 +10,46 @@ pub(crate) const ONE_REDIS: &str = "redis";
 pub(crate) const ANY_REDIS: &str = "redis-or-cluster";
 const DATABASE: &str = "database";
 
-/// Every place where an engine can run and what it offers there, in the words of `needs`.
-pub(crate) const PLACES: [(&str, &[&str]); 3] = [
-    ("servers", &[ONE_REDIS, ANY_REDIS, DATABASE]),
-    ("servers with --redis-cluster", &[ANY_REDIS, DATABASE]),
-    ("embedded", &[DATABASE]),
-];
-const WITH_ONE_REDIS: usize = 0;
-const WITH_CLUSTER: usize = 1;
-const WITHOUT_REDIS: usize = 2;
+/// Where an engine can run.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Place {
+    Servers,
+    Cluster,
+    Embedded,
+}
+
+impl Place {
+    pub const ALL: [Self; 3] = [Self::Servers, Self::Cluster, Self::Embedded];
+
+    /// Where a run takes place that gets what it was asked for; `auto` gets servers if it can.
+    pub fn asked_for(options: &StackOptions) -> Self {
+        let is_cluster = match options.kind {
+            StackKind::Embedded => return Self::Embedded,
+            StackKind::External => {
+                options.external.redis_url.as_ref().is_some_and(|url| url.starts_with(REDIS_CLUSTER))
+            }
+            StackKind::Auto | StackKind::Servers => options.redis_cluster,
+        };
+        if is_cluster { Self::Cluster } else { Self::Servers }
+    }
+
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Servers => "servers",
+            Self::Cluster => "servers with --redis-cluster",
+            Self::Embedded => "embedded",
+        }
+    }
+
+    /// What an engine can have there, in the words of `needs`.
+    pub fn offers(self) -> &'static [&'static str] {
+        match self {
+            Self::Servers => &[ONE_REDIS, ANY_REDIS, DATABASE],
+            Self::Cluster => &[ANY_REDIS, DATABASE],
+            Self::Embedded => &[DATABASE],
+        }
+    }
+}
 
 /// A decision; [`super::Stack::start_chosen`] carries it out.
 #[derive(Clone, Debug)]
@@ -26,7 +57,7 @@ pub struct Choice {
     pub(super) chosen: Chosen,
     /// Why `auto` did not take the servers; none when it did, or was not asked.
     pub(super) fell_back: Option<String>,
-    place: usize,
+    place: Place,
 }
 
 #[derive(Clone, Debug)]
@@ -59,60 +90,30 @@ impl Choice {
         }
     }
 
-    /// Whether it has none of the servers.
-    pub fn is_embedded(&self) -> bool {
-        matches!(self.chosen, Chosen::Embedded)
-    }
-
-    /// Whether its Redis is a cluster.
-    pub fn is_cluster(&self) -> bool {
-        self.place == WITH_CLUSTER
+    pub(crate) fn place(&self) -> Place {
+        self.place
     }
 
     /// Whether `auto` took what was left, and nobody asked for this stack.
     pub fn is_fallback(&self) -> bool {
         self.fell_back.is_some()
     }
-
-    #[cfg(test)]
-    pub(crate) fn embedded() -> Self {
-        Self { chosen: Chosen::Embedded, fell_back: None, place: WITHOUT_REDIS }
-    }
-
-    #[cfg(test)]
-    pub(crate) fn fallback(reason: &str) -> Self {
-        Self { fell_back: Some(reason.to_owned()), ..Self::embedded() }
-    }
-
-    #[cfg(test)]
-    pub(crate) fn cluster() -> Self {
-        Self { chosen: Chosen::External, fell_back: None, place: WITH_CLUSTER }
-    }
-
-    /// What an engine can have here.
-    pub(crate) fn offers(&self) -> &'static [&'static str] {
-        PLACES[self.place].1
-    }
 }
 
 /// `servers` finds or installs the binaries of private servers.
 fn decide(options: &StackOptions, servers: impl FnOnce() -> anyhow::Result<Binaries>) -> anyhow::Result<Choice> {
-    let private = if options.redis_cluster { WITH_CLUSTER } else { WITH_ONE_REDIS };
-    let took = |chosen, place| Choice { chosen, fell_back: None, place };
+    let took = |chosen| Choice { chosen, fell_back: None, place: Place::asked_for(options) };
     match options.kind {
-        StackKind::Embedded => Ok(took(Chosen::Embedded, WITHOUT_REDIS)),
-        StackKind::External => {
-            let is_cluster = options.external.redis_url.as_ref().is_some_and(|url| url.starts_with(REDIS_CLUSTER));
-            Ok(took(Chosen::External, if is_cluster { WITH_CLUSTER } else { WITH_ONE_REDIS }))
-        }
-        StackKind::Servers => Ok(took(Chosen::Servers(servers()?), private)),
+        StackKind::Embedded => Ok(took(Chosen::Embedded)),
+        StackKind::External => Ok(took(Chosen::External)),
+        StackKind::Servers => Ok(took(Chosen::Servers(servers()?))),
         // Who asks for a cluster asks for servers; a run without any Redis would answer another question.
-        StackKind::Auto if options.redis_cluster => Ok(took(Chosen::Servers(servers()?), private)),
+        StackKind::Auto if options.redis_cluster => Ok(took(Chosen::Servers(servers()?))),
         StackKind::Auto => Ok(match servers() {
-            Ok(binaries) => took(Chosen::Servers(binaries), private),
+            Ok(binaries) => took(Chosen::Servers(binaries)),
             Err(error) => {
                 let reason = format!("{error:#}").replace('\n', " ");
-                Choice { chosen: Chosen::Embedded, fell_back: Some(reason), place: WITHOUT_REDIS }
+                Choice { chosen: Chosen::Embedded, fell_back: Some(reason), place: Place::Embedded }
             }
         }),
     }
@@ -147,7 +148,7 @@ mod tests {
         let choice = decide(&options(StackKind::Auto), found).expect("chosen");
         assert_eq!((choice.kind(), choice.is_fallback()), ("servers", false));
         let choice = decide(&options(StackKind::Auto), not_installable).expect("chosen");
-        assert_eq!((choice.kind(), choice.is_embedded()), ("embedded", true));
+        assert_eq!((choice.kind(), choice.place()), ("embedded", Place::Embedded));
         assert!(choice.fell_back.expect("a reason").contains("exit status: 100"));
     }
 
@@ -163,7 +164,7 @@ mod tests {
     #[test]
     fn a_cluster_offers_no_single_redis_and_the_embedded_stack_none_at_all() {
         let cluster = StackOptions { redis_cluster: true, ..options(StackKind::Servers) };
-        let offers = |options: &StackOptions| decide(options, found).expect("chosen").offers();
+        let offers = |options: &StackOptions| decide(options, found).expect("chosen").place().offers();
         assert_eq!(offers(&cluster), [ANY_REDIS, DATABASE]);
         assert_eq!(offers(&options(StackKind::Embedded)), [DATABASE]);
         let mut external = options(StackKind::External);

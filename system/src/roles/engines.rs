@@ -2,8 +2,13 @@
 
 use engines::Registry;
 
+/// Refuses the first specification that no registered engine can be built from.
+pub fn check(registry: &Registry, specs: &[String]) -> anyhow::Result<()> {
+    specs.iter().try_for_each(|spec| registry.check(&spec.parse()?).map(drop)).map_err(anyhow::Error::from)
+}
+
 /// Prints the registered engines.
-pub fn run(registry: &Registry, json: bool) -> anyhow::Result<()> {
+pub fn list(registry: &Registry, json: bool) -> anyhow::Result<()> {
     let engines = registry.list();
     if json {
         println!("{}", serde_json::to_string_pretty(&engines)?);
