@@ -54,9 +54,9 @@ const GUARANTEES: Guarantees = Guarantees {
 const PARAMS: &[ParamSpec] = &[
     ParamSpec {
         name: "block",
-        kind: ParamKind::Integer { min: 1, max: 1_000_000 },
+        kind: ParamKind::Units { max: 1_000_000 },
         default: "5000",
-        about: "units leased at a time; one that is asked for must not be larger than the stock of a sale",
+        about: "units leased at a time; a sale with less stock than the default leases all of it at once",
     },
     ParamSpec {
         name: "partitions",

@@ -114,6 +114,11 @@ impl Registry {
         Ok(factory)
     }
 
+    /// As [`Self::check`], and for a sale of `stock` units.
+    pub fn check_for(&self, spec: &EngineSpec, stock: u64) -> Result<()> {
+        Params::new(spec, self.get(spec.name())?.params)?.fit(stock)
+    }
+
     /// Builds the engine of `spec` on the current runtime.
     pub async fn build(&self, spec: &EngineSpec, env: &EngineEnv) -> Result<Arc<dyn StockEngine>> {
         let factory = self.get(spec.name())?;

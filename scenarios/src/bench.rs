@@ -68,8 +68,8 @@ impl std::fmt::Display for CannotRun {
 /// Runs, writes and prints. An error means that no leg was begun; whatever happens later is in the result, and
 /// [`failure`] says whether it is a success.
 pub async fn run(options: &BenchOptions, interrupt: &Interrupt) -> anyhow::Result<RunResult> {
-    let engines = options.scenario.engines.clone();
-    let (program, known) = tokio::task::spawn_blocking(move || built(&engines)).await??;
+    let asked_for = options.scenario.clone();
+    let (program, known) = tokio::task::spawn_blocking(move || built(&asked_for)).await??;
     let choice = interrupt.cut_short(Choice::of(&options.stack)).await?;
     let (place, is_fallback) = (choice.place(), choice.is_fallback());
     let lineup = lineup::line_up(&options.scenario, options.engines_by_hand, &known, place, is_fallback)?;
@@ -124,10 +124,11 @@ pub async fn run(options: &BenchOptions, interrupt: &Interrupt) -> anyhow::Resul
     Ok(result)
 }
 
-/// The system's binary, which does not refuse any of these engines, and the engines it knows.
-fn built(engines: &[String]) -> anyhow::Result<(PathBuf, Vec<EngineEntry>)> {
+/// The system's binary, which does not refuse any engine of the scenario, and the engines it knows.
+fn built(scenario: &Scenario) -> anyhow::Result<(PathBuf, Vec<EngineEntry>)> {
     let program = program::build()?;
-    if let Some(refusal) = program::refusal(&program, engines)? {
+    let smallest = scenario.sales.iter().map(|sale| sale.total).min().unwrap_or(i64::MAX);
+    if let Some(refusal) = program::refusal(&program, &scenario.engines, smallest)? {
         return Err(CannotRun(refusal).into());
     }
     let known = program::engines(&program)?;
@@ -136,7 +137,7 @@ fn built(engines: &[String]) -> anyhow::Result<(PathBuf, Vec<EngineEntry>)> {
 
 /// What [`run`] would do on the stack that was asked for; builds the system's binary, and starts and writes nothing.
 pub fn plan(options: &BenchOptions) -> anyhow::Result<String> {
-    let (_, known) = built(&options.scenario.engines)?;
+    let (_, known) = built(&options.scenario)?;
     let place = Place::asked_for(&options.stack);
     let lineup = lineup::line_up(&options.scenario, options.engines_by_hand, &known, place, false)?;
     let scenario = Scenario { engines: lineup.engines.clone(), ..options.scenario.clone() };

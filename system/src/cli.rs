@@ -57,6 +57,9 @@ enum Role {
         /// repeated.
         #[arg(long, value_name = "ENGINE", conflicts_with = "json")]
         check: Vec<String>,
+        /// Check for a sale of so many units.
+        #[arg(long, value_name = "UNITS", requires = "check")]
+        stock: Option<u64>,
     },
 }
 
@@ -82,11 +85,11 @@ fn refuse_file(config: &Config) -> anyhow::Result<()> {
 }
 
 fn dispatch(Cli { role, allow_volatile }: Cli, registry: &Registry) -> anyhow::Result<()> {
-    if let Role::Engines { json, check } = role {
+    if let Role::Engines { json, check, stock } = role {
         return if check.is_empty() {
             roles::engines::list(registry, json)
         } else {
-            roles::engines::check(registry, &check)
+            roles::engines::check(registry, &check, stock.unwrap_or(u64::MAX))
         };
     }
     let mut config = Config::load()?;

@@ -39,7 +39,7 @@ fn specifications_are_checked_without_anything_running() {
     assert!(output.status.success() && output.stdout.is_empty(), "{output:?}");
     let output = seckill(&["engines", "--check", "null", "--check", "preallocated?block=0"], &[]);
     assert_eq!(output.status.code(), FAILED);
-    assert!(complaint(&output).contains("block = \"0\" is not an integer from 1 to 1000000"));
+    assert!(complaint(&output).contains("block = \"0\" is not a number of units from 1 to 1000000"));
 }
 
 #[test]

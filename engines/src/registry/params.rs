@@ -24,6 +24,8 @@ pub struct ParamSpec {
 pub enum ParamKind {
     /// A whole number, bounds included.
     Integer { min: u64, max: u64 },
+    /// A number of units, from 1; a larger one than the stock of a sale is a mistake.
+    Units { max: u64 },
     /// `true` or `false`.
     Boolean,
     /// One of these words.
@@ -35,6 +37,7 @@ impl ParamKind {
     fn takes(&self, value: &str) -> bool {
         match self {
             Self::Integer { min, max } => value.parse().is_ok_and(|value: u64| (*min..=*max).contains(&value)),
+            Self::Units { max } => value.parse().is_ok_and(|value: u64| (1..=*max).contains(&value)),
             Self::Boolean => value.parse::<bool>().is_ok(),
             Self::Choice(words) => words.contains(&value),
         }
@@ -44,6 +47,7 @@ impl ParamKind {
     fn allowed(&self) -> String {
         match self {
             Self::Integer { min, max } => format!("an integer from {min} to {max}"),
+            Self::Units { max } => format!("a number of units from 1 to {max}"),
             Self::Boolean => "true or false".to_owned(),
             Self::Choice(words) => format!("one of {}", words.join(", ")),
         }
@@ -54,6 +58,7 @@ impl fmt::Display for ParamKind {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Integer { min, max } => write!(f, "integer {min}..={max}"),
+            Self::Units { max } => write!(f, "units 1..={max}, at most the stock"),
             Self::Boolean => f.write_str("true or false"),
             Self::Choice(words) => write!(f, "one of {}", words.join(", ")),
         }
@@ -96,6 +101,22 @@ impl Params {
             }
         }
         Ok(Self { engine: spec.name().to_owned(), specs, given: spec.params().to_vec() })
+    }
+
+    /// Refuses a number of units that was given and is larger than `stock`.
+    pub fn fit(&self, stock: u64) -> Result<()> {
+        let is_units = |name: &str| {
+            self.specs.iter().any(|spec| spec.name == name && matches!(spec.kind, ParamKind::Units { .. }))
+        };
+        for (name, value) in self.given.iter().filter(|(name, _)| is_units(name)) {
+            if self.integer(name)? > stock {
+                return Err(EngineError::Config(format!(
+                    "engine {}: {name} = {value} is larger than the stock of a sale, {stock} units",
+                    self.engine
+                )));
+            }
+        }
+        Ok(())
     }
 
     /// Whether the parameter was given, or has its default.
@@ -168,6 +189,19 @@ mod tests {
         ] {
             assert_eq!(params(text).unwrap_err().to_string(), refusal);
         }
+    }
+
+    #[test]
+    fn more_units_than_a_sale_has_are_refused_where_somebody_asked_for_them() {
+        const SPECS: &[ParamSpec] =
+            &[ParamSpec { name: "block", kind: ParamKind::Units { max: 1_000 }, default: "500", about: "block" }];
+        let params = |text: &str| Params::new(&text.parse().unwrap(), SPECS);
+        params("e").unwrap().fit(100).unwrap();
+        params("e?block=100").unwrap().fit(100).unwrap();
+        let refused = params("e?block=101").unwrap().fit(100).unwrap_err().to_string();
+        assert_eq!(refused, "engine e: block = 101 is larger than the stock of a sale, 100 units");
+        let refused = params("e?block=0").unwrap_err().to_string();
+        assert_eq!(refused, r#"engine e: parameter block = "0" is not a number of units from 1 to 1000"#);
     }
 
     #[test]

@@ -127,9 +127,11 @@ pub fn engines(program: &Path) -> anyhow::Result<Vec<EngineEntry>> {
     serde_json::from_slice(&output.stdout).context("seckill engines answered with something else than its list")
 }
 
-/// Why the binary refuses one of these specifications, `name?key=value`; it knows names, parameters and values.
-pub fn refusal(program: &Path, engines: &[String]) -> anyhow::Result<Option<String>> {
-    let arguments: Vec<String> = engines.iter().map(|engine| format!("--check={engine}")).collect();
+/// Why the binary refuses one of these specifications, `name?key=value`, for a sale of `stock` units; it knows names,
+/// parameters and values.
+pub fn refusal(program: &Path, engines: &[String], stock: i64) -> anyhow::Result<Option<String>> {
+    let checks = engines.iter().map(|engine| format!("--check={engine}"));
+    let arguments: Vec<String> = checks.chain([format!("--stock={stock}")]).collect();
     let output = ask(program, &arguments)?;
     let words = last_words(&output);
     Ok((!output.status.success()).then(|| words.strip_prefix("error: ").unwrap_or(&words).to_owned()))

@@ -2,9 +2,9 @@
 
 use engines::Registry;
 
-/// Refuses the first specification that no registered engine can be built from.
-pub fn check(registry: &Registry, specs: &[String]) -> anyhow::Result<()> {
-    specs.iter().try_for_each(|spec| registry.check(&spec.parse()?).map(drop)).map_err(anyhow::Error::from)
+/// Refuses the first specification that no registered engine can be built from, or not for a sale of `stock` units.
+pub fn check(registry: &Registry, specs: &[String], stock: u64) -> anyhow::Result<()> {
+    specs.iter().try_for_each(|spec| registry.check_for(&spec.parse()?, stock)).map_err(anyhow::Error::from)
 }
 
 /// Prints the registered engines.
