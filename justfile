@@ -1,5 +1,8 @@
 # The menu. Every recipe is a thin layer over `cargo lab`, which does all the work and its own set-up.
 
+# so that 'preallocated?block=1000&partitions=8' stays one word
+set positional-arguments
+
 # list the recipes
 default:
     @just --list
@@ -7,22 +10,22 @@ default:
 # run a scenario against a stack it starts itself, audit it, print the table
 [group('measure')]
 bench scenario='laptop' *options:
-    cargo lab bench {{scenario}} {{options}}
+    cargo lab bench "$@"
 
 # what would be run, how long it takes, how much disk it needs
 [group('measure')]
 plan scenario='laptop' *options:
-    cargo lab bench {{scenario}} --dry-run {{options}}
+    cargo lab bench --dry-run "$@"
 
 # every engine alone, by batch size and threads (criterion; a filter picks some)
 [group('measure')]
 bench-engines *filter:
-    cargo bench -p engines --bench engines -- {{filter}}
+    cargo bench -p engines --bench engines -- "$@"
 
 # bytes of memory per buyer and engine
 [group('measure')]
 memory *options:
-    cargo run --release -p engines --example memory -- {{options}}
+    cargo run --release -p engines --example memory -- "$@"
 
 # the built-in scenarios
 [group('look')]
@@ -47,7 +50,7 @@ setup:
 # start a private stack and leave it running until Ctrl-C
 [group('set up')]
 up *options:
-    cargo lab up {{options}}
+    cargo lab up "$@"
 
 # every test against real servers, then a tiny benchmark
 [group('check')]

@@ -135,6 +135,7 @@ pub fn checks() -> Vec<Check> {
         check!(stock, tending::every_task_may_be_repeated_and_run_at_once, "maintain: idempotent, several processes at once"),
         check!(dealing, sharing::a_starving_instance_gets_the_idle_units_of_the_other, "maintain: Tend moves units to where they are asked for (R18)"),
         check!(dealing, sharing::what_is_handed_back_can_be_sold_by_others, "maintain: HandBack"),
+        check!(dealing, sharing::who_stops_with_everything_sold_leaves_nobody_waiting, "maintain: HandBack, of nothing"),
         check!(dealing, sharing::two_instances_sell_every_unit_once_and_accept_no_user_twice, "all: two instances at once"),
         check!(loss_proof, losing::a_lost_server_is_noticed_and_a_new_epoch_goes_on, "reserve: NotOpen also after the server lost its state (R13)"),
         check!(stock, model::random_calls_answer_like_the_model, "all: the engine answers like a plain in-memory model"),

@@ -306,7 +306,7 @@ async fn a_block_larger_than_the_stock_is_refused_with_both_numbers() {
 #[tokio::test]
 async fn parameters_out_of_range_and_a_missing_database_are_refused() {
     for (spec, reason) in [
-        ("preallocated?block=0", "an integer from 1 to 1000000"),
+        ("preallocated?block=0", "a number of units from 1 to 1000000"),
         ("preallocated?partitions=5000", "an integer from 1 to 4096"),
         ("preallocated?blocks=5", "known: block, partitions"),
     ] {

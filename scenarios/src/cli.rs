@@ -52,7 +52,7 @@ enum Command {
     /// Send load to a system that is already running
     #[command(subcommand)]
     Load(Load),
-    /// List the stock engines of the system's binary
+    /// List the stock engines of the system's binary, which is built first, or that of LAB_SECKILL
     Engines {
         /// As JSON, as the binary itself says it
         #[arg(long)]
@@ -61,7 +61,7 @@ enum Command {
     /// List the scenarios of the catalog
     Scenarios,
     Audit(AuditArgs),
-    /// Set up, run every test with real servers, then the scenario `smoke`
+    /// Set up, run every test with real servers, then the scenario `smoke` (without servers: --stack embedded)
     Test(StackOptions),
     /// Start the servers, print their addresses, and keep them until Ctrl-C
     Up(StackOptions),

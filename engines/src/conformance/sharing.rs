@@ -118,6 +118,24 @@ pub(super) async fn what_is_handed_back_can_be_sold_by_others(harness: &Harness)
     equal(refused, Verdict::SoldOut { remaining: 0 }, "a request after everything was sold")
 }
 
+pub(super) async fn who_stops_with_everything_sold_leaves_nobody_waiting(harness: &Harness) -> Outcome {
+    let (one, other) = pair(harness, 10).await?;
+    let (of_one, of_other) = (users_of(&one).await?, users_of(&other).await?);
+    let everything = one.request(of_one[0], 10);
+    if one.reserve(everything).await? == Verdict::Busy {
+        // The other has fetched some already.
+        while_both_tend(&one, &other, async {
+            equal(ask(&one, of_one[0], 10).await?, Verdict::GRANTED, "all units to one buyer")
+        })
+        .await?;
+    }
+    equal(one.stock().await?.open_units, 10, "units sold by the first")?;
+    one.engine.maintain(&Maintain::HandBack { publisher: one.incarnation }).await?;
+    // The first will never say anything again.
+    let refused = other.reserve(other.request(of_other[0], 1)).await?;
+    equal(refused, Verdict::SoldOut { remaining: 0 }, "a request after everything was sold and handed back")
+}
+
 /// Sends the whole crowd to one instance; who was granted how much, and the smallest request refused as sold out.
 async fn sell(shop: &Shop<'_>) -> Result<(Vec<Reserve>, u32), Failure> {
     let (mut granted, mut refused) = (Vec::new(), u32::MAX);

@@ -2,7 +2,7 @@
 //!
 //! A buyer costs 24 bytes and his share of the table's free places, settled or not. Calls on buyers of different
 //! shards do not wait for each other, and none holds a shard for longer than it takes to look up one buyer, except to
-//! list.
+//! list holds or to mark them.
 
 use crate::{HoldPage, IncarnationId, OpenHold, OrderId, Reserve, UserId};
 use foldhash::fast::RandomState;

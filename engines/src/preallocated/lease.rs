@@ -262,14 +262,16 @@ impl Lease {
         }
         let mut rights = self.rights().await?;
         self.resolve(&mut rights, database).await?;
-        match self.give(&mut rights, database, u64::MAX).await? {
-            Moved::Done(units) => Ok(units),
-            Moved::Nothing(_) => Ok(0),
-            Moved::Over => {
-                self.close();
-                Ok(0)
-            }
+        let (returned, is_over) = match self.give(&mut rights, database, u64::MAX).await? {
+            Moved::Done(units) => (units, false),
+            // Others wait for units that it sold since its last report, which is its last but for this one.
+            Moved::Nothing(_) => (0, !self.report(&mut rights, database).await?),
+            Moved::Over => (0, true),
+        };
+        if is_over {
+            self.close();
         }
+        Ok(returned)
     }
 }
 

@@ -28,7 +28,8 @@ impl Plan {
             sold: opening.buyers.iter().map(|buyer| u64::from(buyer.quantity)).sum(),
             block: process.block,
             block_was_asked_for: process.block_was_asked_for,
-            partitions: process.partitions,
+            // Whoever is dealt nothing would wait for the next epoch, and the one after that.
+            partitions: process.partitions.max(opening.publishers.len() as u64),
             publishers: opening.publishers.clone(),
         }
     }

@@ -6,7 +6,7 @@
 use super::faults::{Fault, Faults};
 use super::{not_done, unknown};
 use crate::allocation::sql::{Connection, Database};
-use crate::fixed_rows::{BULK, Statement};
+use crate::fixed_rows::{BATCH, Statement};
 use crate::{EngineError, Result};
 use std::collections::HashSet;
 
@@ -199,14 +199,15 @@ impl LeaseRows {
     /// which would then be given back a second time; only the row tells a cancelled order from a voided one.
     async fn uncounted(&self, connection: &mut Connection<'_>, orders: &[(i64, u32)], faults: Faults) -> Result<u64> {
         static COUNTED: Statement = Statement::new(
-            BULK,
+            BATCH,
             "SELECT order_id FROM orders WHERE product_id = ? AND status <> ? AND order_id IN (",
             "?",
             ")",
         );
         let mut counted = HashSet::new();
-        for slice in BULK.cut(orders) {
-            let args: Vec<i64> = [self.sale, VOID].into_iter().chain(slice.iter().map(|(order, _)| *order)).collect();
+        let ids: Vec<i64> = orders.iter().map(|(order, _)| *order).collect();
+        for slice in BATCH.padded(&ids) {
+            let args: Vec<i64> = [self.sale, VOID].into_iter().chain(slice.iter().copied()).collect();
             let rows = connection.rows::<1>(COUNTED.for_rows(slice.len()), &args).await.map_err(not_done)?;
             counted.extend(rows.into_iter().flatten());
         }

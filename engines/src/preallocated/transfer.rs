@@ -199,11 +199,11 @@ impl Lease {
     /// Regular care: what was interrupted, a refill below half a block, the wants of others, the heartbeat. How many
     /// things were moved.
     pub async fn tend(&self, database: &Database, block: u64) -> Result<u64> {
+        // Whoever has the rights sees to the same things.
+        let Ok(mut rights) = self.rights.try_lock() else { return Ok(0) };
         if self.has_ended() || !self.owns_partitions() {
             return Ok(0);
         }
-        // Whoever has the rights sees to the same things.
-        let Ok(mut rights) = self.rights.try_lock() else { return Ok(0) };
         let is_low = self.stock.units() < block / 2;
         let may_refill = is_low && rights.seen.is_none_or(|(_, seen)| seen.available() > 0);
         if !may_refill && rights.tended_at.is_some_and(|at| at.elapsed() < TEND_EVERY) {
@@ -240,7 +240,8 @@ impl Lease {
         if rights.idle_at_most > idle { Ok(!self.report(rights, database).await?) } else { Ok(false) }
     }
 
-    async fn report(&self, rights: &mut Rights, database: &Database) -> Result<bool> {
+    /// Says how much it has idle; whether the lease is open.
+    pub(super) async fn report(&self, rights: &mut Rights, database: &Database) -> Result<bool> {
         let idle = self.stock.units();
         let is_open = self.rows.report(database, idle).await?;
         (rights.idle_at_most, rights.reported_at) = (idle, Some(Instant::now()));

@@ -16,6 +16,7 @@ pub enum StackKind {
 }
 
 #[derive(Clone, Debug, clap::Args)]
+#[command(next_help_heading = "Stack")]
 pub struct StackOptions {
     /// Which servers to use; results of different stacks are never compared
     #[arg(long = "stack", value_enum, default_value_t)]

@@ -26,8 +26,12 @@ struct Two {
 }
 
 impl Two {
-    async fn start(mut world: World) -> Self {
-        world.set("SECKILL__SECKILL__ENGINE", ENGINE);
+    async fn start(world: World) -> Self {
+        Self::start_with(ENGINE, world).await
+    }
+
+    async fn start_with(engine: &str, mut world: World) -> Self {
+        world.set("SECKILL__SECKILL__ENGINE", engine);
         let reconciler = world.role("reconciler").await;
         let consumer = world.role("create-consumer").await;
         let first = world.seckill().await;
@@ -110,6 +114,41 @@ async fn after_a_kill_exactly_what_was_granted_and_not_sold_goes_back_and_is_sol
     until_nearly_sold_out(&two.world).await;
     first.finish().await;
     sell_the_rest(&two.world, &[two.world.address()]).await;
+    two.world.audit().await;
+    assert_eq!(two.world.number(SOLD).await, TOTAL);
+}
+
+/// The last publishers may die while an epoch is being dealt to them.
+#[tokio::test]
+async fn an_epoch_that_was_dealt_to_nobody_is_followed_by_one_for_whoever_comes() {
+    let mut world = fresh_world!("dealtnobody", TOTAL);
+    world.set("SECKILL__SECKILL__ENGINE", ENGINE);
+    let _reconciler = world.role("reconciler").await;
+    let _consumer = world.role("create-consumer").await;
+    let mut seckill = world.seckill().await;
+    let epoch = world.open(1).await.epoch;
+    seckill.kill().await.expect("killed");
+    world.until_number("SELECT COUNT(*) FROM incarnations WHERE state <> 'gone'", 0).await;
+    world.sql("DELETE FROM engine_partitions").await;
+    let _seckill = world.seckill().await;
+    world.open(epoch + 1).await;
+    world.buy(SOMEBODY, 1).await.order();
+    world.audit().await;
+}
+
+#[tokio::test]
+async fn more_instances_than_partitions_sell_in_one_epoch() {
+    let two = Two::start_with("preallocated?block=200&partitions=1", fresh_world!("fewpartitions", TOTAL)).await;
+    let epoch = two.world.stock().await.expect("it answers").epoch;
+    let [first, second] = two.loads();
+    two.world.sells(&first, 500).await;
+    two.world.sells(&second, 500).await;
+    until_nearly_sold_out(&two.world).await;
+    first.finish().await;
+    second.finish().await;
+    assert_eq!(two.world.stock().await.expect("it answers").epoch, epoch, "nobody is dealt anew");
+    sell_the_rest(&two.world, &[two.world.address(), two.second_address()]).await;
+    two.world.quiet_at(two.second_address()).await;
     two.world.audit().await;
     assert_eq!(two.world.number(SOLD).await, TOTAL);
 }

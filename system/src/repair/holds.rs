@@ -48,18 +48,35 @@ impl HoldRepair {
         Self { grace_ms, look, seen: HashMap::new() }
     }
 
-    /// Looks at every old hold of every open sale.
+    /// Looks at every old hold of every open sale; one that cannot be looked at keeps no other from it.
     pub async fn repair(&mut self, store: &Store, engine: &dyn StockEngine, drainer: &Drainer) -> anyhow::Result<Pass> {
         let mut pass = Pass::default();
         let mut listed = HashSet::new();
+        let mut all_listed = true;
         for row in store.sales().await? {
             let Some(open) = row.open else { continue };
-            let holds = list(engine, &open.term, self.untouched_for_ms()).await?;
-            listed.extend(holds.iter().map(|hold| hold.order));
             let repair = SaleRepair { store, engine, drainer, sale: row.sale, open };
-            pass.add(repair.run(holds, self).await?);
+            let repaired = match list(engine, &open.term, self.untouched_for_ms()).await {
+                Ok(holds) => {
+                    listed.extend(holds.iter().map(|hold| hold.order));
+                    repair.run(holds, self).await
+                }
+                Err(error) => {
+                    all_listed = false;
+                    Err(error)
+                }
+            };
+            match repaired {
+                Ok(repaired) => pass.add(repaired),
+                Err(error) => {
+                    tracing::warn!(sale = row.sale.0, error = format!("{error:#}"), "cannot repair holds yet");
+                    pass.left += 1;
+                }
+            }
         }
-        self.seen.retain(|order, _| listed.contains(order));
+        if all_listed {
+            self.seen.retain(|order, _| listed.contains(order));
+        }
         Ok(pass)
     }
 

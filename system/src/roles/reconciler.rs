@@ -139,12 +139,17 @@ impl Reconciler {
 
 impl Reconciler {
     /// Has the engine finish what was interrupted, in every open sale.
-    async fn tend(&self, pass: &mut Pass) -> anyhow::Result<()> {
+    async fn tend(&self, pass: &mut Pass) -> sqlx::Result<()> {
         for row in self.store.sales().await? {
             let Some(open) = row.open else { continue };
             let task = Maintain::Tend { term: open.term, publisher: None };
-            let tended = self.engine.maintain(&task).await;
-            pass.transfers += tended.with_context(|| format!("cannot tend sale {}", row.sale))?.actions;
+            match self.engine.maintain(&task).await {
+                Ok(tended) => pass.transfers += tended.actions,
+                Err(error) => {
+                    tracing::warn!(sale = row.sale.0, %error, "cannot tend");
+                    pass.left += 1;
+                }
+            }
         }
         Ok(())
     }

@@ -82,7 +82,8 @@ impl Opener<'_> {
     /// ends too when those who live are not those it was dealt among: buyers move only behind fence and drain.
     async fn is_open(&self, row: &SaleRow) -> anyhow::Result<bool> {
         let publishers = self.publishers().await?;
-        if self.engine.info().guarantees.needs_user_affinity && publishers.is_empty() {
+        let are_dealt = self.engine.info().guarantees.needs_user_affinity;
+        if are_dealt && publishers.is_empty() {
             // Nobody to deal the buyers to. Whoever comes is looked for again in the next pass.
             return Ok(true);
         }
@@ -94,7 +95,8 @@ impl Opener<'_> {
             .stock(&open.term)
             .await
             .with_context(|| format!("cannot ask the engine about sale {}", row.sale))?;
-        Ok(stock.is_open && (stock.owners.is_empty() || stock.owners == publishers))
+        // Dealt to nobody is an epoch too, if they died while it was opened; whoever comes needs the next one.
+        Ok(stock.is_open && (!are_dealt || stock.owners == publishers))
     }
 
     async fn publishers(&self) -> sqlx::Result<Vec<IncarnationId>> {

@@ -93,7 +93,9 @@ async fn settle(shared: Arc<Shared>, engine: Arc<dyn StockEngine>, store: Store,
     loop {
         waiting.append(&mut published.take());
         let settling = async {
+            let before = count(&waiting);
             let settled = settle_drained(&shared, engine.as_ref(), &store, &drainer, &mut waiting).await;
+            published.forgotten(before - count(&waiting));
             if let Err(error) = &settled {
                 tracing::debug!(error = format!("{error:#}"), "holds are not settled yet");
             }
@@ -105,6 +107,10 @@ async fn settle(shared: Arc<Shared>, engine: Arc<dyn StockEngine>, store: Store,
             () = settling => {}
         }
     }
+}
+
+fn count(batches: &[(i64, Vec<OrderEvent>)]) -> usize {
+    batches.iter().map(|(_, orders)| orders.len()).sum()
 }
 
 async fn settle_drained(

@@ -4,7 +4,7 @@
 use crate::envelope::OrderEvent;
 use std::sync::{Mutex, PoisonError};
 
-/// Most orders remembered, about 60 MB; beyond it holds are settled by looking for their rows.
+/// Most orders remembered, about 60 MB; the holds of any more are settled by looking for their rows.
 const REMEMBERED_MAX: usize = 1_000_000;
 
 /// Filled by the serving threads, emptied by the caretaker.
@@ -13,26 +13,62 @@ pub struct Published {
     batches: Mutex<Batches>,
 }
 
-/// What was published since the caretaker last looked.
 #[derive(Debug, Default)]
-pub struct Batches {
-    /// Each with the incarnation in whose queue it is.
+struct Batches {
+    /// What was published since the caretaker last looked, each with the incarnation in whose queue it is.
     list: Vec<(i64, Vec<OrderEvent>)>,
+    /// Orders in the list, and those that the caretaker has taken and not dealt with.
     orders: usize,
 }
 
 impl Published {
     /// The broker has confirmed these.
     pub fn confirmed(&self, incarnation: i64, orders: Vec<OrderEvent>) {
-        let mut batches = self.batches.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut batches = self.lock();
         if batches.orders < REMEMBERED_MAX {
             batches.orders += orders.len();
             batches.list.push((incarnation, orders));
         }
     }
 
-    /// Everything so far.
+    /// Everything so far; it counts as remembered until it is [`Self::forgotten`].
     pub fn take(&self) -> Vec<(i64, Vec<OrderEvent>)> {
-        std::mem::take(&mut *self.batches.lock().unwrap_or_else(PoisonError::into_inner)).list
+        std::mem::take(&mut self.lock().list)
+    }
+
+    /// So many of the orders that were taken are dealt with.
+    pub fn forgotten(&self, orders: usize) {
+        self.lock().orders -= orders;
+    }
+
+    fn lock(&self) -> std::sync::MutexGuard<'_, Batches> {
+        self.batches.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_nobody_settles_is_remembered_up_to_a_bound() {
+        let published = Published::default();
+        let order = OrderEvent {
+            order_id: 1,
+            user_id: 1,
+            product_id: 1,
+            quantity: 1,
+            total_price_cents: 1,
+            allocation_id: 1,
+            created_at_ms: 1,
+        };
+        let orders = |count| vec![order; count];
+        published.confirmed(1, orders(REMEMBERED_MAX));
+        let taken = published.take();
+        published.confirmed(1, orders(1));
+        assert!(published.take().is_empty(), "what was taken still counts");
+        published.forgotten(taken[0].1.len());
+        published.confirmed(1, orders(1));
+        assert_eq!(published.take().len(), 1);
     }
 }

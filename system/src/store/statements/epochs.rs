@@ -27,11 +27,12 @@ impl Database {
         let mut transaction = self.begin().await?;
         // R11: the allocation rows are locked first; no consumer counts against them until this commits.
         // In the order of their ids, as transfers between pool and leases lock them, so that nobody waits in a circle.
-        let ids = "SELECT id FROM allocations WHERE product_id = ? AND state = 'open' ORDER BY id";
-        let ids = sqlx::query(ids).bind(sale.0).fetch_all(&mut *transaction).await?;
-        let lock = format!("SELECT id FROM allocations WHERE id = ?{FOR_UPDATE}");
-        for row in &ids {
-            sqlx::query(&lock).bind(row.try_get::<i64, _>(0)?).fetch_all(&mut *transaction).await?;
+        // Who adds a lease locks the pool, which is the first, so there are no more of them once it is locked.
+        if let Some(pool) = open_allocations(&mut transaction, sale).await?.first() {
+            lock(&mut transaction, *pool).await?;
+            for id in open_allocations(&mut transaction, sale).await? {
+                lock(&mut transaction, id).await?;
+            }
         }
         let newest = format!("SELECT total FROM sales WHERE product_id = ? AND newest_epoch = ?{FOR_UPDATE}");
         let row = sqlx::query(&newest).bind(sale.0).bind(epoch.0).fetch_optional(&mut *transaction).await?;
@@ -74,6 +75,16 @@ impl Database {
         transaction.commit().await?;
         Ok(updated.rows_affected() == 1)
     }
+}
+
+async fn open_allocations(connection: &mut DbConnection, sale: SaleId) -> sqlx::Result<Vec<i64>> {
+    let ids = "SELECT id FROM allocations WHERE product_id = ? AND state = 'open' ORDER BY id";
+    sqlx::query_scalar(ids).bind(sale.0).fetch_all(connection).await
+}
+
+async fn lock(connection: &mut DbConnection, allocation: i64) -> sqlx::Result<()> {
+    let lock = format!("SELECT id FROM allocations WHERE id = ?{FOR_UPDATE}");
+    sqlx::query(&lock).bind(allocation).fetch_all(connection).await.map(drop)
 }
 
 /// R19: every row that blocks a purchase, paid ones too, by a current (locking) read.

@@ -84,6 +84,8 @@ impl Batch {
         let Ok(verdicts) = tokio::time::timeout(until(latest_ms), reserving).await else {
             return answer_all(requests, Reply::Unknown);
         };
+        // R1, R18: an order that is settled and "sold out" are said only while the lease runs, too.
+        let may_act = identity.may_act();
         for ((pending, item), verdict) in requests.into_iter().zip(items).zip(verdicts) {
             match judge(&item, verdict) {
                 Judged::Publish { order, quantity, allocation } if self.keeps_stock => {
@@ -92,6 +94,7 @@ impl Batch {
                     sold.push(Sold { pending, order });
                 }
                 Judged::Publish { order, .. } => pending.answer(Reply::Accepted(order)),
+                Judged::Answer(Reply::Accepted(_) | Reply::SoldOut) if !may_act => pending.answer(LEASE_LOST),
                 Judged::Answer(reply) => pending.answer(reply),
             }
         }
