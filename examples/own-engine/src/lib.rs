@@ -265,9 +265,8 @@ impl RedisWatch {
             let mut sale = self.read(&mut link, sale, &ids).await?;
             let answer = decide(&mut sale);
             // Without an answer to EXEC nobody knows whether it ran.
-            let in_doubt =
-                |error: RedisError| EngineError::Unknown { context: format!("{NAME}: {error}"), source: None };
-            if let Some(()) = sale.into_transaction().query_async(&mut link.redis).await.map_err(in_doubt)? {
+            let unknown = |error: RedisError| EngineError::Unknown { context: error.to_string(), source: None };
+            if let Some(()) = sale.into_transaction().query_async(&mut link.redis).await.map_err(unknown)? {
                 *slot = Some(link);
                 return Ok(answer);
             }
@@ -368,9 +367,8 @@ impl StockEngine for RedisWatch {
             let answer = redis::cmd("CONFIG").arg("GET").arg(name).query_async(&mut redis).await;
             let (_, value): (String, String) = answer.map_err(not_done)?;
             if value != needed && !allow_volatile {
-                return Err(EngineError::Config(format!(
-                    "redis has {name} = {value}; {NAME} needs {needed}; --allow-volatile accepts that"
-                )));
+                let why = format!("redis has {name} = {value}; {NAME} needs {needed}; --allow-volatile accepts that");
+                return Err(EngineError::Config(why));
             }
             settings.push((format!("redis.{name}"), value));
         }

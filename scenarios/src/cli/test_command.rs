@@ -1,5 +1,5 @@
-//! `lab test`: set up, then every test of the workspace with real servers, then the scenario `smoke`. It stops at
-//! the first failure with that step's exit code.
+//! `lab test`: set up, then every test of the workspace with real servers, also after one has failed, then the
+//! scenario `smoke`. A step that failed is the last, and its exit code the command's.
 
 use std::process::Command;
 
@@ -18,11 +18,11 @@ pub(super) fn run(options: &StackOptions) -> anyhow::Result<Ending> {
     }
     let workspace = program::workspace().context("lab test runs inside the workspace only")?;
     let cargo = std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into());
-    eprintln!("cargo test --workspace");
+    eprintln!("cargo test --workspace --no-fail-fast");
     // REQUIRE_SERVERS is inherited: with it, a test whose server is missing fails instead of being ignored.
     let status = Command::new(cargo)
         .current_dir(workspace)
-        .args(["test", "--workspace"])
+        .args(["test", "--workspace", "--no-fail-fast"])
         .status()
         .context("cargo cannot be started")?;
     if !status.success() {
