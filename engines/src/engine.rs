@@ -272,7 +272,7 @@ pub struct OpenHold {
 pub struct StockView {
     /// Units that can still be sold.
     pub remaining: i64,
-    /// Units in open holds.
+    /// Units in open holds; of an engine with `needs_user_affinity`, in those of this process.
     pub open_units: u64,
     /// The epoch the engine holds data of, if any.
     pub epoch: Option<Epoch>,
