@@ -19,6 +19,7 @@ use reports::outcome_log::Writer;
 use scenarios::audit::{AuditInput, ExpectedSale, audit};
 use scenarios::stack::{Role, RoleSpec, Stack, StackKind, StackOptions};
 use scenarios::testing;
+use sqlx::{Connection, SqliteConnection};
 use std::path::PathBuf;
 use std::sync::PoisonError;
 use std::time::Duration;
@@ -35,6 +36,7 @@ struct House {
     engine: &'static str,
     told: Told,
     started: u32,
+    lease_ms: u64,
 }
 
 impl House {
@@ -42,7 +44,7 @@ impl House {
         let options = StackOptions { kind: StackKind::Embedded, ..testing::options() };
         let stack = Stack::start(&options).await.expect("it needs nothing");
         let program = scenarios::bench::program::build().expect("the system builds");
-        let mut house = Self { stack, program, engine, told: Told::default(), started: 0 };
+        let mut house = Self { stack, program, engine, told: Told::default(), started: 0, lease_ms: 1_500 };
         let seed = house.stack.scratch().join("seed.toml");
         let text = format!(
             "[[sales]]\nproduct_id = {PRODUCT}\nname = \"a thing\"\nprice_cents = {PRICE_CENTS}\ntotal = {TOTAL}\n\
@@ -60,8 +62,8 @@ impl House {
             ("SECKILL__DATABASE__URL".to_owned(), self.stack.database_url("sale")),
             ("SECKILL__SECKILL__ENGINE".to_owned(), self.engine.to_owned()),
             ("SECKILL__SECKILL__LISTEN".to_owned(), "127.0.0.1:0".to_owned()),
-            ("SECKILL__INCARNATION__LEASE_MS".to_owned(), "1500".to_owned()),
-            ("SECKILL__INCARNATION__HEARTBEAT_MS".to_owned(), "150".to_owned()),
+            ("SECKILL__INCARNATION__LEASE_MS".to_owned(), self.lease_ms.to_string()),
+            ("SECKILL__INCARNATION__HEARTBEAT_MS".to_owned(), (self.lease_ms / 10).to_string()),
             ("SECKILL__INCARNATION__MARGIN_MS".to_owned(), "300".to_owned()),
             ("SECKILL__SECKILL__PUBLISH_TIMEOUT_MS".to_owned(), "700".to_owned()),
             ("SECKILL__RECONCILER__INTERVAL_MS".to_owned(), "100".to_owned()),
@@ -89,11 +91,28 @@ impl House {
         Load::start(role.listen().expect("it listens"), PRODUCT, crowd, self.told.clone())
     }
 
-    /// Brings everything to its end without a service, and audits.
-    async fn audit(&mut self) {
+    async fn database(&self) -> SqliteConnection {
+        SqliteConnection::connect(&self.stack.database_url("sale")).await.expect("the file is there")
+    }
+
+    async fn sql(&self, statement: &str) {
+        sqlx::raw_sql(statement).execute(&mut self.database().await).await.expect(statement);
+    }
+
+    async fn number(&self, query: &str) -> i64 {
+        sqlx::query_scalar(query).fetch_one(&mut self.database().await).await.expect(query)
+    }
+
+    /// Brings everything to its end without a service.
+    async fn repair(&mut self) {
         let once = self.spec(&["all", "--once"], None);
         let summary = self.stack.run_to_end(&once).await.expect("nothing is left to repair");
         assert!(summary.contains("\"left\":0"), "{summary}");
+    }
+
+    /// The same, and audits.
+    async fn audit(&mut self) {
+        self.repair().await;
         let log = self.stack.scratch().join(format!("told-{}.log", self.started));
         let mut writer = Writer::create(&log).expect("the scratch folder can be written");
         for record in self.told.lock().unwrap_or_else(PoisonError::into_inner).iter() {
@@ -178,5 +197,53 @@ async fn it_may_die_at_any_point_of_a_queue_a_write_or_a_reserve() {
         load.finish().await;
         house.audit().await;
     }
+    house.stack.stop().await.expect("an orderly end");
+}
+
+#[tokio::test]
+async fn what_a_crash_leaves_in_the_queue_of_one_that_is_gone_is_taken_out_and_holds_up_nothing() {
+    if !cfg!(debug_assertions) {
+        return eprintln!("ignored: failpoints are in debug builds only");
+    }
+    let mut house = House::new("database-row").await;
+    let mut all = house.all(Some("consumer.before_commit:1")).await;
+    let load = house.load(&all, Crowd { seed: 1, users: 1_000, concurrency: 16 });
+    until("the consumer dies", async || match inspect::stock(all.listen().expect("it listens"), PRODUCT).await {
+        Ok(stock) => Err(format!("alive: {stock:?}")),
+        Err(_) => Ok(()),
+    })
+    .await;
+    all.kill().await.expect("reaped");
+    load.finish().await;
+    house.sql("CREATE TABLE kept AS SELECT * FROM queue_messages").await;
+    house.audit().await;
+    // Its rows are committed and it is gone; the deletion of what it had acknowledged was lost, and that of its queue.
+    assert!(house.number("SELECT COUNT(*) FROM kept").await > 0);
+    assert_eq!(house.number("SELECT COUNT(*) FROM incarnations WHERE state <> 'gone' OR queue <> ''").await, 0);
+    house.sql("UPDATE incarnations SET queue = 'left' WHERE id IN (SELECT incarnation FROM kept)").await;
+    house.sql("INSERT INTO queue_bindings (incarnation, generation) SELECT DISTINCT incarnation, 0 FROM kept").await;
+    house.sql("INSERT INTO queue_messages SELECT * FROM kept").await;
+    house.audit().await;
+    assert_eq!(house.number("SELECT COUNT(*) FROM incarnations WHERE queue <> ''").await, 0);
+    assert_eq!(house.number("SELECT COUNT(*) FROM queue_messages").await, 0);
+    house.stack.stop().await.expect("an orderly end");
+}
+
+#[tokio::test]
+async fn a_sale_with_many_orders_opens_again_though_its_grant_outlasts_the_lease() {
+    let mut house = House::new("preallocated").await;
+    house.lease_ms = 500;
+    house.all(None).await.stop().await.expect("stopped in order");
+    house.repair().await;
+    house
+        .sql(
+            "WITH RECURSIVE n (i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n WHERE i < 190000)
+             INSERT INTO orders (order_id, user_id, product_id, quantity, total_price_cents, allocation_id, status, live,
+             created_at_ms, updated_at_ms)
+             SELECT i, i, 1, 1, 9900, 1, 0, 1, 1, 1 FROM n; UPDATE allocations SET granted = 190000, sold = 190000",
+        )
+        .await;
+    // No heartbeat gets through while it is granted, and still it is dealt to who lives.
+    let _all = house.all(None).await;
     house.stack.stop().await.expect("an orderly end");
 }

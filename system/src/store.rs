@@ -181,7 +181,8 @@ operations! {
     queues_to_delete(limit: i64) -> Vec<i64>;
     /// Remembers that there is no such queue any more.
     queue_deleted(id: i64) -> ();
-    /// Queues that may hold messages.
+    /// Queues that may hold messages. Also those of incarnations that are gone and not deleted yet: a consumer that died
+    /// before it could acknowledge left rows' messages in there, and a queue is deleted only when it is empty.
     queues(limit: i64) -> Vec<i64>;
     /// Every incarnation whose queue may still hold messages, with its generation.
     generations() -> Vec<(i64, i64)>;

@@ -8,6 +8,7 @@ use lapin::{BasicProperties, Channel, Confirmation, Connection, ConnectionProper
 use prost::Message;
 
 use crate::wait::until;
+use crate::world::{PRICE_CENTS, PRODUCT};
 
 /// Type of a message full of orders.
 pub const ORDERS: &str = "order.batch.v1";
@@ -40,6 +41,19 @@ pub struct OrderCreated {
     pub allocation_id: i64,
     #[prost(int64, tag = "7")]
     pub created_at_ms: i64,
+}
+
+/// An order of the first allocation, as a service would have published it.
+pub fn event(order_id: i64, user_id: i64, quantity: i32) -> OrderCreated {
+    OrderCreated {
+        order_id,
+        user_id,
+        product_id: PRODUCT,
+        quantity,
+        total_price_cents: PRICE_CENTS * i64::from(quantity),
+        allocation_id: 1,
+        created_at_ms: 1_800_000_000_000,
+    }
 }
 
 /// A publisher into one queue, and a look at it.

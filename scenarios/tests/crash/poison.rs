@@ -1,23 +1,10 @@
 //! Messages that can never become rows are parked with their reason; nothing else suffers (R9, R10).
 
-use crate::events::{ORDERS, OrderCreated, Queue};
+use crate::events::{ORDERS, OrderCreated, Queue, event};
 use crate::fresh_world;
 use crate::load::Answer;
 use crate::wait::until;
-use crate::world::{PRICE_CENTS, PRODUCT, SOMEBODY, World};
-
-/// What the service would publish for this order.
-fn event(order_id: i64, user_id: i64, quantity: i32) -> OrderCreated {
-    OrderCreated {
-        order_id,
-        user_id,
-        product_id: PRODUCT,
-        quantity,
-        total_price_cents: PRICE_CENTS * i64::from(quantity),
-        allocation_id: 1,
-        created_at_ms: 1_800_000_000_000,
-    }
-}
+use crate::world::{SOMEBODY, World};
 
 /// Service and consumer-less queue of incarnation 1, ready to be filled.
 async fn queue_of(world: &World) -> Queue {

@@ -1,6 +1,6 @@
 //! The reconciler dies between any two steps of a repair, or has company.
 
-use crate::events::Queue;
+use crate::events::{Queue, event};
 use crate::fresh_world;
 use crate::load::{Answer, Crowd};
 use crate::redis;
@@ -168,11 +168,11 @@ async fn abandon_by_second_service(world: &World) {
 #[tokio::test]
 async fn a_queue_goes_only_after_drained_is_stored_and_one_left_over_goes_with_the_next_pass() {
     let mut world = fresh_world!("leftover", 10);
-    let _consumer = world.role("create-consumer").await;
+    let mut consumer = world.role("create-consumer").await;
     once(&world).await;
     let mut seckill = world.seckill().await;
     world.open(1).await;
-    world.buy(SOMEBODY, 2).await.order();
+    let order = world.buy(SOMEBODY, 2).await.order();
     let queue = Queue::open(&world.stack.amqp_url(), world.queue(1)).await;
     seckill.stop().await.expect("stopped in order");
     let mut reconciler = world.armed("reconciler", "reconciler.after_retire").await;
@@ -180,6 +180,10 @@ async fn a_queue_goes_only_after_drained_is_stored_and_one_left_over_goes_with_t
     // R6: from here on it counts as drained, and it is still there.
     assert_eq!(world.number("SELECT COUNT(*) FROM incarnations WHERE state = 'gone' AND queue <> ''").await, 1);
     assert!(queue.exists().await);
+    // A consumer that dies before it acknowledges leaves what is a row already.
+    consumer.kill().await.expect("killed");
+    queue.orders("again", vec![event(order, SOMEBODY, 2)]).await;
+    let _consumer = world.role("create-consumer").await;
     once(&world).await;
     assert_eq!(world.number("SELECT COUNT(*) FROM incarnations WHERE state = 'gone' AND queue <> ''").await, 0);
     assert!(!queue.exists().await);

@@ -105,9 +105,10 @@ impl Opener<'_> {
 
     /// Needs every publisher fenced and every queue drained since the claim.
     async fn open_claimed(&self, sale: SaleId, epoch: Epoch) -> anyhow::Result<()> {
+        // Before the grant: on SQLite a long one lets no heartbeat through, and then those who live seem to have died.
+        let publishers = self.publishers().await?;
         let snapshot = self.store.grant(sale, epoch).await.context("cannot grant the epoch its stock")?;
         let snapshot = snapshot.context("another reconciler has started a newer epoch")?;
-        let publishers = self.publishers().await?;
         failpoint::hit("reconciler.after_grant");
         let term = Term { sale, epoch, nonce: Nonce(rand::random()) };
         let (granted, buyers) = (snapshot.granted, snapshot.buyers.len());

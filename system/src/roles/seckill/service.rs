@@ -64,11 +64,15 @@ impl InspectService for Service {
             return Ok(Response::new(GetStockResponse::default()));
         };
         let stock = self.engine.stock(&open.term).await.map_err(|error| Status::unavailable(error.to_string()))?;
+        // Where buyers are dealt, an instance sells only what it was dealt.
+        let are_dealt = self.engine.info().guarantees.needs_user_affinity;
+        let identity = self.shared.incarnation.current();
+        let may_sell = identity.is_some_and(|identity| !are_dealt || stock.owners.contains(&identity.id));
         Ok(Response::new(GetStockResponse {
             remaining: stock.remaining,
             open_units: i64::try_from(stock.open_units).unwrap_or(i64::MAX),
             epoch: i32::try_from(open.term.epoch.0).unwrap_or(i32::MAX),
-            open: stock.is_open && self.shared.incarnation.current().is_some(),
+            open: stock.is_open && may_sell,
             server: stock.server,
         }))
     }

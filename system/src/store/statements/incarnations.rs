@@ -166,7 +166,7 @@ impl Database {
     }
 
     pub async fn queues(&self, limit: i64) -> sqlx::Result<Vec<i64>> {
-        let sql = "SELECT id FROM incarnations WHERE state <> 'gone' AND queue <> '' ORDER BY id LIMIT ?";
+        let sql = "SELECT id FROM incarnations WHERE queue <> '' ORDER BY id LIMIT ?";
         ids(&sqlx::query(sql).bind(limit).fetch_all(self.readers()).await?)
     }
 
