@@ -9,7 +9,10 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
     let out = PathBuf::from(env::var("OUT_DIR")?);
     // The reflection service serves this file as it is.
     fs::write(out.join("descriptors.bin"), prost_bytes(&descriptors))?;
-    tonic_prost_build::configure().build_client(false).build_transport(false).compile_fds(descriptors)?;
+    tonic_prost_build::configure()
+        .build_client(false)
+        .build_transport(false)
+        .compile_fds(descriptors)?;
     Ok(())
 }
 

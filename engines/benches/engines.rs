@@ -1,6 +1,6 @@
-//! Reservations per second of every stock engine, on one thread and on two: `cargo bench -p engines --bench engines`,
-//! or `… -- preallocated` for some of them. Servers are started here and end with it; an engine whose server is not
-//! installed is skipped.
+//! Reservations per second of every stock engine, on one thread and on two: `cargo bench -p engines
+//! --bench engines`, or `… -- preallocated` for some of them. Servers are started here and end with
+//! it; an engine whose server is not installed is skipped.
 
 #[path = "support/all.rs"]
 #[allow(dead_code)]
@@ -17,7 +17,10 @@ const WARM_UP: Duration = Duration::from_millis(200);
 const MEASURE: Duration = Duration::from_millis(1_000);
 
 fn main() {
-    let criterion = Criterion::default().sample_size(SAMPLES).warm_up_time(WARM_UP).measurement_time(MEASURE);
+    let criterion = Criterion::default()
+        .sample_size(SAMPLES)
+        .warm_up_time(WARM_UP)
+        .measurement_time(MEASURE);
     let mut criterion = criterion.without_plots().configure_from_args();
     for candidate in CANDIDATES {
         // Either may be missing on a machine that has the other.

@@ -1,5 +1,6 @@
-//! Instructions that the parts in Rust alone execute: `cargo bench -p engines --bench instructions`. It needs valgrind
-//! and gungraun-runner, and without them only says so; a test runs the same bodies everywhere.
+//! Instructions that the parts in Rust alone execute: `cargo bench -p engines --bench
+//! instructions`. It needs valgrind and gungraun-runner, and without them only says so; a test runs
+//! the same bodies everywhere.
 
 #[path = "support/all.rs"]
 #[allow(dead_code)]
@@ -16,7 +17,11 @@ fn main() -> ExitCode {
     let is_called_with = |wanted| args.iter().any(|arg| arg == wanted);
     if !is_called_with(CALL_OF_THE_RUNNER) {
         // `cargo test --all-targets` comes here too, and has run the bodies already.
-        let reason = if is_called_with("--bench") { missing() } else { Some("only `cargo bench` counts".to_owned()) };
+        let reason = if is_called_with("--bench") {
+            missing()
+        } else {
+            Some("only `cargo bench` counts".to_owned())
+        };
         if let Some(reason) = reason {
             println!("skipped: {reason}");
             return ExitCode::SUCCESS;
@@ -36,7 +41,8 @@ fn missing() -> Option<String> {
 }
 
 fn answers(program: &str) -> bool {
-    let quiet = |command: &mut Command| command.stdout(Stdio::null()).stderr(Stdio::null()).status();
+    let quiet =
+        |command: &mut Command| command.stdout(Stdio::null()).stderr(Stdio::null()).status();
     quiet(Command::new(program).arg("--version")).is_ok_and(|status| status.success())
 }
 
@@ -75,12 +81,20 @@ mod counted {
     #[library_benchmark]
     #[bench::specs_4(args = (()), setup = registry)]
     fn registry_parse_and_check(registry: Registry) -> (usize, Registry) {
-        (black_box(pure::parse_and_check(black_box(&registry))), registry)
+        (
+            black_box(pure::parse_and_check(black_box(&registry))),
+            registry,
+        )
     }
 
     library_benchmark_group!(
         name = pure_rust,
-        benchmarks = [preallocated_reserve, preallocated_settle, fixed_rows_cut, registry_parse_and_check]
+        benchmarks = [
+            preallocated_reserve,
+            preallocated_settle,
+            fixed_rows_cut,
+            registry_parse_and_check
+        ]
     );
 
     gungraun::main!(library_benchmark_groups = pure_rust);

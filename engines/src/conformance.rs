@@ -1,8 +1,10 @@
-//! The contract of [`StockEngine`] as checks that run against any engine, also one of another crate.
+//! The contract of [`StockEngine`] as checks that run against any engine, also one of another
+//! crate.
 //!
-//! A user's engine is held to it by one line: `conformance::run_all(&Harness::new(subject)).await`, where the
-//! [`Subject`] says how to connect to the engine as a separate process would, and how to lose its server. Every
-//! check works on sales of its own; each names the bullet of the trait's documentation that it proves.
+//! A user's engine is held to it by one line: `conformance::run_all(&Harness::new(subject)).await`,
+//! where the [`Subject`] says how to connect to the engine as a separate process would, and how to
+//! lose its server. Every check works on sales of its own; each names the bullet of the trait's
+//! documentation that it proves.
 
 mod finishing;
 mod gating;
@@ -41,7 +43,10 @@ pub struct Check {
 
 impl fmt::Debug for Check {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Check").field("name", &self.name).field("bullet", &self.bullet).finish_non_exhaustive()
+        f.debug_struct("Check")
+            .field("name", &self.name)
+            .field("bullet", &self.bullet)
+            .finish_non_exhaustive()
     }
 }
 
@@ -160,10 +165,20 @@ pub async fn run_all(harness: &Harness) -> Result<usize, Failure> {
         match result {
             CheckResult::Passed => passed += 1,
             CheckResult::NotApplicable => {}
-            CheckResult::Failed(how) => broken.push(format!("{} ({}): {how}", check.name, check.bullet)),
+            CheckResult::Failed(how) => {
+                broken.push(format!("{} ({}): {how}", check.name, check.bullet))
+            }
         }
     }
-    if broken.is_empty() { Ok(passed) } else { Err(Failure(format!("{}\n{}", harness.seed_line(), broken.join("\n")))) }
+    if broken.is_empty() {
+        Ok(passed)
+    } else {
+        Err(Failure(format!(
+            "{}\n{}",
+            harness.seed_line(),
+            broken.join("\n")
+        )))
+    }
 }
 
 /// The first check that fails, if one does: enough to know that an engine is broken.

@@ -1,9 +1,11 @@
-//! `database-row`: stock is one row, the gate one row per buyer, a batch one transaction. What everyone starts with.
+//! `database-row`: stock is one row, the gate one row per buyer, a batch one transaction. What
+//! everyone starts with.
 //!
-//! The stock row is locked first by every call that changes anything, so calls on one sale run one after the other
-//! and each sees what the one before has committed. What that costs is the lesson: one sale is as fast as one
-//! transaction after the other. The database's durability is the engine's: a server that was killed and comes back with
-//! its data goes on where it was, in the same epoch.
+//! The stock row is locked first by every call that changes anything, so calls on one sale run one
+//! after the other and each sees what the one before has committed. What that costs is the lesson:
+//! one sale is as fast as one transaction after the other. The database's durability is the
+//! engine's: a server that was killed and comes back with its data goes on where it was, in the
+//! same epoch.
 
 mod faults;
 mod gate;
@@ -12,8 +14,9 @@ use crate::allocation::sql::{Connection, Database, Tx};
 use crate::database_server::{self, may_be_repeated};
 use crate::registry::{BuildFuture, EngineFactory};
 use crate::{
-    EngineEnv, EngineError, EngineInfo, Epoch, Finish, FinishKind, Finished, Guarantees, Hold, HoldPage, HoldQuery,
-    Maintain, Maintained, Opened, Opening, Params, Reserve, Result, SaleId, StockEngine, StockView, Term, Verdict,
+    EngineEnv, EngineError, EngineInfo, Epoch, Finish, FinishKind, Finished, Guarantees, Hold,
+    HoldPage, HoldQuery, Maintain, Maintained, Opened, Opening, Params, Reserve, Result, SaleId,
+    StockEngine, StockView, Term, Verdict,
 };
 use faults::{Fault, Faults};
 use gate::{GateRow, Gates};
@@ -27,16 +30,19 @@ pub const TABLES_SQLITE: &str = include_str!("../sql/database_row.sqlite.sql");
 
 const NAME: &str = "database-row";
 const TABLES: [&str; 2] = ["engine_stock", "engine_gate"];
-/// Longest wait for the database inside a call. What was begun goes on to its end, so the outcome is unknown.
+/// Longest wait for the database inside a call. What was begun goes on to its end, so the outcome
+/// is unknown.
 const CALL_MAX: Duration = Duration::from_secs(5);
 /// Longest wait for an opening, which loads a row for every buyer.
 const OPEN_MAX: Duration = Duration::from_secs(60);
-/// How often a transaction is begun that loses against others, or finds a connection that a restart of the server has
-/// killed. One more than a pool has connections, so that the last one is fresh.
+/// How often a transaction is begun that loses against others, or finds a connection that a restart
+/// of the server has killed. One more than a pool has connections, so that the last one is fresh.
 const ATTEMPTS_MAX: usize = 5;
-/// It is not begun again after so long: well within [`CALL_MAX`], so that a caller learns that nothing has happened.
+/// It is not begun again after so long: well within [`CALL_MAX`], so that a caller learns that
+/// nothing has happened.
 const REPEAT_WITHIN: Duration = Duration::from_secs(2);
-/// Incarnations remembered per hold; beyond that the buyer is told "busy", so that none is ever forgotten (R8).
+/// Incarnations remembered per hold; beyond that the buyer is told "busy", so that none is ever
+/// forgotten (R8).
 const INCARNATIONS_MAX: usize = 64;
 /// Largest page of [`HoldQuery::List`].
 const PAGE_MAX: u32 = 10_000;
@@ -46,7 +52,8 @@ const UNITS_MAX: u64 = 1 << 62;
 const GUARANTEES: Guarantees = Guarantees {
     keeps_stock: true,
     survives_process_kill: true,
-    // Its server loses nothing, so there is nothing to notice: after a crash it rightly goes on selling.
+    // Its server loses nothing, so there is nothing to notice: after a crash it rightly goes on
+    // selling.
     survives_server_loss: false,
     needs_user_affinity: false,
 };
@@ -95,7 +102,8 @@ struct Stock {
 
 impl Stock {
     fn is(&self, term: &Term, faults: Faults) -> bool {
-        let is_nonce = self.nonce == term.nonce.0.cast_signed() || faults.has(Fault::SellsUnderAnyNonce);
+        let is_nonce =
+            self.nonce == term.nonce.0.cast_signed() || faults.has(Fault::SellsUnderAnyNonce);
         self.epoch == i64::from(term.epoch.0) && is_nonce
     }
 
@@ -129,11 +137,21 @@ impl Locked {
 impl Sales {
     fn select_stock(&self) -> String {
         let now_ms = self.database.now_ms();
-        format!("SELECT epoch, nonce, remaining, open_units, {now_ms} FROM engine_stock WHERE sale_id = ?")
+        format!(
+            "SELECT epoch, nonce, remaining, open_units, {now_ms} FROM engine_stock WHERE sale_id = ?"
+        )
     }
 
-    async fn locked_row(&self, connection: &mut Connection<'_>, sale: SaleId) -> Result<Option<Stock>> {
-        let for_update = if self.faults.has(Fault::LocksNothing) { "" } else { connection.for_update() };
+    async fn locked_row(
+        &self,
+        connection: &mut Connection<'_>,
+        sale: SaleId,
+    ) -> Result<Option<Stock>> {
+        let for_update = if self.faults.has(Fault::LocksNothing) {
+            ""
+        } else {
+            connection.for_update()
+        };
         let sql = format!("{}{for_update}", self.select_stock());
         let rows = connection.rows(&sql, &[sale.0]).await.map_err(not_done)?;
         Ok(rows.first().map(to_stock))
@@ -144,7 +162,11 @@ impl Sales {
         let mut tx = self.database.begin().await.map_err(not_done)?;
         let stock = self.locked_row(&mut tx.connection(), term.sale).await?;
         let stock = stock.filter(|stock| stock.is(term, self.faults));
-        Ok(stock.map(|stock| Locked { tx, sale: term.sale, stock }))
+        Ok(stock.map(|stock| Locked {
+            tx,
+            sale: term.sale,
+            stock,
+        }))
     }
 
     async fn reserve(&self, term: &Term, batch: &[Reserve]) -> Result<Vec<Result<Verdict>>> {
@@ -153,16 +175,24 @@ impl Sales {
         };
         let users = batch.iter().map(|item| item.user);
         let mut gates = gate::of_users(&mut sale.tx.connection(), term.sale, users).await?;
-        let verdicts = batch.iter().map(|item| judge(item, &mut sale.stock, &mut gates, self.faults)).collect();
+        let verdicts = batch
+            .iter()
+            .map(|item| judge(item, &mut sale.stock, &mut gates, self.faults))
+            .collect();
         sale.write(&gates).await?;
         Ok(verdicts)
     }
 
     async fn finish(&self, term: &Term, batch: &[Finish]) -> Result<Vec<Finished>> {
-        let Some(mut sale) = self.lock(term).await? else { return Ok(vec![Finished::NotOpen; batch.len()]) };
+        let Some(mut sale) = self.lock(term).await? else {
+            return Ok(vec![Finished::NotOpen; batch.len()]);
+        };
         let users = batch.iter().map(|item| item.user);
         let mut gates = gate::of_users(&mut sale.tx.connection(), term.sale, users).await?;
-        let finished = batch.iter().map(|item| finish(item, &mut sale.stock, &mut gates, self.faults)).collect();
+        let finished = batch
+            .iter()
+            .map(|item| finish(item, &mut sale.stock, &mut gates, self.faults))
+            .collect();
         sale.write(&gates).await?;
         Ok(finished)
     }
@@ -178,52 +208,104 @@ impl Sales {
                 if !self.faults.has(Fault::OpensTheSameAgain) {
                     return Ok(Opened::AlreadyOpen);
                 }
-            } else if stock.epoch >= i64::from(term.epoch.0) && !self.faults.has(Fault::OpensTheOlder) {
-                return Ok(Opened::Stale { newest: stock.epoch() });
+            } else if stock.epoch >= i64::from(term.epoch.0)
+                && !self.faults.has(Fault::OpensTheOlder)
+            {
+                return Ok(Opened::Stale {
+                    newest: stock.epoch(),
+                });
             }
         }
-        // A row that is not there cannot be locked. It is inserted before anything else, so that of two openers one
-        // waits for the other, is refused a second row, and begins again.
+        // A row that is not there cannot be locked. It is inserted before anything else, so that of
+        // two openers one waits for the other, is refused a second row, and begins again.
         let sql = match stock {
-            Some(_) => "UPDATE engine_stock SET epoch = ?, nonce = ?, remaining = ?, open_units = 0 WHERE sale_id = ?",
-            None => "INSERT INTO engine_stock (epoch, nonce, remaining, open_units, sale_id) VALUES (?, ?, ?, 0, ?)",
+            Some(_) => {
+                "UPDATE engine_stock SET epoch = ?, nonce = ?, remaining = ?, open_units = 0 WHERE sale_id = ?"
+            }
+            None => {
+                "INSERT INTO engine_stock (epoch, nonce, remaining, open_units, sale_id) VALUES (?, ?, ?, 0, ?)"
+            }
         };
-        let args = [i64::from(term.epoch.0), term.nonce.0.cast_signed(), opening.granted.cast_signed(), term.sale.0];
+        let args = [
+            i64::from(term.epoch.0),
+            term.nonce.0.cast_signed(),
+            opening.granted.cast_signed(),
+            term.sale.0,
+        ];
         connection.run(sql, &args).await.map_err(not_done)?;
-        let buyers: &[_] = if self.faults.has(Fault::LoadsNoBuyers) { &[] } else { &opening.buyers };
+        let buyers: &[_] = if self.faults.has(Fault::LoadsNoBuyers) {
+            &[]
+        } else {
+            &opening.buyers
+        };
         gate::replace_all(&mut connection, term.sale, buyers).await?;
         tx.commit().await.map_err(unknown)?;
         Ok(Opened::Opened)
     }
 
     async fn holds(&self, term: &Term, query: &HoldQuery) -> Result<HoldPage> {
-        let mut sale = self.lock(term).await?.ok_or_else(|| EngineError::Unavailable {
-            context: format!("holds of sale {}: epoch {} is not open", term.sale, term.epoch),
-            source: None,
-        })?;
+        let mut sale = self
+            .lock(term)
+            .await?
+            .ok_or_else(|| EngineError::Unavailable {
+                context: format!(
+                    "holds of sale {}: epoch {} is not open",
+                    term.sale, term.epoch
+                ),
+                source: None,
+            })?;
         let now_ms = sale.stock.now_ms;
         let mut connection = sale.tx.connection();
         match query {
-            HoldQuery::List { untouched_for_ms, cursor, limit } => {
+            HoldQuery::List {
+                untouched_for_ms,
+                cursor,
+                limit,
+            } => {
                 let limit = (*limit).clamp(1, PAGE_MAX);
-                gate::list(&mut connection, (term.sale, now_ms), *untouched_for_ms, *cursor, limit).await
+                gate::list(
+                    &mut connection,
+                    (term.sale, now_ms),
+                    *untouched_for_ms,
+                    *cursor,
+                    limit,
+                )
+                .await
             }
-            HoldQuery::Mark { untouched_for_ms, orders } => {
+            HoldQuery::Mark {
+                untouched_for_ms,
+                orders,
+            } => {
                 let mut gates = gate::of_open_orders(&mut connection, term.sale, orders).await?;
-                let is_old =
-                    |gate: &GateRow| gate.age_ms(now_ms) >= *untouched_for_ms || self.faults.has(Fault::MarksTheYoung);
-                // The lock is held from the age test to the mark, so no touch can come between (R8).
-                gates.values_mut().filter(|gate| !gate.is_marked && is_old(gate)).for_each(GateRow::mark);
+                let is_old = |gate: &GateRow| {
+                    gate.age_ms(now_ms) >= *untouched_for_ms
+                        || self.faults.has(Fault::MarksTheYoung)
+                };
+                // The lock is held from the age test to the mark, so no touch can come between
+                // (R8).
+                gates
+                    .values_mut()
+                    .filter(|gate| !gate.is_marked && is_old(gate))
+                    .for_each(GateRow::mark);
                 sale.write(&gates).await?;
                 let marked = gates.values().filter(|gate| gate.is_marked);
-                Ok(HoldPage { holds: marked.map(|gate| gate.to_hold(now_ms)).collect(), next: None })
+                Ok(HoldPage {
+                    holds: marked.map(|gate| gate.to_hold(now_ms)).collect(),
+                    next: None,
+                })
             }
         }
     }
 
     async fn view(&self, term: &Term) -> Result<StockView> {
-        let rows = self.database.rows(&self.select_stock(), &[term.sale.0]).await.map_err(not_done)?;
-        let Some(stock) = rows.first().map(to_stock) else { return Ok(StockView::default()) };
+        let rows = self
+            .database
+            .rows(&self.select_stock(), &[term.sale.0])
+            .await
+            .map_err(not_done)?;
+        let Some(stock) = rows.first().map(to_stock) else {
+            return Ok(StockView::default());
+        };
         Ok(StockView {
             remaining: stock.remaining,
             open_units: stock.open_units.unsigned_abs(),
@@ -237,19 +319,35 @@ impl Sales {
 }
 
 fn to_stock([epoch, nonce, remaining, open_units, now_ms]: &[i64; 5]) -> Stock {
-    Stock { epoch: *epoch, nonce: *nonce, remaining: *remaining, open_units: *open_units, now_ms: *now_ms }
+    Stock {
+        epoch: *epoch,
+        nonce: *nonce,
+        remaining: *remaining,
+        open_units: *open_units,
+        now_ms: *now_ms,
+    }
 }
 
 /// Decides one request on the locked state; what changes is written back with the batch.
 fn judge(item: &Reserve, stock: &mut Stock, gates: &mut Gates, faults: Faults) -> Result<Verdict> {
     if item.quantity == 0 {
-        return Err(EngineError::Config("a reserve of 0 units; at least 1 is needed".to_owned()));
+        return Err(EngineError::Config(
+            "a reserve of 0 units; at least 1 is needed".to_owned(),
+        ));
     }
     if stock.now_ms > item.expires_at_ms && !faults.has(Fault::SellsToTheLate) {
         return Ok(Verdict::Expired); // R7: its caller may have given up.
     }
-    if let Some(gate) = gates.get_mut(&item.user).filter(|_| !faults.has(Fault::NoUserGate)) {
-        let hold = Hold { order: gate.order, quantity: gate.quantity, settled: !gate.is_open, allocation: None };
+    if let Some(gate) = gates
+        .get_mut(&item.user)
+        .filter(|_| !faults.has(Fault::NoUserGate))
+    {
+        let hold = Hold {
+            order: gate.order,
+            quantity: gate.quantity,
+            settled: !gate.is_open,
+            allocation: None,
+        };
         let is_voided = gate.is_marked && !faults.has(Fault::TouchesTheMarked);
         if gate.is_open && (is_voided || !gate.touch(stock.now_ms, item.incarnation, faults)) {
             return Ok(Verdict::Busy);
@@ -258,7 +356,9 @@ fn judge(item: &Reserve, stock: &mut Stock, gates: &mut Gates, faults: Faults) -
     }
     let units = i64::from(item.quantity);
     if units > stock.remaining && !faults.has(Fault::SellsWithoutCheck) {
-        return Ok(Verdict::SoldOut { remaining: stock.remaining.unsigned_abs() });
+        return Ok(Verdict::SoldOut {
+            remaining: stock.remaining.unsigned_abs(),
+        });
     }
     stock.remaining -= units;
     stock.open_units += units;
@@ -268,9 +368,15 @@ fn judge(item: &Reserve, stock: &mut Stock, gates: &mut Gates, faults: Faults) -
 
 /// Settles or releases one hold on the locked state.
 fn finish(item: &Finish, stock: &mut Stock, gates: &mut Gates, faults: Faults) -> Finished {
-    let is_his = |gate: &&mut GateRow| gate.order == item.order || faults.has(Fault::ReleasesAnyOrder);
-    let gate = gates.get_mut(&item.user).filter(|gate| !gate.is_cleared()).filter(is_his);
-    let Some(gate) = gate else { return Finished::AlreadyDone };
+    let is_his =
+        |gate: &&mut GateRow| gate.order == item.order || faults.has(Fault::ReleasesAnyOrder);
+    let gate = gates
+        .get_mut(&item.user)
+        .filter(|gate| !gate.is_cleared())
+        .filter(is_his);
+    let Some(gate) = gate else {
+        return Finished::AlreadyDone;
+    };
     let (units, was_open) = (i64::from(gate.quantity), gate.is_open);
     if item.kind == FinishKind::Settle && !was_open {
         return Finished::AlreadyDone;
@@ -291,11 +397,19 @@ fn finish(item: &Finish, stock: &mut Stock, gates: &mut Gates, faults: Faults) -
 
 impl DatabaseRow {
     fn new(database: Database, faults: Faults) -> Self {
-        Self { runtime: tokio::runtime::Handle::current(), sales: Arc::new(Sales { database, faults }) }
+        Self {
+            runtime: tokio::runtime::Handle::current(),
+            sales: Arc::new(Sales { database, faults }),
+        }
     }
 
     /// Runs a transaction, again if nothing came of it that others would see.
-    async fn run<T, F>(&self, limit: Duration, what: &str, call: impl Fn(Arc<Sales>) -> F + Send + 'static) -> Result<T>
+    async fn run<T, F>(
+        &self,
+        limit: Duration,
+        what: &str,
+        call: impl Fn(Arc<Sales>) -> F + Send + 'static,
+    ) -> Result<T>
     where
         T: Send + 'static,
         F: Future<Output = Result<T>> + Send,
@@ -318,13 +432,19 @@ impl DatabaseRow {
 #[async_trait::async_trait]
 impl StockEngine for DatabaseRow {
     fn info(&self) -> EngineInfo {
-        EngineInfo { name: NAME.to_owned(), parameters: Vec::new(), guarantees: GUARANTEES }
+        EngineInfo {
+            name: NAME.to_owned(),
+            parameters: Vec::new(),
+            guarantees: GUARANTEES,
+        }
     }
 
     async fn open(&self, opening: &Opening) -> Result<Opened> {
         if opening.granted > UNITS_MAX {
             let granted = opening.granted;
-            return Err(EngineError::Config(format!("{NAME}: {granted} units; at most {UNITS_MAX} can be granted")));
+            return Err(EngineError::Config(format!(
+                "{NAME}: {granted} units; at most {UNITS_MAX} can be granted"
+            )));
         }
         let opening = Arc::new(opening.clone());
         let open = move |sales: Arc<Sales>| {
@@ -369,16 +489,24 @@ impl StockEngine for DatabaseRow {
 
     async fn stock(&self, term: &Term) -> Result<StockView> {
         let term = *term;
-        self.run(CALL_MAX, "a look at the stock", move |sales| async move { sales.view(&term).await }).await
+        self.run(CALL_MAX, "a look at the stock", move |sales| async move {
+            sales.view(&term).await
+        })
+        .await
     }
 
     async fn maintain(&self, task: &Maintain) -> Result<Maintained> {
-        let Maintain::CheckServer { allow_volatile } = *task else { return Ok(Maintained::default()) };
+        let Maintain::CheckServer { allow_volatile } = *task else {
+            return Ok(Maintained::default());
+        };
         let check = move |sales: Arc<Sales>| async move {
             database_server::check(NAME, &sales.database, &TABLES, allow_volatile).await
         };
         let settings = self.run(CALL_MAX, "a look at the server", check).await?;
-        Ok(Maintained { actions: 0, settings })
+        Ok(Maintained {
+            actions: 0,
+            settings,
+        })
     }
 }
 

@@ -1,9 +1,10 @@
 //! The seam every stock engine plugs into: one trait of seven methods and the values that cross it.
 //!
-//! Conventions that hold for every method: calls are made per sale and name the [`Term`] they act under; batches
-//! are answered item by item in the order they were given; refusals are values, errors mean infrastructure; a
-//! time-out after sending is [`EngineError::Unknown`](crate::EngineError::Unknown), never "failed"; every method
-//! may be called from any process, concurrently.
+//! Conventions that hold for every method: calls are made per sale and name the [`Term`] they act
+//! under; batches are answered item by item in the order they were given; refusals are values,
+//! errors mean infrastructure; a time-out after sending is
+//! [`EngineError::Unknown`](crate::EngineError::Unknown), never "failed"; every method may be
+//! called from any process, concurrently.
 
 use crate::{AllocationId, Epoch, IncarnationId, Nonce, OrderId, Result, SaleId, UserId};
 use serde::{Deserialize, Serialize};
@@ -18,61 +19,80 @@ pub trait StockEngine: Send + Sync + std::fmt::Debug {
     ///
     /// # Contract
     /// - Nothing is sold in a sale before it has been opened.
-    /// - After `Opened`, exactly `granted` units can be sold and every buyer in `buyers` is a settled duplicate.
+    /// - After `Opened`, exactly `granted` units can be sold and every buyer in `buyers` is a
+    ///   settled duplicate.
     /// - Opening the same term again changes nothing and answers `AlreadyOpen`.
-    /// - An epoch that is not newer than the engine's newest one, under another nonce, is `Stale` and changes nothing.
+    /// - An epoch that is not newer than the engine's newest one, under another nonce, is `Stale`
+    ///   and changes nothing.
     /// - A half-finished opening sells nothing; a newer epoch replaces it.
     async fn open(&self, opening: &Opening) -> Result<Opened>;
 
     /// Asks for units for every item of `batch`; all items belong to the sale of `term`.
     ///
     /// # Contract
-    /// - The result has one entry per item, in order; a batch answers as the same requests one by one would.
-    /// - A grant takes its units, makes the order the user's hold, and records touch and incarnation, in one atomic step.
-    /// - Never are more units granted than are left; a smaller request may still be granted after a larger was refused.
-    /// - A user with a live order gets `Duplicate` with that order's id and quantity; while the hold is open the call touches it.
+    /// - The result has one entry per item, in order; a batch answers as the same requests one by
+    ///   one would.
+    /// - A grant takes its units, makes the order the user's hold, and records touch and
+    ///   incarnation, in one atomic step.
+    /// - Never are more units granted than are left; a smaller request may still be granted after a
+    ///   larger was refused.
+    /// - A user with a live order gets `Duplicate` with that order's id and quantity; while the
+    ///   hold is open the call touches it.
     /// - A refusal leaves no trace.
     /// - An item whose `expires_at_ms` has passed is `Expired` and sells nothing.
     /// - A hold marked for voiding answers `Busy` and is not touched.
-    /// - Under a term that is not the open one, everything is `NotOpen`, also after the server lost its state.
-    /// - An engine that needs user affinity answers `WrongInstance` for users whom another incarnation owns.
+    /// - Under a term that is not the open one, everything is `NotOpen`, also after the server lost
+    ///   its state.
+    /// - An engine that needs user affinity answers `WrongInstance` for users whom another
+    ///   incarnation owns.
     async fn reserve(&self, term: &Term, batch: &[Reserve]) -> Vec<Result<Verdict>>;
 
     /// Settles or releases holds.
     ///
     /// # Contract
-    /// - Settling closes the hold, keeps the user's gate, moves no units; settling again is `AlreadyDone`.
-    /// - Releasing gives the units back exactly once and clears the gate only if it still belongs to that order.
-    /// - Settle and release may come in any order and concurrently; the final state is that of the release.
+    /// - Settling closes the hold, keeps the user's gate, moves no units; settling again is
+    ///   `AlreadyDone`.
+    /// - Releasing gives the units back exactly once and clears the gate only if it still belongs
+    ///   to that order.
+    /// - Settle and release may come in any order and concurrently; the final state is that of the
+    ///   release.
     /// - Under a term that is not the open one nothing happens and the answer is `NotOpen`.
     async fn finish(&self, term: &Term, batch: &[Finish]) -> Vec<Result<Finished>>;
 
     /// Lists open holds, or marks some of them for voiding.
     ///
     /// # Contract
-    /// - `List` pages through every hold that stays open during the listing, with its age since the last touch.
-    /// - `Mark` tests the age and sets the mark in one atomic step; a hold touched too recently is not marked.
+    /// - `List` pages through every hold that stays open during the listing, with its age since the
+    ///   last touch.
+    /// - `Mark` tests the age and sets the mark in one atomic step; a hold touched too recently is
+    ///   not marked.
     /// - A marked hold stays marked and listed until it is settled or released.
     async fn holds(&self, term: &Term, query: &HoldQuery) -> Result<HoldPage>;
 
     /// The engine's own view of a sale; cross-checked against the database, never trusted over it.
     ///
     /// # Contract
-    /// - When quiet, `remaining + open_units` plus what was settled and not released equals what was granted.
+    /// - When quiet, `remaining + open_units` plus what was settled and not released equals what
+    ///   was granted.
     /// - `is_open` is true only if `term` could sell right now.
     async fn stock(&self, term: &Term) -> Result<StockView>;
 
-    /// Background work of engines that need some, and the safety check of the server behind the engine.
+    /// Background work of engines that need some, and the safety check of the server behind the
+    /// engine.
     ///
     /// # Contract
-    /// - `CheckServer` refuses a server that can forget or evict what it acknowledged, with the reason.
-    /// - `Tend` finishes what a crash interrupted and moves units to where they are asked for; it sells nothing itself.
-    /// - After `HandBack` the incarnation is granted nothing more, and what it had not sold can be sold by others.
+    /// - `CheckServer` refuses a server that can forget or evict what it acknowledged, with the
+    ///   reason.
+    /// - `Tend` finishes what a crash interrupted and moves units to where they are asked for; it
+    ///   sells nothing itself.
+    /// - After `HandBack` the incarnation is granted nothing more, and what it had not sold can be
+    ///   sold by others.
     /// - Every task is idempotent and may run in several processes at once.
     async fn maintain(&self, task: &Maintain) -> Result<Maintained>;
 }
 
-/// One opening of one sale, read once before a reserve and used for everything that follows from it.
+/// One opening of one sale, read once before a reserve and used for everything that follows from
+/// it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 pub struct Term {
     /// The sale.
@@ -92,8 +112,8 @@ pub struct Opening {
     pub granted: u64,
     /// Every buyer whose live order blocks another purchase.
     pub buyers: Vec<OpeningBuyer>,
-    /// Every publishing process that lives at the time of the opening. An engine that needs user affinity deals the
-    /// buyers among them; others ignore it.
+    /// Every publishing process that lives at the time of the opening. An engine that needs user
+    /// affinity deals the buyers among them; others ignore it.
     pub publishers: Vec<IncarnationId>,
 }
 
@@ -156,7 +176,8 @@ pub enum Verdict {
     NotOpen,
     /// Another instance owns this user.
     WrongInstance,
-    /// Cannot be decided now: the user's hold is being voided, or units are on their way. Try again shortly.
+    /// Cannot be decided now: the user's hold is being voided, or units are on their way. Try again
+    /// shortly.
     Busy,
     /// The request came after its deadline.
     Expired,
@@ -181,7 +202,8 @@ pub struct Hold {
     pub quantity: u32,
     /// Whether its row is known to be in the database.
     pub settled: bool,
-    /// While it is open: the lease's own allocation that it counts against; `None`: that of the term.
+    /// While it is open: the lease's own allocation that it counts against; `None`: that of the
+    /// term.
     pub allocation: Option<AllocationId>,
 }
 
@@ -278,7 +300,8 @@ pub struct StockView {
     pub epoch: Option<Epoch>,
     /// Whether the asked term could sell now.
     pub is_open: bool,
-    /// Incarnations among whom the buyers of this epoch are dealt, ascending; empty unless the engine needs user affinity.
+    /// Incarnations among whom the buyers of this epoch are dealt, ascending; empty unless the
+    /// engine needs user affinity.
     pub owners: Vec<IncarnationId>,
     /// Identity of the server's present life; empty where there is no server.
     pub server: String,
@@ -294,8 +317,8 @@ pub enum Maintain {
         /// Accept a server that may forget (no AOF, an eviction policy).
         allow_volatile: bool,
     },
-    /// Regular care of one open sale: finish interrupted transfers, refill and report leases, hand idle units back.
-    /// The reconciler calls it on every pass, a publishing process every few ms.
+    /// Regular care of one open sale: finish interrupted transfers, refill and report leases, hand
+    /// idle units back. The reconciler calls it on every pass, a publishing process every few ms.
     Tend {
         /// The open term.
         term: Term,
@@ -332,13 +355,14 @@ pub struct EngineInfo {
 /// What an engine promises beyond the contract that all keep.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]
 pub struct Guarantees {
-    /// Keeps stock at all. `false` for `null`: it grants everything, nothing is published, the audit does not apply.
+    /// Keeps stock at all. `false` for `null`: it grants everything, nothing is published, the
+    /// audit does not apply.
     pub keeps_stock: bool,
     /// State survives `kill -9` of the process that uses it.
     pub survives_process_kill: bool,
     /// A lost server is noticed and never sold from.
     pub survives_server_loss: bool,
-    /// State lives in the publishing process: a buyer must always reach the same instance, all threads of a process
-    /// share one engine object, and that process sees to its own open holds.
+    /// State lives in the publishing process: a buyer must always reach the same instance, all
+    /// threads of a process share one engine object, and that process sees to its own open holds.
     pub needs_user_affinity: bool,
 }

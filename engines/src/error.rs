@@ -1,11 +1,13 @@
-//! The one error type of this crate: what kind of infrastructure failure, and whether a retry can help.
+//! The one error type of this crate: what kind of infrastructure failure, and whether a retry can
+//! help.
 
 /// Result of an engine call.
 pub type Result<T> = std::result::Result<T, EngineError>;
 
 type Source = Box<dyn std::error::Error + Send + Sync>;
 
-/// A failure of infrastructure. Refusals (sold out, not open, …) are never errors but [`crate::Verdict`]s.
+/// A failure of infrastructure. Refusals (sold out, not open, …) are never errors but
+/// [`crate::Verdict`]s.
 #[derive(Debug, thiserror::Error)]
 pub enum EngineError {
     /// The call may or may not have been executed: it was sent, and no answer came.
@@ -26,7 +28,8 @@ pub enum EngineError {
         #[source]
         source: Option<Source>,
     },
-    /// The engine, its parameters or its server are configured in a way that cannot keep the contract.
+    /// The engine, its parameters or its server are configured in a way that cannot keep the
+    /// contract.
     #[error("{0}")]
     Config(String),
     /// The engine answered something that this version does not understand.
@@ -45,11 +48,18 @@ impl EngineError {
         matches!(self, Self::Unknown { .. } | Self::Protocol(_))
     }
 
-    /// The same failure once more, without its source: for every item of a call that failed as a whole.
+    /// The same failure once more, without its source: for every item of a call that failed as a
+    /// whole.
     pub(crate) fn repeat(&self) -> Self {
         match self {
-            Self::Unknown { context, .. } => Self::Unknown { context: context.clone(), source: None },
-            Self::Unavailable { context, .. } => Self::Unavailable { context: context.clone(), source: None },
+            Self::Unknown { context, .. } => Self::Unknown {
+                context: context.clone(),
+                source: None,
+            },
+            Self::Unavailable { context, .. } => Self::Unavailable {
+                context: context.clone(),
+                source: None,
+            },
             Self::Config(what) => Self::Config(what.clone()),
             Self::Protocol(what) => Self::Protocol(what.clone()),
         }

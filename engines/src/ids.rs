@@ -1,4 +1,5 @@
-//! Newtypes for the ids that cross the engine boundary, so that a user can never be passed where an order is due.
+//! Newtypes for the ids that cross the engine boundary, so that a user can never be passed where an
+//! order is due.
 
 use serde::{Deserialize, Serialize};
 use std::fmt;

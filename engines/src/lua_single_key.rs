@@ -1,16 +1,18 @@
-//! `lua-single-key`: one set of keys per sale in one hash slot of one Redis, one script call per batch.
+//! `lua-single-key`: one set of keys per sale in one hash slot of one Redis, one script call per
+//! batch.
 //!
-//! The script (`lua_single_key.lua`) is the engine; this file packs its records, names its keys and reads its
-//! answers. Every opening has a script of its own, which only [`StockEngine::open`] loads (R13).
+//! The script (`lua_single_key.lua`) is the engine; this file packs its records, names its keys and
+//! reads its answers. Every opening has a script of its own, which only [`StockEngine::open`] loads
+//! (R13).
 
 #[cfg(test)]
 mod tests;
 
 use crate::registry::{BuildFuture, EngineFactory};
 use crate::{
-    EngineEnv, EngineError, EngineInfo, Epoch, Finish, FinishKind, Finished, Guarantees, Hold, HoldPage, HoldQuery,
-    IncarnationId, Maintain, Maintained, OpenHold, Opened, Opening, OrderId, Params, Reserve, Result, StockEngine,
-    StockView, Term, UserId, Verdict, redis_server,
+    EngineEnv, EngineError, EngineInfo, Epoch, Finish, FinishKind, Finished, Guarantees, Hold,
+    HoldPage, HoldQuery, IncarnationId, Maintain, Maintained, OpenHold, Opened, Opening, OrderId,
+    Params, Reserve, Result, StockEngine, StockView, Term, UserId, Verdict, redis_server,
 };
 use redis::{InfoDict, Value, aio::ConnectionManager};
 use std::collections::{HashMap, HashSet};
@@ -47,9 +49,16 @@ const GUARANTEES: Guarantees = Guarantees {
 
 fn build(env: EngineEnv, _params: Params) -> BuildFuture {
     Box::pin(async move {
-        let url = env.redis_url.ok_or_else(|| EngineError::Config(format!("engine {NAME} needs a redis url")))?;
+        let url = env
+            .redis_url
+            .ok_or_else(|| EngineError::Config(format!("engine {NAME} needs a redis url")))?;
         let redis = redis_server::connect(&url)?;
-        let engine = LuaSingleKey { redis, script: SCRIPT.into(), prefix: env.key_prefix, known: Mutex::default() };
+        let engine = LuaSingleKey {
+            redis,
+            script: SCRIPT.into(),
+            prefix: env.key_prefix,
+            known: Mutex::default(),
+        };
         Ok(Arc::new(engine) as Arc<dyn StockEngine>)
     })
 }
@@ -64,7 +73,9 @@ struct LuaSingleKey {
 
 impl std::fmt::Debug for LuaSingleKey {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("LuaSingleKey").field("prefix", &self.prefix).finish_non_exhaustive()
+        f.debug_struct("LuaSingleKey")
+            .field("prefix", &self.prefix)
+            .finish_non_exhaustive()
     }
 }
 
@@ -80,7 +91,13 @@ struct Target {
 impl Target {
     fn evalsha(&self, operation: &str) -> redis::Cmd {
         let mut command = redis::cmd("EVALSHA");
-        command.arg(&self.script_sha1).arg(3).arg(&self.meta).arg(&self.gate).arg(&self.holds).arg(operation);
+        command
+            .arg(&self.script_sha1)
+            .arg(3)
+            .arg(&self.meta)
+            .arg(&self.gate)
+            .arg(&self.holds)
+            .arg(operation);
         command
     }
 }
@@ -88,7 +105,10 @@ impl Target {
 impl LuaSingleKey {
     /// The script of one opening: the common text behind a line that no other opening has.
     fn script_text(&self, term: &Term) -> String {
-        format!("local EPOCH, NONCE = '{}', '{:016x}'\n{}", term.epoch, term.nonce.0, self.script)
+        format!(
+            "local EPOCH, NONCE = '{}', '{:016x}'\n{}",
+            term.epoch, term.nonce.0, self.script
+        )
     }
 
     fn target(&self, term: &Term) -> Arc<Target> {
@@ -101,7 +121,9 @@ impl LuaSingleKey {
         }
         let base = format!("{{{}sale:{}}}", self.prefix, term.sale);
         let target = Arc::new(Target {
-            script_sha1: redis::Script::new(&self.script_text(term)).get_hash().to_owned(),
+            script_sha1: redis::Script::new(&self.script_text(term))
+                .get_hash()
+                .to_owned(),
             meta: format!("{base}:meta"),
             gate: format!("{base}:{}:gate", term.epoch),
             holds: format!("{base}:{}:holds", term.epoch),
@@ -110,7 +132,8 @@ impl LuaSingleKey {
         target
     }
 
-    /// Runs the script; `None` means that it, or its data, is not there any more: the term is not open.
+    /// Runs the script; `None` means that it, or its data, is not there any more: the term is not
+    /// open.
     async fn call(&self, context: &str, command: &redis::Cmd) -> Result<Option<Value>> {
         match command.query_async::<Value>(&mut self.redis.clone()).await {
             Ok(Value::BulkString(answer)) if answer == b"N" => Ok(None),
@@ -123,7 +146,11 @@ impl LuaSingleKey {
     async fn begin(&self, term: &Term, loader: &str) -> Result<Option<Opened>> {
         let target = self.target(term);
         let mut pipe = redis::pipe();
-        pipe.atomic().cmd("SCRIPT").arg("LOAD").arg(self.script_text(term)).ignore();
+        pipe.atomic()
+            .cmd("SCRIPT")
+            .arg("LOAD")
+            .arg(self.script_text(term))
+            .ignore();
         pipe.add_command(target.evalsha("begin").arg(loader).clone());
         let (answer,): (Value,) = pipe
             .query_async(&mut self.redis.clone())
@@ -135,13 +162,19 @@ impl LuaSingleKey {
             (Some(b"open"), _) => Ok(Some(Opened::AlreadyOpen)),
             (Some(b"stale"), Some(Value::Int(newest))) => {
                 let newest = u32::try_from(*newest).map_err(|_| protocol("begin"))?;
-                Ok(Some(Opened::Stale { newest: Epoch(newest) }))
+                Ok(Some(Opened::Stale {
+                    newest: Epoch(newest),
+                }))
             }
             _ => Err(protocol("begin")),
         }
     }
 
-    async fn reserve_call(&self, target: &Target, batch: &[Reserve]) -> Result<Vec<Result<Verdict>>> {
+    async fn reserve_call(
+        &self,
+        target: &Target,
+        batch: &[Reserve],
+    ) -> Result<Vec<Result<Verdict>>> {
         let mut records = Vec::with_capacity(batch.len() * 36);
         for item in batch {
             records.extend_from_slice(&item.user.0.to_le_bytes());
@@ -150,35 +183,73 @@ impl LuaSingleKey {
             records.extend_from_slice(&(item.expires_at_ms as f64).to_le_bytes());
             records.extend_from_slice(&item.incarnation.0.to_le_bytes());
         }
-        let answer = self.call("reserving", target.evalsha("reserve").arg(records)).await?;
-        let Some(answer) = answer else { return Ok(batch.iter().map(|_| Ok(Verdict::NotOpen)).collect()) };
+        let answer = self
+            .call("reserving", target.evalsha("reserve").arg(records))
+            .await?;
+        let Some(answer) = answer else {
+            return Ok(batch.iter().map(|_| Ok(Verdict::NotOpen)).collect());
+        };
         read_verdicts(&answer, batch.len()).ok_or_else(|| protocol("reserve"))
     }
 
-    async fn finish_call(&self, target: &Target, batch: &[Finish]) -> Result<Vec<Result<Finished>>> {
+    async fn finish_call(
+        &self,
+        target: &Target,
+        batch: &[Finish],
+    ) -> Result<Vec<Result<Finished>>> {
         let mut records = Vec::with_capacity(batch.len() * 17);
         for item in batch {
             records.extend_from_slice(&item.user.0.to_le_bytes());
             records.extend_from_slice(&item.order.0.to_le_bytes());
             records.push(u8::from(item.kind == FinishKind::Release));
         }
-        let answer = self.call("settling and releasing", target.evalsha("finish").arg(records)).await?;
-        let Some(answer) = answer else { return Ok(batch.iter().map(|_| Ok(Finished::NotOpen)).collect()) };
-        let letters =
-            bytes(&answer).filter(|letters| letters.len() == batch.len()).ok_or_else(|| protocol("finish"))?;
+        let answer = self
+            .call(
+                "settling and releasing",
+                target.evalsha("finish").arg(records),
+            )
+            .await?;
+        let Some(answer) = answer else {
+            return Ok(batch.iter().map(|_| Ok(Finished::NotOpen)).collect());
+        };
+        let letters = bytes(&answer)
+            .filter(|letters| letters.len() == batch.len())
+            .ok_or_else(|| protocol("finish"))?;
         Ok(letters
             .iter()
-            .map(|letter| Ok(if *letter == b'D' { Finished::Done } else { Finished::AlreadyDone }))
+            .map(|letter| {
+                Ok(if *letter == b'D' {
+                    Finished::Done
+                } else {
+                    Finished::AlreadyDone
+                })
+            })
             .collect())
     }
 
-    async fn mark(&self, target: &Target, untouched_for_ms: u64, orders: &[OrderId]) -> Result<Option<HoldPage>> {
+    async fn mark(
+        &self,
+        target: &Target,
+        untouched_for_ms: u64,
+        orders: &[OrderId],
+    ) -> Result<Option<HoldPage>> {
         let mut page = HoldPage::default();
         for orders in orders.chunks(RECORDS_PER_CALL_MAX) {
-            let records: Vec<u8> = orders.iter().flat_map(|order| order.0.to_le_bytes()).collect();
-            let answer = self.call("marking holds", target.evalsha("mark").arg(records).arg(untouched_for_ms)).await?;
-            let Some(answer) = answer else { return Ok(None) };
-            page.holds.extend(read_page(&answer).ok_or_else(|| protocol("mark"))?.holds);
+            let records: Vec<u8> = orders
+                .iter()
+                .flat_map(|order| order.0.to_le_bytes())
+                .collect();
+            let answer = self
+                .call(
+                    "marking holds",
+                    target.evalsha("mark").arg(records).arg(untouched_for_ms),
+                )
+                .await?;
+            let Some(answer) = answer else {
+                return Ok(None);
+            };
+            page.holds
+                .extend(read_page(&answer).ok_or_else(|| protocol("mark"))?.holds);
         }
         Ok(Some(page))
     }
@@ -187,7 +258,11 @@ impl LuaSingleKey {
 #[async_trait::async_trait]
 impl StockEngine for LuaSingleKey {
     fn info(&self) -> EngineInfo {
-        EngineInfo { name: NAME.to_owned(), parameters: Vec::new(), guarantees: GUARANTEES }
+        EngineInfo {
+            name: NAME.to_owned(),
+            parameters: Vec::new(),
+            guarantees: GUARANTEES,
+        }
     }
 
     async fn open(&self, opening: &Opening) -> Result<Opened> {
@@ -216,13 +291,29 @@ impl StockEngine for LuaSingleKey {
                 records.extend_from_slice(&buyer.order.0.to_le_bytes());
                 records.extend_from_slice(&buyer.quantity.to_le_bytes());
             }
-            let answer = self.call("loading buyers", target.evalsha("load").arg(records).arg(&loader)).await?;
+            let answer = self
+                .call(
+                    "loading buyers",
+                    target.evalsha("load").arg(records).arg(&loader),
+                )
+                .await?;
             answer.ok_or_else(interrupted)?;
         }
-        let distinct = opening.buyers.iter().map(|buyer| buyer.user).collect::<HashSet<_>>().len();
+        let distinct = opening
+            .buyers
+            .iter()
+            .map(|buyer| buyer.user)
+            .collect::<HashSet<_>>()
+            .len();
         let mut command = target.evalsha("open");
-        command.arg("").arg(&loader).arg(opening.granted).arg(distinct);
-        self.call("opening a sale", &command).await?.ok_or_else(interrupted)?;
+        command
+            .arg("")
+            .arg(&loader)
+            .arg(opening.granted)
+            .arg(distinct);
+        self.call("opening a sale", &command)
+            .await?
+            .ok_or_else(interrupted)?;
         Ok(Opened::Opened)
     }
 
@@ -230,8 +321,11 @@ impl StockEngine for LuaSingleKey {
         let target = self.target(term);
         let mut verdicts = Vec::with_capacity(batch.len());
         for items in batch.chunks(RECORDS_PER_CALL_MAX) {
-            verdicts
-                .extend(self.reserve_call(&target, items).await.unwrap_or_else(|error| error.for_each(items.len())));
+            verdicts.extend(
+                self.reserve_call(&target, items)
+                    .await
+                    .unwrap_or_else(|error| error.for_each(items.len())),
+            );
         }
         verdicts
     }
@@ -240,7 +334,11 @@ impl StockEngine for LuaSingleKey {
         let target = self.target(term);
         let mut answers = Vec::with_capacity(batch.len());
         for items in batch.chunks(RECORDS_PER_CALL_MAX) {
-            answers.extend(self.finish_call(&target, items).await.unwrap_or_else(|error| error.for_each(items.len())));
+            answers.extend(
+                self.finish_call(&target, items)
+                    .await
+                    .unwrap_or_else(|error| error.for_each(items.len())),
+            );
         }
         answers
     }
@@ -248,16 +346,31 @@ impl StockEngine for LuaSingleKey {
     async fn holds(&self, term: &Term, query: &HoldQuery) -> Result<HoldPage> {
         let target = self.target(term);
         let page = match query {
-            HoldQuery::List { untouched_for_ms, cursor, limit } => {
+            HoldQuery::List {
+                untouched_for_ms,
+                cursor,
+                limit,
+            } => {
                 let mut command = target.evalsha("list");
-                command.arg(cursor).arg((*limit).clamp(1, PAGE_MAX)).arg(untouched_for_ms);
+                command
+                    .arg(cursor)
+                    .arg((*limit).clamp(1, PAGE_MAX))
+                    .arg(untouched_for_ms);
                 let answer = self.call("listing holds", &command).await?;
-                answer.map(|answer| read_page(&answer).ok_or_else(|| protocol("list"))).transpose()?
+                answer
+                    .map(|answer| read_page(&answer).ok_or_else(|| protocol("list")))
+                    .transpose()?
             }
-            HoldQuery::Mark { untouched_for_ms, orders } => self.mark(&target, *untouched_for_ms, orders).await?,
+            HoldQuery::Mark {
+                untouched_for_ms,
+                orders,
+            } => self.mark(&target, *untouched_for_ms, orders).await?,
         };
         page.ok_or_else(|| EngineError::Unavailable {
-            context: format!("holds of sale {}: epoch {} is not open", term.sale, term.epoch),
+            context: format!(
+                "holds of sale {}: epoch {} is not open",
+                term.sale, term.epoch
+            ),
             source: None,
         })
     }
@@ -266,16 +379,29 @@ impl StockEngine for LuaSingleKey {
         let target = self.target(term);
         let mut pipe = redis::pipe();
         pipe.atomic();
-        pipe.cmd("HMGET").arg(&target.meta).arg(&["epoch", "nonce", "state", "remaining", "open"]);
+        pipe.cmd("HMGET")
+            .arg(&target.meta)
+            .arg(&["epoch", "nonce", "state", "remaining", "open"]);
         pipe.cmd("SCRIPT").arg("EXISTS").arg(&target.script_sha1);
         pipe.cmd("TIME").cmd("INFO").arg("server");
-        type Answer =
-            ((Option<u32>, Option<String>, Option<String>, Option<i64>, Option<u64>), (bool,), (i64, i64), InfoDict);
+        type Answer = (
+            (
+                Option<u32>,
+                Option<String>,
+                Option<String>,
+                Option<i64>,
+                Option<u64>,
+            ),
+            (bool,),
+            (i64, i64),
+            InfoDict,
+        );
         let answer: redis::RedisResult<Answer> = pipe.query_async(&mut self.redis.clone()).await;
         let (meta, (is_loaded,), (seconds, micros), info) =
             answer.map_err(|error| redis_server::classify("reading stock", error))?;
         let (epoch, nonce, state, remaining, open_units) = meta;
-        let is_this_term = epoch == Some(term.epoch.0) && nonce == Some(format!("{:016x}", term.nonce.0));
+        let is_this_term =
+            epoch == Some(term.epoch.0) && nonce == Some(format!("{:016x}", term.nonce.0));
         Ok(StockView {
             remaining: remaining.unwrap_or(0),
             open_units: open_units.unwrap_or(0),
@@ -288,14 +414,21 @@ impl StockEngine for LuaSingleKey {
     }
 
     async fn maintain(&self, task: &Maintain) -> Result<Maintained> {
-        let Maintain::CheckServer { allow_volatile } = task else { return Ok(Maintained::default()) };
+        let Maintain::CheckServer { allow_volatile } = task else {
+            return Ok(Maintained::default());
+        };
         let settings = redis_server::check(&mut self.redis.clone(), *allow_volatile).await?;
-        Ok(Maintained { actions: 0, settings })
+        Ok(Maintained {
+            actions: 0,
+            settings,
+        })
     }
 }
 
 fn protocol(operation: &str) -> EngineError {
-    EngineError::Protocol(format!("{NAME}: the script's answer to {operation} makes no sense"))
+    EngineError::Protocol(format!(
+        "{NAME}: the script's answer to {operation} makes no sense"
+    ))
 }
 
 fn bytes(value: &Value) -> Option<&[u8]> {
@@ -315,26 +448,37 @@ fn u32_at(record: &[u8], at: usize) -> Option<u32> {
 
 /// The letters of the answer, and behind them what some of the letters need.
 fn read_verdicts(answer: &Value, count: usize) -> Option<Vec<Result<Verdict>>> {
-    let Value::Array(parts) = answer else { return None };
+    let Value::Array(parts) = answer else {
+        return None;
+    };
     let (letters, details) = parts.split_first()?;
     let letters = bytes(letters).filter(|letters| letters.len() == count)?;
     let mut details = details.iter();
     let mut verdicts = Vec::with_capacity(count);
     for letter in letters {
         if *letter == b'Q' {
-            verdicts.push(Err(EngineError::Config("a reserve of 0 units; at least 1 is needed".to_owned())));
+            verdicts.push(Err(EngineError::Config(
+                "a reserve of 0 units; at least 1 is needed".to_owned(),
+            )));
             continue;
         }
         verdicts.push(Ok(match letter {
             b'G' => Verdict::GRANTED,
             b'S' => match details.next()? {
-                Value::Int(remaining) => Verdict::SoldOut { remaining: u64::try_from(*remaining).ok()? },
+                Value::Int(remaining) => Verdict::SoldOut {
+                    remaining: u64::try_from(*remaining).ok()?,
+                },
                 _ => return None,
             },
             b'D' | b'd' => {
                 let gate = bytes(details.next()?)?;
                 let (order, quantity) = (OrderId(i64_at(gate, 0)?), u32_at(gate, 8)?);
-                Verdict::Duplicate(Hold { order, quantity, settled: *letter == b'd', allocation: None })
+                Verdict::Duplicate(Hold {
+                    order,
+                    quantity,
+                    settled: *letter == b'd',
+                    allocation: None,
+                })
             }
             b'B' => Verdict::Busy,
             b'E' => Verdict::Expired,
@@ -346,14 +490,23 @@ fn read_verdicts(answer: &Value, count: usize) -> Option<Vec<Result<Verdict>>> {
 
 /// Cursor and clock, then order and hold in turn.
 fn read_page(answer: &Value) -> Option<HoldPage> {
-    let Value::Array(parts) = answer else { return None };
-    let [cursor, Value::Int(now_ms), entries @ ..] = parts.as_slice() else { return None };
+    let Value::Array(parts) = answer else {
+        return None;
+    };
+    let [cursor, Value::Int(now_ms), entries @ ..] = parts.as_slice() else {
+        return None;
+    };
     let cursor: u64 = std::str::from_utf8(bytes(cursor)?).ok()?.parse().ok()?;
     let mut holds = Vec::with_capacity(entries.len() / 2);
     for pair in entries.chunks_exact(2) {
         let (order, hold) = (bytes(&pair[0])?, bytes(&pair[1])?);
         let touched_at_ms = f64::from_le_bytes(hold.get(12..20)?.try_into().ok()?) as i64;
-        let touched_by = hold.get(21..)?.chunks_exact(8).filter_map(|id| i64_at(id, 0)).map(IncarnationId).collect();
+        let touched_by = hold
+            .get(21..)?
+            .chunks_exact(8)
+            .filter_map(|id| i64_at(id, 0))
+            .map(IncarnationId)
+            .collect();
         holds.push(OpenHold {
             order: OrderId(i64_at(order, 0)?),
             user: UserId(i64_at(hold, 0)?),
@@ -364,5 +517,8 @@ fn read_page(answer: &Value) -> Option<HoldPage> {
             marked: *hold.get(20)? == 1,
         });
     }
-    Some(HoldPage { holds, next: (cursor != 0).then_some(cursor) })
+    Some(HoldPage {
+        holds,
+        next: (cursor != 0).then_some(cursor),
+    })
 }

@@ -1,9 +1,10 @@
-//! `null`: grants everything, keeps nothing, touches no server. The ceiling of the path around an engine.
+//! `null`: grants everything, keeps nothing, touches no server. The ceiling of the path around an
+//! engine.
 
 use crate::registry::{BuildFuture, EngineFactory};
 use crate::{
-    EngineEnv, EngineInfo, Finish, Finished, Guarantees, HoldPage, HoldQuery, Maintain, Maintained, Opened, Opening,
-    Params, Reserve, Result, StockEngine, StockView, Term, Verdict,
+    EngineEnv, EngineInfo, Finish, Finished, Guarantees, HoldPage, HoldQuery, Maintain, Maintained,
+    Opened, Opening, Params, Reserve, Result, StockEngine, StockView, Term, Verdict,
 };
 use std::sync::Arc;
 
@@ -36,7 +37,11 @@ struct Null;
 #[async_trait::async_trait]
 impl StockEngine for Null {
     fn info(&self) -> EngineInfo {
-        EngineInfo { name: NAME.to_owned(), parameters: Vec::new(), guarantees: GUARANTEES }
+        EngineInfo {
+            name: NAME.to_owned(),
+            parameters: Vec::new(),
+            guarantees: GUARANTEES,
+        }
     }
 
     async fn open(&self, _opening: &Opening) -> Result<Opened> {
@@ -56,7 +61,11 @@ impl StockEngine for Null {
     }
 
     async fn stock(&self, term: &Term) -> Result<StockView> {
-        Ok(StockView { epoch: Some(term.epoch), is_open: true, ..StockView::default() })
+        Ok(StockView {
+            epoch: Some(term.epoch),
+            is_open: true,
+            ..StockView::default()
+        })
     }
 
     async fn maintain(&self, _task: &Maintain) -> Result<Maintained> {

@@ -1,10 +1,12 @@
-//! `preallocated`: blocks of stock are leased from the database into the process and sold there, from memory.
+//! `preallocated`: blocks of stock are leased from the database into the process and sold there,
+//! from memory.
 //!
-//! A lease is a row of `allocations`; it and every unit that is not leased yet survive any process. What a dead one had
-//! not sold goes back when it is retired: exactly `granted − sold` ([`close_leases`](crate::close_leases_mysql)).
-//! Buyers are dealt among the living processes by partition (user id modulo `partitions`), so that two of them never
-//! accept one buyer twice. A partition moves only by opening the next epoch: only then is every publisher fenced and
-//! every queue drained, so that the rows from which the new owner loads its gate are complete.
+//! A lease is a row of `allocations`; it and every unit that is not leased yet survive any process.
+//! What a dead one had not sold goes back when it is retired: exactly `granted − sold`
+//! ([`close_leases`](crate::close_leases_mysql)). Buyers are dealt among the living processes by
+//! partition (user id modulo `partitions`), so that two of them never accept one buyer twice. A
+//! partition moves only by opening the next epoch: only then is every publisher fenced and every
+//! queue drained, so that the rows from which the new owner loads its gate are complete.
 
 mod faults;
 mod gates;
@@ -18,9 +20,9 @@ use crate::allocation::sql::Database;
 use crate::database_server;
 use crate::registry::{BuildFuture, EngineFactory};
 use crate::{
-    EngineEnv, EngineError, EngineInfo, Epoch, Finish, FinishKind, Finished, Guarantees, HoldPage, HoldQuery,
-    IncarnationId, Maintain, Maintained, Opened, Opening, ParamKind, ParamSpec, Params, Reserve, Result, SaleId,
-    StockEngine, StockView, Term, Verdict,
+    EngineEnv, EngineError, EngineInfo, Epoch, Finish, FinishKind, Finished, Guarantees, HoldPage,
+    HoldQuery, IncarnationId, Maintain, Maintained, Opened, Opening, ParamKind, ParamSpec, Params,
+    Reserve, Result, SaleId, StockEngine, StockView, Term, Verdict,
 };
 use faults::Faults;
 use lease::Lease;
@@ -36,12 +38,20 @@ pub const TABLES_SQLITE: &str = include_str!("../sql/preallocated.sqlite.sql");
 
 const NAME: &str = "preallocated";
 /// Tables that take part in a transfer.
-const TABLES: [&str; 5] = ["allocations", "orders", "engine_openings", "engine_partitions", "engine_wants"];
-/// Longest wait for the database inside a call that moves units. What was begun is concluded by the next.
+const TABLES: [&str; 5] = [
+    "allocations",
+    "orders",
+    "engine_openings",
+    "engine_partitions",
+    "engine_wants",
+];
+/// Longest wait for the database inside a call that moves units. What was begun is concluded by the
+/// next.
 const CALL_MAX: Duration = Duration::from_secs(2);
 /// Longest wait of a call for a lease and its gate to be loaded.
 const LOAD_MAX: Duration = Duration::from_secs(10);
-/// Longest wait of a request for units that other processes have idle; then it is told to try again.
+/// Longest wait of a request for units that other processes have idle; then it is told to try
+/// again.
 const WAIT_MAX: Duration = Duration::from_millis(150);
 
 const GUARANTEES: Guarantees = Guarantees {
@@ -83,9 +93,9 @@ fn build(env: EngineEnv, params: Params) -> BuildFuture {
     })
 }
 
-/// The engine. What asks the database runs in a task of its own, so that a caller who is dropped never drops a
-/// connection in the middle of an answer: that would be lost to its pool (sqlx 0.8.6). The tasks belong to the runtime
-/// that built the engine, whichever thread's runtime calls.
+/// The engine. What asks the database runs in a task of its own, so that a caller who is dropped
+/// never drops a connection in the middle of an answer: that would be lost to its pool (sqlx
+/// 0.8.6). The tasks belong to the runtime that built the engine, whichever thread's runtime calls.
 #[derive(Debug)]
 struct Preallocated {
     process: Arc<Process>,
@@ -117,10 +127,14 @@ struct Terms {
 
 impl Terms {
     fn of(lease: &Lease) -> Self {
-        Self { term: lease.term, incarnation: lease.incarnation }
+        Self {
+            term: lease.term,
+            incarnation: lease.incarnation,
+        }
     }
 
-    /// Incarnations are numbered in the order of their starts, so of two that use this object the larger one lives.
+    /// Incarnations are numbered in the order of their starts, so of two that use this object the
+    /// larger one lives.
     fn is_newer_than(&self, loaded: &Self) -> bool {
         let is_later_life = self.term == loaded.term && self.incarnation > loaded.incarnation;
         self.term.epoch > loaded.term.epoch || is_later_life
@@ -145,14 +159,19 @@ impl Process {
     }
 
     fn loaded(&self, sale: SaleId) -> Option<Arc<Lease>> {
-        self.leases.read().unwrap_or_else(PoisonError::into_inner).get(&sale).cloned()
+        self.leases
+            .read()
+            .unwrap_or_else(PoisonError::into_inner)
+            .get(&sale)
+            .cloned()
     }
 
     fn stopped(&self) -> MutexGuard<'_, HashSet<IncarnationId>> {
         self.stopped.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// What is known without asking the database; `None`: nothing, the terms are newer than what is loaded.
+    /// What is known without asking the database; `None`: nothing, the terms are newer than what is
+    /// loaded.
     fn known(&self, terms: &Terms) -> Option<Option<Arc<Lease>>> {
         let lease = self.loaded(terms.term.sale)?;
         let loaded = Terms::of(&lease);
@@ -163,16 +182,30 @@ impl Process {
     }
 
     async fn load(&self, terms: Terms) -> Result<Option<Arc<Lease>>> {
-        let late = |_| EngineError::Unavailable { context: format!("{NAME}: loading has no end"), source: None };
-        let _turn = tokio::time::timeout(LOAD_MAX, self.loading.lock()).await.map_err(late)?;
+        let late = |_| EngineError::Unavailable {
+            context: format!("{NAME}: loading has no end"),
+            source: None,
+        };
+        let _turn = tokio::time::timeout(LOAD_MAX, self.loading.lock())
+            .await
+            .map_err(late)?;
         if let Some(known) = self.known(&terms) {
             return Ok(known);
         }
         if self.stopped().contains(&terms.incarnation) {
             return Ok(None);
         }
-        let Some(loaded) = opening::load(&self.database, &terms).await? else { return Ok(None) };
-        let lease = Lease::new(&terms, loaded.rows, loaded.moves, loaded.owned, loaded.gates, self.faults);
+        let Some(loaded) = opening::load(&self.database, &terms).await? else {
+            return Ok(None);
+        };
+        let lease = Lease::new(
+            &terms,
+            loaded.rows,
+            loaded.moves,
+            loaded.owned,
+            loaded.gates,
+            self.faults,
+        );
         let lease = Arc::new(lease);
         let mut leases = self.leases.write().unwrap_or_else(PoisonError::into_inner);
         // Who hands back marks himself as stopped first and looks at the leases afterwards.
@@ -185,20 +218,39 @@ impl Process {
 
     async fn view(&self, term: &Term) -> Result<StockView> {
         let Some(newest) = NewestOpening::read(&self.database, term.sale.0).await? else {
-            return Ok(StockView { clock_ms: now_ms(), ..StockView::default() });
+            return Ok(StockView {
+                clock_ms: now_ms(),
+                ..StockView::default()
+            });
         };
-        let ours = self.loaded(term.sale).filter(|lease| i64::from(lease.term.epoch.0) == newest.epoch);
+        let ours = self
+            .loaded(term.sale)
+            .filter(|lease| i64::from(lease.term.epoch.0) == newest.epoch);
         let (remaining, open_units) = match &ours {
             Some(lease) => {
                 let mut rights = lease.rights().await?;
                 lease.resolve(&mut rights, &self.database).await?;
-                let elsewhere = self.remaining(term.sale, newest.epoch, lease.incarnation).await?;
-                (elsewhere + lease.stock.units().cast_signed(), lease.open_units())
+                let elsewhere = self
+                    .remaining(term.sale, newest.epoch, lease.incarnation)
+                    .await?;
+                (
+                    elsewhere + lease.stock.units().cast_signed(),
+                    lease.open_units(),
+                )
             }
-            None => (self.remaining(term.sale, newest.epoch, IncarnationId(i64::MIN)).await?, 0),
+            None => (
+                self.remaining(term.sale, newest.epoch, IncarnationId(i64::MIN))
+                    .await?,
+                0,
+            ),
         };
-        let owners = "SELECT DISTINCT owner FROM engine_partitions WHERE sale_id = ? ORDER BY owner";
-        let owners = self.database.rows::<1>(owners, &[term.sale.0]).await.map_err(not_done)?;
+        let owners =
+            "SELECT DISTINCT owner FROM engine_partitions WHERE sale_id = ? ORDER BY owner";
+        let owners = self
+            .database
+            .rows::<1>(owners, &[term.sale.0])
+            .await
+            .map_err(not_done)?;
         Ok(StockView {
             remaining,
             open_units,
@@ -214,7 +266,11 @@ impl Process {
     async fn remaining(&self, sale: SaleId, epoch: i64, except: IncarnationId) -> Result<i64> {
         let sql = "SELECT CAST(COALESCE(SUM(CASE WHEN holder = 'pool' THEN granted - sold WHEN owner <> ? THEN idle
                    ELSE 0 END), 0) AS SIGNED) FROM allocations WHERE product_id = ? AND epoch = ? AND state = 'open'";
-        let rows = self.database.rows::<1>(sql, &[except.0, sale.0, epoch]).await.map_err(not_done)?;
+        let rows = self
+            .database
+            .rows::<1>(sql, &[except.0, sale.0, epoch])
+            .await
+            .map_err(not_done)?;
         Ok(rows.first().map_or(0, |[units]| *units))
     }
 
@@ -223,16 +279,25 @@ impl Process {
         if opened == Opened::Opened {
             // Whoever opens may be who sells: what was loaded of the epoch before is over.
             let mut leases = self.leases.write().unwrap_or_else(PoisonError::into_inner);
-            leases.retain(|sale, lease| *sale != plan.term.sale || lease.term.epoch >= plan.term.epoch);
+            leases.retain(|sale, lease| {
+                *sale != plan.term.sale || lease.term.epoch >= plan.term.epoch
+            });
         }
         Ok(opened)
     }
 
     async fn hand_back(&self, publisher: IncarnationId) -> Result<u64> {
         self.stopped().insert(publisher);
-        let leases = self.leases.read().unwrap_or_else(PoisonError::into_inner).clone();
+        let leases = self
+            .leases
+            .read()
+            .unwrap_or_else(PoisonError::into_inner)
+            .clone();
         let mut moved = 0;
-        for lease in leases.values().filter(|lease| lease.incarnation == publisher) {
+        for lease in leases
+            .values()
+            .filter(|lease| lease.incarnation == publisher)
+        {
             moved += lease.hand_back(&self.database).await?;
         }
         Ok(moved)
@@ -247,7 +312,13 @@ impl Preallocated {
         what: &str,
         call: impl Future<Output = Result<T>> + Send + 'static,
     ) -> Result<T> {
-        database_server::within(&self.process.runtime, limit, &format!("{NAME}: {what}"), call).await
+        database_server::within(
+            &self.process.runtime,
+            limit,
+            &format!("{NAME}: {what}"),
+            call,
+        )
+        .await
     }
 
     /// The lease of `terms`, loaded if this process does not have it yet; `None`: not open.
@@ -256,7 +327,10 @@ impl Preallocated {
             return Ok(known);
         }
         let process = self.process.clone();
-        self.within(LOAD_MAX, "loading a lease", async move { process.load(terms).await }).await
+        self.within(LOAD_MAX, "loading a lease", async move {
+            process.load(terms).await
+        })
+        .await
     }
 
     /// All of `batch` comes from one incarnation.
@@ -271,7 +345,11 @@ impl Preallocated {
         let rest = batch[verdicts.len()..].to_vec();
         if !rest.is_empty() {
             let (process, count) = (self.process.clone(), rest.len());
-            let more = async move { Ok(lease.with_more(&process.database, process.block, &rest).await) };
+            let more = async move {
+                Ok(lease
+                    .with_more(&process.database, process.block, &rest)
+                    .await)
+            };
             match self.within(CALL_MAX, "a refill", more).await {
                 Ok(mut more) => verdicts.append(&mut more),
                 Err(error) => verdicts.extend(error.for_each(count)),
@@ -284,18 +362,32 @@ impl Preallocated {
 #[async_trait::async_trait]
 impl StockEngine for Preallocated {
     fn info(&self) -> EngineInfo {
-        EngineInfo { name: NAME.to_owned(), parameters: self.process.parameters.clone(), guarantees: GUARANTEES }
+        EngineInfo {
+            name: NAME.to_owned(),
+            parameters: self.process.parameters.clone(),
+            guarantees: GUARANTEES,
+        }
     }
 
     async fn open(&self, opening: &Opening) -> Result<Opened> {
         let (process, plan) = (self.process.clone(), Plan::of(opening, &self.process));
-        self.within(LOAD_MAX, "an opening", async move { process.open(&plan).await }).await
+        self.within(
+            LOAD_MAX,
+            "an opening",
+            async move { process.open(&plan).await },
+        )
+        .await
     }
 
     async fn reserve(&self, term: &Term, batch: &[Reserve]) -> Vec<Result<Verdict>> {
-        let terms = |items: &[Reserve]| Terms { term: *term, incarnation: items[0].incarnation };
+        let terms = |items: &[Reserve]| Terms {
+            term: *term,
+            incarnation: items[0].incarnation,
+        };
         let mut slices = batch.chunk_by(|a, b| a.incarnation == b.incarnation);
-        let Some(first) = slices.next() else { return Vec::new() };
+        let Some(first) = slices.next() else {
+            return Vec::new();
+        };
         let mut verdicts = self.reserve_as(terms(first), first).await;
         // A process has one incarnation at a time, so there is nothing more in practice.
         for items in slices {
@@ -305,21 +397,37 @@ impl StockEngine for Preallocated {
     }
 
     async fn finish(&self, term: &Term, batch: &[Finish]) -> Vec<Result<Finished>> {
-        let lease = self.process.loaded(term.sale).filter(|lease| lease.term == *term);
-        let Some(lease) = lease else { return batch.iter().map(|_| Ok(Finished::NotOpen)).collect() };
+        let lease = self
+            .process
+            .loaded(term.sale)
+            .filter(|lease| lease.term == *term);
+        let Some(lease) = lease else {
+            return batch.iter().map(|_| Ok(Finished::NotOpen)).collect();
+        };
         let finished: Vec<_> = batch.iter().map(|item| Ok(lease.finish(item))).collect();
         if batch.iter().any(|item| item.kind == FinishKind::Release) && lease.has_released() {
             let process = self.process.clone();
-            // They are released whatever the database says now: their units stay noted until it has them.
-            let _ = self.within(CALL_MAX, "a release", async move { lease.flush(&process.database).await }).await;
+            // They are released whatever the database says now: their units stay noted until it has
+            // them.
+            let _ = self
+                .within(CALL_MAX, "a release", async move {
+                    lease.flush(&process.database).await
+                })
+                .await;
         }
         finished
     }
 
     async fn holds(&self, term: &Term, query: &HoldQuery) -> Result<HoldPage> {
-        let lease = self.process.loaded(term.sale).filter(|lease| lease.term == *term);
+        let lease = self
+            .process
+            .loaded(term.sale)
+            .filter(|lease| lease.term == *term);
         let lease = lease.ok_or_else(|| EngineError::Unavailable {
-            context: format!("holds of sale {}: epoch {} is not open in this process", term.sale, term.epoch),
+            context: format!(
+                "holds of sale {}: epoch {} is not open in this process",
+                term.sale, term.epoch
+            ),
             source: None,
         })?;
         Ok(lease.holds(query))
@@ -327,20 +435,33 @@ impl StockEngine for Preallocated {
 
     async fn stock(&self, term: &Term) -> Result<StockView> {
         let (process, term) = (self.process.clone(), *term);
-        self.within(CALL_MAX, "a look at the stock", async move { process.view(&term).await }).await
+        self.within(CALL_MAX, "a look at the stock", async move {
+            process.view(&term).await
+        })
+        .await
     }
 
     async fn maintain(&self, task: &Maintain) -> Result<Maintained> {
         let process = self.process.clone();
         let (actions, settings) = match *task {
             Maintain::CheckServer { allow_volatile } => {
-                let check =
-                    async move { database_server::check(NAME, &process.database, &TABLES, allow_volatile).await };
-                (0, self.within(CALL_MAX, "a check of the server", check).await?)
+                let check = async move {
+                    database_server::check(NAME, &process.database, &TABLES, allow_volatile).await
+                };
+                (
+                    0,
+                    self.within(CALL_MAX, "a check of the server", check)
+                        .await?,
+                )
             }
             // A lease is the business of its own process alone.
-            Maintain::Tend { publisher: None, .. } => (0, Vec::new()),
-            Maintain::Tend { term, publisher: Some(incarnation) } => {
+            Maintain::Tend {
+                publisher: None, ..
+            } => (0, Vec::new()),
+            Maintain::Tend {
+                term,
+                publisher: Some(incarnation),
+            } => {
                 let Some(lease) = self.lease(Terms { term, incarnation }).await? else {
                     return Ok(Maintained::default());
                 };
@@ -349,7 +470,10 @@ impl StockEngine for Preallocated {
             }
             Maintain::HandBack { publisher } => {
                 let hand_back = async move { process.hand_back(publisher).await };
-                (self.within(CALL_MAX, "a hand-back", hand_back).await?, Vec::new())
+                (
+                    self.within(CALL_MAX, "a hand-back", hand_back).await?,
+                    Vec::new(),
+                )
             }
         };
         Ok(Maintained { actions, settings })
@@ -358,7 +482,9 @@ impl StockEngine for Preallocated {
 
 /// The clock by which requests expire and holds grow old, unix ms.
 fn now_ms() -> i64 {
-    let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+    let since = SystemTime::now()
+        .duration_since(UNIX_EPOCH)
+        .unwrap_or_default();
     i64::try_from(since.as_millis()).unwrap_or(i64::MAX)
 }
 

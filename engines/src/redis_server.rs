@@ -1,12 +1,13 @@
-//! What every engine on a Redis needs: the connection, the meaning of its errors, and whether the server can keep
-//! the contract at all.
+//! What every engine on a Redis needs: the connection, the meaning of its errors, and whether the
+//! server can keep the contract at all.
 
 use crate::{EngineError, Result, registry::masked};
 use redis::aio::{ConnectionManager, ConnectionManagerConfig};
 use redis::{ErrorKind, InfoDict, IntoConnectionInfo, RedisError, ServerErrorKind};
 use std::time::Duration;
 
-/// Longest wait for an answer; beyond it the outcome is unknown. A call blocks the server for a few ms at most.
+/// Longest wait for an answer; beyond it the outcome is unknown. A call blocks the server for a few
+/// ms at most.
 const RESPONSE_TIMEOUT: Duration = Duration::from_millis(1_000);
 /// Longest wait for a TCP connection.
 const CONNECT_TIMEOUT: Duration = Duration::from_millis(1_000);
@@ -14,24 +15,32 @@ const CONNECT_TIMEOUT: Duration = Duration::from_millis(1_000);
 const CONNECT_RETRIES_MAX: usize = 3;
 /// Longest pause between those attempts.
 const CONNECT_RETRY_PAUSE_MAX: Duration = Duration::from_millis(100);
-/// Sent bytes that stay unacknowledged for this long end the connection, so that a dead peer is noticed.
+/// Sent bytes that stay unacknowledged for this long end the connection, so that a dead peer is
+/// noticed.
 #[cfg(target_os = "linux")]
 const PEER_TIMEOUT: Duration = Duration::from_secs(5);
 /// Calls that wait for the connection's task at once; beyond it callers wait their turn.
 const PIPELINE_BUFFER_CALLS: usize = 1_024;
-/// Oldest server whose scripts replicate by effect, without which a script may not read the clock and then write.
+/// Oldest server whose scripts replicate by effect, without which a script may not read the clock
+/// and then write.
 const MAJOR_VERSION_MIN: u64 = 5;
 
 /// What decides whether a server can forget or evict.
-pub(crate) const SETTINGS: [&str; 4] = ["appendonly", "appendfsync", "maxmemory", "maxmemory-policy"];
+pub(crate) const SETTINGS: [&str; 4] =
+    ["appendonly", "appendfsync", "maxmemory", "maxmemory-policy"];
 
-/// A connection that is made on first use and made again when it breaks. It belongs to the current runtime.
+/// A connection that is made on first use and made again when it breaks. It belongs to the current
+/// runtime.
 pub(crate) fn connect(url: &str) -> Result<ConnectionManager> {
-    let refused = |error: RedisError| EngineError::Config(format!("redis url {:?}: {error}", masked(url)));
+    let refused =
+        |error: RedisError| EngineError::Config(format!("redis url {:?}: {error}", masked(url)));
     let tcp = redis::io::tcp::TcpSettings::default().set_nodelay(true);
     #[cfg(target_os = "linux")]
     let tcp = tcp.set_user_timeout(PEER_TIMEOUT);
-    let info = url.into_connection_info().map_err(refused)?.set_tcp_settings(tcp);
+    let info = url
+        .into_connection_info()
+        .map_err(refused)?
+        .set_tcp_settings(tcp);
     let config = ConnectionManagerConfig::new()
         .set_response_timeout(Some(RESPONSE_TIMEOUT))
         .set_connection_timeout(Some(CONNECT_TIMEOUT))
@@ -67,30 +76,54 @@ pub(crate) fn classify(context: &str, error: RedisError) -> EngineError {
     ];
     let context = format!("{context}: {error}");
     let not_sent = error.is_connection_refusal()
-        || matches!(error.kind(), ErrorKind::AuthenticationFailed | ErrorKind::InvalidClientConfig);
-    if not_sent || error.code().is_some_and(|code| REFUSED_BEFORE_WRITING.contains(&code)) {
-        return EngineError::Unavailable { context, source: Some(Box::new(error)) };
+        || matches!(
+            error.kind(),
+            ErrorKind::AuthenticationFailed | ErrorKind::InvalidClientConfig
+        );
+    if not_sent
+        || error
+            .code()
+            .is_some_and(|code| REFUSED_BEFORE_WRITING.contains(&code))
+    {
+        return EngineError::Unavailable {
+            context,
+            source: Some(Box::new(error)),
+        };
     }
     match error.kind() {
-        ErrorKind::Io => EngineError::Unknown { context, source: Some(Box::new(error)) },
+        ErrorKind::Io => EngineError::Unknown {
+            context,
+            source: Some(Box::new(error)),
+        },
         _ => EngineError::Protocol(context),
     }
 }
 
-/// Refuses a server that can forget or evict what it acknowledged, unless `allow_volatile`; returns the settings
-/// that a result has to state.
-pub(crate) async fn check(redis: &mut ConnectionManager, allow_volatile: bool) -> Result<Vec<(String, String)>> {
+/// Refuses a server that can forget or evict what it acknowledged, unless `allow_volatile`; returns
+/// the settings that a result has to state.
+pub(crate) async fn check(
+    redis: &mut ConnectionManager,
+    allow_volatile: bool,
+) -> Result<Vec<(String, String)>> {
     let failed = |error| classify("checking the redis server", error);
-    let info: InfoDict = redis::cmd("INFO").arg("server").query_async(redis).await.map_err(failed)?;
+    let info: InfoDict = redis::cmd("INFO")
+        .arg("server")
+        .query_async(redis)
+        .await
+        .map_err(failed)?;
     let version: String = info.get("redis_version").unwrap_or_default();
     let mut settings = vec![("redis.version".to_owned(), version)];
     if let Some(reason) = too_old_because(&settings) {
         return Err(EngineError::Config(reason));
     }
     for name in SETTINGS {
-        // A managed server may forbid CONFIG; then nothing is known, which is treated like the worst.
-        let answer: redis::RedisResult<Vec<String>> =
-            redis::cmd("CONFIG").arg("GET").arg(name).query_async(redis).await;
+        // A managed server may forbid CONFIG; then nothing is known, which is treated like the
+        // worst.
+        let answer: redis::RedisResult<Vec<String>> = redis::cmd("CONFIG")
+            .arg("GET")
+            .arg(name)
+            .query_async(redis)
+            .await;
         let value = match answer {
             Ok(pair) => pair.get(1).cloned().unwrap_or_else(|| "unknown".to_owned()),
             Err(error) if error.is_io_error() => return Err(failed(error)),
@@ -105,20 +138,30 @@ pub(crate) async fn check(redis: &mut ConnectionManager, allow_volatile: bool) -
 }
 
 fn setting<'a>(settings: &'a [(String, String)], name: &str) -> &'a str {
-    settings.iter().find(|(known, _)| known == name).map_or("unknown", |(_, value)| value)
+    settings
+        .iter()
+        .find(|(known, _)| known == name)
+        .map_or("unknown", |(_, value)| value)
 }
 
 /// Why a server of these settings is too old, if it is.
 pub(crate) fn too_old_because(settings: &[(String, String)]) -> Option<String> {
     let version = setting(settings, "redis.version");
-    let major = version.split('.').next().and_then(|major| major.parse::<u64>().ok());
+    let major = version
+        .split('.')
+        .next()
+        .and_then(|major| major.parse::<u64>().ok());
     let is_too_old = major.is_some_and(|major| major < MAJOR_VERSION_MIN);
-    is_too_old.then(|| format!("redis {version} is too old; at least {MAJOR_VERSION_MIN}.0 is needed"))
+    is_too_old
+        .then(|| format!("redis {version} is too old; at least {MAJOR_VERSION_MIN}.0 is needed"))
 }
 
 /// Why a server of these settings can forget or evict, if it can.
 pub(crate) fn volatile_because(settings: &[(String, String)]) -> Option<String> {
-    let (appendonly, policy) = (setting(settings, "redis.appendonly"), setting(settings, "redis.maxmemory-policy"));
+    let (appendonly, policy) = (
+        setting(settings, "redis.appendonly"),
+        setting(settings, "redis.maxmemory-policy"),
+    );
     if appendonly != "yes" {
         return Some(format!(
             "redis has appendonly = {appendonly}: it forgets acknowledged holds when it stops; \
@@ -140,20 +183,36 @@ mod tests {
 
     fn settings(appendonly: &str, policy: &str) -> Vec<(String, String)> {
         let pair = |name: &str, value: &str| (format!("redis.{name}"), value.to_owned());
-        vec![pair("appendonly", appendonly), pair("maxmemory-policy", policy)]
+        vec![
+            pair("appendonly", appendonly),
+            pair("maxmemory-policy", policy),
+        ]
     }
 
     #[test]
     fn a_server_that_can_forget_or_evict_is_refused_with_the_reason() {
         assert_eq!(volatile_because(&settings("yes", "noeviction")), None);
-        assert!(volatile_because(&settings("no", "noeviction")).unwrap().contains("appendonly = no"));
-        assert!(volatile_because(&settings("yes", "allkeys-lru")).unwrap().contains("allkeys-lru"));
-        assert!(volatile_because(&settings("unknown", "noeviction")).unwrap().contains("unknown"));
+        assert!(
+            volatile_because(&settings("no", "noeviction"))
+                .unwrap()
+                .contains("appendonly = no")
+        );
+        assert!(
+            volatile_because(&settings("yes", "allkeys-lru"))
+                .unwrap()
+                .contains("allkeys-lru")
+        );
+        assert!(
+            volatile_because(&settings("unknown", "noeviction"))
+                .unwrap()
+                .contains("unknown")
+        );
     }
 
     #[test]
     fn an_answer_that_never_came_is_unknown_and_a_refused_connection_is_not() {
-        let io = |kind: std::io::ErrorKind| classify("x", RedisError::from(std::io::Error::from(kind)));
+        let io =
+            |kind: std::io::ErrorKind| classify("x", RedisError::from(std::io::Error::from(kind)));
         assert!(io(std::io::ErrorKind::TimedOut).is_unknown());
         assert!(io(std::io::ErrorKind::BrokenPipe).is_unknown());
         assert!(!io(std::io::ErrorKind::ConnectionRefused).is_unknown());
@@ -164,7 +223,11 @@ mod tests {
     fn a_server_that_is_too_old_is_refused_with_its_version() {
         let version = |version: &str| [("redis.version".to_owned(), version.to_owned())];
         assert_eq!(too_old_because(&version("7.0.15")), None);
-        assert!(too_old_because(&version("4.0.9")).unwrap().contains("redis 4.0.9 is too old"));
+        assert!(
+            too_old_because(&version("4.0.9"))
+                .unwrap()
+                .contains("redis 4.0.9 is too old")
+        );
     }
 
     #[tokio::test]

@@ -1,7 +1,8 @@
-//! Engines by name: specifications such as `sharded-slots?slots=16`, their parameters, and who builds them.
+//! Engines by name: specifications such as `sharded-slots?slots=16`, their parameters, and who
+//! builds them.
 //!
-//! A `main` of another crate adds its own engine with [`Registry::register`] and passes the registry on; nothing
-//! here knows a particular engine beyond the list in [`Registry::standard`].
+//! A `main` of another crate adds its own engine with [`Registry::register`] and passes the
+//! registry on; nothing here knows a particular engine beyond the list in [`Registry::standard`].
 
 mod params;
 mod spec;
@@ -10,7 +11,8 @@ pub use params::{ParamKind, ParamSpec, Params};
 pub use spec::EngineSpec;
 
 use crate::{
-    EngineError, Guarantees, Result, StockEngine, database_row, lua_single_key, null, preallocated, sharded_slots,
+    EngineError, Guarantees, Result, StockEngine, database_row, lua_single_key, null, preallocated,
+    sharded_slots,
 };
 use serde::Serialize;
 use std::{fmt, future::Future, pin::Pin, sync::Arc};
@@ -18,8 +20,9 @@ use std::{fmt, future::Future, pin::Pin, sync::Arc};
 /// What an engine may reach; who needs something that is missing says so when it is built.
 #[derive(Clone, Default)]
 pub struct EngineEnv {
-    /// `redis://[user[:password]@]host:port/[db]`, or `redis-cluster://[user:password@]host:port,host:port,…` with any
-    /// nodes of a Redis Cluster, which only `sharded-slots` can use.
+    /// `redis://[user[:password]@]host:port/[db]`, or
+    /// `redis-cluster://[user:password@]host:port,host:port,…` with any nodes of a Redis Cluster,
+    /// which only `sharded-slots` can use.
     pub redis_url: Option<String>,
     /// Put in front of every key that an engine writes.
     pub key_prefix: String,
@@ -39,7 +42,9 @@ impl fmt::Debug for EngineEnv {
 
 /// `url` with the password, if it has one, replaced by `***`.
 pub(crate) fn masked(url: &str) -> String {
-    let Some((scheme, rest)) = url.split_once("://") else { return url.to_owned() };
+    let Some((scheme, rest)) = url.split_once("://") else {
+        return url.to_owned();
+    };
     let authority_len = rest.find(['/', '?', '#']).unwrap_or(rest.len());
     let (authority, path) = rest.split_at(authority_len);
     match authority.rsplit_once('@') {
@@ -101,10 +106,16 @@ impl Registry {
 
     /// The factory called `name`; an unknown name lists the known ones.
     pub fn get(&self, name: &str) -> Result<&EngineFactory> {
-        self.factories.iter().find(|factory| factory.name == name).ok_or_else(|| {
-            let known: Vec<_> = self.factories.iter().map(|factory| factory.name).collect();
-            EngineError::Config(format!("unknown engine {name:?}; known: {}", known.join(", ")))
-        })
+        self.factories
+            .iter()
+            .find(|factory| factory.name == name)
+            .ok_or_else(|| {
+                let known: Vec<_> = self.factories.iter().map(|factory| factory.name).collect();
+                EngineError::Config(format!(
+                    "unknown engine {name:?}; known: {}",
+                    known.join(", ")
+                ))
+            })
     }
 
     /// Checks that `spec` names a known engine, parameters that it takes and values that they take.
@@ -148,15 +159,24 @@ mod tests {
     #[tokio::test]
     async fn an_unknown_parameter_is_refused_when_building() {
         let spec: EngineSpec = "null?slots=4".parse().unwrap();
-        let refused = Registry::standard().build(&spec, &EngineEnv::default()).await.unwrap_err().to_string();
-        assert_eq!(refused, r#"unknown parameter "slots" of engine null; it takes none"#);
+        let refused = Registry::standard()
+            .build(&spec, &EngineEnv::default())
+            .await
+            .unwrap_err()
+            .to_string();
+        assert_eq!(
+            refused,
+            r#"unknown parameter "slots" of engine null; it takes none"#
+        );
     }
 
     #[test]
     fn every_default_is_a_value_that_its_parameter_takes() {
         for factory in Registry::standard().list() {
             for param in factory.params {
-                let spec: EngineSpec = format!("{}?{}={}", factory.name, param.name, param.default).parse().unwrap();
+                let spec: EngineSpec = format!("{}?{}={}", factory.name, param.name, param.default)
+                    .parse()
+                    .unwrap();
                 Params::new(&spec, factory.params).unwrap();
             }
         }
@@ -171,7 +191,10 @@ mod tests {
     }
 
     fn env_with_password() -> EngineEnv {
-        EngineEnv { redis_url: Some("redis://:secret@h:1/".to_owned()), ..EngineEnv::default() }
+        EngineEnv {
+            redis_url: Some("redis://:secret@h:1/".to_owned()),
+            ..EngineEnv::default()
+        }
     }
 
     #[test]

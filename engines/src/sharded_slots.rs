@@ -1,9 +1,10 @@
-//! `sharded-slots`: the stock of a sale dealt over N slots, each a hash-tagged key set with a script of its own, on one
-//! Redis or on a Redis Cluster; one script call per slot that a batch touches, all at once.
+//! `sharded-slots`: the stock of a sale dealt over N slots, each a hash-tagged key set with a
+//! script of its own, on one Redis or on a Redis Cluster; one script call per slot that a batch
+//! touches, all at once.
 //!
-//! A buyer's gate, holds and touches live in his home slot for ever. Units, never buyers, move between slots
-//! (sharded_slots/transfers.rs), so that nothing is stranded; "sold out" is said only after a look at all slots
-//! (sharded_slots/deciding.rs). The script is sharded_slots.lua.
+//! A buyer's gate, holds and touches live in his home slot for ever. Units, never buyers, move
+//! between slots (sharded_slots/transfers.rs), so that nothing is stranded; "sold out" is said only
+//! after a look at all slots (sharded_slots/deciding.rs). The script is sharded_slots.lua.
 
 mod answers;
 mod deciding;
@@ -20,8 +21,9 @@ mod tests;
 
 use crate::registry::{BuildFuture, EngineFactory};
 use crate::{
-    EngineEnv, EngineError, EngineInfo, Finish, Finished, Guarantees, HoldPage, HoldQuery, Maintain, Maintained,
-    Opened, Opening, OrderId, ParamKind, ParamSpec, Params, Reserve, Result, StockEngine, StockView, Term, Verdict,
+    EngineEnv, EngineError, EngineInfo, Finish, Finished, Guarantees, HoldPage, HoldQuery,
+    Maintain, Maintained, Opened, Opening, OrderId, ParamKind, ParamSpec, Params, Reserve, Result,
+    StockEngine, StockView, Term, Verdict,
 };
 use deciding::Deciding;
 use futures_util::future::join_all;
@@ -40,7 +42,8 @@ const RECORDS_PER_CALL_MAX: usize = 1_000;
 const KNOWN_TERMS_MAX: usize = 256;
 /// Page size bounds of [`HoldQuery::List`].
 const PAGE_MAX: u32 = 10_000;
-/// Bits of a listing's cursor below the number of the slot; a cursor within a slot is smaller than its table.
+/// Bits of a listing's cursor below the number of the slot; a cursor within a slot is smaller than
+/// its table.
 const CURSOR_BITS: u32 = 48;
 
 /// How the registry lists and builds it.
@@ -68,7 +71,9 @@ const GUARANTEES: Guarantees = Guarantees {
 fn build(env: EngineEnv, params: Params) -> BuildFuture {
     Box::pin(async move {
         let slots = params.integer("slots")? as usize;
-        let url = env.redis_url.ok_or_else(|| EngineError::Config(format!("engine {NAME} needs a redis url")))?;
+        let url = env
+            .redis_url
+            .ok_or_else(|| EngineError::Config(format!("engine {NAME} needs a redis url")))?;
         let engine = ShardedSlots::connect(&url, slots, SCRIPT, env.key_prefix).await?;
         Ok(Arc::new(engine) as Arc<dyn StockEngine>)
     })
@@ -85,14 +90,23 @@ struct ShardedSlots {
 
 impl std::fmt::Debug for ShardedSlots {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("ShardedSlots").field("slots", &self.slots).field("prefix", &self.prefix).finish_non_exhaustive()
+        f.debug_struct("ShardedSlots")
+            .field("slots", &self.slots)
+            .field("prefix", &self.prefix)
+            .finish_non_exhaustive()
     }
 }
 
 impl ShardedSlots {
     async fn connect(url: &str, slots: usize, script: &str, prefix: String) -> Result<Self> {
         let link = Link::connect(url).await?;
-        Ok(Self { link, slots, script: script.into(), prefix, known: Mutex::default() })
+        Ok(Self {
+            link,
+            slots,
+            script: script.into(),
+            prefix,
+            known: Mutex::default(),
+        })
     }
 
     fn slots(&self, term: &Term) -> Arc<Slots> {
@@ -108,12 +122,15 @@ impl ShardedSlots {
         slots
     }
 
-    /// The slots of `term`, if all of them are open. Once they have been, each notices a loss by itself; before that a
-    /// half-finished opening must not sell from the slots that it has already opened.
+    /// The slots of `term`, if all of them are open. Once they have been, each notices a loss by
+    /// itself; before that a half-finished opening must not sell from the slots that it has already
+    /// opened.
     async fn open_slots(&self, term: &Term) -> Result<Option<Arc<Slots>>> {
         let slots = self.slots(term);
         if !slots.was_open.load(Ordering::Relaxed) {
-            let Some(looks) = slots.look_at_all(&self.link).await? else { return Ok(None) };
+            let Some(looks) = slots.look_at_all(&self.link).await? else {
+                return Ok(None);
+            };
             *slots.last.lock().unwrap_or_else(PoisonError::into_inner) = Some(Arc::new(looks));
             slots.was_open.store(true, Ordering::Relaxed);
         }
@@ -122,12 +139,17 @@ impl ShardedSlots {
 
     async fn finish_some(&self, term: &Term, batch: &[Finish]) -> Result<Vec<Result<Finished>>> {
         let not_open = || batch.iter().map(|_| Ok(Finished::NotOpen)).collect();
-        let Some(slots) = self.open_slots(term).await? else { return Ok(not_open()) };
+        let Some(slots) = self.open_slots(term).await? else {
+            return Ok(not_open());
+        };
         let mut groups: Vec<Vec<usize>> = vec![Vec::new(); self.slots];
         for (index, item) in batch.iter().enumerate() {
             groups[slots.home(item.user)].push(index);
         }
-        let groups = groups.into_iter().enumerate().filter(|(_, group)| !group.is_empty());
+        let groups = groups
+            .into_iter()
+            .enumerate()
+            .filter(|(_, group)| !group.is_empty());
         let calls = groups.map(async |(slot, group)| {
             let items: Vec<&Finish> = group.iter().map(|index| &batch[*index]).collect();
             let finished = slots.finish(&self.link, slot, &items).await;
@@ -136,21 +158,38 @@ impl ShardedSlots {
         let mut answers: Vec<Result<Finished>> = not_open();
         for (group, finished) in join_all(calls).await {
             match finished {
-                Ok(Some(finished)) => group.into_iter().zip(finished).for_each(|(at, done)| answers[at] = Ok(done)),
+                Ok(Some(finished)) => group
+                    .into_iter()
+                    .zip(finished)
+                    .for_each(|(at, done)| answers[at] = Ok(done)),
                 Ok(None) => {}
-                Err(error) => group.into_iter().for_each(|at| answers[at] = Err(error.repeat())),
+                Err(error) => group
+                    .into_iter()
+                    .for_each(|at| answers[at] = Err(error.repeat())),
             }
         }
         Ok(answers)
     }
 
     /// Goes on from slot to slot until the page is full.
-    async fn list(&self, slots: &Slots, untouched_for_ms: u64, cursor: u64, limit: u32) -> Result<Option<HoldPage>> {
+    async fn list(
+        &self,
+        slots: &Slots,
+        untouched_for_ms: u64,
+        cursor: u64,
+        limit: u32,
+    ) -> Result<Option<HoldPage>> {
         let limit = limit.clamp(1, PAGE_MAX);
-        let (mut slot, mut inner) = ((cursor >> CURSOR_BITS) as usize, cursor & ((1 << CURSOR_BITS) - 1));
+        let (mut slot, mut inner) = (
+            (cursor >> CURSOR_BITS) as usize,
+            cursor & ((1 << CURSOR_BITS) - 1),
+        );
         let mut page = HoldPage::default();
         while slot < self.slots {
-            let Some(part) = slots.list(&self.link, slot, inner, limit, untouched_for_ms).await? else {
+            let Some(part) = slots
+                .list(&self.link, slot, inner, limit, untouched_for_ms)
+                .await?
+            else {
                 return Ok(None);
             };
             page.holds.extend(part.holds);
@@ -164,10 +203,16 @@ impl ShardedSlots {
     }
 
     /// An order does not tell its buyer, so every slot is asked for those that live there.
-    async fn mark(&self, slots: &Slots, untouched_for_ms: u64, orders: &[OrderId]) -> Result<Option<HoldPage>> {
+    async fn mark(
+        &self,
+        slots: &Slots,
+        untouched_for_ms: u64,
+        orders: &[OrderId],
+    ) -> Result<Option<HoldPage>> {
         let mut page = HoldPage::default();
         for orders in orders.chunks(RECORDS_PER_CALL_MAX) {
-            let calls = (0..self.slots).map(|slot| slots.mark(&self.link, slot, orders, untouched_for_ms));
+            let calls =
+                (0..self.slots).map(|slot| slots.mark(&self.link, slot, orders, untouched_for_ms));
             for part in join_all(calls).await {
                 let Some(part) = part? else { return Ok(None) };
                 page.holds.extend(part.holds);
@@ -181,7 +226,11 @@ impl ShardedSlots {
 impl StockEngine for ShardedSlots {
     fn info(&self) -> EngineInfo {
         let parameters = vec![format!("slots={}", self.slots)];
-        EngineInfo { name: NAME.to_owned(), parameters, guarantees: GUARANTEES }
+        EngineInfo {
+            name: NAME.to_owned(),
+            parameters,
+            guarantees: GUARANTEES,
+        }
     }
 
     async fn open(&self, opening: &Opening) -> Result<Opened> {
@@ -203,7 +252,11 @@ impl StockEngine for ShardedSlots {
     async fn finish(&self, term: &Term, batch: &[Finish]) -> Vec<Result<Finished>> {
         let mut answers = Vec::with_capacity(batch.len());
         for items in batch.chunks(RECORDS_PER_CALL_MAX) {
-            answers.extend(self.finish_some(term, items).await.unwrap_or_else(|error| error.for_each(items.len())));
+            answers.extend(
+                self.finish_some(term, items)
+                    .await
+                    .unwrap_or_else(|error| error.for_each(items.len())),
+            );
         }
         answers
     }
@@ -211,15 +264,30 @@ impl StockEngine for ShardedSlots {
     async fn holds(&self, term: &Term, query: &HoldQuery) -> Result<HoldPage> {
         let page = match (self.open_slots(term).await?, query) {
             (None, _) => None,
-            (Some(slots), HoldQuery::List { untouched_for_ms, cursor, limit }) => {
-                self.list(&slots, *untouched_for_ms, *cursor, *limit).await?
+            (
+                Some(slots),
+                HoldQuery::List {
+                    untouched_for_ms,
+                    cursor,
+                    limit,
+                },
+            ) => {
+                self.list(&slots, *untouched_for_ms, *cursor, *limit)
+                    .await?
             }
-            (Some(slots), HoldQuery::Mark { untouched_for_ms, orders }) => {
-                self.mark(&slots, *untouched_for_ms, orders).await?
-            }
+            (
+                Some(slots),
+                HoldQuery::Mark {
+                    untouched_for_ms,
+                    orders,
+                },
+            ) => self.mark(&slots, *untouched_for_ms, orders).await?,
         };
         page.ok_or_else(|| EngineError::Unavailable {
-            context: format!("holds of sale {}: epoch {} is not open", term.sale, term.epoch),
+            context: format!(
+                "holds of sale {}: epoch {} is not open",
+                term.sale, term.epoch
+            ),
             source: None,
         })
     }
@@ -230,14 +298,28 @@ impl StockEngine for ShardedSlots {
 
     async fn maintain(&self, task: &Maintain) -> Result<Maintained> {
         match task {
-            Maintain::CheckServer { allow_volatile } => health::check(&self.link, *allow_volatile).await,
-            // Transfers last less than a ms; what a crash has interrupted is met by whoever needs the units, and
-            // finished by the reconciler otherwise.
-            Maintain::Tend { term, publisher: None } => {
-                let Some(slots) = self.open_slots(term).await? else { return Ok(Maintained::default()) };
-                let Some(looks) = slots.look_at_all(&self.link).await? else { return Ok(Maintained::default()) };
-                let actions = transfers::land_all(&slots, &self.link, &looks).await?.unwrap_or(0);
-                Ok(Maintained { actions, settings: Vec::new() })
+            Maintain::CheckServer { allow_volatile } => {
+                health::check(&self.link, *allow_volatile).await
+            }
+            // Transfers last less than a ms; what a crash has interrupted is met by whoever needs
+            // the units, and finished by the reconciler otherwise.
+            Maintain::Tend {
+                term,
+                publisher: None,
+            } => {
+                let Some(slots) = self.open_slots(term).await? else {
+                    return Ok(Maintained::default());
+                };
+                let Some(looks) = slots.look_at_all(&self.link).await? else {
+                    return Ok(Maintained::default());
+                };
+                let actions = transfers::land_all(&slots, &self.link, &looks)
+                    .await?
+                    .unwrap_or(0);
+                Ok(Maintained {
+                    actions,
+                    settings: Vec::new(),
+                })
             }
             Maintain::Tend { .. } | Maintain::HandBack { .. } => Ok(Maintained::default()),
         }

@@ -1,7 +1,9 @@
-//! SQLite as the embedded stack uses it: one file, many readers, and one writer for everything in a process.
+//! SQLite as the embedded stack uses it: one file, many readers, and one writer for everything in a
+//! process.
 //!
-//! SQLite lets one connection write at a time. Here all writers of a process queue, in order, for the same connection,
-//! so that none of them starves in a busy loop; other processes (the lab's audit) only read.
+//! SQLite lets one connection write at a time. Here all writers of a process queue, in order, for
+//! the same connection, so that none of them starves in a busy loop; other processes (the lab's
+//! audit) only read.
 
 use sqlx::sqlite::{SqliteConnectOptions, SqliteJournalMode, SqlitePoolOptions, SqliteSynchronous};
 use sqlx::{Sqlite, SqlitePool, Transaction};
@@ -18,7 +20,8 @@ const WAIT_MAX: Duration = Duration::from_secs(5);
 /// Statements that a connection keeps prepared.
 const STATEMENTS_CACHED: usize = 64;
 
-/// Takes the lock on the file at once: a transaction that only asks for it with its first write can be refused there.
+/// Takes the lock on the file at once: a transaction that only asks for it with its first write can
+/// be refused there.
 const BEGIN: &str = "BEGIN IMMEDIATE";
 
 /// Open files of this process: a second opening of a file gets the same writer.
@@ -37,7 +40,8 @@ impl SqliteFile {
         url.starts_with("sqlite:")
     }
 
-    /// The file of `sqlite:///absolute/path.db`, made if it is not there. Connections are opened when first used.
+    /// The file of `sqlite:///absolute/path.db`, made if it is not there. Connections are opened
+    /// when first used.
     ///
     /// # Errors
     /// When the URL is malformed.
@@ -63,13 +67,17 @@ impl SqliteFile {
                 .max_lifetime(None)
         };
         let readers = pool(READERS_MAX).connect_lazy_with(options.clone());
-        let file = Arc::new(Self { readers, writer: pool(1).connect_lazy_with(options) });
+        let file = Arc::new(Self {
+            readers,
+            writer: pool(1).connect_lazy_with(options),
+        });
         open.retain(|_, file| file.strong_count() > 0);
         open.insert(path, Arc::downgrade(&file));
         Ok(file)
     }
 
-    /// For statements that only read. A read that must see everything committed so far needs nothing more.
+    /// For statements that only read. A read that must see everything committed so far needs
+    /// nothing more.
     pub fn readers(&self) -> &SqlitePool {
         &self.readers
     }
@@ -77,10 +85,12 @@ impl SqliteFile {
     /// Begins the one writing transaction, after those who asked earlier. Dropping it rolls back.
     pub async fn write(&self) -> sqlx::Result<Transaction<'static, Sqlite>> {
         let writer = self.writer.clone();
-        // A task of its own: a caller that goes away in the middle would leave the one writer in a transaction for ever.
+        // A task of its own: a caller that goes away in the middle would leave the one writer in a
+        // transaction for ever.
         let beginning = tokio::spawn(async move {
             match writer.begin_with(BEGIN).await {
-                // SQLite has ended a transaction by itself (full disk, I/O error), and sqlx counts it as open for ever.
+                // SQLite has ended a transaction by itself (full disk, I/O error), and sqlx counts
+                // it as open for ever.
                 Err(sqlx::Error::InvalidSavePointStatement) => {
                     writer.acquire().await?.close().await?;
                     writer.begin_with(BEGIN).await
@@ -106,7 +116,11 @@ mod tests {
     #[tokio::test]
     async fn after_a_transaction_that_sqlite_ended_by_itself_others_can_write() {
         let folder = tempfile::tempdir().unwrap();
-        let file = SqliteFile::open(&format!("sqlite://{}", folder.path().join("b.db").display())).unwrap();
+        let file = SqliteFile::open(&format!(
+            "sqlite://{}",
+            folder.path().join("b.db").display()
+        ))
+        .unwrap();
         let mut ended = file.write().await.unwrap();
         // What SQLite does when the disk is full.
         sqlx::query("ROLLBACK").execute(&mut *ended).await.unwrap();
@@ -121,7 +135,10 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let url = format!("sqlite://{}", folder.path().join("a.db").display());
         let file = SqliteFile::open(&url).unwrap();
-        assert!(Arc::ptr_eq(&file, &SqliteFile::open(&url).unwrap()), "one writer for one file");
+        assert!(
+            Arc::ptr_eq(&file, &SqliteFile::open(&url).unwrap()),
+            "one writer for one file"
+        );
         let mut first = file.write().await.unwrap();
         sqlx::raw_sql("CREATE TABLE t (n INTEGER NOT NULL); INSERT INTO t VALUES (1)")
             .execute(&mut *first)
@@ -131,14 +148,20 @@ mod tests {
             let file = file.clone();
             async move {
                 let mut transaction = file.write().await.unwrap();
-                sqlx::query("UPDATE t SET n = n + 1").execute(&mut *transaction).await.unwrap();
+                sqlx::query("UPDATE t SET n = n + 1")
+                    .execute(&mut *transaction)
+                    .await
+                    .unwrap();
                 transaction.commit().await.unwrap();
             }
         });
         first.commit().await.unwrap();
         second.await.unwrap();
         let mut dropped = file.write().await.unwrap();
-        sqlx::query("UPDATE t SET n = 100").execute(&mut *dropped).await.unwrap();
+        sqlx::query("UPDATE t SET n = 100")
+            .execute(&mut *dropped)
+            .await
+            .unwrap();
         drop(dropped);
         let row = sqlx::query("SELECT n, (SELECT synchronous FROM pragma_synchronous) FROM t")
             .fetch_one(file.readers())

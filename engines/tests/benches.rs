@@ -1,4 +1,5 @@
-//! Every bench, tiny: what nobody measures for a month must still run and still measure right answers.
+//! Every bench, tiny: what nobody measures for a month must still run and still measure right
+//! answers.
 
 #[path = "../benches/support/all.rs"]
 #[allow(dead_code)]
@@ -16,7 +17,9 @@ const USERS: i64 = 5_000;
 
 fn runs_tiny(is_chosen: impl Fn(&Candidate) -> bool) {
     for candidate in CANDIDATES.iter().filter(|candidate| is_chosen(candidate)) {
-        let Some(mut stand) = Stand::start(*candidate) else { continue };
+        let Some(mut stand) = Stand::start(*candidate) else {
+            continue;
+        };
         for case in CASES {
             let elapsed = cases::run(&mut stand, case, ITERATIONS);
             assert!(!elapsed.is_zero(), "{candidate}: {case}");
@@ -47,7 +50,9 @@ fn every_case_runs_on_redis() {
 #[test]
 fn every_registered_engine_has_benches() {
     for factory in Registry::standard().list() {
-        let has_benches = CANDIDATES.iter().any(|candidate| candidate.name() == factory.name);
+        let has_benches = CANDIDATES
+            .iter()
+            .any(|candidate| candidate.name() == factory.name);
         assert!(has_benches, "{} is in no line of CANDIDATES", factory.name);
     }
 }
@@ -55,11 +60,16 @@ fn every_registered_engine_has_benches() {
 #[test]
 fn a_buyer_takes_bytes_where_the_engine_keeps_him() {
     for candidate in CANDIDATES {
-        let Some(taken) = memory::measure(candidate, USERS) else { continue };
+        let Some(taken) = memory::measure(candidate, USERS) else {
+            continue;
+        };
         assert!(!taken.reopened_in.is_zero(), "{candidate}");
         // Here the process is not fresh: memory that others have freed is used again.
         if !memory::needs_fresh_process(&candidate) {
-            assert!(taken.bytes_per_user > 8.0, "{candidate}: {taken:?}; a user id alone takes 8 bytes");
+            assert!(
+                taken.bytes_per_user > 8.0,
+                "{candidate}: {taken:?}; a user id alone takes 8 bytes"
+            );
         }
     }
 }
@@ -68,12 +78,22 @@ fn a_buyer_takes_bytes_where_the_engine_keeps_him() {
 fn what_is_counted_in_instructions_runs_without_valgrind() {
     pure::settle(pure::reserved(256));
     assert_eq!(pure::cut(&(0..1_234).collect::<Vec<_>>()), 2 + 2 + 1 + 14);
-    assert_eq!(pure::parse_and_check(&Registry::standard()), pure::SPECS_KNOWN);
+    assert_eq!(
+        pure::parse_and_check(&Registry::standard()),
+        pure::SPECS_KNOWN
+    );
 }
 
 #[test]
 fn the_runner_that_is_asked_for_is_the_one_that_fits() {
     let locked = include_str!("../../Cargo.lock");
-    let package = format!("name = \"gungraun-runner\"\nversion = \"{}\"\n", pure::RUNNER_VERSION);
-    assert!(locked.contains(&package), "Cargo.lock has another release than {}", pure::RUNNER_VERSION);
+    let package = format!(
+        "name = \"gungraun-runner\"\nversion = \"{}\"\n",
+        pure::RUNNER_VERSION
+    );
+    assert!(
+        locked.contains(&package),
+        "Cargo.lock has another release than {}",
+        pure::RUNNER_VERSION
+    );
 }

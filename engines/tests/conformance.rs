@@ -18,8 +18,14 @@ struct OnRedis {
 impl Subject for OnRedis {
     async fn connect(&self) -> Result<Arc<dyn StockEngine>> {
         let redis_url = Some(self.server.lock().unwrap().url());
-        let env = EngineEnv { redis_url, key_prefix: "conformance:".to_owned(), ..EngineEnv::default() };
-        Registry::standard().build(&self.engine.parse()?, &env).await
+        let env = EngineEnv {
+            redis_url,
+            key_prefix: "conformance:".to_owned(),
+            ..EngineEnv::default()
+        };
+        Registry::standard()
+            .build(&self.engine.parse()?, &env)
+            .await
     }
 
     fn losses(&self) -> Vec<String> {
@@ -33,8 +39,13 @@ impl Subject for OnRedis {
 
 #[tokio::test]
 async fn lua_single_key_keeps_the_contract() {
-    let Some(server) = RedisServer::start() else { return };
-    let harness = Harness::new(OnRedis { engine: "lua-single-key", server: Mutex::new(server) });
+    let Some(server) = RedisServer::start() else {
+        return;
+    };
+    let harness = Harness::new(OnRedis {
+        engine: "lua-single-key",
+        server: Mutex::new(server),
+    });
     match conformance::run_all(&harness).await {
         Ok(passed) => eprintln!("{passed} checks passed"),
         Err(failure) => panic!("{failure}"),
@@ -44,14 +55,33 @@ async fn lua_single_key_keeps_the_contract() {
 /// The promises pick the checks: an engine that promised less than here would be held to less.
 #[test]
 fn every_engine_promises_what_it_did() {
-    let keeps_stock = Guarantees { keeps_stock: true, ..Guarantees::default() };
-    let redis = Guarantees { survives_process_kill: true, survives_server_loss: true, ..keeps_stock };
+    let keeps_stock = Guarantees {
+        keeps_stock: true,
+        ..Guarantees::default()
+    };
+    let redis = Guarantees {
+        survives_process_kill: true,
+        survives_server_loss: true,
+        ..keeps_stock
+    };
     let expected = [
         ("null", Guarantees::default()),
-        ("database-row", Guarantees { survives_process_kill: true, ..keeps_stock }),
+        (
+            "database-row",
+            Guarantees {
+                survives_process_kill: true,
+                ..keeps_stock
+            },
+        ),
         ("lua-single-key", redis),
         ("sharded-slots", redis),
-        ("preallocated", Guarantees { needs_user_affinity: true, ..keeps_stock }),
+        (
+            "preallocated",
+            Guarantees {
+                needs_user_affinity: true,
+                ..keeps_stock
+            },
+        ),
     ];
     let registry = Registry::standard();
     let mut promised: Vec<_> = registry.list().iter().map(|engine| engine.name).collect();
@@ -59,7 +89,10 @@ fn every_engine_promises_what_it_did() {
         assert_eq!(registry.get(name).unwrap().guarantees, promises, "{name}");
         promised.retain(|listed| *listed != name);
     }
-    assert!(promised.is_empty(), "engines with no line here: {promised:?}");
+    assert!(
+        promised.is_empty(),
+        "engines with no line here: {promised:?}"
+    );
 }
 
 struct NoServer(&'static str);
@@ -67,13 +100,17 @@ struct NoServer(&'static str);
 #[async_trait::async_trait]
 impl Subject for NoServer {
     async fn connect(&self) -> Result<Arc<dyn StockEngine>> {
-        Registry::standard().build(&self.0.parse()?, &EngineEnv::default()).await
+        Registry::standard()
+            .build(&self.0.parse()?, &EngineEnv::default())
+            .await
     }
 }
 
 #[tokio::test]
 async fn null_answers_every_item_and_is_held_to_nothing_else() {
-    let results = conformance::run_each(&Harness::new(NoServer("null"))).await.unwrap();
+    let results = conformance::run_each(&Harness::new(NoServer("null")))
+        .await
+        .unwrap();
     for (check, result) in results {
         let expected = if check.name == "every_item_is_answered_in_order" {
             CheckResult::Passed
@@ -89,5 +126,9 @@ fn every_check_has_a_name_of_its_own_and_names_its_bullet() {
     let checks = conformance::checks();
     let names: std::collections::HashSet<_> = checks.iter().map(|check| check.name).collect();
     assert_eq!(names.len(), checks.len());
-    assert!(checks.iter().all(|check| check.bullet.contains(": ") || check.bullet.starts_with("every method")));
+    assert!(
+        checks
+            .iter()
+            .all(|check| check.bullet.contains(": ") || check.bullet.starts_with("every method"))
+    );
 }

@@ -1,5 +1,6 @@
-//! `database-row` against the whole contract on both databases, and what only it promises: rows that survive a killed
-//! server, locks that are waited for within bounds, and a database that is not good enough.
+//! `database-row` against the whole contract on both databases, and what only it promises: rows
+//! that survive a killed server, locks that are waited for within bounds, and a database that is
+//! not good enough.
 
 #[path = "support/mariadb.rs"]
 #[allow(dead_code)]
@@ -8,9 +9,9 @@ mod mariadb;
 use engines::conformance::{self, Harness, Subject};
 use engines::sqlite::SqliteFile;
 use engines::{
-    DATABASE_ROW_MYSQL, DATABASE_ROW_SQLITE, EngineEnv, Epoch, Finish, FinishKind, Finished, HoldQuery, IncarnationId,
-    Maintain, Nonce, Opened, Opening, OpeningBuyer, OrderId, Registry, Reserve, Result, SaleId, StockEngine, Term,
-    UserId, Verdict,
+    DATABASE_ROW_MYSQL, DATABASE_ROW_SQLITE, EngineEnv, Epoch, Finish, FinishKind, Finished,
+    HoldQuery, IncarnationId, Maintain, Nonce, Opened, Opening, OpeningBuyer, OrderId, Registry,
+    Reserve, Result, SaleId, StockEngine, Term, UserId, Verdict,
 };
 use mariadb::MariaDb;
 use sqlx::{Connection, MySqlConnection, Row};
@@ -23,8 +24,13 @@ const FOR_EVER_MS: i64 = i64::MAX;
 const WITHIN: Duration = Duration::from_secs(30);
 
 async fn engine(url: &str) -> Result<Arc<dyn StockEngine>> {
-    let env = EngineEnv { database_url: Some(url.to_owned()), ..EngineEnv::default() };
-    Registry::standard().build(&"database-row".parse()?, &env).await
+    let env = EngineEnv {
+        database_url: Some(url.to_owned()),
+        ..EngineEnv::default()
+    };
+    Registry::standard()
+        .build(&"database-row".parse()?, &env)
+        .await
 }
 
 /// A database with the tables of this engine.
@@ -39,15 +45,24 @@ impl Place {
         let url = format!("sqlite://{}", folder.path().join("sales.db").display());
         let file = SqliteFile::open(&url).unwrap();
         let mut transaction = file.write().await.unwrap();
-        sqlx::raw_sql(DATABASE_ROW_SQLITE).execute(&mut *transaction).await.unwrap();
+        sqlx::raw_sql(DATABASE_ROW_SQLITE)
+            .execute(&mut *transaction)
+            .await
+            .unwrap();
         transaction.commit().await.unwrap();
-        Self { url, _folder: Some(folder) }
+        Self {
+            url,
+            _folder: Some(folder),
+        }
     }
 
     async fn mariadb(server: &MariaDb) -> Self {
         let url = server.create_database().await;
         let mut connection = MySqlConnection::connect(&url).await.unwrap();
-        sqlx::raw_sql(DATABASE_ROW_MYSQL).execute(&mut connection).await.unwrap();
+        sqlx::raw_sql(DATABASE_ROW_MYSQL)
+            .execute(&mut connection)
+            .await
+            .unwrap();
         Self { url, _folder: None }
     }
 }
@@ -73,37 +88,66 @@ async fn it_keeps_the_contract_on_sqlite() {
 
 #[tokio::test]
 async fn it_keeps_the_contract_on_mariadb() {
-    let Some(server) = MariaDb::start().await else { return };
+    let Some(server) = MariaDb::start().await else {
+        return;
+    };
     keeps_the_contract(Place::mariadb(&server).await).await;
 }
 
 fn term(epoch: u32) -> Term {
     // A nonce beyond what a signed number holds.
-    Term { sale: SaleId(7), epoch: Epoch(epoch), nonce: Nonce(u64::MAX - u64::from(epoch)) }
+    Term {
+        sale: SaleId(7),
+        epoch: Epoch(epoch),
+        nonce: Nonce(u64::MAX - u64::from(epoch)),
+    }
 }
 
 fn opening(epoch: u32, granted: u64, buyers: Vec<OpeningBuyer>) -> Opening {
-    Opening { term: term(epoch), granted, buyers, publishers: Vec::new() }
+    Opening {
+        term: term(epoch),
+        granted,
+        buyers,
+        publishers: Vec::new(),
+    }
 }
 
 fn request(user: i64, quantity: u32) -> Reserve {
     let incarnation = IncarnationId(1);
-    Reserve { user: UserId(user), order: OrderId(user * 10), quantity, expires_at_ms: FOR_EVER_MS, incarnation }
+    Reserve {
+        user: UserId(user),
+        order: OrderId(user * 10),
+        quantity,
+        expires_at_ms: FOR_EVER_MS,
+        incarnation,
+    }
 }
 
 fn finish_of(request: &Reserve, kind: FinishKind) -> Finish {
-    Finish { user: request.user, order: request.order, quantity: request.quantity, kind }
+    Finish {
+        user: request.user,
+        order: request.order,
+        quantity: request.quantity,
+        kind,
+    }
 }
 
 fn now_ms() -> i64 {
-    i64::try_from(SystemTime::now().duration_since(UNIX_EPOCH).unwrap().as_millis()).unwrap()
+    i64::try_from(
+        SystemTime::now()
+            .duration_since(UNIX_EPOCH)
+            .unwrap()
+            .as_millis(),
+    )
+    .unwrap()
 }
 
 async fn ask(engine: &Arc<dyn StockEngine>, request: Reserve) -> Result<Verdict> {
     engine.reserve(&term(1), &[request]).await.remove(0)
 }
 
-/// Several processes find the sale closed at once: one opens it, the others are told so, and no sale is undone.
+/// Several processes find the sale closed at once: one opens it, the others are told so, and no
+/// sale is undone.
 async fn many_openers_open_once(place: Place) {
     const OPENERS: usize = 8;
     let mut tasks = tokio::task::JoinSet::new();
@@ -112,34 +156,90 @@ async fn many_openers_open_once(place: Place) {
         tasks.spawn(async move {
             let opened = engine.open(&opening(1, 10, Vec::new())).await.unwrap();
             let user = i64::try_from(opener).unwrap() + 1;
-            (opened, ask(&engine, request(user, 1)).await.unwrap().is_granted())
+            (
+                opened,
+                ask(&engine, request(user, 1)).await.unwrap().is_granted(),
+            )
         });
     }
     let results = tasks.join_all().await;
-    assert_eq!(results.iter().filter(|(opened, _)| *opened == Opened::Opened).count(), 1, "{results:?}");
+    assert_eq!(
+        results
+            .iter()
+            .filter(|(opened, _)| *opened == Opened::Opened)
+            .count(),
+        1,
+        "{results:?}"
+    );
     assert!(results.iter().all(|(_, is_granted)| *is_granted));
-    let view = engine(&place.url).await.unwrap().stock(&term(1)).await.unwrap();
+    let view = engine(&place.url)
+        .await
+        .unwrap()
+        .stock(&term(1))
+        .await
+        .unwrap();
     assert_eq!((view.remaining, view.open_units), (2, 8));
 }
 
-/// Bought, released and bought again by one buyer in one batch; and a batch of more rows than one statement has.
+/// Bought, released and bought again by one buyer in one batch; and a batch of more rows than one
+/// statement has.
 async fn a_batch_may_be_large_and_name_a_buyer_often(place: Place) {
     let engine = engine(&place.url).await.unwrap();
-    let buyer = |user| OpeningBuyer { user: UserId(user), order: OrderId(user * 10), quantity: 1 };
-    assert_eq!(engine.open(&opening(1, 2_000, (2_001..3_235).map(buyer).collect())).await.unwrap(), Opened::Opened);
+    let buyer = |user| OpeningBuyer {
+        user: UserId(user),
+        order: OrderId(user * 10),
+        quantity: 1,
+    };
+    assert_eq!(
+        engine
+            .open(&opening(1, 2_000, (2_001..3_235).map(buyer).collect()))
+            .await
+            .unwrap(),
+        Opened::Opened
+    );
     let batch: Vec<_> = (1..=1_234).map(|user| request(user, 1)).collect();
     let verdicts = engine.reserve(&term(1), &batch).await;
-    assert!(verdicts.into_iter().all(|verdict| verdict.unwrap().is_granted()));
-    let mut finishes: Vec<_> = batch.iter().map(|item| finish_of(item, FinishKind::Release)).collect();
+    assert!(
+        verdicts
+            .into_iter()
+            .all(|verdict| verdict.unwrap().is_granted())
+    );
+    let mut finishes: Vec<_> = batch
+        .iter()
+        .map(|item| finish_of(item, FinishKind::Release))
+        .collect();
     finishes.extend(finishes.clone());
-    let finished: Vec<_> = engine.finish(&term(1), &finishes).await.into_iter().map(Result::unwrap).collect();
+    let finished: Vec<_> = engine
+        .finish(&term(1), &finishes)
+        .await
+        .into_iter()
+        .map(Result::unwrap)
+        .collect();
     assert!(finished[..1_234].iter().all(|done| *done == Finished::Done));
-    assert!(finished[1_234..].iter().all(|done| *done == Finished::AlreadyDone));
+    assert!(
+        finished[1_234..]
+            .iter()
+            .all(|done| *done == Finished::AlreadyDone)
+    );
     let view = engine.stock(&term(1)).await.unwrap();
     assert_eq!((view.remaining, view.open_units), (2_000, 0));
-    let known = engine.reserve(&term(1), &[request(3_234, 1)]).await.remove(0).unwrap();
+    let known = engine
+        .reserve(&term(1), &[request(3_234, 1)])
+        .await
+        .remove(0)
+        .unwrap();
     assert!(matches!(known, Verdict::Duplicate(hold) if hold.settled));
-    let page = engine.holds(&term(1), &HoldQuery::List { untouched_for_ms: 0, cursor: 0, limit: 10 }).await.unwrap();
+    let page = engine
+        .holds(
+            &term(1),
+            &HoldQuery::List {
+                untouched_for_ms: 0,
+                cursor: 0,
+                limit: 10,
+            },
+        )
+        .await
+        .unwrap();
     assert_eq!(page.holds, Vec::new());
 }
 
@@ -189,25 +289,51 @@ macro_rules! on_both {
     };
 }
 
-on_both!(many_openers_open_once, a_batch_may_be_large_and_name_a_buyer_often, dropped_calls_lose_and_double_nothing,);
+on_both!(
+    many_openers_open_once,
+    a_batch_may_be_large_and_name_a_buyer_often,
+    dropped_calls_lose_and_double_nothing,
+);
 
 #[tokio::test]
 async fn a_request_that_waits_for_the_lock_beyond_its_deadline_sells_nothing() {
-    let Some(server) = MariaDb::start().await else { return };
+    let Some(server) = MariaDb::start().await else {
+        return;
+    };
     let place = Place::mariadb(&server).await;
     let engine = engine(&place.url).await.unwrap();
     engine.open(&opening(1, 10, Vec::new())).await.unwrap();
     let mut other = MySqlConnection::connect(&place.url).await.unwrap();
     let mut locked = other.begin().await.unwrap();
-    sqlx::query("SELECT * FROM engine_stock FOR UPDATE").fetch_all(&mut *locked).await.unwrap();
+    sqlx::query("SELECT * FROM engine_stock FOR UPDATE")
+        .fetch_all(&mut *locked)
+        .await
+        .unwrap();
     let expires_at_ms = now_ms() + 300;
     let late = tokio::spawn({
         let engine = engine.clone();
-        async move { ask(&engine, Reserve { expires_at_ms, ..request(1, 1) }).await }
+        async move {
+            ask(
+                &engine,
+                Reserve {
+                    expires_at_ms,
+                    ..request(1, 1)
+                },
+            )
+            .await
+        }
     });
     // The clock that decides is the server's.
-    let passed = format!("SELECT UNIX_TIMESTAMP(SYSDATE(3)) * 1000 > {}", expires_at_ms + 1);
-    while !sqlx::query(&passed).fetch_one(&mut *locked).await.unwrap().get::<bool, _>(0) {
+    let passed = format!(
+        "SELECT UNIX_TIMESTAMP(SYSDATE(3)) * 1000 > {}",
+        expires_at_ms + 1
+    );
+    while !sqlx::query(&passed)
+        .fetch_one(&mut *locked)
+        .await
+        .unwrap()
+        .get::<bool, _>(0)
+    {
         tokio::time::sleep(Duration::from_millis(10)).await;
     }
     locked.rollback().await.unwrap();
@@ -217,14 +343,22 @@ async fn a_request_that_waits_for_the_lock_beyond_its_deadline_sells_nothing() {
 
 #[tokio::test]
 async fn a_lock_that_is_never_given_back_makes_the_engine_unavailable_within_bounds() {
-    let Some(server) = MariaDb::start().await else { return };
+    let Some(server) = MariaDb::start().await else {
+        return;
+    };
     let place = Place::mariadb(&server).await;
     let engine = engine(&place.url).await.unwrap();
     engine.open(&opening(1, 10, Vec::new())).await.unwrap();
     let mut other = MySqlConnection::connect(&place.url).await.unwrap();
     let mut locked = other.begin().await.unwrap();
-    sqlx::query("SELECT * FROM engine_stock FOR UPDATE").fetch_all(&mut *locked).await.unwrap();
-    let refused = tokio::time::timeout(WITHIN, ask(&engine, request(1, 1))).await.unwrap().unwrap_err();
+    sqlx::query("SELECT * FROM engine_stock FOR UPDATE")
+        .fetch_all(&mut *locked)
+        .await
+        .unwrap();
+    let refused = tokio::time::timeout(WITHIN, ask(&engine, request(1, 1)))
+        .await
+        .unwrap()
+        .unwrap_err();
     assert!(refused.is_retryable() && !refused.is_unknown(), "{refused}");
     locked.rollback().await.unwrap();
     assert!(ask(&engine, request(1, 1)).await.unwrap().is_granted());
@@ -232,28 +366,67 @@ async fn a_lock_that_is_never_given_back_makes_the_engine_unavailable_within_bou
 
 #[tokio::test]
 async fn a_database_that_cannot_keep_or_lock_is_refused_with_the_reason() {
-    let Some(server) = MariaDb::start().await else { return };
+    let Some(server) = MariaDb::start().await else {
+        return;
+    };
     let place = Place::mariadb(&server).await;
     let check = async |allow_volatile| {
         // A new engine each time: settings of the server hold for new connections.
-        engine(&place.url).await.unwrap().maintain(&Maintain::CheckServer { allow_volatile }).await
+        engine(&place.url)
+            .await
+            .unwrap()
+            .maintain(&Maintain::CheckServer { allow_volatile })
+            .await
     };
     let settings = check(false).await.unwrap().settings;
-    assert!(settings.iter().any(|(name, value)| name.ends_with("flush_log_at_trx_commit") && value == "1"));
+    assert!(
+        settings
+            .iter()
+            .any(|(name, value)| name.ends_with("flush_log_at_trx_commit") && value == "1")
+    );
     let mut connection = MySqlConnection::connect(&place.url).await.unwrap();
-    sqlx::raw_sql("SET GLOBAL innodb_flush_log_at_trx_commit = 2").execute(&mut connection).await.unwrap();
+    sqlx::raw_sql("SET GLOBAL innodb_flush_log_at_trx_commit = 2")
+        .execute(&mut connection)
+        .await
+        .unwrap();
     let refused = check(false).await.unwrap_err().to_string();
-    assert!(refused.contains("database-row: innodb_flush_log_at_trx_commit is 2"), "{refused}");
+    assert!(
+        refused.contains("database-row: innodb_flush_log_at_trx_commit is 2"),
+        "{refused}"
+    );
     assert!(check(true).await.is_ok());
-    sqlx::raw_sql("ALTER TABLE engine_stock ENGINE = MyISAM").execute(&mut connection).await.unwrap();
+    sqlx::raw_sql("ALTER TABLE engine_stock ENGINE = MyISAM")
+        .execute(&mut connection)
+        .await
+        .unwrap();
     let refused = check(true).await.unwrap_err().to_string();
-    assert!(refused.contains("engine_stock is stored by MyISAM") && refused.contains("InnoDB is needed"), "{refused}");
-    sqlx::raw_sql("DROP TABLE engine_gate, engine_stock").execute(&mut connection).await.unwrap();
+    assert!(
+        refused.contains("engine_stock is stored by MyISAM")
+            && refused.contains("InnoDB is needed"),
+        "{refused}"
+    );
+    sqlx::raw_sql("DROP TABLE engine_gate, engine_stock")
+        .execute(&mut connection)
+        .await
+        .unwrap();
     let refused = check(true).await.unwrap_err().to_string();
     assert!(refused.contains("engine_stock is missing"), "{refused}");
-    let nowhere = Registry::standard().build(&"database-row".parse().unwrap(), &EngineEnv::default()).await;
-    assert!(nowhere.unwrap_err().to_string().contains("needs a database url"));
-    assert!(engine("no url at all").await.unwrap_err().to_string().contains("malformed"));
+    let nowhere = Registry::standard()
+        .build(&"database-row".parse().unwrap(), &EngineEnv::default())
+        .await;
+    assert!(
+        nowhere
+            .unwrap_err()
+            .to_string()
+            .contains("needs a database url")
+    );
+    assert!(
+        engine("no url at all")
+            .await
+            .unwrap_err()
+            .to_string()
+            .contains("malformed")
+    );
 }
 
 #[tokio::test]
@@ -261,21 +434,30 @@ async fn a_killed_server_loses_nothing_it_acknowledged_and_doubles_nothing() {
     const BATCH: i64 = 20;
     const BUYERS: i64 = 4_000;
     const ACKNOWLEDGED_FIRST: usize = 400;
-    let Some(mut server) = MariaDb::start().await else { return };
+    let Some(mut server) = MariaDb::start().await else {
+        return;
+    };
     let place = Place::mariadb(&server).await;
     let engine = engine(&place.url).await.unwrap();
-    engine.open(&opening(1, 1_000_000, Vec::new())).await.unwrap();
+    engine
+        .open(&opening(1, 1_000_000, Vec::new()))
+        .await
+        .unwrap();
     let (sold, mut seen) = tokio::sync::watch::channel(0);
     let stream = tokio::spawn({
         let engine = engine.clone();
         async move {
             let (mut acknowledged, mut failed) = (HashSet::new(), 0);
             for first in (1..=BUYERS).step_by(usize::try_from(BATCH).unwrap()) {
-                let batch: Vec<_> = (first..first + BATCH).map(|user| request(user, 2)).collect();
+                let batch: Vec<_> = (first..first + BATCH)
+                    .map(|user| request(user, 2))
+                    .collect();
                 let verdicts = engine.reserve(&term(1), &batch).await;
                 for (item, verdict) in batch.iter().zip(verdicts) {
                     match verdict {
-                        Ok(verdict) => assert!(verdict.is_granted() && acknowledged.insert(item.order)),
+                        Ok(verdict) => {
+                            assert!(verdict.is_granted() && acknowledged.insert(item.order))
+                        }
                         Err(error) => failed += usize::from(error.is_retryable()),
                     }
                 }
@@ -284,36 +466,65 @@ async fn a_killed_server_loses_nothing_it_acknowledged_and_doubles_nothing() {
             (acknowledged, failed)
         }
     });
-    tokio::time::timeout(WITHIN, seen.wait_for(|sold| *sold >= ACKNOWLEDGED_FIRST)).await.unwrap().unwrap();
+    tokio::time::timeout(WITHIN, seen.wait_for(|sold| *sold >= ACKNOWLEDGED_FIRST))
+        .await
+        .unwrap()
+        .unwrap();
     let when_killed = *seen.borrow();
     server.kill();
-    assert!((when_killed as i64) < BUYERS, "the stream was over before the server was killed");
+    assert!(
+        (when_killed as i64) < BUYERS,
+        "the stream was over before the server was killed"
+    );
     server.restart().await;
     let (acknowledged, failed) = stream.await.unwrap();
-    eprintln!("{when_killed} acknowledged before the kill, {} in all, {failed} failed", acknowledged.len());
-    assert!(acknowledged.len() > when_killed, "nothing was sold after the restart");
+    eprintln!(
+        "{when_killed} acknowledged before the kill, {} in all, {failed} failed",
+        acknowledged.len()
+    );
+    assert!(
+        acknowledged.len() > when_killed,
+        "nothing was sold after the restart"
+    );
 
     let open = open_holds(&engine).await;
-    assert_eq!(acknowledged.difference(&open).count(), 0, "acknowledged orders that are lost");
+    assert_eq!(
+        acknowledged.difference(&open).count(),
+        0,
+        "acknowledged orders that are lost"
+    );
     let view = engine.stock(&term(1)).await.unwrap();
     assert_eq!(view.open_units, 2 * open.len() as u64);
     assert_eq!(view.remaining, 1_000_000 - 2 * open.len() as i64);
     // Everybody asks again: who has an order keeps it, whether he was told so or not.
     for user in 1..=BUYERS {
-        let retry = Reserve { order: OrderId(user * 10 + 1), ..request(user, 2) };
+        let retry = Reserve {
+            order: OrderId(user * 10 + 1),
+            ..request(user, 2)
+        };
         let verdict = ask(&engine, retry).await.unwrap();
         match verdict {
             Verdict::Duplicate(hold) => assert_eq!(hold.order, request(user, 2).order),
-            other => assert!(other.is_granted() && !open.contains(&request(user, 2).order), "{other:?}"),
+            other => assert!(
+                other.is_granted() && !open.contains(&request(user, 2).order),
+                "{other:?}"
+            ),
         }
     }
-    assert_eq!(engine.stock(&term(1)).await.unwrap().open_units, 2 * BUYERS.unsigned_abs());
+    assert_eq!(
+        engine.stock(&term(1)).await.unwrap().open_units,
+        2 * BUYERS.unsigned_abs()
+    );
 }
 
 async fn open_holds(engine: &Arc<dyn StockEngine>) -> HashSet<OrderId> {
     let (mut orders, mut cursor) = (HashSet::new(), 0);
     loop {
-        let query = HoldQuery::List { untouched_for_ms: 0, cursor, limit: 10_000 };
+        let query = HoldQuery::List {
+            untouched_for_ms: 0,
+            cursor,
+            limit: 10_000,
+        };
         let page = engine.holds(&term(1), &query).await.unwrap();
         orders.extend(page.holds.iter().map(|hold| hold.order));
         let Some(next) = page.next else { return orders };

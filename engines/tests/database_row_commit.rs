@@ -1,12 +1,13 @@
-//! `database-row` when the connection breaks at the commit: the outcome is unknown, and a retry tells what it was.
+//! `database-row` when the connection breaks at the commit: the outcome is unknown, and a retry
+//! tells what it was.
 
 #[path = "support/mariadb.rs"]
 #[allow(dead_code)]
 mod mariadb;
 
 use engines::{
-    DATABASE_ROW_MYSQL, EngineEnv, Epoch, Finish, FinishKind, Finished, IncarnationId, Nonce, Opened, Opening, OrderId,
-    Registry, Reserve, SaleId, StockEngine, Term, UserId, Verdict,
+    DATABASE_ROW_MYSQL, EngineEnv, Epoch, Finish, FinishKind, Finished, IncarnationId, Nonce,
+    Opened, Opening, OrderId, Registry, Reserve, SaleId, StockEngine, Term, UserId, Verdict,
 };
 use mariadb::MariaDb;
 use sqlx::{Connection, MySqlConnection};
@@ -15,7 +16,8 @@ use std::sync::atomic::{AtomicU8, Ordering};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
 
-/// Bytes passed on at once; a commit is far smaller and the last thing that a client sends before it waits.
+/// Bytes passed on at once; a commit is far smaller and the last thing that a client sends before
+/// it waits.
 const BUFFER_BYTES: usize = 64 * 1_024;
 
 const PASS: u8 = 0;
@@ -75,25 +77,50 @@ async fn pass_on(mut client: TcpStream, server: String, cut: Arc<AtomicU8>) -> s
     }
 }
 
-const TERM: Term = Term { sale: SaleId(1), epoch: Epoch(1), nonce: Nonce(1) };
+const TERM: Term = Term {
+    sale: SaleId(1),
+    epoch: Epoch(1),
+    nonce: Nonce(1),
+};
 
 fn request(user: i64, order: i64) -> Reserve {
     let incarnation = IncarnationId(1);
-    Reserve { user: UserId(user), order: OrderId(order), quantity: 3, expires_at_ms: i64::MAX, incarnation }
+    Reserve {
+        user: UserId(user),
+        order: OrderId(order),
+        quantity: 3,
+        expires_at_ms: i64::MAX,
+        incarnation,
+    }
 }
 
 #[tokio::test]
 async fn a_commit_whose_answer_is_lost_is_unknown_and_a_retry_tells_what_became_of_it() {
-    let Some(server) = MariaDb::start().await else { return };
+    let Some(server) = MariaDb::start().await else {
+        return;
+    };
     let url = server.create_database().await;
     let mut connection = MySqlConnection::connect(&url).await.unwrap();
-    sqlx::raw_sql(DATABASE_ROW_MYSQL).execute(&mut connection).await.unwrap();
+    sqlx::raw_sql(DATABASE_ROW_MYSQL)
+        .execute(&mut connection)
+        .await
+        .unwrap();
     let address = server.root_url().rsplit('@').next().unwrap().to_owned();
     let proxy = Proxy::to(address.clone()).await;
-    let env = EngineEnv { database_url: Some(url.replace(&address, &proxy.address)), ..EngineEnv::default() };
-    let engine: Arc<dyn StockEngine> =
-        Registry::standard().build(&"database-row".parse().unwrap(), &env).await.unwrap();
-    let opening = Opening { term: TERM, granted: 10, buyers: Vec::new(), publishers: Vec::new() };
+    let env = EngineEnv {
+        database_url: Some(url.replace(&address, &proxy.address)),
+        ..EngineEnv::default()
+    };
+    let engine: Arc<dyn StockEngine> = Registry::standard()
+        .build(&"database-row".parse().unwrap(), &env)
+        .await
+        .unwrap();
+    let opening = Opening {
+        term: TERM,
+        granted: 10,
+        buyers: Vec::new(),
+        publishers: Vec::new(),
+    };
     assert_eq!(engine.open(&opening).await.unwrap(), Opened::Opened);
     let reserve = async |item| engine.reserve(&TERM, &[item]).await.remove(0);
     let stock = async || {
@@ -110,11 +137,29 @@ async fn a_commit_whose_answer_is_lost_is_unknown_and_a_retry_tells_what_became_
     assert!(reserve(request(2, 20)).await.unwrap_err().is_unknown());
     assert_eq!(stock().await, (4, 6), "it was committed");
     let retry = reserve(request(2, 21)).await.unwrap();
-    assert!(matches!(retry, Verdict::Duplicate(hold) if hold.order == OrderId(20) && !hold.settled), "{retry:?}");
+    assert!(
+        matches!(retry, Verdict::Duplicate(hold) if hold.order == OrderId(20) && !hold.settled),
+        "{retry:?}"
+    );
 
     proxy.cut.store(CUT_BEHIND, Ordering::SeqCst);
-    let release = [Finish { user: UserId(2), order: OrderId(20), quantity: 3, kind: FinishKind::Release }];
-    assert!(engine.finish(&TERM, &release).await.remove(0).unwrap_err().is_unknown());
-    assert_eq!(engine.finish(&TERM, &release).await.remove(0).unwrap(), Finished::AlreadyDone);
+    let release = [Finish {
+        user: UserId(2),
+        order: OrderId(20),
+        quantity: 3,
+        kind: FinishKind::Release,
+    }];
+    assert!(
+        engine
+            .finish(&TERM, &release)
+            .await
+            .remove(0)
+            .unwrap_err()
+            .is_unknown()
+    );
+    assert_eq!(
+        engine.finish(&TERM, &release).await.remove(0).unwrap(),
+        Finished::AlreadyDone
+    );
     assert_eq!(stock().await, (7, 3), "given back once");
 }

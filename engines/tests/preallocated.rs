@@ -1,5 +1,6 @@
-//! `preallocated` against the whole contract on both databases, and what only leases promise: a killed process, a
-//! cancel that overtakes the settle, calls that are dropped in the middle, and a database that is not good enough.
+//! `preallocated` against the whole contract on both databases, and what only leases promise: a
+//! killed process, a cancel that overtakes the settle, calls that are dropped in the middle, and a
+//! database that is not good enough.
 
 #[path = "support/mariadb.rs"]
 #[allow(dead_code)]
@@ -11,8 +12,9 @@ mod rest_of_system;
 
 use engines::conformance::{self, Harness, Subject};
 use engines::{
-    AllocationId, EngineEnv, Epoch, Finish, FinishKind, Finished, Hold, HoldQuery, IncarnationId, Maintain, Nonce,
-    Opened, Opening, OpeningBuyer, OrderId, Registry, Reserve, Result, SaleId, StockEngine, Term, UserId, Verdict,
+    AllocationId, EngineEnv, Epoch, Finish, FinishKind, Finished, Hold, HoldQuery, IncarnationId,
+    Maintain, Nonce, Opened, Opening, OpeningBuyer, OrderId, Registry, Reserve, Result, SaleId,
+    StockEngine, Term, UserId, Verdict,
 };
 use mariadb::MariaDb;
 use places::Place;
@@ -25,7 +27,10 @@ const ONE: IncarnationId = IncarnationId(1);
 const TWO: IncarnationId = IncarnationId(2);
 
 async fn engine(spec: &str, url: &str) -> Result<Arc<dyn StockEngine>> {
-    let env = EngineEnv { database_url: Some(url.to_owned()), ..EngineEnv::default() };
+    let env = EngineEnv {
+        database_url: Some(url.to_owned()),
+        ..EngineEnv::default()
+    };
     Registry::standard().build(&spec.parse()?, &env).await
 }
 
@@ -37,12 +42,19 @@ struct OnPlace {
 #[async_trait::async_trait]
 impl Subject for OnPlace {
     async fn connect(&self) -> Result<Arc<dyn StockEngine>> {
-        Ok(self.rest.around(engine(self.spec, &self.rest.place.url).await?))
+        Ok(self
+            .rest
+            .around(engine(self.spec, &self.rest.place.url).await?))
     }
 }
 
 async fn keeps_the_contract(spec: &'static str, place: Arc<Place>) {
-    match conformance::run_all(&Harness::new(OnPlace { spec, rest: Rest::new(place) })).await {
+    match conformance::run_all(&Harness::new(OnPlace {
+        spec,
+        rest: Rest::new(place),
+    }))
+    .await
+    {
         Ok(passed) => eprintln!("{passed} checks passed"),
         Err(failure) => panic!("{failure}"),
     }
@@ -60,7 +72,9 @@ async fn it_keeps_the_contract_on_sqlite_when_every_unit_is_fetched_alone() {
 
 #[tokio::test]
 async fn it_keeps_the_contract_on_mariadb() {
-    let Some(server) = MariaDb::start().await else { return };
+    let Some(server) = MariaDb::start().await else {
+        return;
+    };
     keeps_the_contract("preallocated?block=7", Place::mariadb(&server).await).await;
 }
 
@@ -75,8 +89,16 @@ struct Sale {
 impl Sale {
     async fn new(place: Arc<Place>, granted: u64, block: u64) -> Self {
         let spec = format!("preallocated?block={block}&partitions=2");
-        let (one, two) = (engine(&spec, &place.url).await.unwrap(), engine(&spec, &place.url).await.unwrap());
-        let sale = Self { rest: Rest::new(place), one, two, term: term(1) };
+        let (one, two) = (
+            engine(&spec, &place.url).await.unwrap(),
+            engine(&spec, &place.url).await.unwrap(),
+        );
+        let sale = Self {
+            rest: Rest::new(place),
+            one,
+            two,
+            term: term(1),
+        };
         let opening = opening(1, granted, Vec::new());
         sale.rest.grant(&opening).await.unwrap();
         assert_eq!(sale.one.open(&opening).await.unwrap(), Opened::Opened);
@@ -84,12 +106,18 @@ impl Sale {
     }
 
     async fn ask(&self, engine: &Arc<dyn StockEngine>, request: Reserve) -> Verdict {
-        engine.reserve(&self.term, &[request]).await.remove(0).unwrap()
+        engine
+            .reserve(&self.term, &[request])
+            .await
+            .remove(0)
+            .unwrap()
     }
 
     async fn allocation_of(&self, request: Reserve) -> AllocationId {
         match self.ask(&self.one, request).await {
-            Verdict::Granted { allocation: Some(allocation) } => allocation,
+            Verdict::Granted {
+                allocation: Some(allocation),
+            } => allocation,
             other => panic!("expected a grant with its allocation, got {other:?}"),
         }
     }
@@ -109,55 +137,118 @@ impl Sale {
     }
 
     async fn sum(&self, of: &str) -> i64 {
-        self.rest.place.number(&format!("SELECT CAST(SUM({of}) AS SIGNED) FROM allocations")).await
+        self.rest
+            .place
+            .number(&format!(
+                "SELECT CAST(SUM({of}) AS SIGNED) FROM allocations"
+            ))
+            .await
     }
 }
 
 fn term(epoch: u32) -> Term {
-    Term { sale: SaleId(7), epoch: Epoch(epoch), nonce: Nonce(u64::MAX - u64::from(epoch)) }
+    Term {
+        sale: SaleId(7),
+        epoch: Epoch(epoch),
+        nonce: Nonce(u64::MAX - u64::from(epoch)),
+    }
 }
 
 fn opening(epoch: u32, granted: u64, buyers: Vec<OpeningBuyer>) -> Opening {
-    Opening { term: term(epoch), granted, buyers, publishers: vec![ONE, TWO] }
+    Opening {
+        term: term(epoch),
+        granted,
+        buyers,
+        publishers: vec![ONE, TWO],
+    }
 }
 
 /// Even users belong to the first process, odd ones to the second.
 fn request(user: i64, quantity: u32) -> Reserve {
     let incarnation = if user % 2 == 0 { ONE } else { TWO };
-    Reserve { user: UserId(user), order: OrderId(user * 10), quantity, expires_at_ms: i64::MAX, incarnation }
+    Reserve {
+        user: UserId(user),
+        order: OrderId(user * 10),
+        quantity,
+        expires_at_ms: i64::MAX,
+        incarnation,
+    }
 }
 
 fn release(of: &Reserve) -> Finish {
-    Finish { user: of.user, order: of.order, quantity: of.quantity, kind: FinishKind::Release }
+    Finish {
+        user: of.user,
+        order: of.order,
+        quantity: of.quantity,
+        kind: FinishKind::Release,
+    }
 }
 
-/// The first is killed with units sold, in open holds and idle: what has no row goes back, exactly once.
+/// The first is killed with units sold, in open holds and idle: what has no row goes back, exactly
+/// once.
 async fn a_killed_process_gives_back_what_it_had_not_sold(place: Arc<Place>) {
     let sale = Sale::new(place, 100, 40).await;
     let sold = request(2, 3);
     let allocation = sale.allocation_of(sold).await;
-    assert_eq!(sale.allocation_of(request(4, 5)).await, allocation, "every grant names the one lease");
+    assert_eq!(
+        sale.allocation_of(request(4, 5)).await,
+        allocation,
+        "every grant names the one lease"
+    );
     sale.insert_row(&sold, allocation).await;
     assert!(sale.ask(&sale.two, request(1, 1)).await.is_granted());
     let retired = Arc::downgrade(&sale.one);
-    let Sale { rest, one, two, term } = sale;
+    let Sale {
+        rest,
+        one,
+        two,
+        term,
+    } = sale;
     drop(one);
-    assert!(retired.upgrade().is_none(), "nothing of the killed process is left");
+    assert!(
+        retired.upgrade().is_none(),
+        "nothing of the killed process is left"
+    );
     for _ in 0..2 {
         rest.place.close_leases_of(ONE).await;
         let of_lease = format!("WHERE id = {allocation}");
         for (what, expected) in [("granted", 3), ("sold", 3), ("idle", 0)] {
             let sql = format!("SELECT {what} FROM allocations {of_lease}");
-            assert_eq!(rest.place.number(&sql).await, expected, "{what} of the closed lease");
+            assert_eq!(
+                rest.place.number(&sql).await,
+                expected,
+                "{what} of the closed lease"
+            );
         }
-        assert_eq!(rest.place.number("SELECT granted FROM allocations WHERE holder = 'pool'").await, 100 - 40 - 3);
+        assert_eq!(
+            rest.place
+                .number("SELECT granted FROM allocations WHERE holder = 'pool'")
+                .await,
+            100 - 40 - 3
+        );
     }
     // All of it can be sold by the other, and not one unit more.
-    let verdicts = two.reserve(&term, &[request(3, 96), request(5, 1), request(7, 0)]).await;
+    let verdicts = two
+        .reserve(&term, &[request(3, 96), request(5, 1), request(7, 0)])
+        .await;
     assert!(verdicts[0].as_ref().unwrap().is_granted());
-    assert_eq!(*verdicts[1].as_ref().unwrap(), Verdict::SoldOut { remaining: 0 });
-    assert!(verdicts[2].as_ref().unwrap_err().to_string().contains("0 units"));
-    assert_eq!(rest.place.number("SELECT CAST(SUM(granted) AS SIGNED) FROM allocations").await, 100);
+    assert_eq!(
+        *verdicts[1].as_ref().unwrap(),
+        Verdict::SoldOut { remaining: 0 }
+    );
+    assert!(
+        verdicts[2]
+            .as_ref()
+            .unwrap_err()
+            .to_string()
+            .contains("0 units")
+    );
+    assert_eq!(
+        rest.place
+            .number("SELECT CAST(SUM(granted) AS SIGNED) FROM allocations")
+            .await,
+        100
+    );
 }
 
 /// A process that was only frozen while others retired it finds out, and sells nothing more.
@@ -167,91 +258,189 @@ async fn a_retired_process_that_lives_on_is_not_open(place: Arc<Place>) {
     sale.rest.place.close_leases_of(ONE).await;
     let late = sale.ask(&sale.one, request(4, 20)).await;
     assert_eq!(late, Verdict::NotOpen);
-    assert_eq!(sale.ask(&sale.one, request(6, 1)).await, Verdict::NotOpen, "not from memory either");
-    assert_eq!(sale.one.finish(&sale.term, &[release(&request(2, 1))]).await[0].as_ref().unwrap(), &Finished::NotOpen);
+    assert_eq!(
+        sale.ask(&sale.one, request(6, 1)).await,
+        Verdict::NotOpen,
+        "not from memory either"
+    );
+    assert_eq!(
+        sale.one
+            .finish(&sale.term, &[release(&request(2, 1))])
+            .await[0]
+            .as_ref()
+            .unwrap(),
+        &Finished::NotOpen
+    );
     assert_eq!(sale.sum("granted").await, 100);
     assert_eq!(sale.sum("idle").await, 0);
 }
 
-/// The row is there and cancelled before the settle came: its units moved with the cancel and must not move again.
+/// The row is there and cancelled before the settle came: its units moved with the cancel and must
+/// not move again.
 async fn a_cancel_that_overtakes_the_settle_gives_back_once(place: Arc<Place>) {
     let sale = Sale::new(place, 10, 4).await;
     let bought = request(2, 3);
     let allocation = sale.allocation_of(bought).await;
     sale.insert_row(&bought, allocation).await;
     let cancel = [
-        format!("UPDATE orders SET status = 2, live = NULL WHERE order_id = {}", bought.order),
+        format!(
+            "UPDATE orders SET status = 2, live = NULL WHERE order_id = {}",
+            bought.order
+        ),
         "UPDATE allocations SET granted = granted + 3 WHERE holder = 'pool'".to_owned(),
-        format!("UPDATE allocations SET sold = sold - 3, granted = granted - 3 WHERE id = {allocation}"),
+        format!(
+            "UPDATE allocations SET sold = sold - 3, granted = granted - 3 WHERE id = {allocation}"
+        ),
     ];
     sale.rest.place.transaction(&cancel).await.unwrap();
-    assert_eq!(sale.one.finish(&sale.term, &[release(&bought)]).await[0].as_ref().unwrap(), &Finished::Done);
+    assert_eq!(
+        sale.one.finish(&sale.term, &[release(&bought)]).await[0]
+            .as_ref()
+            .unwrap(),
+        &Finished::Done
+    );
     assert_eq!(sale.one.stock(&sale.term).await.unwrap().remaining, 10);
-    let verdicts = sale.one.reserve(&sale.term, &[request(2, 9), request(4, 1), request(6, 1)]).await;
-    let granted = verdicts.iter().filter(|verdict| verdict.as_ref().unwrap().is_granted()).count();
+    let verdicts = sale
+        .one
+        .reserve(&sale.term, &[request(2, 9), request(4, 1), request(6, 1)])
+        .await;
+    let granted = verdicts
+        .iter()
+        .filter(|verdict| verdict.as_ref().unwrap().is_granted())
+        .count();
     assert_eq!(granted, 2, "10 units of 10: {verdicts:?}");
     let lease = format!("SELECT granted - sold FROM allocations WHERE id = {allocation}");
-    assert_eq!(sale.rest.place.number(&lease).await, 10, "the guard admits every order that was granted");
+    assert_eq!(
+        sale.rest.place.number(&lease).await,
+        10,
+        "the guard admits every order that was granted"
+    );
 }
 
 /// The opener is another process than those that sell; they load gate and lease when first asked.
 async fn a_process_loads_what_another_opened(place: Arc<Place>) {
     let sale = Sale::new(place, 10, 4).await;
-    let buyer = |user| OpeningBuyer { user: UserId(user), order: OrderId(user * 10), quantity: 2 };
+    let buyer = |user| OpeningBuyer {
+        user: UserId(user),
+        order: OrderId(user * 10),
+        quantity: 2,
+    };
     let next = opening(2, 6, vec![buyer(1), buyer(2)]);
     sale.rest.grant(&next).await.unwrap();
     assert_eq!(sale.two.open(&next).await.unwrap(), Opened::Opened);
-    assert_eq!(sale.one.finish(&next.term, &[release(&request(2, 2))]).await[0].as_ref().unwrap(), &Finished::NotOpen);
-    let asked = [request(1, 1), request(2, 1), request(4, 1)].map(|item| Reserve { incarnation: ONE, ..item });
-    let verdicts: Vec<_> = sale.one.reserve(&next.term, &asked).await.into_iter().map(Result::unwrap).collect();
-    let known = Hold { order: OrderId(20), quantity: 2, settled: true, allocation: None };
-    assert_eq!(verdicts[..2], [Verdict::WrongInstance, Verdict::Duplicate(known)]);
+    assert_eq!(
+        sale.one
+            .finish(&next.term, &[release(&request(2, 2))])
+            .await[0]
+            .as_ref()
+            .unwrap(),
+        &Finished::NotOpen
+    );
+    let asked = [request(1, 1), request(2, 1), request(4, 1)].map(|item| Reserve {
+        incarnation: ONE,
+        ..item
+    });
+    let verdicts: Vec<_> = sale
+        .one
+        .reserve(&next.term, &asked)
+        .await
+        .into_iter()
+        .map(Result::unwrap)
+        .collect();
+    let known = Hold {
+        order: OrderId(20),
+        quantity: 2,
+        settled: true,
+        allocation: None,
+    };
+    assert_eq!(
+        verdicts[..2],
+        [Verdict::WrongInstance, Verdict::Duplicate(known)]
+    );
     assert!(verdicts[2].is_granted());
-    assert_eq!(sale.ask(&sale.one, request(6, 1)).await, Verdict::NotOpen, "the epoch before");
+    assert_eq!(
+        sale.ask(&sale.one, request(6, 1)).await,
+        Verdict::NotOpen,
+        "the epoch before"
+    );
     let view = sale.two.stock(&next.term).await.unwrap();
     assert_eq!((view.is_open, view.owners), (true, vec![ONE, TWO]));
 }
 
-/// The same process under a new registration owns nothing until the next epoch deals anew; the old one is over.
+/// The same process under a new registration owns nothing until the next epoch deals anew; the old
+/// one is over.
 async fn a_new_registration_starts_afresh(place: Arc<Place>) {
     let sale = Sale::new(place, 10, 4).await;
     assert!(sale.ask(&sale.one, request(2, 1)).await.is_granted());
-    let again = Reserve { incarnation: IncarnationId(9), ..request(4, 1) };
+    let again = Reserve {
+        incarnation: IncarnationId(9),
+        ..request(4, 1)
+    };
     assert_eq!(sale.ask(&sale.one, again).await, Verdict::WrongInstance);
-    assert_eq!(sale.ask(&sale.one, request(6, 1)).await, Verdict::NotOpen, "the incarnation before");
-    let holds = HoldQuery::List { untouched_for_ms: 0, cursor: 0, limit: 10 };
-    assert_eq!(sale.one.holds(&sale.term, &holds).await.unwrap().holds, Vec::new());
+    assert_eq!(
+        sale.ask(&sale.one, request(6, 1)).await,
+        Verdict::NotOpen,
+        "the incarnation before"
+    );
+    let holds = HoldQuery::List {
+        untouched_for_ms: 0,
+        cursor: 0,
+        limit: 10,
+    };
+    assert_eq!(
+        sale.one.holds(&sale.term, &holds).await.unwrap().holds,
+        Vec::new()
+    );
 }
 
 /// Two engine objects for one process would sell the same units; the second is refused them.
 async fn a_lease_has_one_engine_object(place: Arc<Place>) {
     let sale = Sale::new(place, 10, 4).await;
     assert!(sale.ask(&sale.one, request(2, 1)).await.is_granted());
-    let refused = sale.two.reserve(&sale.term, &[request(4, 1)]).await.remove(0).unwrap_err().to_string();
+    let refused = sale
+        .two
+        .reserve(&sale.term, &[request(4, 1)])
+        .await
+        .remove(0)
+        .unwrap_err()
+        .to_string();
     assert!(refused.contains("must share one"), "{refused}");
 }
 
-/// Callers that give up in the middle of a refill, a hand-back or a release: nothing is lost and nothing doubled.
+/// Callers that give up in the middle of a refill, a hand-back or a release: nothing is lost and
+/// nothing doubled.
 async fn dropped_calls_lose_and_double_nothing(place: Arc<Place>) {
     const USERS: i64 = 120;
     let sale = Sale::new(place, 200, 3).await;
     for user in (2..=USERS).step_by(2) {
         let patience = Duration::from_micros(user.unsigned_abs() * 20);
-        let _ = tokio::time::timeout(patience, sale.one.reserve(&sale.term, &[request(user, 2)])).await;
+        let _ =
+            tokio::time::timeout(patience, sale.one.reserve(&sale.term, &[request(user, 2)])).await;
         if user % 3 == 0 {
             let finish = [release(&request(user, 2))];
             let _ = tokio::time::timeout(patience / 2, sale.one.finish(&sale.term, &finish)).await;
         }
         if user % 20 == 0 {
-            let stop = Maintain::Tend { term: sale.term, publisher: Some(ONE) };
+            let stop = Maintain::Tend {
+                term: sale.term,
+                publisher: Some(ONE),
+            };
             let _ = tokio::time::timeout(patience / 4, sale.one.maintain(&stop)).await;
         }
     }
     let view = sale.one.stock(&sale.term).await.unwrap();
     let rest = 200 - view.open_units as i64;
-    let asked = sale.ask(&sale.one, request(1_000, u32::try_from(rest).unwrap())).await;
-    assert!(asked.is_granted(), "{rest} units are in no hold, but {asked:?}");
-    assert_eq!(sale.ask(&sale.one, request(1_002, 1)).await, Verdict::SoldOut { remaining: 0 });
+    let asked = sale
+        .ask(&sale.one, request(1_000, u32::try_from(rest).unwrap()))
+        .await;
+    assert!(
+        asked.is_granted(),
+        "{rest} units are in no hold, but {asked:?}"
+    );
+    assert_eq!(
+        sale.ask(&sale.one, request(1_002, 1)).await,
+        Verdict::SoldOut { remaining: 0 }
+    );
     assert_eq!(sale.sum("granted").await, 200);
 }
 
@@ -291,59 +480,113 @@ async fn a_block_larger_than_the_stock_is_refused_with_both_numbers() {
     let refused = engine.open(&opening(1, 49, Vec::new())).await.unwrap_err();
     assert!(!refused.is_retryable());
     let refused = refused.to_string();
-    assert!(refused.contains("block = 50") && refused.contains("49 units"), "{refused}");
-    let buyer = OpeningBuyer { user: UserId(1), order: OrderId(1), quantity: 10 };
-    assert_eq!(engine.open(&opening(1, 40, vec![buyer])).await.unwrap(), Opened::Opened, "what was sold counts too");
+    assert!(
+        refused.contains("block = 50") && refused.contains("49 units"),
+        "{refused}"
+    );
+    let buyer = OpeningBuyer {
+        user: UserId(1),
+        order: OrderId(1),
+        quantity: 10,
+    };
+    assert_eq!(
+        engine.open(&opening(1, 40, vec![buyer])).await.unwrap(),
+        Opened::Opened,
+        "what was sold counts too"
+    );
 }
 
 #[tokio::test]
 async fn parameters_out_of_range_and_a_missing_database_are_refused() {
     for (spec, reason) in [
-        ("preallocated?block=0", "a number of units from 1 to 1000000"),
+        (
+            "preallocated?block=0",
+            "a number of units from 1 to 1000000",
+        ),
         ("preallocated?partitions=5000", "an integer from 1 to 4096"),
         ("preallocated?blocks=5", "known: block, partitions"),
     ] {
-        let refused = engine(spec, "sqlite:///tmp/never-made.db").await.unwrap_err().to_string();
+        let refused = engine(spec, "sqlite:///tmp/never-made.db")
+            .await
+            .unwrap_err()
+            .to_string();
         assert!(refused.contains(reason), "{spec}: {refused}");
     }
     let env = EngineEnv::default();
-    let refused = Registry::standard().build(&"preallocated".parse().unwrap(), &env).await.unwrap_err().to_string();
+    let refused = Registry::standard()
+        .build(&"preallocated".parse().unwrap(), &env)
+        .await
+        .unwrap_err()
+        .to_string();
     assert!(refused.contains("needs a database url"), "{refused}");
-    let refused = engine("preallocated", "no url at all").await.unwrap_err().to_string();
+    let refused = engine("preallocated", "no url at all")
+        .await
+        .unwrap_err()
+        .to_string();
     assert!(refused.contains("malformed"), "{refused}");
 }
 
 #[tokio::test]
 async fn a_database_that_cannot_keep_or_isolate_is_refused_with_the_reason() {
-    let Some(server) = MariaDb::start().await else { return };
+    let Some(server) = MariaDb::start().await else {
+        return;
+    };
     let place = Place::mariadb(&server).await;
     let check = async |allow_volatile| {
         // A new engine each time: settings of the server hold for new connections.
         let engine = engine("preallocated", &place.url).await.unwrap();
-        engine.maintain(&Maintain::CheckServer { allow_volatile }).await
+        engine
+            .maintain(&Maintain::CheckServer { allow_volatile })
+            .await
     };
     let settings = check(false).await.unwrap().settings;
-    assert!(settings.iter().any(|(name, value)| name.ends_with("flush_log_at_trx_commit") && value == "1"));
-    let mut root = sqlx::MySqlConnection::connect(&server.root_url()).await.unwrap();
-    sqlx::raw_sql("SET GLOBAL innodb_flush_log_at_trx_commit = 2").execute(&mut root).await.unwrap();
+    assert!(
+        settings
+            .iter()
+            .any(|(name, value)| name.ends_with("flush_log_at_trx_commit") && value == "1")
+    );
+    let mut root = sqlx::MySqlConnection::connect(&server.root_url())
+        .await
+        .unwrap();
+    sqlx::raw_sql("SET GLOBAL innodb_flush_log_at_trx_commit = 2")
+        .execute(&mut root)
+        .await
+        .unwrap();
     let refused = check(false).await.unwrap_err().to_string();
-    assert!(refused.contains("innodb_flush_log_at_trx_commit is 2"), "{refused}");
+    assert!(
+        refused.contains("innodb_flush_log_at_trx_commit is 2"),
+        "{refused}"
+    );
     assert!(check(true).await.is_ok());
-    place.transaction(&["ALTER TABLE engine_wants ENGINE = MyISAM".to_owned()]).await.unwrap();
+    place
+        .transaction(&["ALTER TABLE engine_wants ENGINE = MyISAM".to_owned()])
+        .await
+        .unwrap();
     let refused = check(true).await.unwrap_err().to_string();
-    assert!(refused.contains("engine_wants") && refused.contains("InnoDB is needed"), "{refused}");
-    place.transaction(&["DROP TABLE engine_wants".to_owned()]).await.unwrap();
+    assert!(
+        refused.contains("engine_wants") && refused.contains("InnoDB is needed"),
+        "{refused}"
+    );
+    place
+        .transaction(&["DROP TABLE engine_wants".to_owned()])
+        .await
+        .unwrap();
     let refused = check(true).await.unwrap_err().to_string();
     assert!(refused.contains("engine_wants is missing"), "{refused}");
 }
 
 #[tokio::test]
 async fn without_its_database_a_process_sells_what_it_has_and_then_is_unavailable() {
-    let Some(server) = MariaDb::start().await else { return };
+    let Some(server) = MariaDb::start().await else {
+        return;
+    };
     let sale = Sale::new(Place::mariadb(&server).await, 100, 10).await;
     assert!(sale.ask(&sale.one, request(2, 1)).await.is_granted());
     drop(server);
-    let verdicts = sale.one.reserve(&sale.term, &[request(4, 9), request(6, 1)]).await;
+    let verdicts = sale
+        .one
+        .reserve(&sale.term, &[request(4, 9), request(6, 1)])
+        .await;
     assert!(verdicts[0].as_ref().unwrap().is_granted());
     let refused = verdicts[1].as_ref().unwrap_err();
     assert!(refused.is_retryable() && !refused.is_unknown(), "{refused}");

@@ -1,4 +1,5 @@
-//! `sharded-slots` on its real servers: the whole contract, nothing stranded, and what a moving or dying node does.
+//! `sharded-slots` on its real servers: the whole contract, nothing stranded, and what a moving or
+//! dying node does.
 
 #[path = "support/redis_cluster.rs"]
 #[allow(dead_code)]
@@ -9,8 +10,9 @@ mod redis_server;
 
 use engines::conformance::{self, Harness, Subject};
 use engines::{
-    EngineEnv, EngineError, Epoch, Finish, FinishKind, Finished, IncarnationId, Maintain, Nonce, Opened, Opening,
-    OpeningBuyer, OrderId, Registry, Reserve, Result, SaleId, StockEngine, Term, UserId, Verdict,
+    EngineEnv, EngineError, Epoch, Finish, FinishKind, Finished, IncarnationId, Maintain, Nonce,
+    Opened, Opening, OpeningBuyer, OrderId, Registry, Reserve, Result, SaleId, StockEngine, Term,
+    UserId, Verdict,
 };
 use rand::{Rng, SeedableRng, rngs::SmallRng};
 use redis_cluster::RedisCluster;
@@ -27,7 +29,11 @@ const WITHIN: Duration = Duration::from_secs(20);
 const AGAIN_AFTER: Duration = Duration::from_millis(5);
 
 async fn engine(spec: &str, url: String) -> Result<Arc<dyn StockEngine>> {
-    let env = EngineEnv { redis_url: Some(url), key_prefix: "test:".to_owned(), ..EngineEnv::default() };
+    let env = EngineEnv {
+        redis_url: Some(url),
+        key_prefix: "test:".to_owned(),
+        ..EngineEnv::default()
+    };
     Registry::standard().build(&spec.parse()?, &env).await
 }
 
@@ -60,8 +66,14 @@ async fn keeps_the_contract(subject: impl Subject + 'static) {
 }
 
 async fn on_redis(engine: &'static str) {
-    let Some(server) = RedisServer::start() else { return };
-    keeps_the_contract(OnRedis { engine, server: Mutex::new(server) }).await;
+    let Some(server) = RedisServer::start() else {
+        return;
+    };
+    keeps_the_contract(OnRedis {
+        engine,
+        server: Mutex::new(server),
+    })
+    .await;
 }
 
 #[tokio::test]
@@ -89,7 +101,10 @@ impl Subject for OnCluster {
     }
 
     fn losses(&self) -> Vec<String> {
-        redis_cluster::LOSSES.iter().map(|how| (*how).to_owned()).collect()
+        redis_cluster::LOSSES
+            .iter()
+            .map(|how| (*how).to_owned())
+            .collect()
     }
 
     async fn lose(&self, how: &str) -> std::result::Result<(), String> {
@@ -99,16 +114,27 @@ impl Subject for OnCluster {
 
 #[tokio::test]
 async fn a_cluster_of_three_nodes_keeps_the_contract() {
-    let Some(cluster) = RedisCluster::start() else { return };
+    let Some(cluster) = RedisCluster::start() else {
+        return;
+    };
     keeps_the_contract(OnCluster(Mutex::new(cluster))).await;
 }
 
 fn term(epoch: u32) -> Term {
-    Term { sale: SaleId(1), epoch: Epoch(epoch), nonce: Nonce(u64::from(epoch) * 7) }
+    Term {
+        sale: SaleId(1),
+        epoch: Epoch(epoch),
+        nonce: Nonce(u64::from(epoch) * 7),
+    }
 }
 
 async fn open(engine: &dyn StockEngine, epoch: u32, granted: u64, buyers: Vec<OpeningBuyer>) {
-    let opening = Opening { term: term(epoch), granted, buyers, publishers: Vec::new() };
+    let opening = Opening {
+        term: term(epoch),
+        granted,
+        buyers,
+        publishers: Vec::new(),
+    };
     let deadline = Instant::now() + WITHIN;
     loop {
         match engine.open(&opening).await {
@@ -121,10 +147,17 @@ async fn open(engine: &dyn StockEngine, epoch: u32, granted: u64, buyers: Vec<Op
 
 fn request(user: i64, quantity: u32) -> Reserve {
     let incarnation = IncarnationId(1);
-    Reserve { user: UserId(user), order: OrderId(user + 1_000_000), quantity, expires_at_ms: i64::MAX, incarnation }
+    Reserve {
+        user: UserId(user),
+        order: OrderId(user + 1_000_000),
+        quantity,
+        expires_at_ms: i64::MAX,
+        incarnation,
+    }
 }
 
-/// Asks until there is a decision; the same order all the time, as a buyer's retries through a service would be.
+/// Asks until there is a decision; the same order all the time, as a buyer's retries through a
+/// service would be.
 async fn ask(engine: &dyn StockEngine, term: &Term, request: Reserve) -> Verdict {
     let deadline = Instant::now() + WITHIN;
     loop {
@@ -141,7 +174,12 @@ async fn ask(engine: &dyn StockEngine, term: &Term, request: Reserve) -> Verdict
 
 async fn release(engine: &dyn StockEngine, term: &Term, bought: &Reserve) {
     let (user, order, quantity) = (bought.user, bought.order, bought.quantity);
-    let finish = Finish { user, order, quantity, kind: FinishKind::Release };
+    let finish = Finish {
+        user,
+        order,
+        quantity,
+        kind: FinishKind::Release,
+    };
     let deadline = Instant::now() + WITHIN;
     loop {
         match engine.finish(term, &[finish]).await.remove(0) {
@@ -169,7 +207,12 @@ struct Ledger {
 
 impl Ledger {
     fn units(&self) -> u64 {
-        self.live.lock().unwrap().values().map(|bought| u64::from(bought.quantity)).sum()
+        self.live
+            .lock()
+            .unwrap()
+            .values()
+            .map(|bought| u64::from(bought.quantity))
+            .sum()
     }
 
     fn note(&self, request: Reserve, verdict: Verdict) {
@@ -179,25 +222,42 @@ impl Ledger {
                 assert_eq!(before, None, "a user was granted two orders");
             }
             Verdict::SoldOut { remaining } => {
-                assert!(remaining < u64::from(request.quantity), "{remaining} left, refused: {request:?}");
-                self.least_refused.fetch_min(u64::from(request.quantity), Ordering::Relaxed);
+                assert!(
+                    remaining < u64::from(request.quantity),
+                    "{remaining} left, refused: {request:?}"
+                );
+                self.least_refused
+                    .fetch_min(u64::from(request.quantity), Ordering::Relaxed);
             }
             other => panic!("{request:?} was answered {other:?}"),
         }
     }
 }
 
-/// Tasks that buy 1 to 5 units each and give every fifth order back, until `stop`, or until they have had their turns.
-/// Four of five users live in the same slot.
-async fn rush(engines: &[Arc<dyn StockEngine>], seed: u64, turns: usize, stop: Arc<AtomicBool>) -> Arc<Ledger> {
+/// Tasks that buy 1 to 5 units each and give every fifth order back, until `stop`, or until they
+/// have had their turns. Four of five users live in the same slot.
+async fn rush(
+    engines: &[Arc<dyn StockEngine>],
+    seed: u64,
+    turns: usize,
+    stop: Arc<AtomicBool>,
+) -> Arc<Ledger> {
     const TASKS: i64 = 48;
-    let ledger = Arc::new(Ledger { least_refused: AtomicU64::new(u64::MAX), ..Ledger::default() });
+    let ledger = Arc::new(Ledger {
+        least_refused: AtomicU64::new(u64::MAX),
+        ..Ledger::default()
+    });
     let mut tasks = JoinSet::new();
     for task in 0..TASKS {
-        let (engine, ledger, stop) = (engines[task as usize % engines.len()].clone(), ledger.clone(), stop.clone());
+        let (engine, ledger, stop) = (
+            engines[task as usize % engines.len()].clone(),
+            ledger.clone(),
+            stop.clone(),
+        );
         let mut rng = SmallRng::seed_from_u64(seed ^ task as u64);
         tasks.spawn(async move {
-            let mut users = (task * 1_000_000..).filter(|user| *user % 5 == 0 || home(*user, 16) == 3);
+            let mut users =
+                (task * 1_000_000..).filter(|user| *user % 5 == 0 || home(*user, 16) == 3);
             for user in users.by_ref().take(turns) {
                 if stop.load(Ordering::Relaxed) {
                     break;
@@ -221,15 +281,24 @@ async fn rush(engines: &[Arc<dyn StockEngine>], seed: u64, turns: usize, stop: A
 async fn four_clients(url: &str) -> Vec<Arc<dyn StockEngine>> {
     let mut engines = Vec::new();
     for _ in 0..4 {
-        engines.push(engine("sharded-slots?slots=16", url.to_owned()).await.unwrap());
+        engines.push(
+            engine("sharded-slots?slots=16", url.to_owned())
+                .await
+                .unwrap(),
+        );
     }
     engines
 }
 
-/// After the rush everybody who comes is served while anything is left, and units are neither lost nor doubled.
+/// After the rush everybody who comes is served while anything is left, and units are neither lost
+/// nor doubled.
 async fn sells_the_rest(engine: &dyn StockEngine, term: &Term, ledger: &Ledger, granted: u64) {
     let view = engine.stock(term).await.unwrap();
-    assert_eq!(view.remaining as u64 + ledger.units(), granted, "units left and sold");
+    assert_eq!(
+        view.remaining as u64 + ledger.units(),
+        granted,
+        "units left and sold"
+    );
     assert!(view.is_open);
     let mut users = 1..;
     while ledger.units() < granted {
@@ -246,14 +315,19 @@ async fn sells_the_rest(engine: &dyn StockEngine, term: &Term, ledger: &Ledger, 
 #[tokio::test]
 async fn demand_above_stock_sells_every_unit_once_also_with_one_very_popular_slot() {
     const GRANTED: u64 = 3_001;
-    let Some(server) = RedisServer::start() else { return };
+    let Some(server) = RedisServer::start() else {
+        return;
+    };
     let seed = rand::random();
     eprintln!("seed {seed}");
     let engines = four_clients(&server.url()).await;
     open(&*engines[0], 1, GRANTED, Vec::new()).await;
     let ledger = rush(&engines, seed, 40, Arc::default()).await;
     let left = engines[1].stock(&term(1)).await.unwrap().remaining as u64;
-    assert!(ledger.least_refused.load(Ordering::Relaxed) <= 5, "the stock was never sold out");
+    assert!(
+        ledger.least_refused.load(Ordering::Relaxed) <= 5,
+        "the stock was never sold out"
+    );
     eprintln!("{left} units came back at the end");
     sells_the_rest(&*engines[2], &term(1), &ledger, GRANTED).await;
 }
@@ -262,7 +336,9 @@ async fn demand_above_stock_sells_every_unit_once_also_with_one_very_popular_slo
 async fn the_count_stays_exact_while_slots_move_and_after_a_node_was_killed() {
     const GRANTED: u64 = 6_000;
     const MOVES: usize = 6;
-    let Some(cluster) = RedisCluster::start() else { return };
+    let Some(cluster) = RedisCluster::start() else {
+        return;
+    };
     let seed = rand::random();
     eprintln!("seed {seed}");
     let engines = four_clients(&cluster.url()).await;
@@ -277,7 +353,11 @@ async fn the_count_stays_exact_while_slots_move_and_after_a_node_was_killed() {
         for _ in 0..MOVES {
             let target = (cluster.owner(hash_slot) + 1) % redis_cluster::NODES;
             // Longer than a call takes, so that calls meet every state in between.
-            cluster.move_slot(hash_slot, target, || std::thread::sleep(Duration::from_millis(20))).unwrap();
+            cluster
+                .move_slot(hash_slot, target, || {
+                    std::thread::sleep(Duration::from_millis(20))
+                })
+                .unwrap();
         }
         cluster
     });
@@ -285,35 +365,63 @@ async fn the_count_stays_exact_while_slots_move_and_after_a_node_was_killed() {
     stop.store(true, Ordering::Relaxed);
     let ledger = rushing.await.unwrap();
     let view = engines[1].stock(&term(1)).await.unwrap();
-    eprintln!("{} units sold while a slot moved {MOVES} times, {} left", ledger.units(), view.remaining);
+    eprintln!(
+        "{} units sold while a slot moved {MOVES} times, {} left",
+        ledger.units(),
+        view.remaining
+    );
     assert!(view.is_open, "a term stays open while its slots move");
     assert_eq!(view.remaining as u64 + ledger.units(), GRANTED);
 
-    // The node that serves the busiest slot dies and comes back with its AOF: its part of the term is over for good.
+    // The node that serves the busiest slot dies and comes back with its AOF: its part of the term
+    // is over for good.
     let _cluster = tokio::task::spawn_blocking(move || {
         cluster.kill_and_restart(cluster.owner(hash_slot)).unwrap();
         cluster
     })
     .await
     .unwrap();
-    let lost_user = (1..).map(|user| -user).find(|user| home(*user, 16) == 3).unwrap();
+    let lost_user = (1..)
+        .map(|user| -user)
+        .find(|user| home(*user, 16) == 3)
+        .unwrap();
     let other_users = (1..).map(|user| -user).filter(|user| home(*user, 16) != 3);
     for engine in &engines {
-        assert_eq!(ask(&**engine, &term(1), request(lost_user, 1)).await, Verdict::NotOpen);
+        assert_eq!(
+            ask(&**engine, &term(1), request(lost_user, 1)).await,
+            Verdict::NotOpen
+        );
         // Who noticed has shut the slots of the other nodes too.
         for user in other_users.clone().take(20) {
-            assert_eq!(ask(&**engine, &term(1), request(user, 1)).await, Verdict::NotOpen);
+            assert_eq!(
+                ask(&**engine, &term(1), request(user, 1)).await,
+                Verdict::NotOpen
+            );
         }
         assert!(!engine.stock(&term(1)).await.unwrap().is_open);
     }
     // Epoch 2 gets what the database would say: the live orders, and the units that they leave.
     let live = ledger.live.lock().unwrap().clone();
-    let buyers = live.values().map(|b| OpeningBuyer { user: b.user, order: b.order, quantity: b.quantity }).collect();
+    let buyers = live
+        .values()
+        .map(|b| OpeningBuyer {
+            user: b.user,
+            order: b.order,
+            quantity: b.quantity,
+        })
+        .collect();
     open(&*engines[3], 2, GRANTED - ledger.units(), buyers).await;
     for bought in live.values().take(50) {
         assert_eq!(ask(&*engines[0], &term(1), *bought).await, Verdict::NotOpen);
-        let again = engines[0].reserve(&term(2), &[*bought]).await.remove(0).unwrap();
-        assert!(matches!(again, Verdict::Duplicate(hold) if hold.settled && hold.order == bought.order), "{again:?}");
+        let again = engines[0]
+            .reserve(&term(2), &[*bought])
+            .await
+            .remove(0)
+            .unwrap();
+        assert!(
+            matches!(again, Verdict::Duplicate(hold) if hold.settled && hold.order == bought.order),
+            "{again:?}"
+        );
     }
     sells_the_rest(&*engines[1], &term(2), &ledger, GRANTED).await;
 }
@@ -321,47 +429,88 @@ async fn the_count_stays_exact_while_slots_move_and_after_a_node_was_killed() {
 #[tokio::test]
 async fn slots_outside_the_range_are_refused_with_the_range() {
     for slots in ["0", "1025", "many"] {
-        let refused = engine(&format!("sharded-slots?slots={slots}"), "redis://127.0.0.1:1/".to_owned()).await;
+        let refused = engine(
+            &format!("sharded-slots?slots={slots}"),
+            "redis://127.0.0.1:1/".to_owned(),
+        )
+        .await;
         let refused = refused.unwrap_err().to_string();
-        assert!(refused.contains("slots") && refused.contains("from 1 to 1024"), "{refused}");
+        assert!(
+            refused.contains("slots") && refused.contains("from 1 to 1024"),
+            "{refused}"
+        );
     }
-    let refused = engine("sharded-slots", "redis-cluster://nowhere".to_owned()).await.unwrap_err().to_string();
+    let refused = engine("sharded-slots", "redis-cluster://nowhere".to_owned())
+        .await
+        .unwrap_err()
+        .to_string();
     assert!(refused.contains("host:port"), "{refused}");
 }
 
-async fn check(engine: &Arc<dyn StockEngine>, allow_volatile: bool) -> Result<Vec<(String, String)>> {
-    engine.maintain(&Maintain::CheckServer { allow_volatile }).await.map(|maintained| maintained.settings)
+async fn check(
+    engine: &Arc<dyn StockEngine>,
+    allow_volatile: bool,
+) -> Result<Vec<(String, String)>> {
+    engine
+        .maintain(&Maintain::CheckServer { allow_volatile })
+        .await
+        .map(|maintained| maintained.settings)
 }
 
 #[tokio::test]
 async fn a_server_that_can_forget_is_refused_unless_allowed() {
-    let Some(server) = RedisServer::start() else { return };
+    let Some(server) = RedisServer::start() else {
+        return;
+    };
     let engine = engine("sharded-slots", server.url()).await.unwrap();
     let settings = check(&engine, false).await.unwrap();
-    assert!(settings.contains(&("redis.appendfsync".to_owned(), "everysec".to_owned())), "{settings:?}");
-    for (setting, reason) in [("maxmemory-policy allkeys-lru", "allkeys-lru"), ("appendonly no", "appendonly = no")] {
+    assert!(
+        settings.contains(&("redis.appendfsync".to_owned(), "everysec".to_owned())),
+        "{settings:?}"
+    );
+    for (setting, reason) in [
+        ("maxmemory-policy allkeys-lru", "allkeys-lru"),
+        ("appendonly no", "appendonly = no"),
+    ] {
         server.command(&format!("CONFIG SET {setting}")).unwrap();
         let refused = check(&engine, false).await.unwrap_err().to_string();
-        assert!(refused.contains("node 127.0.0.1:") && refused.contains(reason), "{refused}");
-        server.command("CONFIG SET maxmemory-policy noeviction").unwrap();
+        assert!(
+            refused.contains("node 127.0.0.1:") && refused.contains(reason),
+            "{refused}"
+        );
+        server
+            .command("CONFIG SET maxmemory-policy noeviction")
+            .unwrap();
     }
     assert!(check(&engine, true).await.is_ok());
 }
 
 #[tokio::test]
 async fn a_cluster_is_refused_for_one_bad_node_and_for_a_slot_that_nobody_serves() {
-    let Some(cluster) = RedisCluster::start() else { return };
+    let Some(cluster) = RedisCluster::start() else {
+        return;
+    };
     let engine = engine("sharded-slots", cluster.url()).await.unwrap();
     let settings = check(&engine, false).await.unwrap();
-    assert!(settings.contains(&("redis.nodes".to_owned(), "3".to_owned())), "{settings:?}");
-    cluster.run(1, &["CONFIG", "SET", "maxmemory-policy", "allkeys-lru"]).unwrap();
+    assert!(
+        settings.contains(&("redis.nodes".to_owned(), "3".to_owned())),
+        "{settings:?}"
+    );
+    cluster
+        .run(1, &["CONFIG", "SET", "maxmemory-policy", "allkeys-lru"])
+        .unwrap();
     let refused = check(&engine, false).await.unwrap_err().to_string();
     assert!(
-        refused.contains(&format!("node {}: ", cluster.address(1))) && refused.contains("allkeys-lru"),
+        refused.contains(&format!("node {}: ", cluster.address(1)))
+            && refused.contains("allkeys-lru"),
         "{refused}"
     );
-    cluster.run(1, &["CONFIG", "SET", "maxmemory-policy", "noeviction"]).unwrap();
-    cluster.run(cluster.owner(0), &["CLUSTER", "DELSLOTS", "0"]).unwrap();
+    cluster
+        .run(1, &["CONFIG", "SET", "maxmemory-policy", "noeviction"])
+        .unwrap();
+    cluster
+        .run(cluster.owner(0), &["CLUSTER", "DELSLOTS", "0"])
+        .unwrap();
     for allow_volatile in [false, true] {
         let refused = check(&engine, allow_volatile).await.unwrap_err();
         assert!(

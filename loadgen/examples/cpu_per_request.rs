@@ -1,5 +1,6 @@
-//! What the driver itself costs: CPU per request against a server that does nothing, in a process of its own.
-//! `cargo run --release -p loadgen --example cpu_per_request -- [requests] [concurrency] [connections] [reply after ms]`
+//! What the driver itself costs: CPU per request against a server that does nothing, in a process
+//! of its own. `cargo run --release -p loadgen --example cpu_per_request -- [requests]
+//! [concurrency] [connections] [reply after ms]`
 
 #[path = "../tests/drive/server.rs"]
 #[allow(dead_code)]
@@ -19,9 +20,14 @@ fn main() -> Result<(), AnyError> {
         return serve();
     }
     let argument = |at: usize, default: u64| -> Result<u64, AnyError> {
-        Ok(std::env::args().nth(at).map(|text| text.parse()).transpose()?.unwrap_or(default))
+        Ok(std::env::args()
+            .nth(at)
+            .map(|text| text.parse())
+            .transpose()?
+            .unwrap_or(default))
     };
-    let (requests, concurrency, connections) = (argument(1, 200_000)?, argument(2, 500)?, argument(3, 200)?);
+    let (requests, concurrency, connections) =
+        (argument(1, 200_000)?, argument(2, 500)?, argument(3, 200)?);
     let late_ms = argument(4, 0)?;
     let mut child = Command::new(std::env::current_exe()?)
         .args(["serve", &late_ms.to_string()])
@@ -30,7 +36,12 @@ fn main() -> Result<(), AnyError> {
         .spawn()?;
     let mut address = String::new();
     BufReader::new(child.stdout.take().ok_or("no stdout")?).read_line(&mut address)?;
-    let data = generate(&Generation { seed: 1, users: 500_000, product_id: 1, quantity_max: 2 })?;
+    let data = generate(&Generation {
+        seed: 1,
+        users: 500_000,
+        product_id: 1,
+        quantity_max: 2,
+    })?;
     let data = Arc::new(Encoded::new(data));
     let plan = Plan {
         requests,

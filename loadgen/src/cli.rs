@@ -1,5 +1,5 @@
-//! `lab load grpc`: arguments, signals, and where the results go. Used by hand it prints a summary like ghz's; as the
-//! child of a benchmark (`--events`) it prints JSON lines.
+//! `lab load grpc`: arguments, signals, and where the results go. Used by hand it prints a summary
+//! like ghz's; as the child of a benchmark (`--events`) it prints JSON lines.
 
 use crate::data::{Encoded, Generation, generate, read_json};
 use crate::events::{Event, Summary};
@@ -12,8 +12,8 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
-/// Load a server with `seckill.SeckillService/ExecuteSeckill`, closed loop, with ghz's semantics: worker i uses
-/// connection i mod connections, request k uses data element k mod length.
+/// Load a server with `seckill.SeckillService/ExecuteSeckill`, closed loop, with ghz's semantics:
+/// worker i uses connection i mod connections, request k uses data element k mod length.
 #[derive(Clone, Debug, clap::Args)]
 pub struct LoadGrpc {
     /// Server, HOST:PORT, plain text
@@ -69,16 +69,21 @@ pub struct LoadGrpc {
     pub json: Option<PathBuf>,
 }
 
-/// Does what the arguments say. SIGINT or SIGTERM stops sending, waits for open requests up to their time-out, and
-/// still writes everything; a second one gives the open requests up. Wrong usage is [`Error::Usage`].
+/// Does what the arguments say. SIGINT or SIGTERM stops sending, waits for open requests up to
+/// their time-out, and still writes everything; a second one gives the open requests up. Wrong
+/// usage is [`Error::Usage`].
 ///
-/// Must be called at most once per process: it takes over the two signals. It may be called from within a runtime.
+/// Must be called at most once per process: it takes over the two signals. It may be called from
+/// within a runtime.
 pub fn run(args: LoadGrpc) -> Result<Summary> {
     let plan = plan(&args);
     plan.check()?;
     let data = Arc::new(Encoded::new(elements(&args)?));
     // Found out now rather than after the run.
-    let log = args.outcome_log.as_deref().map(|path| Ok::<_, Error>((path, Writer::create(path).map_err(log_failed)?)));
+    let log = args
+        .outcome_log
+        .as_deref()
+        .map(|path| Ok::<_, Error>((path, Writer::create(path).map_err(log_failed)?)));
     let log = log.transpose()?;
     let stop = Stop::default();
     stop_on_signals(stop.clone())?;
@@ -101,10 +106,14 @@ pub fn run(args: LoadGrpc) -> Result<Summary> {
     }
     if args.events {
         let finished = Event::Finished(measured.summary.clone());
-        printing.and_then(|()| print_line(&finished)).map_err(stdout_failed)?;
+        printing
+            .and_then(|()| print_line(&finished))
+            .map_err(stdout_failed)?;
     } else {
         let text = summary_text(&measured.summary, &measured.latency);
-        io::stdout().write_all(text.as_bytes()).map_err(stdout_failed)?;
+        io::stdout()
+            .write_all(text.as_bytes())
+            .map_err(stdout_failed)?;
     }
     Ok(measured.summary)
 }
@@ -131,7 +140,12 @@ fn elements(args: &LoadGrpc) -> Result<Vec<crate::data::Element>> {
             let seed = args.seed.unwrap_or_else(rand::random);
             eprintln!("seed: {seed}");
             let (users, product_id, quantity_max) = (args.users, args.product, args.max_quantity);
-            generate(&Generation { seed, users, product_id, quantity_max })?
+            generate(&Generation {
+                seed,
+                users,
+                product_id,
+                quantity_max,
+            })?
         }
     };
     if let Some(path) = &args.write_data {
@@ -142,11 +156,20 @@ fn elements(args: &LoadGrpc) -> Result<Vec<crate::data::Element>> {
 
 fn stop_on_signals(stop: Stop) -> Result<()> {
     use tokio::signal::unix::{SignalKind, signal};
-    let failed = |source| Error::System { action: "listen for signals", source };
-    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().map_err(failed)?;
+    let failed = |source| Error::System {
+        action: "listen for signals",
+        source,
+    };
+    let runtime = tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .build()
+        .map_err(failed)?;
     let (mut interrupt, mut terminate) = {
         let _guard = runtime.enter();
-        (signal(SignalKind::interrupt()).map_err(failed)?, signal(SignalKind::terminate()).map_err(failed)?)
+        (
+            signal(SignalKind::interrupt()).map_err(failed)?,
+            signal(SignalKind::terminate()).map_err(failed)?,
+        )
     };
     let listen = move || {
         runtime.block_on(async {
@@ -160,7 +183,10 @@ fn stop_on_signals(stop: Stop) -> Result<()> {
         })
     };
     // Ends with the process.
-    std::thread::Builder::new().name("signals".to_owned()).spawn(listen).map_err(failed)?;
+    std::thread::Builder::new()
+        .name("signals".to_owned())
+        .spawn(listen)
+        .map_err(failed)?;
     Ok(())
 }
 
@@ -173,33 +199,55 @@ fn print_line(event: &Event) -> io::Result<()> {
 }
 
 fn write_log(path: &Path, mut writer: Writer, measured: &Measured) -> Result<()> {
-    measured.outcomes(|record| writer.push(record)).and_then(|()| writer.finish()).map_err(|fault| match fault {
-        reports::outcome_log::OutcomeLogError::Io { action, source, .. } => Error::file(action, path, source),
-        other => Error::file("write", path, io::Error::other(other)),
-    })
+    measured
+        .outcomes(|record| writer.push(record))
+        .and_then(|()| writer.finish())
+        .map_err(|fault| match fault {
+            reports::outcome_log::OutcomeLogError::Io { action, source, .. } => {
+                Error::file(action, path, source)
+            }
+            other => Error::file("write", path, io::Error::other(other)),
+        })
 }
 
 fn log_failed(fault: reports::outcome_log::OutcomeLogError) -> Error {
     use reports::outcome_log::OutcomeLogError::Io;
     match fault {
-        Io { action, path, source } => Error::File { action, path, source },
-        other => Error::System { action: "write the outcome log", source: io::Error::other(other) },
+        Io {
+            action,
+            path,
+            source,
+        } => Error::File {
+            action,
+            path,
+            source,
+        },
+        other => Error::System {
+            action: "write the outcome log",
+            source: io::Error::other(other),
+        },
     }
 }
 
 fn write_summary(path: &Path, summary: &Summary) -> Result<()> {
-    let mut json = serde_json::to_vec_pretty(summary).map_err(|error| Error::file("write", path, error.into()))?;
+    let mut json = serde_json::to_vec_pretty(summary)
+        .map_err(|error| Error::file("write", path, error.into()))?;
     json.push(b'\n');
     std::fs::write(path, json).map_err(|source| Error::file("write", path, source))
 }
 
 fn stdout_failed(source: io::Error) -> Error {
-    Error::System { action: "write to standard output", source }
+    Error::System {
+        action: "write to standard output",
+        source,
+    }
 }
 
 /// `20s`, `1.5s`, `500ms`, `250us`, `2m`.
 fn parse_duration(text: &str) -> std::result::Result<Duration, String> {
-    let unit_at = text.find(|c: char| c != '.' && !c.is_ascii_digit()).unwrap_or(text.len());
+    let unit_at = text
+        .find(|c: char| c != '.' && !c.is_ascii_digit())
+        .unwrap_or(text.len());
     let (number, unit) = text.split_at(unit_at);
     let unit_s = match unit {
         "us" | "µs" => 1e-6,
@@ -208,7 +256,9 @@ fn parse_duration(text: &str) -> std::result::Result<Duration, String> {
         "m" => 60.0,
         _ => return Err("a time needs a unit: us, ms, s or m, as in 20s".to_owned()),
     };
-    let number: f64 = number.parse().map_err(|_| "a time is a number and a unit, as in 20s".to_owned())?;
+    let number: f64 = number
+        .parse()
+        .map_err(|_| "a time is a number and a unit, as in 20s".to_owned())?;
     Duration::try_from_secs_f64(number * unit_s).map_err(|error| error.to_string())
 }
 
@@ -224,13 +274,17 @@ mod tests {
     }
 
     fn parse(args: &str) -> std::result::Result<LoadGrpc, clap::Error> {
-        Cli::try_parse_from(std::iter::once("grpc").chain(args.split_whitespace())).map(|cli| cli.load)
+        Cli::try_parse_from(std::iter::once("grpc").chain(args.split_whitespace()))
+            .map(|cli| cli.load)
     }
 
     #[test]
     fn defaults_are_those_of_ghz() {
         let args = parse("localhost:50053").expect("valid");
-        assert_eq!((args.concurrency, args.requests, args.connections), (50, 200, 1));
+        assert_eq!(
+            (args.concurrency, args.requests, args.connections),
+            (50, 200, 1)
+        );
         assert_eq!(args.timeout, Duration::from_secs(20));
     }
 
@@ -242,8 +296,18 @@ mod tests {
 
     #[test]
     fn times_have_units() {
-        for (text, ms) in [("20s", 20_000), ("500ms", 500), ("1.5s", 1_500), ("1m", 60_000), ("20000us", 20)] {
-            assert_eq!(parse_duration(text), Ok(Duration::from_millis(ms)), "{text}");
+        for (text, ms) in [
+            ("20s", 20_000),
+            ("500ms", 500),
+            ("1.5s", 1_500),
+            ("1m", 60_000),
+            ("20000us", 20),
+        ] {
+            assert_eq!(
+                parse_duration(text),
+                Ok(Duration::from_millis(ms)),
+                "{text}"
+            );
         }
         for text in ["20", "s", "-1s", "1h", "1.2.3s"] {
             assert!(parse_duration(text).is_err(), "{text}");
@@ -253,15 +317,22 @@ mod tests {
     #[test]
     fn what_makes_no_sense_is_wrong_usage() {
         for (args, part) in [
-            ("-c 5 --connections 6 h:1", "connections must be at most the concurrency (5), got 6"),
+            (
+                "-c 5 --connections 6 h:1",
+                "connections must be at most the concurrency (5), got 6",
+            ),
             ("-n 0 h:1", "requests must be at least 1"),
             ("-c 0 h:1", "concurrency must be 1 to"),
             ("-t 61s h:1", "timeout must be 10 ms to 60 s"),
             ("--threads 0 h:1", "threads must be 1 to"),
             ("nowhere", "the address must be HOST:PORT"),
         ] {
-            let fault = run(parse(&format!("--users 1 {args}")).expect("parses")).expect_err("refused");
-            assert!(fault.is_usage() && fault.to_string().contains(part), "{args}: {fault}");
+            let fault =
+                run(parse(&format!("--users 1 {args}")).expect("parses")).expect_err("refused");
+            assert!(
+                fault.is_usage() && fault.to_string().contains(part),
+                "{args}: {fault}"
+            );
         }
     }
 
@@ -274,7 +345,9 @@ mod tests {
         let fault = run(args).expect_err("refused");
         assert!(!fault.is_usage());
         assert!(
-            fault.to_string().contains("element 1: quantity must be a whole number of at least 1, got 0"),
+            fault
+                .to_string()
+                .contains("element 1: quantity must be a whole number of at least 1, got 0"),
             "{fault}"
         );
     }

@@ -1,5 +1,5 @@
-//! What is asked for: one element per request, generated from a seed or read from a file, and the same elements
-//! encoded as gRPC messages before any clock starts.
+//! What is asked for: one element per request, generated from a seed or read from a file, and the
+//! same elements encoded as gRPC messages before any clock starts.
 
 mod encoded;
 mod generate;
@@ -10,7 +10,8 @@ pub(crate) use encoded::strip_prefix;
 pub use generate::{Generation, generate};
 pub use json::{read_json, write_json};
 
-/// Most elements a data set may have: a bound on memory (about 50 bytes each), far above the 500,000 of the profiles.
+/// Most elements a data set may have: a bound on memory (about 50 bytes each), far above the
+/// 500,000 of the profiles.
 pub const ELEMENTS_MAX: usize = 16_000_000;
 
 /// One request to buy. All three are at least 1.

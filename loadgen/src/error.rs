@@ -1,4 +1,5 @@
-//! The one error type of this crate. Wrong usage is kept apart because a command line reports it with exit code 2.
+//! The one error type of this crate. Wrong usage is kept apart because a command line reports it
+//! with exit code 2.
 
 use std::io;
 use std::path::PathBuf;
@@ -51,12 +52,17 @@ pub enum Error {
 }
 
 impl Error {
-    /// Whether the caller used the driver wrongly (exit code 2) rather than something having failed (exit code 1).
+    /// Whether the caller used the driver wrongly (exit code 2) rather than something having failed
+    /// (exit code 1).
     pub fn is_usage(&self) -> bool {
         matches!(self, Self::Usage(_))
     }
 
     pub(crate) fn file(action: &'static str, path: &std::path::Path, source: io::Error) -> Self {
-        Self::File { action, path: path.to_owned(), source }
+        Self::File {
+            action,
+            path: path.to_owned(),
+            source,
+        }
     }
 }

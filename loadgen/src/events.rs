@@ -11,7 +11,12 @@ pub type Sample = (i64, i64);
 #[serde(tag = "event", rename_all = "snake_case")]
 pub enum Event {
     /// All connections are up and the first request is about to be sent.
-    Started { at_unix_us: i64, connections: u32, concurrency: u32, requests: u64 },
+    Started {
+        at_unix_us: i64,
+        connections: u32,
+        concurrency: u32,
+        requests: u64,
+    },
     /// Every 100 ms. Counts are totals so far; the interval is the time since the line before.
     Progress(Progress),
     /// Accepted orders soon after their replies, for whoever measures the time to a durable row.
@@ -47,7 +52,8 @@ pub struct Summary {
     pub counts: OutcomeCounts,
     /// Sum of quantities of accepted requests.
     pub accepted_units: u64,
-    /// From send to reply of every request that was sent, time-outs included with the time they were waited for.
+    /// From send to reply of every request that was sent, time-outs included with the time they
+    /// were waited for.
     pub latency: LatencySummary,
     /// By label, most frequent first: gRPC status, or what the driver itself saw.
     pub statuses: Vec<(String, u64)>,
@@ -65,7 +71,11 @@ impl Summary {
     /// Finished requests per second; 0 for an empty run.
     pub fn requests_per_s(&self) -> f64 {
         let total_s = self.total_s();
-        if total_s > 0.0 { self.requests as f64 / total_s } else { 0.0 }
+        if total_s > 0.0 {
+            self.requests as f64 / total_s
+        } else {
+            0.0
+        }
     }
 }
 
@@ -75,21 +85,42 @@ mod tests {
 
     #[test]
     fn every_event_survives_a_json_line() {
-        let progress = Progress { done: 3, samples: vec![(7, 1_000)], ..Progress::default() };
+        let progress = Progress {
+            done: 3,
+            samples: vec![(7, 1_000)],
+            ..Progress::default()
+        };
         for event in [
-            Event::Started { at_unix_us: 1, connections: 2, concurrency: 3, requests: 4 },
+            Event::Started {
+                at_unix_us: 1,
+                connections: 2,
+                concurrency: 3,
+                requests: 4,
+            },
             Event::Progress(progress),
-            Event::Samples { samples: vec![(1, 2), (3, 4)] },
-            Event::Finished(Summary { statuses: vec![("OK".into(), 9)], ..Summary::default() }),
+            Event::Samples {
+                samples: vec![(1, 2), (3, 4)],
+            },
+            Event::Finished(Summary {
+                statuses: vec![("OK".into(), 9)],
+                ..Summary::default()
+            }),
         ] {
             let line = serde_json::to_string(&event).expect("encodes");
-            assert_eq!(serde_json::from_str::<Event>(&line).expect("decodes"), event, "{line}");
+            assert_eq!(
+                serde_json::from_str::<Event>(&line).expect("decodes"),
+                event,
+                "{line}"
+            );
         }
     }
 
     #[test]
     fn lines_are_flat_objects_with_a_tag() {
-        let line = serde_json::to_string(&Event::Samples { samples: vec![(1, 2)] }).expect("encodes");
+        let line = serde_json::to_string(&Event::Samples {
+            samples: vec![(1, 2)],
+        })
+        .expect("encodes");
         assert_eq!(line, r#"{"event":"samples","samples":[[1,2]]}"#);
     }
 }

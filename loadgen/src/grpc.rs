@@ -1,5 +1,6 @@
-//! The closed-loop gRPC driver: a fixed number of workers, each with one request at a time, over a fixed number of
-//! connections, until exactly the wanted number of requests has ended. It owns threads, clock, sockets and records.
+//! The closed-loop gRPC driver: a fixed number of workers, each with one request at a time, over a
+//! fixed number of connections, until exactly the wanted number of requests has ended. It owns
+//! threads, clock, sockets and records.
 
 mod clock;
 mod drive;
@@ -68,17 +69,25 @@ impl Plan {
         let fault = if self.requests == 0 {
             "requests must be at least 1, got 0".to_owned()
         } else if !(1..=CONCURRENCY_MAX).contains(&self.concurrency) {
-            format!("concurrency must be 1 to {CONCURRENCY_MAX}, got {}", self.concurrency)
+            format!(
+                "concurrency must be 1 to {CONCURRENCY_MAX}, got {}",
+                self.concurrency
+            )
         } else if self.connections == 0 {
             "connections must be at least 1, got 0".to_owned()
         } else if self.connections > self.concurrency {
             let (connections, concurrency) = (self.connections, self.concurrency);
-            format!("connections must be at most the concurrency ({concurrency}), got {connections}")
+            format!(
+                "connections must be at most the concurrency ({concurrency}), got {connections}"
+            )
         } else if !(1..=THREADS_MAX).contains(&self.threads) {
             format!("threads must be 1 to {THREADS_MAX}, got {}", self.threads)
         } else if self.timeout < TIMEOUT_RESOLUTION || self.timeout > TIMEOUT_MAX {
             let (min, max) = (TIMEOUT_RESOLUTION.as_millis(), TIMEOUT_MAX.as_secs());
-            format!("timeout must be {min} ms to {max} s, got {:?}", self.timeout)
+            format!(
+                "timeout must be {min} ms to {max} s, got {:?}",
+                self.timeout
+            )
         } else if self.sample_every == 0 {
             "sample-every must be at least 1, got 0".to_owned()
         } else {

@@ -1,5 +1,5 @@
-//! The two messages of `seckill.SeckillService/ExecuteSeckill`, with the field numbers of the kept contract. Written
-//! here by hand because the lab shares no code with the system that it measures.
+//! The two messages of `seckill.SeckillService/ExecuteSeckill`, with the field numbers of the kept
+//! contract. Written here by hand because the lab shares no code with the system that it measures.
 
 /// Path of the one call that the driver makes.
 pub const METHOD_PATH: &str = "/seckill.SeckillService/ExecuteSeckill";

@@ -16,7 +16,11 @@ pub fn summary_text(summary: &Summary, latency: &Histogram<u64>) -> String {
     out
 }
 
-fn write_summary(out: &mut String, summary: &Summary, latency: &Histogram<u64>) -> std::fmt::Result {
+fn write_summary(
+    out: &mut String,
+    summary: &Summary,
+    latency: &Histogram<u64>,
+) -> std::fmt::Result {
     writeln!(out, "Summary:")?;
     writeln!(out, "  Count:        {}", summary.requests)?;
     writeln!(out, "  Total:        {:.2} s", summary.total_s())?;
@@ -25,7 +29,11 @@ fn write_summary(out: &mut String, summary: &Summary, latency: &Histogram<u64>) 
     writeln!(out, "  Average:      {}", ms(summary.latency.mean_us))?;
     writeln!(out, "  Requests/sec: {:.2}", summary.requests_per_s())?;
     let cpu_us = summary.cpu_us as f64 / summary.requests.max(1) as f64;
-    writeln!(out, "  Driver:       {cpu_us:.1} µs CPU per request, {} MiB", summary.peak_rss_bytes >> 20)?;
+    writeln!(
+        out,
+        "  Driver:       {cpu_us:.1} µs CPU per request, {} MiB",
+        summary.peak_rss_bytes >> 20
+    )?;
     let counts = &summary.counts;
     writeln!(
         out,
@@ -50,16 +58,27 @@ fn write_summary(out: &mut String, summary: &Summary, latency: &Histogram<u64>) 
 
 fn write_histogram(out: &mut String, latency: &Histogram<u64>) -> std::fmt::Result {
     let width_us = (latency.max() - latency.min()) / HISTOGRAM_BARS + 1;
-    let bounds = |bar: u64| (latency.min() + bar * width_us, latency.min() + (bar + 1) * width_us - 1);
+    let bounds = |bar: u64| {
+        (
+            latency.min() + bar * width_us,
+            latency.min() + (bar + 1) * width_us - 1,
+        )
+    };
     let counts: Vec<u64> = (0..HISTOGRAM_BARS)
         .map(|bar| {
             let (low, high) = bounds(bar);
             let sum = |value| -> u64 {
-                let cells = latency.iter_recorded().take_while(|cell| cell.value_iterated_to() <= value);
+                let cells = latency
+                    .iter_recorded()
+                    .take_while(|cell| cell.value_iterated_to() <= value);
                 cells.map(|cell| cell.count_at_value()).sum()
             };
             // The last bar takes what the histogram's rounding puts above the maximum.
-            let high = if bar + 1 == HISTOGRAM_BARS { u64::MAX } else { high };
+            let high = if bar + 1 == HISTOGRAM_BARS {
+                u64::MAX
+            } else {
+                high
+            };
             sum(high) - if bar == 0 { 0 } else { sum(low - 1) }
         })
         .collect();
@@ -90,7 +109,11 @@ mod tests {
             requests: 1_000,
             first_send_unix_us: 1_000_000,
             last_reply_unix_us: 3_000_000,
-            counts: OutcomeCounts { accepted: 990, error: 10, ..OutcomeCounts::default() },
+            counts: OutcomeCounts {
+                accepted: 990,
+                error: 10,
+                ..OutcomeCounts::default()
+            },
             latency: LatencySummary::of(&latency),
             statuses: vec![("OK".into(), 990), ("UNAVAILABLE: shedding".into(), 10)],
             cpu_us: 20_000,
@@ -108,8 +131,17 @@ mod tests {
         ] {
             assert!(text.contains(part), "{part} is missing in\n{text}");
         }
-        let bars: u64 =
-            text.lines().filter_map(|line| line.split_once(" ms [")?.1.split_once(']')?.0.parse::<u64>().ok()).sum();
+        let bars: u64 = text
+            .lines()
+            .filter_map(|line| {
+                line.split_once(" ms [")?
+                    .1
+                    .split_once(']')?
+                    .0
+                    .parse::<u64>()
+                    .ok()
+            })
+            .sum();
         assert_eq!(bars, 1_000, "{text}");
     }
 

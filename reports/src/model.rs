@@ -1,5 +1,6 @@
-//! The result of one run, as it is written to disk: `schema` 1. Readers refuse every other schema number instead
-//! of guessing. Units are last in names; times of day are Unix microseconds or RFC 3339 text, in UTC.
+//! The result of one run, as it is written to disk: `schema` 1. Readers refuse every other schema
+//! number instead of guessing. Units are last in names; times of day are Unix microseconds or RFC
+//! 3339 text, in UTC.
 
 mod audit;
 mod latency;
@@ -8,8 +9,10 @@ mod run;
 
 pub use audit::{AuditCheck, AuditReport, AuditVerdict};
 pub use latency::LatencySummary;
-pub use leg::{DurableLatency, Leg, OutcomeCounts, SystemCpuPerOrder, TimelinePoint, Usage, UsageByProcess};
+pub use leg::{
+    DurableLatency, Leg, OutcomeCounts, SystemCpuPerOrder, TimelinePoint, Usage, UsageByProcess,
+};
 pub use run::{
-    AckMode, Expectation, LoadRecord, Machine, ReferenceRow, ResultError, RunResult, SCHEMA, SaleRecord,
-    ScenarioRecord, SkippedEngine, StackRecord, ToolVersion,
+    AckMode, Expectation, LoadRecord, Machine, ReferenceRow, ResultError, RunResult, SCHEMA,
+    SaleRecord, ScenarioRecord, SkippedEngine, StackRecord, ToolVersion,
 };

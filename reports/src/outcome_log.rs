@@ -1,5 +1,6 @@
-//! Log of what each buyer was told: the driver writes it at the end of a run, the audit judges the databases by it.
-//! A file is the 8 bytes `LABLOG01` and then little-endian records of 48 bytes, in no particular order.
+//! Log of what each buyer was told: the driver writes it at the end of a run, the audit judges the
+//! databases by it. A file is the 8 bytes `LABLOG01` and then little-endian records of 48 bytes, in
+//! no particular order.
 
 use std::fs::File;
 use std::io::{self, BufReader, BufWriter, Read, Write};
@@ -29,9 +30,15 @@ pub enum Outcome {
 
 impl Outcome {
     fn from_byte(byte: u8) -> Option<Self> {
-        [Self::Accepted, Self::Refused, Self::Duplicate, Self::Error, Self::Unknown]
-            .into_iter()
-            .find(|outcome| *outcome as u8 == byte)
+        [
+            Self::Accepted,
+            Self::Refused,
+            Self::Duplicate,
+            Self::Error,
+            Self::Unknown,
+        ]
+        .into_iter()
+        .find(|outcome| *outcome as u8 == byte)
     }
 }
 
@@ -64,12 +71,17 @@ pub enum OutcomeLogError {
     #[error("outcome log {} ends inside record {record} (counted from 1)", path.display())]
     Truncated { path: PathBuf, record: usize },
     #[error("outcome log {}: record {record} (counted from 1) has outcome {byte}; known: 1 to 5", path.display())]
-    UnknownOutcome { path: PathBuf, record: usize, byte: u8 },
+    UnknownOutcome {
+        path: PathBuf,
+        record: usize,
+        byte: u8,
+    },
 }
 
 type Result<T> = std::result::Result<T, OutcomeLogError>;
 
-/// Writes a log. A writer that is dropped without [`Writer::finish`] may leave a log without its end.
+/// Writes a log. A writer that is dropped without [`Writer::finish`] may leave a log without its
+/// end.
 #[derive(Debug)]
 pub struct Writer {
     path: PathBuf,
@@ -87,12 +99,18 @@ impl Writer {
         };
         match create() {
             Ok(out) => Ok(Self { path, out }),
-            Err(source) => Err(OutcomeLogError::Io { action: "create", path, source }),
+            Err(source) => Err(OutcomeLogError::Io {
+                action: "create",
+                path,
+                source,
+            }),
         }
     }
 
     pub fn push(&mut self, record: &Record) -> Result<()> {
-        self.out.write_all(&encode(record)).map_err(|source| self.failed(source))
+        self.out
+            .write_all(&encode(record))
+            .map_err(|source| self.failed(source))
     }
 
     /// Hands everything to the system; a failed last write is not lost in a drop.
@@ -101,19 +119,30 @@ impl Writer {
     }
 
     fn failed(&self, source: io::Error) -> OutcomeLogError {
-        OutcomeLogError::Io { action: "write", path: self.path.clone(), source }
+        OutcomeLogError::Io {
+            action: "write",
+            path: self.path.clone(),
+            source,
+        }
     }
 }
 
 /// All records of a log; memory is 48 bytes per record.
 pub fn read(path: impl AsRef<Path>) -> Result<Vec<Record>> {
     let path = path.as_ref().to_owned();
-    let failed = |source| OutcomeLogError::Io { action: "read", path: path.clone(), source };
+    let failed = |source| OutcomeLogError::Io {
+        action: "read",
+        path: path.clone(),
+        source,
+    };
     let file = File::open(&path).map_err(failed)?;
     let length = file.metadata().map_err(failed)?.len() as usize;
     let mut file = BufReader::with_capacity(BUFFER_LEN, file);
     let mut magic = Vec::with_capacity(MAGIC.len());
-    file.by_ref().take(MAGIC.len() as u64).read_to_end(&mut magic).map_err(failed)?;
+    file.by_ref()
+        .take(MAGIC.len() as u64)
+        .read_to_end(&mut magic)
+        .map_err(failed)?;
     if magic != MAGIC {
         return Err(OutcomeLogError::NotALog { path });
     }
@@ -121,7 +150,10 @@ pub fn read(path: impl AsRef<Path>) -> Result<Vec<Record>> {
     let mut bytes = Vec::with_capacity(RECORD_LEN);
     loop {
         bytes.clear();
-        file.by_ref().take(RECORD_LEN as u64).read_to_end(&mut bytes).map_err(failed)?;
+        file.by_ref()
+            .take(RECORD_LEN as u64)
+            .read_to_end(&mut bytes)
+            .map_err(failed)?;
         let record = records.len() + 1;
         match <&[u8; RECORD_LEN]>::try_from(bytes.as_slice()) {
             Ok(bytes) => match decode(bytes) {
@@ -171,7 +203,11 @@ mod tests {
     impl Scratch {
         fn new() -> Self {
             static NEXT: AtomicU32 = AtomicU32::new(0);
-            let name = format!("outcome-log-{}-{}", std::process::id(), NEXT.fetch_add(1, Ordering::Relaxed));
+            let name = format!(
+                "outcome-log-{}-{}",
+                std::process::id(),
+                NEXT.fetch_add(1, Ordering::Relaxed)
+            );
             Self(std::env::temp_dir().join(name))
         }
     }
@@ -210,7 +246,10 @@ mod tests {
         let records: Vec<Record> = (0..10_000).map(record).collect();
         let log = written(&records);
         assert_eq!(read(&log.0).expect("read"), records);
-        assert_eq!(std::fs::metadata(&log.0).expect("there").len(), 8 + 48 * 10_000);
+        assert_eq!(
+            std::fs::metadata(&log.0).expect("there").len(),
+            8 + 48 * 10_000
+        );
     }
 
     #[test]
@@ -256,6 +295,9 @@ mod tests {
     #[test]
     fn a_missing_log_is_named() {
         let fault = read("/nonexistent/log").expect_err("refused").to_string();
-        assert!(fault.starts_with("cannot read outcome log /nonexistent/log"), "{fault}");
+        assert!(
+            fault.starts_with("cannot read outcome log /nonexistent/log"),
+            "{fault}"
+        );
     }
 }

@@ -10,7 +10,12 @@ fn check(name: &str, passed: bool) -> AuditCheck {
         invariant: "b".to_owned(),
         passed,
         expected: "20,000 rows".to_owned(),
-        actual: if passed { "20,000 rows" } else { "19,999 rows, order 71 is missing" }.to_owned(),
+        actual: if passed {
+            "20,000 rows"
+        } else {
+            "19,999 rows, order 71 is missing"
+        }
+        .to_owned(),
     }
 }
 
@@ -38,7 +43,15 @@ fn usages(scale: u64) -> UsageByProcess {
         ("mariadb", 280),
     ]
     .into_iter()
-    .map(|(name, ms)| (name.to_owned(), Usage { cpu_us: ms * 1000 * scale, peak_rss_bytes: (ms << 18) * scale }))
+    .map(|(name, ms)| {
+        (
+            name.to_owned(),
+            Usage {
+                cpu_us: ms * 1000 * scale,
+                peak_rss_bytes: (ms << 18) * scale,
+            },
+        )
+    })
     .collect()
 }
 
@@ -46,7 +59,10 @@ pub fn leg(engine: &str, round: u32, requests_per_s: f64) -> Leg {
     let null = engine == "null";
     let mut leg = Leg::begin(engine, round, 20_000);
     leg.complete = true;
-    leg.counts = OutcomeCounts { accepted: 20_000, ..OutcomeCounts::default() };
+    leg.counts = OutcomeCounts {
+        accepted: 20_000,
+        ..OutcomeCounts::default()
+    };
     leg.requests = 20_000;
     leg.accepted_units = 30_000;
     leg.total_s = (20_000_000.0 / requests_per_s).round() / 1000.0;
@@ -54,20 +70,35 @@ pub fn leg(engine: &str, round: u32, requests_per_s: f64) -> Leg {
     leg.latency = latency(1);
     leg.statuses = vec![("OK".to_owned(), 20_000)];
     leg.usage_until_reply = usages(1);
-    leg.timeline = vec![TimelinePoint { t_ms: 250, rps: requests_per_s, p99_us: 76_000, committed_units: 3_000 }];
+    leg.timeline = vec![TimelinePoint {
+        t_ms: 250,
+        rps: requests_per_s,
+        p99_us: 76_000,
+        committed_units: 3_000,
+    }];
     leg.audit = Some(if null {
         AuditReport::not_applicable()
     } else {
         AuditReport::of(vec![check("every accepted order has one row", true)])
     });
-    leg.system_cpu_per_order = Some(SystemCpuPerOrder { until_reply_us: 80.5, until_drained_us: None });
+    leg.system_cpu_per_order = Some(SystemCpuPerOrder {
+        until_reply_us: 80.5,
+        until_drained_us: None,
+    });
     if !null {
-        leg.durable_latency =
-            Some(DurableLatency { summary: latency(2), samples: 200, missing: 0, resolution_us: 20_000 });
+        leg.durable_latency = Some(DurableLatency {
+            summary: latency(2),
+            samples: 200,
+            missing: 0,
+            resolution_us: 20_000,
+        });
         leg.committed_at_last_reply = Some(0.975);
         leg.drain_s = Some(0.31);
         leg.usage_until_drained = Some(usages(2));
-        leg.system_cpu_per_order = Some(SystemCpuPerOrder { until_reply_us: 80.5, until_drained_us: Some(161.0) });
+        leg.system_cpu_per_order = Some(SystemCpuPerOrder {
+            until_reply_us: 80.5,
+            until_drained_us: Some(161.0),
+        });
     }
     leg
 }
@@ -77,7 +108,11 @@ fn scenario() -> ScenarioRecord {
         name: "laptop".to_owned(),
         title: "500,000 buyers, one product".to_owned(),
         question: "Does the system keep up with the published run, with nothing lost?".to_owned(),
-        sales: vec![SaleRecord { product_id: 1, total: 1_000_000, price_cents: 9_900 }],
+        sales: vec![SaleRecord {
+            product_id: 1,
+            total: 1_000_000,
+            price_cents: 9_900,
+        }],
         engines: vec!["lua-single-key".to_owned()],
         load: LoadRecord {
             driver: "grpc".to_owned(),
@@ -133,7 +168,10 @@ pub fn one_engine() -> RunResult {
             kind: "servers".to_owned(),
             why: "servers: private ones on free ports, their binaries are here".to_owned(),
             settings: BTreeMap::from([
-                ("mariadb.innodb_flush_log_at_trx_commit".to_owned(), "1".to_owned()),
+                (
+                    "mariadb.innodb_flush_log_at_trx_commit".to_owned(),
+                    "1".to_owned(),
+                ),
                 ("redis.appendfsync".to_owned(), "everysec".to_owned()),
             ]),
             overrides: BTreeMap::new(),
@@ -168,23 +206,37 @@ pub fn rounds_with_null() -> RunResult {
 
 /// Every role in one process.
 fn in_one_process(usages: &UsageByProcess) -> UsageByProcess {
-    let all = Usage { cpu_us: 1_400_000, peak_rss_bytes: 300 << 20 };
-    let watchers = usages.iter().filter(|(name, _)| ["driver", "lab"].contains(&name.as_str()));
-    watchers.map(|(name, usage)| (name.clone(), *usage)).chain([("all".to_owned(), all)]).collect()
+    let all = Usage {
+        cpu_us: 1_400_000,
+        peak_rss_bytes: 300 << 20,
+    };
+    let watchers = usages
+        .iter()
+        .filter(|(name, _)| ["driver", "lab"].contains(&name.as_str()));
+    watchers
+        .map(|(name, usage)| (name.clone(), *usage))
+        .chain([("all".to_owned(), all)])
+        .collect()
 }
 
-/// Three engines over two rounds without any server; of the scenario's own, one could not run there, and one of those
-/// that did lost an order in its second round.
+/// Three engines over two rounds without any server; of the scenario's own, one could not run
+/// there, and one of those that did lost an order in its second round.
 pub fn embedded() -> RunResult {
     let mut run = one_engine();
     run.scenario.rounds = 2;
-    run.scenario.engines = ["null", "preallocated", "database-row"].map(str::to_owned).to_vec();
+    run.scenario.engines = ["null", "preallocated", "database-row"]
+        .map(str::to_owned)
+        .to_vec();
     run.stack = StackRecord {
         kind: "embedded".to_owned(),
-        why: "embedded: one process with every role on one SQLite 3.46.0 file, as asked for".to_owned(),
+        why: "embedded: one process with every role on one SQLite 3.46.0 file, as asked for"
+            .to_owned(),
         settings: BTreeMap::from([("sqlite.synchronous".to_owned(), "full".to_owned())]),
         overrides: BTreeMap::new(),
-        skipped: vec![SkippedEngine { engine: "lua-single-key".to_owned(), why: "needs redis".to_owned() }],
+        skipped: vec![SkippedEngine {
+            engine: "lua-single-key".to_owned(),
+            why: "needs redis".to_owned(),
+        }],
     };
     run.legs = vec![
         leg("null", 1, 40_000.0),
@@ -198,7 +250,10 @@ pub fn embedded() -> RunResult {
         leg.usage_until_reply = in_one_process(&leg.usage_until_reply);
         leg.usage_until_drained = leg.usage_until_drained.as_ref().map(in_one_process);
     }
-    run.legs[4].audit = Some(AuditReport::of(vec![check("every accepted order has one row", false)]));
+    run.legs[4].audit = Some(AuditReport::of(vec![check(
+        "every accepted order has one row",
+        false,
+    )]));
     run
 }
 
@@ -207,7 +262,8 @@ pub fn incomplete() -> RunResult {
     run.complete = false;
     run.ack = AckMode::Published;
     run.tool.dirty = true;
-    run.stack.overrides = BTreeMap::from([("SECKILL__MQ__CONSUMER_PREFETCH".to_owned(), "10".to_owned())]);
+    run.stack.overrides =
+        BTreeMap::from([("SECKILL__MQ__CONSUMER_PREFETCH".to_owned(), "10".to_owned())]);
     let mut failed = leg("lua-single-key", 1, 12_500.0);
     failed.counts.accepted = 19_990;
     failed.counts.unknown = 10;

@@ -1,6 +1,6 @@
-//! The oracle: after a leg it reads the database and what the driver was told, and judges the consistency
-//! contract, invariants (a) to (f). It shares no code with the system, trusts none of the database's constraints,
-//! and a run that it cannot judge is an error, never a pass.
+//! The oracle: after a leg it reads the database and what the driver was told, and judges the
+//! consistency contract, invariants (a) to (f). It shares no code with the system, trusts none of
+//! the database's constraints, and a run that it cannot judge is an error, never a pass.
 
 mod asked;
 mod bounded;
@@ -28,7 +28,8 @@ const AUDIT_LIMIT: Duration = Duration::from_secs(600);
 pub struct AuditInput {
     /// `mysql://user[:password]@host:port/database` or `sqlite:///path/of.db`.
     pub database_url: String,
-    /// One outcome log per driver; together they hold every request that was ever sent to these sales.
+    /// One outcome log per driver; together they hold every request that was ever sent to these
+    /// sales.
     pub logs: Vec<PathBuf>,
     pub sales: Vec<ExpectedSale>,
     /// What the engine says about itself once quiet; only cross-checked, and may be empty.
@@ -54,8 +55,8 @@ pub struct EngineStock {
 /// Judges a run that has come to rest. A violated invariant is a failed report.
 ///
 /// # Errors
-/// When there is nothing to judge (no log, no request, no sale, a sale that the database does not know) or the log
-/// or the database cannot be read.
+/// When there is nothing to judge (no log, no request, no sale, a sale that the database does not
+/// know) or the log or the database cannot be read.
 pub async fn audit(input: &AuditInput) -> anyhow::Result<AuditReport> {
     refuse_unusable(input)?;
     tokio::time::timeout(AUDIT_LIMIT, Box::pin(judge(input)))
@@ -75,12 +76,19 @@ async fn judge(input: &AuditInput) -> anyhow::Result<AuditReport> {
     snapshot.each_order(|order| tally.order(order)).await?;
     snapshot.close().await;
 
-    Ok(AuditReport::of(checks::conclude(&asked, &sales, tally, &input.engine_stock)))
+    Ok(AuditReport::of(checks::conclude(
+        &asked,
+        &sales,
+        tally,
+        &input.engine_stock,
+    )))
 }
 
 fn refuse_unusable(input: &AuditInput) -> anyhow::Result<()> {
     if input.logs.is_empty() {
-        bail!("no outcome log to audit: without what the buyers were told there is nothing to judge");
+        bail!(
+            "no outcome log to audit: without what the buyers were told there is nothing to judge"
+        );
     }
     if input.sales.is_empty() {
         bail!("no sale to audit: name at least one as PRODUCT:TOTAL:PRICE_CENTS");
@@ -88,24 +96,40 @@ fn refuse_unusable(input: &AuditInput) -> anyhow::Result<()> {
     let mut known = BTreeSet::new();
     for sale in &input.sales {
         if sale.total < 0 || sale.price_cents < 0 {
-            bail!("sale {}: total and price must not be negative", sale.product_id);
+            bail!(
+                "sale {}: total and price must not be negative",
+                sale.product_id
+            );
         }
         if !known.insert(sale.product_id) {
             bail!("sale {} is listed twice", sale.product_id);
         }
     }
-    if let Some(stray) = input.engine_stock.iter().find(|stock| !known.contains(&stock.product_id)) {
-        bail!("the engine's stock of product {} belongs to no audited sale", stray.product_id);
+    if let Some(stray) = input
+        .engine_stock
+        .iter()
+        .find(|stock| !known.contains(&stock.product_id))
+    {
+        bail!(
+            "the engine's stock of product {} belongs to no audited sale",
+            stray.product_id
+        );
     }
     Ok(())
 }
 
-/// Units sold of a product that nobody described cannot be judged; passing over them would hide an oversale.
+/// Units sold of a product that nobody described cannot be judged; passing over them would hide an
+/// oversale.
 fn refuse_unlisted_products(asked: &Asked, sales: &[ExpectedSale]) -> anyhow::Result<()> {
     let listed = |product_id| sales.iter().any(|sale| sale.product_id == product_id);
-    let stray = asked.accepted_records().find(|record| !listed(record.product_id));
+    let stray = asked
+        .accepted_records()
+        .find(|record| !listed(record.product_id));
     if let Some(record) = stray {
-        let names: Vec<String> = sales.iter().map(|sale| sale.product_id.to_string()).collect();
+        let names: Vec<String> = sales
+            .iter()
+            .map(|sale| sale.product_id.to_string())
+            .collect();
         bail!(
             "the outcome log says that product {} was sold, but it is not among the audited sales ({})",
             record.product_id,

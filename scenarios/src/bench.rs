@@ -1,5 +1,6 @@
-//! `lab bench`: builds the system, starts the stack, runs the legs of all engines interleaved over rounds, holds the
-//! result against the scenario's expectations, and writes it. The stack goes down whatever happens.
+//! `lab bench`: builds the system, starts the stack, runs the legs of all engines interleaved over
+//! rounds, holds the result against the scenario's expectations, and writes it. The stack goes down
+//! whatever happens.
 
 mod clock;
 mod committed;
@@ -53,7 +54,8 @@ pub struct BenchOptions {
     pub command: String,
 }
 
-/// What was asked for cannot be run: an engine that the system's binary refuses, or one that cannot run on this stack. Wrong usage, found only after the build.
+/// What was asked for cannot be run: an engine that the system's binary refuses, or one that cannot
+/// run on this stack. Wrong usage, found only after the build.
 #[derive(Debug)]
 pub struct CannotRun(pub String);
 
@@ -65,23 +67,38 @@ impl std::fmt::Display for CannotRun {
     }
 }
 
-/// Runs, writes and prints. An error means that no leg was begun; whatever happens later is in the result, and
-/// [`failure`] says whether it is a success.
+/// Runs, writes and prints. An error means that no leg was begun; whatever happens later is in the
+/// result, and [`failure`] says whether it is a success.
 pub async fn run(options: &BenchOptions, interrupt: &Interrupt) -> anyhow::Result<RunResult> {
     let asked_for = options.scenario.clone();
     let (program, known) = tokio::task::spawn_blocking(move || built(&asked_for)).await??;
     let choice = interrupt.cut_short(Choice::of(&options.stack)).await?;
     let (place, is_fallback) = (choice.place(), choice.is_fallback());
-    let lineup = lineup::line_up(&options.scenario, options.engines_by_hand, &known, place, is_fallback)?;
-    let scenario = &Scenario { engines: lineup.engines.clone(), ..options.scenario.clone() };
+    let lineup = lineup::line_up(
+        &options.scenario,
+        options.engines_by_hand,
+        &known,
+        place,
+        is_fallback,
+    )?;
+    let scenario = &Scenario {
+        engines: lineup.engines.clone(),
+        ..options.scenario.clone()
+    };
     let started_unix_us = clock::now_unix_us();
-    let stack = interrupt.cut_short(Stack::start_chosen(&options.stack, &choice)).await?;
+    let stack = interrupt
+        .cut_short(Stack::start_chosen(&options.stack, &choice))
+        .await?;
     say(&format!("stack: {}", stack.why()));
     lineup.remarks().iter().for_each(|remark| say(remark));
     let tag = format!("{:06x}", rand::random::<u32>() & 0x00ff_ffff);
     let mut result = RunResult {
         schema: SCHEMA,
-        id: format!("{}-{}-{tag}", clock::compact(started_unix_us), scenario.name),
+        id: format!(
+            "{}-{}-{tag}",
+            clock::compact(started_unix_us),
+            scenario.name
+        ),
         started_at: clock::rfc3339(started_unix_us),
         finished_at: String::new(),
         complete: false,
@@ -117,7 +134,11 @@ pub async fn run(options: &BenchOptions, interrupt: &Interrupt) -> anyhow::Resul
     let planned = plan::legs(scenario).len();
     result.complete = result.legs.len() == planned && result.legs.iter().all(|leg| leg.complete);
     // How fast it has to be was set for the servers; what is right is right on every stack.
-    let wanted = if place == Place::Embedded { scenario.expectations.without_speed() } else { scenario.expectations };
+    let wanted = if place == Place::Embedded {
+        scenario.expectations.without_speed()
+    } else {
+        scenario.expectations
+    };
     result.expectations = verdict::expectations(&wanted, &result.legs);
     result.finished_at = clock::rfc3339(clock::now_unix_us());
     finish(&result, options)?;
@@ -127,7 +148,12 @@ pub async fn run(options: &BenchOptions, interrupt: &Interrupt) -> anyhow::Resul
 /// The system's binary, which does not refuse any engine of the scenario, and the engines it knows.
 fn built(scenario: &Scenario) -> anyhow::Result<(PathBuf, Vec<EngineEntry>)> {
     let program = program::build()?;
-    let smallest = scenario.sales.iter().map(|sale| sale.total).min().unwrap_or(i64::MAX);
+    let smallest = scenario
+        .sales
+        .iter()
+        .map(|sale| sale.total)
+        .min()
+        .unwrap_or(i64::MAX);
     if let Some(refusal) = program::refusal(&program, &scenario.engines, smallest)? {
         return Err(CannotRun(refusal).into());
     }
@@ -135,16 +161,32 @@ fn built(scenario: &Scenario) -> anyhow::Result<(PathBuf, Vec<EngineEntry>)> {
     Ok((program, known))
 }
 
-/// What [`run`] would do on the stack that was asked for; builds the system's binary, and starts and writes nothing.
+/// What [`run`] would do on the stack that was asked for; builds the system's binary, and starts
+/// and writes nothing.
 pub fn plan(options: &BenchOptions) -> anyhow::Result<String> {
     let (_, known) = built(&options.scenario)?;
     let place = Place::asked_for(&options.stack);
-    let lineup = lineup::line_up(&options.scenario, options.engines_by_hand, &known, place, false)?;
-    let scenario = Scenario { engines: lineup.engines.clone(), ..options.scenario.clone() };
-    Ok(plan::text(&scenario, &options.stack, &lineup.remarks(), &options.overrides))
+    let lineup = lineup::line_up(
+        &options.scenario,
+        options.engines_by_hand,
+        &known,
+        place,
+        false,
+    )?;
+    let scenario = Scenario {
+        engines: lineup.engines.clone(),
+        ..options.scenario.clone()
+    };
+    Ok(plan::text(
+        &scenario,
+        &options.stack,
+        &lineup.remarks(),
+        &options.overrides,
+    ))
 }
 
-/// Until the end, the first leg that fails, or an interrupt: what broke one leg would break the next one too.
+/// Until the end, the first leg that fails, or an interrupt: what broke one leg would break the
+/// next one too.
 async fn run_legs(context: &LegContext<'_>) -> Vec<Leg> {
     let plans = plan::legs(context.scenario);
     let mut legs = Vec::with_capacity(plans.len());
@@ -152,7 +194,13 @@ async fn run_legs(context: &LegContext<'_>) -> Vec<Leg> {
         if context.interrupt.is_raised() {
             break;
         }
-        say(&format!("leg {} of {}: {}, round {}", plan.index, plans.len(), plan.engine, plan.round));
+        say(&format!(
+            "leg {} of {}: {}, round {}",
+            plan.index,
+            plans.len(),
+            plan.engine,
+            plan.round
+        ));
         let leg = Box::pin(leg::run(context, *plan)).await;
         let failed = leg.error.is_some();
         legs.push(leg);

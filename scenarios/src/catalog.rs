@@ -1,4 +1,5 @@
-//! The scenarios that come with the lab, embedded in the binary, and scenario files of the user's own.
+//! The scenarios that come with the lab, embedded in the binary, and scenario files of the user's
+//! own.
 
 use std::path::Path;
 
@@ -14,7 +15,8 @@ pub const EMBEDDED: [(&str, &str); 6] = [
     ("backlog", include_str!("../catalog/backlog.toml")),
 ];
 
-/// A scenario by its name in the catalog, or from a file: whatever ends in `.toml` or holds a `/` is a path.
+/// A scenario by its name in the catalog, or from a file: whatever ends in `.toml` or holds a `/`
+/// is a path.
 pub fn load(name: &str) -> Result<Scenario, ScenarioError> {
     if name.ends_with(".toml") || name.contains('/') {
         return from_file(Path::new(name));
@@ -35,8 +37,12 @@ pub fn all() -> Result<Vec<Scenario>, ScenarioError> {
 
 fn from_file(path: &Path) -> Result<Scenario, ScenarioError> {
     let shown = path.display().to_string();
-    let text = std::fs::read_to_string(path)
-        .map_err(|error| ScenarioError::Unreadable { file: shown.clone(), reason: error.to_string() })?;
-    let name = path.file_stem().map_or_else(|| shown.clone(), |stem| stem.to_string_lossy().into());
+    let text = std::fs::read_to_string(path).map_err(|error| ScenarioError::Unreadable {
+        file: shown.clone(),
+        reason: error.to_string(),
+    })?;
+    let name = path
+        .file_stem()
+        .map_or_else(|| shown.clone(), |stem| stem.to_string_lossy().into());
     Scenario::parse(&name, &shown, &text)
 }

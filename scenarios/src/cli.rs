@@ -1,6 +1,8 @@
-//! The command line of `lab`: its subcommands, and the one place where an error becomes an exit code.
+//! The command line of `lab`: its subcommands, and the one place where an error becomes an exit
+//! code.
 //!
-//! 0 is success, 1 a run, audit or expectation that failed, 2 wrong usage, mistakes in a scenario file included.
+//! 0 is success, 1 a run, audit or expectation that failed, 2 wrong usage, mistakes in a scenario
+//! file included.
 
 mod bench_args;
 mod listing;
@@ -23,7 +25,8 @@ use crate::{doctor, setup};
 const FAILED: u8 = 1;
 const WRONG_USAGE: u8 = 2;
 
-/// A performance lab for flash-sale systems: it starts its own servers, loads the system, and audits every order
+/// A performance lab for flash-sale systems: it starts its own servers, loads the system, and
+/// audits every order
 #[derive(Debug, Parser)]
 #[command(name = "lab", version, max_term_width = 110, after_help = EXIT_CODES)]
 struct Cli {
@@ -31,7 +34,8 @@ struct Cli {
     command: Command,
 }
 
-const EXIT_CODES: &str = "Exit codes: 0 success; 1 a run, audit or expectation failed; 2 wrong usage.";
+const EXIT_CODES: &str =
+    "Exit codes: 0 success; 1 a run, audit or expectation failed; 2 wrong usage.";
 
 const SEARCH_PATH: &str = "Binaries are looked for on PATH and in the usual folders of servers behind it. \
     LAB_SEARCH_PATH, if set, is searched instead of all of these.";
@@ -61,7 +65,8 @@ enum Command {
     /// List the scenarios of the catalog
     Scenarios,
     Audit(AuditArgs),
-    /// Set up, run every test with real servers, then the scenario `smoke` (without servers: --stack embedded)
+    /// Set up, run every test with real servers, then the scenario `smoke` (without servers:
+    /// --stack embedded)
     Test(StackOptions),
     /// Start the servers, print their addresses, and keep them until Ctrl-C
     Up(StackOptions),
@@ -119,7 +124,11 @@ pub fn main() -> ExitCode {
         Ok(Ending::Code(code)) => ExitCode::from(code),
         Err(error) => {
             eprintln!("error: {error:#}");
-            ExitCode::from(if is_usage(&error) { WRONG_USAGE } else { FAILED })
+            ExitCode::from(if is_usage(&error) {
+                WRONG_USAGE
+            } else {
+                FAILED
+            })
         }
     }
 }
@@ -129,7 +138,9 @@ fn is_usage(error: &anyhow::Error) -> bool {
         cause.is::<UsageError>()
             || cause.is::<CannotRun>()
             || cause.is::<ScenarioError>()
-            || cause.downcast_ref::<loadgen::Error>().is_some_and(loadgen::Error::is_usage)
+            || cause
+                .downcast_ref::<loadgen::Error>()
+                .is_some_and(loadgen::Error::is_usage)
     })
 }
 
@@ -176,24 +187,33 @@ fn run_bench(arguments: &BenchArgs) -> anyhow::Result<Ending> {
 /// Options that belong to another stack; external servers are never guessed.
 fn check_stack(options: &StackOptions) -> Result<(), UsageError> {
     let addresses = &options.external;
-    let all = [&addresses.database_url, &addresses.redis_url, &addresses.amqp_url];
+    let all = [
+        &addresses.database_url,
+        &addresses.redis_url,
+        &addresses.amqp_url,
+    ];
     let given = all.iter().filter(|address| address.is_some()).count();
     match options.kind {
-        StackKind::External if given < all.len() => {
-            Err(UsageError("--stack external needs --database-url, --redis-url and --amqp-url".to_owned()))
-        }
-        StackKind::Auto | StackKind::Servers | StackKind::Embedded if given > 0 => {
-            Err(UsageError("--database-url, --redis-url and --amqp-url are for --stack external only".to_owned()))
-        }
-        StackKind::External | StackKind::Embedded if options.redis_cluster => {
-            Err(UsageError("--redis-cluster is for the lab's own servers only (--stack servers or auto)".to_owned()))
-        }
+        StackKind::External if given < all.len() => Err(UsageError(
+            "--stack external needs --database-url, --redis-url and --amqp-url".to_owned(),
+        )),
+        StackKind::Auto | StackKind::Servers | StackKind::Embedded if given > 0 => Err(UsageError(
+            "--database-url, --redis-url and --amqp-url are for --stack external only".to_owned(),
+        )),
+        StackKind::External | StackKind::Embedded if options.redis_cluster => Err(UsageError(
+            "--redis-cluster is for the lab's own servers only (--stack servers or auto)"
+                .to_owned(),
+        )),
         _ => Ok(()),
     }
 }
 
-/// Two workers: one that waits for the servers must not hold up the one that reads the driver's events.
+/// Two workers: one that waits for the servers must not hold up the one that reads the driver's
+/// events.
 fn block_on<T>(work: impl Future<Output = anyhow::Result<T>>) -> anyhow::Result<T> {
-    let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build()?;
+    let runtime = tokio::runtime::Builder::new_multi_thread()
+        .worker_threads(2)
+        .enable_all()
+        .build()?;
     runtime.block_on(work)
 }

@@ -6,12 +6,14 @@ use crate::setup::{self, Found};
 use crate::stack::{ExternalAddresses, StackOptions, scratch};
 
 const MIB: u64 = 1 << 20;
-/// What the private servers, the system and the driver take at the size of the catalog's largest scenario.
+/// What the private servers, the system and the driver take at the size of the catalog's largest
+/// scenario.
 const MEMORY_BYTES_MIN: u64 = 1 << 30;
 /// Room for the data of the catalog's largest scenario.
 const DISK_BYTES_COMFORTABLE: u64 = 1 << 30;
 
-/// The whole report, ready to print. It asks the binaries for their versions, which takes some 50 ms.
+/// The whole report, ready to print. It asks the binaries for their versions, which takes some 50
+/// ms.
 pub fn report(options: &StackOptions) -> String {
     let found = setup::find();
     let base = scratch::base(options.scratch.as_deref());
@@ -21,11 +23,17 @@ pub fn report(options: &StackOptions) -> String {
     let cores = std::thread::available_parallelism().map_or(1, |cores| cores.get());
     text.push_str(&line("cores", &cores.to_string()));
     text.push_str(&line("memory available", &mebibytes(memory)));
-    text.push_str(&line("scratch folder", &format!("{}, {} free", base.display(), mebibytes(disk))));
+    text.push_str(&line(
+        "scratch folder",
+        &format!("{}, {} free", base.display(), mebibytes(disk)),
+    ));
     text.push_str("binaries\n");
     text.push_str(&binaries(&found));
     text.push_str("stacks\n");
-    text.push_str(&line("servers", &servers(&found, disk, memory, options.install)));
+    text.push_str(&line(
+        "servers",
+        &servers(&found, disk, memory, options.install),
+    ));
     let needs = format!(
         "needs redis-server, rabbitmq-server, mariadbd or mysqld, {} of disk ({} to start), {} of memory",
         mebibytes(Some(DISK_BYTES_COMFORTABLE)),
@@ -33,7 +41,8 @@ pub fn report(options: &StackOptions) -> String {
         mebibytes(Some(MEMORY_BYTES_MIN))
     );
     text.push_str(&line("", &needs));
-    let needs = "with --redis-cluster three redis-servers run as a cluster; it needs no other program";
+    let needs =
+        "with --redis-cluster three redis-servers run as a cluster; it needs no other program";
     text.push_str(&line("", needs));
     text.push_str(&line("embedded", &embedded(disk)));
     let needs = format!(
@@ -42,7 +51,10 @@ pub fn report(options: &StackOptions) -> String {
     );
     text.push_str(&line("", &needs));
     text.push_str(&line("external", &external(&options.external)));
-    text.push_str(&line("", "needs --redis-url, --amqp-url and --database-url of running servers"));
+    text.push_str(&line(
+        "",
+        "needs --redis-url, --amqp-url and --database-url of running servers",
+    ));
     text
 }
 
@@ -51,25 +63,54 @@ fn line(name: &str, value: &str) -> String {
 }
 
 fn mebibytes(bytes: Option<u64>) -> String {
-    bytes.map_or_else(|| "unknown".to_owned(), |bytes| format!("{} MiB", bytes / MIB))
+    bytes.map_or_else(
+        || "unknown".to_owned(),
+        |bytes| format!("{} MiB", bytes / MIB),
+    )
 }
 
 fn binaries(found: &Found) -> String {
     let missing = || "missing".to_owned();
     let with_version = |path: &Path| format!("{} ({})", path.display(), setup::version(path));
     let rabbitmq = |path: &Path| {
-        let version = setup::rabbitmq_version(path).unwrap_or_else(|| "version known once it runs".to_owned());
+        let version = setup::rabbitmq_version(path)
+            .unwrap_or_else(|| "version known once it runs".to_owned());
         format!("{} ({version})", path.display())
     };
     let optional = |path: &Option<std::path::PathBuf>, without: &str| {
-        path.as_ref().map_or_else(|| without.to_owned(), |path| path.display().to_string())
+        path.as_ref()
+            .map_or_else(|| without.to_owned(), |path| path.display().to_string())
     };
     [
-        line("redis-server", &found.redis_server.as_deref().map_or_else(missing, with_version)),
-        line("rabbitmq-server", &found.rabbitmq_server.as_deref().map_or_else(missing, rabbitmq)),
-        line("epmd", &optional(&found.epmd, "not found; Erlang starts its own")),
-        line("database", &found.database_server.as_deref().map_or_else(missing, with_version)),
-        line("database tables", &optional(&found.install_db, "made by the server itself")),
+        line(
+            "redis-server",
+            &found
+                .redis_server
+                .as_deref()
+                .map_or_else(missing, with_version),
+        ),
+        line(
+            "rabbitmq-server",
+            &found
+                .rabbitmq_server
+                .as_deref()
+                .map_or_else(missing, rabbitmq),
+        ),
+        line(
+            "epmd",
+            &optional(&found.epmd, "not found; Erlang starts its own"),
+        ),
+        line(
+            "database",
+            &found
+                .database_server
+                .as_deref()
+                .map_or_else(missing, with_version),
+        ),
+        line(
+            "database tables",
+            &optional(&found.install_db, "made by the server itself"),
+        ),
     ]
     .concat()
 }
@@ -79,27 +120,45 @@ fn servers(found: &Found, disk: Option<u64>, memory: Option<u64>, install: bool)
     let mut faults = Vec::new();
     if !missing.is_empty() {
         let how = setup::by_hand(&setup::packages_for(&missing));
-        let by_itself = if install { "lab setup tries to install them; by hand: " } else { "" };
+        let by_itself = if install {
+            "lab setup tries to install them; by hand: "
+        } else {
+            ""
+        };
         faults.push(format!("{} missing ({by_itself}{how})", missing.join(", ")));
     }
     if let Some(disk) = disk.filter(|disk| *disk < scratch::START_FREE_BYTES_MIN) {
-        faults.push(format!("only {} MiB free in the scratch folder", disk / MIB));
+        faults.push(format!(
+            "only {} MiB free in the scratch folder",
+            disk / MIB
+        ));
     }
     if let Some(memory) = memory.filter(|memory| *memory < MEMORY_BYTES_MIN) {
         faults.push(format!("only {} MiB of memory available", memory / MIB));
     }
-    if faults.is_empty() { "usable".to_owned() } else { format!("not usable: {}", faults.join("; ")) }
+    if faults.is_empty() {
+        "usable".to_owned()
+    } else {
+        format!("not usable: {}", faults.join("; "))
+    }
 }
 
 fn embedded(disk: Option<u64>) -> String {
     match disk.filter(|disk| *disk < scratch::EMBEDDED_FREE_BYTES_MIN) {
-        Some(disk) => format!("not usable: only {} MiB free in the scratch folder", disk / MIB),
+        Some(disk) => format!(
+            "not usable: only {} MiB free in the scratch folder",
+            disk / MIB
+        ),
         None => "usable".to_owned(),
     }
 }
 
 fn external(addresses: &ExternalAddresses) -> String {
-    let given = [&addresses.redis_url, &addresses.amqp_url, &addresses.database_url];
+    let given = [
+        &addresses.redis_url,
+        &addresses.amqp_url,
+        &addresses.database_url,
+    ];
     if given.iter().all(|url| url.is_some()) {
         "addresses given; lab up --stack external tries them".to_owned()
     } else {
@@ -109,13 +168,21 @@ fn external(addresses: &ExternalAddresses) -> String {
 
 /// Of the folder, or of the nearest one above it that exists.
 fn free_bytes(folder: &Path) -> Option<u64> {
-    std::path::absolute(folder).ok()?.ancestors().find_map(|folder| scratch::free_bytes(folder).ok())
+    std::path::absolute(folder)
+        .ok()?
+        .ancestors()
+        .find_map(|folder| scratch::free_bytes(folder).ok())
 }
 
 fn available_memory_bytes() -> Option<u64> {
     let text = std::fs::read_to_string("/proc/meminfo").ok()?;
-    let kib: u64 =
-        text.lines().find_map(|line| line.strip_prefix("MemAvailable:")?.strip_suffix("kB")?.trim().parse().ok())?;
+    let kib: u64 = text.lines().find_map(|line| {
+        line.strip_prefix("MemAvailable:")?
+            .strip_suffix("kB")?
+            .trim()
+            .parse()
+            .ok()
+    })?;
     Some(kib * 1024)
 }
 
@@ -126,7 +193,10 @@ mod tests {
     #[test]
     fn a_bare_machine_is_told_what_to_do() {
         let bare = servers(&Found::default(), Some(u64::MAX), Some(u64::MAX), true);
-        assert!(bare.contains("redis-server, rabbitmq-server, mariadbd or mysqld missing"), "{bare}");
+        assert!(
+            bare.contains("redis-server, rabbitmq-server, mariadbd or mysqld missing"),
+            "{bare}"
+        );
         assert!(bare.contains("mariadb-server"), "{bare}");
     }
 
@@ -138,9 +208,15 @@ mod tests {
             database_server: Some("/d".into()),
             ..Found::default()
         };
-        assert_eq!(servers(&found, Some(u64::MAX), Some(u64::MAX), true), "usable");
+        assert_eq!(
+            servers(&found, Some(u64::MAX), Some(u64::MAX), true),
+            "usable"
+        );
         let small = servers(&found, Some(64 * MIB), Some(100 * MIB), true);
-        assert!(small.contains("64 MiB free") && small.contains("100 MiB of memory"), "{small}");
+        assert!(
+            small.contains("64 MiB free") && small.contains("100 MiB of memory"),
+            "{small}"
+        );
     }
 
     #[test]
@@ -152,7 +228,15 @@ mod tests {
     #[test]
     fn the_report_names_every_binary_and_every_stack() {
         let report = report(&StackOptions::default());
-        for name in ["redis-server", "rabbitmq-server", "database", "servers", "embedded", "external", "MiB free"] {
+        for name in [
+            "redis-server",
+            "rabbitmq-server",
+            "database",
+            "servers",
+            "embedded",
+            "external",
+            "MiB free",
+        ] {
             assert!(report.contains(name), "{report}");
         }
     }

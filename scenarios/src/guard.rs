@@ -1,6 +1,7 @@
-//! The process that cleans up behind a run, however the run ends: `lab guard` lives in a session of its own and waits
-//! on a pipe from its parent. When the pipe closes it kills what the parent recorded and whatever else carries the
-//! run's id, and removes the scratch folder. This side starts it and tells it what there is.
+//! The process that cleans up behind a run, however the run ends: `lab guard` lives in a session of
+//! its own and waits on a pipe from its parent. When the pipe closes it kills what the parent
+//! recorded and whatever else carries the run's id, and removes the scratch folder. This side
+//! starts it and tells it what there is.
 
 mod binary;
 mod watch;
@@ -26,7 +27,8 @@ pub const SWEEP_LIMIT: Duration = Duration::from_secs(4);
 /// How long the parent waits for the guard's end: the sweep, then the removal of the folder.
 const FINISH_LIMIT: Duration = Duration::from_secs(10);
 const FINISH_POLL: Duration = Duration::from_millis(5);
-/// What the guard says once no signal can end it any more; the number is that of the protocol on the pipe.
+/// What the guard says once no signal can end it any more; the number is that of the protocol on
+/// the pipe.
 const GREETING: &str = "lab guard 1";
 
 /// Arguments of the hidden subcommand `lab guard`.
@@ -50,17 +52,22 @@ pub struct Guard {
 }
 
 impl Guard {
-    /// Starts the guard; when this returns, no way to end this process keeps it from cleaning up. The folder is
-    /// removed unless it is none.
+    /// Starts the guard; when this returns, no way to end this process keeps it from cleaning up.
+    /// The folder is removed unless it is none.
     pub fn start(run_id: &str, remove: Option<&Path>) -> anyhow::Result<Self> {
         let (mut child, greeting) = greet(&command()?, run_id, remove)?;
         if greeting != GREETING {
             end(&mut child);
-            // A binary from before the last change of the protocol: a test's own build does not renew it.
+            // A binary from before the last change of the protocol: a test's own build does not
+            // renew it.
             (child, _) = greet(&binary::build()?, run_id, remove)?;
         }
         let pipe = child.stdin.take().context("the guard has no pipe")?;
-        Ok(Self { tag: format!("{RUN_ID_VARIABLE}={run_id}"), pipe: Mutex::new(Some(pipe)), child })
+        Ok(Self {
+            tag: format!("{RUN_ID_VARIABLE}={run_id}"),
+            pipe: Mutex::new(Some(pipe)),
+            child,
+        })
     }
 
     /// Name and value of the environment entry by which the guard knows the processes of this run.
@@ -71,8 +78,13 @@ impl Guard {
     /// Tells the guard about a child, in case it hides or changes its environment.
     pub fn record(&self, pid: u32) -> anyhow::Result<()> {
         // One that has already ended needs no guard.
-        let Some(stat) = proc::stat(pid) else { return Ok(()) };
-        let mut pipe = self.pipe.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
+        let Some(stat) = proc::stat(pid) else {
+            return Ok(());
+        };
+        let mut pipe = self
+            .pipe
+            .lock()
+            .unwrap_or_else(std::sync::PoisonError::into_inner);
         let pipe = pipe.as_mut().context("the guard was dismissed")?;
         writeln!(pipe, "{pid} {}", stat.start_ticks).context("the guard has died")
     }
@@ -83,11 +95,18 @@ impl Guard {
     }
 
     fn dismiss(&mut self) -> anyhow::Result<()> {
-        self.pipe.lock().unwrap_or_else(std::sync::PoisonError::into_inner).take();
+        self.pipe
+            .lock()
+            .unwrap_or_else(std::sync::PoisonError::into_inner)
+            .take();
         let deadline = Instant::now() + FINISH_LIMIT;
         while Instant::now() < deadline {
             if let Some(status) = self.child.try_wait()? {
-                ensure!(status.success(), "the guard could not clean up everything of {} ({status})", self.tag);
+                ensure!(
+                    status.success(),
+                    "the guard could not clean up everything of {} ({status})",
+                    self.tag
+                );
                 return Ok(());
             }
             std::thread::sleep(FINISH_POLL);
@@ -110,7 +129,8 @@ impl Drop for Guard {
     }
 }
 
-/// Starts the binary as a guard and returns what it says first; another program's silence is an empty greeting.
+/// Starts the binary as a guard and returns what it says first; another program's silence is an
+/// empty greeting.
 fn greet(lab: &Path, run_id: &str, remove: Option<&Path>) -> anyhow::Result<(Child, String)> {
     let mut command = Command::new(lab);
     command.arg0("lab").args(["guard", "--run-id", run_id]);
@@ -119,11 +139,18 @@ fn greet(lab: &Path, run_id: &str, remove: Option<&Path>) -> anyhow::Result<(Chi
     }
     // The id of an outer run would have the outer guard kill this one before it has cleaned up.
     command.env_remove(RUN_ID_VARIABLE);
-    command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::null());
-    let mut child = command.spawn().with_context(|| format!("{} cannot be started as a guard", lab.display()))?;
+    command
+        .stdin(Stdio::piped())
+        .stdout(Stdio::piped())
+        .stderr(Stdio::null());
+    let mut child = command
+        .spawn()
+        .with_context(|| format!("{} cannot be started as a guard", lab.display()))?;
     let stdout = child.stdout.take().context("the guard has no output")?;
     let mut greeting = String::new();
-    BufReader::new(stdout).read_line(&mut greeting).context("the guard does not answer")?;
+    BufReader::new(stdout)
+        .read_line(&mut greeting)
+        .context("the guard does not answer")?;
     Ok((child, greeting.trim_end().to_owned()))
 }
 

@@ -1,5 +1,5 @@
-//! A scenario: a question and the load that answers it. `file` reads TOML and knows lines, `rules` says what is
-//! allowed; the command line's overrides go through the same rules.
+//! A scenario: a question and the load that answers it. `file` reads TOML and knows lines, `rules`
+//! says what is allowed; the command line's overrides go through the same rules.
 
 mod file;
 mod rules;
@@ -51,7 +51,8 @@ pub struct Load {
     pub seed: u64,
 }
 
-/// What must hold for every complete leg of a ranked engine; the audit must pass whether it is listed or not.
+/// What must hold for every complete leg of a ranked engine; the audit must pass whether it is
+/// listed or not.
 #[derive(Clone, Copy, Debug, Default, PartialEq)]
 pub struct Expectations {
     /// At most this many requests that ended as error or as unknown.
@@ -77,16 +78,26 @@ impl Scenario {
 
     /// Product of the warm-up's own sale: the first number after those of the scenario.
     pub fn warmup_product_id(&self) -> i64 {
-        self.sales.iter().map(|sale| sale.product_id).max().unwrap_or(0) + 1
+        self.sales
+            .iter()
+            .map(|sale| sale.product_id)
+            .max()
+            .unwrap_or(0)
+            + 1
     }
 
-    /// The warm-up's sale can never sell out, because then it would warm up the wrong path. It is no smaller than the
-    /// scenario's own: an engine whose parameters suit that stock must suit this one.
+    /// The warm-up's sale can never sell out, because then it would warm up the wrong path. It is
+    /// no smaller than the scenario's own: an engine whose parameters suit that stock must suit
+    /// this one.
     pub fn warmup_sale(&self) -> Option<Sale> {
         let units = self.warmup_requests * u64::from(self.load.max_quantity);
         let own = self.sales.iter().map(|sale| sale.total).max().unwrap_or(0);
         let total = i64::try_from(units).unwrap_or(i64::MAX).max(own);
-        (self.warmup_requests > 0).then(|| Sale { product_id: self.warmup_product_id(), total, price_cents: 100 })
+        (self.warmup_requests > 0).then(|| Sale {
+            product_id: self.warmup_product_id(),
+            total,
+            price_cents: 100,
+        })
     }
 
     pub fn record(&self) -> ScenarioRecord {
@@ -117,12 +128,19 @@ impl Scenario {
 impl Expectations {
     /// What is left on another stack than the one that the bounds on speed were set for.
     pub fn without_speed(&self) -> Self {
-        Self { errors: self.errors, ..Self::default() }
+        Self {
+            errors: self.errors,
+            ..Self::default()
+        }
     }
 }
 
 impl Sale {
     fn record(&self) -> SaleRecord {
-        SaleRecord { product_id: self.product_id, total: self.total, price_cents: self.price_cents }
+        SaleRecord {
+            product_id: self.product_id,
+            total: self.total,
+            price_cents: self.price_cents,
+        }
     }
 }

@@ -1,5 +1,5 @@
-//! Finds the server binaries, and installs what is missing where that is possible. `lab setup` is this; `bench`,
-//! `test` and `up` begin with it.
+//! Finds the server binaries, and installs what is missing where that is possible. `lab setup` is
+//! this; `bench`, `test` and `up` begin with it.
 
 mod apt;
 mod find;
@@ -24,8 +24,8 @@ pub fn setup(install: bool) -> anyhow::Result<()> {
     Ok(())
 }
 
-/// The binaries of a private stack; missing ones are installed if that is allowed and possible. It blocks, and says
-/// on standard error what it changes before it changes it.
+/// The binaries of a private stack; missing ones are installed if that is allowed and possible. It
+/// blocks, and says on standard error what it changes before it changes it.
 pub fn require(install: bool) -> anyhow::Result<Binaries> {
     let missing = match find().complete() {
         Ok(binaries) => return Ok(binaries),
@@ -34,7 +34,10 @@ pub fn require(install: bool) -> anyhow::Result<Binaries> {
     let packages = packages_for(&missing);
     let names = missing.join(", ");
     if !install {
-        bail!("missing: {names}; {}, or leave --no-install out", by_hand(&packages));
+        bail!(
+            "missing: {names}; {}, or leave --no-install out",
+            by_hand(&packages)
+        );
     }
     let Some(root) = apt::how_to_become_root() else {
         bail!("missing: {names}; {}", by_hand(&packages));
@@ -43,7 +46,10 @@ pub fn require(install: bool) -> anyhow::Result<Binaries> {
     apt::install(root, &packages)?;
     match find().complete() {
         Ok(binaries) => Ok(binaries),
-        Err(missing) => bail!("the packages were installed, and yet these are missing: {}", missing.join(", ")),
+        Err(missing) => bail!(
+            "the packages were installed, and yet these are missing: {}",
+            missing.join(", ")
+        ),
     }
 }
 
@@ -61,7 +67,11 @@ pub fn by_hand(packages: &[&str]) -> String {
 
 /// Packages for what is missing.
 pub fn packages_for(missing: &[&str]) -> Vec<&'static str> {
-    PACKAGES.iter().filter(|(binary, _)| missing.contains(binary)).map(|(_, package)| *package).collect()
+    PACKAGES
+        .iter()
+        .filter(|(binary, _)| missing.contains(binary))
+        .map(|(_, package)| *package)
+        .collect()
 }
 
 #[cfg(test)]
@@ -72,7 +82,10 @@ mod tests {
     fn every_missing_binary_has_a_package() {
         let missing = Found::default().missing();
         assert_eq!(missing.len(), PACKAGES.len());
-        assert_eq!(packages_for(&missing), ["redis-server", "rabbitmq-server", "mariadb-server"]);
+        assert_eq!(
+            packages_for(&missing),
+            ["redis-server", "rabbitmq-server", "mariadb-server"]
+        );
         assert!(by_hand(&["redis-server"]).contains("redis-server"));
     }
 }

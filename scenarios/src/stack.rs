@@ -1,5 +1,6 @@
-//! The servers that a run needs: private ones that the lab starts and takes down, external ones by address, or none
-//! at all. Also the place of the system's roles, so that one look finds whatever has died.
+//! The servers that a run needs: private ones that the lab starts and takes down, external ones by
+//! address, or none at all. Also the place of the system's roles, so that one look finds whatever
+//! has died.
 
 mod address;
 mod choice;
@@ -40,7 +41,8 @@ pub(crate) use address::redis_nodes;
 pub(crate) use choice::{ANY_REDIS, ONE_REDIS, Place};
 pub(crate) use start::new_run_id;
 
-/// Running servers. Dropping it has the guard kill everything that is left; [`Stack::stop`] ends it in order.
+/// Running servers. Dropping it has the guard kill everything that is left; [`Stack::stop`] ends it
+/// in order.
 #[derive(Debug)]
 pub struct Stack {
     kind: &'static str,
@@ -58,8 +60,8 @@ pub struct Stack {
 }
 
 impl Stack {
-    /// Starts what `options` ask for and returns when everything answers. Missing binaries are installed first if
-    /// that is allowed. When it fails, or is dropped half-way, nothing is left.
+    /// Starts what `options` ask for and returns when everything answers. Missing binaries are
+    /// installed first if that is allowed. When it fails, or is dropped half-way, nothing is left.
     pub async fn start(options: &StackOptions) -> anyhow::Result<Self> {
         let choice = Choice::of(options).await?;
         Self::start_chosen(options, &choice).await
@@ -90,7 +92,8 @@ impl Stack {
         address::is_file(&self.urls.database)
     }
 
-    /// URL of one database; it need not exist. On the embedded stack it is a file in the scratch folder.
+    /// URL of one database; it need not exist. On the embedded stack it is a file in the scratch
+    /// folder.
     pub fn database_url(&self, database: &str) -> String {
         address::with_database(&self.urls.database, database)
     }
@@ -110,13 +113,14 @@ impl Stack {
         &self.scratch
     }
 
-    /// Environment entry that every process of this run must carry. Roles do; whoever starts another process sets it
-    /// there, so that the guard finds it.
+    /// Environment entry that every process of this run must carry. Roles do; whoever starts
+    /// another process sets it there, so that the guard finds it.
     pub fn tag(&self) -> (&'static str, &str) {
         self.guard.tag()
     }
 
-    /// Starts a role and returns when it is ready, within 20 s. Its log is `logs/NAME.log` in the scratch folder.
+    /// Starts a role and returns when it is ready, within 20 s. Its log is `logs/NAME.log` in the
+    /// scratch folder.
     pub async fn spawn_role(&self, spec: &RoleSpec) -> anyhow::Result<Role> {
         Role::start(&self.guard, &self.scratch, &self.roster, spec).await
     }
@@ -126,29 +130,53 @@ impl Stack {
         role::run_to_end(&self.guard, &self.scratch, spec).await
     }
 
-    /// Whether everything is still well: every server and role lives, there is room in the scratch folder, and the
-    /// broker has raised no alarm since the last look. Takes well under a millisecond.
+    /// Whether everything is still well: every server and role lives, there is room in the scratch
+    /// folder, and the broker has raised no alarm since the last look. Takes well under a
+    /// millisecond.
     pub async fn check(&self) -> anyhow::Result<()> {
         // First, because a server that cannot write dies of it, and then this is the reason.
-        scratch::require_free(&self.scratch, scratch::RUN_FREE_BYTES_MIN, "a run needs at least")?;
-        for process in self.servers.iter().flat_map(|server| std::iter::once(&server.process).chain(&server.helper)) {
+        scratch::require_free(
+            &self.scratch,
+            scratch::RUN_FREE_BYTES_MIN,
+            "a run needs at least",
+        )?;
+        for process in self
+            .servers
+            .iter()
+            .flat_map(|server| std::iter::once(&server.process).chain(&server.helper))
+        {
             if let Some(status) = process.ended() {
                 bail!("{} died ({status}){}", process.name(), process.last_words());
             }
         }
-        if let Some(broker) = self.servers.iter().find(|server| server.process.name() == rabbitmq::NAME) {
-            let mut seen = self.broker_log_seen.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(broker) = self
+            .servers
+            .iter()
+            .find(|server| server.process.name() == rabbitmq::NAME)
+        {
+            let mut seen = self
+                .broker_log_seen
+                .lock()
+                .unwrap_or_else(PoisonError::into_inner);
             let news = broker.process.log_after(&mut seen);
             let alarm = news.lines().find(|line| line.contains(rabbitmq::ALARM));
-            ensure!(alarm.is_none(), "the broker raised an alarm and blocks publishers: {}", alarm.unwrap_or_default());
+            ensure!(
+                alarm.is_none(),
+                "the broker raised an alarm and blocks publishers: {}",
+                alarm.unwrap_or_default()
+            );
         }
         self.roster.check()?;
-        ensure!(self.guard.is_alive(), "the guard died: nothing would be cleaned up if this process died too");
+        ensure!(
+            self.guard.is_alive(),
+            "the guard died: nothing would be cleaned up if this process died too"
+        );
         Ok(())
     }
 
-    /// CPU since the start and peak memory by name: each server with its children and helpers, the nodes of a cluster
-    /// as one, each role with its earlier lives. External servers are not ours to measure.
+    /// CPU since the start and peak memory by name: each server with its children and helpers, the
+    /// nodes of a cluster as one, each role with its earlier lives. External servers are not ours
+    /// to measure.
     pub fn usage(&self) -> UsageByProcess {
         let processes = proc::all();
         let mut usages = UsageByProcess::new();
@@ -168,28 +196,48 @@ impl Stack {
     /// Starts the servers' memory peaks anew, so that a leg is not charged for the one before it.
     pub fn reset_peaks(&self) {
         let processes = proc::all();
-        let roots: Vec<u32> = self.servers.iter().map(|server| server.process.pid()).collect();
+        let roots: Vec<u32> = self
+            .servers
+            .iter()
+            .map(|server| server.process.pid())
+            .collect();
         let below = proc::descendants(&processes, &roots).map(|process| process.pid);
-        roots.iter().copied().chain(below).for_each(proc::reset_peak_rss);
+        roots
+            .iter()
+            .copied()
+            .chain(below)
+            .for_each(proc::reset_peak_rss);
     }
 
-    /// Pid of a private server, for faults that are made on purpose; nodes of a cluster are `redis-0` to `redis-2`.
+    /// Pid of a private server, for faults that are made on purpose; nodes of a cluster are
+    /// `redis-0` to `redis-2`.
     pub fn server_pid(&self, name: &str) -> Option<u32> {
-        self.servers.iter().find(|server| server.process.name() == name).map(|server| server.process.pid())
+        self.servers
+            .iter()
+            .find(|server| server.process.name() == name)
+            .map(|server| server.process.pid())
     }
 
     /// Milliseconds from start to first answer, by server.
     pub fn start_ms(&self) -> BTreeMap<&str, u128> {
-        self.servers.iter().map(|server| (server.process.name(), server.start_ms)).collect()
+        self.servers
+            .iter()
+            .map(|server| (server.process.name(), server.start_ms))
+            .collect()
     }
 
-    /// Ends roles first and then servers, each in order as long as that takes a few seconds, and has the guard kill
-    /// the rest and remove the scratch folder.
+    /// Ends roles first and then servers, each in order as long as that takes a few seconds, and
+    /// has the guard kill the rest and remove the scratch folder.
     pub async fn stop(self) -> anyhow::Result<()> {
         let roles = self.roster.take();
         join_all(roles.iter().map(|process| process.stop(STOP_LIMIT))).await;
         // How they end is not worth an error: a role that matters is stopped by its owner.
-        join_all(self.servers.iter().map(|server| server.process.stop(STOP_LIMIT))).await;
+        join_all(
+            self.servers
+                .iter()
+                .map(|server| server.process.stop(STOP_LIMIT)),
+        )
+        .await;
         let Self { servers, guard, .. } = self;
         drop(servers);
         tokio::task::spawn_blocking(|| guard.finish()).await?

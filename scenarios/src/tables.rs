@@ -1,5 +1,6 @@
-//! Reads the system's tables over one connection, by URL: on MariaDB or MySQL, or in the SQLite file of the embedded
-//! stack. It never writes, opens SQLite read-only, and shares no code with the system.
+//! Reads the system's tables over one connection, by URL: on MariaDB or MySQL, or in the SQLite
+//! file of the embedded stack. It never writes, opens SQLite read-only, and shares no code with the
+//! system.
 
 use std::str::FromStr;
 use std::time::Duration;
@@ -12,12 +13,15 @@ use sqlx::{ConnectOptions, Connection, Row};
 
 /// A database that does not take a connection within this time is down.
 const CONNECT_LIMIT: Duration = Duration::from_secs(10);
-/// Longest wait for a lock on the SQLite file, which a reader meets only while a log is recovered or removed.
+/// Longest wait for a lock on the SQLite file, which a reader meets only while a log is recovered
+/// or removed.
 const BUSY_LIMIT: Duration = Duration::from_secs(5);
 
 /// From here on every statement sees one state; SQLite takes its snapshot with the first read.
-const FREEZE_MYSQL: [&str; 2] =
-    ["SET TRANSACTION ISOLATION LEVEL REPEATABLE READ", "START TRANSACTION WITH CONSISTENT SNAPSHOT, READ ONLY"];
+const FREEZE_MYSQL: [&str; 2] = [
+    "SET TRANSACTION ISOLATION LEVEL REPEATABLE READ",
+    "START TRANSACTION WITH CONSISTENT SNAPSHOT, READ ONLY",
+];
 const FREEZE_SQLITE: [&str; 2] = ["BEGIN", "SELECT COUNT(*) FROM sqlite_schema"];
 
 #[derive(Debug)]
@@ -40,17 +44,25 @@ impl Tables {
         let opening = async {
             match url.split_once(':').map(|(scheme, _)| scheme) {
                 Some("sqlite") => {
-                    let options = SqliteConnectOptions::from_str(url).context("this is no URL of a SQLite file")?;
-                    let options = options.read_only(true).create_if_missing(false).busy_timeout(BUSY_LIMIT);
+                    let options = SqliteConnectOptions::from_str(url)
+                        .context("this is no URL of a SQLite file")?;
+                    let options = options
+                        .read_only(true)
+                        .create_if_missing(false)
+                        .busy_timeout(BUSY_LIMIT);
                     let file = options.get_filename().display().to_string();
                     let connection = options.disable_statement_logging().connect().await;
-                    Ok(Self::Sqlite(connection.with_context(|| format!("cannot open {file}"))?))
+                    Ok(Self::Sqlite(
+                        connection.with_context(|| format!("cannot open {file}"))?,
+                    ))
                 }
                 Some("mysql" | "mariadb") => {
                     let options = MySqlConnectOptions::from_str(url)
                         .context("the database URL is not of the form mysql://user[:password]@host:port/database")?;
                     let connection = options.disable_statement_logging().connect().await;
-                    Ok(Self::MySql(connection.context("no connection to the database")?))
+                    Ok(Self::MySql(
+                        connection.context("no connection to the database")?,
+                    ))
                 }
                 _ => bail!(
                     "the database URL is neither mysql://user[:password]@host:port/database nor sqlite:///path/of.db"
@@ -59,7 +71,12 @@ impl Tables {
         };
         tokio::time::timeout(CONNECT_LIMIT, opening)
             .await
-            .with_context(|| format!("the database took no connection within {} s", CONNECT_LIMIT.as_secs()))?
+            .with_context(|| {
+                format!(
+                    "the database took no connection within {} s",
+                    CONNECT_LIMIT.as_secs()
+                )
+            })?
     }
 
     /// Begins a transaction in which everything is read as it is now, until [`Tables::close`].
@@ -159,11 +176,17 @@ mod tests {
     /// A file with one table, whose writer is still there.
     async fn written(folder: &std::path::Path) -> (SqliteConnection, String) {
         let url = format!("sqlite://{}/leg.db", folder.display());
-        let options = SqliteConnectOptions::from_str(&url).expect("a URL").create_if_missing(true);
+        let options = SqliteConnectOptions::from_str(&url)
+            .expect("a URL")
+            .create_if_missing(true);
         let options = options.journal_mode(sqlx::sqlite::SqliteJournalMode::Wal);
         let mut writer = options.connect().await.expect("a writer");
-        let made = "CREATE TABLE t (n INTEGER, word TEXT); INSERT INTO t VALUES (7, 'a'), (NULL, 'b')";
-        sqlx::raw_sql(made).execute(&mut writer).await.expect("made");
+        let made =
+            "CREATE TABLE t (n INTEGER, word TEXT); INSERT INTO t VALUES (7, 'a'), (NULL, 'b')";
+        sqlx::raw_sql(made)
+            .execute(&mut writer)
+            .await
+            .expect("made");
         (writer, url)
     }
 
@@ -173,7 +196,10 @@ mod tests {
         let (mut writer, url) = written(folder.path()).await;
         let mut tables = Tables::open(&url).await.expect("opened");
         tables.freeze().await.expect("frozen");
-        sqlx::raw_sql("DELETE FROM t").execute(&mut writer).await.expect("written meanwhile");
+        sqlx::raw_sql("DELETE FROM t")
+            .execute(&mut writer)
+            .await
+            .expect("written meanwhile");
         let mut seen = Vec::new();
         let read = tables.each("SELECT n, word FROM t ORDER BY word", |row| {
             seen.push((row.integer_or_null(0)?, row.text(1)?));
@@ -181,11 +207,18 @@ mod tests {
         });
         read.await.expect("read");
         assert_eq!(seen, [(Some(7), "a".to_owned()), (None, "b".to_owned())]);
-        let refused = tables.each("DELETE FROM t", |_| Ok(())).await.expect_err("read-only").to_string();
+        let refused = tables
+            .each("DELETE FROM t", |_| Ok(()))
+            .await
+            .expect_err("read-only")
+            .to_string();
         assert!(refused.contains("readonly"), "{refused}");
         tables.close().await;
         let mut anew = Tables::open(&url).await.expect("opened");
-        assert_eq!(anew.integers("SELECT COUNT(*) FROM t").await.expect("read"), [0]);
+        assert_eq!(
+            anew.integers("SELECT COUNT(*) FROM t").await.expect("read"),
+            [0]
+        );
     }
 
     #[tokio::test]

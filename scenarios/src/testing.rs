@@ -1,5 +1,6 @@
-//! Private servers for the tests of every crate: `None` when a binary is missing, with the reason printed, or a
-//! panic with `REQUIRE_SERVERS=1`. They end with the test's process, however that ends.
+//! Private servers for the tests of every crate: `None` when a binary is missing, with the reason
+//! printed, or a panic with `REQUIRE_SERVERS=1`. They end with the test's process, however that
+//! ends.
 
 mod redis_server;
 
@@ -13,8 +14,8 @@ pub use redis_server::{RedisServer, redis};
 /// Turns a missing server from an ignored test into a failed one.
 const REQUIRE_VARIABLE: &str = "REQUIRE_SERVERS";
 
-/// All three servers, shared by the tests of one binary: use databases, queues and keys of your own. Callable from
-/// inside a runtime and from outside; it blocks for some seconds the first time.
+/// All three servers, shared by the tests of one binary: use databases, queues and keys of your
+/// own. Callable from inside a runtime and from outside; it blocks for some seconds the first time.
 pub fn stack() -> Option<&'static Stack> {
     static STACK: OnceLock<Option<Stack>> = OnceLock::new();
     STACK.get_or_init(start).as_ref()
@@ -34,9 +35,13 @@ fn start() -> Option<Stack> {
         ignore(&reason);
         return None;
     }
-    // A thread of its own, because a runtime cannot be entered twice. Nothing in a stack needs the runtime later.
+    // A thread of its own, because a runtime cannot be entered twice. Nothing in a stack needs the
+    // runtime later.
     let starting = std::thread::spawn(|| {
-        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().expect("a runtime");
+        let runtime = tokio::runtime::Builder::new_current_thread()
+            .enable_all()
+            .build()
+            .expect("a runtime");
         runtime.block_on(Stack::start(&options())).expect("a stack")
     });
     Some(starting.join().expect("the stack starts"))
@@ -44,16 +49,27 @@ fn start() -> Option<Stack> {
 
 /// Tests never install.
 pub fn options() -> StackOptions {
-    StackOptions { install: false, ..StackOptions::default() }
+    StackOptions {
+        install: false,
+        ..StackOptions::default()
+    }
 }
 
 fn missing() -> Option<String> {
     let missing = setup::find().missing();
-    (!missing.is_empty()).then(|| format!("{} missing; cargo lab setup installs them", missing.join(", ")))
+    (!missing.is_empty()).then(|| {
+        format!(
+            "{} missing; cargo lab setup installs them",
+            missing.join(", ")
+        )
+    })
 }
 
 /// Says why a test does nothing, or fails it where servers are required.
 pub fn ignore(reason: &str) {
-    assert!(std::env::var_os(REQUIRE_VARIABLE).is_none_or(|value| value != "1"), "{reason} ({REQUIRE_VARIABLE}=1)");
+    assert!(
+        std::env::var_os(REQUIRE_VARIABLE).is_none_or(|value| value != "1"),
+        "{reason} ({REQUIRE_VARIABLE}=1)"
+    );
     eprintln!("ignored: {reason}");
 }

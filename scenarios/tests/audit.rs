@@ -1,5 +1,6 @@
-//! The audit against a real database: a consistent run passes, and each planted fault is named by exactly the
-//! checks that it breaks. The same cases run on the servers' database and on the embedded stack's file.
+//! The audit against a real database: a consistent run passes, and each planted fault is named by
+//! exactly the checks that it breaks. The same cases run on the servers' database and on the
+//! embedded stack's file.
 #![allow(clippy::duplicate_mod, reason = "the same cases on both databases")]
 
 #[path = "audit/database.rs"]
@@ -9,7 +10,8 @@ mod fixture;
 #[path = "audit/server.rs"]
 mod server;
 
-/// A consistent run in a database of its own, or the end of the test when there is no server binary.
+/// A consistent run in a database of its own, or the end of the test when there is no server
+/// binary.
 macro_rules! consistent_run {
     () => {
         match crate::server::fresh_database_url().await {
@@ -43,7 +45,13 @@ mod stock_on_sqlite;
 #[tokio::test]
 async fn lab_audit_without_a_sale_is_wrong_usage() {
     let output = std::process::Command::new(env!("CARGO_BIN_EXE_lab"))
-        .args(["audit", "--database-url", "mysql://127.0.0.1:1/x", "--log", "none.log"])
+        .args([
+            "audit",
+            "--database-url",
+            "mysql://127.0.0.1:1/x",
+            "--log",
+            "none.log",
+        ])
         .output()
         .expect("lab starts");
     assert_eq!(output.status.code(), Some(2));
@@ -54,11 +62,21 @@ async fn lab_audit_without_a_sale_is_wrong_usage() {
 async fn a_file_that_is_not_there_is_an_error_that_names_it() {
     let log = tempfile::NamedTempFile::new().expect("a file");
     let output = std::process::Command::new(env!("CARGO_BIN_EXE_lab"))
-        .args(["audit", "--database-url", "sqlite:///nowhere/leg.db", "--sale", "1:1:1", "--log"])
+        .args([
+            "audit",
+            "--database-url",
+            "sqlite:///nowhere/leg.db",
+            "--sale",
+            "1:1:1",
+            "--log",
+        ])
         .arg(log.path())
         .output()
         .expect("lab starts");
     assert_eq!(output.status.code(), Some(1));
     let error = String::from_utf8_lossy(&output.stderr).into_owned();
-    assert!(error.starts_with("error: ") && error.lines().count() == 1, "{error}");
+    assert!(
+        error.starts_with("error: ") && error.lines().count() == 1,
+        "{error}"
+    );
 }

@@ -1,5 +1,5 @@
-//! Whole runs of `lab bench`, with real servers and without any: the result of a good one, what is refused, and what is
-//! left of one that is ended early.
+//! Whole runs of `lab bench`, with real servers and without any: the result of a good one, what is
+//! refused, and what is left of one that is ended early.
 
 #[path = "bench/embedded.rs"]
 mod embedded;
@@ -34,7 +34,12 @@ fn fresh_folder(name: &str) -> PathBuf {
 
 fn lab(folder: &Path, arguments: &[&str]) -> Command {
     let mut command = Command::new(env!("CARGO_BIN_EXE_lab"));
-    command.args(arguments).arg("--no-install").arg("--out").arg(folder).stdin(Stdio::null());
+    command
+        .args(arguments)
+        .arg("--no-install")
+        .arg("--out")
+        .arg(folder)
+        .stdin(Stdio::null());
     command
 }
 
@@ -43,16 +48,26 @@ fn text(bytes: &[u8]) -> String {
 }
 
 fn only_result(folder: &Path) -> RunResult {
-    let mut files: Vec<PathBuf> =
-        std::fs::read_dir(folder).expect("readable").map(|entry| entry.expect("readable").path()).collect();
+    let mut files: Vec<PathBuf> = std::fs::read_dir(folder)
+        .expect("readable")
+        .map(|entry| entry.expect("readable").path())
+        .collect();
     files.sort();
-    let endings: Vec<_> = files.iter().filter_map(|path| path.extension()?.to_str()).collect();
+    let endings: Vec<_> = files
+        .iter()
+        .filter_map(|path| path.extension()?.to_str())
+        .collect();
     assert_eq!(endings, ["json", "md"], "{files:?}");
-    RunResult::from_json(&std::fs::read_to_string(&files[0]).expect("readable")).expect("own result")
+    RunResult::from_json(&std::fs::read_to_string(&files[0]).expect("readable"))
+        .expect("own result")
 }
 
 fn leg<'a>(result: &'a RunResult, engine: &str) -> &'a Leg {
-    result.legs.iter().find(|leg| leg.engine == engine).unwrap_or_else(|| panic!("no leg of {engine}"))
+    result
+        .legs
+        .iter()
+        .find(|leg| leg.engine == engine)
+        .unwrap_or_else(|| panic!("no leg of {engine}"))
 }
 
 #[test]
@@ -61,36 +76,85 @@ fn a_small_run_ends_with_tables_files_and_a_passed_audit() {
         return;
     }
     let folder = fresh_folder("small_run");
-    let arguments = ["bench", "smoke", "--requests", "500", "--engine", "lua-single-key", "--engine", "null"];
-    let Output { status, stdout, stderr } = lab(&folder, &arguments).output().expect("lab starts");
+    let arguments = [
+        "bench",
+        "smoke",
+        "--requests",
+        "500",
+        "--engine",
+        "lua-single-key",
+        "--engine",
+        "null",
+    ];
+    let Output {
+        status,
+        stdout,
+        stderr,
+    } = lab(&folder, &arguments).output().expect("lab starts");
     let (tables, log) = (text(&stdout), text(&stderr));
     assert_eq!(status.code(), Some(0), "{tables}\n{log}");
-    assert!(tables.contains("smoke, lua-single-key") && tables.contains("null, not ranked"), "{tables}");
+    assert!(
+        tables.contains("smoke, lua-single-key") && tables.contains("null, not ranked"),
+        "{tables}"
+    );
 
     let result = only_result(&folder);
     assert!(result.complete && result.error.is_none());
     let sold = leg(&result, "lua-single-key");
-    assert_eq!((sold.counts.accepted, sold.counts.total()), (500, 500), "{:?}", sold.statuses);
-    assert_eq!(sold.audit.as_ref().expect("audited").verdict, AuditVerdict::Passed);
+    assert_eq!(
+        (sold.counts.accepted, sold.counts.total()),
+        (500, 500),
+        "{:?}",
+        sold.statuses
+    );
+    assert_eq!(
+        sold.audit.as_ref().expect("audited").verdict,
+        AuditVerdict::Passed
+    );
     assert!(sold.drain_s.is_some() && sold.committed_at_last_reply.is_some());
     let durable = sold.durable_latency.as_ref().expect("sampled");
     assert_eq!((durable.missing, durable.resolution_us), (0, 20_000));
-    for process in ["driver", "lab", "seckill", "create-consumer", "reconciler", "redis", "rabbitmq", "mariadb"] {
-        assert!(sold.usage_until_reply.contains_key(process), "{process}: {:?}", sold.usage_until_reply.keys());
+    for process in [
+        "driver",
+        "lab",
+        "seckill",
+        "create-consumer",
+        "reconciler",
+        "redis",
+        "rabbitmq",
+        "mariadb",
+    ] {
+        assert!(
+            sold.usage_until_reply.contains_key(process),
+            "{process}: {:?}",
+            sold.usage_until_reply.keys()
+        );
     }
     let null = leg(&result, "null");
-    assert_eq!(null.audit.as_ref().expect("said").verdict, AuditVerdict::NotApplicable);
-    assert!(result.stack.settings.contains_key("redis.appendfsync"), "{:?}", result.stack.settings);
+    assert_eq!(
+        null.audit.as_ref().expect("said").verdict,
+        AuditVerdict::NotApplicable
+    );
+    assert!(
+        result.stack.settings.contains_key("redis.appendfsync"),
+        "{:?}",
+        result.stack.settings
+    );
 }
 
 #[test]
 fn an_unknown_engine_is_wrong_usage_and_lists_the_known_ones() {
     let folder = fresh_folder("unknown_engine");
-    let output = lab(&folder, &["bench", "smoke", "--engine", "redsi"]).output().expect("lab starts");
+    let output = lab(&folder, &["bench", "smoke", "--engine", "redsi"])
+        .output()
+        .expect("lab starts");
     let log = text(&output.stderr);
     assert_eq!(output.status.code(), Some(2), "{log}");
     let last = log.lines().last().unwrap_or_default();
-    assert!(last.starts_with("error: unknown engine \"redsi\"; known: null, "), "{log}");
+    assert!(
+        last.starts_with("error: unknown engine \"redsi\"; known: null, "),
+        "{log}"
+    );
     assert!(last.contains("lua-single-key"), "{log}");
 }
 
@@ -101,7 +165,15 @@ fn a_cluster_runs_engines_that_can_use_it_and_refuses_those_that_want_one_redis(
     }
     let folder = fresh_folder("cluster");
     let of = |engine: &str| {
-        let arguments = ["bench", "smoke", "--redis-cluster", "--requests", "500", "--engine", engine];
+        let arguments = [
+            "bench",
+            "smoke",
+            "--redis-cluster",
+            "--requests",
+            "500",
+            "--engine",
+            engine,
+        ];
         lab(&folder, &arguments).output().expect("lab starts")
     };
     let refused = of("lua-single-key");
@@ -109,16 +181,39 @@ fn a_cluster_runs_engines_that_can_use_it_and_refuses_those_that_want_one_redis(
     assert_eq!(refused.status.code(), Some(2), "{log}");
     let last = log.lines().last().unwrap_or_default();
     let said = "error: engine lua-single-key cannot run on a Redis Cluster: it needs a single redis, not a cluster; ";
-    assert!(last.starts_with(said) && last.contains("sharded-slots"), "{log}");
+    assert!(
+        last.starts_with(said) && last.contains("sharded-slots"),
+        "{log}"
+    );
 
-    let Output { status, stdout, stderr } = of("sharded-slots?slots=6");
-    assert_eq!(status.code(), Some(0), "{}\n{}", text(&stdout), text(&stderr));
+    let Output {
+        status,
+        stdout,
+        stderr,
+    } = of("sharded-slots?slots=6");
+    assert_eq!(
+        status.code(),
+        Some(0),
+        "{}\n{}",
+        text(&stdout),
+        text(&stderr)
+    );
     assert!(!text(&stderr).contains("warning: "), "{}", text(&stderr));
     let result = only_result(&folder);
     let sold = leg(&result, "sharded-slots?slots=6");
-    assert_eq!((sold.counts.accepted, sold.audit.as_ref().expect("audited").verdict), (500, AuditVerdict::Passed));
+    assert_eq!(
+        (
+            sold.counts.accepted,
+            sold.audit.as_ref().expect("audited").verdict
+        ),
+        (500, AuditVerdict::Passed)
+    );
     assert_eq!(result.stack.settings["redis.cluster_nodes"], "3");
-    assert!(sold.usage_until_reply["redis"].peak_rss_bytes > 0, "{:?}", sold.usage_until_reply.keys());
+    assert!(
+        sold.usage_until_reply["redis"].peak_rss_bytes > 0,
+        "{:?}",
+        sold.usage_until_reply.keys()
+    );
 }
 
 #[test]
@@ -128,8 +223,21 @@ fn ctrl_c_ends_the_leg_and_still_writes_what_was_measured() {
     }
     let folder = fresh_folder("interrupted");
     // Far more requests than can be answered before the interrupt.
-    let arguments = ["bench", "laptop", "--requests", "10000000", "-c", "50", "--connections", "10"];
-    let mut child = lab(&folder, &arguments).stdout(Stdio::null()).stderr(Stdio::piped()).spawn().expect("lab starts");
+    let arguments = [
+        "bench",
+        "laptop",
+        "--requests",
+        "10000000",
+        "-c",
+        "50",
+        "--connections",
+        "10",
+    ];
+    let mut child = lab(&folder, &arguments)
+        .stdout(Stdio::null())
+        .stderr(Stdio::piped())
+        .spawn()
+        .expect("lab starts");
     let stderr = BufReader::new(child.stderr.take().expect("piped"));
     let started = Instant::now();
     let mut asked = false;
@@ -149,11 +257,18 @@ fn ctrl_c_ends_the_leg_and_still_writes_what_was_measured() {
     let result = only_result(&folder);
     assert!(!result.complete);
     assert_eq!(result.legs[0].error.as_deref(), Some("interrupted"));
-    assert!(result.legs[0].counts.accepted > 0 && result.legs[0].latency.p99_us > 0, "{:?}", result.legs[0]);
+    assert!(
+        result.legs[0].counts.accepted > 0 && result.legs[0].latency.p99_us > 0,
+        "{:?}",
+        result.legs[0]
+    );
 }
 
 fn interrupt(child: &Child) {
-    let pid = i32::try_from(child.id()).ok().and_then(rustix::process::Pid::from_raw).expect("a process id");
+    let pid = i32::try_from(child.id())
+        .ok()
+        .and_then(rustix::process::Pid::from_raw)
+        .expect("a process id");
     rustix::process::kill_process(pid, rustix::process::Signal::INT).expect("it is running");
 }
 

@@ -1,7 +1,9 @@
-//! The system under crashes, from outside: real servers, every role a process of its own, killed at its failpoints, at
-//! random, frozen, or robbed of a server. Each test ends with the audit. R1 to R19 are the rules of the protocol.
+//! The system under crashes, from outside: real servers, every role a process of its own, killed at
+//! its failpoints, at random, frozen, or robbed of a server. Each test ends with the audit. R1 to
+//! R19 are the rules of the protocol.
 //!
-//! One test at a time: they stop servers that they share. `CRASH_ROUNDS` sets the rounds of the random kills.
+//! One test at a time: they stop servers that they share. `CRASH_ROUNDS` sets the rounds of the
+//! random kills.
 
 #[path = "crash/events.rs"]
 mod events;

@@ -1,5 +1,6 @@
-//! The embedded stack under crashes: every role in one process on one SQLite file, killed at random moments under load
-//! and at its failpoints. Each round ends with the audit. `CRASH_ROUNDS` and `CRASH_SEED` as for the other crash tests.
+//! The embedded stack under crashes: every role in one process on one SQLite file, killed at random
+//! moments under load and at its failpoints. Each round ends with the audit. `CRASH_ROUNDS` and
+//! `CRASH_SEED` as for the other crash tests.
 
 #[path = "crash/inspect.rs"]
 mod inspect;
@@ -41,10 +42,20 @@ struct House {
 
 impl House {
     async fn new(engine: &'static str) -> Self {
-        let options = StackOptions { kind: StackKind::Embedded, ..testing::options() };
+        let options = StackOptions {
+            kind: StackKind::Embedded,
+            ..testing::options()
+        };
         let stack = Stack::start(&options).await.expect("it needs nothing");
         let program = scenarios::bench::program::build().expect("the system builds");
-        let mut house = Self { stack, program, engine, told: Told::default(), started: 0, lease_ms: 1_500 };
+        let mut house = Self {
+            stack,
+            program,
+            engine,
+            told: Told::default(),
+            started: 0,
+            lease_ms: 1_500,
+        };
         let seed = house.stack.scratch().join("seed.toml");
         let text = format!(
             "[[sales]]\nproduct_id = {PRODUCT}\nname = \"a thing\"\nprice_cents = {PRICE_CENTS}\ntotal = {TOTAL}\n\
@@ -59,19 +70,51 @@ impl House {
     fn spec(&mut self, args: &[&str], failpoint: Option<&str>) -> RoleSpec {
         self.started += 1;
         let mut env = vec![
-            ("SECKILL__DATABASE__URL".to_owned(), self.stack.database_url("sale")),
-            ("SECKILL__SECKILL__ENGINE".to_owned(), self.engine.to_owned()),
-            ("SECKILL__SECKILL__LISTEN".to_owned(), "127.0.0.1:0".to_owned()),
-            ("SECKILL__INCARNATION__LEASE_MS".to_owned(), self.lease_ms.to_string()),
-            ("SECKILL__INCARNATION__HEARTBEAT_MS".to_owned(), (self.lease_ms / 10).to_string()),
-            ("SECKILL__INCARNATION__MARGIN_MS".to_owned(), "300".to_owned()),
-            ("SECKILL__SECKILL__PUBLISH_TIMEOUT_MS".to_owned(), "700".to_owned()),
-            ("SECKILL__RECONCILER__INTERVAL_MS".to_owned(), "100".to_owned()),
-            ("SECKILL__RECONCILER__GRACE_MS".to_owned(), "1200".to_owned()),
+            (
+                "SECKILL__DATABASE__URL".to_owned(),
+                self.stack.database_url("sale"),
+            ),
+            (
+                "SECKILL__SECKILL__ENGINE".to_owned(),
+                self.engine.to_owned(),
+            ),
+            (
+                "SECKILL__SECKILL__LISTEN".to_owned(),
+                "127.0.0.1:0".to_owned(),
+            ),
+            (
+                "SECKILL__INCARNATION__LEASE_MS".to_owned(),
+                self.lease_ms.to_string(),
+            ),
+            (
+                "SECKILL__INCARNATION__HEARTBEAT_MS".to_owned(),
+                (self.lease_ms / 10).to_string(),
+            ),
+            (
+                "SECKILL__INCARNATION__MARGIN_MS".to_owned(),
+                "300".to_owned(),
+            ),
+            (
+                "SECKILL__SECKILL__PUBLISH_TIMEOUT_MS".to_owned(),
+                "700".to_owned(),
+            ),
+            (
+                "SECKILL__RECONCILER__INTERVAL_MS".to_owned(),
+                "100".to_owned(),
+            ),
+            (
+                "SECKILL__RECONCILER__GRACE_MS".to_owned(),
+                "1200".to_owned(),
+            ),
         ];
         env.extend(failpoint.map(|name| ("SECKILL_FAILPOINT".to_owned(), name.to_owned())));
         let name = format!("{}-{}", args[0], self.started);
-        RoleSpec { name, program: self.program.clone(), args: args.iter().map(|arg| (*arg).to_owned()).collect(), env }
+        RoleSpec {
+            name,
+            program: self.program.clone(),
+            args: args.iter().map(|arg| (*arg).to_owned()).collect(),
+            env,
+        }
     }
 
     /// Every role in one process, selling.
@@ -79,55 +122,91 @@ impl House {
         let spec = self.spec(&["all"], failpoint);
         let role = self.stack.spawn_role(&spec).await.expect("it starts");
         let address = role.listen().expect("it listens");
-        until("the sale is open", async || match inspect::stock(address, PRODUCT).await {
-            Ok(stock) if stock.open => Ok(()),
-            other => Err(format!("{other:?}")),
+        until("the sale is open", async || {
+            match inspect::stock(address, PRODUCT).await {
+                Ok(stock) if stock.open => Ok(()),
+                other => Err(format!("{other:?}")),
+            }
         })
         .await;
         role
     }
 
     fn load(&self, role: &Role, crowd: Crowd) -> Load {
-        Load::start(role.listen().expect("it listens"), PRODUCT, crowd, self.told.clone())
+        Load::start(
+            role.listen().expect("it listens"),
+            PRODUCT,
+            crowd,
+            self.told.clone(),
+        )
     }
 
     async fn database(&self) -> SqliteConnection {
-        SqliteConnection::connect(&self.stack.database_url("sale")).await.expect("the file is there")
+        SqliteConnection::connect(&self.stack.database_url("sale"))
+            .await
+            .expect("the file is there")
     }
 
     async fn sql(&self, statement: &str) {
-        sqlx::raw_sql(statement).execute(&mut self.database().await).await.expect(statement);
+        sqlx::raw_sql(statement)
+            .execute(&mut self.database().await)
+            .await
+            .expect(statement);
     }
 
     async fn number(&self, query: &str) -> i64 {
-        sqlx::query_scalar(query).fetch_one(&mut self.database().await).await.expect(query)
+        sqlx::query_scalar(query)
+            .fetch_one(&mut self.database().await)
+            .await
+            .expect(query)
     }
 
     /// Brings everything to its end without a service.
     async fn repair(&mut self) {
         let once = self.spec(&["all", "--once"], None);
-        let summary = self.stack.run_to_end(&once).await.expect("nothing is left to repair");
+        let summary = self
+            .stack
+            .run_to_end(&once)
+            .await
+            .expect("nothing is left to repair");
         assert!(summary.contains("\"left\":0"), "{summary}");
     }
 
     /// The same, and audits.
     async fn audit(&mut self) {
         self.repair().await;
-        let log = self.stack.scratch().join(format!("told-{}.log", self.started));
+        let log = self
+            .stack
+            .scratch()
+            .join(format!("told-{}.log", self.started));
         let mut writer = Writer::create(&log).expect("the scratch folder can be written");
-        for record in self.told.lock().unwrap_or_else(PoisonError::into_inner).iter() {
+        for record in self
+            .told
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .iter()
+        {
             writer.push(record).expect("written");
         }
         writer.finish().expect("written");
         let report = audit(&AuditInput {
             database_url: self.stack.database_url("sale"),
             logs: vec![log],
-            sales: vec![ExpectedSale { product_id: PRODUCT, total: TOTAL, price_cents: PRICE_CENTS }],
+            sales: vec![ExpectedSale {
+                product_id: PRODUCT,
+                total: TOTAL,
+                price_cents: PRICE_CENTS,
+            }],
             engine_stock: Vec::new(),
         })
         .await
         .expect("there is something to judge");
-        assert_eq!(report.verdict, AuditVerdict::Passed, "{}", scenarios::audit::text(&report));
+        assert_eq!(
+            report.verdict,
+            AuditVerdict::Passed,
+            "{}",
+            scenarios::audit::text(&report)
+        );
     }
 }
 
@@ -145,13 +224,20 @@ async fn killed_at_random_moments(engine: &'static str) {
     let mut random = SmallRng::seed_from_u64(seed);
     let mut house = House::new(engine).await;
     for round in 1..=rounds {
-        let crowd = Crowd { seed: seed + round, users: 100_000, concurrency: 32 };
+        let crowd = Crowd {
+            seed: seed + round,
+            users: 100_000,
+            concurrency: 32,
+        };
         for _ in 0..2 {
             let mut all = house.all(None).await;
             let load = house.load(&all, crowd);
             sells(&load, 50).await;
             // The moment itself is what is drawn; there is no condition to wait for.
-            tokio::time::sleep(Duration::from_millis(random.random_range(0..KILL_WITHIN_MS))).await;
+            tokio::time::sleep(Duration::from_millis(
+                random.random_range(0..KILL_WITHIN_MS),
+            ))
+            .await;
             all.kill().await.expect("killed");
             load.finish().await;
         }
@@ -187,10 +273,19 @@ async fn it_may_die_at_any_point_of_a_queue_a_write_or_a_reserve() {
     ];
     for (failpoint, seed) in failpoints.into_iter().zip(1..) {
         let mut all = house.all(Some(failpoint)).await;
-        let load = house.load(&all, Crowd { seed, users: 100_000, concurrency: 16 });
-        until(failpoint, async || match inspect::stock(all.listen().expect("it listens"), PRODUCT).await {
-            Ok(stock) => Err(format!("alive: {stock:?}")),
-            Err(_) => Ok(()),
+        let load = house.load(
+            &all,
+            Crowd {
+                seed,
+                users: 100_000,
+                concurrency: 16,
+            },
+        );
+        until(failpoint, async || {
+            match inspect::stock(all.listen().expect("it listens"), PRODUCT).await {
+                Ok(stock) => Err(format!("alive: {stock:?}")),
+                Err(_) => Ok(()),
+            }
         })
         .await;
         all.kill().await.expect("reaped");
@@ -207,24 +302,50 @@ async fn what_a_crash_leaves_in_the_queue_of_one_that_is_gone_is_taken_out_and_h
     }
     let mut house = House::new("database-row").await;
     let mut all = house.all(Some("consumer.before_commit:1")).await;
-    let load = house.load(&all, Crowd { seed: 1, users: 1_000, concurrency: 16 });
-    until("the consumer dies", async || match inspect::stock(all.listen().expect("it listens"), PRODUCT).await {
-        Ok(stock) => Err(format!("alive: {stock:?}")),
-        Err(_) => Ok(()),
+    let load = house.load(
+        &all,
+        Crowd {
+            seed: 1,
+            users: 1_000,
+            concurrency: 16,
+        },
+    );
+    until("the consumer dies", async || {
+        match inspect::stock(all.listen().expect("it listens"), PRODUCT).await {
+            Ok(stock) => Err(format!("alive: {stock:?}")),
+            Err(_) => Ok(()),
+        }
     })
     .await;
     all.kill().await.expect("reaped");
     load.finish().await;
-    house.sql("CREATE TABLE kept AS SELECT * FROM queue_messages").await;
+    house
+        .sql("CREATE TABLE kept AS SELECT * FROM queue_messages")
+        .await;
     house.audit().await;
-    // Its rows are committed and it is gone; the deletion of what it had acknowledged was lost, and that of its queue.
+    // Its rows are committed and it is gone; the deletion of what it had acknowledged was lost, and
+    // that of its queue.
     assert!(house.number("SELECT COUNT(*) FROM kept").await > 0);
-    assert_eq!(house.number("SELECT COUNT(*) FROM incarnations WHERE state <> 'gone' OR queue <> ''").await, 0);
-    house.sql("UPDATE incarnations SET queue = 'left' WHERE id IN (SELECT incarnation FROM kept)").await;
+    assert_eq!(
+        house
+            .number("SELECT COUNT(*) FROM incarnations WHERE state <> 'gone' OR queue <> ''")
+            .await,
+        0
+    );
+    house
+        .sql("UPDATE incarnations SET queue = 'left' WHERE id IN (SELECT incarnation FROM kept)")
+        .await;
     house.sql("INSERT INTO queue_bindings (incarnation, generation) SELECT DISTINCT incarnation, 0 FROM kept").await;
-    house.sql("INSERT INTO queue_messages SELECT * FROM kept").await;
+    house
+        .sql("INSERT INTO queue_messages SELECT * FROM kept")
+        .await;
     house.audit().await;
-    assert_eq!(house.number("SELECT COUNT(*) FROM incarnations WHERE queue <> ''").await, 0);
+    assert_eq!(
+        house
+            .number("SELECT COUNT(*) FROM incarnations WHERE queue <> ''")
+            .await,
+        0
+    );
     assert_eq!(house.number("SELECT COUNT(*) FROM queue_messages").await, 0);
     house.stack.stop().await.expect("an orderly end");
 }
@@ -233,7 +354,12 @@ async fn what_a_crash_leaves_in_the_queue_of_one_that_is_gone_is_taken_out_and_h
 async fn a_sale_with_many_orders_opens_again_though_its_grant_outlasts_the_lease() {
     let mut house = House::new("preallocated").await;
     house.lease_ms = 500;
-    house.all(None).await.stop().await.expect("stopped in order");
+    house
+        .all(None)
+        .await
+        .stop()
+        .await
+        .expect("stopped in order");
     house.repair().await;
     house
         .sql(

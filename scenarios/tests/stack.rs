@@ -1,5 +1,5 @@
-//! The private servers with real binaries: they come up, answer, say what is wrong, and are gone afterwards, however
-//! their owner ended. Nothing else on the machine is touched.
+//! The private servers with real binaries: they come up, answer, say what is wrong, and are gone
+//! afterwards, however their owner ended. Nothing else on the machine is touched.
 
 #[path = "stack/cluster.rs"]
 mod cluster;
@@ -42,10 +42,17 @@ fn signal(pid: u32, signal: Signal) {
 
 /// A `lab up` that has started a stack, the lines of its standard output, and the id of its run.
 fn up(command: &mut Command) -> (Child, Vec<String>, String) {
-    let mut lab = command.stdin(Stdio::null()).stdout(Stdio::piped()).spawn().expect("lab");
+    let mut lab = command
+        .stdin(Stdio::null())
+        .stdout(Stdio::piped())
+        .spawn()
+        .expect("lab");
     let mut seen = Vec::new();
     let mut run_id = None;
-    for line in BufReader::new(lab.stdout.take().expect("its output")).lines().map_while(Result::ok) {
+    for line in BufReader::new(lab.stdout.take().expect("its output"))
+        .lines()
+        .map_while(Result::ok)
+    {
         run_id = line.strip_prefix("LAB_RUN_ID=").map(str::to_owned);
         seen.push(line);
         if run_id.is_some() {
@@ -57,19 +64,34 @@ fn up(command: &mut Command) -> (Child, Vec<String>, String) {
 }
 
 async fn assert_all_answer(stack: &Stack) {
-    let mut database = sqlx::MySqlConnection::connect(&stack.database_url("mysql")).await.expect("a database");
-    let one: i32 = sqlx::query_scalar("SELECT 1").fetch_one(&mut database).await.expect("an answer");
+    let mut database = sqlx::MySqlConnection::connect(&stack.database_url("mysql"))
+        .await
+        .expect("a database");
+    let one: i32 = sqlx::query_scalar("SELECT 1")
+        .fetch_one(&mut database)
+        .await
+        .expect("an answer");
     assert_eq!(one, 1);
     let url = stack.amqp_url();
-    let broker = lapin::Connection::connect(&url, lapin::ConnectionProperties::default()).await.expect("a broker");
+    let broker = lapin::Connection::connect(&url, lapin::ConnectionProperties::default())
+        .await
+        .expect("a broker");
     broker.close(200, "seen".into()).await.expect("closed");
-    let redis = stack.redis_url().trim_start_matches("redis://").trim_end_matches('/').to_owned();
-    tokio::net::TcpStream::connect(redis).await.expect("a Redis");
+    let redis = stack
+        .redis_url()
+        .trim_start_matches("redis://")
+        .trim_end_matches('/')
+        .to_owned();
+    tokio::net::TcpStream::connect(redis)
+        .await
+        .expect("a Redis");
 }
 
 #[tokio::test]
 async fn servers_come_up_answer_and_are_gone_after_stop_with_epmd() {
-    let Some(stack) = testing::own_stack(&testing::options()).await else { return };
+    let Some(stack) = testing::own_stack(&testing::options()).await else {
+        return;
+    };
     eprintln!("ready after (ms): {:?}", stack.start_ms());
     assert_all_answer(&stack).await;
     stack.check().await.expect("all is well");
@@ -77,12 +99,17 @@ async fn servers_come_up_answer_and_are_gone_after_stop_with_epmd() {
     assert_eq!(settings["redis.appendfsync"], "everysec");
     assert_eq!(settings["redis.appendonly"], "yes");
     assert_eq!(settings["rabbitmq.queue_type"], "classic");
-    let flush = settings.iter().find(|(name, _)| name.ends_with(".innodb_flush_log_at_trx_commit"));
+    let flush = settings
+        .iter()
+        .find(|(name, _)| name.ends_with(".innodb_flush_log_at_trx_commit"));
     assert_eq!(flush.expect("stated").1, "1");
     assert!(settings.contains_key("redis.version") && settings.contains_key("rabbitmq.version"));
     let usage = stack.usage();
     assert_eq!(usage.len(), 3, "{usage:?}");
-    assert!(usage.values().all(|usage| usage.peak_rss_bytes > 0), "{usage:?}");
+    assert!(
+        usage.values().all(|usage| usage.peak_rss_bytes > 0),
+        "{usage:?}"
+    );
     assert!(usage["rabbitmq"].cpu_us > 0, "{usage:?}");
 
     let family = Family::below(std::process::id(), stack.tag());
@@ -98,7 +125,9 @@ async fn servers_come_up_answer_and_are_gone_after_stop_with_epmd() {
 
 #[tokio::test]
 async fn a_server_that_dies_is_named_with_its_last_words_and_a_dropped_stack_leaves_nothing() {
-    let Some(stack) = testing::own_stack(&testing::options()).await else { return };
+    let Some(stack) = testing::own_stack(&testing::options()).await else {
+        return;
+    };
     signal(stack.server_pid("redis").expect("private"), Signal::KILL);
     let deadline = std::time::Instant::now() + GONE_LIMIT;
     let error = loop {
@@ -108,7 +137,10 @@ async fn a_server_that_dies_is_named_with_its_last_words_and_a_dropped_stack_lea
         }
         tokio::time::sleep(Duration::from_millis(5)).await;
     };
-    assert!(error.contains("redis died") && error.contains("signal: 9"), "{error}");
+    assert!(
+        error.contains("redis died") && error.contains("signal: 9"),
+        "{error}"
+    );
     assert!(error.contains("Ready to accept connections"), "{error}");
     let family = Family::below(std::process::id(), stack.tag());
     let scratch = stack.scratch().to_path_buf();
@@ -123,8 +155,11 @@ fn a_lab_killed_with_sigkill_leaves_no_process_and_no_folder_and_other_servers_a
         return;
     }
     // A Redis of another run, on another port.
-    let Some(foreign) = testing::redis() else { return };
-    let (mut lab, _, run_id) = up(Command::new(env!("CARGO_BIN_EXE_lab")).args(["up", "--no-install"]));
+    let Some(foreign) = testing::redis() else {
+        return;
+    };
+    let (mut lab, _, run_id) =
+        up(Command::new(env!("CARGO_BIN_EXE_lab")).args(["up", "--no-install"]));
     let family = Family::below(lab.id(), ("LAB_RUN_ID", &run_id));
     for name in ["epmd", "beam.smp", "redis-server", "lab"] {
         assert!(family.has(name), "no {name} in {family:?}");
@@ -137,7 +172,8 @@ fn a_lab_killed_with_sigkill_leaves_no_process_and_no_folder_and_other_servers_a
     answer.expect("the other run's Redis is alive");
 }
 
-/// MariaDB deletes every temporary table it finds where it keeps its own, also those of a server that is at work.
+/// MariaDB deletes every temporary table it finds where it keeps its own, also those of a server
+/// that is at work.
 #[test]
 fn nothing_of_a_stack_lies_outside_its_scratch_folder() {
     if testing::stack().is_none() {
@@ -145,7 +181,9 @@ fn nothing_of_a_stack_lies_outside_its_scratch_folder() {
     }
     let scratch = tempfile::tempdir().expect("a folder");
     let mut lab = Command::new(env!("CARGO_BIN_EXE_lab"));
-    lab.env("TMPDIR", "/nowhere").args(["up", "--no-install", "--scratch"]).arg(scratch.path());
+    lab.env("TMPDIR", "/nowhere")
+        .args(["up", "--no-install", "--scratch"])
+        .arg(scratch.path());
     let (mut lab, ..) = up(&mut lab);
     signal(lab.id(), Signal::INT);
     assert!(lab.wait().expect("its end").success());
@@ -158,70 +196,140 @@ async fn a_server_that_fails_to_start_shows_its_log() {
     }
     let mut options = testing::options();
     options.durability.appendfsync = "sometimes".to_owned();
-    let Err(error) = Stack::start(&options).await else { panic!("Redis does not know this policy") };
+    let Err(error) = Stack::start(&options).await else {
+        panic!("Redis does not know this policy")
+    };
     let error = format!("{error:#}");
     assert!(error.contains("redis failed to start"), "{error}");
-    assert!(error.contains("| >>> 'appendfsync \"sometimes\"'"), "{error}");
+    assert!(
+        error.contains("| >>> 'appendfsync \"sometimes\"'"),
+        "{error}"
+    );
 }
 
 #[tokio::test]
 async fn a_scratch_folder_without_room_is_refused_with_both_numbers() {
-    let Some(small) = Tmpfs::mount(64) else { return };
-    let options = StackOptions { scratch: Some(small.path()), ..testing::options() };
-    let Err(error) = Stack::start(&options).await else { panic!("64 MiB are enough?") };
+    let Some(small) = Tmpfs::mount(64) else {
+        return;
+    };
+    let options = StackOptions {
+        scratch: Some(small.path()),
+        ..testing::options()
+    };
+    let Err(error) = Stack::start(&options).await else {
+        panic!("64 MiB are enough?")
+    };
     let error = format!("{error:#}");
-    assert!(error.contains("64 MiB free") && error.contains("at least 768 MiB"), "{error}");
-    assert!(error.contains(&small.path().display().to_string()), "{error}");
-    assert_eq!(std::fs::read_dir(small.path()).expect("readable").count(), 0);
+    assert!(
+        error.contains("64 MiB free") && error.contains("at least 768 MiB"),
+        "{error}"
+    );
+    assert!(
+        error.contains(&small.path().display().to_string()),
+        "{error}"
+    );
+    assert_eq!(
+        std::fs::read_dir(small.path()).expect("readable").count(),
+        0
+    );
 }
 
 #[tokio::test]
 async fn a_scratch_folder_that_fills_up_is_noticed_with_path_and_bytes() {
-    let Some(small) = Tmpfs::mount(900) else { return };
-    let options = StackOptions { scratch: Some(small.path()), ..testing::options() };
-    let Some(stack) = testing::own_stack(&options).await else { return };
+    let Some(small) = Tmpfs::mount(900) else {
+        return;
+    };
+    let options = StackOptions {
+        scratch: Some(small.path()),
+        ..testing::options()
+    };
+    let Some(stack) = testing::own_stack(&options).await else {
+        return;
+    };
     assert_eq!(stack.settings()["scratch.file_system"], "tmpfs");
     stack.check().await.expect("there is room");
     small.fill_up_to(20 << 20);
     let error = stack.check().await.expect_err("it is full").to_string();
-    assert!(error.contains(&stack.scratch().display().to_string()), "{error}");
-    assert!(error.contains("bytes)") && error.contains("a run needs at least 48 MiB"), "{error}");
+    assert!(
+        error.contains(&stack.scratch().display().to_string()),
+        "{error}"
+    );
+    assert!(
+        error.contains("bytes)") && error.contains("a run needs at least 48 MiB"),
+        "{error}"
+    );
     stack.stop().await.expect("an orderly end");
 }
 
 #[tokio::test]
 async fn a_role_is_ready_measured_and_stopped() {
-    let Some(stack) = testing::stack() else { return };
+    let Some(stack) = testing::stack() else {
+        return;
+    };
     let ready = r#"echo '{"ready":true,"role":"sleeper","listen":"127.0.0.1:9"}'; exec sleep 60 </dev/null"#;
-    let mut role = stack.spawn_role(&shell_role("sleeper", ready)).await.expect("ready");
+    let mut role = stack
+        .spawn_role(&shell_role("sleeper", ready))
+        .await
+        .expect("ready");
     assert_eq!(role.listen().expect("an address").port(), 9);
     assert!(stack.usage()["sleeper"].peak_rss_bytes > 0);
-    let error = role.stop().await.expect_err("sleep dies of SIGTERM").to_string();
+    let error = role
+        .stop()
+        .await
+        .expect_err("sleep dies of SIGTERM")
+        .to_string();
     assert!(error.contains("sleeper ended with signal: 15"), "{error}");
     stack.check().await.expect("a stopped role is no fault");
 
     let orderly = r#"trap 'exit 0' TERM; echo '{"ready":true}'; while :; do sleep 0.01; done"#;
-    let mut role = stack.spawn_role(&shell_role("orderly", orderly)).await.expect("ready");
+    let mut role = stack
+        .spawn_role(&shell_role("orderly", orderly))
+        .await
+        .expect("ready");
     role.stop().await.expect("an orderly end");
-    assert!(stack.usage().contains_key("orderly"), "what it used is kept");
+    assert!(
+        stack.usage().contains_key("orderly"),
+        "what it used is kept"
+    );
 }
 
 #[tokio::test]
 async fn a_role_that_does_not_start_says_why() {
-    let Some(stack) = testing::stack() else { return };
+    let Some(stack) = testing::stack() else {
+        return;
+    };
     let script = "echo 'error: no such engine' >&2; exit 1";
-    let error = stack.spawn_role(&shell_role("broken", script)).await.expect_err("it ended").to_string();
-    assert!(error.contains("broken ended before it was ready (exit status: 1)"), "{error}");
+    let error = stack
+        .spawn_role(&shell_role("broken", script))
+        .await
+        .expect_err("it ended")
+        .to_string();
+    assert!(
+        error.contains("broken ended before it was ready (exit status: 1)"),
+        "{error}"
+    );
     assert!(error.contains("| error: no such engine"), "{error}");
-    let error = stack.run_to_end(&shell_role("migrate", script)).await.expect_err("it failed").to_string();
-    assert!(error.contains("migrate failed (exit status: 1)") && error.contains("no such engine"), "{error}");
-    let output = stack.run_to_end(&shell_role("migrate", "echo done; echo talk >&2")).await.expect("it ended well");
+    let error = stack
+        .run_to_end(&shell_role("migrate", script))
+        .await
+        .expect_err("it failed")
+        .to_string();
+    assert!(
+        error.contains("migrate failed (exit status: 1)") && error.contains("no such engine"),
+        "{error}"
+    );
+    let output = stack
+        .run_to_end(&shell_role("migrate", "echo done; echo talk >&2"))
+        .await
+        .expect("it ended well");
     assert_eq!(output, "done\n");
 }
 
 #[tokio::test]
 async fn a_killed_role_is_gone_and_can_be_started_again() {
-    let Some(stack) = testing::stack() else { return };
+    let Some(stack) = testing::stack() else {
+        return;
+    };
     let spec = shell_role("again", r#"echo '{"ready":true}'; exec sleep 60"#);
     let mut first = stack.spawn_role(&spec).await.expect("ready");
     let family = Family::of(&[first.pid()]);

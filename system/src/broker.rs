@@ -1,7 +1,7 @@
 //! The message broker: RabbitMQ, or a durable queue in the SQLite file of the embedded stack.
 //!
-//! What roles ask of it is declared here and means the same for both; everything AMQP is in `amqp`, everything SQLite
-//! in `embedded`. What the messages mean is the envelope's business.
+//! What roles ask of it is declared here and means the same for both; everything AMQP is in `amqp`,
+//! everything SQLite in `embedded`. What the messages mean is the envelope's business.
 
 mod amqp;
 mod embedded;
@@ -15,7 +15,8 @@ use names::Names;
 /// Tables of the embedded queue.
 pub const EMBEDDED_SCHEMA: &str = include_str!("broker/embedded.sqlite.sql");
 
-/// Which broker is used, and how: the database decides, because the embedded queue lives in its file.
+/// Which broker is used, and how: the database decides, because the embedded queue lives in its
+/// file.
 #[derive(Clone, Debug)]
 pub struct Settings {
     mq: MqConfig,
@@ -25,7 +26,10 @@ pub struct Settings {
 impl Settings {
     /// What `mq` and `database.url` say.
     pub fn new(config: &Config) -> Self {
-        Self { mq: config.mq.clone(), database: config.database.clone() }
+        Self {
+            mq: config.mq.clone(),
+            database: config.database.clone(),
+        }
     }
 
     /// The name under which the queue of `incarnation` is known.
@@ -74,13 +78,16 @@ impl Broker {
     pub async fn connect(settings: &Settings, name: &str) -> anyhow::Result<Self> {
         match settings.database.kind()? {
             DatabaseKind::MySql => Ok(Self::Amqp(amqp::Broker::connect(&settings.mq, name).await?)),
-            DatabaseKind::Sqlite => {
-                Ok(Self::Embedded(embedded::Broker::open(&settings.database.url, &settings.mq, name)?))
-            }
+            DatabaseKind::Sqlite => Ok(Self::Embedded(embedded::Broker::open(
+                &settings.database.url,
+                &settings.mq,
+                name,
+            )?)),
         }
     }
 
-    /// Whether this connection can still be used. One that was lost does not come back: connect again.
+    /// Whether this connection can still be used. One that was lost does not come back: connect
+    /// again.
     pub fn is_connected(&self) -> bool {
         match self {
             Self::Amqp(broker) => broker.is_connected(),
@@ -88,10 +95,11 @@ impl Broker {
         }
     }
 
-    /// Declares the queue of an incarnation and binds it to a generation: what is published under that generation
-    /// reaches the queue from now on. Idempotent.
+    /// Declares the queue of an incarnation and binds it to a generation: what is published under
+    /// that generation reaches the queue from now on. Idempotent.
     ///
-    /// R2: the caller has either bumped the generation itself, or re-reads it afterwards and uses it only if unchanged.
+    /// R2: the caller has either bumped the generation itself, or re-reads it afterwards and uses
+    /// it only if unchanged.
     pub async fn bind(&self, incarnation: i64, generation: i64) -> anyhow::Result<()> {
         match self {
             Self::Amqp(broker) => broker.bind(incarnation, generation).await,
@@ -99,7 +107,8 @@ impl Broker {
         }
     }
 
-    /// Takes a binding away: late messages of that generation are rejected. Second defence of R1; idempotent.
+    /// Takes a binding away: late messages of that generation are rejected. Second defence of R1;
+    /// idempotent.
     pub async fn unbind(&self, incarnation: i64, generation: i64) -> anyhow::Result<()> {
         match self {
             Self::Amqp(broker) => broker.unbind(incarnation, generation).await,
@@ -107,8 +116,8 @@ impl Broker {
         }
     }
 
-    /// Deletes the queue of a drained incarnation (R6: drained is stored before). A queue that is not there is fine,
-    /// one that holds messages which nobody has taken is an error.
+    /// Deletes the queue of a drained incarnation (R6: drained is stored before). A queue that is
+    /// not there is fine, one that holds messages which nobody has taken is an error.
     pub async fn delete_queue(&self, incarnation: i64) -> anyhow::Result<()> {
         match self {
             Self::Amqp(broker) => broker.delete_queue(incarnation).await,
@@ -116,7 +125,8 @@ impl Broker {
         }
     }
 
-    /// Puts a marker straight into the queue of `incarnation`, whatever is bound to it, and waits until it is durable.
+    /// Puts a marker straight into the queue of `incarnation`, whatever is bound to it, and waits
+    /// until it is durable.
     ///
     /// An error means the marker may or may not be there; put another one under another nonce.
     pub async fn put_marker(&self, incarnation: i64, nonce: u64) -> anyhow::Result<()> {
@@ -126,7 +136,8 @@ impl Broker {
         }
     }
 
-    /// Begins to consume the queue of `incarnation`. R4: of several consumers one gets messages, the others wait.
+    /// Begins to consume the queue of `incarnation`. R4: of several consumers one gets messages,
+    /// the others wait.
     pub async fn consume(&self, incarnation: i64) -> anyhow::Result<Deliveries> {
         match self {
             Self::Amqp(broker) => Ok(Deliveries::Amqp(broker.consume(incarnation).await?)),
@@ -145,7 +156,8 @@ impl Broker {
 
 /// The messages of one queue, in order, at most `mq.consumer_prefetch` of them unacknowledged.
 ///
-/// R5: dropping it gives back, in order, what was not acknowledged; nothing is ever put back one by one.
+/// R5: dropping it gives back, in order, what was not acknowledged; nothing is ever put back one by
+/// one.
 #[derive(Debug)]
 pub enum Deliveries {
     /// A channel of its own.
@@ -155,7 +167,8 @@ pub enum Deliveries {
 }
 
 impl Deliveries {
-    /// Waits for the next message; `None` when the queue is gone or the channel was closed. Safe to give up waiting.
+    /// Waits for the next message; `None` when the queue is gone or the channel was closed. Safe to
+    /// give up waiting.
     pub async fn next(&mut self) -> anyhow::Result<Option<Delivery>> {
         match self {
             Self::Amqp(deliveries) => deliveries.next().await,
@@ -163,7 +176,8 @@ impl Deliveries {
         }
     }
 
-    /// Acknowledges everything up to and including `tag`. R4: call it for committed rows and parked records only.
+    /// Acknowledges everything up to and including `tag`. R4: call it for committed rows and parked
+    /// records only.
     pub async fn acknowledge(&mut self, tag: u64) -> anyhow::Result<()> {
         match self {
             Self::Amqp(deliveries) => deliveries.acknowledge(tag).await,
@@ -199,9 +213,16 @@ pub enum Publisher {
 
 impl Publisher {
     /// Connects, and keeps connected on the current runtime until `shutdown`.
-    pub async fn start(settings: &Settings, ack: Ack, name: &str, shutdown: Shutdown) -> anyhow::Result<Self> {
+    pub async fn start(
+        settings: &Settings,
+        ack: Ack,
+        name: &str,
+        shutdown: Shutdown,
+    ) -> anyhow::Result<Self> {
         match settings.database.kind()? {
-            DatabaseKind::MySql => Ok(Self::Amqp(amqp::Publisher::start(&settings.mq, ack, name, shutdown).await?)),
+            DatabaseKind::MySql => Ok(Self::Amqp(
+                amqp::Publisher::start(&settings.mq, ack, name, shutdown).await?,
+            )),
             DatabaseKind::Sqlite => {
                 let broker = embedded::Broker::open(&settings.database.url, &settings.mq, name)?;
                 Ok(Self::Embedded(embedded::Publisher::new(broker, ack, name)))
@@ -209,9 +230,14 @@ impl Publisher {
         }
     }
 
-    /// Publishes one batch of orders. Waits until it is durable without a bound of its own: the caller has the
-    /// deadline, and an outcome that comes after it must still be taken in.
-    pub async fn publish(&self, incarnation: i64, generation: i64, body: Vec<u8>) -> PublishOutcome {
+    /// Publishes one batch of orders. Waits until it is durable without a bound of its own: the
+    /// caller has the deadline, and an outcome that comes after it must still be taken in.
+    pub async fn publish(
+        &self,
+        incarnation: i64,
+        generation: i64,
+        body: Vec<u8>,
+    ) -> PublishOutcome {
         match self {
             Self::Amqp(publisher) => publisher.publish(incarnation, generation, &body).await,
             Self::Embedded(publisher) => publisher.publish(incarnation, generation, body).await,

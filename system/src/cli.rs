@@ -1,4 +1,5 @@
-//! The command line of `seckill`: one subcommand per role, and the one place where an error becomes an exit code.
+//! The command line of `seckill`: one subcommand per role, and the one place where an error becomes
+//! an exit code.
 
 use crate::config::Config;
 use crate::store::DatabaseKind;
@@ -11,8 +12,8 @@ use std::process::ExitCode;
 
 /// A flash-sale system: gRPC services, consumers and a reconciler over Redis, RabbitMQ and MySQL.
 ///
-/// Configuration: defaults, then the TOML or YAML file named by CONFIG_PATH, then environment variables such as
-/// SECKILL__MQ__ORDER_BATCH_SIZE=500.
+/// Configuration: defaults, then the TOML or YAML file named by CONFIG_PATH, then environment
+/// variables such as SECKILL__MQ__ORDER_BATCH_SIZE=500.
 #[derive(Debug, Parser)]
 #[command(name = "seckill", version, max_term_width = 110)]
 struct Cli {
@@ -27,7 +28,8 @@ struct Cli {
 enum Role {
     /// Bring the database schema up to date, and create sales from a seed file.
     Migrate {
-        /// TOML file with `[[sales]]` tables: product_id, name, price_cents, total, starts_at, ends_at.
+        /// TOML file with `[[sales]]` tables: product_id, name, price_cents, total, starts_at,
+        /// ends_at.
         #[arg(long)]
         seed: Option<PathBuf>,
     },
@@ -35,16 +37,18 @@ enum Role {
     Seckill,
     /// Turn order events into rows, in batches.
     CreateConsumer,
-    /// Repair what crashes leave behind: dead incarnations, orphaned and unsettled holds, sales without an epoch.
+    /// Repair what crashes leave behind: dead incarnations, orphaned and unsettled holds, sales
+    /// without an epoch.
     Reconciler {
         /// Repair until nothing is left to repair, then exit; exit code 1 if something is left.
         #[arg(long)]
         once: bool,
     },
-    /// Run every role in one process: the whole system, e.g. on a SQLite file that holds orders and queue.
+    /// Run every role in one process: the whole system, e.g. on a SQLite file that holds orders and
+    /// queue.
     All {
-        /// Serve nobody: bring what a stopped or killed process left to its end, then exit; exit code 1 if something is
-        /// left.
+        /// Serve nobody: bring what a stopped or killed process left to its end, then exit; exit
+        /// code 1 if something is left.
         #[arg(long)]
         once: bool,
     },
@@ -53,8 +57,8 @@ enum Role {
         /// As JSON.
         #[arg(long)]
         json: bool,
-        /// List nothing, but check this name?key=value&key=value: exit code 1 and the reason if it is refused; may be
-        /// repeated.
+        /// List nothing, but check this name?key=value&key=value: exit code 1 and the reason if it
+        /// is refused; may be repeated.
         #[arg(long, value_name = "ENGINE", conflicts_with = "json")]
         check: Vec<String>,
         /// Check for a sale of so many units.
@@ -63,7 +67,8 @@ enum Role {
     },
 }
 
-/// Runs the command line with the engines of `registry`; an engine of your own is one more registration.
+/// Runs the command line with the engines of `registry`; an engine of your own is one more
+/// registration.
 pub fn run(registry: Registry) -> ExitCode {
     let cli = Cli::parse();
     match dispatch(cli, &registry) {
@@ -84,7 +89,13 @@ fn refuse_file(config: &Config) -> anyhow::Result<()> {
     Ok(())
 }
 
-fn dispatch(Cli { role, allow_volatile }: Cli, registry: &Registry) -> anyhow::Result<()> {
+fn dispatch(
+    Cli {
+        role,
+        allow_volatile,
+    }: Cli,
+    registry: &Registry,
+) -> anyhow::Result<()> {
     if let Role::Engines { json, check, stock } = role {
         return if check.is_empty() {
             roles::engines::list(registry, json)
@@ -95,7 +106,10 @@ fn dispatch(Cli { role, allow_volatile }: Cli, registry: &Registry) -> anyhow::R
     let mut config = Config::load()?;
     config.engine.allow_volatile |= allow_volatile;
     registry.check(&config.seckill.engine)?;
-    if matches!(role, Role::Seckill | Role::CreateConsumer | Role::Reconciler { .. }) {
+    if matches!(
+        role,
+        Role::Seckill | Role::CreateConsumer | Role::Reconciler { .. }
+    ) {
         refuse_file(&config)?;
     }
     logging::init(&config.log)?;
@@ -109,10 +123,23 @@ fn dispatch(Cli { role, allow_volatile }: Cli, registry: &Registry) -> anyhow::R
         }),
         Role::All { once } => roles::all::run(&config, registry, once),
         Role::CreateConsumer => roles::block_on(async |shutdown| {
-            roles::create_consumer::run(&config, registry, shutdown, roles::announce("create-consumer")).await
+            roles::create_consumer::run(
+                &config,
+                registry,
+                shutdown,
+                roles::announce("create-consumer"),
+            )
+            .await
         }),
         Role::Reconciler { once } => roles::block_on(async |shutdown| {
-            roles::reconciler::run(&config, registry, once, shutdown, roles::announce("reconciler")).await
+            roles::reconciler::run(
+                &config,
+                registry,
+                once,
+                shutdown,
+                roles::announce("reconciler"),
+            )
+            .await
         }),
         Role::Engines { .. } => Ok(()),
     }

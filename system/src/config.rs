@@ -1,14 +1,15 @@
-//! Layered configuration: defaults, then the file named by `CONFIG_PATH`, then `SECKILL__SECTION__KEY` variables.
+//! Layered configuration: defaults, then the file named by `CONFIG_PATH`, then
+//! `SECKILL__SECTION__KEY` variables.
 //!
-//! Unknown keys and impossible values are refused with the key's name and what is allowed. The effective
-//! configuration is printed at start with secrets masked.
+//! Unknown keys and impossible values are refused with the key's name and what is allowed. The
+//! effective configuration is printed at start with secrets masked.
 
 mod names;
 mod sections;
 
 pub use sections::{
-    Ack, DatabaseConfig, EngineConfig, GroupCommitConfig, IncarnationConfig, LogConfig, LogFormat, MqConfig, QueueType,
-    ReconcilerConfig, RedisConfig, SeckillConfig,
+    Ack, DatabaseConfig, EngineConfig, GroupCommitConfig, IncarnationConfig, LogConfig, LogFormat,
+    MqConfig, QueueType, ReconcilerConfig, RedisConfig, SeckillConfig,
 };
 
 use anyhow::{Context, bail, ensure};
@@ -41,9 +42,13 @@ pub struct Config {
 impl Config {
     /// Reads file and environment.
     pub fn load() -> anyhow::Result<Self> {
-        let path = std::env::var("CONFIG_PATH").ok().filter(|path| !path.is_empty());
-        let environment =
-            config::Environment::with_prefix("SECKILL").prefix_separator("__").separator("__").try_parsing(true);
+        let path = std::env::var("CONFIG_PATH")
+            .ok()
+            .filter(|path| !path.is_empty());
+        let environment = config::Environment::with_prefix("SECKILL")
+            .prefix_separator("__")
+            .separator("__")
+            .try_parsing(true);
         let mut builder = config::Config::builder();
         if let Some(path) = &path {
             builder = builder.add_source(config::File::with_name(path));
@@ -53,36 +58,126 @@ impl Config {
             .add_source(environment)
             .build()
             .with_context(|| format!("cannot read configuration from {from}"))?;
-        let config: Self = merged.try_deserialize().with_context(|| format!("invalid configuration from {from}"))?;
+        let config: Self = merged
+            .try_deserialize()
+            .with_context(|| format!("invalid configuration from {from}"))?;
         config.validate()?;
         Ok(config)
     }
 
     fn validate(&self) -> anyhow::Result<()> {
-        fn within<T: PartialOrd + std::fmt::Display>(key: &str, value: T, low: T, high: T) -> anyhow::Result<()> {
-            ensure!(value >= low && value <= high, "{key}: {value} is out of range, allowed are {low} to {high}");
+        fn within<T: PartialOrd + std::fmt::Display>(
+            key: &str,
+            value: T,
+            low: T,
+            high: T,
+        ) -> anyhow::Result<()> {
+            ensure!(
+                value >= low && value <= high,
+                "{key}: {value} is out of range, allowed are {low} to {high}"
+            );
             Ok(())
         }
-        within("database.max_connections", self.database.max_connections, 1, 1_000)?;
+        within(
+            "database.max_connections",
+            self.database.max_connections,
+            1,
+            1_000,
+        )?;
         within("mq.consumer_prefetch", self.mq.consumer_prefetch, 2, 10_000)?;
         within("mq.order_batch_size", self.mq.order_batch_size, 1, 5_000)?;
-        within("mq.order_batch_interval_ms", self.mq.order_batch_interval_ms, 1, 10_000)?;
+        within(
+            "mq.order_batch_interval_ms",
+            self.mq.order_batch_interval_ms,
+            1,
+            10_000,
+        )?;
         within("mq.channel_pool_size", self.mq.channel_pool_size, 1, 64)?;
-        within("mq.queue_max_messages", self.mq.queue_max_messages, 1, 100_000_000)?;
+        within(
+            "mq.queue_max_messages",
+            self.mq.queue_max_messages,
+            1,
+            100_000_000,
+        )?;
         within("seckill.threads", self.seckill.threads, 0, 256)?;
-        within("seckill.max_pending", self.seckill.max_pending, 1, 1_000_000)?;
-        within("seckill.max_quantity", self.seckill.max_quantity, 1, 1_000_000)?;
-        within("seckill.publish_timeout_ms", self.seckill.publish_timeout_ms, 10, 60_000)?;
-        within("group_commit.max_batch", self.group_commit.max_batch, 1, 1_000)?;
-        within("group_commit.max_in_flight", self.group_commit.max_in_flight, 1, 64)?;
-        within("group_commit.gather_us_per_request", self.group_commit.gather_us_per_request, 0, 1_000)?;
-        within("group_commit.max_gather_us", self.group_commit.max_gather_us, 0, 100_000)?;
-        within("incarnation.heartbeat_ms", self.incarnation.heartbeat_ms, 50, 60_000)?;
-        within("incarnation.lease_ms", self.incarnation.lease_ms, 200, 600_000)?;
-        within("incarnation.margin_ms", self.incarnation.margin_ms, 100, 60_000)?;
-        within("reconciler.interval_ms", self.reconciler.interval_ms, 50, 600_000)?;
-        within("reconciler.grace_ms", self.reconciler.grace_ms, 100, 600_000)?;
-        within("reconciler.drain_timeout_ms", self.reconciler.drain_timeout_ms, 1_000, 600_000)?;
+        within(
+            "seckill.max_pending",
+            self.seckill.max_pending,
+            1,
+            1_000_000,
+        )?;
+        within(
+            "seckill.max_quantity",
+            self.seckill.max_quantity,
+            1,
+            1_000_000,
+        )?;
+        within(
+            "seckill.publish_timeout_ms",
+            self.seckill.publish_timeout_ms,
+            10,
+            60_000,
+        )?;
+        within(
+            "group_commit.max_batch",
+            self.group_commit.max_batch,
+            1,
+            1_000,
+        )?;
+        within(
+            "group_commit.max_in_flight",
+            self.group_commit.max_in_flight,
+            1,
+            64,
+        )?;
+        within(
+            "group_commit.gather_us_per_request",
+            self.group_commit.gather_us_per_request,
+            0,
+            1_000,
+        )?;
+        within(
+            "group_commit.max_gather_us",
+            self.group_commit.max_gather_us,
+            0,
+            100_000,
+        )?;
+        within(
+            "incarnation.heartbeat_ms",
+            self.incarnation.heartbeat_ms,
+            50,
+            60_000,
+        )?;
+        within(
+            "incarnation.lease_ms",
+            self.incarnation.lease_ms,
+            200,
+            600_000,
+        )?;
+        within(
+            "incarnation.margin_ms",
+            self.incarnation.margin_ms,
+            100,
+            60_000,
+        )?;
+        within(
+            "reconciler.interval_ms",
+            self.reconciler.interval_ms,
+            50,
+            600_000,
+        )?;
+        within(
+            "reconciler.grace_ms",
+            self.reconciler.grace_ms,
+            100,
+            600_000,
+        )?;
+        within(
+            "reconciler.drain_timeout_ms",
+            self.reconciler.drain_timeout_ms,
+            1_000,
+            600_000,
+        )?;
         if self.incarnation.heartbeat_ms * 2 > self.incarnation.lease_ms {
             bail!(
                 "incarnation.lease_ms: {} must be at least twice incarnation.heartbeat_ms ({})",
@@ -91,7 +186,8 @@ impl Config {
             );
         }
         if self.reconciler.grace_ms <= self.seckill.publish_timeout_ms {
-            // R7: a hold must not look orphaned while its publisher may still be about to publish it.
+            // R7: a hold must not look orphaned while its publisher may still be about to publish
+            // it.
             bail!(
                 "reconciler.grace_ms: {} must be greater than seckill.publish_timeout_ms ({})",
                 self.reconciler.grace_ms,
@@ -104,7 +200,11 @@ impl Config {
     /// The effective configuration as one JSON value, passwords in URLs masked.
     pub fn masked(&self) -> serde_json::Value {
         let mut copy = self.clone();
-        for url in [&mut copy.database.url, &mut copy.redis.url, &mut copy.mq.url] {
+        for url in [
+            &mut copy.database.url,
+            &mut copy.redis.url,
+            &mut copy.mq.url,
+        ] {
             *url = mask_password(url);
         }
         serde_json::to_value(copy).unwrap_or_default()
@@ -149,13 +249,22 @@ mod tests {
         let mut config = Config::default();
         config.mq.order_batch_size = 0;
         let error = config.validate().expect_err("must be refused").to_string();
-        assert_eq!(error, "mq.order_batch_size: 0 is out of range, allowed are 1 to 5000");
+        assert_eq!(
+            error,
+            "mq.order_batch_size: 0 is out of range, allowed are 1 to 5000"
+        );
     }
 
     #[test]
     fn a_grace_period_within_the_publish_deadline_is_refused() {
         let mut config = Config::default();
         config.reconciler.grace_ms = config.seckill.publish_timeout_ms;
-        assert!(config.validate().expect_err("must be refused").to_string().contains("reconciler.grace_ms"));
+        assert!(
+            config
+                .validate()
+                .expect_err("must be refused")
+                .to_string()
+                .contains("reconciler.grace_ms")
+        );
     }
 }

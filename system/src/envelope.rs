@@ -1,4 +1,5 @@
-//! What travels through the broker: order batches and markers, encoded, decoded and validated in one place.
+//! What travels through the broker: order batches and markers, encoded, decoded and validated in
+//! one place.
 
 use crate::proto::events;
 use prost::Message;
@@ -59,7 +60,12 @@ pub fn encode_orders(incarnation: i64, generation: i64, orders: &[OrderEvent]) -
         allocation_id: order.allocation_id,
         created_at_ms: order.created_at_ms,
     });
-    events::OrderBatch { incarnation, generation, orders: orders.collect() }.encode_to_vec()
+    events::OrderBatch {
+        incarnation,
+        generation,
+        orders: orders.collect(),
+    }
+    .encode_to_vec()
 }
 
 /// Body of a marker.
@@ -72,18 +78,27 @@ pub fn decode(kind: Option<&str>, body: &[u8]) -> Result<Envelope, String> {
     match kind {
         Some(ORDER_BATCH_TYPE) => decode_orders(body),
         Some(MARKER_TYPE) => {
-            let marker = events::Marker::decode(body).map_err(|error| format!("undecodable marker: {error}"))?;
-            Ok(Envelope::Marker { nonce: marker.nonce })
+            let marker = events::Marker::decode(body)
+                .map_err(|error| format!("undecodable marker: {error}"))?;
+            Ok(Envelope::Marker {
+                nonce: marker.nonce,
+            })
         }
-        Some(other) => Err(format!("unknown message type {other:?}; known: {ORDER_BATCH_TYPE}, {MARKER_TYPE}")),
+        Some(other) => Err(format!(
+            "unknown message type {other:?}; known: {ORDER_BATCH_TYPE}, {MARKER_TYPE}"
+        )),
         None => Err("message has no type".to_owned()),
     }
 }
 
 fn decode_orders(body: &[u8]) -> Result<Envelope, String> {
-    let batch = events::OrderBatch::decode(body).map_err(|error| format!("undecodable order batch: {error}"))?;
+    let batch = events::OrderBatch::decode(body)
+        .map_err(|error| format!("undecodable order batch: {error}"))?;
     if batch.orders.is_empty() || batch.orders.len() > MAX_ORDERS_PER_MESSAGE {
-        return Err(format!("order batch of {} orders; allowed are 1 to {MAX_ORDERS_PER_MESSAGE}", batch.orders.len()));
+        return Err(format!(
+            "order batch of {} orders; allowed are 1 to {MAX_ORDERS_PER_MESSAGE}",
+            batch.orders.len()
+        ));
     }
     let mut valid = Vec::with_capacity(batch.orders.len());
     let mut invalid = Vec::new();
@@ -102,7 +117,11 @@ fn decode_orders(body: &[u8]) -> Result<Envelope, String> {
             Some(reason) => invalid.push((event, reason)),
         }
     }
-    Ok(Envelope::Orders { incarnation: batch.incarnation, valid, invalid })
+    Ok(Envelope::Orders {
+        incarnation: batch.incarnation,
+        valid,
+        invalid,
+    })
 }
 
 fn fault(event: &OrderEvent) -> Option<String> {
@@ -117,8 +136,12 @@ fn fault(event: &OrderEvent) -> Option<String> {
     if let Some((name, value)) = positive.into_iter().find(|(_, value)| *value <= 0) {
         return Some(format!("{name} must be positive, got {value}"));
     }
-    (event.total_price_cents < 0)
-        .then(|| format!("total_price_cents must not be negative, got {}", event.total_price_cents))
+    (event.total_price_cents < 0).then(|| {
+        format!(
+            "total_price_cents must not be negative, got {}",
+            event.total_price_cents
+        )
+    })
 }
 
 #[cfg(test)]
@@ -140,27 +163,49 @@ mod tests {
     #[test]
     fn a_batch_survives_the_wire() {
         let body = encode_orders(3, 9, &[event()]);
-        let expected = Envelope::Orders { incarnation: 3, valid: vec![event()], invalid: vec![] };
+        let expected = Envelope::Orders {
+            incarnation: 3,
+            valid: vec![event()],
+            invalid: vec![],
+        };
         assert_eq!(decode(Some(ORDER_BATCH_TYPE), &body), Ok(expected));
-        assert_eq!(decode(Some(MARKER_TYPE), &encode_marker(u64::MAX)), Ok(Envelope::Marker { nonce: u64::MAX }));
+        assert_eq!(
+            decode(Some(MARKER_TYPE), &encode_marker(u64::MAX)),
+            Ok(Envelope::Marker { nonce: u64::MAX })
+        );
     }
 
     #[test]
     fn one_bad_order_does_not_spoil_its_batch() {
-        let bad = OrderEvent { quantity: 0, ..event() };
+        let bad = OrderEvent {
+            quantity: 0,
+            ..event()
+        };
         let body = encode_orders(3, 9, &[event(), bad]);
-        let Ok(Envelope::Orders { valid, invalid, .. }) = decode(Some(ORDER_BATCH_TYPE), &body) else {
+        let Ok(Envelope::Orders { valid, invalid, .. }) = decode(Some(ORDER_BATCH_TYPE), &body)
+        else {
             panic!("orders")
         };
         assert_eq!(valid, [event()]);
-        assert_eq!(invalid, [(bad, "quantity must be positive, got 0".to_owned())]);
+        assert_eq!(
+            invalid,
+            [(bad, "quantity must be positive, got 0".to_owned())]
+        );
     }
 
     #[test]
     fn poison_is_named() {
         assert!(decode(None, &[]).is_err_and(|reason| reason.contains("no type")));
-        assert!(decode(Some("order.batch.v9"), &[]).is_err_and(|reason| reason.contains("order.batch.v9")));
-        assert!(decode(Some(ORDER_BATCH_TYPE), &[0xff; 7]).is_err_and(|reason| reason.contains("undecodable")));
-        assert!(decode(Some(ORDER_BATCH_TYPE), &[]).is_err_and(|reason| reason.contains("0 orders")));
+        assert!(
+            decode(Some("order.batch.v9"), &[])
+                .is_err_and(|reason| reason.contains("order.batch.v9"))
+        );
+        assert!(
+            decode(Some(ORDER_BATCH_TYPE), &[0xff; 7])
+                .is_err_and(|reason| reason.contains("undecodable"))
+        );
+        assert!(
+            decode(Some(ORDER_BATCH_TYPE), &[]).is_err_and(|reason| reason.contains("0 orders"))
+        );
     }
 }

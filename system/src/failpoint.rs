@@ -1,7 +1,8 @@
-//! Named places at which a debug build can be told to die, so that tests can kill a role exactly there.
+//! Named places at which a debug build can be told to die, so that tests can kill a role exactly
+//! there.
 //!
-//! `SECKILL_FAILPOINT=consumer.after_commit:3` aborts the process the third time that place is reached. Release
-//! builds contain nothing of this.
+//! `SECKILL_FAILPOINT=consumer.after_commit:3` aborts the process the third time that place is
+//! reached. Release builds contain nothing of this.
 
 /// Dies here if this place was asked for and this is the asked-for visit.
 #[cfg(debug_assertions)]

@@ -1,7 +1,9 @@
-//! The identity under which this process publishes: worker id, queue, generation, and the lease on all of them.
+//! The identity under which this process publishes: worker id, queue, generation, and the lease on
+//! all of them.
 //!
-//! R1: requests are started, and yes is said, only while the lease runs on this process's own monotonic clock,
-//! counted from when its last successful heartbeat was sent. R3: a fence revokes an identity as a whole.
+//! R1: requests are started, and yes is said, only while the lease runs on this process's own
+//! monotonic clock, counted from when its last successful heartbeat was sent. R3: a fence revokes
+//! an identity as a whole.
 
 mod registration;
 
@@ -21,10 +23,12 @@ use tokio::sync::watch;
 
 /// Longest pause between attempts to register again after having been fenced for good.
 const REGISTER_RETRY: Duration = Duration::from_secs(1);
-/// Longest wait for the database when handing back: a process that stops does not wait for one that hangs.
+/// Longest wait for the database when handing back: a process that stops does not wait for one that
+/// hangs.
 const HAND_BACK_TIMEOUT: Duration = Duration::from_secs(1);
 
-/// One term of one incarnation. Read once per batch; everything that follows from the batch uses this value.
+/// One term of one incarnation. Read once per batch; everything that follows from the batch uses
+/// this value.
 #[derive(Debug)]
 pub struct Identity {
     /// The incarnation.
@@ -39,12 +43,19 @@ pub struct Identity {
 }
 
 impl Identity {
-    /// R1: whether a request may be started, or a confirm that has just arrived may be answered with yes.
+    /// R1: whether a request may be started, or a confirm that has just arrived may be answered
+    /// with yes.
     pub fn may_act(&self) -> bool {
-        !self.revoked.load(Ordering::SeqCst) && monotonic_ms() < self.valid_until_ms.load(Ordering::SeqCst)
+        !self.revoked.load(Ordering::SeqCst)
+            && monotonic_ms() < self.valid_until_ms.load(Ordering::SeqCst)
     }
 
-    fn new(id: IncarnationId, generation: i64, minter: Arc<Minter>, valid_until_ms: u64) -> Arc<Self> {
+    fn new(
+        id: IncarnationId,
+        generation: i64,
+        minter: Arc<Minter>,
+        valid_until_ms: u64,
+    ) -> Arc<Self> {
         Arc::new(Self {
             id,
             generation,
@@ -62,14 +73,20 @@ pub struct Incarnation {
 }
 
 impl Incarnation {
-    /// Registers this process and keeps its lease on the current runtime until the keeper hands it back.
+    /// Registers this process and keeps its lease on the current runtime until the keeper hands it
+    /// back.
     pub async fn start(
         store: Store,
         broker: Settings,
         config: IncarnationConfig,
         terms: Terms,
     ) -> anyhow::Result<(Self, Keeper)> {
-        let registrar = Registrar { store, broker, terms, lease_ms: config.lease_ms };
+        let registrar = Registrar {
+            store,
+            broker,
+            terms,
+            lease_ms: config.lease_ms,
+        };
         let identity = registrar.register().await?;
         let (sender, receiver) = watch::channel(identity);
         let (stop, stopped) = Shutdown::channel();
@@ -92,8 +109,8 @@ pub struct Keeper {
 }
 
 impl Keeper {
-    /// Gives the identity up: fenced and acknowledged at once, so that the reconciler need not wait for the lease.
-    /// Call it when nothing is under way any more.
+    /// Gives the identity up: fenced and acknowledged at once, so that the reconciler need not wait
+    /// for the lease. Call it when nothing is under way any more.
     pub async fn hand_back(self) {
         self.stop.send_replace(true);
         if let Err(error) = self.task.await {
@@ -123,7 +140,11 @@ async fn keep(
             Ok(true) => {}
             Ok(false) => {
                 identity.revoked.store(true, Ordering::SeqCst);
-                tracing::warn!(incarnation = identity.id.0, generation = identity.generation, "fenced");
+                tracing::warn!(
+                    incarnation = identity.id.0,
+                    generation = identity.generation,
+                    "fenced"
+                );
                 if let Some(next) = succeed(&registrar, &identity, &stopped).await {
                     sender.send_replace(next);
                 }
@@ -136,8 +157,12 @@ async fn keep(
     identity.revoked.store(true, Ordering::SeqCst);
     match tokio::time::timeout(HAND_BACK_TIMEOUT, hand_back(&registrar.store, &identity)).await {
         Ok(Ok(())) => {}
-        Ok(Err(error)) => tracing::warn!(%error, "could not hand the incarnation back; the reconciler will fence it"),
-        Err(_) => tracing::warn!("no time to hand the incarnation back; the reconciler will fence it"),
+        Ok(Err(error)) => {
+            tracing::warn!(%error, "could not hand the incarnation back; the reconciler will fence it")
+        }
+        Err(_) => {
+            tracing::warn!("no time to hand the incarnation back; the reconciler will fence it")
+        }
     }
 }
 
@@ -145,20 +170,30 @@ async fn keep(
 async fn heartbeat(store: &Store, identity: &Identity, lease_ms: u64) -> sqlx::Result<bool> {
     let sent_ms = monotonic_ms();
     let minted_until_ms = minted_until_ms(identity.minter.high_water_ms(unix_ms()), lease_ms);
-    let is_ours = store.heartbeat(identity.id.0, identity.generation, minted_until_ms).await?;
+    let is_ours = store
+        .heartbeat(identity.id.0, identity.generation, minted_until_ms)
+        .await?;
     if is_ours {
-        identity.valid_until_ms.store(sent_ms + lease_ms, Ordering::SeqCst);
+        identity
+            .valid_until_ms
+            .store(sent_ms + lease_ms, Ordering::SeqCst);
     }
     Ok(is_ours)
 }
 
-/// R17: what this process may mint while its lease runs, without another heartbeat, lies below this (unix ms).
+/// R17: what this process may mint while its lease runs, without another heartbeat, lies below this
+/// (unix ms).
 fn minted_until_ms(high_water_ms: i64, lease_ms: u64) -> i64 {
     high_water_ms.saturating_add_unsigned(lease_ms)
 }
 
-/// Acknowledges a fence and finds out what comes after it: the next generation, or a new incarnation.
-async fn succeed(registrar: &Registrar, fenced: &Identity, stopped: &Shutdown) -> Option<Arc<Identity>> {
+/// Acknowledges a fence and finds out what comes after it: the next generation, or a new
+/// incarnation.
+async fn succeed(
+    registrar: &Registrar,
+    fenced: &Identity,
+    stopped: &Shutdown,
+) -> Option<Arc<Identity>> {
     loop {
         tokio::select! {
             () = stopped.requested() => return None,
@@ -175,15 +210,23 @@ async fn succeed(registrar: &Registrar, fenced: &Identity, stopped: &Shutdown) -
 }
 
 async fn try_succeed(registrar: &Registrar, fenced: &Identity) -> anyhow::Result<Arc<Identity>> {
-    // `fenced` is revoked already: no request of the old term can be answered yes after this acknowledgement.
+    // `fenced` is revoked already: no request of the old term can be answered yes after this
+    // acknowledgement.
     let (generation, is_live) = registrar.store.acknowledge(fenced.id.0).await?;
     if !is_live {
-        tracing::warn!(incarnation = fenced.id.0, "declared dead while alive; registering a new incarnation");
+        tracing::warn!(
+            incarnation = fenced.id.0,
+            "declared dead while alive; registering a new incarnation"
+        );
         return registrar.register().await;
     }
-    registrar.adopt(fenced.id, generation, fenced.minter.clone()).await
+    registrar
+        .adopt(fenced.id, generation, fenced.minter.clone())
+        .await
 }
 
 async fn hand_back(store: &Store, identity: &Identity) -> sqlx::Result<()> {
-    store.hand_back(identity.id.0, identity.minter.high_water_ms(unix_ms())).await
+    store
+        .hand_back(identity.id.0, identity.minter.high_water_ms(unix_ms()))
+        .await
 }

@@ -1,7 +1,8 @@
 //! The flash-sale system: one binary, `seckill`, with a subcommand per role.
 //!
-//! Each role is `run(config, …, shutdown)` and owns nothing it was not given. Roles do not import one another; what
-//! they share is the store (SQL), the broker (AMQP), the envelope between them and the engine registry.
+//! Each role is `run(config, …, shutdown)` and owns nothing it was not given. Roles do not import
+//! one another; what they share is the store (SQL), the broker (AMQP), the envelope between them
+//! and the engine registry.
 
 mod broker;
 mod cli;

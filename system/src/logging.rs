@@ -1,4 +1,5 @@
-//! Structured logs on stderr. Stdout belongs to machines: the ready line, `engines --json`, summaries.
+//! Structured logs on stderr. Stdout belongs to machines: the ready line, `engines --json`,
+//! summaries.
 
 use crate::config::{LogConfig, LogFormat};
 use anyhow::Context;
@@ -7,9 +8,15 @@ use tracing_subscriber::EnvFilter;
 /// Installs the global subscriber.
 pub fn init(config: &LogConfig) -> anyhow::Result<()> {
     let filter = EnvFilter::try_new(&config.level).with_context(|| {
-        format!("log.level: {:?} is not a level (error, warn, info, debug, trace) or filter", config.level)
+        format!(
+            "log.level: {:?} is not a level (error, warn, info, debug, trace) or filter",
+            config.level
+        )
     })?;
-    let builder = tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr).with_target(false);
+    let builder = tracing_subscriber::fmt()
+        .with_env_filter(filter)
+        .with_writer(std::io::stderr)
+        .with_target(false);
     let installed = match config.format {
         LogFormat::Json => builder.json().flatten_event(true).try_init(),
         LogFormat::Text => builder.with_ansi(false).try_init(),

@@ -1,4 +1,5 @@
-//! The `seckill` binary with the built-in engines. To add your own, write this file with one more registration.
+//! The `seckill` binary with the built-in engines. To add your own, write this file with one more
+//! registration.
 
 use std::process::ExitCode;
 

@@ -1,7 +1,8 @@
 //! The database: one set of operations on two databases, MySQL (or MariaDB) and SQLite.
 //!
-//! The statements are written once, in `statements/`, and compiled for either database; what their dialects say
-//! differently is in `mysql.rs` and `sqlite.rs`. Whatever role needs SQL asks for it here, by what it is for.
+//! The statements are written once, in `statements/`, and compiled for either database; what their
+//! dialects say differently is in `mysql.rs` and `sqlite.rs`. Whatever role needs SQL asks for it
+//! here, by what it is for.
 
 mod mysql;
 mod sqlite;
@@ -70,11 +71,15 @@ impl Store {
             }
         };
         if tokio::time::timeout(CLOSE_TIMEOUT, closing).await.is_err() {
-            tracing::warn!(?CLOSE_TIMEOUT, "the database did not let go of its connections");
+            tracing::warn!(
+                ?CLOSE_TIMEOUT,
+                "the database did not let go of its connections"
+            );
         }
     }
 
-    /// Takes the turn to open epochs, or learns that another reconciler has it. The number grows with every claim.
+    /// Takes the turn to open epochs, or learns that another reconciler has it. The number grows
+    /// with every claim.
     pub async fn take_turn(&self) -> sqlx::Result<(Option<TurnLock>, i64)> {
         match self {
             Self::MySql(database) => database.take_turn().await,
@@ -141,10 +146,11 @@ operations! {
     sales() -> Vec<SaleRow>;
     /// Creates a sale and its product; one that exists is left as it is.
     create_sale(sale: &SeedSale, now_s: i64) -> ();
-    /// Takes the next epoch number; from here on nobody learns the old term any more. `None`: another was faster.
+    /// Takes the next epoch number; from here on nobody learns the old term any more. `None`:
+    /// another was faster.
     claim_epoch(sale: SaleId) -> Option<Epoch>;
-    /// R11, R19: closes every allocation of the sale and grants what no live row has taken, in one transaction with
-    /// the snapshot of live buyers. `None`: a newer epoch was claimed meanwhile.
+    /// R11, R19: closes every allocation of the sale and grants what no live row has taken, in one
+    /// transaction with the snapshot of live buyers. `None`: a newer epoch was claimed meanwhile.
     grant(sale: SaleId, epoch: Epoch) -> Option<Snapshot>;
     /// R14: opens the term if its epoch is still the newest; `false` if it is not.
     open_term(term: &Term, allocation_id: i64) -> bool;
@@ -152,7 +158,8 @@ operations! {
 
 // Incarnations, their queues and what proves that a queue is drained.
 operations! {
-    /// Every worker id that was ever used: until when ids may have been minted under it (unix ms), and whether it is held.
+    /// Every worker id that was ever used: until when ids may have been minted under it (unix ms),
+    /// and whether it is held.
     worker_ids() -> Vec<(i64, i64, bool)>;
     /// Registers an incarnation under a worker id; `None` if somebody else holds it.
     register(worker: i64, lease_ms: u64, minted_until_ms: i64) -> Option<i64>;
@@ -162,7 +169,8 @@ operations! {
     heartbeat(id: i64, generation: i64, minted_until_ms: i64) -> bool;
     /// Takes up a generation, and acknowledges it; `false` means that it has been fenced again.
     adopt(id: i64, generation: i64) -> bool;
-    /// Acknowledges whatever fence there is; returns the present generation, and whether the incarnation is live.
+    /// Acknowledges whatever fence there is; returns the present generation, and whether the
+    /// incarnation is live.
     acknowledge(id: i64) -> (i64, bool);
     /// Fences an incarnation by its own wish, acknowledged at once.
     hand_back(id: i64, minted_until_ms: i64) -> ();
@@ -172,17 +180,19 @@ operations! {
     fenced_for_sure(margin_ms: u64, limit: i64) -> Vec<Fenced>;
     /// Incarnations that are fenced and not gone yet.
     count_fenced() -> u64;
-    /// Publishers that count as live and have not been heard since `since_ms`: each will either speak or be fenced.
+    /// Publishers that count as live and have not been heard since `since_ms`: each will either
+    /// speak or be fenced.
     silent_since(since_ms: i64) -> u64;
-    /// R6: stores that this incarnation is drained for ever, frees its worker id, and gives back to the sale's pool
-    /// what its leases have not sold. One transaction.
+    /// R6: stores that this incarnation is drained for ever, frees its worker id, and gives back to
+    /// the sale's pool what its leases have not sold. One transaction.
     retire(id: i64) -> ();
     /// Queues of incarnations that are gone and whose deletion is not known to have been done.
     queues_to_delete(limit: i64) -> Vec<i64>;
     /// Remembers that there is no such queue any more.
     queue_deleted(id: i64) -> ();
-    /// Queues that may hold messages. Also those of incarnations that are gone and not deleted yet: a consumer that died
-    /// before it could acknowledge left rows' messages in there, and a queue is deleted only when it is empty.
+    /// Queues that may hold messages. Also those of incarnations that are gone and not deleted yet:
+    /// a consumer that died before it could acknowledge left rows' messages in there, and a queue
+    /// is deleted only when it is empty.
     queues(limit: i64) -> Vec<i64>;
     /// Every incarnation whose queue may still hold messages, with its generation.
     generations() -> Vec<(i64, i64)>;
@@ -192,7 +202,8 @@ operations! {
     fence_live() -> ();
     /// Whether nobody can say yes any more under a generation before this one.
     is_fenced(id: i64, generation: i64, margin_ms: u64) -> bool;
-    /// The session that consumes the queue now; `None` when the queue counts as drained for ever (R6) or never was.
+    /// The session that consumes the queue now; `None` when the queue counts as drained for ever
+    /// (R6) or never was.
     consumer_session(id: i64) -> Option<i64>;
     /// The session that committed this marker, if it is committed.
     marker_session(nonce: u64) -> Option<i64>;
@@ -204,10 +215,11 @@ operations! {
 operations! {
     /// Which of these orders have rows, and whether those are live (not void, not cancelled).
     live_by_order(orders: &[i64]) -> HashMap<i64, bool>;
-    /// R9: makes it final that these orders never were; returns those for which it is final now. For the others a row
-    /// appeared meanwhile: look again.
+    /// R9: makes it final that these orders never were; returns those for which it is final now.
+    /// For the others a row appeared meanwhile: look again.
     insert_voids(sale: SaleId, allocation_id: i64, holds: &[OpenHold]) -> HashSet<OrderId>;
-    /// R10: those of `holds` that an unresolved parked record may be; they are not voided until it is resolved.
+    /// R10: those of `holds` that an unresolved parked record may be; they are not voided until it
+    /// is resolved.
     maybe_parked(holds: &[OpenHold]) -> HashSet<OrderId>;
     /// Orders of this incarnation that were ever parked; 0 stands for a whole message.
     parked_of(incarnation: i64) -> Vec<i64>;

@@ -1,4 +1,5 @@
-//! The sales a process serves and their terms, polled from the `sales` rows (R14) and read lock-free by the hot path.
+//! The sales a process serves and their terms, polled from the `sales` rows (R14) and read
+//! lock-free by the hot path.
 
 use crate::shutdown::Shutdown;
 use crate::store::{SaleRow, Store};
@@ -32,7 +33,10 @@ impl Terms {
     /// Reads once, then keeps reading on the current runtime until `shutdown`.
     pub async fn start(store: Store, shutdown: Shutdown) -> anyhow::Result<Self> {
         let (sender, receiver) = watch::channel(read(&store).await?);
-        let source = Arc::new(Source { store, sender: Mutex::new(sender) });
+        let source = Arc::new(Source {
+            store,
+            sender: Mutex::new(sender),
+        });
         let polled = source.clone();
         tokio::spawn(async move {
             loop {
@@ -44,7 +48,8 @@ impl Terms {
                     // Readers keep the last snapshot while they drain.
                     () = shutdown.requested() => break,
                     refreshed = refreshing => if let Err(error) = refreshed {
-                        // Terms stay as they are: the incarnation's lease ends them if the database stays away.
+                        // Terms stay as they are: the incarnation's lease ends them if the database
+                        // stays away.
                         tracing::warn!(%error, "cannot read the sales");
                     }
                 }
@@ -85,5 +90,12 @@ impl Source {
 }
 
 async fn read(store: &Store) -> sqlx::Result<Sales> {
-    Ok(Arc::new(store.sales().await?.into_iter().map(|row| (row.sale, row)).collect()))
+    Ok(Arc::new(
+        store
+            .sales()
+            .await?
+            .into_iter()
+            .map(|row| (row.sale, row))
+            .collect(),
+    ))
 }

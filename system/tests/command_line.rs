@@ -1,4 +1,5 @@
-//! The `seckill` binary as whoever starts it sees it: exit codes, one clear sentence per fault, and no secret in any.
+//! The `seckill` binary as whoever starts it sees it: exit codes, one clear sentence per fault, and
+//! no secret in any.
 
 use std::process::{Command, Output};
 
@@ -11,13 +12,19 @@ fn seckill(arguments: &[&str], settings: &[(&str, &str)]) -> Output {
     for (key, _) in std::env::vars().filter(|(key, _)| key.starts_with("SECKILL__")) {
         command.env_remove(key);
     }
-    command.envs(settings.iter().copied()).output().expect("seckill starts")
+    command
+        .envs(settings.iter().copied())
+        .output()
+        .expect("seckill starts")
 }
 
 /// The one line that says why it failed.
 fn complaint(output: &Output) -> String {
     let log = String::from_utf8_lossy(&output.stderr);
-    let lines: Vec<&str> = log.lines().filter(|line| line.starts_with("error: ")).collect();
+    let lines: Vec<&str> = log
+        .lines()
+        .filter(|line| line.starts_with("error: "))
+        .collect();
     assert_eq!(lines.len(), 1, "{log}");
     lines[0].to_owned()
 }
@@ -26,35 +33,71 @@ fn complaint(output: &Output) -> String {
 fn engines_are_listed_with_their_guarantees() {
     let output = seckill(&["engines", "--json"], &[]);
     assert!(output.status.success());
-    let engines: Vec<serde_json::Value> = serde_json::from_slice(&output.stdout).expect("a JSON list");
-    let engine = |name| engines.iter().find(|engine| engine["name"] == name).unwrap_or_else(|| panic!("no {name}"));
+    let engines: Vec<serde_json::Value> =
+        serde_json::from_slice(&output.stdout).expect("a JSON list");
+    let engine = |name| {
+        engines
+            .iter()
+            .find(|engine| engine["name"] == name)
+            .unwrap_or_else(|| panic!("no {name}"))
+    };
     assert_eq!(engine("lua-single-key")["guarantees"]["keeps_stock"], true);
     assert_eq!(engine("null")["guarantees"]["keeps_stock"], false);
 }
 
 #[test]
 fn specifications_are_checked_without_anything_running() {
-    let good = ["engines", "--check", "null", "--check", "preallocated?block=500&partitions=8"];
+    let good = [
+        "engines",
+        "--check",
+        "null",
+        "--check",
+        "preallocated?block=500&partitions=8",
+    ];
     let output = seckill(&good, &[]);
-    assert!(output.status.success() && output.stdout.is_empty(), "{output:?}");
-    let output = seckill(&["engines", "--check", "null", "--check", "preallocated?block=0"], &[]);
+    assert!(
+        output.status.success() && output.stdout.is_empty(),
+        "{output:?}"
+    );
+    let output = seckill(
+        &[
+            "engines",
+            "--check",
+            "null",
+            "--check",
+            "preallocated?block=0",
+        ],
+        &[],
+    );
     assert_eq!(output.status.code(), FAILED);
-    assert!(complaint(&output).contains("block = \"0\" is not a number of units from 1 to 1000000"));
+    assert!(
+        complaint(&output).contains("block = \"0\" is not a number of units from 1 to 1000000")
+    );
 }
 
 #[test]
 fn an_engine_is_refused_before_a_role_reaches_for_a_server() {
     for role in ["migrate", "seckill", "reconciler", "create-consumer", "all"] {
-        let output = seckill(&[role], &[("SECKILL__SECKILL__ENGINE", "sharded-slots?slots=0")]);
+        let output = seckill(
+            &[role],
+            &[("SECKILL__SECKILL__ENGINE", "sharded-slots?slots=0")],
+        );
         assert_eq!(output.status.code(), FAILED);
-        assert!(complaint(&output).contains("slots = \"0\" is not an integer from 1 to 1024"), "{role}");
+        assert!(
+            complaint(&output).contains("slots = \"0\" is not an integer from 1 to 1024"),
+            "{role}"
+        );
     }
 }
 
 #[test]
 fn wrong_usage_ends_with_two() {
     for arguments in [&["sekill"][..], &[], &["reconciler", "--twice"]] {
-        assert_eq!(seckill(arguments, &[]).status.code(), USAGE, "{arguments:?}");
+        assert_eq!(
+            seckill(arguments, &[]).status.code(),
+            USAGE,
+            "{arguments:?}"
+        );
     }
 }
 
@@ -63,12 +106,24 @@ fn a_setting_that_does_not_exist_or_makes_no_sense_is_refused_with_its_name() {
     for (key, value, named) in [
         ("SECKILL__MQ__ORDER_BATCH_SIZ", "5", "order_batch_siz"),
         ("SECKILL__MQ__ORDER_BATCH_SIZE", "many", "order_batch_size"),
-        ("SECKILL__MQ__ORDER_BATCH_SIZE", "0", "mq.order_batch_size: 0 is out of range, allowed are 1 to 5000"),
+        (
+            "SECKILL__MQ__ORDER_BATCH_SIZE",
+            "0",
+            "mq.order_batch_size: 0 is out of range, allowed are 1 to 5000",
+        ),
         ("SECKILL__SECKILL__ACK", "perhaps", "confirmed"),
         ("SECKILL__SECKILL__LISTEN", "everywhere", "seckill.listen"),
-        ("SECKILL__RECONCILER__GRACE_MS", "1000", "reconciler.grace_ms"),
+        (
+            "SECKILL__RECONCILER__GRACE_MS",
+            "1000",
+            "reconciler.grace_ms",
+        ),
         ("SECKILL__LOG__LEVEL", "lo=ud=ly", "log.level"),
-        ("CONFIG_PATH", "/nowhere/seckill.toml", "/nowhere/seckill.toml"),
+        (
+            "CONFIG_PATH",
+            "/nowhere/seckill.toml",
+            "/nowhere/seckill.toml",
+        ),
     ] {
         let output = seckill(&["seckill"], &[(key, value)]);
         assert_eq!(output.status.code(), FAILED, "{key}={value}");
@@ -82,7 +137,10 @@ fn an_unknown_engine_is_refused_with_those_that_exist() {
     let output = seckill(&["reconciler"], &[("SECKILL__SECKILL__ENGINE", "redsi")]);
     assert_eq!(output.status.code(), FAILED);
     let complaint = complaint(&output);
-    assert!(complaint.contains("redsi") && complaint.contains("lua-single-key"), "{complaint}");
+    assert!(
+        complaint.contains("redsi") && complaint.contains("lua-single-key"),
+        "{complaint}"
+    );
 }
 
 #[test]
@@ -91,7 +149,11 @@ fn a_server_out_of_reach_is_named_without_its_password() {
     let url = "mysql://shop:hunter2@127.0.0.1:1/seckill";
     let output = seckill(&["create-consumer"], &[("SECKILL__DATABASE__URL", url)]);
     assert_eq!(output.status.code(), FAILED);
-    assert!(complaint(&output).contains("mysql://shop:***@127.0.0.1:1/seckill"), "{}", complaint(&output));
+    assert!(
+        complaint(&output).contains("mysql://shop:***@127.0.0.1:1/seckill"),
+        "{}",
+        complaint(&output)
+    );
     assert!(!String::from_utf8_lossy(&output.stderr).contains("hunter2"));
 }
 
@@ -100,11 +162,22 @@ fn a_seed_file_is_refused_with_its_name_and_the_fault() {
     let folder = tempfile::tempdir().expect("a temporary folder");
     let path = folder.path().join("seed.toml");
     let path = path.to_str().expect("plain text");
-    let sale = |lines: &str| format!("[[sales]]\nproduct_id = 7\nname = \"x\"\nprice_cents = 1\n{lines}\n");
+    let sale = |lines: &str| {
+        format!("[[sales]]\nproduct_id = 7\nname = \"x\"\nprice_cents = 1\n{lines}\n")
+    };
     for (text, named) in [
-        (sale("total = -1\nstarts_at = 0\nends_at = 9"), "sale 7: total must not be negative, got -1"),
-        (sale("total = 1\nstarts_at = 9\nends_at = 9"), "sale 7: starts_at must be before ends_at"),
-        (sale("total = 1\nstarts_at = 0\nends_at = 9\ncolour = 3"), "colour"),
+        (
+            sale("total = -1\nstarts_at = 0\nends_at = 9"),
+            "sale 7: total must not be negative, got -1",
+        ),
+        (
+            sale("total = 1\nstarts_at = 9\nends_at = 9"),
+            "sale 7: starts_at must be before ends_at",
+        ),
+        (
+            sale("total = 1\nstarts_at = 0\nends_at = 9\ncolour = 3"),
+            "colour",
+        ),
     ] {
         std::fs::write(path, text).expect("written");
         let output = seckill(&["migrate", "--seed", path], &[]);

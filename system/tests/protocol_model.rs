@@ -1,7 +1,8 @@
-//! The protocol as a model, searched completely in small worlds: reserve, publish, confirm, consume, settle, cancel,
-//! release, void, fence, drain, epochs; leases, slots and worker ids in three smaller models. Anything may crash between
-//! two steps; messages come late, twice and in another order. `unharmed` finds no violation of the invariants (a) to (f),
-//! `mutants` finds one for every part of R1 to R19 that is taken out. States are counted on stderr; `MODEL_DEPTH=1`
+//! The protocol as a model, searched completely in small worlds: reserve, publish, confirm,
+//! consume, settle, cancel, release, void, fence, drain, epochs; leases, slots and worker ids in
+//! three smaller models. Anything may crash between two steps; messages come late, twice and in
+//! another order. `unharmed` finds no violation of the invariants (a) to (f), `mutants` finds one
+//! for every part of R1 to R19 that is taken out. States are counted on stderr; `MODEL_DEPTH=1`
 //! searches with more faults. What the model cannot express is held by other tests:
 //!
 //! | rule | what the model takes for granted | test |

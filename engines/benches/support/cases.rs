@@ -1,5 +1,5 @@
-//! What is measured of every engine, and one sample of it: open an epoch, let every thread ask at once, check what was
-//! answered. Only the asking is on the clock.
+//! What is measured of every engine, and one sample of it: open an epoch, let every thread ask at
+//! once, check what was answered. Only the asking is on the clock.
 
 use super::stand::{PUBLISHER, Stand};
 use engines::{Finish, FinishKind, Finished, OrderId, Reserve, StockEngine, Term, UserId, Verdict};
@@ -11,8 +11,8 @@ use tokio::sync::Barrier;
 
 /// Calls that one thread makes per iteration; under way at once where a server answers them.
 pub const CALLS: usize = 16;
-/// Orders of one epoch, so that neither the requests nor the engine's state grow with the number of iterations. Their
-/// units are fewer than a block.
+/// Orders of one epoch, so that neither the requests nor the engine's state grow with the number of
+/// iterations. Their units are fewer than a block.
 const ORDERS_PER_EPOCH_MAX: usize = 400_000;
 const FAR_FUTURE_MS: i64 = 4_102_444_800_000;
 /// Of the units asked for when nearly sold out, one in so many is left.
@@ -40,16 +40,56 @@ pub struct Case {
 }
 
 pub const CASES: [Case; 10] = [
-    Case { kind: Kind::Reserve, batch: 1, threads: 1 },
-    Case { kind: Kind::Reserve, batch: 1, threads: 2 },
-    Case { kind: Kind::Reserve, batch: 16, threads: 1 },
-    Case { kind: Kind::Reserve, batch: 16, threads: 2 },
-    Case { kind: Kind::Reserve, batch: 256, threads: 1 },
-    Case { kind: Kind::Reserve, batch: 256, threads: 2 },
-    Case { kind: Kind::Again, batch: 256, threads: 1 },
-    Case { kind: Kind::Settle, batch: 256, threads: 1 },
-    Case { kind: Kind::NearlySoldOut, batch: 16, threads: 2 },
-    Case { kind: Kind::SoldOut, batch: 16, threads: 2 },
+    Case {
+        kind: Kind::Reserve,
+        batch: 1,
+        threads: 1,
+    },
+    Case {
+        kind: Kind::Reserve,
+        batch: 1,
+        threads: 2,
+    },
+    Case {
+        kind: Kind::Reserve,
+        batch: 16,
+        threads: 1,
+    },
+    Case {
+        kind: Kind::Reserve,
+        batch: 16,
+        threads: 2,
+    },
+    Case {
+        kind: Kind::Reserve,
+        batch: 256,
+        threads: 1,
+    },
+    Case {
+        kind: Kind::Reserve,
+        batch: 256,
+        threads: 2,
+    },
+    Case {
+        kind: Kind::Again,
+        batch: 256,
+        threads: 1,
+    },
+    Case {
+        kind: Kind::Settle,
+        batch: 256,
+        threads: 1,
+    },
+    Case {
+        kind: Kind::NearlySoldOut,
+        batch: 16,
+        threads: 2,
+    },
+    Case {
+        kind: Kind::SoldOut,
+        batch: 16,
+        threads: 2,
+    },
 ];
 
 impl Case {
@@ -115,14 +155,22 @@ fn sample(stand: &mut Stand, case: Case, iterations: usize) -> Duration {
         Kind::SoldOut => 1,
     };
     let term = stand.open(granted, Vec::new());
-    let mut shares: Vec<Arc<[Reserve]>> = orders.chunks(iterations * case.batch * CALLS).map(Arc::from).collect();
+    let mut shares: Vec<Arc<[Reserve]>> = orders
+        .chunks(iterations * case.batch * CALLS)
+        .map(Arc::from)
+        .collect();
     match case.kind {
         Kind::Reserve | Kind::NearlySoldOut => {}
         Kind::Again | Kind::Settle => {
             ask(stand, &shares, (term, Kind::Reserve, case.batch));
         }
         Kind::SoldOut => {
-            let last = [Reserve { user: UserId(-2), order: OrderId(-2), quantity: 1, ..orders[0] }];
+            let last = [Reserve {
+                user: UserId(-2),
+                order: OrderId(-2),
+                quantity: 1,
+                ..orders[0]
+            }];
             ask(stand, &[Arc::from(last)], (term, Kind::Reserve, 1));
         }
     }
@@ -139,11 +187,21 @@ fn reserve(id: i64, kind: Kind) -> Reserve {
         Kind::Reserve | Kind::Again | Kind::Settle => 1 + (id % 2) as u32,
     };
     let (user, order) = (UserId(id + 1), OrderId((id + 1) << 20));
-    Reserve { user, order, quantity, expires_at_ms: FAR_FUTURE_MS, incarnation: PUBLISHER }
+    Reserve {
+        user,
+        order,
+        quantity,
+        expires_at_ms: FAR_FUTURE_MS,
+        incarnation: PUBLISHER,
+    }
 }
 
 /// Every thread asks for its share; from the first call to the last answer.
-fn ask(stand: &Stand, shares: &[Arc<[Reserve]>], (term, kind, batch): (Term, Kind, usize)) -> (Duration, Tally) {
+fn ask(
+    stand: &Stand,
+    shares: &[Arc<[Reserve]>],
+    (term, kind, batch): (Term, Kind, usize),
+) -> (Duration, Tally) {
     let calls_at_once = if stand.waits_for_a_server() { CALLS } else { 1 };
     let start = Arc::new(Barrier::new(shares.len()));
     let mut running = Vec::new();
@@ -170,10 +228,23 @@ fn ask(stand: &Stand, shares: &[Arc<[Reserve]>], (term, kind, batch): (Term, Kin
         }));
     }
     let mut tally = Tally::default();
-    let answers: Vec<_> = running.into_iter().map(super::client::Running::join).collect();
-    answers.iter().for_each(|(_, _, of_thread)| tally += *of_thread);
-    let began = answers.iter().map(|(began, ..)| *began).min().expect("a thread");
-    let ended = answers.iter().map(|(_, ended, _)| *ended).max().expect("a thread");
+    let answers: Vec<_> = running
+        .into_iter()
+        .map(super::client::Running::join)
+        .collect();
+    answers
+        .iter()
+        .for_each(|(_, _, of_thread)| tally += *of_thread);
+    let began = answers
+        .iter()
+        .map(|(began, ..)| *began)
+        .min()
+        .expect("a thread");
+    let ended = answers
+        .iter()
+        .map(|(_, ended, _)| *ended)
+        .max()
+        .expect("a thread");
     (ended - began, tally)
 }
 
@@ -194,7 +265,8 @@ async fn one_call(engine: &dyn StockEngine, term: &Term, kind: Kind, items: &[Re
                 tally.granted_units += u64::from(item.quantity);
             }
             Verdict::Duplicate(_) => tally.duplicates += 1,
-            // Units on their way to another slot or lease: for the measurement a refusal like the other.
+            // Units on their way to another slot or lease: for the measurement a refusal like the
+            // other.
             Verdict::SoldOut { .. } | Verdict::Busy => tally.refused += 1,
             other => panic!("{other:?} is no answer to {item:?}"),
         }
@@ -203,7 +275,12 @@ async fn one_call(engine: &dyn StockEngine, term: &Term, kind: Kind, items: &[Re
 }
 
 pub fn settle(order: &Reserve) -> Finish {
-    Finish { user: order.user, order: order.order, quantity: order.quantity, kind: FinishKind::Settle }
+    Finish {
+        user: order.user,
+        order: order.order,
+        quantity: order.quantity,
+        kind: FinishKind::Settle,
+    }
 }
 
 /// A bench that measures wrong answers measures nothing.
@@ -221,14 +298,33 @@ fn check(stand: &Stand, case: Case, term: Term, requests: u64, tally: &Tally) {
     let view = view.unwrap_or_else(|error| panic!("{candidate}: {error}"));
     let what = || format!("{candidate}: {case}: {requests} requests, {tally:?}, {view:?}");
     match case.kind {
-        Kind::Reserve => assert!(tally.granted == requests && view.remaining == 0, "{}", what()),
+        Kind::Reserve => assert!(
+            tally.granted == requests && view.remaining == 0,
+            "{}",
+            what()
+        ),
         Kind::Again => assert!(tally.duplicates == requests, "{}", what()),
-        Kind::Settle => assert!(tally.settled == requests && view.open_units == 0, "{}", what()),
+        Kind::Settle => assert!(
+            tally.settled == requests && view.open_units == 0,
+            "{}",
+            what()
+        ),
         Kind::NearlySoldOut => {
-            let asked = (0..requests as i64).map(|id| u64::from(reserve(id, case.kind).quantity)).sum::<u64>();
-            let is_exact = view.remaining.unsigned_abs() + tally.granted_units == asked / LEFT_ONE_IN;
-            assert!(is_exact && tally.granted > 0 && tally.refused > 0, "{}", what());
+            let asked = (0..requests as i64)
+                .map(|id| u64::from(reserve(id, case.kind).quantity))
+                .sum::<u64>();
+            let is_exact =
+                view.remaining.unsigned_abs() + tally.granted_units == asked / LEFT_ONE_IN;
+            assert!(
+                is_exact && tally.granted > 0 && tally.refused > 0,
+                "{}",
+                what()
+            );
         }
-        Kind::SoldOut => assert!(tally.refused == requests && view.remaining == 0, "{}", what()),
+        Kind::SoldOut => assert!(
+            tally.refused == requests && view.remaining == 0,
+            "{}",
+            what()
+        ),
     }
 }

@@ -1,5 +1,6 @@
-//! One thread that uses an engine, with a runtime of its own that runs all the time: what an engine leaves to a task
-//! (a rollback, a connection on its way back to the pool) is done also between two jobs.
+//! One thread that uses an engine, with a runtime of its own that runs all the time: what an engine
+//! leaves to a task (a rollback, a connection on its way back to the pool) is done also between two
+//! jobs.
 
 use engines::{EngineEnv, Registry, StockEngine};
 use futures_util::future::BoxFuture;
@@ -31,12 +32,17 @@ impl Client {
     pub fn start(source: Source) -> Self {
         let (jobs, mut next) = mpsc::channel::<Job>(JOBS_MAX);
         let thread = std::thread::spawn(move || {
-            let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().expect("a runtime");
+            let runtime = tokio::runtime::Builder::new_current_thread()
+                .enable_all()
+                .build()
+                .expect("a runtime");
             runtime.block_on(async {
                 let engine = match source {
                     Source::Shared(engine) => engine,
                     Source::Own(spec, env) => {
-                        let built = Registry::standard().build(&spec.parse().expect("a specification"), &env).await;
+                        let built = Registry::standard()
+                            .build(&spec.parse().expect("a specification"), &env)
+                            .await;
                         built.unwrap_or_else(|error| panic!("{spec}: {error}"))
                     }
                 };
@@ -45,11 +51,17 @@ impl Client {
                 }
             });
         });
-        Self { jobs: Some(jobs), thread: Some(thread) }
+        Self {
+            jobs: Some(jobs),
+            thread: Some(thread),
+        }
     }
 
     /// Starts `job` on the client's thread.
-    pub fn begin<T, F>(&self, job: impl FnOnce(Arc<dyn StockEngine>) -> F + Send + 'static) -> Running<T>
+    pub fn begin<T, F>(
+        &self,
+        job: impl FnOnce(Arc<dyn StockEngine>) -> F + Send + 'static,
+    ) -> Running<T>
     where
         T: Send + 'static,
         F: Future<Output = T> + Send + 'static,
@@ -62,7 +74,10 @@ impl Client {
             })
         });
         let jobs = self.jobs.as_ref().expect("clients end only when dropped");
-        assert!(jobs.blocking_send(job).is_ok(), "the client's thread has panicked");
+        assert!(
+            jobs.blocking_send(job).is_ok(),
+            "the client's thread has panicked"
+        );
         Running(answered)
     }
 }
@@ -73,7 +88,9 @@ pub struct Running<T>(oneshot::Receiver<T>);
 
 impl<T> Running<T> {
     pub fn join(self) -> T {
-        self.0.blocking_recv().expect("the client's thread has panicked")
+        self.0
+            .blocking_recv()
+            .expect("the client's thread has panicked")
     }
 }
 

@@ -32,7 +32,8 @@ pub fn needs_fresh_process(candidate: &Candidate) -> bool {
     place_of(candidate) == "resident memory"
 }
 
-/// A sale in which each of `users` buys one unit and all are settled; `None`: its server cannot be started.
+/// A sale in which each of `users` buys one unit and all are settled; `None`: its server cannot be
+/// started.
 pub fn measure(candidate: Candidate, users: i64) -> Option<Taken> {
     let mut stand = Stand::start(candidate)?;
     let term = stand.open(users.unsigned_abs(), Vec::new());
@@ -40,18 +41,32 @@ pub fn measure(candidate: Candidate, users: i64) -> Option<Taken> {
     let work = stand.clients[0].begin(move |engine| buy_and_settle(engine, term, users));
     work.join();
     let bytes_per_user = (bytes(&stand) - before_bytes) / users as f64;
-    let buyer = |id: i64| OpeningBuyer { user: order(id).user, order: order(id).order, quantity: 1 };
+    let buyer = |id: i64| OpeningBuyer {
+        user: order(id).user,
+        order: order(id).order,
+        quantity: 1,
+    };
     stand.open(1, (0..users).map(buyer).collect());
-    Some(Taken { bytes_per_user, reopened_in: stand.opened_in })
+    Some(Taken {
+        bytes_per_user,
+        reopened_in: stand.opened_in,
+    })
 }
 
 async fn buy_and_settle(engine: Arc<dyn StockEngine>, term: Term, users: i64) {
-    let batches = || (0..users).step_by(BATCH as usize).map(|first| first..(first + BATCH).min(users));
+    let batches = || {
+        (0..users)
+            .step_by(BATCH as usize)
+            .map(|first| first..(first + BATCH).min(users))
+    };
     for ids in batches() {
         let orders: Vec<_> = ids.map(order).collect();
         for verdict in engine.reserve(&term, &orders).await {
             let verdict = verdict.unwrap_or_else(|error| panic!("a reserve: {error}"));
-            assert!(verdict.is_granted(), "there is one unit for everybody, but {verdict:?}");
+            assert!(
+                verdict.is_granted(),
+                "there is one unit for everybody, but {verdict:?}"
+            );
         }
     }
     let keeps_stock = engine.info().guarantees.keeps_stock;
@@ -59,20 +74,33 @@ async fn buy_and_settle(engine: Arc<dyn StockEngine>, term: Term, users: i64) {
         let settles: Vec<_> = ids.map(|id| cases::settle(&order(id))).collect();
         for finished in engine.finish(&term, &settles).await {
             let finished = finished.unwrap_or_else(|error| panic!("a settle: {error}"));
-            assert!(finished == Finished::Done || !keeps_stock, "everybody had a hold, but {finished:?}");
+            assert!(
+                finished == Finished::Done || !keeps_stock,
+                "everybody had a hold, but {finished:?}"
+            );
         }
     }
 }
 
 fn order(id: i64) -> Reserve {
     let (user, order) = (UserId(id + 1), OrderId((id + 1) << 20));
-    Reserve { user, order, quantity: 1, expires_at_ms: i64::MAX, incarnation: PUBLISHER }
+    Reserve {
+        user,
+        order,
+        quantity: 1,
+        expires_at_ms: i64::MAX,
+        incarnation: PUBLISHER,
+    }
 }
 
 fn bytes(stand: &Stand) -> f64 {
     if needs_fresh_process(&stand.candidate) {
         let statm = std::fs::read_to_string("/proc/self/statm").expect("Linux");
-        let pages = statm.split(' ').nth(1).and_then(|pages| pages.parse::<f64>().ok()).expect("a number of pages");
+        let pages = statm
+            .split(' ')
+            .nth(1)
+            .and_then(|pages| pages.parse::<f64>().ok())
+            .expect("a number of pages");
         return pages * PAGE_BYTES;
     }
     match (&stand.server, &stand.place) {

@@ -1,5 +1,5 @@
-//! What an engine is measured on: a private server or a file with its tables, one client per thread, and the rest of
-//! the system as far as an opening needs it.
+//! What an engine is measured on: a private server or a file with its tables, one client per
+//! thread, and the rest of the system as far as an opening needs it.
 
 use super::client::{Client, Source};
 use super::mariadb::MariaDb;
@@ -8,8 +8,9 @@ use super::redis_server::RedisServer;
 use super::rest_of_system::Rest;
 use engines::sqlite::SqliteFile;
 use engines::{
-    DATABASE_ROW_MYSQL, DATABASE_ROW_SQLITE, EngineEnv, EngineError, Epoch, IncarnationId, Maintain, Nonce, Opened,
-    Opening, OpeningBuyer, OrderId, Registry, SaleId, StockEngine, Term, UserId,
+    DATABASE_ROW_MYSQL, DATABASE_ROW_SQLITE, EngineEnv, EngineError, Epoch, IncarnationId,
+    Maintain, Nonce, Opened, Opening, OpeningBuyer, OrderId, Registry, SaleId, StockEngine, Term,
+    UserId,
 };
 use sqlx::Connection;
 use std::fmt;
@@ -20,7 +21,8 @@ use tokio::runtime::Runtime;
 /// Threads that ask at the same time, at most.
 pub const CLIENTS_MAX: usize = 2;
 pub const PUBLISHER: IncarnationId = IncarnationId(1);
-/// The whole stock that is asked for is leased before the clock starts, as a refill ahead of need does.
+/// The whole stock that is asked for is leased before the clock starts, as a refill ahead of need
+/// does.
 pub const BLOCK: u32 = 1_000_000;
 
 /// What an engine's state is kept in.
@@ -41,13 +43,34 @@ pub struct Candidate {
 
 /// Every stock engine, on everything that it can run on.
 pub const CANDIDATES: [Candidate; 7] = [
-    Candidate { spec: "null", on: On::Memory },
-    Candidate { spec: "preallocated?block=1000000", on: On::Sqlite },
-    Candidate { spec: "preallocated?block=1000000", on: On::MariaDb },
-    Candidate { spec: "lua-single-key", on: On::Redis },
-    Candidate { spec: "sharded-slots?slots=16", on: On::Redis },
-    Candidate { spec: "database-row", on: On::Sqlite },
-    Candidate { spec: "database-row", on: On::MariaDb },
+    Candidate {
+        spec: "null",
+        on: On::Memory,
+    },
+    Candidate {
+        spec: "preallocated?block=1000000",
+        on: On::Sqlite,
+    },
+    Candidate {
+        spec: "preallocated?block=1000000",
+        on: On::MariaDb,
+    },
+    Candidate {
+        spec: "lua-single-key",
+        on: On::Redis,
+    },
+    Candidate {
+        spec: "sharded-slots?slots=16",
+        on: On::Redis,
+    },
+    Candidate {
+        spec: "database-row",
+        on: On::Sqlite,
+    },
+    Candidate {
+        spec: "database-row",
+        on: On::MariaDb,
+    },
 ];
 
 impl Candidate {
@@ -67,7 +90,8 @@ impl fmt::Display for Candidate {
     }
 }
 
-/// Fields in the order in which they must end: clients before the runtime, the runtime before the server.
+/// Fields in the order in which they must end: clients before the runtime, the runtime before the
+/// server.
 #[derive(Debug)]
 pub struct Stand {
     pub candidate: Candidate,
@@ -92,23 +116,33 @@ pub enum Server {
 }
 
 impl Stand {
-    /// Starts what `candidate` needs. If it cannot, says why and returns `None`; with `REQUIRE_SERVERS=1` that is a
-    /// failure.
+    /// Starts what `candidate` needs. If it cannot, says why and returns `None`; with
+    /// `REQUIRE_SERVERS=1` that is a failure.
     pub fn start(candidate: Candidate) -> Option<Self> {
         let mut runtime = tokio::runtime::Builder::new_multi_thread();
-        let runtime = runtime.worker_threads(1).enable_all().build().expect("a runtime");
+        let runtime = runtime
+            .worker_threads(1)
+            .enable_all()
+            .build()
+            .expect("a runtime");
         let server = match candidate.on {
             On::Memory | On::Sqlite => Server::None,
             On::Redis => Server::Redis(RedisServer::start()?),
             On::MariaDb => Server::MariaDb(runtime.block_on(MariaDb::start())?),
         };
-        let mut env = EngineEnv { key_prefix: "bench:".to_owned(), ..EngineEnv::default() };
+        let mut env = EngineEnv {
+            key_prefix: "bench:".to_owned(),
+            ..EngineEnv::default()
+        };
         let place = runtime.block_on(place(&server, candidate.on));
         env.database_url = place.as_ref().map(|place| place.url.clone());
         if let Server::Redis(server) = &server {
             env.redis_url = Some(server.url());
         }
-        let factory = Registry::standard().get(candidate.name()).expect("a stock engine").clone();
+        let factory = Registry::standard()
+            .get(candidate.name())
+            .expect("a stock engine")
+            .clone();
         let is_in_process = factory.guarantees.needs_user_affinity;
         // SQLite has one writer per process: the runtime that holds it must never rest.
         let source = if is_in_process || candidate.on == On::Sqlite {
@@ -118,7 +152,9 @@ impl Stand {
         } else {
             Source::Own(candidate.spec, env)
         };
-        let clients = (0..CLIENTS_MAX).map(|_| Client::start(source.clone())).collect();
+        let clients = (0..CLIENTS_MAX)
+            .map(|_| Client::start(source.clone()))
+            .collect();
         // Only engines with leases read the allocations.
         let rest = place.clone().filter(|_| is_in_process).map(Rest::new);
         Some(Self {
@@ -142,21 +178,43 @@ impl Stand {
     /// Opens the next epoch of the one sale; what the epoch before left behind is dropped with it.
     pub fn open(&mut self, granted: u64, mut buyers: Vec<OpeningBuyer>) -> Term {
         self.epoch += 1;
-        let term = Term { sale: SaleId(1), epoch: Epoch(self.epoch), nonce: Nonce(7) };
-        let opening = |buyers| Opening { term, granted, buyers, publishers: vec![PUBLISHER] };
+        let term = Term {
+            sale: SaleId(1),
+            epoch: Epoch(self.epoch),
+            nonce: Nonce(7),
+        };
+        let opening = |buyers| Opening {
+            term,
+            granted,
+            buyers,
+            publishers: vec![PUBLISHER],
+        };
         if let Some(rest) = &self.rest {
-            self.runtime.block_on(rest.grant(&opening(buyers.clone()))).expect("a grant");
+            self.runtime
+                .block_on(rest.grant(&opening(buyers.clone())))
+                .expect("a grant");
             // Sold long ago, so that the block is never larger than the sale.
-            buyers.push(OpeningBuyer { user: UserId(-1), order: OrderId(-1), quantity: BLOCK });
+            buyers.push(OpeningBuyer {
+                user: UserId(-1),
+                order: OrderId(-1),
+                quantity: BLOCK,
+            });
         }
         let opening = opening(buyers);
         let open = self.clients[0].begin(move |engine: Arc<dyn StockEngine>| async move {
             let began = Instant::now();
             assert_eq!(engine.open(&opening).await?, Opened::Opened);
-            engine.maintain(&Maintain::Tend { term, publisher: Some(PUBLISHER) }).await?;
+            engine
+                .maintain(&Maintain::Tend {
+                    term,
+                    publisher: Some(PUBLISHER),
+                })
+                .await?;
             Ok::<_, EngineError>(began.elapsed())
         });
-        self.opened_in = open.join().unwrap_or_else(|error| panic!("{}: {error}", self.candidate));
+        self.opened_in = open
+            .join()
+            .unwrap_or_else(|error| panic!("{}: {error}", self.candidate));
         term
     }
 }
@@ -166,14 +224,26 @@ async fn place(server: &Server, on: On) -> Option<Arc<Place>> {
     match (server, on) {
         (Server::MariaDb(server), _) => {
             let place = Place::mariadb(server).await;
-            let mut connection = sqlx::MySqlConnection::connect(&place.url).await.expect("a connection");
-            sqlx::raw_sql(DATABASE_ROW_MYSQL).execute(&mut connection).await.expect("tables");
+            let mut connection = sqlx::MySqlConnection::connect(&place.url)
+                .await
+                .expect("a connection");
+            sqlx::raw_sql(DATABASE_ROW_MYSQL)
+                .execute(&mut connection)
+                .await
+                .expect("tables");
             Some(place)
         }
         (_, On::Sqlite) => {
             let place = Place::sqlite().await;
-            let mut transaction = SqliteFile::open(&place.url).expect("a url").write().await.expect("a transaction");
-            sqlx::raw_sql(DATABASE_ROW_SQLITE).execute(&mut *transaction).await.expect("tables");
+            let mut transaction = SqliteFile::open(&place.url)
+                .expect("a url")
+                .write()
+                .await
+                .expect("a transaction");
+            sqlx::raw_sql(DATABASE_ROW_SQLITE)
+                .execute(&mut *transaction)
+                .await
+                .expect("tables");
             transaction.commit().await.expect("tables");
             Some(place)
         }

@@ -1,7 +1,8 @@
-//! Statements over whole numbers that read the same on MySQL/MariaDB and on SQLite, and run on either.
+//! Statements over whole numbers that read the same on MySQL/MariaDB and on SQLite, and run on
+//! either.
 //!
-//! Every parameter is a `?` and every value an `i64`, but for [`Arg`] and one column of bytes at the end of a row. What
-//! the dialects say differently is `for_update` and `now_ms`.
+//! Every parameter is a `?` and every value an `i64`, but for [`Arg`] and one column of bytes at
+//! the end of a row. What the dialects say differently is `for_update` and `now_ms`.
 
 use crate::sqlite::SqliteFile;
 use sqlx::{MySql, MySqlConnection, MySqlPool, Row, Sqlite, SqliteConnection, Transaction};
@@ -47,7 +48,9 @@ macro_rules! numbers {
 
 macro_rules! fetch {
     ($executor:expr, $sql:expr, $args:expr) => {{
-        let query = $args.iter().fold(sqlx::query($sql), |query, arg| query.bind(*arg));
+        let query = $args
+            .iter()
+            .fold(sqlx::query($sql), |query, arg| query.bind(*arg));
         let rows = query.fetch_all($executor).await?;
         rows.iter().map(|row| Ok(numbers!(row))).collect()
     }};
@@ -55,25 +58,35 @@ macro_rules! fetch {
 
 macro_rules! fetch_with_bytes {
     ($executor:expr, $sql:expr, $args:expr) => {{
-        let query = $args.iter().fold(sqlx::query($sql), |query, arg| query.bind(*arg));
+        let query = $args
+            .iter()
+            .fold(sqlx::query($sql), |query, arg| query.bind(*arg));
         let rows = query.fetch_all($executor).await?;
-        rows.iter().map(|row| Ok((numbers!(row), row.try_get(N)?))).collect()
+        rows.iter()
+            .map(|row| Ok((numbers!(row), row.try_get(N)?)))
+            .collect()
     }};
 }
 
 macro_rules! run_with {
     ($executor:expr, $sql:expr, $args:expr) => {{
-        let query = $args.iter().fold(sqlx::query($sql), |query, arg| match *arg {
-            Arg::Number(number) => query.bind(number),
-            Arg::Bytes(bytes) => query.bind(bytes),
-        });
+        let query = $args
+            .iter()
+            .fold(sqlx::query($sql), |query, arg| match *arg {
+                Arg::Number(number) => query.bind(number),
+                Arg::Bytes(bytes) => query.bind(bytes),
+            });
         Ok(query.execute($executor).await?.rows_affected())
     }};
 }
 
 impl Connection<'_> {
     /// Rows of `N` numbers each.
-    pub async fn rows<const N: usize>(&mut self, sql: &str, args: &[i64]) -> sqlx::Result<Vec<[i64; N]>> {
+    pub async fn rows<const N: usize>(
+        &mut self,
+        sql: &str,
+        args: &[i64],
+    ) -> sqlx::Result<Vec<[i64; N]>> {
         match self {
             Self::MySql(connection) => fetch!(&mut **connection, sql, args),
             Self::Sqlite(connection) => fetch!(&mut **connection, sql, args),
@@ -84,11 +97,15 @@ impl Connection<'_> {
     pub async fn run(&mut self, sql: &str, args: &[i64]) -> sqlx::Result<u64> {
         match self {
             Self::MySql(connection) => {
-                let query = args.iter().fold(sqlx::query(sql), |query, arg| query.bind(*arg));
+                let query = args
+                    .iter()
+                    .fold(sqlx::query(sql), |query, arg| query.bind(*arg));
                 Ok(query.execute(&mut **connection).await?.rows_affected())
             }
             Self::Sqlite(connection) => {
-                let query = args.iter().fold(sqlx::query(sql), |query, arg| query.bind(*arg));
+                let query = args
+                    .iter()
+                    .fold(sqlx::query(sql), |query, arg| query.bind(*arg));
                 Ok(query.execute(&mut **connection).await?.rows_affected())
             }
         }
@@ -133,15 +150,19 @@ impl Database {
     }
 
     /// Rows of `N` numbers each, of everything committed when the statement begins.
-    pub async fn rows<const N: usize>(&self, sql: &str, args: &[i64]) -> sqlx::Result<Vec<[i64; N]>> {
+    pub async fn rows<const N: usize>(
+        &self,
+        sql: &str,
+        args: &[i64],
+    ) -> sqlx::Result<Vec<[i64; N]>> {
         match self {
             Self::MySql(pool) => fetch!(pool, sql, args),
             Self::Sqlite(file) => fetch!(file.readers(), sql, args),
         }
     }
 
-    /// The clock of the database, unix ms: one clock for all processes. Read when the row is, not when the statement
-    /// begins: that may be long ago if it had to wait for a lock.
+    /// The clock of the database, unix ms: one clock for all processes. Read when the row is, not
+    /// when the statement begins: that may be long ago if it had to wait for a lock.
     pub fn now_ms(&self) -> &'static str {
         match self {
             Self::MySql(_) => "CAST(UNIX_TIMESTAMP(SYSDATE(3)) * 1000 AS SIGNED)",

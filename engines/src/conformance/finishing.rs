@@ -1,8 +1,11 @@
-//! Checks of `finish`: settling moves nothing, releasing gives back exactly once, in any order, from anywhere.
+//! Checks of `finish`: settling moves nothing, releasing gives back exactly once, in any order,
+//! from anywhere.
 
 use super::harness::{Failure, Harness, Outcome, equal};
 use super::shop::finish_of;
-use crate::{Finish, FinishKind, Finished, OpeningBuyer, Reserve, Result, StockEngine, Term, Verdict};
+use crate::{
+    Finish, FinishKind, Finished, OpeningBuyer, Reserve, Result, StockEngine, Term, Verdict,
+};
 use rand::Rng;
 use std::sync::Arc;
 use tokio::task::JoinSet;
@@ -15,12 +18,24 @@ const RACES: i64 = 10;
 pub(super) async fn settling_keeps_the_gate_and_moves_no_units(harness: &Harness) -> Outcome {
     let shop = harness.shop(5).await?;
     let bought = shop.buy(1, 2).await?;
-    equal(shop.settle(&bought).await?, Finished::Done, "the first settle")?;
+    equal(
+        shop.settle(&bought).await?,
+        Finished::Done,
+        "the first settle",
+    )?;
     shop.expect_stock(3, 0).await?;
-    equal(shop.settle(&bought).await?, Finished::AlreadyDone, "the second settle")?;
+    equal(
+        shop.settle(&bought).await?,
+        Finished::AlreadyDone,
+        "the second settle",
+    )?;
     shop.expect_stock(3, 0).await?;
     let verdict = shop.reserve(shop.request(1, 1)).await?;
-    equal(matches!(verdict, Verdict::Duplicate(hold) if hold.settled), true, "the gate is kept after a settle")
+    equal(
+        matches!(verdict, Verdict::Duplicate(hold) if hold.settled),
+        true,
+        "the gate is kept after a settle",
+    )
 }
 
 pub(super) async fn a_release_gives_the_units_back_exactly_once(harness: &Harness) -> Outcome {
@@ -30,21 +45,42 @@ pub(super) async fn a_release_gives_the_units_back_exactly_once(harness: &Harnes
         if is_settled {
             equal(shop.settle(&bought).await?, Finished::Done, "a settle")?;
         }
-        equal(shop.release(&bought).await?, Finished::Done, "the first release")?;
+        equal(
+            shop.release(&bought).await?,
+            Finished::Done,
+            "the first release",
+        )?;
         shop.expect_stock(5, 0).await?;
-        equal(shop.release(&bought).await?, Finished::AlreadyDone, "the second release")?;
+        equal(
+            shop.release(&bought).await?,
+            Finished::AlreadyDone,
+            "the second release",
+        )?;
         shop.expect_stock(5, 0).await?;
     }
     let never_bought = shop.request(9, 2);
-    equal(shop.release(&never_bought).await?, Finished::AlreadyDone, "the release of an order that never was")?;
-    equal(shop.settle(&never_bought).await?, Finished::AlreadyDone, "the settle of an order that never was")?;
+    equal(
+        shop.release(&never_bought).await?,
+        Finished::AlreadyDone,
+        "the release of an order that never was",
+    )?;
+    equal(
+        shop.settle(&never_bought).await?,
+        Finished::AlreadyDone,
+        "the settle of an order that never was",
+    )?;
     shop.expect_stock(5, 0).await?;
     shop.buy(1, 5).await?;
     Ok(())
 }
 
-/// Runs the same calls at once through several clients and counts how many were the ones that did it.
-async fn race(engines: &[Arc<dyn StockEngine>], term: Term, calls: Vec<Finish>) -> std::result::Result<usize, Failure> {
+/// Runs the same calls at once through several clients and counts how many were the ones that did
+/// it.
+async fn race(
+    engines: &[Arc<dyn StockEngine>],
+    term: Term,
+    calls: Vec<Finish>,
+) -> std::result::Result<usize, Failure> {
     let mut tasks = JoinSet::new();
     for (index, call) in calls.into_iter().enumerate() {
         let engine = engines[index % engines.len()].clone();
@@ -65,7 +101,11 @@ pub(super) async fn concurrent_releases_give_back_once(harness: &Harness) -> Out
     for user in 1..=RACES {
         let bought = shop.buy(user, 2).await?;
         let calls = vec![finish_of(&bought, FinishKind::Release); RACERS];
-        equal(race(&engines, shop.term, calls).await?, 1, "releases that gave units back, of many at once")?;
+        equal(
+            race(&engines, shop.term, calls).await?,
+            1,
+            "releases that gave units back, of many at once",
+        )?;
         shop.expect_stock(20, 0).await?;
     }
     Ok(())
@@ -76,30 +116,68 @@ pub(super) async fn a_release_clears_only_the_gate_of_its_own_order(harness: &Ha
     let first = shop.buy(1, 2).await?;
     equal(shop.release(&first).await?, Finished::Done, "a release")?;
     let second = shop.buy(1, 3).await?;
-    equal(shop.release(&first).await?, Finished::AlreadyDone, "a late release of the earlier order")?;
-    equal(shop.settle(&first).await?, Finished::AlreadyDone, "a late settle of the earlier order")?;
+    equal(
+        shop.release(&first).await?,
+        Finished::AlreadyDone,
+        "a late release of the earlier order",
+    )?;
+    equal(
+        shop.settle(&first).await?,
+        Finished::AlreadyDone,
+        "a late settle of the earlier order",
+    )?;
     shop.expect_stock(7, 3).await?;
     let verdict = shop.reserve(shop.request(1, 1)).await?;
-    equal(matches!(verdict, Verdict::Duplicate(hold) if hold.order == second.order), true, "the later order's gate")
+    equal(
+        matches!(verdict, Verdict::Duplicate(hold) if hold.order == second.order),
+        true,
+        "the later order's gate",
+    )
 }
 
 pub(super) async fn settle_and_release_commute(harness: &Harness) -> Outcome {
     let shop = harness.shop(10).await?;
     let bought = shop.buy(1, 2).await?;
-    equal(shop.release(&bought).await?, Finished::Done, "a release before the settle")?;
-    equal(shop.settle(&bought).await?, Finished::AlreadyDone, "a settle after the release")?;
+    equal(
+        shop.release(&bought).await?,
+        Finished::Done,
+        "a release before the settle",
+    )?;
+    equal(
+        shop.settle(&bought).await?,
+        Finished::AlreadyDone,
+        "a settle after the release",
+    )?;
     shop.expect_stock(10, 0).await?;
     for user in 1..=RACES {
         let bought = shop.buy(user, 2).await?;
-        let calls = (0..RACERS).map(|i| if i % 2 == 0 { FinishKind::Settle } else { FinishKind::Release });
+        let calls = (0..RACERS).map(|i| {
+            if i % 2 == 0 {
+                FinishKind::Settle
+            } else {
+                FinishKind::Release
+            }
+        });
         let calls = calls.map(|kind| finish_of(&bought, kind)).collect();
         let done = race(std::slice::from_ref(&shop.engine), shop.term, calls).await?;
-        equal((1..=2).contains(&done), true, "one release, and at most one settle before it")?;
+        equal(
+            (1..=2).contains(&done),
+            true,
+            "one release, and at most one settle before it",
+        )?;
         shop.expect_stock(10, 0).await?;
-        equal(shop.list(0, 100).await?, Vec::new(), "open holds after settle and release at once")?;
+        equal(
+            shop.list(0, 100).await?,
+            Vec::new(),
+            "open holds after settle and release at once",
+        )?;
         // The gate is clear: he can buy again.
         let again = shop.buy(user, 1).await?;
-        equal(shop.release(&again).await?, Finished::Done, "the release of the next order")?;
+        equal(
+            shop.release(&again).await?,
+            Finished::Done,
+            "the release of the next order",
+        )?;
     }
     Ok(())
 }
@@ -108,36 +186,84 @@ pub(super) async fn a_batch_finishes_as_one_by_one(harness: &Harness) -> Outcome
     let mut rng = harness.rng(2);
     let (batched, single) = (harness.shop(10_000).await?, harness.shop(10_000).await?);
     for round in 0..5 {
-        let requests: Vec<Reserve> =
-            (0..300).map(|i| batched.request(round * 1_000 + i, rng.random_range(1..=3))).collect();
-        equal(batched.reserve_all(&requests).await?, single.reserve_all(&requests).await?, "the same requests")?;
+        let requests: Vec<Reserve> = (0..300)
+            .map(|i| batched.request(round * 1_000 + i, rng.random_range(1..=3)))
+            .collect();
+        equal(
+            batched.reserve_all(&requests).await?,
+            single.reserve_all(&requests).await?,
+            "the same requests",
+        )?;
         let batch: Vec<Finish> = (0..1_200)
             .map(|_| {
-                let kind = if rng.random_bool(0.5) { FinishKind::Settle } else { FinishKind::Release };
+                let kind = if rng.random_bool(0.5) {
+                    FinishKind::Settle
+                } else {
+                    FinishKind::Release
+                };
                 finish_of(&requests[rng.random_range(0..requests.len())], kind)
             })
             .collect();
-        let together = batched.engine.finish(&batched.term, &batch).await.into_iter().collect::<Result<Vec<_>>>()?;
+        let together = batched
+            .engine
+            .finish(&batched.term, &batch)
+            .await
+            .into_iter()
+            .collect::<Result<Vec<_>>>()?;
         for (index, (item, answer)) in batch.iter().zip(together).enumerate() {
-            let alone = single.engine.finish(&single.term, &[*item]).await.remove(0)?;
-            equal(answer, alone, &format!("finish {index} of a batch, against it alone"))?;
+            let alone = single
+                .engine
+                .finish(&single.term, &[*item])
+                .await
+                .remove(0)?;
+            equal(
+                answer,
+                alone,
+                &format!("finish {index} of a batch, against it alone"),
+            )?;
         }
         let (a, b) = (batched.stock().await?, single.stock().await?);
-        equal((a.remaining, a.open_units), (b.remaining, b.open_units), "stock after a batch, against one by one")?;
+        equal(
+            (a.remaining, a.open_units),
+            (b.remaining, b.open_units),
+            "stock after a batch, against one by one",
+        )?;
     }
     Ok(())
 }
 
-pub(super) async fn a_release_of_an_earlier_epoch_is_done_under_the_later(harness: &Harness) -> Outcome {
+pub(super) async fn a_release_of_an_earlier_epoch_is_done_under_the_later(
+    harness: &Harness,
+) -> Outcome {
     let older = harness.shop(10).await?;
     let bought = older.buy(1, 4).await?;
     let shop = older.next_epoch();
-    let loaded = OpeningBuyer { user: bought.user, order: bought.order, quantity: bought.quantity };
+    let loaded = OpeningBuyer {
+        user: bought.user,
+        order: bought.order,
+        quantity: bought.quantity,
+    };
     shop.open(6, vec![loaded]).await?;
-    equal(older.release(&bought).await?, Finished::NotOpen, "a release under the older epoch")?;
-    equal(shop.settle(&bought).await?, Finished::AlreadyDone, "the settle of a loaded buyer")?;
-    equal(shop.release(&bought).await?, Finished::Done, "the release of a loaded buyer")?;
-    equal(shop.release(&bought).await?, Finished::AlreadyDone, "his second release")?;
+    equal(
+        older.release(&bought).await?,
+        Finished::NotOpen,
+        "a release under the older epoch",
+    )?;
+    equal(
+        shop.settle(&bought).await?,
+        Finished::AlreadyDone,
+        "the settle of a loaded buyer",
+    )?;
+    equal(
+        shop.release(&bought).await?,
+        Finished::Done,
+        "the release of a loaded buyer",
+    )?;
+    equal(
+        shop.release(&bought).await?,
+        Finished::AlreadyDone,
+        "his second release",
+    )?;
     shop.expect_stock(10, 0).await?;
     shop.buy(1, 10).await?;
     Ok(())
@@ -147,8 +273,20 @@ pub(super) async fn nothing_is_finished_under_another_term(harness: &Harness) ->
     let shop = harness.shop(10).await?;
     let bought = shop.buy(1, 4).await?;
     let other = shop.next_epoch();
-    equal(other.settle(&bought).await?, Finished::NotOpen, "a settle under another term")?;
-    equal(other.release(&bought).await?, Finished::NotOpen, "a release under another term")?;
+    equal(
+        other.settle(&bought).await?,
+        Finished::NotOpen,
+        "a settle under another term",
+    )?;
+    equal(
+        other.release(&bought).await?,
+        Finished::NotOpen,
+        "a release under another term",
+    )?;
     shop.expect_stock(6, 4).await?;
-    equal(shop.release(&bought).await?, Finished::Done, "the release under the open term")
+    equal(
+        shop.release(&bought).await?,
+        Finished::Done,
+        "the release under the open term",
+    )
 }

@@ -13,7 +13,9 @@ const CLIENTS: usize = 4;
 /// Those users.
 const USERS: i64 = 8;
 
-pub(super) async fn a_retry_gets_the_same_order_id_and_touches_the_hold(harness: &Harness) -> Outcome {
+pub(super) async fn a_retry_gets_the_same_order_id_and_touches_the_hold(
+    harness: &Harness,
+) -> Outcome {
     let shop = harness.shop(10).await?;
     let bought = shop.buy(1, 2).await?;
     let first = shop.hold(bought.order).await?;
@@ -21,79 +23,173 @@ pub(super) async fn a_retry_gets_the_same_order_id_and_touches_the_hold(harness:
         Ok((shop.stock().await?.clock_ms > first.touched_at_ms).then_some(()))
     })
     .await?;
-    let expected = Verdict::Duplicate(Hold { order: bought.order, quantity: 2, settled: false, allocation: None });
+    let expected = Verdict::Duplicate(Hold {
+        order: bought.order,
+        quantity: 2,
+        settled: false,
+        allocation: None,
+    });
     let stranger = shop.incarnation_or_own(IncarnationId(7));
     for incarnation in [stranger, stranger, PUBLISHER] {
-        let retry = Reserve { incarnation, ..shop.request(1, 5) };
-        equal(shop.reserve(retry).await?, expected, "a retry with another order id and quantity")?;
+        let retry = Reserve {
+            incarnation,
+            ..shop.request(1, 5)
+        };
+        equal(
+            shop.reserve(retry).await?,
+            expected,
+            "a retry with another order id and quantity",
+        )?;
     }
     let touched = shop.hold(bought.order).await?;
-    ensure(touched.touched_at_ms > first.touched_at_ms, || "a retry did not touch the hold".to_owned())?;
-    equal(touched.touched_by, both(PUBLISHER, stranger), "incarnations that touched the hold")?;
+    ensure(touched.touched_at_ms > first.touched_at_ms, || {
+        "a retry did not touch the hold".to_owned()
+    })?;
+    equal(
+        touched.touched_by,
+        both(PUBLISHER, stranger),
+        "incarnations that touched the hold",
+    )?;
     shop.expect_stock(8, 2).await?;
     let other = shop.request(2, 1);
-    let again = Reserve { order: shop.order(), incarnation: stranger, ..other };
-    let in_one_batch = Verdict::Duplicate(Hold { order: other.order, quantity: 1, settled: false, allocation: None });
-    equal(shop.reserve_all(&[other, again]).await?, vec![Verdict::GRANTED, in_one_batch], "a user twice in a batch")?;
+    let again = Reserve {
+        order: shop.order(),
+        incarnation: stranger,
+        ..other
+    };
+    let in_one_batch = Verdict::Duplicate(Hold {
+        order: other.order,
+        quantity: 1,
+        settled: false,
+        allocation: None,
+    });
+    equal(
+        shop.reserve_all(&[other, again]).await?,
+        vec![Verdict::GRANTED, in_one_batch],
+        "a user twice in a batch",
+    )?;
     let twice = shop.hold(other.order).await?.touched_by;
-    equal(twice, both(PUBLISHER, stranger), "incarnations of a user twice in a batch")
+    equal(
+        twice,
+        both(PUBLISHER, stranger),
+        "incarnations of a user twice in a batch",
+    )
 }
 
 fn both(first: IncarnationId, second: IncarnationId) -> Vec<IncarnationId> {
-    if first == second { vec![first] } else { vec![first, second] }
+    if first == second {
+        vec![first]
+    } else {
+        vec![first, second]
+    }
 }
 
-pub(super) async fn a_user_has_one_live_hold_under_concurrent_retries(harness: &Harness) -> Outcome {
+pub(super) async fn a_user_has_one_live_hold_under_concurrent_retries(
+    harness: &Harness,
+) -> Outcome {
     let shop = harness.shop(1_000).await?;
     let clients = shop.clients(CLIENTS).await?;
     let mut tasks = JoinSet::new();
     for task in 0..TASKS {
-        let batch: Vec<_> = (1..=USERS).map(|user| shop.request(user, 1 + (task % 2) as u32)).collect();
+        let batch: Vec<_> = (1..=USERS)
+            .map(|user| shop.request(user, 1 + (task % 2) as u32))
+            .collect();
         let (engine, term) = (clients[task % clients.len()].clone(), shop.term);
         tasks.spawn(async move {
             let verdicts = engine.reserve(&term, &batch).await;
             batch.into_iter().zip(verdicts).collect::<Vec<_>>()
         });
     }
-    let (mut granted, mut told): (HashMap<UserId, OrderId>, Vec<(UserId, OrderId)>) = Default::default();
+    let (mut granted, mut told): (HashMap<UserId, OrderId>, Vec<(UserId, OrderId)>) =
+        Default::default();
     while let Some(answers) = tasks.join_next().await {
         for (request, verdict) in answers.map_err(|error| Failure(error.to_string()))? {
             match verdict? {
                 Verdict::Granted { .. } => {
                     let before = granted.insert(request.user, request.order);
-                    ensure(before.is_none(), || format!("user {} was granted two orders", request.user))?;
+                    ensure(before.is_none(), || {
+                        format!("user {} was granted two orders", request.user)
+                    })?;
                 }
                 Verdict::Duplicate(hold) => told.push((request.user, hold.order)),
-                other => return Err(Failure(format!("a request with stock left was answered {other:?}"))),
+                other => {
+                    return Err(Failure(format!(
+                        "a request with stock left was answered {other:?}"
+                    )));
+                }
             }
         }
     }
     for (user, order) in told {
-        equal(granted.get(&user), Some(&order), "the order id of a retry against the granted one")?;
+        equal(
+            granted.get(&user),
+            Some(&order),
+            "the order id of a retry against the granted one",
+        )?;
     }
-    equal(shop.list(0, 100).await?.len(), USERS as usize, "open holds, one per user")
+    equal(
+        shop.list(0, 100).await?.len(),
+        USERS as usize,
+        "open holds, one per user",
+    )
 }
 
 pub(super) async fn a_settled_order_still_answers_its_buyer(harness: &Harness) -> Outcome {
     let shop = harness.shop(5).await?;
     let bought = shop.buy(1, 2).await?;
     equal(shop.settle(&bought).await?, Finished::Done, "a settle")?;
-    let expected = Verdict::Duplicate(Hold { order: bought.order, quantity: 2, settled: true, allocation: None });
-    equal(shop.reserve(shop.request(1, 1)).await?, expected, "a retry after the settle")?;
-    equal(shop.list(0, 100).await?, Vec::new(), "open holds after a retry of a settled order")
+    let expected = Verdict::Duplicate(Hold {
+        order: bought.order,
+        quantity: 2,
+        settled: true,
+        allocation: None,
+    });
+    equal(
+        shop.reserve(shop.request(1, 1)).await?,
+        expected,
+        "a retry after the settle",
+    )?;
+    equal(
+        shop.list(0, 100).await?,
+        Vec::new(),
+        "open holds after a retry of a settled order",
+    )
 }
 
 pub(super) async fn a_marked_hold_answers_busy_and_is_not_touched(harness: &Harness) -> Outcome {
     let shop = harness.shop(5).await?;
     let bought = shop.buy(1, 2).await?;
-    equal(shop.mark(0, &[bought.order]).await?.len(), 1, "marked holds")?;
+    equal(
+        shop.mark(0, &[bought.order]).await?.len(),
+        1,
+        "marked holds",
+    )?;
     let before = shop.hold(bought.order).await?;
-    let retry = Reserve { incarnation: shop.incarnation_or_own(IncarnationId(7)), ..shop.request(1, 1) };
-    equal(shop.reserve_all(&[retry, retry]).await?, vec![Verdict::Busy; 2], "retries while the hold is being voided")?;
-    equal(shop.hold(bought.order).await?.touched_by, before.touched_by, "incarnations of a marked hold")?;
+    let retry = Reserve {
+        incarnation: shop.incarnation_or_own(IncarnationId(7)),
+        ..shop.request(1, 1)
+    };
+    equal(
+        shop.reserve_all(&[retry, retry]).await?,
+        vec![Verdict::Busy; 2],
+        "retries while the hold is being voided",
+    )?;
+    equal(
+        shop.hold(bought.order).await?.touched_by,
+        before.touched_by,
+        "incarnations of a marked hold",
+    )?;
     let after = shop.hold(bought.order).await?;
-    equal(after.touched_at_ms, before.touched_at_ms, "last touch of a marked hold")?;
-    equal(shop.release(&bought).await?, Finished::Done, "the release of a marked hold")?;
+    equal(
+        after.touched_at_ms,
+        before.touched_at_ms,
+        "last touch of a marked hold",
+    )?;
+    equal(
+        shop.release(&bought).await?,
+        Finished::Done,
+        "the release of a marked hold",
+    )?;
     shop.buy(1, 5).await?;
     Ok(())
 }
@@ -105,25 +201,55 @@ pub(super) async fn state_survives_a_dropped_client(harness: &Harness) -> Outcom
     let second = first.elsewhere().await?;
     drop(first);
     second.expect_stock(5, 2).await?;
-    equal(second.hold(bought.order).await?.user, bought.user, "the hold through another client")?;
+    equal(
+        second.hold(bought.order).await?.user,
+        bought.user,
+        "the hold through another client",
+    )?;
     for (request, is_settled) in [(&bought, false), (&settled, true)] {
-        let hold = Hold { order: request.order, quantity: request.quantity, settled: is_settled, allocation: None };
+        let hold = Hold {
+            order: request.order,
+            quantity: request.quantity,
+            settled: is_settled,
+            allocation: None,
+        };
         let retry = second.request(request.user.0, 1);
-        equal(second.reserve(retry).await?, Verdict::Duplicate(hold), "a retry through another client")?;
+        equal(
+            second.reserve(retry).await?,
+            Verdict::Duplicate(hold),
+            "a retry through another client",
+        )?;
     }
-    equal(second.release(&bought).await?, Finished::Done, "a release through another client")?;
-    equal(second.release(&bought).await?, Finished::AlreadyDone, "a second release through another client")?;
+    equal(
+        second.release(&bought).await?,
+        Finished::Done,
+        "a release through another client",
+    )?;
+    equal(
+        second.release(&bought).await?,
+        Finished::AlreadyDone,
+        "a second release through another client",
+    )?;
     second.buy(3, 7).await?;
     Ok(())
 }
 
-pub(super) async fn a_grant_and_its_open_hold_name_the_same_allocation(harness: &Harness) -> Outcome {
+pub(super) async fn a_grant_and_its_open_hold_name_the_same_allocation(
+    harness: &Harness,
+) -> Outcome {
     let shop = harness.shop(5).await?;
-    let ask = async || shop.engine.reserve(&shop.term, &[shop.request(1, 2)]).await.remove(0);
+    let ask = async || {
+        shop.engine
+            .reserve(&shop.term, &[shop.request(1, 2)])
+            .await
+            .remove(0)
+    };
     let Verdict::Granted { allocation } = ask().await? else {
         return Err(Failure("a request with stock left was refused".to_owned()));
     };
     let again = ask().await?;
     let same = matches!(again, Verdict::Duplicate(hold) if hold.allocation == allocation);
-    ensure(same, || format!("granted against {allocation:?}, but a retry was answered {again:?}"))
+    ensure(same, || {
+        format!("granted against {allocation:?}, but a retry was answered {again:?}")
+    })
 }

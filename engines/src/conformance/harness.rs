@@ -62,10 +62,19 @@ const SHOWN_MAX: usize = 400;
 pub(super) fn equal<T: PartialEq + std::fmt::Debug>(actual: T, expected: T, what: &str) -> Outcome {
     let shown = |value: &T| {
         let text = format!("{value:?}");
-        let cut = text.char_indices().nth(SHOWN_MAX).map(|(at, _)| format!("{}… ({} bytes)", &text[..at], text.len()));
+        let cut = text
+            .char_indices()
+            .nth(SHOWN_MAX)
+            .map(|(at, _)| format!("{}… ({} bytes)", &text[..at], text.len()));
         cut.unwrap_or(text)
     };
-    ensure(actual == expected, || format!("{what}: expected {}, got {}", shown(&expected), shown(&actual)))
+    ensure(actual == expected, || {
+        format!(
+            "{what}: expected {}, got {}",
+            shown(&expected),
+            shown(&actual)
+        )
+    })
 }
 
 /// The engine under test with everything a check needs.
@@ -78,19 +87,33 @@ pub struct Harness {
 
 impl std::fmt::Debug for Harness {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("Harness").field("seed", &self.seed).field("cases", &self.cases).finish_non_exhaustive()
+        f.debug_struct("Harness")
+            .field("seed", &self.seed)
+            .field("cases", &self.cases)
+            .finish_non_exhaustive()
     }
 }
 
 impl Harness {
     /// A harness with a random seed, or that of the environment variable `CONFORMANCE_SEED`.
     pub fn new(subject: impl Subject + 'static) -> Self {
-        let number = |name: &str| std::env::var(name).ok().and_then(|text| text.parse::<u64>().ok());
+        let number = |name: &str| {
+            std::env::var(name)
+                .ok()
+                .and_then(|text| text.parse::<u64>().ok())
+        };
         let seed = number(SEED_VARIABLE).unwrap_or_else(rand::random);
-        let cases = number(CASES_VARIABLE).and_then(|cases| u32::try_from(cases).ok()).unwrap_or(CASES_DEFAULT);
+        let cases = number(CASES_VARIABLE)
+            .and_then(|cases| u32::try_from(cases).ok())
+            .unwrap_or(CASES_DEFAULT);
         // Ids of another run against the same server must not come back.
         let next_id = AtomicI64::new(rand::random_range(1 << 40..1 << 60));
-        Self { subject: Box::new(subject), seed, cases, next_id }
+        Self {
+            subject: Box::new(subject),
+            seed,
+            cases,
+            next_id,
+        }
     }
 
     /// The same harness with this seed.
@@ -137,7 +160,10 @@ impl Harness {
 
     /// A generator for one purpose; the same for the same seed.
     pub(super) fn rng(&self, purpose: u64) -> SmallRng {
-        SmallRng::seed_from_u64(self.seed.wrapping_add(purpose.wrapping_mul(0x9E37_79B9_7F4A_7C15)))
+        SmallRng::seed_from_u64(
+            self.seed
+                .wrapping_add(purpose.wrapping_mul(0x9E37_79B9_7F4A_7C15)),
+        )
     }
 
     /// An id that no one else has.

@@ -1,4 +1,5 @@
-//! Checks of `holds` and `stock`: every open hold is found, marked only when old, and units are conserved.
+//! Checks of `holds` and `stock`: every open hold is found, marked only when old, and units are
+//! conserved.
 
 use super::harness::{Failure, Harness, Outcome, ensure, equal};
 use super::shop::{eventually, finish_of};
@@ -20,24 +21,58 @@ pub(super) async fn listing_pages_through_every_open_hold(harness: &Harness) -> 
     // Others come and go meanwhile, so that the engine's tables grow and shrink under the listing.
     let passing = async {
         for round in 1..=20 {
-            let batch: Vec<_> = (0..500).map(|i| shop.request(round * 1_000_000 + i, 1)).collect();
+            let batch: Vec<_> = (0..500)
+                .map(|i| shop.request(round * 1_000_000 + i, 1))
+                .collect();
             shop.reserve_all(&batch).await?;
-            let finishes: Vec<_> = batch.iter().map(|request| finish_of(request, FinishKind::Settle)).collect();
-            shop.engine.finish(&shop.term, &finishes).await.into_iter().collect::<Result<Vec<_>>>()?;
+            let finishes: Vec<_> = batch
+                .iter()
+                .map(|request| finish_of(request, FinishKind::Settle))
+                .collect();
+            shop.engine
+                .finish(&shop.term, &finishes)
+                .await
+                .into_iter()
+                .collect::<Result<Vec<_>>>()?;
         }
         Ok::<(), Failure>(())
     };
     let listing = async {
-        let found: HashSet<OrderId> = shop.list(0, 50).await?.iter().map(|hold| hold.order).collect();
-        equal(expected.difference(&found).count(), 0, "open holds that a listing missed")
+        let found: HashSet<OrderId> = shop
+            .list(0, 50)
+            .await?
+            .iter()
+            .map(|hold| hold.order)
+            .collect();
+        equal(
+            expected.difference(&found).count(),
+            0,
+            "open holds that a listing missed",
+        )
     };
     let (passed, listed) = tokio::join!(passing, listing);
     passed?;
     listed?;
-    equal(shop.list(0, 10_000).await?.len(), expected.len(), "open holds when quiet")?;
-    equal(shop.list(NEVER_MS, 100).await?, Vec::new(), "holds untouched for an hour")?;
-    let oldest = eventually("a hold grows old", async || Ok(shop.list(OLD_MS, 500).await?.pop())).await?;
-    ensure(oldest.age_ms >= OLD_MS, || format!("a hold of age {} ms was listed as older than {OLD_MS}", oldest.age_ms))
+    equal(
+        shop.list(0, 10_000).await?.len(),
+        expected.len(),
+        "open holds when quiet",
+    )?;
+    equal(
+        shop.list(NEVER_MS, 100).await?,
+        Vec::new(),
+        "holds untouched for an hour",
+    )?;
+    let oldest = eventually("a hold grows old", async || {
+        Ok(shop.list(OLD_MS, 500).await?.pop())
+    })
+    .await?;
+    ensure(oldest.age_ms >= OLD_MS, || {
+        format!(
+            "a hold of age {} ms was listed as older than {OLD_MS}",
+            oldest.age_ms
+        )
+    })
 }
 
 pub(super) async fn only_holds_that_are_old_enough_are_marked(harness: &Harness) -> Outcome {
@@ -45,18 +80,45 @@ pub(super) async fn only_holds_that_are_old_enough_are_marked(harness: &Harness)
     let (bought, settled) = (shop.buy(1, 1).await?, shop.buy(2, 1).await?);
     equal(shop.settle(&settled).await?, Finished::Done, "a settle")?;
     let orders = [bought.order, settled.order, shop.order()];
-    equal(shop.mark(NEVER_MS, &orders).await?, Vec::new(), "marks of holds touched within the hour")?;
-    equal(shop.hold(bought.order).await?.marked, false, "the mark of a hold touched within the hour")?;
+    equal(
+        shop.mark(NEVER_MS, &orders).await?,
+        Vec::new(),
+        "marks of holds touched within the hour",
+    )?;
+    equal(
+        shop.hold(bought.order).await?.marked,
+        false,
+        "the mark of a hold touched within the hour",
+    )?;
     let marked = eventually("the hold is old enough to be marked", async || {
         let marked = shop.mark(OLD_MS, &orders).await?;
         Ok((!marked.is_empty()).then_some(marked))
     })
     .await?;
-    equal(marked.len(), 1, "marked holds: neither settled nor unknown ones")?;
-    equal((marked[0].order, marked[0].marked), (bought.order, true), "the marked hold")?;
-    ensure(marked[0].age_ms >= OLD_MS, || format!("marked at the age of {} ms", marked[0].age_ms))?;
-    let again: Vec<OrderId> = shop.mark(NEVER_MS, &orders).await?.iter().map(|hold| hold.order).collect();
-    equal(again, vec![bought.order], "holds that are marked now, whatever their age")
+    equal(
+        marked.len(),
+        1,
+        "marked holds: neither settled nor unknown ones",
+    )?;
+    equal(
+        (marked[0].order, marked[0].marked),
+        (bought.order, true),
+        "the marked hold",
+    )?;
+    ensure(marked[0].age_ms >= OLD_MS, || {
+        format!("marked at the age of {} ms", marked[0].age_ms)
+    })?;
+    let again: Vec<OrderId> = shop
+        .mark(NEVER_MS, &orders)
+        .await?
+        .iter()
+        .map(|hold| hold.order)
+        .collect();
+    equal(
+        again,
+        vec![bought.order],
+        "holds that are marked now, whatever their age",
+    )
 }
 
 pub(super) async fn a_marked_hold_stays_marked_until_it_is_finished(harness: &Harness) -> Outcome {
@@ -65,13 +127,33 @@ pub(super) async fn a_marked_hold_stays_marked_until_it_is_finished(harness: &Ha
     let orders = [to_settle.order, to_release.order];
     equal(shop.mark(0, &orders).await?.len(), 2, "marked holds")?;
     for order in orders {
-        equal(shop.hold(order).await?.marked, true, "the mark in a listing")?;
+        equal(
+            shop.hold(order).await?.marked,
+            true,
+            "the mark in a listing",
+        )?;
     }
     shop.expect_stock(7, 3).await?;
-    equal(shop.settle(&to_settle).await?, Finished::Done, "the settle of a marked hold")?;
-    equal(shop.release(&to_release).await?, Finished::Done, "the release of a marked hold")?;
-    equal(shop.list(0, 100).await?, Vec::new(), "open holds at the end")?;
-    equal(shop.mark(0, &orders).await?, Vec::new(), "marks of finished holds")?;
+    equal(
+        shop.settle(&to_settle).await?,
+        Finished::Done,
+        "the settle of a marked hold",
+    )?;
+    equal(
+        shop.release(&to_release).await?,
+        Finished::Done,
+        "the release of a marked hold",
+    )?;
+    equal(
+        shop.list(0, 100).await?,
+        Vec::new(),
+        "open holds at the end",
+    )?;
+    equal(
+        shop.mark(0, &orders).await?,
+        Vec::new(),
+        "marks of finished holds",
+    )?;
     shop.expect_stock(9, 0).await
 }
 
@@ -95,5 +177,9 @@ pub(super) async fn stock_is_conserved_when_quiet(harness: &Harness) -> Outcome 
     }
     let view = shop.stock().await?;
     equal(view.open_units, open_units as u64, "units in open holds")?;
-    equal(view.remaining + open_units + settled_units, GRANTED, "remaining + open + settled")
+    equal(
+        view.remaining + open_units + settled_units,
+        GRANTED,
+        "remaining + open + settled",
+    )
 }

@@ -10,7 +10,9 @@ pub(super) async fn a_lost_server_is_noticed_and_a_new_epoch_goes_on(harness: &H
         "the engine claims to survive server loss, but the subject cannot lose it".to_owned()
     })?;
     for how in losses {
-        lose_once(harness, &how).await.map_err(|failure| Failure(format!("server {how}: {failure}")))?;
+        lose_once(harness, &how)
+            .await
+            .map_err(|failure| Failure(format!("server {how}: {failure}")))?;
     }
     Ok(())
 }
@@ -21,17 +23,41 @@ async fn lose_once(harness: &Harness, how: &str) -> Outcome {
     equal(shop.settle(&settled).await?, Finished::Done, "a settle")?;
     harness.lose(how).await?;
     not_open_from_now_on(&shop).await?;
-    equal(shop.release(&held).await?, Finished::NotOpen, "a release under the lost epoch")?;
-    equal(shop.settle(&held).await?, Finished::NotOpen, "a settle under the lost epoch")?;
-    equal(shop.stock().await?.is_open, false, "is_open of the lost epoch")?;
+    equal(
+        shop.release(&held).await?,
+        Finished::NotOpen,
+        "a release under the lost epoch",
+    )?;
+    equal(
+        shop.settle(&held).await?,
+        Finished::NotOpen,
+        "a settle under the lost epoch",
+    )?;
+    equal(
+        shop.stock().await?.is_open,
+        false,
+        "is_open of the lost epoch",
+    )?;
 
     let next = shop.next_epoch();
-    let buyer =
-        |bought: &crate::Reserve| OpeningBuyer { user: bought.user, order: bought.order, quantity: bought.quantity };
+    let buyer = |bought: &crate::Reserve| OpeningBuyer {
+        user: bought.user,
+        order: bought.order,
+        quantity: bought.quantity,
+    };
     next.open(5, vec![buyer(&held), buyer(&settled)]).await?;
-    equal(shop.reserve(shop.request(3, 1)).await?, Verdict::NotOpen, "the lost epoch after the next one opened")?;
+    equal(
+        shop.reserve(shop.request(3, 1)).await?,
+        Verdict::NotOpen,
+        "the lost epoch after the next one opened",
+    )?;
     for bought in [&held, &settled] {
-        let hold = Hold { order: bought.order, quantity: bought.quantity, settled: true, allocation: None };
+        let hold = Hold {
+            order: bought.order,
+            quantity: bought.quantity,
+            settled: true,
+            allocation: None,
+        };
         equal(
             next.reserve(next.request(bought.user.0, 1)).await?,
             Verdict::Duplicate(hold),
@@ -39,8 +65,16 @@ async fn lose_once(harness: &Harness, how: &str) -> Outcome {
         )?;
     }
     next.buy(3, 5).await?;
-    equal(next.release(&held).await?, Finished::Done, "the release of a buyer of the lost epoch")?;
-    equal(next.release(&held).await?, Finished::AlreadyDone, "his second release")?;
+    equal(
+        next.release(&held).await?,
+        Finished::Done,
+        "the release of a buyer of the lost epoch",
+    )?;
+    equal(
+        next.release(&held).await?,
+        Finished::AlreadyDone,
+        "his second release",
+    )?;
     next.expect_stock(2, 5).await
 }
 
@@ -50,17 +84,23 @@ async fn not_open_from_now_on(shop: &Shop<'_>) -> Outcome {
     for _ in 0..3 {
         user += 1;
         let request = shop.request(user, 1);
-        eventually("the lost server is answered as not open", async || {
-            match shop.engine.reserve(&shop.term, &[request]).await.remove(0) {
+        eventually(
+            "the lost server is answered as not open",
+            async || match shop.engine.reserve(&shop.term, &[request]).await.remove(0) {
                 Ok(Verdict::NotOpen) => Ok(Some(())),
                 Ok(other) => Err(Failure(format!("a lost server answered {other:?}"))),
                 Err(EngineError::Unknown { .. } | EngineError::Unavailable { .. }) => Ok(None),
                 Err(error) => Err(error.into()),
-            }
-        })
+            },
+        )
         .await?;
     }
-    // One call more on whatever connection there is now, and through a client that never saw the old server.
+    // One call more on whatever connection there is now, and through a client that never saw the
+    // old server.
     let fresh = shop.elsewhere().await?;
-    equal(fresh.reserve(fresh.request(1, 1)).await?, Verdict::NotOpen, "a client that never saw the old server")
+    equal(
+        fresh.reserve(fresh.request(1, 1)).await?,
+        Verdict::NotOpen,
+        "a client that never saw the old server",
+    )
 }

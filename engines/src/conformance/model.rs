@@ -1,11 +1,14 @@
-//! Random calls to one sale, answered by the engine and by a plain in-memory model; the first difference fails.
+//! Random calls to one sale, answered by the engine and by a plain in-memory model; the first
+//! difference fails.
 //!
-//! Ages are tested with 0 (always old enough) and an hour (never), so that no clock is needed in the model.
+//! Ages are tested with 0 (always old enough) and an hour (never), so that no clock is needed in
+//! the model.
 
 use super::harness::{Failure, Harness, Outcome, equal};
 use super::shop::{Shop, finish_of};
 use crate::{
-    FinishKind, Finished, Hold, IncarnationId, Opened, OpeningBuyer, OrderId, Reserve, Result, UserId, Verdict,
+    FinishKind, Finished, Hold, IncarnationId, Opened, OpeningBuyer, OrderId, Reserve, Result,
+    UserId, Verdict,
 };
 use rand::{Rng, rngs::SmallRng};
 use std::collections::BTreeMap;
@@ -41,7 +44,12 @@ impl Model {
         }
         if let Some(&(order, quantity)) = self.gate.get(&request.user) {
             let Some(hold) = self.holds.get_mut(&order) else {
-                return Verdict::Duplicate(Hold { order, quantity, settled: true, allocation: None });
+                return Verdict::Duplicate(Hold {
+                    order,
+                    quantity,
+                    settled: true,
+                    allocation: None,
+                });
             };
             if hold.marked {
                 return Verdict::Busy;
@@ -49,22 +57,39 @@ impl Model {
             if !hold.touched_by.contains(&request.incarnation) {
                 hold.touched_by.push(request.incarnation);
             }
-            return Verdict::Duplicate(Hold { order, quantity, settled: false, allocation: None });
+            return Verdict::Duplicate(Hold {
+                order,
+                quantity,
+                settled: false,
+                allocation: None,
+            });
         }
         if u64::from(request.quantity) > self.remaining {
-            return Verdict::SoldOut { remaining: self.remaining };
+            return Verdict::SoldOut {
+                remaining: self.remaining,
+            };
         }
         self.remaining -= u64::from(request.quantity);
-        self.gate.insert(request.user, (request.order, request.quantity));
+        self.gate
+            .insert(request.user, (request.order, request.quantity));
         let touched_by = vec![request.incarnation];
-        let hold = ModelHold { user: request.user, quantity: request.quantity, touched_by, marked: false };
+        let hold = ModelHold {
+            user: request.user,
+            quantity: request.quantity,
+            touched_by,
+            marked: false,
+        };
         self.holds.insert(request.order, hold);
         Verdict::GRANTED
     }
 
     fn finish(&mut self, request: &Reserve, kind: FinishKind) -> Finished {
         if kind == FinishKind::Settle {
-            return if self.holds.remove(&request.order).is_some() { Finished::Done } else { Finished::AlreadyDone };
+            return if self.holds.remove(&request.order).is_some() {
+                Finished::Done
+            } else {
+                Finished::AlreadyDone
+            };
         }
         match self.gate.get(&request.user) {
             Some(&(order, quantity)) if order == request.order => {
@@ -78,7 +103,10 @@ impl Model {
     }
 
     fn open_units(&self) -> u64 {
-        self.holds.values().map(|hold| u64::from(hold.quantity)).sum()
+        self.holds
+            .values()
+            .map(|hold| u64::from(hold.quantity))
+            .sum()
     }
 }
 
@@ -95,13 +123,30 @@ pub(super) async fn random_calls_answer_like_the_model(harness: &Harness) -> Out
         let mut rng = harness.rng(1_000 + u64::from(case));
         let granted = rng.random_range(0..40);
         let shop = harness.shop(granted).await?;
-        let model = Model { remaining: granted, ..Model::default() };
-        let mut case_state = Case { shop, model, requests: Vec::new(), log: vec![format!("open {granted}")] };
+        let model = Model {
+            remaining: granted,
+            ..Model::default()
+        };
+        let mut case_state = Case {
+            shop,
+            model,
+            requests: Vec::new(),
+            log: vec![format!("open {granted}")],
+        };
         for step in 0..STEPS {
             if let Err(failure) = case_state.step(&mut rng).await {
-                let shown = case_state.log.iter().rev().take(STEPS_SHOWN).rev().cloned().collect::<Vec<_>>();
+                let shown = case_state
+                    .log
+                    .iter()
+                    .rev()
+                    .take(STEPS_SHOWN)
+                    .rev()
+                    .cloned()
+                    .collect::<Vec<_>>();
                 let (seed, last) = (harness.seed(), shown.join("\n  "));
-                return Err(Failure(format!("{failure}; seed {seed}, case {case}, step {step}; last:\n  {last}")));
+                return Err(Failure(format!(
+                    "{failure}; seed {seed}, case {case}, step {step}; last:\n  {last}"
+                )));
             }
         }
     }
@@ -123,16 +168,31 @@ impl Case<'_> {
     async fn reserve(&mut self, rng: &mut SmallRng) -> Outcome {
         let mut batch = Vec::new();
         for _ in 0..rng.random_range(1..6) {
-            let mut request = self.shop.request(rng.random_range(1..=USERS), rng.random_range(1..=6));
-            request.incarnation = self.shop.incarnation_or_own(IncarnationId(rng.random_range(1..=3)));
+            let mut request = self
+                .shop
+                .request(rng.random_range(1..=USERS), rng.random_range(1..=6));
+            request.incarnation = self
+                .shop
+                .incarnation_or_own(IncarnationId(rng.random_range(1..=3)));
             if rng.random_ratio(1, 15) {
                 request.expires_at_ms = 1;
             }
             batch.push(request);
         }
-        let short = |r: &Reserve| format!("user {} order {} x{} by {}", r.user, r.order, r.quantity, r.incarnation);
-        self.log.push(format!("reserve {:?}", batch.iter().map(short).collect::<Vec<_>>()));
-        let expected: Vec<_> = batch.iter().map(|request| self.model.reserve(request)).collect();
+        let short = |r: &Reserve| {
+            format!(
+                "user {} order {} x{} by {}",
+                r.user, r.order, r.quantity, r.incarnation
+            )
+        };
+        self.log.push(format!(
+            "reserve {:?}",
+            batch.iter().map(short).collect::<Vec<_>>()
+        ));
+        let expected: Vec<_> = batch
+            .iter()
+            .map(|request| self.model.reserve(request))
+            .collect();
         self.requests.extend_from_slice(&batch);
         equal(self.shop.reserve_all(&batch).await?, expected, "verdicts")
     }
@@ -141,27 +201,50 @@ impl Case<'_> {
         let (mut batch, mut expected) = (Vec::new(), Vec::new());
         for _ in 0..rng.random_range(1..5) {
             // Mostly an order that is live now, sometimes any that was ever asked for.
-            let live: Vec<_> = self.model.gate.iter().map(|(user, (order, _))| (*user, *order)).collect();
+            let live: Vec<_> = self
+                .model
+                .gate
+                .iter()
+                .map(|(user, (order, _))| (*user, *order))
+                .collect();
             let mut request = self.shop.request(rng.random_range(1..=USERS), 1);
             if !live.is_empty() && rng.random_bool(0.7) {
                 (request.user, request.order) = live[rng.random_range(0..live.len())];
             } else if !self.requests.is_empty() {
                 request = self.requests[rng.random_range(0..self.requests.len())];
             }
-            let kind = if rng.random_bool(0.5) { FinishKind::Settle } else { FinishKind::Release };
+            let kind = if rng.random_bool(0.5) {
+                FinishKind::Settle
+            } else {
+                FinishKind::Release
+            };
             expected.push(self.model.finish(&request, kind));
             batch.push(finish_of(&request, kind));
         }
         self.log.push(format!("finish {batch:?}"));
-        let answers = self.shop.engine.finish(&self.shop.term, &batch).await.into_iter().collect::<Result<Vec<_>>>()?;
+        let answers = self
+            .shop
+            .engine
+            .finish(&self.shop.term, &batch)
+            .await
+            .into_iter()
+            .collect::<Result<Vec<_>>>()?;
         equal(answers, expected, "finished")
     }
 
     async fn mark(&mut self, rng: &mut SmallRng) -> Outcome {
         let untouched_for_ms = if rng.random_bool(0.7) { 0 } else { NEVER_MS };
-        let mut orders: Vec<_> = self.model.holds.keys().copied().filter(|_| rng.random_bool(0.3)).collect();
+        let mut orders: Vec<_> = self
+            .model
+            .holds
+            .keys()
+            .copied()
+            .filter(|_| rng.random_bool(0.3))
+            .collect();
         orders.push(self.shop.order());
-        self.log.push(format!("mark {orders:?} untouched for {untouched_for_ms} ms"));
+        self.log.push(format!(
+            "mark {orders:?} untouched for {untouched_for_ms} ms"
+        ));
         let mut expected = Vec::new();
         for order in &orders {
             if let Some(hold) = self.model.holds.get_mut(order) {
@@ -169,21 +252,35 @@ impl Case<'_> {
                 expected.extend(hold.marked.then_some(*order));
             }
         }
-        let mut marked: Vec<_> =
-            self.shop.mark(untouched_for_ms, &orders).await?.iter().map(|hold| hold.order).collect();
+        let mut marked: Vec<_> = self
+            .shop
+            .mark(untouched_for_ms, &orders)
+            .await?
+            .iter()
+            .map(|hold| hold.order)
+            .collect();
         marked.sort();
         equal(marked, expected, "marked holds")
     }
 
     async fn open_again(&mut self, rng: &mut SmallRng) -> Outcome {
-        self.log.push("open the same term again, and the same epoch under another nonce".to_owned());
+        self.log
+            .push("open the same term again, and the same epoch under another nonce".to_owned());
         let term = self.shop.term;
         let again = self.shop.opening(rng.random_range(0..100), Vec::new());
-        equal(self.shop.engine.open(&again).await?, Opened::AlreadyOpen, "opening the same term again")?;
+        equal(
+            self.shop.engine.open(&again).await?,
+            Opened::AlreadyOpen,
+            "opening the same term again",
+        )?;
         let mut other = again;
         other.term.nonce.0 ^= 1;
         let stale = Opened::Stale { newest: term.epoch };
-        equal(self.shop.engine.open(&other).await?, stale, "the same epoch under another nonce")
+        equal(
+            self.shop.engine.open(&other).await?,
+            stale,
+            "the same epoch under another nonce",
+        )
     }
 
     async fn next_epoch(&mut self, rng: &mut SmallRng) -> Outcome {
@@ -195,28 +292,60 @@ impl Case<'_> {
             quantity: *quantity,
         };
         let buyers: Vec<_> = gate.iter().map(buyer).collect();
-        self.log.push(format!("next epoch, {granted} units, {} buyers", buyers.len()));
+        self.log.push(format!(
+            "next epoch, {granted} units, {} buyers",
+            buyers.len()
+        ));
         let old = self.shop.clone();
         self.shop = old.next_epoch();
         self.shop.open(granted, buyers).await?;
         self.model.remaining = granted;
         self.model.holds.clear();
-        equal(old.reserve(old.request(1, 1)).await?, Verdict::NotOpen, "the epoch before")
+        equal(
+            old.reserve(old.request(1, 1)).await?,
+            Verdict::NotOpen,
+            "the epoch before",
+        )
     }
 
     async fn compare(&mut self) -> Outcome {
         self.log.push("compare stock and holds".to_owned());
         let view = self.shop.stock().await?;
-        let expected = (self.model.remaining as i64, self.model.open_units(), Some(self.shop.term.epoch), true);
-        equal((view.remaining, view.open_units, view.epoch, view.is_open), expected, "stock")?;
+        let expected = (
+            self.model.remaining as i64,
+            self.model.open_units(),
+            Some(self.shop.term.epoch),
+            true,
+        );
+        equal(
+            (view.remaining, view.open_units, view.epoch, view.is_open),
+            expected,
+            "stock",
+        )?;
         let holds = self.shop.list(0, 5).await?;
         let actual: Vec<_> = holds
             .into_iter()
-            .map(|hold| (hold.order, hold.user, hold.quantity, hold.touched_by, hold.marked))
+            .map(|hold| {
+                (
+                    hold.order,
+                    hold.user,
+                    hold.quantity,
+                    hold.touched_by,
+                    hold.marked,
+                )
+            })
             .collect();
         let expected = self.model.holds.iter();
         let expected: Vec<_> = expected
-            .map(|(order, hold)| (*order, hold.user, hold.quantity, hold.touched_by.clone(), hold.marked))
+            .map(|(order, hold)| {
+                (
+                    *order,
+                    hold.user,
+                    hold.quantity,
+                    hold.touched_by.clone(),
+                    hold.marked,
+                )
+            })
             .collect();
         equal(actual, expected, "open holds")
     }

@@ -1,4 +1,5 @@
-//! Checks of `reserve`: exact counts, refusals without a trace, batches that answer like single requests.
+//! Checks of `reserve`: exact counts, refusals without a trace, batches that answer like single
+//! requests.
 
 use super::harness::{Failure, Harness, Outcome, ensure, equal};
 use super::shop::{PUBLISHER, Shop};
@@ -16,10 +17,23 @@ const LARGE_BATCH: i64 = 2_300;
 pub(super) async fn every_item_is_answered_in_order(harness: &Harness) -> Outcome {
     let shop = harness.shop(u64::from(u32::MAX)).await?;
     for size in [0, 1, 2, 300, LARGE_BATCH] {
-        let batch: Vec<_> = (0..size).map(|user| shop.request(size * 10_000 + user, 1)).collect();
-        equal(shop.reserve_all(&batch).await?.len(), batch.len(), "answers to a batch")?;
-        let finishes: Vec<_> = batch.iter().map(|item| super::shop::finish_of(item, FinishKind::Settle)).collect();
-        equal(shop.engine.finish(&shop.term, &finishes).await.len(), batch.len(), "answers to a batch of settlements")?;
+        let batch: Vec<_> = (0..size)
+            .map(|user| shop.request(size * 10_000 + user, 1))
+            .collect();
+        equal(
+            shop.reserve_all(&batch).await?.len(),
+            batch.len(),
+            "answers to a batch",
+        )?;
+        let finishes: Vec<_> = batch
+            .iter()
+            .map(|item| super::shop::finish_of(item, FinishKind::Settle))
+            .collect();
+        equal(
+            shop.engine.finish(&shop.term, &finishes).await.len(),
+            batch.len(),
+            "answers to a batch of settlements",
+        )?;
     }
     Ok(())
 }
@@ -38,18 +52,34 @@ fn mixed_batch(shop: &Shop<'_>, rng: &mut SmallRng, size: usize, users: i64) -> 
 
 pub(super) async fn a_batch_answers_as_the_same_requests_one_by_one(harness: &Harness) -> Outcome {
     let mut rng = harness.rng(1);
-    for (size, users, granted) in [(40, 10, 20), (200, 150, 300), (200, 400, 90), (1_500, 900, 2_000)] {
+    for (size, users, granted) in [
+        (40, 10, 20),
+        (200, 150, 300),
+        (200, 400, 90),
+        (1_500, 900, 2_000),
+    ] {
         let (batched, single) = (harness.shop(granted).await?, harness.shop(granted).await?);
         let batch = mixed_batch(&batched, &mut rng, size, users);
         let together = batched.reserve_all(&batch).await?;
         for (index, (item, verdict)) in batch.iter().zip(together).enumerate() {
-            equal(verdict, single.reserve(*item).await?, &format!("item {index} of a batch, against it alone"))?;
+            equal(
+                verdict,
+                single.reserve(*item).await?,
+                &format!("item {index} of a batch, against it alone"),
+            )?;
         }
         let (a, b) = (batched.stock().await?, single.stock().await?);
-        equal((a.remaining, a.open_units), (b.remaining, b.open_units), "stock after a batch, against one by one")?;
+        equal(
+            (a.remaining, a.open_units),
+            (b.remaining, b.open_units),
+            "stock after a batch, against one by one",
+        )?;
         let without_clock = async |shop: &Shop<'_>| -> Result<Vec<_>, Failure> {
             let holds = shop.list(0, 1_000).await?;
-            Ok(holds.into_iter().map(|hold| (hold.order, hold.user, hold.quantity, hold.touched_by)).collect())
+            Ok(holds
+                .into_iter()
+                .map(|hold| (hold.order, hold.user, hold.quantity, hold.touched_by))
+                .collect())
         };
         equal(
             without_clock(&batched).await?,
@@ -60,15 +90,25 @@ pub(super) async fn a_batch_answers_as_the_same_requests_one_by_one(harness: &Ha
     Ok(())
 }
 
-pub(super) async fn a_grant_takes_units_and_records_touch_and_incarnation(harness: &Harness) -> Outcome {
+pub(super) async fn a_grant_takes_units_and_records_touch_and_incarnation(
+    harness: &Harness,
+) -> Outcome {
     let shop = harness.shop(10).await?;
     let before_ms = shop.stock().await?.clock_ms;
     let bought = shop.buy(1, 3).await?;
     let after_ms = shop.stock().await?.clock_ms;
     shop.expect_stock(7, 3).await?;
     let hold = shop.hold(bought.order).await?;
-    equal((hold.user, hold.quantity, hold.marked), (bought.user, 3, false), "user, quantity and mark of a new hold")?;
-    equal(hold.touched_by, vec![PUBLISHER], "incarnations of a new hold")?;
+    equal(
+        (hold.user, hold.quantity, hold.marked),
+        (bought.user, 3, false),
+        "user, quantity and mark of a new hold",
+    )?;
+    equal(
+        hold.touched_by,
+        vec![PUBLISHER],
+        "incarnations of a new hold",
+    )?;
     let touched = hold.touched_at_ms;
     ensure((before_ms..=after_ms).contains(&touched), || {
         format!("touched at {touched}, bought {before_ms}..={after_ms}")
@@ -81,7 +121,9 @@ pub(super) async fn the_count_is_exact_under_concurrent_tasks(harness: &Harness)
     let clients = shop.clients(CLIENTS).await?;
     let mut tasks = JoinSet::new();
     for task in 0..TASKS {
-        let batch: Vec<_> = (0..20).map(|i| shop.request(task * 100 + i, 1 + ((task + i) % 3) as u32)).collect();
+        let batch: Vec<_> = (0..20)
+            .map(|i| shop.request(task * 100 + i, 1 + ((task + i) % 3) as u32))
+            .collect();
         let (engine, term) = (clients[task as usize % clients.len()].clone(), shop.term);
         tasks.spawn(async move {
             let mut granted_units = 0;
@@ -90,7 +132,9 @@ pub(super) async fn the_count_is_exact_under_concurrent_tasks(harness: &Harness)
                     match verdict? {
                         Verdict::Granted { .. } => granted_units += u64::from(item.quantity),
                         Verdict::SoldOut { .. } => {}
-                        other => return Err(Failure(format!("a first request was answered {other:?}"))),
+                        other => {
+                            return Err(Failure(format!("a first request was answered {other:?}")));
+                        }
                     }
                 }
             }
@@ -101,16 +145,32 @@ pub(super) async fn the_count_is_exact_under_concurrent_tasks(harness: &Harness)
     while let Some(task) = tasks.join_next().await {
         granted_units += task.map_err(|error| Failure(error.to_string()))??;
     }
-    // About 2,500 units are asked for, with single ones among the last requests, so everything goes.
-    equal(granted_units, GRANTED, "units granted to all tasks together")?;
+    // About 2,500 units are asked for, with single ones among the last requests, so everything
+    // goes.
+    equal(
+        granted_units,
+        GRANTED,
+        "units granted to all tasks together",
+    )?;
     shop.expect_stock(0, GRANTED).await
 }
 
 pub(super) async fn the_last_units_are_not_oversold(harness: &Harness) -> Outcome {
-    for order in [[5, 2, 1], [5, 1, 2], [2, 5, 1], [1, 5, 2], [2, 1, 5], [1, 2, 5]] {
+    for order in [
+        [5, 2, 1],
+        [5, 1, 2],
+        [2, 5, 1],
+        [1, 5, 2],
+        [2, 1, 5],
+        [1, 2, 5],
+    ] {
         for is_batch in [false, true] {
             let shop = harness.shop(3).await?;
-            let batch: Vec<_> = order.iter().zip(1..).map(|(quantity, user)| shop.request(user, *quantity)).collect();
+            let batch: Vec<_> = order
+                .iter()
+                .zip(1..)
+                .map(|(quantity, user)| shop.request(user, *quantity))
+                .collect();
             let mut verdicts = Vec::new();
             if is_batch {
                 verdicts = shop.reserve_all(&batch).await?;
@@ -135,14 +195,25 @@ pub(super) async fn the_last_units_are_not_oversold(harness: &Harness) -> Outcom
 
 pub(super) async fn a_refusal_leaves_no_trace(harness: &Harness) -> Outcome {
     let shop = harness.shop(3).await?;
-    let expired = Reserve { expires_at_ms: 1, ..shop.request(1, 1) };
-    equal(shop.reserve(expired).await?, Verdict::Expired, "an expired request")?;
+    let expired = Reserve {
+        expires_at_ms: 1,
+        ..shop.request(1, 1)
+    };
+    equal(
+        shop.reserve(expired).await?,
+        Verdict::Expired,
+        "an expired request",
+    )?;
     for _ in 0..3 {
         let refused = shop.reserve(shop.request(1, 4)).await?;
         equal(refused, Verdict::SoldOut { remaining: 3 }, "4 units of 3")?;
     }
     shop.expect_stock(3, 0).await?;
-    equal(shop.list(0, 100).await?, Vec::new(), "open holds after refusals")?;
+    equal(
+        shop.list(0, 100).await?,
+        Vec::new(),
+        "open holds after refusals",
+    )?;
     shop.buy(1, 3).await?;
     shop.expect_stock(0, 3).await
 }
@@ -150,12 +221,33 @@ pub(super) async fn a_refusal_leaves_no_trace(harness: &Harness) -> Outcome {
 pub(super) async fn an_expired_request_sells_nothing(harness: &Harness) -> Outcome {
     let shop = harness.shop(3).await?;
     let clock_ms = shop.stock().await?.clock_ms;
-    let late = Reserve { expires_at_ms: clock_ms - 1, ..shop.request(1, 1) };
-    equal(shop.reserve(late).await?, Verdict::Expired, "a request that expired 1 ms ago")?;
-    let in_time = Reserve { expires_at_ms: clock_ms + 60_000, ..shop.request(1, 1) };
-    let batch = [Reserve { expires_at_ms: 0, ..shop.request(2, 1) }, in_time, late];
+    let late = Reserve {
+        expires_at_ms: clock_ms - 1,
+        ..shop.request(1, 1)
+    };
+    equal(
+        shop.reserve(late).await?,
+        Verdict::Expired,
+        "a request that expired 1 ms ago",
+    )?;
+    let in_time = Reserve {
+        expires_at_ms: clock_ms + 60_000,
+        ..shop.request(1, 1)
+    };
+    let batch = [
+        Reserve {
+            expires_at_ms: 0,
+            ..shop.request(2, 1)
+        },
+        in_time,
+        late,
+    ];
     let expected = vec![Verdict::Expired, Verdict::GRANTED, Verdict::Expired];
-    equal(shop.reserve_all(&batch).await?, expected, "expired requests around one in time")?;
+    equal(
+        shop.reserve_all(&batch).await?,
+        expected,
+        "expired requests around one in time",
+    )?;
     shop.expect_stock(2, 1).await
 }
 
@@ -169,7 +261,11 @@ pub(super) async fn many_sales_do_not_interfere(harness: &Harness) -> Outcome {
     }
     for (shop, granted) in shops.iter().zip(1..) {
         shop.expect_stock(granted - 1, 1).await?;
-        equal(shop.list(0, 100).await?.len(), 1, "open holds of one of many sales")?;
+        equal(
+            shop.list(0, 100).await?.len(),
+            1,
+            "open holds of one of many sales",
+        )?;
     }
     Ok(())
 }
@@ -177,13 +273,28 @@ pub(super) async fn many_sales_do_not_interfere(harness: &Harness) -> Outcome {
 pub(super) async fn another_term_is_not_open(harness: &Harness) -> Outcome {
     let shop = harness.shop(5).await?;
     let bought = shop.buy(1, 1).await?;
-    let other_nonce = Term { nonce: Nonce(shop.term.nonce.0 ^ 1), ..shop.term };
+    let other_nonce = Term {
+        nonce: Nonce(shop.term.nonce.0 ^ 1),
+        ..shop.term
+    };
     for term in [other_nonce, shop.next_epoch().term] {
         let other = shop.under(term);
         let batch = [shop.request(1, 1), shop.request(2, 1)];
-        equal(other.reserve_all(&batch).await?, vec![Verdict::NotOpen; 2], "reserves under another term")?;
-        equal(other.stock().await?.is_open, false, "is_open of another term")?;
+        equal(
+            other.reserve_all(&batch).await?,
+            vec![Verdict::NotOpen; 2],
+            "reserves under another term",
+        )?;
+        equal(
+            other.stock().await?.is_open,
+            false,
+            "is_open of another term",
+        )?;
     }
-    equal(shop.hold(bought.order).await?.touched_by, vec![PUBLISHER], "the hold after calls under another term")?;
+    equal(
+        shop.hold(bought.order).await?.touched_by,
+        vec![PUBLISHER],
+        "the hold after calls under another term",
+    )?;
     shop.expect_stock(4, 1).await
 }

@@ -1,4 +1,5 @@
-//! Checks of engines that deal the buyers among the processes: two instances, each with a client of its own.
+//! Checks of engines that deal the buyers among the processes: two instances, each with a client of
+//! its own.
 
 use super::harness::{Failure, Harness, Outcome, ensure, equal};
 use super::shop::{Shop, bare, eventually};
@@ -35,7 +36,11 @@ async fn tend_for_ever(shop: &Shop<'_>) -> Failure {
 }
 
 /// Runs `check` while both processes tend their leases.
-async fn while_both_tend(one: &Shop<'_>, other: &Shop<'_>, check: impl Future<Output = Outcome>) -> Outcome {
+async fn while_both_tend(
+    one: &Shop<'_>,
+    other: &Shop<'_>,
+    check: impl Future<Output = Outcome>,
+) -> Outcome {
     tokio::select! {
         outcome = check => outcome,
         failure = tend_for_ever(one) => Err(failure),
@@ -45,30 +50,52 @@ async fn while_both_tend(one: &Shop<'_>, other: &Shop<'_>, check: impl Future<Ou
 
 /// Users that `shop` owns, found out by asking for more than there is.
 async fn users_of(shop: &Shop<'_>) -> Result<Vec<i64>, Failure> {
-    let far_too_many: Vec<_> = (1..=USERS).map(|user| shop.request(user, 1_000_000_000)).collect();
+    let far_too_many: Vec<_> = (1..=USERS)
+        .map(|user| shop.request(user, 1_000_000_000))
+        .collect();
     let verdicts = shop.reserve_all(&far_too_many).await?;
-    let owned = (1..=USERS).zip(verdicts).filter(|(_, verdict)| *verdict != Verdict::WrongInstance);
+    let owned = (1..=USERS)
+        .zip(verdicts)
+        .filter(|(_, verdict)| *verdict != Verdict::WrongInstance);
     let owned: Vec<_> = owned.map(|(user, _)| user).collect();
-    ensure(owned.len() >= 5, || format!("of {USERS} users an instance owns only {owned:?}"))?;
+    ensure(owned.len() >= 5, || {
+        format!("of {USERS} users an instance owns only {owned:?}")
+    })?;
     Ok(owned)
 }
 
 pub(super) async fn a_user_of_another_instance_is_told_so(harness: &Harness) -> Outcome {
     let (one, other) = pair(harness, 1_000).await?;
     let owners = one.stock().await?.owners;
-    equal(owners, vec![one.incarnation, other.incarnation], "among whom the buyers are dealt")?;
+    equal(
+        owners,
+        vec![one.incarnation, other.incarnation],
+        "among whom the buyers are dealt",
+    )?;
     while_both_tend(&one, &other, async {
         for user in 1..=USERS {
             let verdicts = [ask(&one, user, 1).await?, ask(&other, user, 1).await?];
-            let refused = verdicts.iter().filter(|verdict| **verdict == Verdict::WrongInstance).count();
-            equal((refused, verdicts.contains(&Verdict::GRANTED)), (1, true), "one instance sells, the other refuses")?;
+            let refused = verdicts
+                .iter()
+                .filter(|verdict| **verdict == Verdict::WrongInstance)
+                .count();
+            equal(
+                (refused, verdicts.contains(&Verdict::GRANTED)),
+                (1, true),
+                "one instance sells, the other refuses",
+            )?;
         }
         Ok(())
     })
     .await?;
-    let open = (one.stock().await?.open_units, other.stock().await?.open_units);
+    let open = (
+        one.stock().await?.open_units,
+        other.stock().await?.open_units,
+    );
     equal(open.0 + open.1, USERS as u64, "units in the holds of both")?;
-    ensure(open.0 > 0 && open.1 > 0, || format!("all users belong to one instance: {open:?}"))
+    ensure(open.0 > 0 && open.1 > 0, || {
+        format!("all users belong to one instance: {open:?}")
+    })
 }
 
 /// Asks until the answer is not "busy": units are on their way.
@@ -81,20 +108,40 @@ async fn ask(shop: &Shop<'_>, user: i64, quantity: u32) -> Result<Verdict, Failu
     .await
 }
 
-pub(super) async fn a_starving_instance_gets_the_idle_units_of_the_other(harness: &Harness) -> Outcome {
+pub(super) async fn a_starving_instance_gets_the_idle_units_of_the_other(
+    harness: &Harness,
+) -> Outcome {
     let (one, other) = pair(harness, 10).await?;
     let (of_one, of_other) = (users_of(&one).await?, users_of(&other).await?);
-    equal(ask(&one, of_one[0], 1).await?, Verdict::GRANTED, "a request with stock left")?;
+    equal(
+        ask(&one, of_one[0], 1).await?,
+        Verdict::GRANTED,
+        "a request with stock left",
+    )?;
     // Nobody tends: whatever the first has idle it keeps, so "sold out" would be wrong.
     let verdict = other.reserve(other.request(of_other[0], 9)).await?;
     let is_honest = matches!(verdict, Verdict::Granted { .. } | Verdict::Busy);
-    ensure(is_honest, || format!("9 units are left in all, and a request for them was answered {verdict:?}"))?;
+    ensure(is_honest, || {
+        format!("9 units are left in all, and a request for them was answered {verdict:?}")
+    })?;
     while_both_tend(&one, &other, async {
         if verdict == Verdict::Busy {
-            equal(ask(&other, of_other[0], 9).await?, Verdict::GRANTED, "a request for all that is left")?;
+            equal(
+                ask(&other, of_other[0], 9).await?,
+                Verdict::GRANTED,
+                "a request for all that is left",
+            )?;
         }
-        equal(ask(&one, of_one[1], 1).await?, Verdict::SoldOut { remaining: 0 }, "one more unit")?;
-        equal(ask(&other, of_other[1], 1).await?, Verdict::SoldOut { remaining: 0 }, "one more unit elsewhere")
+        equal(
+            ask(&one, of_one[1], 1).await?,
+            Verdict::SoldOut { remaining: 0 },
+            "one more unit",
+        )?;
+        equal(
+            ask(&other, of_other[1], 1).await?,
+            Verdict::SoldOut { remaining: 0 },
+            "one more unit elsewhere",
+        )
     })
     .await
 }
@@ -103,43 +150,86 @@ pub(super) async fn what_is_handed_back_can_be_sold_by_others(harness: &Harness)
     let (one, other) = pair(harness, 10).await?;
     let (of_one, of_other) = (users_of(&one).await?, users_of(&other).await?);
     let bought = one.request(of_one[0], 2);
-    equal(one.reserve(bought).await?, Verdict::GRANTED, "a request with stock left")?;
-    let stop = Maintain::HandBack { publisher: one.incarnation };
+    equal(
+        one.reserve(bought).await?,
+        Verdict::GRANTED,
+        "a request with stock left",
+    )?;
+    let stop = Maintain::HandBack {
+        publisher: one.incarnation,
+    };
     one.engine.maintain(&stop).await?;
     one.engine.maintain(&stop).await?;
     for user in [of_one[0], of_one[1]] {
-        equal(one.reserve(one.request(user, 1)).await?, Verdict::NotOpen, "a request after the hand-back")?;
+        equal(
+            one.reserve(one.request(user, 1)).await?,
+            Verdict::NotOpen,
+            "a request after the hand-back",
+        )?;
     }
     // Not a word from the first any more: what it gave back lies where everybody finds it.
-    equal(other.reserve(other.request(of_other[0], 8)).await?, Verdict::GRANTED, "all that was handed back")?;
-    equal(one.release(&bought).await?, Finished::Done, "a release after the hand-back")?;
-    equal(other.reserve(other.request(of_other[1], 2)).await?, Verdict::GRANTED, "what was released since")?;
+    equal(
+        other.reserve(other.request(of_other[0], 8)).await?,
+        Verdict::GRANTED,
+        "all that was handed back",
+    )?;
+    equal(
+        one.release(&bought).await?,
+        Finished::Done,
+        "a release after the hand-back",
+    )?;
+    equal(
+        other.reserve(other.request(of_other[1], 2)).await?,
+        Verdict::GRANTED,
+        "what was released since",
+    )?;
     let refused = other.reserve(other.request(of_other[2], 1)).await?;
-    equal(refused, Verdict::SoldOut { remaining: 0 }, "a request after everything was sold")
+    equal(
+        refused,
+        Verdict::SoldOut { remaining: 0 },
+        "a request after everything was sold",
+    )
 }
 
-pub(super) async fn who_stops_with_everything_sold_leaves_nobody_waiting(harness: &Harness) -> Outcome {
+pub(super) async fn who_stops_with_everything_sold_leaves_nobody_waiting(
+    harness: &Harness,
+) -> Outcome {
     let (one, other) = pair(harness, 10).await?;
     let (of_one, of_other) = (users_of(&one).await?, users_of(&other).await?);
     let everything = one.request(of_one[0], 10);
     if one.reserve(everything).await? == Verdict::Busy {
         // The other has fetched some already.
         while_both_tend(&one, &other, async {
-            equal(ask(&one, of_one[0], 10).await?, Verdict::GRANTED, "all units to one buyer")
+            equal(
+                ask(&one, of_one[0], 10).await?,
+                Verdict::GRANTED,
+                "all units to one buyer",
+            )
         })
         .await?;
     }
     equal(one.stock().await?.open_units, 10, "units sold by the first")?;
-    one.engine.maintain(&Maintain::HandBack { publisher: one.incarnation }).await?;
+    one.engine
+        .maintain(&Maintain::HandBack {
+            publisher: one.incarnation,
+        })
+        .await?;
     // The first will never say anything again.
     let refused = other.reserve(other.request(of_other[0], 1)).await?;
-    equal(refused, Verdict::SoldOut { remaining: 0 }, "a request after everything was sold and handed back")
+    equal(
+        refused,
+        Verdict::SoldOut { remaining: 0 },
+        "a request after everything was sold and handed back",
+    )
 }
 
-/// Sends the whole crowd to one instance; who was granted how much, and the smallest request refused as sold out.
+/// Sends the whole crowd to one instance; who was granted how much, and the smallest request
+/// refused as sold out.
 async fn sell(shop: &Shop<'_>) -> Result<(Vec<Reserve>, u32), Failure> {
     let (mut granted, mut refused) = (Vec::new(), u32::MAX);
-    let crowd: Vec<_> = (1..=CROWD).map(|user| shop.request(user, 1 + (user % 3) as u32)).collect();
+    let crowd: Vec<_> = (1..=CROWD)
+        .map(|user| shop.request(user, 1 + (user % 3) as u32))
+        .collect();
     for batch in crowd.chunks(BATCH) {
         let mut open = batch.to_vec();
         while !open.is_empty() {
@@ -151,7 +241,9 @@ async fn sell(shop: &Shop<'_>) -> Result<(Vec<Reserve>, u32), Failure> {
                     Verdict::SoldOut { .. } => refused = refused.min(item.quantity),
                     Verdict::Busy => busy.push(item),
                     Verdict::WrongInstance => {}
-                    wrong => return Err(Failure(format!("a first request was answered {wrong:?}"))),
+                    wrong => {
+                        return Err(Failure(format!("a first request was answered {wrong:?}")));
+                    }
                 }
             }
             open = busy;
@@ -160,27 +252,45 @@ async fn sell(shop: &Shop<'_>) -> Result<(Vec<Reserve>, u32), Failure> {
     Ok((granted, refused))
 }
 
-pub(super) async fn two_instances_sell_every_unit_once_and_accept_no_user_twice(harness: &Harness) -> Outcome {
+pub(super) async fn two_instances_sell_every_unit_once_and_accept_no_user_twice(
+    harness: &Harness,
+) -> Outcome {
     let (one, other) = pair(harness, GRANTED).await?;
     while_both_tend(&one, &other, async {
         let (first, second) = tokio::join!(sell(&one), sell(&other));
         let ((granted, refused), (granted_elsewhere, refused_elsewhere)) = (first?, second?);
         let all = || granted.iter().chain(&granted_elsewhere);
         let users: HashSet<_> = all().map(|item| item.user).collect();
-        equal(users.len(), all().count(), "users, against orders granted to them")?;
+        equal(
+            users.len(),
+            all().count(),
+            "users, against orders granted to them",
+        )?;
         let units: u64 = all().map(|item| u64::from(item.quantity)).sum();
-        let left = GRANTED.checked_sub(units).ok_or_else(|| Failure(format!("{units} of {GRANTED} were granted")))?;
+        let left = GRANTED
+            .checked_sub(units)
+            .ok_or_else(|| Failure(format!("{units} of {GRANTED} were granted")))?;
         let smallest = refused.min(refused_elsewhere);
-        ensure(left < u64::from(smallest), || format!("{left} units are left, but {smallest} were refused"))?;
-        ensure(!granted.is_empty() && !granted_elsewhere.is_empty(), || "one instance sold everything".to_owned())?;
+        ensure(left < u64::from(smallest), || {
+            format!("{left} units are left, but {smallest} were refused")
+        })?;
+        ensure(!granted.is_empty() && !granted_elsewhere.is_empty(), || {
+            "one instance sold everything".to_owned()
+        })?;
         for (shop, granted) in [(&one, &granted), (&other, &granted_elsewhere)] {
             for item in granted {
-                equal(shop.settle(item).await?, Finished::Done, "the settle of a granted order")?;
+                equal(
+                    shop.settle(item).await?,
+                    Finished::Done,
+                    "the settle of a granted order",
+                )?;
             }
         }
         // Every unit is a row under the guard now, or left.
         let remaining = one.stock().await?.remaining;
-        ensure(remaining >= left as i64, || format!("{remaining} units remain by the engine, {left} by the count"))
+        ensure(remaining >= left as i64, || {
+            format!("{remaining} units remain by the engine, {left} by the count")
+        })
     })
     .await
 }

@@ -1,9 +1,11 @@
-//! One sale under test and the calls that checks make on it, with everything unexpected as a failure.
+//! One sale under test and the calls that checks make on it, with everything unexpected as a
+//! failure.
 
 use super::harness::{Failure, Harness, Outcome, equal};
 use crate::{
-    EngineError, Epoch, Finish, FinishKind, Finished, Hold, HoldQuery, IncarnationId, Maintain, Maintained, Nonce,
-    OpenHold, Opened, Opening, OpeningBuyer, OrderId, Reserve, SaleId, StockEngine, StockView, Term, UserId, Verdict,
+    EngineError, Epoch, Finish, FinishKind, Finished, Hold, HoldQuery, IncarnationId, Maintain,
+    Maintained, Nonce, OpenHold, Opened, Opening, OpeningBuyer, OrderId, Reserve, SaleId,
+    StockEngine, StockView, Term, UserId, Verdict,
 };
 use std::sync::Arc;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
@@ -35,14 +37,28 @@ pub(super) struct Shop<'a> {
 
 impl<'a> Shop<'a> {
     pub(super) fn new(harness: &'a Harness, engine: Arc<dyn StockEngine>, sale: SaleId) -> Self {
-        let term = Term { sale, epoch: Epoch(1), nonce: Nonce(harness.id() as u64) };
-        Self { harness, engine, term, incarnation: PUBLISHER, publishers: vec![PUBLISHER] }
+        let term = Term {
+            sale,
+            epoch: Epoch(1),
+            nonce: Nonce(harness.id() as u64),
+        };
+        Self {
+            harness,
+            engine,
+            term,
+            incarnation: PUBLISHER,
+            publishers: vec![PUBLISHER],
+        }
     }
 
-    /// Another instance of the same sale, not open yet: its own client, its own incarnation, and both deal the buyers.
+    /// Another instance of the same sale, not open yet: its own client, its own incarnation, and
+    /// both deal the buyers.
     pub(super) async fn with_other_instance(mut self) -> Result<(Self, Self), Failure> {
         self.publishers = vec![PUBLISHER, OTHER_PUBLISHER];
-        let other = Self { incarnation: OTHER_PUBLISHER, ..self.elsewhere().await? };
+        let other = Self {
+            incarnation: OTHER_PUBLISHER,
+            ..self.elsewhere().await?
+        };
         Ok((self, other))
     }
 
@@ -62,27 +78,49 @@ impl<'a> Shop<'a> {
 
     /// `other`, or this very incarnation for engines whose holds nobody else can touch.
     pub(super) fn incarnation_or_own(&self, other: IncarnationId) -> IncarnationId {
-        if self.needs_affinity() { self.incarnation } else { other }
+        if self.needs_affinity() {
+            self.incarnation
+        } else {
+            other
+        }
     }
 
     /// The same sale through another client.
     pub(super) async fn elsewhere(&self) -> Result<Self, Failure> {
-        Ok(Self { engine: self.harness.engine().await?, ..self.clone() })
+        Ok(Self {
+            engine: self.harness.engine().await?,
+            ..self.clone()
+        })
     }
 
     /// The same sale and client under another term.
     pub(super) fn under(&self, term: Term) -> Self {
-        Self { term, ..self.clone() }
+        Self {
+            term,
+            ..self.clone()
+        }
     }
 
     /// The same sale and client under the next epoch, which is not open yet.
     pub(super) fn next_epoch(&self) -> Self {
         let nonce = Nonce(self.harness.id() as u64);
-        Self { term: Term { epoch: Epoch(self.term.epoch.0 + 1), nonce, ..self.term }, ..self.clone() }
+        Self {
+            term: Term {
+                epoch: Epoch(self.term.epoch.0 + 1),
+                nonce,
+                ..self.term
+            },
+            ..self.clone()
+        }
     }
 
     pub(super) fn opening(&self, granted: u64, buyers: Vec<OpeningBuyer>) -> Opening {
-        Opening { term: self.term, granted, buyers, publishers: self.publishers.clone() }
+        Opening {
+            term: self.term,
+            granted,
+            buyers,
+            publishers: self.publishers.clone(),
+        }
     }
 
     pub(super) async fn open(&self, granted: u64, buyers: Vec<OpeningBuyer>) -> Outcome {
@@ -97,7 +135,13 @@ impl<'a> Shop<'a> {
 
     /// The care that this publishing process takes of the sale every few ms.
     pub(super) async fn tend(&self) -> Result<Maintained, Failure> {
-        Ok(self.engine.maintain(&Maintain::Tend { term: self.term, publisher: Some(self.incarnation) }).await?)
+        Ok(self
+            .engine
+            .maintain(&Maintain::Tend {
+                term: self.term,
+                publisher: Some(self.incarnation),
+            })
+            .await?)
     }
 
     pub(super) fn order(&self) -> OrderId {
@@ -107,7 +151,13 @@ impl<'a> Shop<'a> {
     /// A fresh request of `user`.
     pub(super) fn request(&self, user: i64, quantity: u32) -> Reserve {
         let expires_at_ms = now_ms() + LIFETIME_MS;
-        Reserve { user: UserId(user), order: self.order(), quantity, expires_at_ms, incarnation: self.incarnation }
+        Reserve {
+            user: UserId(user),
+            order: self.order(),
+            quantity,
+            expires_at_ms,
+            incarnation: self.incarnation,
+        }
     }
 
     pub(super) async fn reserve(&self, request: Reserve) -> Result<Verdict, Failure> {
@@ -118,18 +168,31 @@ impl<'a> Shop<'a> {
 
     pub(super) async fn reserve_all(&self, batch: &[Reserve]) -> Result<Vec<Verdict>, Failure> {
         let verdicts = self.engine.reserve(&self.term, batch).await.into_iter();
-        Ok(verdicts.map(|verdict| verdict.map(bare)).collect::<Result<_, EngineError>>()?)
+        Ok(verdicts
+            .map(|verdict| verdict.map(bare))
+            .collect::<Result<_, EngineError>>()?)
     }
 
     /// Buys for `user`, who must be granted it.
     pub(super) async fn buy(&self, user: i64, quantity: u32) -> Result<Reserve, Failure> {
         let request = self.request(user, quantity);
-        equal(self.reserve(request).await?, Verdict::GRANTED, "a request with stock left")?;
+        equal(
+            self.reserve(request).await?,
+            Verdict::GRANTED,
+            "a request with stock left",
+        )?;
         Ok(request)
     }
 
-    pub(super) async fn finish(&self, bought: &Reserve, kind: FinishKind) -> Result<Finished, Failure> {
-        let mut answers = self.engine.finish(&self.term, &[finish_of(bought, kind)]).await;
+    pub(super) async fn finish(
+        &self,
+        bought: &Reserve,
+        kind: FinishKind,
+    ) -> Result<Finished, Failure> {
+        let mut answers = self
+            .engine
+            .finish(&self.term, &[finish_of(bought, kind)])
+            .await;
         equal(answers.len(), 1, "answers to one finish")?;
         Ok(answers.remove(0)?)
     }
@@ -148,14 +211,32 @@ impl<'a> Shop<'a> {
 
     pub(super) async fn expect_stock(&self, remaining: i64, open_units: u64) -> Outcome {
         let view = self.stock().await?;
-        equal((view.remaining, view.open_units), (remaining, open_units), "units remaining and open")
+        equal(
+            (view.remaining, view.open_units),
+            (remaining, open_units),
+            "units remaining and open",
+        )
     }
 
     /// Every open hold untouched for that long, each once, by order id.
-    pub(super) async fn list(&self, untouched_for_ms: u64, limit: u32) -> Result<Vec<OpenHold>, Failure> {
+    pub(super) async fn list(
+        &self,
+        untouched_for_ms: u64,
+        limit: u32,
+    ) -> Result<Vec<OpenHold>, Failure> {
         let (mut holds, mut cursor) = (Vec::new(), 0);
         for _ in 0..PAGES_MAX {
-            let page = self.engine.holds(&self.term, &HoldQuery::List { untouched_for_ms, cursor, limit }).await?;
+            let page = self
+                .engine
+                .holds(
+                    &self.term,
+                    &HoldQuery::List {
+                        untouched_for_ms,
+                        cursor,
+                        limit,
+                    },
+                )
+                .await?;
             holds.extend(page.holds);
             let Some(next) = page.next else {
                 holds.sort_by_key(|hold: &OpenHold| hold.order);
@@ -165,7 +246,9 @@ impl<'a> Shop<'a> {
             };
             cursor = next;
         }
-        Err(Failure(format!("a listing has no end after {PAGES_MAX} pages")))
+        Err(Failure(format!(
+            "a listing has no end after {PAGES_MAX} pages"
+        )))
     }
 
     pub(super) async fn hold(&self, order: OrderId) -> Result<OpenHold, Failure> {
@@ -174,27 +257,44 @@ impl<'a> Shop<'a> {
         found.ok_or_else(|| Failure(format!("order {order} is not listed as an open hold")))
     }
 
-    pub(super) async fn mark(&self, untouched_for_ms: u64, orders: &[OrderId]) -> Result<Vec<OpenHold>, Failure> {
-        let query = HoldQuery::Mark { untouched_for_ms, orders: orders.to_vec() };
+    pub(super) async fn mark(
+        &self,
+        untouched_for_ms: u64,
+        orders: &[OrderId],
+    ) -> Result<Vec<OpenHold>, Failure> {
+        let query = HoldQuery::Mark {
+            untouched_for_ms,
+            orders: orders.to_vec(),
+        };
         Ok(self.engine.holds(&self.term, &query).await?.holds)
     }
 }
 
 pub(super) fn finish_of(bought: &Reserve, kind: FinishKind) -> Finish {
-    Finish { user: bought.user, order: bought.order, quantity: bought.quantity, kind }
+    Finish {
+        user: bought.user,
+        order: bought.order,
+        quantity: bought.quantity,
+        kind,
+    }
 }
 
 /// The verdict without the allocation that it names, which is the engine's own business.
 pub(super) fn bare(verdict: Verdict) -> Verdict {
     match verdict {
         Verdict::Granted { .. } => Verdict::GRANTED,
-        Verdict::Duplicate(hold) => Verdict::Duplicate(Hold { allocation: None, ..hold }),
+        Verdict::Duplicate(hold) => Verdict::Duplicate(Hold {
+            allocation: None,
+            ..hold
+        }),
         other => other,
     }
 }
 
 pub(super) fn now_ms() -> i64 {
-    let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+    let since = SystemTime::now()
+        .duration_since(UNIX_EPOCH)
+        .unwrap_or_default();
     i64::try_from(since.as_millis()).unwrap_or(i64::MAX)
 }
 

@@ -1,4 +1,5 @@
-//! Checks of `maintain` that hold for every engine: it sells nothing, and does no harm whoever calls it how often.
+//! Checks of `maintain` that hold for every engine: it sells nothing, and does no harm whoever
+//! calls it how often.
 
 use super::harness::{Failure, Harness, Outcome, equal};
 use super::shop::{OTHER_PUBLISHER, PUBLISHER, Shop};
@@ -11,7 +12,11 @@ const CALLERS: usize = 16;
 pub(super) async fn the_server_it_runs_on_passes_its_own_check(harness: &Harness) -> Outcome {
     let engine = harness.engine().await?;
     for _ in 0..2 {
-        engine.maintain(&Maintain::CheckServer { allow_volatile: false }).await?;
+        engine
+            .maintain(&Maintain::CheckServer {
+                allow_volatile: false,
+            })
+            .await?;
     }
     Ok(())
 }
@@ -19,7 +24,11 @@ pub(super) async fn the_server_it_runs_on_passes_its_own_check(harness: &Harness
 /// What must be the same before and after.
 async fn seen(shop: &Shop<'_>) -> Result<(i64, u64, usize), Failure> {
     let view = shop.stock().await?;
-    Ok((view.remaining, view.open_units, shop.list(0, 1_000).await?.len()))
+    Ok((
+        view.remaining,
+        view.open_units,
+        shop.list(0, 1_000).await?.len(),
+    ))
 }
 
 pub(super) async fn tending_sells_nothing(harness: &Harness) -> Outcome {
@@ -31,9 +40,18 @@ pub(super) async fn tending_sells_nothing(harness: &Harness) -> Outcome {
         }
     }
     let before = seen(&shop).await?;
-    equal(before, (80, 10, 5), "units remaining, units open and open holds")?;
+    equal(
+        before,
+        (80, 10, 5),
+        "units remaining, units open and open holds",
+    )?;
     for publisher in [Some(PUBLISHER), None, Some(PUBLISHER)] {
-        shop.engine.maintain(&Maintain::Tend { term: shop.term, publisher }).await?;
+        shop.engine
+            .maintain(&Maintain::Tend {
+                term: shop.term,
+                publisher,
+            })
+            .await?;
         equal(seen(&shop).await?, before, "the same after tending")?;
     }
     shop.buy(11, 80).await?;
@@ -57,10 +75,18 @@ pub(super) async fn every_task_may_be_repeated_and_run_at_once(harness: &Harness
     shop.expect_stock(60, 40).await?;
     // A process that has nothing here stops, twice.
     for _ in 0..2 {
-        shop.engine.maintain(&Maintain::HandBack { publisher: OTHER_PUBLISHER }).await?;
+        shop.engine
+            .maintain(&Maintain::HandBack {
+                publisher: OTHER_PUBLISHER,
+            })
+            .await?;
     }
     shop.expect_stock(60, 40).await?;
-    equal(shop.hold(bought.order).await?.quantity, 40, "the hold after all that")?;
+    equal(
+        shop.hold(bought.order).await?.quantity,
+        40,
+        "the hold after all that",
+    )?;
     shop.buy(2, 60).await?;
     Ok(())
 }

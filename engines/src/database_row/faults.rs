@@ -1,9 +1,11 @@
-//! Broken copies of the engine, for the tests that see the conformance suite catch each. Outside tests none exists.
+//! Broken copies of the engine, for the tests that see the conformance suite catch each. Outside
+//! tests none exists.
 
 /// One way to break it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Fault {
-    /// Reads the stock row without locking it: tests and marks, counts and writes are no longer one step.
+    /// Reads the stock row without locking it: tests and marks, counts and writes are no longer one
+    /// step.
     LocksNothing,
     /// Takes units without looking whether there are enough.
     SellsWithoutCheck,

@@ -4,7 +4,9 @@ use super::faults::{Fault, Faults};
 use super::{INCARNATIONS_MAX, not_done};
 use crate::allocation::sql::{Arg, Connection};
 use crate::fixed_rows::{BATCH, Statement};
-use crate::{HoldPage, IncarnationId, OpenHold, OpeningBuyer, OrderId, Reserve, Result, SaleId, UserId};
+use crate::{
+    HoldPage, IncarnationId, OpenHold, OpeningBuyer, OrderId, Reserve, Result, SaleId, UserId,
+};
 use std::collections::HashMap;
 
 /// The rows of one batch by buyer; a buyer without one may buy.
@@ -62,7 +64,10 @@ impl GateRow {
     /// Touches an open hold; `false` if no further incarnation fits.
     pub fn touch(&mut self, now_ms: i64, incarnation: IncarnationId, faults: Faults) -> bool {
         let id = incarnation.0.to_le_bytes();
-        let is_known = self.touched_by.chunks_exact(id.len()).any(|known| known == id);
+        let is_known = self
+            .touched_by
+            .chunks_exact(id.len())
+            .any(|known| known == id);
         if !is_known && !faults.has(Fault::ForgetsWhoTouched) {
             if self.touched_by.len() / id.len() >= INCARNATIONS_MAX {
                 return false;
@@ -97,7 +102,12 @@ impl GateRow {
     }
 
     pub fn to_hold(&self, now_ms: i64) -> OpenHold {
-        let touched_by = self.touched_by.as_chunks::<8>().0.iter().map(|id| IncarnationId(i64::from_le_bytes(*id)));
+        let touched_by = self
+            .touched_by
+            .as_chunks::<8>()
+            .0
+            .iter()
+            .map(|id| IncarnationId(i64::from_le_bytes(*id)));
         OpenHold {
             order: self.order,
             user: self.user,
@@ -133,7 +143,11 @@ pub async fn of_users(
 }
 
 /// The rows of those of these orders that are open holds.
-pub async fn of_open_orders(connection: &mut Connection<'_>, sale: SaleId, orders: &[OrderId]) -> Result<Gates> {
+pub async fn of_open_orders(
+    connection: &mut Connection<'_>,
+    sale: SaleId,
+    orders: &[OrderId],
+) -> Result<Gates> {
     static SELECT: Statement = Statement::new(
         BATCH,
         "SELECT user_id, order_id, quantity, is_open, is_marked, touched_at_ms, touched_by FROM engine_gate
@@ -145,27 +159,45 @@ pub async fn of_open_orders(connection: &mut Connection<'_>, sale: SaleId, order
     select(connection, &SELECT, sale, &orders).await
 }
 
-async fn select(connection: &mut Connection<'_>, select: &Statement, sale: SaleId, ids: &[i64]) -> Result<Gates> {
+async fn select(
+    connection: &mut Connection<'_>,
+    select: &Statement,
+    sale: SaleId,
+    ids: &[i64],
+) -> Result<Gates> {
     let mut gates = Gates::with_capacity(ids.len());
     for ids in BATCH.padded(ids) {
         let args: Vec<i64> = [sale.0].into_iter().chain(ids.iter().copied()).collect();
-        gates.extend(read(connection, select.for_rows(ids.len()), &args).await?.map(|gate| (gate.user, gate)));
+        gates.extend(
+            read(connection, select.for_rows(ids.len()), &args)
+                .await?
+                .map(|gate| (gate.user, gate)),
+        );
     }
     Ok(gates)
 }
 
-async fn read(connection: &mut Connection<'_>, sql: &str, args: &[i64]) -> Result<impl Iterator<Item = GateRow>> {
-    let rows = connection.rows_with_bytes::<6>(sql, args).await.map_err(not_done)?;
-    Ok(rows.into_iter().map(|([user, order, quantity, is_open, is_marked, touched_at_ms], touched_by)| GateRow {
-        user: UserId(user),
-        order: OrderId(order),
-        quantity: u32::try_from(quantity).unwrap_or(u32::MAX),
-        is_open: is_open != 0,
-        is_marked: is_marked != 0,
-        touched_at_ms,
-        touched_by,
-        change: Change::None,
-    }))
+async fn read(
+    connection: &mut Connection<'_>,
+    sql: &str,
+    args: &[i64],
+) -> Result<impl Iterator<Item = GateRow>> {
+    let rows = connection
+        .rows_with_bytes::<6>(sql, args)
+        .await
+        .map_err(not_done)?;
+    Ok(rows.into_iter().map(
+        |([user, order, quantity, is_open, is_marked, touched_at_ms], touched_by)| GateRow {
+            user: UserId(user),
+            order: OrderId(order),
+            quantity: u32::try_from(quantity).unwrap_or(u32::MAX),
+            is_open: is_open != 0,
+            is_marked: is_marked != 0,
+            touched_at_ms,
+            touched_by,
+            change: Change::None,
+        },
+    ))
 }
 
 /// Writes what the batch has changed.
@@ -176,10 +208,17 @@ pub async fn write(connection: &mut Connection<'_>, sale: SaleId, gates: &Gates)
         "?",
         ")",
     );
-    static DELETE: Statement =
-        Statement::new(BATCH, "DELETE FROM engine_gate WHERE sale_id = ? AND user_id IN (", "?", ")");
+    static DELETE: Statement = Statement::new(
+        BATCH,
+        "DELETE FROM engine_gate WHERE sale_id = ? AND user_id IN (",
+        "?",
+        ")",
+    );
     let changed = |change| {
-        let mut changed: Vec<&GateRow> = gates.values().filter(|gate| gate.change == change).collect();
+        let mut changed: Vec<&GateRow> = gates
+            .values()
+            .filter(|gate| gate.change == change)
+            .collect();
         changed.sort_unstable_by_key(|gate| gate.user);
         changed
     };
@@ -188,7 +227,10 @@ pub async fn write(connection: &mut Connection<'_>, sale: SaleId, gates: &Gates)
         let users: Vec<i64> = changed(change).iter().map(|gate| gate.user.0).collect();
         for users in BATCH.padded(&users) {
             let args: Vec<i64> = [sale.0].into_iter().chain(users.iter().copied()).collect();
-            connection.run(statement.for_rows(users.len()), &args).await.map_err(not_done)?;
+            connection
+                .run(statement.for_rows(users.len()), &args)
+                .await
+                .map_err(not_done)?;
         }
     }
     Ok(())
@@ -208,16 +250,29 @@ async fn replace(connection: &mut Connection<'_>, sale: SaleId, gates: &[&GateRo
             let numbers = [sale.0, gate.user.0, gate.order.0, i64::from(gate.quantity)];
             args.extend(numbers.map(Arg::Number));
             args.extend([gate.is_open, gate.is_marked].map(|is_so| Arg::Number(i64::from(is_so))));
-            args.extend([Arg::Number(gate.touched_at_ms), Arg::Bytes(&gate.touched_by)]);
+            args.extend([
+                Arg::Number(gate.touched_at_ms),
+                Arg::Bytes(&gate.touched_by),
+            ]);
         }
-        connection.run_with(REPLACE.for_rows(slice.len()), &args).await.map_err(not_done)?;
+        connection
+            .run_with(REPLACE.for_rows(slice.len()), &args)
+            .await
+            .map_err(not_done)?;
     }
     Ok(())
 }
 
 /// Throws away what an older epoch left and loads the settled buyers of the new one.
-pub async fn replace_all(connection: &mut Connection<'_>, sale: SaleId, buyers: &[OpeningBuyer]) -> Result<()> {
-    connection.run("DELETE FROM engine_gate WHERE sale_id = ?", &[sale.0]).await.map_err(not_done)?;
+pub async fn replace_all(
+    connection: &mut Connection<'_>,
+    sale: SaleId,
+    buyers: &[OpeningBuyer],
+) -> Result<()> {
+    connection
+        .run("DELETE FROM engine_gate WHERE sale_id = ?", &[sale.0])
+        .await
+        .map_err(not_done)?;
     for buyers in buyers.chunks(BATCH.most()) {
         let gates: Vec<GateRow> = buyers.iter().map(GateRow::loaded).collect();
         replace(connection, sale, &gates.iter().collect::<Vec<_>>()).await?;
@@ -225,7 +280,8 @@ pub async fn replace_all(connection: &mut Connection<'_>, sale: SaleId, buyers: 
     Ok(())
 }
 
-/// One page of open holds, in ascending order of their ids; the cursor is the last id of the page before.
+/// One page of open holds, in ascending order of their ids; the cursor is the last id of the page
+/// before.
 pub async fn list(
     connection: &mut Connection<'_>,
     (sale, now_ms): (SaleId, i64),
@@ -235,10 +291,22 @@ pub async fn list(
 ) -> Result<HoldPage> {
     let sql = "SELECT user_id, order_id, quantity, is_open, is_marked, touched_at_ms, touched_by FROM engine_gate
                WHERE sale_id = ? AND is_open = 1 AND order_id > ? ORDER BY order_id LIMIT ?";
-    let args = [sale.0, i64::try_from(cursor).unwrap_or(i64::MAX), i64::from(limit)];
+    let args = [
+        sale.0,
+        i64::try_from(cursor).unwrap_or(i64::MAX),
+        i64::from(limit),
+    ];
     let gates: Vec<GateRow> = read(connection, sql, &args).await?.collect();
     let is_full = gates.len() == limit as usize;
-    let next = gates.last().filter(|_| is_full).and_then(|gate| u64::try_from(gate.order.0).ok());
-    let old = gates.iter().filter(|gate| gate.age_ms(now_ms) >= untouched_for_ms);
-    Ok(HoldPage { holds: old.map(|gate| gate.to_hold(now_ms)).collect(), next })
+    let next = gates
+        .last()
+        .filter(|_| is_full)
+        .and_then(|gate| u64::try_from(gate.order.0).ok());
+    let old = gates
+        .iter()
+        .filter(|gate| gate.age_ms(now_ms) >= untouched_for_ms);
+    Ok(HoldPage {
+        holds: old.map(|gate| gate.to_hold(now_ms)).collect(),
+        next,
+    })
 }

@@ -1,4 +1,5 @@
-//! Broken copies of this engine: the conformance suite catches each, and what it cannot see is provoked here.
+//! Broken copies of this engine: the conformance suite catches each, and what it cannot see is
+//! provoked here.
 
 use super::*;
 use crate::conformance::{self, Harness, Subject};
@@ -24,14 +25,22 @@ impl Subject for Copy {
 
 /// The check that catches it, and how.
 async fn first_failure(url: String, only: Option<Fault>) -> Option<(&'static str, String)> {
-    let harness = Harness::new(Copy { url, faults: Faults { only } });
+    let harness = Harness::new(Copy {
+        url,
+        faults: Faults { only },
+    });
     let caught = conformance::first_failure(&harness).await.unwrap();
     caught.map(|(check, how)| (check.name, format!("{how}; {}", harness.seed_line())))
 }
 
 async fn is_caught_at(url: String, fault: Fault) {
-    let (name, how) = first_failure(url, Some(fault)).await.unwrap_or_else(|| panic!("{fault:?} was not caught"));
-    eprintln!("{fault:?}: caught by {name} ({})", how.lines().next().unwrap_or_default());
+    let (name, how) = first_failure(url, Some(fault))
+        .await
+        .unwrap_or_else(|| panic!("{fault:?} was not caught"));
+    eprintln!(
+        "{fault:?}: caught by {name} ({})",
+        how.lines().next().unwrap_or_default()
+    );
 }
 
 /// A file with the tables, for as long as the folder lives.
@@ -39,7 +48,10 @@ async fn file() -> (tempfile::TempDir, String) {
     let folder = tempfile::tempdir().unwrap();
     let url = format!("sqlite://{}", folder.path().join("sales.db").display());
     let mut transaction = SqliteFile::open(&url).unwrap().write().await.unwrap();
-    sqlx::raw_sql(TABLES_SQLITE).execute(&mut *transaction).await.unwrap();
+    sqlx::raw_sql(TABLES_SQLITE)
+        .execute(&mut *transaction)
+        .await
+        .unwrap();
     transaction.commit().await.unwrap();
     (folder, url)
 }
@@ -77,10 +89,15 @@ caught!(
 /// On SQLite the transaction is the lock, which cannot be left out.
 #[tokio::test]
 async fn a_stock_row_that_nobody_locks_is_caught() {
-    let Some(server) = mariadb::MariaDb::start().await else { return };
+    let Some(server) = mariadb::MariaDb::start().await else {
+        return;
+    };
     let url = server.create_database().await;
     let mut connection = MySqlConnection::connect(&url).await.unwrap();
-    sqlx::raw_sql(TABLES_MYSQL).execute(&mut connection).await.unwrap();
+    sqlx::raw_sql(TABLES_MYSQL)
+        .execute(&mut connection)
+        .await
+        .unwrap();
     is_caught_at(url, Fault::LocksNothing).await;
 }
 

@@ -1,4 +1,5 @@
-//! What only this engine promises, and broken copies of its script that the conformance suite must catch.
+//! What only this engine promises, and broken copies of its script that the conformance suite must
+//! catch.
 
 use super::*;
 use crate::conformance::{self, Harness, Subject};
@@ -11,20 +12,40 @@ use private_server::RedisServer;
 
 fn engine(server: &RedisServer, script: &str) -> Arc<LuaSingleKey> {
     let redis = redis_server::connect(&server.url()).unwrap();
-    Arc::new(LuaSingleKey { redis, script: script.into(), prefix: "test:".to_owned(), known: Mutex::default() })
+    Arc::new(LuaSingleKey {
+        redis,
+        script: script.into(),
+        prefix: "test:".to_owned(),
+        known: Mutex::default(),
+    })
 }
 
 fn term(epoch: u32) -> Term {
-    Term { sale: SaleId(1), epoch: Epoch(epoch), nonce: Nonce(u64::from(epoch) * 11) }
+    Term {
+        sale: SaleId(1),
+        epoch: Epoch(epoch),
+        nonce: Nonce(u64::from(epoch) * 11),
+    }
 }
 
 fn opening(epoch: u32, granted: u64) -> Opening {
-    Opening { term: term(epoch), granted, buyers: Vec::new(), publishers: Vec::new() }
+    Opening {
+        term: term(epoch),
+        granted,
+        buyers: Vec::new(),
+        publishers: Vec::new(),
+    }
 }
 
 fn request(user: i64) -> Reserve {
     let incarnation = IncarnationId(1);
-    Reserve { user: UserId(user), order: OrderId(user * 10), quantity: 1, expires_at_ms: i64::MAX, incarnation }
+    Reserve {
+        user: UserId(user),
+        order: OrderId(user * 10),
+        quantity: 1,
+        expires_at_ms: i64::MAX,
+        incarnation,
+    }
 }
 
 struct Mutant {
@@ -41,43 +62,138 @@ impl Subject for Mutant {
 
 /// Each line: what is broken, the text of the script, and what it becomes.
 const MUTANTS: &[(&str, &str, &str)] = &[
-    ("decrement without check", "elseif quantity > remaining then", "elseif false then"),
-    ("no user gate", "elseif gates[i] or granted_at[user] then", "elseif false then"),
-    ("no gate within a batch", "elseif gates[i] or granted_at[user] then", "elseif gates[i] then"),
-    ("release twice", "call('HDEL', GATE, unpack(cleared))", "call('PING')"),
-    ("release twice in a batch", "local gate = not cleared[user] and gates[i]", "local gate = gates[i]"),
-    ("release of any order", "if gate and sub(gate, 1, 8) == order then", "if gate then"),
-    ("release keeps the hold", "if hold and (is_done or not releases[i]) then", "if hold and not releases[i] then"),
-    ("release without units", "remaining = remaining + parse('<I4', gate, GATE_QUANTITY_AT)", ""),
-    ("settle twice in a batch", "local hold = not closed[order] and holds[i]", "local hold = holds[i]"),
-    ("expired requests sell", "elseif now > expires_at_ms then", "elseif false then"),
-    ("marked holds are handed out", "not is_marked(hold) and touched(", "touched("),
-    ("marked without age", "not is_marked(hold) and now - parse", "not is_marked(hold) and 1e15 - parse"),
-    ("listed without age", "if now - parse('<d', entries[i + 1], HOLD_TOUCHED_AT) >=", "if 1e15 >="),
-    ("a touch keeps the old time", "pack('<d', now) .. sub(hold, HOLD_MARKED_AT)", "sub(hold, HOLD_TOUCHED_AT)"),
-    ("a touch forgets who", "sub(hold, HOLD_MARKED_AT) .. incarnation", "sub(hold, HOLD_MARKED_AT)"),
-    ("opening again resets", "elseif epoch == EPOCH and state == 'open' and run == life then", "elseif false then"),
-    ("an older epoch opens", "tonumber(epoch) > tonumber(EPOCH)", "false"),
-    ("a stale nonce sells", "if epoch ~= EPOCH or nonce ~= NONCE then", "if epoch ~= EPOCH then"),
-    ("buyers are not loaded", "call('HSET', GATE, unpack(fields))", "call('PING')"),
+    (
+        "decrement without check",
+        "elseif quantity > remaining then",
+        "elseif false then",
+    ),
+    (
+        "no user gate",
+        "elseif gates[i] or granted_at[user] then",
+        "elseif false then",
+    ),
+    (
+        "no gate within a batch",
+        "elseif gates[i] or granted_at[user] then",
+        "elseif gates[i] then",
+    ),
+    (
+        "release twice",
+        "call('HDEL', GATE, unpack(cleared))",
+        "call('PING')",
+    ),
+    (
+        "release twice in a batch",
+        "local gate = not cleared[user] and gates[i]",
+        "local gate = gates[i]",
+    ),
+    (
+        "release of any order",
+        "if gate and sub(gate, 1, 8) == order then",
+        "if gate then",
+    ),
+    (
+        "release keeps the hold",
+        "if hold and (is_done or not releases[i]) then",
+        "if hold and not releases[i] then",
+    ),
+    (
+        "release without units",
+        "remaining = remaining + parse('<I4', gate, GATE_QUANTITY_AT)",
+        "",
+    ),
+    (
+        "settle twice in a batch",
+        "local hold = not closed[order] and holds[i]",
+        "local hold = holds[i]",
+    ),
+    (
+        "expired requests sell",
+        "elseif now > expires_at_ms then",
+        "elseif false then",
+    ),
+    (
+        "marked holds are handed out",
+        "not is_marked(hold) and touched(",
+        "touched(",
+    ),
+    (
+        "marked without age",
+        "not is_marked(hold) and now - parse",
+        "not is_marked(hold) and 1e15 - parse",
+    ),
+    (
+        "listed without age",
+        "if now - parse('<d', entries[i + 1], HOLD_TOUCHED_AT) >=",
+        "if 1e15 >=",
+    ),
+    (
+        "a touch keeps the old time",
+        "pack('<d', now) .. sub(hold, HOLD_MARKED_AT)",
+        "sub(hold, HOLD_TOUCHED_AT)",
+    ),
+    (
+        "a touch forgets who",
+        "sub(hold, HOLD_MARKED_AT) .. incarnation",
+        "sub(hold, HOLD_MARKED_AT)",
+    ),
+    (
+        "opening again resets",
+        "elseif epoch == EPOCH and state == 'open' and run == life then",
+        "elseif false then",
+    ),
+    (
+        "an older epoch opens",
+        "tonumber(epoch) > tonumber(EPOCH)",
+        "false",
+    ),
+    (
+        "a stale nonce sells",
+        "if epoch ~= EPOCH or nonce ~= NONCE then",
+        "if epoch ~= EPOCH then",
+    ),
+    (
+        "buyers are not loaded",
+        "call('HSET', GATE, unpack(fields))",
+        "call('PING')",
+    ),
 ];
 
 #[tokio::test]
 async fn broken_copies_of_the_script_are_caught_by_the_conformance_suite() {
     for (what, healthy, broken) in MUTANTS {
-        assert_eq!(SCRIPT.matches(healthy).count(), 1, "{what}: the script does not have {healthy:?} exactly once");
-        let Some(server) = RedisServer::start() else { return };
-        let harness = Harness::new(Mutant { server, script: SCRIPT.replace(healthy, broken) });
+        assert_eq!(
+            SCRIPT.matches(healthy).count(),
+            1,
+            "{what}: the script does not have {healthy:?} exactly once"
+        );
+        let Some(server) = RedisServer::start() else {
+            return;
+        };
+        let harness = Harness::new(Mutant {
+            server,
+            script: SCRIPT.replace(healthy, broken),
+        });
         let caught = conformance::first_failure(&harness).await.unwrap();
-        let (check, how) = caught.unwrap_or_else(|| panic!("{what}: not caught; {}", harness.seed_line()));
-        assert_ne!(check.name, "a_lost_server_is_noticed_and_a_new_epoch_goes_on", "{what}: caught for no reason");
-        eprintln!("{what}: caught by {} ({})", check.name, how.lines().next().unwrap_or_default());
+        let (check, how) =
+            caught.unwrap_or_else(|| panic!("{what}: not caught; {}", harness.seed_line()));
+        assert_ne!(
+            check.name, "a_lost_server_is_noticed_and_a_new_epoch_goes_on",
+            "{what}: caught for no reason"
+        );
+        eprintln!(
+            "{what}: caught by {} ({})",
+            check.name,
+            how.lines().next().unwrap_or_default()
+        );
     }
 }
 
 #[tokio::test]
 async fn a_term_that_was_open_before_a_restart_cannot_be_opened_again() {
-    let Some(mut server) = RedisServer::start() else { return };
+    let Some(mut server) = RedisServer::start() else {
+        return;
+    };
     let engine = engine(&server, SCRIPT);
     assert_eq!(engine.open(&opening(1, 5)).await.unwrap(), Opened::Opened);
     server.lose("killed, AOF intact").unwrap();
@@ -91,92 +207,223 @@ async fn a_term_that_was_open_before_a_restart_cannot_be_opened_again() {
         answer = engine.open(&opening(1, 5)).await;
     }
     assert_eq!(answer.unwrap(), Opened::Stale { newest: Epoch(1) });
-    assert_eq!(*engine.reserve(&term(1), &[request(1)]).await[0].as_ref().unwrap(), Verdict::NotOpen);
+    assert_eq!(
+        *engine.reserve(&term(1), &[request(1)]).await[0]
+            .as_ref()
+            .unwrap(),
+        Verdict::NotOpen
+    );
     assert!(!engine.stock(&term(1)).await.unwrap().is_open);
     assert_eq!(engine.open(&opening(2, 5)).await.unwrap(), Opened::Opened);
-    assert_eq!(*engine.reserve(&term(2), &[request(1)]).await[0].as_ref().unwrap(), Verdict::GRANTED);
+    assert_eq!(
+        *engine.reserve(&term(2), &[request(1)]).await[0]
+            .as_ref()
+            .unwrap(),
+        Verdict::GRANTED
+    );
 }
 
 #[tokio::test]
 async fn of_two_openers_of_one_term_the_overtaken_one_fails() {
-    let Some(server) = RedisServer::start() else { return };
+    let Some(server) = RedisServer::start() else {
+        return;
+    };
     let (first, second) = (engine(&server, SCRIPT), engine(&server, SCRIPT));
     assert_eq!(first.begin(&term(1), "first").await.unwrap(), None);
     assert_eq!(second.open(&opening(1, 5)).await.unwrap(), Opened::Opened);
     let mut command = first.target(&term(1)).evalsha("open");
     command.arg("").arg("first").arg(100).arg(0);
-    assert!(first.call("opening", &command).await.unwrap().is_none(), "the overtaken opener opened the sale");
+    assert!(
+        first.call("opening", &command).await.unwrap().is_none(),
+        "the overtaken opener opened the sale"
+    );
     assert_eq!(first.stock(&term(1)).await.unwrap().remaining, 5);
 }
 
 #[tokio::test]
 async fn an_older_epoch_leaves_no_keys_behind() {
-    let Some(server) = RedisServer::start() else { return };
+    let Some(server) = RedisServer::start() else {
+        return;
+    };
     let engine = engine(&server, SCRIPT);
     for epoch in 1..=3 {
-        assert_eq!(engine.open(&opening(epoch, 5)).await.unwrap(), Opened::Opened);
-        assert_eq!(*engine.reserve(&term(epoch), &[request(1)]).await[0].as_ref().unwrap(), Verdict::GRANTED);
+        assert_eq!(
+            engine.open(&opening(epoch, 5)).await.unwrap(),
+            Opened::Opened
+        );
+        assert_eq!(
+            *engine.reserve(&term(epoch), &[request(1)]).await[0]
+                .as_ref()
+                .unwrap(),
+            Verdict::GRANTED
+        );
     }
-    let mut keys: Vec<String> = redis::cmd("KEYS").arg("*").query_async(&mut engine.redis.clone()).await.unwrap();
+    let mut keys: Vec<String> = redis::cmd("KEYS")
+        .arg("*")
+        .query_async(&mut engine.redis.clone())
+        .await
+        .unwrap();
     keys.sort();
-    assert_eq!(keys, ["{test:sale:1}:3:gate", "{test:sale:1}:3:holds", "{test:sale:1}:meta"]);
+    assert_eq!(
+        keys,
+        [
+            "{test:sale:1}:3:gate",
+            "{test:sale:1}:3:holds",
+            "{test:sale:1}:meta"
+        ]
+    );
 }
 
 #[tokio::test]
 async fn a_quantity_of_nothing_and_a_stock_beyond_counting_are_refused() {
-    let Some(server) = RedisServer::start() else { return };
+    let Some(server) = RedisServer::start() else {
+        return;
+    };
     let engine = engine(&server, SCRIPT);
-    assert!(engine.open(&opening(1, UNITS_MAX + 1)).await.unwrap_err().to_string().contains("can count"));
-    assert_eq!(engine.open(&opening(1, UNITS_MAX)).await.unwrap(), Opened::Opened);
-    let batch = [Reserve { quantity: 0, ..request(1) }, request(2)];
+    assert!(
+        engine
+            .open(&opening(1, UNITS_MAX + 1))
+            .await
+            .unwrap_err()
+            .to_string()
+            .contains("can count")
+    );
+    assert_eq!(
+        engine.open(&opening(1, UNITS_MAX)).await.unwrap(),
+        Opened::Opened
+    );
+    let batch = [
+        Reserve {
+            quantity: 0,
+            ..request(1)
+        },
+        request(2),
+    ];
     let verdicts = engine.reserve(&term(1), &batch).await;
-    assert!(verdicts[0].as_ref().unwrap_err().to_string().contains("0 units"));
+    assert!(
+        verdicts[0]
+            .as_ref()
+            .unwrap_err()
+            .to_string()
+            .contains("0 units")
+    );
     assert_eq!(*verdicts[1].as_ref().unwrap(), Verdict::GRANTED);
-    assert_eq!(engine.stock(&term(1)).await.unwrap().remaining, (UNITS_MAX - 1) as i64);
+    assert_eq!(
+        engine.stock(&term(1)).await.unwrap().remaining,
+        (UNITS_MAX - 1) as i64
+    );
 }
 
 #[tokio::test]
 async fn a_server_that_can_forget_is_refused_unless_allowed() {
-    let Some(server) = RedisServer::start() else { return };
+    let Some(server) = RedisServer::start() else {
+        return;
+    };
     let engine = engine(&server, SCRIPT);
-    let check = async |allow_volatile| engine.maintain(&Maintain::CheckServer { allow_volatile }).await;
+    let check = async |allow_volatile| {
+        engine
+            .maintain(&Maintain::CheckServer { allow_volatile })
+            .await
+    };
     let settings = check(false).await.unwrap().settings;
-    assert!(settings.contains(&("redis.appendfsync".to_owned(), "everysec".to_owned())), "{settings:?}");
-    server.command("CONFIG SET maxmemory-policy allkeys-lru").unwrap();
-    assert!(check(false).await.unwrap_err().to_string().contains("allkeys-lru"));
-    server.command("CONFIG SET maxmemory-policy noeviction").unwrap();
+    assert!(
+        settings.contains(&("redis.appendfsync".to_owned(), "everysec".to_owned())),
+        "{settings:?}"
+    );
+    server
+        .command("CONFIG SET maxmemory-policy allkeys-lru")
+        .unwrap();
+    assert!(
+        check(false)
+            .await
+            .unwrap_err()
+            .to_string()
+            .contains("allkeys-lru")
+    );
+    server
+        .command("CONFIG SET maxmemory-policy noeviction")
+        .unwrap();
     server.command("CONFIG SET appendonly no").unwrap();
-    assert!(check(false).await.unwrap_err().to_string().contains("appendonly = no"));
+    assert!(
+        check(false)
+            .await
+            .unwrap_err()
+            .to_string()
+            .contains("appendonly = no")
+    );
     assert!(check(true).await.is_ok());
 }
 
 #[tokio::test]
 async fn a_server_out_of_memory_is_unavailable_and_sells_nothing() {
-    let Some(server) = RedisServer::start() else { return };
+    let Some(server) = RedisServer::start() else {
+        return;
+    };
     let engine = engine(&server, SCRIPT);
     engine.open(&opening(1, 5)).await.unwrap();
     server.command("CONFIG SET maxmemory 1").unwrap();
-    let refused = engine.reserve(&term(1), &[request(1)]).await.remove(0).unwrap_err();
+    let refused = engine
+        .reserve(&term(1), &[request(1)])
+        .await
+        .remove(0)
+        .unwrap_err();
     assert!(refused.is_retryable() && !refused.is_unknown(), "{refused}");
     server.command("CONFIG SET maxmemory 0").unwrap();
     assert_eq!(engine.stock(&term(1)).await.unwrap().open_units, 0);
-    assert_eq!(*engine.reserve(&term(1), &[request(1)]).await[0].as_ref().unwrap(), Verdict::GRANTED);
+    assert_eq!(
+        *engine.reserve(&term(1), &[request(1)]).await[0]
+            .as_ref()
+            .unwrap(),
+        Verdict::GRANTED
+    );
 }
 
 #[tokio::test]
 async fn a_hold_forgets_no_incarnation_and_answers_busy_when_it_is_full() {
     const INCARNATIONS_MAX: i64 = 64;
-    let Some(server) = RedisServer::start() else { return };
+    let Some(server) = RedisServer::start() else {
+        return;
+    };
     let engine = engine(&server, SCRIPT);
     engine.open(&opening(1, 5)).await.unwrap();
     for incarnation in 1..=INCARNATIONS_MAX {
-        let retry = Reserve { incarnation: IncarnationId(incarnation), ..request(1) };
-        assert!(!matches!(engine.reserve(&term(1), &[retry]).await.remove(0).unwrap(), Verdict::Busy));
+        let retry = Reserve {
+            incarnation: IncarnationId(incarnation),
+            ..request(1)
+        };
+        assert!(!matches!(
+            engine.reserve(&term(1), &[retry]).await.remove(0).unwrap(),
+            Verdict::Busy
+        ));
     }
-    let one_more = Reserve { incarnation: IncarnationId(INCARNATIONS_MAX + 1), ..request(1) };
-    assert_eq!(engine.reserve(&term(1), &[one_more]).await.remove(0).unwrap(), Verdict::Busy);
-    let known = engine.reserve(&term(1), &[request(1)]).await.remove(0).unwrap();
+    let one_more = Reserve {
+        incarnation: IncarnationId(INCARNATIONS_MAX + 1),
+        ..request(1)
+    };
+    assert_eq!(
+        engine
+            .reserve(&term(1), &[one_more])
+            .await
+            .remove(0)
+            .unwrap(),
+        Verdict::Busy
+    );
+    let known = engine
+        .reserve(&term(1), &[request(1)])
+        .await
+        .remove(0)
+        .unwrap();
     assert!(matches!(known, Verdict::Duplicate(hold) if !hold.settled));
-    let page = engine.holds(&term(1), &HoldQuery::List { untouched_for_ms: 0, cursor: 0, limit: 10 }).await.unwrap();
+    let page = engine
+        .holds(
+            &term(1),
+            &HoldQuery::List {
+                untouched_for_ms: 0,
+                cursor: 0,
+                limit: 10,
+            },
+        )
+        .await
+        .unwrap();
     assert_eq!(page.holds[0].touched_by.len() as i64, INCARNATIONS_MAX);
 }

@@ -1,4 +1,5 @@
-//! Broken copies of the engine, for the tests that see the conformance suite catch each. Outside tests none exists.
+//! Broken copies of the engine, for the tests that see the conformance suite catch each. Outside
+//! tests none exists.
 
 /// One way to break it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

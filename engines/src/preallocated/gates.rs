@@ -1,8 +1,9 @@
-//! Who of this process's buyers may not buy again, and which of their holds are open: in memory, in shards.
+//! Who of this process's buyers may not buy again, and which of their holds are open: in memory, in
+//! shards.
 //!
-//! A buyer costs 24 bytes and his share of the table's free places, settled or not. Calls on buyers of different
-//! shards do not wait for each other, and none holds a shard for longer than it takes to look up one buyer, except to
-//! list holds or to mark them.
+//! A buyer costs 24 bytes and his share of the table's free places, settled or not. Calls on buyers
+//! of different shards do not wait for each other, and none holds a shard for longer than it takes
+//! to look up one buyer, except to list holds or to mark them.
 
 use crate::{HoldPage, IncarnationId, OpenHold, OrderId, Reserve, UserId};
 use foldhash::fast::RandomState;
@@ -19,7 +20,8 @@ const SPREAD: u64 = 0x9E37_79B9_7F4A_7C15;
 const SETTLED: u32 = u32::MAX;
 /// Set in `when` of a hold that is marked for voiding.
 const MARKED: u32 = 1 << 31;
-/// The low bits of the time of the last touch, unix ms. They tell ages within 12 days of now; no hold stays open long.
+/// The low bits of the time of the last touch, unix ms. They tell ages within 12 days of now; no
+/// hold stays open long.
 const WHEN_MASK: u32 = MARKED - 1;
 
 /// One buyer's live order.
@@ -43,7 +45,11 @@ impl Gate {
     fn age_ms(self, now_ms: i64) -> u64 {
         let now = (now_ms & i64::from(WHEN_MASK)) as u32;
         let apart = now.wrapping_sub(self.when) & WHEN_MASK;
-        if apart > WHEN_MASK / 2 { 0 } else { u64::from(apart) }
+        if apart > WHEN_MASK / 2 {
+            0
+        } else {
+            u64::from(apart)
+        }
     }
 
     fn to_hold(self, user: i64, now_ms: i64, publisher: IncarnationId) -> OpenHold {
@@ -60,7 +66,8 @@ impl Gate {
     }
 }
 
-/// The last touch of a hold at `now_ms`. All bits set would read as settled, so that moment counts as the one before.
+/// The last touch of a hold at `now_ms`. All bits set would read as settled, so that moment counts
+/// as the one before.
 fn when(now_ms: i64) -> u32 {
     ((now_ms & i64::from(WHEN_MASK)) as u32).min(WHEN_MASK - 1)
 }
@@ -84,7 +91,11 @@ pub enum Answer {
     /// The buyer had no order, and the units could not be taken.
     Short,
     /// His order; if it is open it was touched.
-    Known { order: OrderId, quantity: u32, is_settled: bool },
+    Known {
+        order: OrderId,
+        quantity: u32,
+        is_settled: bool,
+    },
     /// His hold is being voided.
     Marked,
 }
@@ -108,7 +119,14 @@ impl Gates {
         let gate = Self(shards);
         for [user, order, quantity] in rows {
             let quantity = u32::try_from(quantity).unwrap_or(0);
-            gate.shard(user).gates.insert(user, Gate { order, quantity, when: SETTLED });
+            gate.shard(user).gates.insert(
+                user,
+                Gate {
+                    order,
+                    quantity,
+                    when: SETTLED,
+                },
+            );
         }
         gate
     }
@@ -132,13 +150,21 @@ impl Gates {
                 if !is_settled {
                     gate.when = when(now_ms);
                 }
-                Answer::Known { order: OrderId(gate.order), quantity: gate.quantity, is_settled }
+                Answer::Known {
+                    order: OrderId(gate.order),
+                    quantity: gate.quantity,
+                    is_settled,
+                }
             }
             Entry::Vacant(free) => {
                 if !take() {
                     return Answer::Short;
                 }
-                free.insert(Gate { order: item.order.0, quantity: item.quantity, when: when(now_ms) });
+                free.insert(Gate {
+                    order: item.order.0,
+                    quantity: item.quantity,
+                    when: when(now_ms),
+                });
                 buyers.open_units += u64::from(item.quantity);
                 Answer::Granted
             }
@@ -148,7 +174,9 @@ impl Gates {
     /// Closes the hold of `order`; whether it was open.
     pub fn settle(&self, user: UserId, order: OrderId) -> bool {
         let mut shard = self.shard(user.0);
-        let Some(gate) = shard.gates.get_mut(&user.0) else { return false };
+        let Some(gate) = shard.gates.get_mut(&user.0) else {
+            return false;
+        };
         if gate.order != order.0 || !gate.is_open() {
             return false;
         }
@@ -162,7 +190,9 @@ impl Gates {
     pub fn release(&self, user: UserId, order: OrderId) -> Option<Released> {
         let mut shard = self.shard(user.0);
         let buyers = &mut *shard;
-        let Entry::Occupied(known) = buyers.gates.entry(user.0) else { return None };
+        let Entry::Occupied(known) = buyers.gates.entry(user.0) else {
+            return None;
+        };
         if known.get().order != order.0 {
             return None;
         }
@@ -170,7 +200,10 @@ impl Gates {
         if gate.is_open() {
             buyers.open_units -= u64::from(gate.quantity);
         }
-        Some(Released { quantity: gate.quantity, was_open: gate.is_open() })
+        Some(Released {
+            quantity: gate.quantity,
+            was_open: gate.is_open(),
+        })
     }
 
     /// Units in open holds.
@@ -178,8 +211,8 @@ impl Gates {
         self.0.iter().map(|shard| lock(shard).open_units).sum()
     }
 
-    /// Open holds untouched for that long, whole shards at a time until there are `limit`: a hold never changes its
-    /// shard, so each that stays open is met once. The cursor is the next shard.
+    /// Open holds untouched for that long, whole shards at a time until there are `limit`: a hold
+    /// never changes its shard, so each that stays open is met once. The cursor is the next shard.
     pub fn list(
         &self,
         now_ms: i64,
@@ -192,7 +225,10 @@ impl Gates {
         let first = usize::try_from(cursor).unwrap_or(SHARDS).min(SHARDS);
         for (index, shard) in self.0.iter().enumerate().skip(first) {
             if holds.len() >= limit {
-                return HoldPage { holds, next: Some(index as u64) };
+                return HoldPage {
+                    holds,
+                    next: Some(index as u64),
+                };
             }
             let shard = lock(shard);
             if shard.open_units > 0 {
@@ -204,9 +240,15 @@ impl Gates {
         HoldPage { holds, next: None }
     }
 
-    /// Marks those of `orders` that are open and old enough, age test and mark under one lock (R8); returns all that
-    /// are marked now.
-    pub fn mark(&self, now_ms: i64, untouched_for_ms: u64, orders: &[OrderId], publisher: IncarnationId) -> HoldPage {
+    /// Marks those of `orders` that are open and old enough, age test and mark under one lock (R8);
+    /// returns all that are marked now.
+    pub fn mark(
+        &self,
+        now_ms: i64,
+        untouched_for_ms: u64,
+        orders: &[OrderId],
+        publisher: IncarnationId,
+    ) -> HoldPage {
         let orders: HashSet<i64> = orders.iter().map(|order| order.0).collect();
         let mut holds = Vec::new();
         for shard in &self.0 {
@@ -242,15 +284,41 @@ mod tests {
     #[test]
     fn an_age_is_exact_over_the_wrap_of_its_bits_and_zero_when_the_clock_is_set_back() {
         for touched_ms in [0, 1 << 31, (1 << 31) - 5, 1_795_000_000_000] {
-            let gate = Gate { order: 1, quantity: 1, when: when(touched_ms) };
+            let gate = Gate {
+                order: 1,
+                quantity: 1,
+                when: when(touched_ms),
+            };
             assert!(gate.is_open() && !gate.is_marked());
             assert_eq!(gate.age_ms(touched_ms + 7), 7, "touched at {touched_ms}");
-            assert_eq!(gate.age_ms(touched_ms - 3_000), 0, "touched at {touched_ms}");
-            assert_eq!(gate.to_hold(1, touched_ms + 7, IncarnationId(1)).touched_at_ms, touched_ms);
-            assert_eq!(Gate { when: gate.when | MARKED, ..gate }.age_ms(touched_ms + 7), 7);
+            assert_eq!(
+                gate.age_ms(touched_ms - 3_000),
+                0,
+                "touched at {touched_ms}"
+            );
+            assert_eq!(
+                gate.to_hold(1, touched_ms + 7, IncarnationId(1))
+                    .touched_at_ms,
+                touched_ms
+            );
+            assert_eq!(
+                Gate {
+                    when: gate.when | MARKED,
+                    ..gate
+                }
+                .age_ms(touched_ms + 7),
+                7
+            );
         }
-        let last = Gate { order: 1, quantity: 1, when: when(i64::from(WHEN_MASK)) | MARKED };
-        assert!(last.is_open() && last.is_marked(), "no moment reads as settled");
+        let last = Gate {
+            order: 1,
+            quantity: 1,
+            when: when(i64::from(WHEN_MASK)) | MARKED,
+        };
+        assert!(
+            last.is_open() && last.is_marked(),
+            "no moment reads as settled"
+        );
     }
 
     #[test]

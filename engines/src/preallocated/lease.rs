@@ -1,7 +1,7 @@
 //! One lease: what one process may sell of one sale in one epoch, and to whom.
 //!
-//! Selling happens in memory. Everything that moves rights holds `rights`, so only one transfer of a lease is under
-//! way, and whoever holds it sees the stock in memory only fall.
+//! Selling happens in memory. Everything that moves rights holds `rights`, so only one transfer of
+//! a lease is under way, and whoever holds it sees the stock in memory only fall.
 
 use super::faults::{Fault, Faults};
 use super::gates::{Answer, Gates};
@@ -11,8 +11,8 @@ use super::transfer::Rights;
 use super::{CALL_MAX, NAME, Terms, WAIT_MAX, now_ms};
 use crate::allocation::sql::Database;
 use crate::{
-    AllocationId, EngineError, Finish, FinishKind, Finished, Hold, HoldPage, HoldQuery, IncarnationId, Reserve, Result,
-    Term, Verdict,
+    AllocationId, EngineError, Finish, FinishKind, Finished, Hold, HoldPage, HoldQuery,
+    IncarnationId, Reserve, Result, Term, Verdict,
 };
 use std::sync::atomic::{AtomicU8, Ordering};
 use std::sync::{Mutex, PoisonError};
@@ -40,7 +40,8 @@ pub struct Lease {
     owned: Box<[bool]>,
     pub(super) stock: Stock,
     gates: Gates,
-    /// Orders whose open holds were released, until the database has their units: order and quantity.
+    /// Orders whose open holds were released, until the database has their units: order and
+    /// quantity.
     pub(super) released: Mutex<Vec<(i64, u32)>>,
     pub(super) rights: tokio::sync::Mutex<Rights>,
     ended: AtomicU8,
@@ -48,7 +49,14 @@ pub struct Lease {
 }
 
 impl Lease {
-    pub fn new(terms: &Terms, rows: LeaseRows, moves: i64, owned: Box<[bool]>, gates: Gates, faults: Faults) -> Self {
+    pub fn new(
+        terms: &Terms,
+        rows: LeaseRows,
+        moves: i64,
+        owned: Box<[bool]>,
+        gates: Gates,
+        faults: Faults,
+    ) -> Self {
         Self {
             term: terms.term,
             incarnation: terms.incarnation,
@@ -87,7 +95,8 @@ impl Lease {
         self.owned[part] || self.faults.has(Fault::SellsToAnybody)
     }
 
-    /// Answers items from memory, in order, up to the first one that needs more units than there are.
+    /// Answers items from memory, in order, up to the first one that needs more units than there
+    /// are.
     pub fn answer_here(&self, batch: &[Reserve], verdicts: &mut Vec<Result<Verdict>>) {
         let now_ms = now_ms();
         for item in &batch[verdicts.len()..] {
@@ -105,7 +114,9 @@ impl Lease {
     /// `None`: there are not enough units here.
     fn judge(&self, item: &Reserve, now_ms: i64) -> Option<Result<Verdict>> {
         if item.quantity == 0 {
-            return Some(Err(EngineError::Config("a reserve of 0 units; at least 1 is needed".to_owned())));
+            return Some(Err(EngineError::Config(
+                "a reserve of 0 units; at least 1 is needed".to_owned(),
+            )));
         }
         if now_ms > item.expires_at_ms {
             return Some(Ok(Verdict::Expired)); // R7: its caller may have given up.
@@ -116,12 +127,23 @@ impl Lease {
         let allocation = Some(AllocationId(self.rows.lease));
         let verdict = match self.gates.ask(item, now_ms, || self.take(item.quantity)) {
             Answer::Granted => Verdict::Granted { allocation },
-            Answer::Known { .. } if self.faults.has(Fault::NoUserGate) && self.take(item.quantity) => {
+            Answer::Known { .. }
+                if self.faults.has(Fault::NoUserGate) && self.take(item.quantity) =>
+            {
                 Verdict::Granted { allocation }
             }
-            Answer::Known { order, quantity, is_settled } => {
+            Answer::Known {
+                order,
+                quantity,
+                is_settled,
+            } => {
                 let allocation = allocation.filter(|_| !is_settled);
-                Verdict::Duplicate(Hold { order, quantity, settled: is_settled, allocation })
+                Verdict::Duplicate(Hold {
+                    order,
+                    quantity,
+                    settled: is_settled,
+                    allocation,
+                })
             }
             Answer::Marked => Verdict::Busy,
             Answer::Short => return None,
@@ -138,12 +160,25 @@ impl Lease {
         self.stock.take(units)
     }
 
-    /// Answers a batch, fetching units from the pool, and waiting a bounded time for those of others.
-    pub async fn with_more(&self, database: &Database, block: u64, batch: &[Reserve]) -> Vec<Result<Verdict>> {
+    /// Answers a batch, fetching units from the pool, and waiting a bounded time for those of
+    /// others.
+    pub async fn with_more(
+        &self,
+        database: &Database,
+        block: u64,
+        batch: &[Reserve],
+    ) -> Vec<Result<Verdict>> {
         let mut verdicts = Vec::with_capacity(batch.len());
-        if let Err(error) = self.try_with_more(database, block, batch, &mut verdicts).await {
-            // Whatever became of the transfer: who was not answered from memory was granted nothing.
-            let error = EngineError::Unavailable { context: error.to_string(), source: None };
+        if let Err(error) = self
+            .try_with_more(database, block, batch, &mut verdicts)
+            .await
+        {
+            // Whatever became of the transfer: who was not answered from memory was granted
+            // nothing.
+            let error = EngineError::Unavailable {
+                context: error.to_string(),
+                source: None,
+            };
             verdicts.extend(error.for_each(batch.len() - verdicts.len()));
         }
         verdicts
@@ -165,17 +200,22 @@ impl Lease {
                 return Ok(());
             }
             let short = units(&batch[verdicts.len()..]);
-            let Some(seen) = self.fetch(&mut rights, database, short, block, since).await? else {
+            let Some(seen) = self
+                .fetch(&mut rights, database, short, block, since)
+                .await?
+            else {
                 self.close();
                 continue;
             };
-            // One read answers everybody in the batch: while the rights are held, units here only become fewer.
+            // One read answers everybody in the batch: while the rights are held, units here only
+            // become fewer.
             self.answer_short(batch, &seen, Instant::now() > deadline, verdicts);
             if verdicts.len() == batch.len() {
                 return Ok(());
             }
             if seen.available() == 0 {
-                self.ask_others(&mut rights, database, units(&batch[verdicts.len()..])).await?;
+                self.ask_others(&mut rights, database, units(&batch[verdicts.len()..]))
+                    .await?;
                 drop(rights);
                 tokio::time::sleep(LOOK_EVERY).await;
                 since = Instant::now();
@@ -184,22 +224,40 @@ impl Lease {
         Ok(())
     }
 
-    /// Waits until nobody else moves rights of this lease, within a bound: who has them may wait for a database that
-    /// hangs.
+    /// Waits until nobody else moves rights of this lease, within a bound: who has them may wait
+    /// for a database that hangs.
     pub(super) async fn rights(&self) -> Result<tokio::sync::MutexGuard<'_, Rights>> {
-        tokio::time::timeout(CALL_MAX, self.rights.lock()).await.map_err(|_| EngineError::Unavailable {
-            context: format!("{NAME}: an earlier transfer of allocation {} has no end", self.rows.lease),
-            source: None,
-        })
+        tokio::time::timeout(CALL_MAX, self.rights.lock())
+            .await
+            .map_err(|_| EngineError::Unavailable {
+                context: format!(
+                    "{NAME}: an earlier transfer of allocation {} has no end",
+                    self.rows.lease
+                ),
+                source: None,
+            })
     }
 
-    /// Answers items until one could still be granted with units that are not here yet. R18: sold out is said only if
-    /// pool, memory and all that others have idle hold less than was asked for, read after the request came.
-    fn answer_short(&self, batch: &[Reserve], seen: &Seen, is_late: bool, verdicts: &mut Vec<Result<Verdict>>) {
+    /// Answers items until one could still be granted with units that are not here yet. R18: sold
+    /// out is said only if pool, memory and all that others have idle hold less than was asked for,
+    /// read after the request came.
+    fn answer_short(
+        &self,
+        batch: &[Reserve],
+        seen: &Seen,
+        is_late: bool,
+        verdicts: &mut Vec<Result<Verdict>>,
+    ) {
         loop {
             self.answer_here(batch, verdicts);
-            let Some(item) = batch.get(verdicts.len()) else { return };
-            let others = if self.faults.has(Fault::IgnoresOthers) { 0 } else { seen.others };
+            let Some(item) = batch.get(verdicts.len()) else {
+                return;
+            };
+            let others = if self.faults.has(Fault::IgnoresOthers) {
+                0
+            } else {
+                seen.others
+            };
             let remaining = seen.rest + self.stock.units() + others;
             if u64::from(item.quantity) > remaining {
                 verdicts.push(Ok(Verdict::SoldOut { remaining }));
@@ -211,7 +269,8 @@ impl Lease {
         }
     }
 
-    /// Settles or releases in memory. A released open hold's units go through the database: see [`Self::flush`].
+    /// Settles or releases in memory. A released open hold's units go through the database: see
+    /// [`Self::flush`].
     pub fn finish(&self, item: &Finish) -> Finished {
         if self.ended.load(Ordering::Acquire) == CLOSED {
             return Finished::NotOpen;
@@ -221,14 +280,22 @@ impl Lease {
             FinishKind::Release => {
                 let released = self.gates.release(item.user, item.order);
                 if let Some(open) = released.filter(|released| released.was_open) {
-                    let times = if self.faults.has(Fault::ReleasesTwice) { 2 } else { 1 };
+                    let times = if self.faults.has(Fault::ReleasesTwice) {
+                        2
+                    } else {
+                        1
+                    };
                     let order = (item.order.0, open.quantity);
                     self.released().extend(std::iter::repeat_n(order, times));
                 }
                 released.is_some()
             }
         };
-        if is_done { Finished::Done } else { Finished::AlreadyDone }
+        if is_done {
+            Finished::Done
+        } else {
+            Finished::AlreadyDone
+        }
     }
 
     /// Whether the database has still to hear of released holds.
@@ -243,20 +310,30 @@ impl Lease {
     pub fn holds(&self, query: &HoldQuery) -> HoldPage {
         let now_ms = now_ms();
         match query {
-            HoldQuery::List { untouched_for_ms, cursor, limit } => {
+            HoldQuery::List {
+                untouched_for_ms,
+                cursor,
+                limit,
+            } => {
                 let limit = (*limit).clamp(1, PAGE_MAX) as usize;
-                self.gates.list(now_ms, *untouched_for_ms, *cursor, limit, self.incarnation)
+                self.gates
+                    .list(now_ms, *untouched_for_ms, *cursor, limit, self.incarnation)
             }
-            HoldQuery::Mark { untouched_for_ms, orders } => {
-                self.gates.mark(now_ms, *untouched_for_ms, orders, self.incarnation)
-            }
+            HoldQuery::Mark {
+                untouched_for_ms,
+                orders,
+            } => self
+                .gates
+                .mark(now_ms, *untouched_for_ms, orders, self.incarnation),
         }
     }
 
     /// The clean stop: nothing is granted any more, and what was not sold goes back to the pool.
     pub async fn hand_back(&self, database: &Database) -> Result<u64> {
         // A lease that is closed stays so.
-        let _ = self.ended.compare_exchange(OPEN, HANDED_BACK, Ordering::AcqRel, Ordering::Acquire);
+        let _ = self
+            .ended
+            .compare_exchange(OPEN, HANDED_BACK, Ordering::AcqRel, Ordering::Acquire);
         if !self.owns_partitions() || self.faults.has(Fault::KeepsItsUnits) {
             return Ok(0);
         }
@@ -264,7 +341,8 @@ impl Lease {
         self.resolve(&mut rights, database).await?;
         let (returned, is_over) = match self.give(&mut rights, database, u64::MAX).await? {
             Moved::Done(units) => (units, false),
-            // Others wait for units that it sold since its last report, which is its last but for this one.
+            // Others wait for units that it sold since its last report, which is its last but for
+            // this one.
             Moved::Nothing(_) => (0, !self.report(&mut rights, database).await?),
             Moved::Over => (0, true),
         };

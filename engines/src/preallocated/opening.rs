@@ -25,7 +25,11 @@ impl Plan {
         Self {
             term: opening.term,
             granted: opening.granted,
-            sold: opening.buyers.iter().map(|buyer| u64::from(buyer.quantity)).sum(),
+            sold: opening
+                .buyers
+                .iter()
+                .map(|buyer| u64::from(buyer.quantity))
+                .sum(),
             block: process.block,
             block_was_asked_for: process.block_was_asked_for,
             // Whoever is dealt nothing would wait for the next epoch, and the one after that.
@@ -34,17 +38,24 @@ impl Plan {
         }
     }
 
-    /// A block that is larger than the sale would give everything to the process that comes first. Later epochs have
-    /// less left than the sale had, so what was sold counts too.
+    /// A block that is larger than the sale would give everything to the process that comes first.
+    /// Later epochs have less left than the sale had, so what was sold counts too.
     fn granted_in_blocks(&self) -> Result<i64> {
-        let (total, block, sale) = (self.granted.saturating_add(self.sold), self.block, self.term.sale);
+        let (total, block, sale) = (
+            self.granted.saturating_add(self.sold),
+            self.block,
+            self.term.sale,
+        );
         if self.block_was_asked_for && block > total.max(1) {
             return Err(EngineError::Config(format!(
                 "{NAME}: block = {block} is larger than the stock of sale {sale}, {total} units; give block a smaller value"
             )));
         }
         i64::try_from(self.granted).map_err(|_| {
-            EngineError::Config(format!("{NAME}: {} units are more than the database can count", self.granted))
+            EngineError::Config(format!(
+                "{NAME}: {} units are more than the database can count",
+                self.granted
+            ))
         })
     }
 }
@@ -88,28 +99,57 @@ pub async fn open(database: &Database, plan: &Plan) -> Result<Opened> {
     let (epoch, nonce) = (i64::from(term.epoch.0), term.nonce.0.cast_signed());
     let mut tx = database.begin().await.map_err(not_done)?;
     let mut connection = tx.connection();
-    let sql = format!("SELECT epoch, nonce FROM engine_openings WHERE sale_id = ?{}", connection.for_update());
-    if let Some([newest, its_nonce]) = connection.rows(&sql, &[term.sale.0]).await.map_err(not_done)?.pop() {
+    let sql = format!(
+        "SELECT epoch, nonce FROM engine_openings WHERE sale_id = ?{}",
+        connection.for_update()
+    );
+    if let Some([newest, its_nonce]) = connection
+        .rows(&sql, &[term.sale.0])
+        .await
+        .map_err(not_done)?
+        .pop()
+    {
         if (newest, its_nonce) == (epoch, nonce) {
             return Ok(Opened::AlreadyOpen);
         }
         if newest >= epoch {
-            return Ok(Opened::Stale { newest: Epoch(u32::try_from(newest).unwrap_or(u32::MAX)) });
+            return Ok(Opened::Stale {
+                newest: Epoch(u32::try_from(newest).unwrap_or(u32::MAX)),
+            });
         }
     }
     let granted = plan.granted_in_blocks()?;
     for table in ["engine_openings", "engine_partitions", "engine_wants"] {
         let clear = format!("DELETE FROM {table} WHERE sale_id = ?");
-        connection.run(&clear, &[term.sale.0]).await.map_err(not_done)?;
+        connection
+            .run(&clear, &[term.sale.0])
+            .await
+            .map_err(not_done)?;
     }
     let insert = "INSERT INTO engine_openings (sale_id, epoch, nonce, granted, partitions) VALUES (?, ?, ?, ?, ?)";
-    let args = [term.sale.0, epoch, nonce, granted, plan.partitions.cast_signed()];
+    let args = [
+        term.sale.0,
+        epoch,
+        nonce,
+        granted,
+        plan.partitions.cast_signed(),
+    ];
     connection.run(insert, &args).await.map_err(not_done)?;
     for slice in BULK.cut(&dealt(&plan.publishers, plan.partitions)) {
-        static DEAL: Statement =
-            Statement::new(BULK, "INSERT INTO engine_partitions (sale_id, part, owner) VALUES ", "(?, ?, ?)", "");
-        let args: Vec<i64> = slice.iter().flat_map(|(part, owner)| [term.sale.0, *part, *owner]).collect();
-        connection.run(DEAL.for_rows(slice.len()), &args).await.map_err(not_done)?;
+        static DEAL: Statement = Statement::new(
+            BULK,
+            "INSERT INTO engine_partitions (sale_id, part, owner) VALUES ",
+            "(?, ?, ?)",
+            "",
+        );
+        let args: Vec<i64> = slice
+            .iter()
+            .flat_map(|(part, owner)| [term.sale.0, *part, *owner])
+            .collect();
+        connection
+            .run(DEAL.for_rows(slice.len()), &args)
+            .await
+            .map_err(not_done)?;
     }
     tx.commit().await.map_err(unknown)?;
     Ok(Opened::Opened)
@@ -120,39 +160,79 @@ fn dealt(publishers: &[IncarnationId], partitions: u64) -> Vec<(i64, i64)> {
     let mut owners: Vec<i64> = publishers.iter().map(|publisher| publisher.0).collect();
     owners.sort_unstable();
     owners.dedup();
-    (0..partitions.cast_signed()).zip(owners.iter().cycle()).map(|(part, owner)| (part, *owner)).collect()
+    (0..partitions.cast_signed())
+        .zip(owners.iter().cycle())
+        .map(|(part, owner)| (part, *owner))
+        .collect()
 }
 
-/// Loads what `terms.incarnation` may sell under the term; `None` if it is not the open one, or this process was
-/// retired from it.
+/// Loads what `terms.incarnation` may sell under the term; `None` if it is not the open one, or
+/// this process was retired from it.
 pub async fn load(database: &Database, terms: &Terms) -> Result<Option<Loaded>> {
     let (sale, incarnation) = (terms.term.sale.0, terms.incarnation.0);
-    let Some(newest) = NewestOpening::read(database, sale).await?.filter(|newest| newest.is(&terms.term)) else {
+    let Some(newest) = NewestOpening::read(database, sale)
+        .await?
+        .filter(|newest| newest.is(&terms.term))
+    else {
         return Ok(None);
     };
     let sql = "SELECT part FROM engine_partitions WHERE sale_id = ? AND owner = ?";
-    let parts = database.rows::<1>(sql, &[sale, incarnation]).await.map_err(not_done)?;
-    let mut owned = vec![false; usize::try_from(newest.partitions).unwrap_or(1).max(1)].into_boxed_slice();
+    let parts = database
+        .rows::<1>(sql, &[sale, incarnation])
+        .await
+        .map_err(not_done)?;
+    let mut owned =
+        vec![false; usize::try_from(newest.partitions).unwrap_or(1).max(1)].into_boxed_slice();
     for part in parts.into_iter().flatten() {
-        if let Some(is_ours) = usize::try_from(part).ok().and_then(|part| owned.get_mut(part)) {
+        if let Some(is_ours) = usize::try_from(part)
+            .ok()
+            .and_then(|part| owned.get_mut(part))
+        {
             *is_ours = true;
         }
     }
-    let mut rows = LeaseRows { sale, epoch: newest.epoch, incarnation, pool: 0, lease: 0 };
+    let mut rows = LeaseRows {
+        sale,
+        epoch: newest.epoch,
+        incarnation,
+        pool: 0,
+        lease: 0,
+    };
     if !owned.contains(&true) {
-        return Ok(Some(Loaded { rows, moves: 0, owned, gates: Gates::load(Vec::new()) }));
+        return Ok(Some(Loaded {
+            rows,
+            moves: 0,
+            owned,
+            gates: Gates::load(Vec::new()),
+        }));
     }
-    let Some((pool, lease, moves)) = take_lease(database, &rows).await? else { return Ok(None) };
+    let Some((pool, lease, moves)) = take_lease(database, &rows).await? else {
+        return Ok(None);
+    };
     (rows.pool, rows.lease) = (pool, lease);
-    // R19. Everything older was drained before the opening, and nobody else may sell to these buyers since.
+    // R19. Everything older was drained before the opening, and nobody else may sell to these
+    // buyers since.
     let buyers = "SELECT o.user_id, o.order_id, o.quantity FROM orders o
                   JOIN engine_partitions p ON p.sale_id = o.product_id AND p.part = ((o.user_id % ?) + ?) % ?
                   WHERE o.product_id = ? AND o.live = 1 AND p.owner = ?";
-    let args = [newest.partitions, newest.partitions, newest.partitions, sale, incarnation];
+    let args = [
+        newest.partitions,
+        newest.partitions,
+        newest.partitions,
+        sale,
+        incarnation,
+    ];
     let gates = Gates::load(database.rows(buyers, &args).await.map_err(not_done)?);
     // A newer epoch may have been opened, and dealt anew, while these were read.
-    let is_current = NewestOpening::read(database, sale).await?.is_some_and(|newest| newest.is(&terms.term));
-    Ok(is_current.then_some(Loaded { rows, moves, owned, gates }))
+    let is_current = NewestOpening::read(database, sale)
+        .await?
+        .is_some_and(|newest| newest.is(&terms.term));
+    Ok(is_current.then_some(Loaded {
+        rows,
+        moves,
+        owned,
+        gates,
+    }))
 }
 
 /// The lease of this process, made if it is missing: the pool's id, its own, and its moves.
@@ -163,15 +243,26 @@ async fn take_lease(database: &Database, rows: &LeaseRows) -> Result<Option<(i64
         "SELECT id FROM allocations WHERE product_id = ? AND epoch = ? AND holder = 'pool' AND state = 'open'{}",
         connection.for_update()
     );
-    let pool = connection.rows(&pool, &[rows.sale, rows.epoch]).await.map_err(not_done)?;
-    let Some([pool]) = pool.first() else { return Ok(None) };
-    let lease =
-        "SELECT id, moves, granted, state = 'open' FROM allocations WHERE product_id = ? AND epoch = ? AND owner = ?";
+    let pool = connection
+        .rows(&pool, &[rows.sale, rows.epoch])
+        .await
+        .map_err(not_done)?;
+    let Some([pool]) = pool.first() else {
+        return Ok(None);
+    };
+    let lease = "SELECT id, moves, granted, state = 'open' FROM allocations WHERE product_id = ? AND epoch = ? AND owner = ?";
     let args = [rows.sale, rows.epoch, rows.incarnation];
-    if let Some([id, moves, granted, is_open]) = connection.rows(lease, &args).await.map_err(not_done)?.pop() {
+    if let Some([id, moves, granted, is_open]) =
+        connection.rows(lease, &args).await.map_err(not_done)?.pop()
+    {
         if moves != 0 || granted != 0 {
-            // What it holds is in the memory of somebody else, or died with it: in either case not ours to sell.
-            return if is_open == 0 { Ok(None) } else { Err(lease_in_use(rows)) };
+            // What it holds is in the memory of somebody else, or died with it: in either case not
+            // ours to sell.
+            return if is_open == 0 {
+                Ok(None)
+            } else {
+                Err(lease_in_use(rows))
+            };
         }
         return Ok((is_open != 0).then_some((*pool, id, moves)));
     }
@@ -183,7 +274,9 @@ async fn take_lease(database: &Database, rows: &LeaseRows) -> Result<Option<(i64
     );
     connection.run(&insert, &args).await.map_err(not_done)?;
     let inserted = connection.rows(lease, &args).await.map_err(not_done)?;
-    let [id, moves, _, _] = inserted.first().ok_or_else(|| EngineError::Protocol("a lease vanished".to_owned()))?;
+    let [id, moves, _, _] = inserted
+        .first()
+        .ok_or_else(|| EngineError::Protocol("a lease vanished".to_owned()))?;
     let taken = Some((*pool, *id, *moves));
     tx.commit().await.map_err(unknown)?;
     Ok(taken)
@@ -208,7 +301,10 @@ mod tests {
     fn partitions_are_dealt_round_robin_among_whoever_lives() {
         let owners = |publishers: &[i64], partitions| -> Vec<i64> {
             let publishers: Vec<_> = publishers.iter().map(|id| IncarnationId(*id)).collect();
-            dealt(&publishers, partitions).into_iter().map(|(_, owner)| owner).collect()
+            dealt(&publishers, partitions)
+                .into_iter()
+                .map(|(_, owner)| owner)
+                .collect()
         };
         assert_eq!(owners(&[9, 4, 9], 5), [4, 9, 4, 9, 4]);
         assert_eq!(owners(&[7], 2), [7, 7]);

@@ -1,7 +1,9 @@
-//! Rights on their way between the pool of an epoch and one lease: the SQL, one transaction per transfer.
+//! Rights on their way between the pool of an epoch and one lease: the SQL, one transaction per
+//! transfer.
 //!
-//! Everybody locks the pool's row first and the lease's second. The `moves` of the lease grow with every transfer, so
-//! one whose outcome is unknown can be looked up, and a second owner of the lease would be noticed.
+//! Everybody locks the pool's row first and the lease's second. The `moves` of the lease grow with
+//! every transfer, so one whose outcome is unknown can be looked up, and a second owner of the
+//! lease would be noticed.
 
 use super::faults::{Fault, Faults};
 use super::{not_done, unknown};
@@ -10,7 +12,8 @@ use crate::fixed_rows::{BATCH, Statement};
 use crate::{EngineError, Result};
 use std::collections::HashSet;
 
-/// How long a want asks, ms. Renewed by whoever still lacks units; that of a dead process ends by itself.
+/// How long a want asks, ms. Renewed by whoever still lacks units; that of a dead process ends by
+/// itself.
 pub const WANT_TTL_MS: i64 = 1_000;
 /// `orders.status` of an order that never was one: no allocation has counted it.
 const VOID: i64 = 4;
@@ -54,7 +57,8 @@ pub enum Moved<T> {
     Over,
 }
 
-/// `wants_below`: only wants of processes with a smaller id count; two that starve at once do not wait for each other.
+/// `wants_below`: only wants of processes with a smaller id count; two that starve at once do not
+/// wait for each other.
 fn look_sql(now_ms: &str) -> String {
     format!(
         "SELECT p.granted - p.sold,
@@ -68,19 +72,30 @@ fn look_sql(now_ms: &str) -> String {
 }
 
 fn seen(rows: Vec<[i64; 3]>) -> Option<Seen> {
-    let [rest, others, wanted] = rows.first()?.map(|number| u64::try_from(number).unwrap_or(0));
-    Some(Seen { rest, others, wanted })
+    let [rest, others, wanted] = rows
+        .first()?
+        .map(|number| u64::try_from(number).unwrap_or(0));
+    Some(Seen {
+        rest,
+        others,
+        wanted,
+    })
 }
 
 impl LeaseRows {
     /// One statement, so one snapshot. `None`: over.
     pub async fn look(&self, database: &Database, wants_below: i64) -> Result<Option<Seen>> {
         let args = [wants_below, self.lease, self.pool];
-        Ok(seen(database.rows(&look_sql(database.now_ms()), &args).await.map_err(not_done)?))
+        Ok(seen(
+            database
+                .rows(&look_sql(database.now_ms()), &args)
+                .await
+                .map_err(not_done)?,
+        ))
     }
 
-    /// Moves up to `units` from the pool to the lease, which has `idle` without them. `about_to` is called with their
-    /// number before anything is written.
+    /// Moves up to `units` from the pool to the lease, which has `idle` without them. `about_to` is
+    /// called with their number before anything is written.
     pub async fn refill(
         &self,
         database: &Database,
@@ -94,10 +109,16 @@ impl LeaseRows {
         if !self.lock_pool(&mut connection).await? {
             return Ok(Moved::Over);
         }
-        // Under the pool's lock nothing moves, so this is one state although it is a second statement.
+        // Under the pool's lock nothing moves, so this is one state although it is a second
+        // statement.
         let args = [wants_below, self.lease, self.pool];
-        let rows = connection.rows(&look_sql(database.now_ms()), &args).await.map_err(not_done)?;
-        let Some(mut seen) = seen(rows) else { return Ok(Moved::Over) };
+        let rows = connection
+            .rows(&look_sql(database.now_ms()), &args)
+            .await
+            .map_err(not_done)?;
+        let Some(mut seen) = seen(rows) else {
+            return Ok(Moved::Over);
+        };
         let taken = units.min(seen.available());
         if taken == 0 {
             return Ok(Moved::Nothing(seen));
@@ -105,8 +126,14 @@ impl LeaseRows {
         about_to(taken);
         let taken_rows = taken.cast_signed();
         let run = "UPDATE allocations SET granted = granted - ? WHERE id = ?";
-        connection.run(run, &[taken_rows, self.pool]).await.map_err(not_done)?;
-        if !self.move_lease(&mut connection, moves, taken_rows, idle + taken).await? {
+        connection
+            .run(run, &[taken_rows, self.pool])
+            .await
+            .map_err(not_done)?;
+        if !self
+            .move_lease(&mut connection, moves, taken_rows, idle + taken)
+            .await?
+        {
             return Ok(Moved::Over);
         }
         let args = [self.sale, self.incarnation];
@@ -117,8 +144,8 @@ impl LeaseRows {
         Ok(Moved::Done(seen))
     }
 
-    /// Moves `units`, which are out of memory, and those of the released `orders` that no allocation has counted, from
-    /// the lease to the pool; the lease keeps `idle`.
+    /// Moves `units`, which are out of memory, and those of the released `orders` that no
+    /// allocation has counted, from the lease to the pool; the lease keeps `idle`.
     pub async fn give(
         &self,
         database: &Database,
@@ -136,11 +163,17 @@ impl LeaseRows {
         if given == 0 {
             return Ok(Moved::Nothing(0));
         }
-        if !self.move_lease(&mut connection, moves, -given.cast_signed(), idle).await? {
+        if !self
+            .move_lease(&mut connection, moves, -given.cast_signed(), idle)
+            .await?
+        {
             return Ok(Moved::Over);
         }
         let run = "UPDATE allocations SET granted = granted + ? WHERE id = ?";
-        connection.run(run, &[given.cast_signed(), self.pool]).await.map_err(not_done)?;
+        connection
+            .run(run, &[given.cast_signed(), self.pool])
+            .await
+            .map_err(not_done)?;
         tx.commit().await.map_err(unknown)?;
         Ok(Moved::Done(given))
     }
@@ -148,24 +181,42 @@ impl LeaseRows {
     async fn lock_pool(&self, connection: &mut Connection<'_>) -> Result<bool> {
         let for_update = connection.for_update();
         let sql = format!("SELECT id FROM allocations WHERE id = ? AND state = 'open'{for_update}");
-        Ok(!connection.rows::<1>(&sql, &[self.pool]).await.map_err(not_done)?.is_empty())
+        Ok(!connection
+            .rows::<1>(&sql, &[self.pool])
+            .await
+            .map_err(not_done)?
+            .is_empty())
     }
 
-    async fn move_lease(&self, connection: &mut Connection<'_>, moves: i64, granted: i64, idle: u64) -> Result<bool> {
+    async fn move_lease(
+        &self,
+        connection: &mut Connection<'_>,
+        moves: i64,
+        granted: i64,
+        idle: u64,
+    ) -> Result<bool> {
         let run = "UPDATE allocations SET granted = granted + ?, idle = ?, moves = moves + 1
                    WHERE id = ? AND state = 'open' AND moves = ?";
         let args = [granted, idle.cast_signed(), self.lease, moves];
         Ok(connection.run(run, &args).await.map_err(not_done)? == 1)
     }
 
-    /// The transfers that are committed. Waits for one that is still being committed, because it holds the row.
+    /// The transfers that are committed. Waits for one that is still being committed, because it
+    /// holds the row.
     pub async fn moves(&self, database: &Database) -> Result<i64> {
         let mut tx = database.begin().await.map_err(not_done)?;
         let mut connection = tx.connection();
-        let sql = format!("SELECT moves FROM allocations WHERE id = ?{}", connection.for_update());
-        let rows = connection.rows(&sql, &[self.lease]).await.map_err(not_done)?;
-        let [moves] =
-            rows.first().ok_or_else(|| EngineError::Protocol(format!("allocation {} is gone", self.lease)))?;
+        let sql = format!(
+            "SELECT moves FROM allocations WHERE id = ?{}",
+            connection.for_update()
+        );
+        let rows = connection
+            .rows(&sql, &[self.lease])
+            .await
+            .map_err(not_done)?;
+        let [moves] = rows
+            .first()
+            .ok_or_else(|| EngineError::Protocol(format!("allocation {} is gone", self.lease)))?;
         Ok(*moves)
     }
 
@@ -188,16 +239,27 @@ impl LeaseRows {
             database.now_ms()
         );
         let mut tx = database.begin().await.map_err(not_done)?;
-        let found = tx.connection().run(&sql, &[idle.cast_signed(), self.lease]).await.map_err(not_done)?;
+        let found = tx
+            .connection()
+            .run(&sql, &[idle.cast_signed(), self.lease])
+            .await
+            .map_err(not_done)?;
         tx.commit().await.map_err(unknown)?;
         Ok(found == 1)
     }
 
-    /// Units of those `orders` that no allocation has counted: all but those with a row that is not void.
+    /// Units of those `orders` that no allocation has counted: all but those with a row that is not
+    /// void.
     ///
-    /// A cancel moves its units in its own transaction (R15). Its release may overtake the settle and meet an open hold,
-    /// which would then be given back a second time; only the row tells a cancelled order from a voided one.
-    async fn uncounted(&self, connection: &mut Connection<'_>, orders: &[(i64, u32)], faults: Faults) -> Result<u64> {
+    /// A cancel moves its units in its own transaction (R15). Its release may overtake the settle
+    /// and meet an open hold, which would then be given back a second time; only the row tells a
+    /// cancelled order from a voided one.
+    async fn uncounted(
+        &self,
+        connection: &mut Connection<'_>,
+        orders: &[(i64, u32)],
+        faults: Faults,
+    ) -> Result<u64> {
         static COUNTED: Statement = Statement::new(
             BATCH,
             "SELECT order_id FROM orders WHERE product_id = ? AND status <> ? AND order_id IN (",
@@ -207,12 +269,19 @@ impl LeaseRows {
         let mut counted = HashSet::new();
         let ids: Vec<i64> = orders.iter().map(|(order, _)| *order).collect();
         for slice in BATCH.padded(&ids) {
-            let args: Vec<i64> = [self.sale, VOID].into_iter().chain(slice.iter().copied()).collect();
-            let rows = connection.rows::<1>(COUNTED.for_rows(slice.len()), &args).await.map_err(not_done)?;
+            let args: Vec<i64> = [self.sale, VOID]
+                .into_iter()
+                .chain(slice.iter().copied())
+                .collect();
+            let rows = connection
+                .rows::<1>(COUNTED.for_rows(slice.len()), &args)
+                .await
+                .map_err(not_done)?;
             counted.extend(rows.into_iter().flatten());
         }
-        let uncounted =
-            orders.iter().filter(|(order, _)| !counted.contains(order) || faults.has(Fault::ForgetsCancels));
+        let uncounted = orders
+            .iter()
+            .filter(|(order, _)| !counted.contains(order) || faults.has(Fault::ForgetsCancels));
         Ok(uncounted.map(|(_, quantity)| u64::from(*quantity)).sum())
     }
 }

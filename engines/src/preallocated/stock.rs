@@ -1,7 +1,8 @@
-//! The units that this process may sell without asking anybody: one number that never falls below zero.
+//! The units that this process may sell without asking anybody: one number that never falls below
+//! zero.
 //!
-//! Units come in only after the database has granted them, and go out of here before the database hears of it (R16),
-//! so the sum over everybody never exceeds what was granted.
+//! Units come in only after the database has granted them, and go out of here before the database
+//! hears of it (R16), so the sum over everybody never exceeds what was granted.
 
 use std::sync::atomic::{AtomicU64, Ordering};
 
@@ -10,11 +11,13 @@ pub trait Number {
     fn load(&self) -> u64;
     /// Adds; wraps around beyond the largest number, which no sale comes near.
     fn add(&self, units: u64);
-    /// Replaces `from` by `to` if it is still `from`; may fail for no reason. The value that was there otherwise.
+    /// Replaces `from` by `to` if it is still `from`; may fail for no reason. The value that was
+    /// there otherwise.
     fn replace(&self, from: u64, to: u64) -> Result<(), u64>;
 }
 
-// Relaxed would do for the count alone; acquire and release also order what a taker does after a refill.
+// Relaxed would do for the count alone; acquire and release also order what a taker does after a
+// refill.
 impl Number for AtomicU64 {
     fn load(&self) -> u64 {
         self.load(Ordering::Acquire)
@@ -25,7 +28,8 @@ impl Number for AtomicU64 {
     }
 
     fn replace(&self, from: u64, to: u64) -> Result<(), u64> {
-        self.compare_exchange_weak(from, to, Ordering::AcqRel, Ordering::Acquire).map(|_| ())
+        self.compare_exchange_weak(from, to, Ordering::AcqRel, Ordering::Acquire)
+            .map(|_| ())
     }
 }
 
@@ -34,7 +38,8 @@ impl Number for AtomicU64 {
 pub struct Stock<N = AtomicU64>(N);
 
 impl<N: Number> Stock<N> {
-    /// Units there are now. Whoever holds the rights of the lease knows that they only become fewer.
+    /// Units there are now. Whoever holds the rights of the lease knows that they only become
+    /// fewer.
     pub fn units(&self) -> u64 {
         self.0.load()
     }
@@ -43,7 +48,9 @@ impl<N: Number> Stock<N> {
     pub fn take(&self, units: u64) -> bool {
         let mut there = self.0.load();
         loop {
-            let Some(rest) = there.checked_sub(units) else { return false };
+            let Some(rest) = there.checked_sub(units) else {
+                return false;
+            };
             match self.0.replace(there, rest) {
                 Ok(()) => return true,
                 Err(now_there) => there = now_there,
@@ -63,7 +70,8 @@ impl<N: Number> Stock<N> {
         }
     }
 
-    /// Puts units in. Only for the holder of the lease's rights, after the database has counted them as idle.
+    /// Puts units in. Only for the holder of the lease's rights, after the database has counted
+    /// them as idle.
     pub fn put(&self, units: u64) {
         self.0.add(units);
     }

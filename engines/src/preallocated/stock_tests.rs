@@ -15,11 +15,13 @@ impl Number for AtomicU64 {
     }
 
     fn replace(&self, from: u64, to: u64) -> Result<(), u64> {
-        self.compare_exchange(from, to, Ordering::AcqRel, Ordering::Acquire).map(|_| ())
+        self.compare_exchange(from, to, Ordering::AcqRel, Ordering::Acquire)
+            .map(|_| ())
     }
 }
 
-/// Most times that a thread is interrupted where it could go on; more find nothing new here and take minutes.
+/// Most times that a thread is interrupted where it could go on; more find nothing new here and
+/// take minutes.
 const PREEMPTIONS_MAX: usize = 3;
 
 fn search(model: impl Fn() + Sync + Send + 'static) {
@@ -28,7 +30,8 @@ fn search(model: impl Fn() + Sync + Send + 'static) {
     builder.check(model);
 }
 
-/// What the database has: units in the pool, and of the lease those granted and those it may have idle.
+/// What the database has: units in the pool, and of the lease those granted and those it may have
+/// idle.
 #[derive(Debug)]
 struct Rows {
     pool: u64,
@@ -46,7 +49,14 @@ struct Lease {
 impl Lease {
     fn new(pool: u64, here: u64) -> Arc<Self> {
         let stock = Stock(AtomicU64::new(here));
-        Arc::new(Self { stock, rows: Mutex::new(Rows { pool, granted: here, idle: here }) })
+        Arc::new(Self {
+            stock,
+            rows: Mutex::new(Rows {
+                pool,
+                granted: here,
+                idle: here,
+            }),
+        })
     }
 
     fn refill(&self, units: u64) {
@@ -70,8 +80,16 @@ impl Lease {
     fn look(&self) {
         let rows = self.rows.lock().unwrap();
         let here = self.stock.units();
-        assert!(here <= rows.idle, "{here} units in memory, but only {} counted as idle", rows.idle);
-        assert!(here <= rows.granted, "{here} units in memory, but only {} granted", rows.granted);
+        assert!(
+            here <= rows.idle,
+            "{here} units in memory, but only {} counted as idle",
+            rows.idle
+        );
+        assert!(
+            here <= rows.granted,
+            "{here} units in memory, but only {} granted",
+            rows.granted
+        );
     }
 }
 
@@ -87,7 +105,9 @@ fn buyers_refill_and_hand_back_at_once_lose_and_double_nothing() {
         let lease = Lease::new(2, 2);
         let buyer = {
             let lease = lease.clone();
-            thread::spawn(move || [2, 1].map(|units| if lease.stock.take(units) { units } else { 0 }))
+            thread::spawn(move || {
+                [2, 1].map(|units| if lease.stock.take(units) { units } else { 0 })
+            })
         };
         let giver = {
             let lease = lease.clone();
@@ -101,7 +121,11 @@ fn buyers_refill_and_hand_back_at_once_lose_and_double_nothing() {
         giver.join().unwrap();
         let sold: u64 = buyer.join().unwrap().iter().sum();
         assert_eq!(sold + total(&lease), 4);
-        assert_eq!(lease.rows.lock().unwrap().granted - sold, lease.stock.units(), "granted − sold is what is left");
+        assert_eq!(
+            lease.rows.lock().unwrap().granted - sold,
+            lease.stock.units(),
+            "granted − sold is what is left"
+        );
     });
 }
 
@@ -139,7 +163,10 @@ fn a_refill_of_memory_first_is_found() {
             refill.join().unwrap();
         });
     });
-    assert!(is_found.is_err(), "units in memory that nobody granted were not noticed");
+    assert!(
+        is_found.is_err(),
+        "units in memory that nobody granted were not noticed"
+    );
 }
 
 #[test]
@@ -157,9 +184,16 @@ fn a_decrement_without_a_check_in_one_step_is_found() {
                     is_enough
                 })
             });
-            let sold = buyers.map(|buyer| buyer.join().unwrap()).iter().filter(|is_sold| **is_sold).count();
+            let sold = buyers
+                .map(|buyer| buyer.join().unwrap())
+                .iter()
+                .filter(|is_sold| **is_sold)
+                .count();
             assert!(sold <= 1);
         });
     });
-    assert!(is_found.is_err(), "two buyers of the last unit were not noticed");
+    assert!(
+        is_found.is_err(),
+        "two buyers of the last unit were not noticed"
+    );
 }

@@ -4,8 +4,8 @@ use super::faults::{Fault, Faults};
 use super::{FACTORY, Preallocated, Process};
 use crate::conformance::{self, Harness, Subject};
 use crate::{
-    EngineEnv, Epoch, IncarnationId, Nonce, Opening, OrderId, Params, Reserve, Result, SaleId, StockEngine, Term,
-    UserId, Verdict,
+    EngineEnv, Epoch, IncarnationId, Nonce, Opening, OrderId, Params, Reserve, Result, SaleId,
+    StockEngine, Term, UserId, Verdict,
 };
 use std::sync::Arc;
 
@@ -36,21 +36,38 @@ impl Subject for Copy {
 }
 
 fn process(rest: &Rest, faults: Faults) -> Result<Process> {
-    let env = EngineEnv { database_url: Some(rest.place.url.clone()), ..EngineEnv::default() };
-    let params = Params::new(&"preallocated?block=7&partitions=8".parse()?, FACTORY.params)?;
-    Ok(Process { faults, ..Process::connect(&env, &params)? })
+    let env = EngineEnv {
+        database_url: Some(rest.place.url.clone()),
+        ..EngineEnv::default()
+    };
+    let params = Params::new(
+        &"preallocated?block=7&partitions=8".parse()?,
+        FACTORY.params,
+    )?;
+    Ok(Process {
+        faults,
+        ..Process::connect(&env, &params)?
+    })
 }
 
 async fn first_failure(only: Option<Fault>) -> Option<(&'static str, String)> {
-    let subject = Copy { rest: Rest::new(Place::sqlite().await), faults: Faults { only } };
+    let subject = Copy {
+        rest: Rest::new(Place::sqlite().await),
+        faults: Faults { only },
+    };
     let harness = Harness::new(subject);
     let caught = conformance::first_failure(&harness).await.unwrap();
     caught.map(|(check, how)| (check.name, format!("{how}; {}", harness.seed_line())))
 }
 
 async fn is_caught(fault: Fault) {
-    let (name, how) = first_failure(Some(fault)).await.unwrap_or_else(|| panic!("{fault:?} was not caught"));
-    eprintln!("{fault:?}: caught by {name} ({})", how.lines().next().unwrap_or_default());
+    let (name, how) = first_failure(Some(fault))
+        .await
+        .unwrap_or_else(|| panic!("{fault:?} was not caught"));
+    eprintln!(
+        "{fault:?}: caught by {name} ({})",
+        how.lines().next().unwrap_or_default()
+    );
 }
 
 #[tokio::test]
@@ -105,9 +122,20 @@ async fn a_transfer_of_unknown_outcome_is_looked_up() {
     for is_committed in [true, false] {
         let rest = Rest::new(Place::sqlite().await);
         let process = Arc::new(process(&rest, Faults::default()).unwrap());
-        let engine = Preallocated { process: process.clone() };
-        let term = Term { sale: SaleId(1), epoch: Epoch(1), nonce: Nonce(1) };
-        let opening = Opening { term, granted: 20, buyers: Vec::new(), publishers: vec![ME] };
+        let engine = Preallocated {
+            process: process.clone(),
+        };
+        let term = Term {
+            sale: SaleId(1),
+            epoch: Epoch(1),
+            nonce: Nonce(1),
+        };
+        let opening = Opening {
+            term,
+            granted: 20,
+            buyers: Vec::new(),
+            publishers: vec![ME],
+        };
         rest.grant(&opening).await.unwrap();
         engine.open(&opening).await.unwrap();
         let request = |user, quantity| Reserve {
@@ -117,7 +145,12 @@ async fn a_transfer_of_unknown_outcome_is_looked_up() {
             expires_at_ms: i64::MAX,
             incarnation: ME,
         };
-        assert!(engine.reserve(&term, &[request(1, 1)]).await[0].as_ref().unwrap().is_granted());
+        assert!(
+            engine.reserve(&term, &[request(1, 1)]).await[0]
+                .as_ref()
+                .unwrap()
+                .is_granted()
+        );
         let lease = process.loaded(term.sale).unwrap();
         assert_eq!(lease.stock.units(), 6);
         lease.rights.lock().await.leave_under_way(3);
@@ -126,12 +159,24 @@ async fn a_transfer_of_unknown_outcome_is_looked_up() {
                 "UPDATE allocations SET granted = granted - 3 WHERE holder = 'pool'",
                 "UPDATE allocations SET granted = granted + 3, idle = 9, moves = moves + 1 WHERE holder <> 'pool'",
             ];
-            rest.place.transaction(&script.map(str::to_owned)).await.unwrap();
+            rest.place
+                .transaction(&script.map(str::to_owned))
+                .await
+                .unwrap();
         }
         assert_eq!(engine.stock(&term).await.unwrap().remaining, 19);
         assert_eq!(lease.stock.units(), if is_committed { 9 } else { 6 });
-        assert!(engine.reserve(&term, &[request(2, 19)]).await[0].as_ref().unwrap().is_granted());
-        let last = engine.reserve(&term, &[request(3, 1)]).await.remove(0).unwrap();
+        assert!(
+            engine.reserve(&term, &[request(2, 19)]).await[0]
+                .as_ref()
+                .unwrap()
+                .is_granted()
+        );
+        let last = engine
+            .reserve(&term, &[request(3, 1)])
+            .await
+            .remove(0)
+            .unwrap();
         assert_eq!(last, Verdict::SoldOut { remaining: 0 });
     }
 }

@@ -1,7 +1,9 @@
-//! A lease's transfers: when to fetch units, when to let go of them, and what became of one that was interrupted.
+//! A lease's transfers: when to fetch units, when to let go of them, and what became of one that
+//! was interrupted.
 //!
-//! A transfer is noted before its first write and struck out when its outcome is known. A commit without an answer, or
-//! a task that is ended, leaves the note; the next transfer begins by looking up whether that one was committed.
+//! A transfer is noted before its first write and struck out when its outcome is known. A commit
+//! without an answer, or a task that is ended, leaves the note; the next transfer begins by looking
+//! up whether that one was committed.
 
 use super::faults::Fault;
 use super::lease::Lease;
@@ -14,7 +16,8 @@ use std::time::{Duration, Instant};
 const TEND_EVERY: Duration = Duration::from_millis(25);
 /// How often it says that it lives, and how much it has idle.
 const REPORT_EVERY: Duration = Duration::from_secs(1);
-/// How long a want counts for who wrote it; shorter than for those who read it, so that it is renewed in time.
+/// How long a want counts for who wrote it; shorter than for those who read it, so that it is
+/// renewed in time.
 const WANT_LASTS: Duration = Duration::from_millis(WANT_TTL_MS.unsigned_abs() / 2);
 
 /// What is known of the lease's rows, and of the transfer under way.
@@ -37,13 +40,22 @@ pub struct Rights {
 enum Transfer {
     /// Units that come into memory if it is committed.
     In(u64),
-    /// Units that go back into memory if it is not, and as many released orders that are done with if it is.
+    /// Units that go back into memory if it is not, and as many released orders that are done with
+    /// if it is.
     Out { units: u64, orders: usize },
 }
 
 impl Rights {
     pub fn new(moves: i64) -> Self {
-        Self { moves, under_way: None, seen: None, want: None, idle_at_most: 0, tended_at: None, reported_at: None }
+        Self {
+            moves,
+            under_way: None,
+            seen: None,
+            want: None,
+            idle_at_most: 0,
+            tended_at: None,
+            reported_at: None,
+        }
     }
 
     /// As if the answer to the commit of a refill of `units` were lost.
@@ -52,20 +64,27 @@ impl Rights {
         self.under_way = Some(Transfer::In(units));
     }
 
-    /// Of two that starve at once the one with the smaller id goes first, and the other hands it what it has.
+    /// Of two that starve at once the one with the smaller id goes first, and the other hands it
+    /// what it has.
     fn wants_below(&self, incarnation: i64) -> i64 {
-        if self.want() > 0 { incarnation } else { i64::MAX }
+        if self.want() > 0 {
+            incarnation
+        } else {
+            i64::MAX
+        }
     }
 
     /// Units that others still know we lack.
     fn want(&self) -> u64 {
-        self.want.filter(|(at, _)| at.elapsed() < WANT_LASTS).map_or(0, |(_, units)| units)
+        self.want
+            .filter(|(at, _)| at.elapsed() < WANT_LASTS)
+            .map_or(0, |(_, units)| units)
     }
 }
 
 impl Lease {
-    /// Sees to it that memory has `short` units if the pool can give them, at least `block` at a time; what is
-    /// elsewhere then, by a read begun after `since`. `None`: over.
+    /// Sees to it that memory has `short` units if the pool can give them, at least `block` at a
+    /// time; what is elsewhere then, by a read begun after `since`. `None`: over.
     pub(super) async fn fetch(
         &self,
         rights: &mut Rights,
@@ -79,12 +98,17 @@ impl Lease {
             return Ok(None);
         }
         // Everybody who waited for the rights while somebody else looked shares what he saw.
-        if let Some((_, seen)) = rights.seen.filter(|(at, seen)| *at >= since && seen.available() == 0) {
+        if let Some((_, seen)) = rights
+            .seen
+            .filter(|(at, seen)| *at >= since && seen.available() == 0)
+        {
             return Ok(Some(seen));
         }
         let begun = Instant::now();
         let wants_below = rights.wants_below(self.rows.incarnation);
-        let Some(mut seen) = self.rows.look(database, wants_below).await? else { return Ok(None) };
+        let Some(mut seen) = self.rows.look(database, wants_below).await? else {
+            return Ok(None);
+        };
         if seen.available() > 0 && self.stock.units() < short {
             match self.refill(rights, database, block.max(short)).await? {
                 Moved::Done(after) | Moved::Nothing(after) => seen = after,
@@ -96,7 +120,12 @@ impl Lease {
     }
 
     /// Rights in: the database first (R16).
-    async fn refill(&self, rights: &mut Rights, database: &Database, units: u64) -> Result<Moved<Seen>> {
+    async fn refill(
+        &self,
+        rights: &mut Rights,
+        database: &Database,
+        units: u64,
+    ) -> Result<Moved<Seen>> {
         let wants_below = rights.wants_below(self.rows.incarnation);
         let (moves, idle) = (rights.moves, self.stock.units());
         if self.faults.has(Fault::RefillsMemoryFirst) {
@@ -104,25 +133,39 @@ impl Lease {
         }
         let under_way = &mut rights.under_way;
         let about_to = |taken| *under_way = Some(Transfer::In(taken));
-        let moved = self.rows.refill(database, moves, wants_below, (units, idle), about_to).await;
+        let moved = self
+            .rows
+            .refill(database, moves, wants_below, (units, idle), about_to)
+            .await;
         if let Ok(Moved::Done(_)) = moved {
             rights.want = None;
         }
         self.conclude(rights, moved)
     }
 
-    /// Rights out: up to `units` leave memory before the database gets them (R16), together with those of released
-    /// holds. These go to the pool and not back into memory, because the idle units that others see must never be
-    /// fewer than those in memory.
-    pub(super) async fn give(&self, rights: &mut Rights, database: &Database, units: u64) -> Result<Moved<u64>> {
+    /// Rights out: up to `units` leave memory before the database gets them (R16), together with
+    /// those of released holds. These go to the pool and not back into memory, because the idle
+    /// units that others see must never be fewer than those in memory.
+    pub(super) async fn give(
+        &self,
+        rights: &mut Rights,
+        database: &Database,
+        units: u64,
+    ) -> Result<Moved<u64>> {
         let orders = self.released().clone();
         let units = self.stock.take_up_to(units);
         if units == 0 && orders.is_empty() {
             return Ok(Moved::Nothing(0));
         }
-        rights.under_way = Some(Transfer::Out { units, orders: orders.len() });
+        rights.under_way = Some(Transfer::Out {
+            units,
+            orders: orders.len(),
+        });
         let idle = self.stock.units();
-        let moved = self.rows.give(database, rights.moves, (units, idle), &orders, self.faults).await;
+        let moved = self
+            .rows
+            .give(database, rights.moves, (units, idle), &orders, self.faults)
+            .await;
         self.conclude(rights, moved)
     }
 
@@ -130,7 +173,8 @@ impl Lease {
     fn conclude<T>(&self, rights: &mut Rights, moved: Result<Moved<T>>) -> Result<Moved<T>> {
         match &moved {
             Ok(Moved::Done(_)) => self.strike_out(rights, true),
-            // Nothing was moved because every released order was counted: they are done with all the same.
+            // Nothing was moved because every released order was counted: they are done with all
+            // the same.
             Ok(Moved::Nothing(_)) => {
                 if let Some(Transfer::Out { orders, .. }) = rights.under_way.take() {
                     self.released().drain(..orders);
@@ -174,7 +218,12 @@ impl Lease {
     }
 
     /// Tells the others that we lack units; they see it when they tend their leases.
-    pub(super) async fn ask_others(&self, rights: &mut Rights, database: &Database, short: u64) -> Result<()> {
+    pub(super) async fn ask_others(
+        &self,
+        rights: &mut Rights,
+        database: &Database,
+        short: u64,
+    ) -> Result<()> {
         let want = short.saturating_sub(self.stock.units()).max(1);
         if want > rights.want() {
             self.rows.want(database, want).await?;
@@ -183,7 +232,8 @@ impl Lease {
         Ok(())
     }
 
-    /// Moves the units of holds that were just released, or leaves them to the next who holds the rights.
+    /// Moves the units of holds that were just released, or leaves them to the next who holds the
+    /// rights.
     pub async fn flush(&self, database: &Database) -> Result<()> {
         if self.released().is_empty() {
             return Ok(());
@@ -196,11 +246,13 @@ impl Lease {
         Ok(())
     }
 
-    /// Regular care: what was interrupted, a refill below half a block, the wants of others, the heartbeat. How many
-    /// things were moved.
+    /// Regular care: what was interrupted, a refill below half a block, the wants of others, the
+    /// heartbeat. How many things were moved.
     pub async fn tend(&self, database: &Database, block: u64) -> Result<u64> {
         // Whoever has the rights sees to the same things.
-        let Ok(mut rights) = self.rights.try_lock() else { return Ok(0) };
+        let Ok(mut rights) = self.rights.try_lock() else {
+            return Ok(0);
+        };
         if self.has_ended() || !self.owns_partitions() {
             return Ok(0);
         }
@@ -212,12 +264,17 @@ impl Lease {
         rights.tended_at = Some(Instant::now());
         let short = if is_low { block } else { 0 };
         let before = rights.moves;
-        let Some(seen) = self.fetch(&mut rights, database, short, block, Instant::now()).await? else {
+        let Some(seen) = self
+            .fetch(&mut rights, database, short, block, Instant::now())
+            .await?
+        else {
             self.close();
             return Ok(0);
         };
         let is_over = self.care_for_others(&mut rights, database, &seen).await?;
-        let is_due = rights.reported_at.is_none_or(|at| at.elapsed() > REPORT_EVERY);
+        let is_due = rights
+            .reported_at
+            .is_none_or(|at| at.elapsed() > REPORT_EVERY);
         if is_over || (is_due && !self.report(&mut rights, database).await?) {
             self.close();
         }
@@ -225,7 +282,12 @@ impl Lease {
     }
 
     /// Hands units back that others lack and the pool does not have; whether the lease is over.
-    async fn care_for_others(&self, rights: &mut Rights, database: &Database, seen: &Seen) -> Result<bool> {
+    async fn care_for_others(
+        &self,
+        rights: &mut Rights,
+        database: &Database,
+        seen: &Seen,
+    ) -> Result<bool> {
         if seen.wanted == 0 || self.faults.has(Fault::DeafToWants) {
             return Ok(false);
         }
@@ -237,7 +299,11 @@ impl Lease {
             return Ok(matches!(moved, Moved::Over));
         }
         // They wait for units that were sold long ago.
-        if rights.idle_at_most > idle { Ok(!self.report(rights, database).await?) } else { Ok(false) }
+        if rights.idle_at_most > idle {
+            Ok(!self.report(rights, database).await?)
+        } else {
+            Ok(false)
+        }
     }
 
     /// Says how much it has idle; whether the lease is open.

@@ -1,4 +1,5 @@
-//! Typed, bounded access to the parameters of an engine; every refusal names parameter, value and what is allowed.
+//! Typed, bounded access to the parameters of an engine; every refusal names parameter, value and
+//! what is allowed.
 
 use super::EngineSpec;
 use crate::{EngineError, Result};
@@ -36,8 +37,12 @@ impl ParamKind {
     /// Whether it takes `value`.
     fn takes(&self, value: &str) -> bool {
         match self {
-            Self::Integer { min, max } => value.parse().is_ok_and(|value: u64| (*min..=*max).contains(&value)),
-            Self::Units { max } => value.parse().is_ok_and(|value: u64| (1..=*max).contains(&value)),
+            Self::Integer { min, max } => value
+                .parse()
+                .is_ok_and(|value: u64| (*min..=*max).contains(&value)),
+            Self::Units { max } => value
+                .parse()
+                .is_ok_and(|value: u64| (1..=*max).contains(&value)),
             Self::Boolean => value.parse::<bool>().is_ok(),
             Self::Choice(words) => words.contains(&value),
         }
@@ -85,8 +90,11 @@ impl Params {
         for (key, value) in spec.params() {
             let Some(param) = specs.iter().find(|known| known.name == key) else {
                 let known: Vec<_> = specs.iter().map(|known| known.name).collect();
-                let known =
-                    if known.is_empty() { "it takes none".to_owned() } else { format!("known: {}", known.join(", ")) };
+                let known = if known.is_empty() {
+                    "it takes none".to_owned()
+                } else {
+                    format!("known: {}", known.join(", "))
+                };
                 return Err(EngineError::Config(format!(
                     "unknown parameter {key:?} of engine {}; {known}",
                     spec.name()
@@ -100,13 +108,19 @@ impl Params {
                 )));
             }
         }
-        Ok(Self { engine: spec.name().to_owned(), specs, given: spec.params().to_vec() })
+        Ok(Self {
+            engine: spec.name().to_owned(),
+            specs,
+            given: spec.params().to_vec(),
+        })
     }
 
     /// Refuses a number of units that was given and is larger than `stock`.
     pub fn fit(&self, stock: u64) -> Result<()> {
         let is_units = |name: &str| {
-            self.specs.iter().any(|spec| spec.name == name && matches!(spec.kind, ParamKind::Units { .. }))
+            self.specs
+                .iter()
+                .any(|spec| spec.name == name && matches!(spec.kind, ParamKind::Units { .. }))
         };
         for (name, value) in self.given.iter().filter(|(name, _)| is_units(name)) {
             if self.integer(name)? > stock {
@@ -130,7 +144,8 @@ impl Params {
             return Ok(value);
         }
         let spec = self.specs.iter().find(|spec| spec.name == name);
-        spec.map(|spec| spec.default).ok_or_else(|| self.misread(name))
+        spec.map(|spec| spec.default)
+            .ok_or_else(|| self.misread(name))
     }
 
     /// The value of a parameter that is declared as an integer.
@@ -146,11 +161,17 @@ impl Params {
     /// Every parameter in effect, as `key=value`, for [`EngineInfo`](crate::EngineInfo).
     pub fn in_effect(&self) -> Vec<String> {
         let value = |spec: &ParamSpec| self.text(spec.name).unwrap_or(spec.default).to_owned();
-        self.specs.iter().map(|spec| format!("{}={}", spec.name, value(spec))).collect()
+        self.specs
+            .iter()
+            .map(|spec| format!("{}={}", spec.name, value(spec)))
+            .collect()
     }
 
     fn misread(&self, name: &str) -> EngineError {
-        EngineError::Config(format!("engine {} does not declare parameter {name:?} as what it reads", self.engine))
+        EngineError::Config(format!(
+            "engine {} does not declare parameter {name:?} as what it reads",
+            self.engine
+        ))
     }
 }
 
@@ -159,9 +180,24 @@ mod tests {
     use super::*;
 
     const SPECS: &[ParamSpec] = &[
-        ParamSpec { name: "slots", kind: ParamKind::Integer { min: 1, max: 1024 }, default: "8", about: "slots" },
-        ParamSpec { name: "strict", kind: ParamKind::Boolean, default: "false", about: "strict" },
-        ParamSpec { name: "mode", kind: ParamKind::Choice(&["fast", "safe"]), default: "safe", about: "mode" },
+        ParamSpec {
+            name: "slots",
+            kind: ParamKind::Integer { min: 1, max: 1024 },
+            default: "8",
+            about: "slots",
+        },
+        ParamSpec {
+            name: "strict",
+            kind: ParamKind::Boolean,
+            default: "false",
+            about: "strict",
+        },
+        ParamSpec {
+            name: "mode",
+            kind: ParamKind::Choice(&["fast", "safe"]),
+            default: "safe",
+            about: "mode",
+        },
     ];
 
     fn params(text: &str) -> Result<Params> {
@@ -180,12 +216,30 @@ mod tests {
     #[test]
     fn a_refusal_names_parameter_value_and_what_is_allowed() {
         for (text, refusal) in [
-            ("e?slots=0", r#"engine e: parameter slots = "0" is not an integer from 1 to 1024"#),
-            ("e?slots=1025", r#"engine e: parameter slots = "1025" is not an integer from 1 to 1024"#),
-            ("e?slots=many", r#"engine e: parameter slots = "many" is not an integer from 1 to 1024"#),
-            ("e?strict=1", r#"engine e: parameter strict = "1" is not true or false"#),
-            ("e?mode=slow", r#"engine e: parameter mode = "slow" is not one of fast, safe"#),
-            ("e?slot=1", r#"unknown parameter "slot" of engine e; known: slots, strict, mode"#),
+            (
+                "e?slots=0",
+                r#"engine e: parameter slots = "0" is not an integer from 1 to 1024"#,
+            ),
+            (
+                "e?slots=1025",
+                r#"engine e: parameter slots = "1025" is not an integer from 1 to 1024"#,
+            ),
+            (
+                "e?slots=many",
+                r#"engine e: parameter slots = "many" is not an integer from 1 to 1024"#,
+            ),
+            (
+                "e?strict=1",
+                r#"engine e: parameter strict = "1" is not true or false"#,
+            ),
+            (
+                "e?mode=slow",
+                r#"engine e: parameter mode = "slow" is not one of fast, safe"#,
+            ),
+            (
+                "e?slot=1",
+                r#"unknown parameter "slot" of engine e; known: slots, strict, mode"#,
+            ),
         ] {
             assert_eq!(params(text).unwrap_err().to_string(), refusal);
         }
@@ -193,21 +247,42 @@ mod tests {
 
     #[test]
     fn more_units_than_a_sale_has_are_refused_where_somebody_asked_for_them() {
-        const SPECS: &[ParamSpec] =
-            &[ParamSpec { name: "block", kind: ParamKind::Units { max: 1_000 }, default: "500", about: "block" }];
+        const SPECS: &[ParamSpec] = &[ParamSpec {
+            name: "block",
+            kind: ParamKind::Units { max: 1_000 },
+            default: "500",
+            about: "block",
+        }];
         let params = |text: &str| Params::new(&text.parse().unwrap(), SPECS);
         params("e").unwrap().fit(100).unwrap();
         params("e?block=100").unwrap().fit(100).unwrap();
-        let refused = params("e?block=101").unwrap().fit(100).unwrap_err().to_string();
-        assert_eq!(refused, "engine e: block = 101 is larger than the stock of a sale, 100 units");
+        let refused = params("e?block=101")
+            .unwrap()
+            .fit(100)
+            .unwrap_err()
+            .to_string();
+        assert_eq!(
+            refused,
+            "engine e: block = 101 is larger than the stock of a sale, 100 units"
+        );
         let refused = params("e?block=0").unwrap_err().to_string();
-        assert_eq!(refused, r#"engine e: parameter block = "0" is not a number of units from 1 to 1000"#);
+        assert_eq!(
+            refused,
+            r#"engine e: parameter block = "0" is not a number of units from 1 to 1000"#
+        );
     }
 
     #[test]
     fn what_an_engine_does_not_declare_it_cannot_read() {
-        let refused = params("e").unwrap().integer("strict").unwrap_err().to_string();
-        assert_eq!(refused, r#"engine e does not declare parameter "strict" as what it reads"#);
+        let refused = params("e")
+            .unwrap()
+            .integer("strict")
+            .unwrap_err()
+            .to_string();
+        assert_eq!(
+            refused,
+            r#"engine e does not declare parameter "strict" as what it reads"#
+        );
         params("e").unwrap().text("slot").unwrap_err();
     }
 }

@@ -4,7 +4,8 @@ use crate::EngineError;
 use serde::{Deserialize, Serialize};
 use std::{fmt, str::FromStr};
 
-/// Which engine, with which parameters. Names are checked against a [`Registry`](crate::Registry) later.
+/// Which engine, with which parameters. Names are checked against a [`Registry`](crate::Registry)
+/// later.
 #[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(try_from = "String", into = "String")]
 pub struct EngineSpec {
@@ -28,18 +29,25 @@ impl FromStr for EngineSpec {
     type Err = EngineError;
 
     fn from_str(text: &str) -> Result<Self, EngineError> {
-        let wrong =
-            |what: String| EngineError::Config(format!("engine {text:?}: {what}; expected name?key=value&key=value"));
+        let wrong = |what: String| {
+            EngineError::Config(format!(
+                "engine {text:?}: {what}; expected name?key=value&key=value"
+            ))
+        };
         let (name, query) = match text.split_once('?') {
             Some((name, query)) => (name, Some(query)),
             None => (text, None),
         };
         if !is_word(name) {
-            return Err(wrong(format!("{name:?} is not a name of lower-case letters, digits and dashes")));
+            return Err(wrong(format!(
+                "{name:?} is not a name of lower-case letters, digits and dashes"
+            )));
         }
         let mut params: Vec<(String, String)> = Vec::new();
         for pair in query.into_iter().flat_map(|query| query.split('&')) {
-            let (key, value) = pair.split_once('=').ok_or_else(|| wrong(format!("{pair:?} is not key=value")))?;
+            let (key, value) = pair
+                .split_once('=')
+                .ok_or_else(|| wrong(format!("{pair:?} is not key=value")))?;
             if !is_word(key) || value.is_empty() {
                 return Err(wrong(format!("{pair:?} is not key=value")));
             }
@@ -48,12 +56,18 @@ impl FromStr for EngineSpec {
             }
             params.push((key.to_owned(), value.to_owned()));
         }
-        Ok(Self { name: name.to_owned(), params })
+        Ok(Self {
+            name: name.to_owned(),
+            params,
+        })
     }
 }
 
 fn is_word(text: &str) -> bool {
-    !text.is_empty() && text.bytes().all(|b| b.is_ascii_lowercase() || b.is_ascii_digit() || b == b'-' || b == b'_')
+    !text.is_empty()
+        && text
+            .bytes()
+            .all(|b| b.is_ascii_lowercase() || b.is_ascii_digit() || b == b'-' || b == b'_')
 }
 
 impl fmt::Display for EngineSpec {
@@ -86,7 +100,11 @@ mod tests {
 
     #[test]
     fn a_specification_reads_back_as_written() {
-        for text in ["null", "sharded-slots?slots=16", "preallocated?block=5000&idle_ms=10"] {
+        for text in [
+            "null",
+            "sharded-slots?slots=16",
+            "preallocated?block=5000&idle_ms=10",
+        ] {
             assert_eq!(text.parse::<EngineSpec>().unwrap().to_string(), text);
         }
     }

@@ -1,4 +1,5 @@
-//! What the script of `sharded-slots` answers, read into values; and the values that go into its calls.
+//! What the script of `sharded-slots` answers, read into values; and the values that go into its
+//! calls.
 
 use crate::{EngineError, Hold, HoldPage, IncarnationId, OpenHold, OrderId, UserId, Verdict};
 use fred::types::Value;
@@ -39,7 +40,10 @@ pub(super) enum Word {
 }
 
 pub(super) fn protocol(operation: &str) -> EngineError {
-    EngineError::Protocol(format!("{}: the answer to {operation} makes no sense", super::NAME))
+    EngineError::Protocol(format!(
+        "{}: the answer to {operation} makes no sense",
+        super::NAME
+    ))
 }
 
 pub(super) fn packed(records: Vec<u8>) -> Value {
@@ -87,8 +91,12 @@ fn u32_at(record: &[u8], at: usize) -> Option<u32> {
 }
 
 pub(super) fn read_look(answer: &Value) -> Option<Look> {
-    let Value::Array(parts) = answer else { return None };
-    let [remaining, returned, moved, flights] = parts.as_slice() else { return None };
+    let Value::Array(parts) = answer else {
+        return None;
+    };
+    let [remaining, returned, moved, flights] = parts.as_slice() else {
+        return None;
+    };
     Some(Look {
         remaining: read_u64(remaining)?,
         returned: read_u64(returned)?,
@@ -99,8 +107,12 @@ pub(super) fn read_look(answer: &Value) -> Option<Look> {
 
 /// The look, the letters, and behind them what some of the letters need.
 pub(super) fn read_words(answer: &Value, count: usize) -> Option<(Look, Vec<Word>)> {
-    let Value::Array(parts) = answer else { return None };
-    let [look, letters, details @ ..] = parts.as_slice() else { return None };
+    let Value::Array(parts) = answer else {
+        return None;
+    };
+    let [look, letters, details @ ..] = parts.as_slice() else {
+        return None;
+    };
     let letters = bytes(letters).filter(|letters| letters.len() == count)?;
     let mut details = details.iter();
     let mut words = Vec::with_capacity(count);
@@ -110,7 +122,12 @@ pub(super) fn read_words(answer: &Value, count: usize) -> Option<(Look, Vec<Word
             b'D' | b'd' => {
                 let gate = bytes(details.next()?)?;
                 let (order, quantity) = (OrderId(i64_at(gate, 0)?), u32_at(gate, 8)?);
-                Word::Decided(Verdict::Duplicate(Hold { order, quantity, settled: *letter == b'd', allocation: None }))
+                Word::Decided(Verdict::Duplicate(Hold {
+                    order,
+                    quantity,
+                    settled: *letter == b'd',
+                    allocation: None,
+                }))
             }
             b'B' => Word::Decided(Verdict::Busy),
             b'E' => Word::Decided(Verdict::Expired),
@@ -124,14 +141,23 @@ pub(super) fn read_words(answer: &Value, count: usize) -> Option<(Look, Vec<Word
 
 /// Cursor and clock, then order and hold in turn.
 pub(super) fn read_page(answer: &Value) -> Option<HoldPage> {
-    let Value::Array(parts) = answer else { return None };
-    let [cursor, now_ms, entries @ ..] = parts.as_slice() else { return None };
+    let Value::Array(parts) = answer else {
+        return None;
+    };
+    let [cursor, now_ms, entries @ ..] = parts.as_slice() else {
+        return None;
+    };
     let (cursor, now_ms) = (read_u64(cursor)?, i64::try_from(read_u64(now_ms)?).ok()?);
     let mut holds = Vec::with_capacity(entries.len() / 2);
     for pair in entries.chunks_exact(2) {
         let (order, hold) = (bytes(&pair[0])?, bytes(&pair[1])?);
         let touched_at_ms = f64::from_le_bytes(hold.get(12..20)?.try_into().ok()?) as i64;
-        let touched_by = hold.get(21..)?.chunks_exact(8).filter_map(|id| i64_at(id, 0)).map(IncarnationId).collect();
+        let touched_by = hold
+            .get(21..)?
+            .chunks_exact(8)
+            .filter_map(|id| i64_at(id, 0))
+            .map(IncarnationId)
+            .collect();
         holds.push(OpenHold {
             order: OrderId(i64_at(order, 0)?),
             user: UserId(i64_at(hold, 0)?),
@@ -142,5 +168,8 @@ pub(super) fn read_page(answer: &Value) -> Option<HoldPage> {
             marked: *hold.get(20)? == 1,
         });
     }
-    Some(HoldPage { holds, next: (cursor != 0).then_some(cursor) })
+    Some(HoldPage {
+        holds,
+        next: (cursor != 0).then_some(cursor),
+    })
 }

@@ -1,9 +1,9 @@
-//! How a batch is decided over several slots: at once where there is plenty, in rounds of looking at all slots,
-//! planning, moving and granting where there is not.
+//! How a batch is decided over several slots: at once where there is plenty, in rounds of looking
+//! at all slots, planning, moving and granting where there is not.
 //!
-//! The first round asks only the home slots, and a slot sells only if it could serve the *whole* batch. So either
-//! there is enough for everybody and the order does not matter, or nothing has been sold and plan.rs plays the
-//! requests in order.
+//! The first round asks only the home slots, and a slot sells only if it could serve the *whole*
+//! batch. So either there is enough for everybody and the order does not matter, or nothing has
+//! been sold and plan.rs plays the requests in order.
 
 use super::answers::{Look, Word};
 use super::link::Link;
@@ -17,7 +17,8 @@ use std::sync::atomic::Ordering;
 use std::sync::{Arc, PoisonError};
 use std::time::Duration;
 
-/// Rounds until a request that wants units which are there, but always on their way, is told to try again.
+/// Rounds until a request that wants units which are there, but always on their way, is told to try
+/// again.
 const ROUNDS_MAX: u32 = 64;
 /// Longest pause, chosen at random, after a round that decided nothing.
 const PAUSE_MAX: Duration = Duration::from_millis(3);
@@ -34,7 +35,8 @@ pub(super) struct Deciding<'a> {
     pending: Option<Pending>,
 }
 
-/// Refusals that hold if nothing has come back since these looks: the grants before them have come true.
+/// Refusals that hold if nothing has come back since these looks: the grants before them have come
+/// true.
 struct Pending {
     since: Arc<Vec<Look>>,
     /// By index in the batch: units left.
@@ -50,7 +52,14 @@ impl<'a> Deciding<'a> {
             quantity: u64::from(item.quantity),
         };
         let wishes = batch.iter().enumerate().map(wish).collect();
-        Self { slots, link, batch, answers: batch.iter().map(|_| None).collect(), wishes, pending: None }
+        Self {
+            slots,
+            link,
+            batch,
+            answers: batch.iter().map(|_| None).collect(),
+            wishes,
+            pending: None,
+        }
     }
 
     /// One answer per request, in order.
@@ -60,15 +69,24 @@ impl<'a> Deciding<'a> {
         for _ in 0..ROUNDS_MAX {
             let before = self.last();
             let open = self.wishes.len();
-            let Some(now) = self.ask(threshold, is_everywhere).await else { break };
+            let Some(now) = self.ask(threshold, is_everywhere).await else {
+                break;
+            };
             if threshold != NEVER {
-                self.slots.is_low.store(!self.wishes.is_empty(), Ordering::Relaxed);
+                self.slots
+                    .is_low
+                    .store(!self.wishes.is_empty(), Ordering::Relaxed);
             }
             if is_everywhere && !self.wishes.is_empty() {
                 let now = Arc::new(now);
-                *self.slots.last.lock().unwrap_or_else(PoisonError::into_inner) = Some(Arc::clone(&now));
+                *self
+                    .slots
+                    .last
+                    .lock()
+                    .unwrap_or_else(PoisonError::into_inner) = Some(Arc::clone(&now));
                 self.confirm_refusals(&now);
-                self.round(before.as_deref().map_or(&[], Vec::as_slice), now).await;
+                self.round(before.as_deref().map_or(&[], Vec::as_slice), now)
+                    .await;
             }
             if self.wishes.is_empty() {
                 break;
@@ -78,14 +96,22 @@ impl<'a> Deciding<'a> {
             }
             (threshold, is_everywhere) = (NEVER, true);
         }
-        self.answers.into_iter().map(|answer| answer.unwrap_or(Ok(Verdict::Busy))).collect()
+        self.answers
+            .into_iter()
+            .map(|answer| answer.unwrap_or(Ok(Verdict::Busy)))
+            .collect()
     }
 
     fn last(&self) -> Option<Arc<Vec<Look>>> {
-        self.slots.last.lock().unwrap_or_else(PoisonError::into_inner).clone()
+        self.slots
+            .last
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .clone()
     }
 
-    /// Offers every wish to its home slot and, if asked to, looks at all other slots; `None` if that did not work.
+    /// Offers every wish to its home slot and, if asked to, looks at all other slots; `None` if
+    /// that did not work.
     async fn ask(&mut self, threshold: u64, is_everywhere: bool) -> Option<Vec<Look>> {
         let positions: Vec<usize> = (0..self.wishes.len()).collect();
         let asked = self.offer(&positions, |_| threshold).await;
@@ -98,7 +124,10 @@ impl<'a> Deciding<'a> {
         if !is_everywhere || self.wishes.is_empty() {
             return Some(looks);
         }
-        let others = missing.iter().enumerate().filter(|(_, is_missing)| **is_missing);
+        let others = missing
+            .iter()
+            .enumerate()
+            .filter(|(_, is_missing)| **is_missing);
         let others = others.map(async |(slot, _)| (slot, self.slots.look(self.link, slot).await));
         for (slot, look) in join_all(others).await {
             match look {
@@ -110,16 +139,27 @@ impl<'a> Deciding<'a> {
         (!self.wishes.is_empty()).then_some(looks)
     }
 
-    /// Offers these wishes to their home slots, all at once, and takes down what is decided; the looks of those slots.
-    async fn offer(&mut self, positions: &[usize], threshold: impl Fn(usize) -> u64) -> Vec<(usize, Look)> {
+    /// Offers these wishes to their home slots, all at once, and takes down what is decided; the
+    /// looks of those slots.
+    async fn offer(
+        &mut self,
+        positions: &[usize],
+        threshold: impl Fn(usize) -> u64,
+    ) -> Vec<(usize, Look)> {
         let mut groups: Vec<Vec<usize>> = vec![Vec::new(); self.slots.slots.len()];
         for position in positions {
             groups[self.wishes[*position].slot].push(self.wishes[*position].index);
         }
-        let groups = groups.into_iter().enumerate().filter(|(_, group)| !group.is_empty());
+        let groups = groups
+            .into_iter()
+            .enumerate()
+            .filter(|(_, group)| !group.is_empty());
         let calls = groups.map(async |(slot, group)| {
             let items: Vec<&Reserve> = group.iter().map(|index| &self.batch[*index]).collect();
-            let said = self.slots.reserve(self.link, slot, &items, threshold(slot)).await;
+            let said = self
+                .slots
+                .reserve(self.link, slot, &items, threshold(slot))
+                .await;
             (slot, group, said)
         });
         let mut looks = Vec::new();
@@ -130,15 +170,19 @@ impl<'a> Deciding<'a> {
                     for (index, word) in group.into_iter().zip(words) {
                         self.answers[index] = match word {
                             Word::Decided(verdict) => Some(Ok(verdict)),
-                            Word::NoUnits => {
-                                Some(Err(EngineError::Config("a reserve of 0 units; at least 1 is needed".to_owned())))
-                            }
+                            Word::NoUnits => Some(Err(EngineError::Config(
+                                "a reserve of 0 units; at least 1 is needed".to_owned(),
+                            ))),
                             Word::Wants => None,
                         };
                     }
                 }
-                Ok(None) => group.into_iter().for_each(|index| self.answers[index] = Some(Ok(Verdict::NotOpen))),
-                Err(error) => group.into_iter().for_each(|index| self.answers[index] = Some(Err(error.repeat()))),
+                Ok(None) => group
+                    .into_iter()
+                    .for_each(|index| self.answers[index] = Some(Ok(Verdict::NotOpen))),
+                Err(error) => group
+                    .into_iter()
+                    .for_each(|index| self.answers[index] = Some(Err(error.repeat()))),
             }
         }
         let answers = &self.answers;
@@ -146,14 +190,23 @@ impl<'a> Deciding<'a> {
         looks
     }
 
-    /// Makes the refusals of the round before final, if its grants came true and nothing has come back meanwhile. The
-    /// buyers were asked for their gates again by now, because one with an order is never told "sold out".
+    /// Makes the refusals of the round before final, if its grants came true and nothing has come
+    /// back meanwhile. The buyers were asked for their gates again by now, because one with an
+    /// order is never told "sold out".
     fn confirm_refusals(&mut self, now: &[Look]) {
-        let Some(Pending { since, refused }) = self.pending.take() else { return };
-        if since.iter().zip(now).all(|(since, now)| since.returned == now.returned) {
+        let Some(Pending { since, refused }) = self.pending.take() else {
+            return;
+        };
+        if since
+            .iter()
+            .zip(now)
+            .all(|(since, now)| since.returned == now.returned)
+        {
             for wish in &self.wishes {
                 if let Some(remaining) = refused.get(&wish.index) {
-                    self.answers[wish.index] = Some(Ok(Verdict::SoldOut { remaining: *remaining }));
+                    self.answers[wish.index] = Some(Ok(Verdict::SoldOut {
+                        remaining: *remaining,
+                    }));
                 }
             }
         }
@@ -163,7 +216,13 @@ impl<'a> Deciding<'a> {
 
     /// Plans, moves and grants once.
     async fn round(&mut self, before: &[Look], now: Arc<Vec<Look>>) {
-        let Plan { refused, granted, refused_after, needs, moves } = plan(&self.wishes, before, &now);
+        let Plan {
+            refused,
+            granted,
+            refused_after,
+            needs,
+            moves,
+        } = plan(&self.wishes, before, &now);
         for (position, remaining) in refused {
             self.answers[self.wishes[position].index] = Some(Ok(Verdict::SoldOut { remaining }));
         }
@@ -178,14 +237,23 @@ impl<'a> Deciding<'a> {
             Err(error) => return self.give_up(|| Err(not_decided(&error))),
         }
         let index_of = |position: &usize| self.wishes[*position].index;
-        let expected: Vec<usize> =
-            granted.iter().filter(|(_, is_grant)| *is_grant).map(|(at, _)| index_of(at)).collect();
-        let later: HashMap<usize, u64> = refused_after.iter().map(|(at, left)| (index_of(at), *left)).collect();
+        let expected: Vec<usize> = granted
+            .iter()
+            .filter(|(_, is_grant)| *is_grant)
+            .map(|(at, _)| index_of(at))
+            .collect();
+        let later: HashMap<usize, u64> = refused_after
+            .iter()
+            .map(|(at, left)| (index_of(at), *left))
+            .collect();
         let positions: Vec<usize> = granted.into_iter().map(|(position, _)| position).collect();
         self.offer(&positions, |slot| needs[slot]).await;
         let came_true = |index: &usize| matches!(&self.answers[*index], Some(Ok(verdict)) if verdict.is_granted());
         if !later.is_empty() && expected.iter().all(came_true) {
-            self.pending = Some(Pending { since: now, refused: later });
+            self.pending = Some(Pending {
+                since: now,
+                refused: later,
+            });
         }
     }
 
@@ -201,5 +269,8 @@ impl<'a> Deciding<'a> {
 
 /// Nothing was sold to those that are still undecided, whatever became of a look or a transfer.
 fn not_decided(error: &EngineError) -> EngineError {
-    EngineError::Unavailable { context: format!("units in other slots: {error}"), source: None }
+    EngineError::Unavailable {
+        context: format!("units in other slots: {error}"),
+        source: None,
+    }
 }

@@ -1,8 +1,9 @@
-//! How a sale is opened over many slots: begun everywhere, then the opening's script loaded into every node, then
-//! buyers and units loaded everywhere, and only then opened, slot by slot.
+//! How a sale is opened over many slots: begun everywhere, then the opening's script loaded into
+//! every node, then buyers and units loaded everywhere, and only then opened, slot by slot.
 //!
-//! It may end after any step. Nobody sells before he has seen every slot open, so what a half-finished opening leaves
-//! sells nothing; it is not taken up again (R13), and the next epoch replaces it slot by slot.
+//! It may end after any step. Nobody sells before he has seen every slot open, so what a
+//! half-finished opening leaves sells nothing; it is not taken up again (R13), and the next epoch
+//! replaces it slot by slot.
 
 use super::answers::{number, protocol, read_u64};
 use super::link::Answer;
@@ -14,7 +15,8 @@ use futures_util::{TryStreamExt, future::try_join_all, stream};
 use std::collections::HashSet;
 
 const BEGIN: &str = include_str!("begin.lua");
-/// Slots that are filled at once; with more of them the last calls could wait longer than an answer may take.
+/// Slots that are filled at once; with more of them the last calls could wait longer than an answer
+/// may take.
 const FILLS_MAX: usize = 32;
 /// Largest stock: the script counts in doubles.
 const UNITS_MAX: u64 = 1 << 53;
@@ -41,41 +43,77 @@ impl ShardedSlots {
             homes[slots.home(buyer.user)].push(*buyer);
         }
         let share = |slot: usize| {
-            let (each, rest) = (opening.granted / self.slots as u64, opening.granted % self.slots as u64);
+            let (each, rest) = (
+                opening.granted / self.slots as u64,
+                opening.granted % self.slots as u64,
+            );
             each + u64::from((slot as u64) < rest)
         };
         let fills = stream::iter(homes.iter().enumerate().map(Ok));
         fills
-            .try_for_each_concurrent(FILLS_MAX, |(slot, buyers)| self.fill(&slots, slot, &loader, buyers, share(slot)))
+            .try_for_each_concurrent(FILLS_MAX, |(slot, buyers)| {
+                self.fill(&slots, slot, &loader, buyers, share(slot))
+            })
             .await?;
-        let open = (0..self.slots).map(|slot| self.step(&slots, slot, "opening a slot", &loader, "open", []));
+        let open = (0..self.slots)
+            .map(|slot| self.step(&slots, slot, "opening a slot", &loader, "open", []));
         try_join_all(open).await?;
         Ok(Opened::Opened)
     }
 
-    /// Begins the epoch in every slot, also in those that only an older epoch had; an epoch in the way, if there is one.
-    pub(super) async fn begin(&self, term: &Term, slots: &Slots, loader: &str) -> Result<Option<Epoch>> {
-        let metas = slots.slots.iter().map(|slot| self.read_meta(slot, &["epoch", "slots"]));
+    /// Begins the epoch in every slot, also in those that only an older epoch had; an epoch in the
+    /// way, if there is one.
+    pub(super) async fn begin(
+        &self,
+        term: &Term,
+        slots: &Slots,
+        loader: &str,
+    ) -> Result<Option<Epoch>> {
+        let metas = slots
+            .slots
+            .iter()
+            .map(|slot| self.read_meta(slot, &["epoch", "slots"]));
         let metas = try_join_all(metas).await?;
         let newest = metas.iter().filter_map(|meta| read_u64(&meta[0])).max();
         if let Some(newest) = newest.filter(|newest| *newest >= u64::from(term.epoch.0)) {
             return epoch(newest).map(Some);
         }
-        let before = metas.iter().filter_map(|meta| read_u64(&meta[1])).max().unwrap_or(0) as usize;
-        let retired: Vec<Slot> = (self.slots..before).map(|index| Slot::new(&self.prefix, term, index)).collect();
-        let begun =
-            slots.slots.iter().map(|slot| (slot, "loading")).chain(retired.iter().map(|slot| (slot, "retired")));
+        let before = metas
+            .iter()
+            .filter_map(|meta| read_u64(&meta[1]))
+            .max()
+            .unwrap_or(0) as usize;
+        let retired: Vec<Slot> = (self.slots..before)
+            .map(|index| Slot::new(&self.prefix, term, index))
+            .collect();
+        let begun = slots
+            .slots
+            .iter()
+            .map(|slot| (slot, "loading"))
+            .chain(retired.iter().map(|slot| (slot, "retired")));
         let begun = begun.map(async |(slot, state)| {
-            let arguments = [term.epoch.to_string(), format!("{:016x}", term.nonce.0), self.slots.to_string()];
+            let arguments = [
+                term.epoch.to_string(),
+                format!("{:016x}", term.nonce.0),
+                self.slots.to_string(),
+            ];
             let mut args = vec![BEGIN.into(), 1.into(), slot.meta.clone()];
             args.extend(arguments.map(Value::from));
             args.extend([loader.into(), state.into()]);
-            match self.link.call("starting to open a slot", "EVAL", slot.hash_slot, args).await? {
+            match self
+                .link
+                .call("starting to open a slot", "EVAL", slot.hash_slot, args)
+                .await?
+            {
                 Answer::Value(answer) => read_u64(&answer).ok_or_else(|| protocol("begin")),
                 Answer::NoScript => Err(protocol("begin")),
             }
         });
-        let in_the_way = try_join_all(begun).await?.into_iter().max().filter(|newest| *newest != 0);
+        let in_the_way = try_join_all(begun)
+            .await?
+            .into_iter()
+            .max()
+            .filter(|newest| *newest != 0);
         in_the_way.map(epoch).transpose()
     }
 
@@ -84,7 +122,9 @@ impl ShardedSlots {
         let text = script_text(term, self.slots, &self.script);
         for node in self.link.nodes().await? {
             let args = vec!["LOAD".into(), text.as_str().into()];
-            self.link.ask("loading the opening's script", &node, "SCRIPT", args).await?;
+            self.link
+                .ask("loading the opening's script", &node, "SCRIPT", args)
+                .await?;
         }
         Ok(())
     }
@@ -100,10 +140,25 @@ impl ShardedSlots {
     ) -> Result<()> {
         for chunk in buyers.chunks(RECORDS_PER_CALL_MAX) {
             let args = vec!["load".into(), buyer_records(chunk), loader.into()];
-            slots.call(&self.link, slot, "loading buyers", args).await?.ok_or_else(|| interrupted(&slots.term))?;
+            slots
+                .call(&self.link, slot, "loading buyers", args)
+                .await?
+                .ok_or_else(|| interrupted(&slots.term))?;
         }
-        let distinct = buyers.iter().map(|buyer| buyer.user).collect::<HashSet<_>>().len();
-        self.step(slots, slot, "loading units", loader, "seal", [share, distinct as u64]).await
+        let distinct = buyers
+            .iter()
+            .map(|buyer| buyer.user)
+            .collect::<HashSet<_>>()
+            .len();
+        self.step(
+            slots,
+            slot,
+            "loading units",
+            loader,
+            "seal",
+            [share, distinct as u64],
+        )
+        .await
     }
 
     pub(super) async fn step<const N: usize>(
@@ -125,7 +180,11 @@ impl ShardedSlots {
     pub(super) async fn read_meta(&self, slot: &Slot, fields: &[&str]) -> Result<Vec<Value>> {
         let mut args = vec![slot.meta.clone()];
         args.extend(fields.iter().map(|field| Value::from(*field)));
-        match self.link.call("reading a slot", "HMGET", slot.hash_slot, args).await? {
+        match self
+            .link
+            .call("reading a slot", "HMGET", slot.hash_slot, args)
+            .await?
+        {
             Answer::Value(Value::Array(values)) if values.len() == fields.len() => Ok(values),
             _ => Err(protocol("HMGET")),
         }
@@ -133,11 +192,18 @@ impl ShardedSlots {
 }
 
 fn epoch(number: u64) -> Result<Epoch> {
-    u32::try_from(number).map(Epoch).map_err(|_| protocol("begin"))
+    u32::try_from(number)
+        .map(Epoch)
+        .map_err(|_| protocol("begin"))
 }
 
 fn interrupted(term: &Term) -> EngineError {
-    let context =
-        format!("opening sale {} epoch {}: a node changed, or a newer epoch has begun", term.sale, term.epoch);
-    EngineError::Unavailable { context, source: None }
+    let context = format!(
+        "opening sale {} epoch {}: a node changed, or a newer epoch has begun",
+        term.sale, term.epoch
+    );
+    EngineError::Unavailable {
+        context,
+        source: None,
+    }
 }

@@ -1,7 +1,9 @@
-//! Which requests of a batch can be granted when some home slot lacks units, which are sold out, and what has to move.
+//! Which requests of a batch can be granted when some home slot lacks units, which are sold out,
+//! and what has to move.
 //!
-//! Pure: it plays the requests one by one, in order, against what the slots were seen to hold, so that a batch
-//! answers as the same requests alone would. What it decides is carried out, and checked again, by deciding.rs.
+//! Pure: it plays the requests one by one, in order, against what the slots were seen to hold, so
+//! that a batch answers as the same requests alone would. What it decides is carried out, and
+//! checked again, by deciding.rs.
 
 use super::answers::Look;
 use super::transfers::Move;
@@ -24,8 +26,8 @@ pub(super) struct Wish {
 pub(super) struct Plan {
     /// Sold out with so many units left, whatever else happens.
     pub(super) refused: Vec<(usize, u64)>,
-    /// To be granted, and whether a grant is the only answer that is expected: a later request of a buyer who is
-    /// granted something here will be his duplicate.
+    /// To be granted, and whether a grant is the only answer that is expected: a later request of a
+    /// buyer who is granted something here will be his duplicate.
     pub(super) granted: Vec<(usize, bool)>,
     /// Sold out once all of `granted` have been granted, if nothing comes back meanwhile.
     pub(super) refused_after: Vec<(usize, u64)>,
@@ -35,8 +37,8 @@ pub(super) struct Plan {
     pub(super) moves: Vec<Move>,
 }
 
-/// The most units that there were at a moment between two looks at all slots, if that is known: nothing came back and
-/// nothing moved in between (R16), so that each slot can only have sold.
+/// The most units that there were at a moment between two looks at all slots, if that is known:
+/// nothing came back and nothing moved in between (R16), so that each slot can only have sold.
 fn most_units_left(before: &[Look], now: &[Look]) -> Option<u64> {
     let is_still = before.len() == now.len()
         && before.iter().zip(now).all(|(before, now)| {
@@ -45,11 +47,15 @@ fn most_units_left(before: &[Look], now: &[Look]) -> Option<u64> {
     is_still.then(|| before.iter().map(|look| look.remaining).sum())
 }
 
-/// Plays `wishes` in order. `before` was complete when `now` began; all of `wishes` were found without a gate in `now`.
+/// Plays `wishes` in order. `before` was complete when `now` began; all of `wishes` were found
+/// without a gate in `now`.
 pub(super) fn plan(wishes: &[Wish], before: &[Look], now: &[Look]) -> Plan {
     let mut least: u64 = now.iter().map(|look| look.remaining).sum();
     let mut most = most_units_left(before, now);
-    let mut plan = Plan { needs: vec![0; now.len()], ..Plan::default() };
+    let mut plan = Plan {
+        needs: vec![0; now.len()],
+        ..Plan::default()
+    };
     let (mut buyers, mut refused_buyers) = (HashSet::new(), HashSet::new());
     for (position, wish) in wishes.iter().enumerate() {
         if buyers.contains(&wish.user) {
@@ -79,24 +85,37 @@ pub(super) fn plan(wishes: &[Wish], before: &[Look], now: &[Look]) -> Plan {
     plan
 }
 
-/// Brings every slot what it lacks, from the richest first; then, with each transfer, half of what nobody lacks there:
-/// a slot that is asked for much more than the others soon holds most of the stock instead of moving units for every
-/// request.
+/// Brings every slot what it lacks, from the richest first; then, with each transfer, half of what
+/// nobody lacks there: a slot that is asked for much more than the others soon holds most of the
+/// stock instead of moving units for every request.
 fn moves(needs: &[u64], now: &[Look]) -> Vec<Move> {
-    let mut spare: Vec<u64> = now.iter().zip(needs).map(|(look, need)| look.remaining.saturating_sub(*need)).collect();
+    let mut spare: Vec<u64> = now
+        .iter()
+        .zip(needs)
+        .map(|(look, need)| look.remaining.saturating_sub(*need))
+        .collect();
     let mut moves = Vec::new();
     for (target, need) in needs.iter().enumerate() {
         let mut lacking = need.saturating_sub(now[target].remaining);
         while lacking > 0 {
-            let richest = (0..spare.len()).max_by_key(|slot| spare[*slot]).filter(|slot| spare[*slot] > 0);
+            let richest = (0..spare.len())
+                .max_by_key(|slot| spare[*slot])
+                .filter(|slot| spare[*slot] > 0);
             let Some(source) = richest else { break };
             let taken = lacking.min(spare[source]);
-            moves.push(Move { source, target, quantity: taken });
+            moves.push(Move {
+                source,
+                target,
+                quantity: taken,
+            });
             spare[source] -= taken;
             lacking -= taken;
         }
     }
-    for Move { source, quantity, .. } in &mut moves {
+    for Move {
+        source, quantity, ..
+    } in &mut moves
+    {
         let more = spare[*source] / 2;
         *quantity += more;
         spare[*source] -= more;
@@ -110,21 +129,43 @@ mod tests {
     use super::*;
 
     fn looks(remaining: &[u64]) -> Vec<Look> {
-        remaining.iter().map(|remaining| Look { remaining: *remaining, ..Look::default() }).collect()
+        remaining
+            .iter()
+            .map(|remaining| Look {
+                remaining: *remaining,
+                ..Look::default()
+            })
+            .collect()
     }
 
     fn wish(slot: usize, user: i64, quantity: u64) -> Wish {
-        Wish { index: 0, slot, user: UserId(user), quantity }
+        Wish {
+            index: 0,
+            slot,
+            user: UserId(user),
+            quantity,
+        }
     }
 
     #[test]
     fn the_last_units_are_gathered_from_all_slots() {
         let now = looks(&[1, 1, 1]);
-        let plan = plan(&[wish(0, 1, 5), wish(0, 2, 2), wish(2, 3, 1), wish(1, 4, 1)], &now, &now);
+        let plan = plan(
+            &[wish(0, 1, 5), wish(0, 2, 2), wish(2, 3, 1), wish(1, 4, 1)],
+            &now,
+            &now,
+        );
         assert_eq!(plan.refused, [(0, 3)]);
         assert_eq!(plan.granted, [(1, true), (2, true)]);
         assert_eq!(plan.refused_after, [(3, 0)]);
-        assert_eq!(plan.moves, [Move { source: 1, target: 0, quantity: 1 }]);
+        assert_eq!(
+            plan.moves,
+            [Move {
+                source: 1,
+                target: 0,
+                quantity: 1
+            }]
+        );
     }
 
     #[test]
@@ -134,26 +175,52 @@ mod tests {
         for change in [
             |look: &mut Look| look.returned += 1,
             |look: &mut Look| look.moved += 1,
-            |look: &mut Look| look.flights.push(Flight { target: 0, number: 1, quantity: 9 }),
+            |look: &mut Look| {
+                look.flights.push(Flight {
+                    target: 0,
+                    number: 1,
+                    quantity: 9,
+                })
+            },
         ] {
             let mut now = before.clone();
             change(&mut now[1]);
-            assert_eq!(plan(&wishes, &before, &now), Plan { needs: vec![0, 0], ..Plan::default() });
+            assert_eq!(
+                plan(&wishes, &before, &now),
+                Plan {
+                    needs: vec![0, 0],
+                    ..Plan::default()
+                }
+            );
         }
-        assert_eq!(plan(&wishes, &[], &before), Plan { needs: vec![0, 0], ..Plan::default() });
+        assert_eq!(
+            plan(&wishes, &[], &before),
+            Plan {
+                needs: vec![0, 0],
+                ..Plan::default()
+            }
+        );
         assert_eq!(plan(&wishes, &before, &before).refused, [(0, 2)]);
     }
 
     #[test]
     fn units_sold_between_two_looks_are_counted_neither_as_left_nor_as_gone() {
-        let plan = plan(&[wish(0, 1, 9), wish(0, 2, 4)], &looks(&[5, 0]), &looks(&[3, 0]));
+        let plan = plan(
+            &[wish(0, 1, 9), wish(0, 2, 4)],
+            &looks(&[5, 0]),
+            &looks(&[3, 0]),
+        );
         assert_eq!((plan.refused, plan.granted), (vec![(0, 3)], vec![]));
     }
 
     #[test]
     fn a_buyer_twice_in_a_batch_is_his_own_duplicate() {
         let now = looks(&[4]);
-        let plan = plan(&[wish(0, 1, 2), wish(0, 1, 3), wish(0, 2, 3), wish(0, 2, 1)], &now, &now);
+        let plan = plan(
+            &[wish(0, 1, 2), wish(0, 1, 3), wish(0, 2, 3), wish(0, 2, 1)],
+            &now,
+            &now,
+        );
         assert_eq!(plan.granted, [(0, true), (1, false)]);
         assert_eq!(plan.refused_after, [(2, 2)]);
     }
@@ -161,14 +228,36 @@ mod tests {
     #[test]
     fn a_hot_slot_takes_half_of_what_the_richest_can_spare() {
         let now = looks(&[0, 100, 10]);
-        assert_eq!(moves(&[2, 0, 0], &now), [Move { source: 1, target: 0, quantity: 2 + 49 }]);
-        let both = [Move { source: 1, target: 0, quantity: 100 }, Move { source: 2, target: 0, quantity: 7 }];
+        assert_eq!(
+            moves(&[2, 0, 0], &now),
+            [Move {
+                source: 1,
+                target: 0,
+                quantity: 2 + 49
+            }]
+        );
+        let both = [
+            Move {
+                source: 1,
+                target: 0,
+                quantity: 100,
+            },
+            Move {
+                source: 2,
+                target: 0,
+                quantity: 7,
+            },
+        ];
         assert_eq!(moves(&[104, 0, 0], &now), both);
     }
 
     #[test]
     fn what_one_slot_gets_on_top_is_not_what_another_lacks() {
-        let expected = [(2, 0, 2), (2, 1, 4)].map(|(source, target, quantity)| Move { source, target, quantity });
+        let expected = [(2, 0, 2), (2, 1, 4)].map(|(source, target, quantity)| Move {
+            source,
+            target,
+            quantity,
+        });
         assert_eq!(moves(&[2, 4, 0], &looks(&[0, 0, 6])), expected);
     }
 }

@@ -1,8 +1,12 @@
 //! One sale's slots under one term: their keys, the calls of the script, and what its answers mean.
 
-use super::answers::{Look, Word, bytes, number, packed, protocol, read_look, read_page, read_words};
+use super::answers::{
+    Look, Word, bytes, number, packed, protocol, read_look, read_page, read_words,
+};
 use super::link::{Answer, Link};
-use crate::{Finish, FinishKind, Finished, HoldPage, OpeningBuyer, OrderId, Reserve, Result, Term, UserId};
+use crate::{
+    Finish, FinishKind, Finished, HoldPage, OpeningBuyer, OrderId, Reserve, Result, Term, UserId,
+};
 use fred::types::Value;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex};
@@ -13,7 +17,8 @@ pub(super) struct Slots {
     /// Of the opening's script.
     sha1: Value,
     pub(super) slots: Vec<Slot>,
-    /// Whether every slot has been seen open: before that nothing is sold, so that a half-finished opening sells nothing.
+    /// Whether every slot has been seen open: before that nothing is sold, so that a half-finished
+    /// opening sells nothing.
     pub(super) was_open: AtomicBool,
     /// Whether a slot lacked units lately, so that the next batch looks at all of them at once.
     pub(super) is_low: AtomicBool,
@@ -44,13 +49,25 @@ impl Slot {
 
 impl Slots {
     pub(super) fn new(prefix: &str, term: &Term, count: usize, script: &str) -> Self {
-        let sha1 = redis::Script::new(&script_text(term, count, script)).get_hash().into();
-        let slots = (0..count).map(|index| Slot::new(prefix, term, index)).collect();
+        let sha1 = redis::Script::new(&script_text(term, count, script))
+            .get_hash()
+            .into();
+        let slots = (0..count)
+            .map(|index| Slot::new(prefix, term, index))
+            .collect();
         let (was_open, is_low) = (AtomicBool::new(false), AtomicBool::new(true));
-        Self { term: *term, sha1, slots, was_open, is_low, last: Mutex::default() }
+        Self {
+            term: *term,
+            sha1,
+            slots,
+            was_open,
+            is_low,
+            last: Mutex::default(),
+        }
     }
 
-    /// The slot where a buyer's gate and holds live: splitmix64 of his id. Never to be changed: it is where data is.
+    /// The slot where a buyer's gate and holds live: splitmix64 of his id. Never to be changed: it
+    /// is where data is.
     pub(super) fn home(&self, user: UserId) -> usize {
         let mut mixed = (user.0 as u64).wrapping_add(0x9E37_79B9_7F4A_7C15);
         mixed = (mixed ^ (mixed >> 30)).wrapping_mul(0xBF58_476D_1CE4_E5B9);
@@ -58,7 +75,8 @@ impl Slots {
         ((mixed ^ (mixed >> 31)) % self.slots.len() as u64) as usize
     }
 
-    /// Runs the script in one slot; `None` means that it, or its data, is not there any more: the term is not open.
+    /// Runs the script in one slot; `None` means that it, or its data, is not there any more: the
+    /// term is not open.
     pub(super) async fn call(
         &self,
         link: &Link,
@@ -66,7 +84,15 @@ impl Slots {
         context: &str,
         args: Vec<Value>,
     ) -> Result<Option<Value>> {
-        match link.call(context, "EVALSHA", self.slots[slot].hash_slot, self.with_keys(slot, args)).await? {
+        match link
+            .call(
+                context,
+                "EVALSHA",
+                self.slots[slot].hash_slot,
+                self.with_keys(slot, args),
+            )
+            .await?
+        {
             Answer::NoScript => {
                 self.shut_if_lost(link, slot).await;
                 Ok(None)
@@ -80,36 +106,58 @@ impl Slots {
     }
 
     fn with_keys(&self, slot: usize, args: Vec<Value>) -> Vec<Value> {
-        let Slot { meta, gate, holds, .. } = &self.slots[slot];
+        let Slot {
+            meta, gate, holds, ..
+        } = &self.slots[slot];
         let mut all = Vec::with_capacity(args.len() + 5);
-        all.extend([self.sha1.clone(), Value::from(3), meta.clone(), gate.clone(), holds.clone()]);
+        all.extend([
+            self.sha1.clone(),
+            Value::from(3),
+            meta.clone(),
+            gate.clone(),
+            holds.clone(),
+        ]);
         all.extend(args);
         all
     }
 
-    /// A node that had the script has lost it, and perhaps the newest of its data. All other slots are shut for good,
-    /// so that no slot can come back to life by moving to a node that still has the script.
+    /// A node that had the script has lost it, and perhaps the newest of its data. All other slots
+    /// are shut for good, so that no slot can come back to life by moving to a node that still has
+    /// the script.
     async fn shut_if_lost(&self, link: &Link, lost: usize) {
         if !self.was_open.swap(false, Ordering::Relaxed) {
             return;
         }
-        let others = self.slots.iter().enumerate().filter(|(slot, _)| *slot != lost).map(|(slot, keys)| {
-            let args = self.with_keys(slot, vec!["shut".into()]);
-            link.call("shutting a lost term", "EVALSHA", keys.hash_slot, args)
-        });
-        // Nobody waits for it to succeed: a slot that cannot be reached now is shut by whoever meets it next.
+        let others = self
+            .slots
+            .iter()
+            .enumerate()
+            .filter(|(slot, _)| *slot != lost)
+            .map(|(slot, keys)| {
+                let args = self.with_keys(slot, vec!["shut".into()]);
+                link.call("shutting a lost term", "EVALSHA", keys.hash_slot, args)
+            });
+        // Nobody waits for it to succeed: a slot that cannot be reached now is shut by whoever
+        // meets it next.
         drop(futures_util::future::join_all(others).await);
     }
 
     pub(super) async fn look(&self, link: &Link, slot: usize) -> Result<Option<Look>> {
-        let answer = self.call(link, slot, "looking at a slot", vec!["look".into()]).await?;
-        answer.map(|answer| read_look(&answer).ok_or_else(|| protocol("look"))).transpose()
+        let answer = self
+            .call(link, slot, "looking at a slot", vec!["look".into()])
+            .await?;
+        answer
+            .map(|answer| read_look(&answer).ok_or_else(|| protocol("look")))
+            .transpose()
     }
 
     /// Looks at every slot; `None` if one of them is not open.
     pub(super) async fn look_at_all(&self, link: &Link) -> Result<Option<Vec<Look>>> {
         let looks = (0..self.slots.len()).map(|slot| self.look(link, slot));
-        futures_util::future::join_all(looks).await.into_iter().collect()
+        futures_util::future::join_all(looks)
+            .await
+            .into_iter()
+            .collect()
     }
 
     /// Offers `items` to their home slot, which sells if it has at least `threshold` units.
@@ -130,22 +178,48 @@ impl Slots {
         }
         let args = vec!["reserve".into(), packed(records), number(threshold)];
         let answer = self.call(link, slot, "reserving", args).await?;
-        answer.map(|answer| read_words(&answer, items.len()).ok_or_else(|| protocol("reserve"))).transpose()
+        answer
+            .map(|answer| read_words(&answer, items.len()).ok_or_else(|| protocol("reserve")))
+            .transpose()
     }
 
     /// Settles and releases in one slot; `None` if it is not open.
-    pub(super) async fn finish(&self, link: &Link, slot: usize, items: &[&Finish]) -> Result<Option<Vec<Finished>>> {
+    pub(super) async fn finish(
+        &self,
+        link: &Link,
+        slot: usize,
+        items: &[&Finish],
+    ) -> Result<Option<Vec<Finished>>> {
         let mut records = Vec::with_capacity(items.len() * 17);
         for item in items {
             records.extend_from_slice(&item.user.0.to_le_bytes());
             records.extend_from_slice(&item.order.0.to_le_bytes());
             records.push(u8::from(item.kind == FinishKind::Release));
         }
-        let answer = self.call(link, slot, "settling and releasing", vec!["finish".into(), packed(records)]).await?;
-        let Some(answer) = answer else { return Ok(None) };
+        let answer = self
+            .call(
+                link,
+                slot,
+                "settling and releasing",
+                vec!["finish".into(), packed(records)],
+            )
+            .await?;
+        let Some(answer) = answer else {
+            return Ok(None);
+        };
         let letters = bytes(&answer).filter(|letters| letters.len() == items.len());
         let letters = letters.ok_or_else(|| protocol("finish"))?.iter();
-        Ok(Some(letters.map(|l| if *l == b'D' { Finished::Done } else { Finished::AlreadyDone }).collect()))
+        Ok(Some(
+            letters
+                .map(|l| {
+                    if *l == b'D' {
+                        Finished::Done
+                    } else {
+                        Finished::AlreadyDone
+                    }
+                })
+                .collect(),
+        ))
     }
 
     /// One page of a slot's open holds.
@@ -157,9 +231,16 @@ impl Slots {
         limit: u32,
         untouched_for_ms: u64,
     ) -> Result<Option<HoldPage>> {
-        let args = vec!["list".into(), number(cursor), number(limit.into()), number(untouched_for_ms)];
+        let args = vec![
+            "list".into(),
+            number(cursor),
+            number(limit.into()),
+            number(untouched_for_ms),
+        ];
         let answer = self.call(link, slot, "listing holds", args).await?;
-        answer.map(|answer| read_page(&answer).ok_or_else(|| protocol("list"))).transpose()
+        answer
+            .map(|answer| read_page(&answer).ok_or_else(|| protocol("list")))
+            .transpose()
     }
 
     /// Marks those of `orders` that live in this slot and are old enough.
@@ -170,17 +251,25 @@ impl Slots {
         orders: &[OrderId],
         untouched_for_ms: u64,
     ) -> Result<Option<HoldPage>> {
-        let records = orders.iter().flat_map(|order| order.0.to_le_bytes()).collect();
+        let records = orders
+            .iter()
+            .flat_map(|order| order.0.to_le_bytes())
+            .collect();
         let args = vec!["mark".into(), packed(records), number(untouched_for_ms)];
         let answer = self.call(link, slot, "marking holds", args).await?;
-        answer.map(|answer| read_page(&answer).ok_or_else(|| protocol("mark"))).transpose()
+        answer
+            .map(|answer| read_page(&answer).ok_or_else(|| protocol("mark")))
+            .transpose()
     }
 }
 
-/// The script of an opening: the common text behind a line that no other opening has, and no process that counts the
-/// slots differently.
+/// The script of an opening: the common text behind a line that no other opening has, and no
+/// process that counts the slots differently.
 pub(super) fn script_text(term: &Term, slots: usize, script: &str) -> String {
-    format!("local EPOCH, NONCE, SLOTS = '{}', '{:016x}', '{slots}'\n{script}", term.epoch, term.nonce.0)
+    format!(
+        "local EPOCH, NONCE, SLOTS = '{}', '{:016x}', '{slots}'\n{script}",
+        term.epoch, term.nonce.0
+    )
 }
 
 pub(super) fn buyer_records(buyers: &[OpeningBuyer]) -> Value {

@@ -1,5 +1,6 @@
-//! Units on their way from slot to slot: debit, credit, clear. Each step may be repeated by anybody, so that a
-//! transfer that was interrupted anywhere is finished by whoever meets it, and loses and doubles nothing (R16).
+//! Units on their way from slot to slot: debit, credit, clear. Each step may be repeated by
+//! anybody, so that a transfer that was interrupted anywhere is finished by whoever meets it, and
+//! loses and doubles nothing (R16).
 
 use super::answers::{Flight, Look, bytes, number, protocol, read_u64};
 use super::link::Link;
@@ -16,47 +17,98 @@ pub(super) struct Move {
     pub(super) quantity: u64,
 }
 
-/// Takes up to `quantity` units out of `source`. If a transfer between these slots is under way already, that one is
-/// answered and nothing is taken. Of no units if there are none.
+/// Takes up to `quantity` units out of `source`. If a transfer between these slots is under way
+/// already, that one is answered and nothing is taken. Of no units if there are none.
 pub(super) async fn debit(slots: &Slots, link: &Link, wanted: Move) -> Result<Option<Flight>> {
-    let args = vec!["debit".into(), number(wanted.target as u64), number(wanted.quantity)];
-    let Some(answer) = slots.call(link, wanted.source, "debiting a slot", args).await? else { return Ok(None) };
-    let Value::Array(parts) = &answer else { return Err(protocol("debit")) };
-    let [flight, quantity] = parts.as_slice() else { return Err(protocol("debit")) };
+    let args = vec![
+        "debit".into(),
+        number(wanted.target as u64),
+        number(wanted.quantity),
+    ];
+    let Some(answer) = slots
+        .call(link, wanted.source, "debiting a slot", args)
+        .await?
+    else {
+        return Ok(None);
+    };
+    let Value::Array(parts) = &answer else {
+        return Err(protocol("debit"));
+    };
+    let [flight, quantity] = parts.as_slice() else {
+        return Err(protocol("debit"));
+    };
     let flight = read_u64(flight).and_then(|number| i64::try_from(number).ok());
-    let (number, quantity) = flight.zip(read_u64(quantity)).ok_or_else(|| protocol("debit"))?;
-    Ok(Some(Flight { target: wanted.target, number, quantity }))
+    let (number, quantity) = flight
+        .zip(read_u64(quantity))
+        .ok_or_else(|| protocol("debit"))?;
+    Ok(Some(Flight {
+        target: wanted.target,
+        number,
+        quantity,
+    }))
 }
 
 /// Lets the units arrive; whether it was this call that did it.
-pub(super) async fn credit(slots: &Slots, link: &Link, source: usize, flight: Flight) -> Result<Option<bool>> {
+pub(super) async fn credit(
+    slots: &Slots,
+    link: &Link,
+    source: usize,
+    flight: Flight,
+) -> Result<Option<bool>> {
     let numbers = [source as u64, flight.number as u64, flight.quantity];
-    let args = std::iter::once(Value::from("credit")).chain(numbers.map(number)).collect();
-    let answer = slots.call(link, flight.target, "crediting a slot", args).await?;
+    let args = std::iter::once(Value::from("credit"))
+        .chain(numbers.map(number))
+        .collect();
+    let answer = slots
+        .call(link, flight.target, "crediting a slot", args)
+        .await?;
     Ok(answer.map(|answer| bytes(&answer) == Some(b"D")))
 }
 
 /// Takes what has arrived off the record of its source; whether it was this call that did it.
-pub(super) async fn clear(slots: &Slots, link: &Link, source: usize, flight: Flight) -> Result<Option<bool>> {
-    let args = vec!["clear".into(), number(flight.target as u64), number(flight.number as u64)];
-    let answer = slots.call(link, source, "clearing a transfer", args).await?;
+pub(super) async fn clear(
+    slots: &Slots,
+    link: &Link,
+    source: usize,
+    flight: Flight,
+) -> Result<Option<bool>> {
+    let args = vec![
+        "clear".into(),
+        number(flight.target as u64),
+        number(flight.number as u64),
+    ];
+    let answer = slots
+        .call(link, source, "clearing a transfer", args)
+        .await?;
     Ok(answer.map(|answer| bytes(&answer) == Some(b"D")))
 }
 
 /// Finishes a transfer whose units have left `source`; whether there was something left to do.
-pub(super) async fn land(slots: &Slots, link: &Link, source: usize, flight: Flight) -> Result<Option<bool>> {
-    let Some(was_credited) = credit(slots, link, source, flight).await? else { return Ok(None) };
+pub(super) async fn land(
+    slots: &Slots,
+    link: &Link,
+    source: usize,
+    flight: Flight,
+) -> Result<Option<bool>> {
+    let Some(was_credited) = credit(slots, link, source, flight).await? else {
+        return Ok(None);
+    };
     let was_cleared = clear(slots, link, source, flight).await?;
     Ok(was_cleared.map(|was_cleared| was_credited || was_cleared))
 }
 
 /// Finishes every transfer that these looks show, all at once; how many there were left to finish.
 pub(super) async fn land_all(slots: &Slots, link: &Link, looks: &[Look]) -> Result<Option<u64>> {
-    let flights = looks.iter().enumerate().flat_map(|(source, look)| look.flights.iter().map(move |f| (source, *f)));
+    let flights = looks
+        .iter()
+        .enumerate()
+        .flat_map(|(source, look)| look.flights.iter().map(move |f| (source, *f)));
     let landings = flights.map(|(source, flight)| land(slots, link, source, flight));
     let mut landed = 0;
     for landing in join_all(landings).await {
-        let Some(was_landed) = landing? else { return Ok(None) };
+        let Some(was_landed) = landing? else {
+            return Ok(None);
+        };
         landed += u64::from(was_landed);
     }
     Ok(Some(landed))
@@ -65,12 +117,17 @@ pub(super) async fn land_all(slots: &Slots, link: &Link, looks: &[Look]) -> Resu
 /// Moves units as wanted, all moves at once.
 pub(super) async fn carry_all(slots: &Slots, link: &Link, moves: &[Move]) -> Result<Option<()>> {
     let carried = moves.iter().map(async |wanted| {
-        let Some(flight) = debit(slots, link, *wanted).await? else { return Ok(None) };
+        let Some(flight) = debit(slots, link, *wanted).await? else {
+            return Ok(None);
+        };
         if flight.number == 0 {
             return Ok(Some(false));
         }
         land(slots, link, wanted.source, flight).await
     });
-    let carried = join_all(carried).await.into_iter().collect::<Result<Option<Vec<bool>>>>()?;
+    let carried = join_all(carried)
+        .await
+        .into_iter()
+        .collect::<Result<Option<Vec<bool>>>>()?;
     Ok(carried.map(|_| ()))
 }

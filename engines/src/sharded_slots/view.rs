@@ -11,18 +11,36 @@ impl ShardedSlots {
         let slots = self.slots(term);
         let is_open = slots.look_at_all(&self.link).await?.is_some();
         let fields = ["epoch", "remaining", "open", "flights"];
-        let metas = try_join_all(slots.slots.iter().map(|slot| self.read_meta(slot, &fields))).await?;
-        let sum = |field: usize| metas.iter().filter_map(|meta| read_u64(&meta[field])).sum::<u64>();
+        let metas =
+            try_join_all(slots.slots.iter().map(|slot| self.read_meta(slot, &fields))).await?;
+        let sum = |field: usize| {
+            metas
+                .iter()
+                .filter_map(|meta| read_u64(&meta[field]))
+                .sum::<u64>()
+        };
         let epoch = metas.iter().filter_map(|meta| read_u64(&meta[0])).max();
-        let epoch = epoch.map(|epoch| u32::try_from(epoch).map(Epoch).map_err(|_| protocol("HMGET"))).transpose()?;
+        let epoch = epoch
+            .map(|epoch| {
+                u32::try_from(epoch)
+                    .map(Epoch)
+                    .map_err(|_| protocol("HMGET"))
+            })
+            .transpose()?;
         let mut remaining = sum(1);
         for (source, meta) in metas.iter().enumerate() {
-            let flights = bytes(&meta[3]).map_or(Some(Vec::new()), read_flights).ok_or_else(|| protocol("HMGET"))?;
+            let flights = bytes(&meta[3])
+                .map_or(Some(Vec::new()), read_flights)
+                .ok_or_else(|| protocol("HMGET"))?;
             for flight in flights {
                 // What has arrived is counted there, although it is still on the source's record.
-                let target = slots.slots.get(flight.target).ok_or_else(|| protocol("HMGET"))?;
+                let target = slots
+                    .slots
+                    .get(flight.target)
+                    .ok_or_else(|| protocol("HMGET"))?;
                 let arrived = self.read_meta(target, &[&format!("in:{source}")]).await?;
-                let has_arrived = read_u64(&arrived[0]).is_some_and(|last| last >= flight.number as u64);
+                let has_arrived =
+                    read_u64(&arrived[0]).is_some_and(|last| last >= flight.number as u64);
                 remaining += if has_arrived { 0 } else { flight.quantity };
             }
         }
@@ -37,18 +55,38 @@ impl ShardedSlots {
             is_open,
             owners: Vec::new(),
             server: servers.join("+"),
-            clock_ms: lives.iter().map(|(_, clock_ms)| *clock_ms).max().unwrap_or(0),
+            clock_ms: lives
+                .iter()
+                .map(|(_, clock_ms)| *clock_ms)
+                .max()
+                .unwrap_or(0),
         })
     }
 
     /// The present life of a node, and its clock.
     async fn life(&self, node: &Server) -> Result<(String, i64)> {
-        let info = self.link.ask("asking who a node is", node, "INFO", vec!["server".into()]).await?;
-        let time = self.link.ask("asking the time", node, "TIME", Vec::<Value>::new()).await?;
-        let info = bytes(&info).map(String::from_utf8_lossy).ok_or_else(|| protocol("INFO"))?;
-        let run_id = info.lines().find_map(|line| line.strip_prefix("run_id:")).unwrap_or_default();
-        let Value::Array(time) = &time else { return Err(protocol("TIME")) };
-        let parts = time.first().and_then(read_u64).zip(time.get(1).and_then(read_u64));
+        let info = self
+            .link
+            .ask("asking who a node is", node, "INFO", vec!["server".into()])
+            .await?;
+        let time = self
+            .link
+            .ask("asking the time", node, "TIME", Vec::<Value>::new())
+            .await?;
+        let info = bytes(&info)
+            .map(String::from_utf8_lossy)
+            .ok_or_else(|| protocol("INFO"))?;
+        let run_id = info
+            .lines()
+            .find_map(|line| line.strip_prefix("run_id:"))
+            .unwrap_or_default();
+        let Value::Array(time) = &time else {
+            return Err(protocol("TIME"));
+        };
+        let parts = time
+            .first()
+            .and_then(read_u64)
+            .zip(time.get(1).and_then(read_u64));
         let (seconds, micros) = parts.ok_or_else(|| protocol("TIME"))?;
         Ok((run_id.to_owned(), (seconds * 1_000 + micros / 1_000) as i64))
     }

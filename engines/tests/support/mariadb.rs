@@ -24,7 +24,8 @@ pub struct MariaDb {
 }
 
 impl MariaDb {
-    /// Starts one. If it cannot, says why and returns `None`; with `REQUIRE_SERVERS=1` that is a failure.
+    /// Starts one. If it cannot, says why and returns `None`; with `REQUIRE_SERVERS=1` that is a
+    /// failure.
     pub async fn start() -> Option<Self> {
         let folder = tempfile::tempdir().expect("a scratch folder");
         let mut reason = match make_tables(folder.path()) {
@@ -38,7 +39,14 @@ impl MariaDb {
                 Err(error) => return ignored(&format!("mariadbd cannot be started: {error}")),
             };
             match wait_until_it_answers(port, folder.path(), &mut child).await {
-                Ok(()) => return Some(Self { child, port, databases: AtomicU32::new(0), folder }),
+                Ok(()) => {
+                    return Some(Self {
+                        child,
+                        port,
+                        databases: AtomicU32::new(0),
+                        folder,
+                    });
+                }
                 Err(error) => {
                     reason = error;
                     end(&mut child);
@@ -51,8 +59,13 @@ impl MariaDb {
     /// The URL of a database of its own, without tables.
     pub async fn create_database(&self) -> String {
         let name = format!("test_{}", self.databases.fetch_add(1, Ordering::Relaxed));
-        let mut root = MySqlConnection::connect(&url(self.port)).await.expect("a connection");
-        sqlx::raw_sql(&format!("CREATE DATABASE {name}")).execute(&mut root).await.expect("a database");
+        let mut root = MySqlConnection::connect(&url(self.port))
+            .await
+            .expect("a connection");
+        sqlx::raw_sql(&format!("CREATE DATABASE {name}"))
+            .execute(&mut root)
+            .await
+            .expect("a database");
         format!("{}/{name}", url(self.port))
     }
 
@@ -74,7 +87,8 @@ impl MariaDb {
     /// The same with options that it did not have before.
     pub async fn restart_with(&mut self, options: &[&str]) {
         self.kill();
-        self.child = spawn(self.port, self.folder.path(), options).expect("mariadbd, which could be started before");
+        self.child = spawn(self.port, self.folder.path(), options)
+            .expect("mariadbd, which could be started before");
         let answered = wait_until_it_answers(self.port, self.folder.path(), &mut self.child).await;
         answered.unwrap_or_else(|error| panic!("mariadbd on its old data: {error}"));
     }
@@ -92,7 +106,10 @@ impl Drop for MariaDb {
 }
 
 fn ignored(reason: &str) -> Option<MariaDb> {
-    assert!(std::env::var_os("REQUIRE_SERVERS").is_none_or(|value| value != "1"), "{reason}");
+    assert!(
+        std::env::var_os("REQUIRE_SERVERS").is_none_or(|value| value != "1"),
+        "{reason}"
+    );
     eprintln!("ignored: {reason}");
     None
 }
@@ -111,29 +128,53 @@ fn as_this_user(command: &mut Command) {
     if std::fs::metadata("/proc/self").is_ok_and(|process| process.uid() == 0) {
         command.arg("--user=root");
     }
-    command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null());
+    command
+        .stdin(Stdio::null())
+        .stdout(Stdio::null())
+        .stderr(Stdio::null());
 }
 
 fn make_tables(folder: &Path) -> Result<(), String> {
     let mut command = Command::new("mariadb-install-db");
-    command.args(["--no-defaults", "--auth-root-authentication-method=normal", "--skip-test-db"]);
+    command.args([
+        "--no-defaults",
+        "--auth-root-authentication-method=normal",
+        "--skip-test-db",
+    ]);
     command.args(["--skip-name-resolve", "--innodb-log-file-size=16M"]);
     command.arg(format!("--datadir={}", folder.join("data").display()));
-    // A server that starts deletes every temporary table in its folder for them, also another server's.
+    // A server that starts deletes every temporary table in its folder for them, also another
+    // server's.
     command.arg(format!("--tmpdir={}", folder.display()));
     as_this_user(&mut command);
-    let status = command.status().map_err(|error| format!("mariadb-install-db cannot be started: {error}"))?;
-    if status.success() { Ok(()) } else { Err(format!("mariadb-install-db failed: {status}")) }
+    let status = command
+        .status()
+        .map_err(|error| format!("mariadb-install-db cannot be started: {error}"))?;
+    if status.success() {
+        Ok(())
+    } else {
+        Err(format!("mariadb-install-db failed: {status}"))
+    }
 }
 
 fn spawn(port: u16, folder: &Path, options: &[&str]) -> std::io::Result<Child> {
     let mut command = Command::new("mariadbd");
-    command.arg("--no-defaults").arg(format!("--datadir={}", folder.join("data").display()));
+    command
+        .arg("--no-defaults")
+        .arg(format!("--datadir={}", folder.join("data").display()));
     command.arg(format!("--socket={}", folder.join("s").display()));
     command.arg(format!("--pid-file={}", folder.join("pid").display()));
     command.arg(format!("--tmpdir={}", folder.display()));
-    command.args(["--bind-address=127.0.0.1", &format!("--port={port}"), "--skip-name-resolve", "--skip-log-bin"]);
-    command.args(["--innodb-flush-log-at-trx-commit=1", "--innodb-buffer-pool-size=64M"]);
+    command.args([
+        "--bind-address=127.0.0.1",
+        &format!("--port={port}"),
+        "--skip-name-resolve",
+        "--skip-log-bin",
+    ]);
+    command.args([
+        "--innodb-flush-log-at-trx-commit=1",
+        "--innodb-buffer-pool-size=64M",
+    ]);
     command.args(options);
     as_this_user(&mut command);
     command.spawn()
@@ -154,9 +195,16 @@ async fn wait_until_it_answers(port: u16, folder: &Path, child: &mut Child) -> R
         if let Ok(mut connection) = MySqlConnection::connect(&url(port)).await {
             // Its own folder in the answer: another server may have got the port.
             let query = sqlx::query_scalar::<_, String>("SELECT CAST(@@GLOBAL.datadir AS CHAR)");
-            let data = query.fetch_one(&mut connection).await.map_err(|error| error.to_string())?;
+            let data = query
+                .fetch_one(&mut connection)
+                .await
+                .map_err(|error| error.to_string())?;
             let is_ours = Path::new(&data) == folder.join("data");
-            return if is_ours { Ok(()) } else { Err("the port was taken by another server".to_owned()) };
+            return if is_ours {
+                Ok(())
+            } else {
+                Err("the port was taken by another server".to_owned())
+            };
         }
         tokio::time::sleep(LOOK_EVERY).await;
     }

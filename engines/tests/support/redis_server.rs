@@ -1,4 +1,5 @@
-//! A private redis-server for one test: a port and a folder of its own, gone when dropped, and every way to lose it.
+//! A private redis-server for one test: a port and a folder of its own, gone when dropped, and
+//! every way to lose it.
 
 use std::io::{Read, Write};
 use std::net::{TcpListener, TcpStream};
@@ -23,10 +24,17 @@ pub struct RedisServer {
 }
 
 /// How a server can be lost.
-pub const LOSSES: &[&str] = &["flushed", "scripts flushed", "killed, AOF intact", "killed, AOF cut", "killed, empty"];
+pub const LOSSES: &[&str] = &[
+    "flushed",
+    "scripts flushed",
+    "killed, AOF intact",
+    "killed, AOF cut",
+    "killed, empty",
+];
 
 impl RedisServer {
-    /// Starts one with an AOF. If it cannot, says why and returns `None`; with `REQUIRE_SERVERS=1` that is a failure.
+    /// Starts one with an AOF. If it cannot, says why and returns `None`; with `REQUIRE_SERVERS=1`
+    /// that is a failure.
     pub fn start() -> Option<Self> {
         let folder = tempfile::tempdir().expect("a scratch folder");
         let mut reason = "no free port".to_owned();
@@ -34,7 +42,13 @@ impl RedisServer {
             let port = free_port();
             match spawn(port, folder.path()) {
                 Ok(mut child) => match wait_until_it_answers(port, &mut child) {
-                    Ok(()) => return Some(Self { child, port, folder }),
+                    Ok(()) => {
+                        return Some(Self {
+                            child,
+                            port,
+                            folder,
+                        });
+                    }
                     Err(error) => {
                         reason = error;
                         end(&mut child);
@@ -46,7 +60,10 @@ impl RedisServer {
                 }
             }
         }
-        assert!(std::env::var_os("REQUIRE_SERVERS").is_none_or(|value| value != "1"), "{reason}");
+        assert!(
+            std::env::var_os("REQUIRE_SERVERS").is_none_or(|value| value != "1"),
+            "{reason}"
+        );
         eprintln!("ignored: {reason}");
         None
     }
@@ -62,15 +79,23 @@ impl RedisServer {
             "scripts flushed" => self.command("SCRIPT FLUSH"),
             "killed, AOF intact" => self.restart(|_| Ok(())),
             "killed, AOF cut" => self.restart(cut_aof),
-            "killed, empty" => self.restart(|folder| std::fs::remove_dir_all(folder.join("appendonlydir"))),
-            _ => Err(format!("no way {how:?} to lose a server; known: {LOSSES:?}")),
+            "killed, empty" => {
+                self.restart(|folder| std::fs::remove_dir_all(folder.join("appendonlydir")))
+            }
+            _ => Err(format!(
+                "no way {how:?} to lose a server; known: {LOSSES:?}"
+            )),
         }
     }
 
     /// Sends an inline command and waits for its `+OK`.
     pub fn command(&self, command: &str) -> Result<(), String> {
         let answer = ask(self.port, command).map_err(|error| format!("{command}: {error}"))?;
-        if answer.starts_with("+OK") { Ok(()) } else { Err(format!("{command}: {answer}")) }
+        if answer.starts_with("+OK") {
+            Ok(())
+        } else {
+            Err(format!("{command}: {answer}"))
+        }
     }
 
     fn restart(&mut self, between: impl Fn(&Path) -> std::io::Result<()>) -> Result<(), String> {
@@ -94,8 +119,24 @@ fn free_port() -> u16 {
 
 fn spawn(port: u16, folder: &Path) -> std::io::Result<Child> {
     Command::new("redis-server")
-        .args(["--port", &port.to_string(), "--bind", "127.0.0.1", "--save", "", "--daemonize", "no"])
-        .args(["--appendonly", "yes", "--appendfsync", "everysec", "--aof-load-truncated", "yes"])
+        .args([
+            "--port",
+            &port.to_string(),
+            "--bind",
+            "127.0.0.1",
+            "--save",
+            "",
+            "--daemonize",
+            "no",
+        ])
+        .args([
+            "--appendonly",
+            "yes",
+            "--appendfsync",
+            "everysec",
+            "--aof-load-truncated",
+            "yes",
+        ])
         .args(["--maxmemory-policy", "noeviction", "--logfile", "redis.log"])
         .arg("--dir")
         .arg(folder)
@@ -122,7 +163,9 @@ fn wait_until_it_answers(port: u16, child: &mut Child) -> Result<(), String> {
         }
         std::thread::sleep(LOOK_EVERY);
     }
-    Err(format!("redis-server does not answer within {READY_WITHIN:?}"))
+    Err(format!(
+        "redis-server does not answer within {READY_WITHIN:?}"
+    ))
 }
 
 fn ask(port: u16, command: &str) -> std::io::Result<String> {

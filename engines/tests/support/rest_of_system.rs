@@ -1,10 +1,12 @@
-//! The parts of the system that an engine with leases relies on, played in its database: the opener's grant, the
-//! consumer's rows under the guard, cancels (R15) and voids (R9). Nothing here knows the engine.
+//! The parts of the system that an engine with leases relies on, played in its database: the
+//! opener's grant, the consumer's rows under the guard, cancels (R15) and voids (R9). Nothing here
+//! knows the engine.
 
 use super::places::Place;
 use engines::{
-    EngineError, EngineInfo, Finish, FinishKind, Finished, HoldPage, HoldQuery, Maintain, Maintained, Opened, Opening,
-    OpeningBuyer, OrderId, Reserve, Result, SaleId, StockEngine, StockView, Term, UserId, Verdict,
+    EngineError, EngineInfo, Finish, FinishKind, Finished, HoldPage, HoldQuery, Maintain,
+    Maintained, Opened, Opening, OpeningBuyer, OrderId, Reserve, Result, SaleId, StockEngine,
+    StockView, Term, UserId, Verdict,
 };
 use std::collections::{BTreeMap, HashMap};
 use std::sync::{Arc, Mutex};
@@ -15,7 +17,8 @@ const VOID: i64 = 4;
 /// Units of a buyer from long ago, whom only the engine's check of its block sees.
 const SOLD_LONG_AGO: u32 = 100_000;
 
-/// One of so many pairs of orders is settled late: after the releases that are under way, which overtake the settle.
+/// One of so many pairs of orders is settled late: after the releases that are under way, which
+/// overtake the settle.
 const LATE_EVERY: i64 = 4;
 
 type Granted = HashMap<(SaleId, OrderId), (i64, u32)>;
@@ -41,25 +44,50 @@ struct Dressed {
 
 impl Rest {
     pub fn new(place: Arc<Place>) -> Self {
-        Self { place, granted: Arc::default(), turn: Arc::default(), releases: Arc::default() }
+        Self {
+            place,
+            granted: Arc::default(),
+            turn: Arc::default(),
+            releases: Arc::default(),
+        }
     }
 
     pub fn around(&self, engine: Arc<dyn StockEngine>) -> Arc<dyn StockEngine> {
-        Arc::new(Dressed { engine, rest: self.clone() })
+        Arc::new(Dressed {
+            engine,
+            rest: self.clone(),
+        })
     }
 
-    /// Closes what the sale had and grants the new epoch to its pool; the live rows are those of the opening.
+    /// Closes what the sale had and grants the new epoch to its pool; the live rows are those of
+    /// the opening.
     pub async fn grant(&self, opening: &Opening) -> Result<()> {
         let (sale, epoch, granted) = (opening.term.sale, opening.term.epoch, opening.granted);
         let mut script = vec![
-            format!("UPDATE allocations SET granted = sold, idle = 0, state = 'closed' WHERE product_id = {sale}"),
+            format!(
+                "UPDATE allocations SET granted = sold, idle = 0, state = 'closed' WHERE product_id = {sale}"
+            ),
             format!("DELETE FROM allocations WHERE product_id = {sale} AND epoch = {epoch}"),
             format!("DELETE FROM orders WHERE product_id = {sale}"),
-            format!("INSERT INTO allocations (product_id, epoch, granted) VALUES ({sale}, {epoch}, {granted})"),
+            format!(
+                "INSERT INTO allocations (product_id, epoch, granted) VALUES ({sale}, {epoch}, {granted})"
+            ),
         ];
         // Everything was drained: what of it became no live row never will.
-        self.granted.lock().unwrap().retain(|(of, _), _| *of != sale);
-        let row = |buyer: &OpeningBuyer| row(opening.term, buyer.order, buyer.user, buyer.quantity, 0, TO_PAY);
+        self.granted
+            .lock()
+            .unwrap()
+            .retain(|(of, _), _| *of != sale);
+        let row = |buyer: &OpeningBuyer| {
+            row(
+                opening.term,
+                buyer.order,
+                buyer.user,
+                buyer.quantity,
+                0,
+                TO_PAY,
+            )
+        };
         for buyers in opening.buyers.chunks(1_000) {
             script.push(insert(buyers.iter().map(row)));
         }
@@ -69,31 +97,49 @@ impl Rest {
     /// What the database makes of `batch`; for each item whether the engine hears of it.
     async fn rows_of(&self, term: &Term, batch: &[Finish]) -> Result<Vec<bool>> {
         let sale = term.sale;
-        let ids = batch.iter().map(|item| item.order.0.to_string()).collect::<Vec<_>>().join(", ");
+        let ids = batch
+            .iter()
+            .map(|item| item.order.0.to_string())
+            .collect::<Vec<_>>()
+            .join(", ");
         let sql = format!(
             "SELECT order_id, status, allocation_id, quantity FROM orders WHERE product_id = {sale} AND order_id IN ({ids})"
         );
         let mut rows: HashMap<i64, (i64, i64, u32)> = HashMap::new();
-        for [order, status, allocation, quantity] in self.place.rows::<4>(&sql).await.map_err(failed)? {
+        for [order, status, allocation, quantity] in
+            self.place.rows::<4>(&sql).await.map_err(failed)?
+        {
             rows.insert(order, (status, allocation, quantity as u32));
         }
         let (mut inserts, mut cancels) = (BTreeMap::new(), Vec::new());
-        // By allocation: how `sold` and `granted` change. The pool has no entry of its own in the rows.
+        // By allocation: how `sold` and `granted` change. The pool has no entry of its own in the
+        // rows.
         let mut counts: BTreeMap<i64, (i64, i64)> = BTreeMap::new();
         let mut to_pool = 0;
         let mut passes = Vec::with_capacity(batch.len());
         for item in batch {
-            let granted = self.granted.lock().unwrap().get(&(sale, item.order)).copied();
+            let granted = self
+                .granted
+                .lock()
+                .unwrap()
+                .get(&(sale, item.order))
+                .copied();
             let known = rows.get(&item.order.0).copied();
             match (item.kind, known, granted) {
                 (FinishKind::Settle, None, Some((allocation, quantity))) => {
                     rows.insert(item.order.0, (TO_PAY, allocation, quantity));
-                    inserts.insert(item.order, row(*term, item.order, item.user, quantity, allocation, TO_PAY));
+                    inserts.insert(
+                        item.order,
+                        row(*term, item.order, item.user, quantity, allocation, TO_PAY),
+                    );
                     counts.entry(allocation).or_default().0 += i64::from(quantity);
                 }
                 (FinishKind::Release, None, Some((allocation, quantity))) => {
                     rows.insert(item.order.0, (VOID, allocation, quantity));
-                    inserts.insert(item.order, row(*term, item.order, item.user, quantity, allocation, VOID));
+                    inserts.insert(
+                        item.order,
+                        row(*term, item.order, item.user, quantity, allocation, VOID),
+                    );
                 }
                 (FinishKind::Release, Some((TO_PAY, allocation, quantity)), _) => {
                     let units = i64::from(quantity);
@@ -106,7 +152,9 @@ impl Rest {
                 _ => {}
             }
             // A consumer settles only what it saw live (R9).
-            let is_void = rows.get(&item.order.0).is_some_and(|(status, ..)| *status == VOID);
+            let is_void = rows
+                .get(&item.order.0)
+                .is_some_and(|(status, ..)| *status == VOID);
             passes.push(item.kind == FinishKind::Release || !is_void);
         }
         let mut script = Vec::new();
@@ -126,8 +174,15 @@ impl Rest {
         Ok(passes)
     }
 
-    /// Counts rows and cancels (R15). The guard is the table's check that no more is sold than granted.
-    fn count(&self, term: &Term, script: &mut Vec<String>, counts: &BTreeMap<i64, (i64, i64)>, to_pool: i64) {
+    /// Counts rows and cancels (R15). The guard is the table's check that no more is sold than
+    /// granted.
+    fn count(
+        &self,
+        term: &Term,
+        script: &mut Vec<String>,
+        counts: &BTreeMap<i64, (i64, i64)>,
+        to_pool: i64,
+    ) {
         if to_pool > 0 {
             script.push(format!(
                 "UPDATE allocations SET granted = granted + {to_pool} WHERE product_id = {} AND epoch = {} AND
@@ -143,9 +198,19 @@ impl Rest {
     }
 }
 
-fn row(term: Term, order: OrderId, user: UserId, quantity: u32, allocation: i64, status: i64) -> String {
+fn row(
+    term: Term,
+    order: OrderId,
+    user: UserId,
+    quantity: u32,
+    allocation: i64,
+    status: i64,
+) -> String {
     let live = if status == TO_PAY { "1" } else { "NULL" };
-    format!("({order}, {user}, {}, {quantity}, {allocation}, {status}, {live})", term.sale)
+    format!(
+        "({order}, {user}, {}, {quantity}, {allocation}, {status}, {live})",
+        term.sale
+    )
 }
 
 fn insert(rows: impl Iterator<Item = String>) -> String {
@@ -173,7 +238,11 @@ impl StockEngine for Dressed {
         }
         let mut opening = opening.clone();
         let (user, order) = (UserId(-1), OrderId(-1));
-        opening.buyers.push(OpeningBuyer { user, order, quantity: SOLD_LONG_AGO });
+        opening.buyers.push(OpeningBuyer {
+            user,
+            order,
+            quantity: SOLD_LONG_AGO,
+        });
         self.engine.open(&opening).await
     }
 
@@ -181,7 +250,10 @@ impl StockEngine for Dressed {
         let verdicts = self.engine.reserve(term, batch).await;
         let mut granted = self.rest.granted.lock().unwrap();
         for (item, verdict) in batch.iter().zip(&verdicts) {
-            if let Ok(Verdict::Granted { allocation: Some(allocation) }) = verdict {
+            if let Ok(Verdict::Granted {
+                allocation: Some(allocation),
+            }) = verdict
+            {
                 granted.insert((term.sale, item.order), (allocation.0, item.quantity));
             }
         }
@@ -190,12 +262,20 @@ impl StockEngine for Dressed {
 
     async fn finish(&self, term: &Term, batch: &[Finish]) -> Vec<Result<Finished>> {
         let releases = batch.iter().any(|item| item.kind == FinishKind::Release);
-        let _releasing = if releases { Some(self.rest.releases.read().await) } else { None };
+        let _releasing = if releases {
+            Some(self.rest.releases.read().await)
+        } else {
+            None
+        };
         let passes = {
             let _turn = self.rest.turn.lock().await;
             let passes = async {
                 let is_open = !batch.is_empty() && self.engine.stock(term).await?.is_open;
-                if is_open { self.rest.rows_of(term, batch).await } else { Ok(vec![true; batch.len()]) }
+                if is_open {
+                    self.rest.rows_of(term, batch).await
+                } else {
+                    Ok(vec![true; batch.len()])
+                }
             };
             match passes.await {
                 Ok(passes) => passes,
@@ -211,9 +291,20 @@ impl StockEngine for Dressed {
         {
             drop(self.rest.releases.write().await);
         }
-        let passed: Vec<_> = batch.iter().zip(&passes).filter(|(_, passes)| **passes).map(|(item, _)| *item).collect();
+        let passed: Vec<_> = batch
+            .iter()
+            .zip(&passes)
+            .filter(|(_, passes)| **passes)
+            .map(|(item, _)| *item)
+            .collect();
         let mut finished = self.engine.finish(term, &passed).await.into_iter();
-        let answer = |passes| if passes { finished.next().unwrap() } else { Ok(Finished::AlreadyDone) };
+        let answer = |passes| {
+            if passes {
+                finished.next().unwrap()
+            } else {
+                Ok(Finished::AlreadyDone)
+            }
+        };
         passes.into_iter().map(answer).collect()
     }
 

@@ -1,13 +1,16 @@
-//! A worked example of an engine of one's own: `redis-watch` decides in Rust, between WATCH and EXEC, what
-//! `lua-single-key` decides in a script inside Redis. Read `Sale` for the decisions, then `RedisWatch` for the rest.
+//! A worked example of an engine of one's own: `redis-watch` decides in Rust, between WATCH and
+//! EXEC, what `lua-single-key` decides in a script inside Redis. Read `Sale` for the decisions,
+//! then `RedisWatch` for the rest.
 //!
-//! Every writer changes a sale's `meta` key, and every call watches it from before its first read until EXEC. So EXEC
-//! succeeds only if all that was read is still true, and each call is one atomic step, however many round trips it takes.
+//! Every writer changes a sale's `meta` key, and every call watches it from before its first read
+//! until EXEC. So EXEC succeeds only if all that was read is still true, and each call is one
+//! atomic step, however many round trips it takes.
 
 use engines::{
-    BuildFuture, EngineEnv, EngineError, EngineFactory, EngineInfo, Epoch, Finish, FinishKind, Finished, Guarantees,
-    Hold, HoldPage, HoldQuery, IncarnationId, Maintain, Maintained, OpenHold, Opened, Opening, OrderId, Params,
-    Reserve, Result, SaleId, StockEngine, StockView, Term, UserId, Verdict,
+    BuildFuture, EngineEnv, EngineError, EngineFactory, EngineInfo, Epoch, Finish, FinishKind,
+    Finished, Guarantees, Hold, HoldPage, HoldQuery, IncarnationId, Maintain, Maintained, OpenHold,
+    Opened, Opening, OrderId, Params, Reserve, Result, SaleId, StockEngine, StockView, Term,
+    UserId, Verdict,
 };
 use redis::{AsyncConnectionConfig, InfoDict, Pipeline, RedisError, aio::MultiplexedConnection};
 use serde::{Deserialize, Serialize, de::DeserializeOwned};
@@ -15,11 +18,13 @@ use std::{collections::HashMap, sync::Arc, time::Duration};
 use tokio::sync::Mutex;
 
 const NAME: &str = "redis-watch";
-/// Attempts of one call. Each lost one means that another client's call went through, so the sale itself moves on.
+/// Attempts of one call. Each lost one means that another client's call went through, so the sale
+/// itself moves on.
 const ATTEMPTS_MAX: usize = 1_000;
 /// Longest wait for an answer; an opening loads all its buyers in one transaction.
 const ANSWER_WITHIN: Duration = Duration::from_secs(2);
-/// Incarnations remembered per hold; a buyer of one more is told "busy", so that none is ever forgotten (R8).
+/// Incarnations remembered per hold; a buyer of one more is told "busy", so that none is ever
+/// forgotten (R8).
 const INCARNATIONS_MAX: usize = 64;
 const META_FIELDS: &[&str] = &["epoch", "nonce", "run", "remaining", "open_units"];
 
@@ -40,9 +45,16 @@ pub const FACTORY: EngineFactory = EngineFactory {
 
 fn build(env: EngineEnv, _params: Params) -> BuildFuture {
     Box::pin(async move {
-        let url = env.redis_url.ok_or_else(|| EngineError::Config(format!("engine {NAME} needs a redis url")))?;
-        let client = redis::Client::open(url).map_err(|error| EngineError::Config(format!("{NAME}: {error}")))?;
-        let engine = RedisWatch { client, prefix: env.key_prefix, link: Mutex::default() };
+        let url = env
+            .redis_url
+            .ok_or_else(|| EngineError::Config(format!("engine {NAME} needs a redis url")))?;
+        let client = redis::Client::open(url)
+            .map_err(|error| EngineError::Config(format!("{NAME}: {error}")))?;
+        let engine = RedisWatch {
+            client,
+            prefix: env.key_prefix,
+            link: Mutex::default(),
+        };
         Ok(Arc::new(engine) as Arc<dyn StockEngine>)
     })
 }
@@ -50,7 +62,8 @@ fn build(env: EngineEnv, _params: Params) -> BuildFuture {
 /// In the hash `<sale>:gate`, by user: order and quantity of who may not buy again.
 type Gate = (OrderId, u32);
 
-/// In the hash `<sale>:holds`, by order: granted and not settled. A settled order has a gate and none of these.
+/// In the hash `<sale>:holds`, by order: granted and not settled. A settled order has a gate and
+/// none of these.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 struct Held {
     user: UserId,
@@ -61,15 +74,36 @@ struct Held {
 }
 
 fn listed(order: i64, held: Held, now_ms: i64) -> OpenHold {
-    let Held { user, quantity, touched_at_ms, touched_by, marked } = held;
+    let Held {
+        user,
+        quantity,
+        touched_at_ms,
+        touched_by,
+        marked,
+    } = held;
     let age_ms = u64::try_from(now_ms - touched_at_ms).unwrap_or(0);
-    OpenHold { order: OrderId(order), user, quantity, touched_at_ms, age_ms, touched_by, marked }
+    OpenHold {
+        order: OrderId(order),
+        user,
+        quantity,
+        touched_at_ms,
+        age_ms,
+        touched_by,
+        marked,
+    }
 }
 
 /// [`META_FIELDS`] of the hash `<sale>:meta`; all absent before the first opening.
-type Meta = (Option<u32>, Option<u64>, Option<String>, Option<u64>, Option<u64>);
+type Meta = (
+    Option<u32>,
+    Option<u64>,
+    Option<String>,
+    Option<u64>,
+    Option<u64>,
+);
 
-/// What one call has read of a sale, and what it wants written. Nothing here waits: these are the decisions.
+/// What one call has read of a sale, and what it wants written. Nothing here waits: these are the
+/// decisions.
 struct Sale {
     base: String,
     /// The open term, and the life of the server in which it was opened; `run` is the present one.
@@ -84,7 +118,12 @@ struct Sale {
 }
 
 impl Sale {
-    fn new(base: &str, (epoch, nonce, run, remaining, open_units): Meta, time: (i64, i64), link: &Link) -> Self {
+    fn new(
+        base: &str,
+        (epoch, nonce, run, remaining, open_units): Meta,
+        time: (i64, i64),
+        link: &Link,
+    ) -> Self {
         Self {
             base: base.to_owned(),
             opened: epoch.map(|epoch| (Epoch(epoch), nonce.unwrap_or(0), run.unwrap_or_default())),
@@ -98,33 +137,53 @@ impl Sale {
         }
     }
 
-    /// Nothing before `open`, nothing under another term, nothing from what an earlier life of the server left.
+    /// Nothing before `open`, nothing under another term, nothing from what an earlier life of the
+    /// server left.
     fn is_open(&self, term: &Term) -> bool {
-        let is_it = |(epoch, nonce, run): &_| (epoch, nonce, run) == (&term.epoch, &term.nonce.0, &self.run);
+        let is_it = |(epoch, nonce, run): &_| {
+            (epoch, nonce, run) == (&term.epoch, &term.nonce.0, &self.run)
+        };
         self.opened.as_ref().is_some_and(is_it)
     }
 
-    /// Everything is loaded in the one transaction that also opens, so there is no half-finished opening.
+    /// Everything is loaded in the one transaction that also opens, so there is no half-finished
+    /// opening.
     fn open(&mut self, opening: &Opening) -> Opened {
         if self.is_open(&opening.term) {
             return Opened::AlreadyOpen;
         }
-        // The same term of an earlier life of the server is stale too: a new attempt takes a new epoch (R13).
-        if let Some((newest, ..)) = self.opened.as_ref().filter(|(epoch, ..)| *epoch >= opening.term.epoch) {
+        // The same term of an earlier life of the server is stale too: a new attempt takes a new
+        // epoch (R13).
+        if let Some((newest, ..)) = self
+            .opened
+            .as_ref()
+            .filter(|(epoch, ..)| *epoch >= opening.term.epoch)
+        {
             return Opened::Stale { newest: *newest };
         }
         self.write("UNLINK", "gate");
         self.write("UNLINK", "holds");
-        self.write("HSET", "meta").arg("epoch").arg(opening.term.epoch.0);
-        self.writes.arg("nonce").arg(opening.term.nonce.0).arg("run").arg(&self.run);
-        opening.buyers.iter().for_each(|buyer| self.put_gate(buyer.user, (buyer.order, buyer.quantity)));
+        self.write("HSET", "meta")
+            .arg("epoch")
+            .arg(opening.term.epoch.0);
+        self.writes
+            .arg("nonce")
+            .arg(opening.term.nonce.0)
+            .arg("run")
+            .arg(&self.run);
+        opening
+            .buyers
+            .iter()
+            .for_each(|buyer| self.put_gate(buyer.user, (buyer.order, buyer.quantity)));
         (self.remaining, self.open_units) = (opening.granted, 0);
         Opened::Opened
     }
 
     fn reserve(&mut self, term: &Term, item: &Reserve) -> Result<Verdict> {
         if item.quantity == 0 {
-            return Err(EngineError::Config("a reserve of 0 units; at least 1 is needed".to_owned()));
+            return Err(EngineError::Config(
+                "a reserve of 0 units; at least 1 is needed".to_owned(),
+            ));
         }
         if !self.is_open(term) {
             return Ok(Verdict::NotOpen);
@@ -136,13 +195,21 @@ impl Sale {
             return Ok(self.reserve_again(item, gate));
         }
         let Some(rest) = self.remaining.checked_sub(u64::from(item.quantity)) else {
-            return Ok(Verdict::SoldOut { remaining: self.remaining });
+            return Ok(Verdict::SoldOut {
+                remaining: self.remaining,
+            });
         };
         self.remaining = rest;
         self.open_units += u64::from(item.quantity);
         self.put_gate(item.user, (item.order, item.quantity));
         let (user, touched_by) = (item.user, vec![item.incarnation]);
-        let held = Held { user, quantity: item.quantity, touched_at_ms: self.now_ms, touched_by, marked: false };
+        let held = Held {
+            user,
+            quantity: item.quantity,
+            touched_at_ms: self.now_ms,
+            touched_by,
+            marked: false,
+        };
         self.put_hold(item.order, held);
         Ok(Verdict::GRANTED)
     }
@@ -160,24 +227,36 @@ impl Sale {
             held.touched_at_ms = self.now_ms;
             self.put_hold(order, held);
         }
-        Verdict::Duplicate(Hold { order, quantity, settled, allocation: None })
+        Verdict::Duplicate(Hold {
+            order,
+            quantity,
+            settled,
+            allocation: None,
+        })
     }
 
-    /// Quantities come from gate and hold, never from the caller, so what comes back is what was taken.
+    /// Quantities come from gate and hold, never from the caller, so what comes back is what was
+    /// taken.
     fn finish(&mut self, term: &Term, item: &Finish) -> Finished {
         if !self.is_open(term) {
             return Finished::NotOpen;
         }
         let mut finished = Finished::AlreadyDone;
-        let gate = self.gates.get(&item.user.0).filter(|gate| gate.0 == item.order).copied();
-        // The gate goes with the units: whoever finds it gone, or another order's, gives nothing back.
+        let gate = self
+            .gates
+            .get(&item.user.0)
+            .filter(|gate| gate.0 == item.order)
+            .copied();
+        // The gate goes with the units: whoever finds it gone, or another order's, gives nothing
+        // back.
         if let (FinishKind::Release, Some((_, quantity))) = (item.kind, gate) {
             self.remaining += u64::from(quantity);
             self.gates.remove(&item.user.0);
             self.write("HDEL", "gate").arg(item.user.0);
             finished = Finished::Done;
         }
-        // An order without a gate has no hold either, so a settle that comes after the release finds nothing.
+        // An order without a gate has no hold either, so a settle that comes after the release
+        // finds nothing.
         if let Some(held) = self.holds.remove(&item.order.0) {
             self.open_units -= u64::from(held.quantity);
             self.write("HDEL", "holds").arg(item.order.0);
@@ -208,16 +287,23 @@ impl Sale {
 
     /// Adds a command on one of the sale's keys to what EXEC will do.
     fn write(&mut self, command: &str, part: &str) -> &mut Pipeline {
-        self.writes.cmd(command).arg(format!("{}:{part}", self.base))
+        self.writes
+            .cmd(command)
+            .arg(format!("{}:{part}", self.base))
     }
 
-    /// A refusal leaves no trace; but its EXEC, too, proves that what it was decided on was of one moment.
+    /// A refusal leaves no trace; but its EXEC, too, proves that what it was decided on was of one
+    /// moment.
     fn into_transaction(mut self) -> Pipeline {
         if self.writes.is_empty() {
             return self.writes.cmd("PING").clone();
         }
         self.write("HSET", "meta");
-        self.writes.arg("remaining").arg(self.remaining).arg("open_units").arg(self.open_units);
+        self.writes
+            .arg("remaining")
+            .arg(self.remaining)
+            .arg("open_units")
+            .arg(self.open_units);
         self.writes
     }
 }
@@ -225,8 +311,9 @@ impl Sale {
 /// Users and orders whose gates and holds a call has to read.
 type Ids = (Vec<i64>, Vec<i64>);
 
-/// A connection, and `run_id` of the server behind it. It ends with that life of the server, so all that it reads was
-/// read in that life; a sale opened in another one, brought back perhaps from an older AOF, is not open.
+/// A connection, and `run_id` of the server behind it. It ends with that life of the server, so all
+/// that it reads was read in that life; a sale opened in another one, brought back perhaps from an
+/// older AOF, is not open.
 #[derive(Debug)]
 struct Link {
     redis: MultiplexedConnection,
@@ -237,18 +324,28 @@ struct Link {
 struct RedisWatch {
     client: redis::Client,
     prefix: String,
-    /// WATCH belongs to a connection, so one call at a time has it. It is taken out and put back by who succeeds:
-    /// a call that fails, or is dropped half-way, loses it, and nobody inherits its WATCH.
+    /// WATCH belongs to a connection, so one call at a time has it. It is taken out and put back by
+    /// who succeeds: a call that fails, or is dropped half-way, loses it, and nobody inherits its
+    /// WATCH.
     link: Mutex<Option<Link>>,
 }
 
 impl RedisWatch {
     async fn connect(&self) -> Result<Link> {
         let config = AsyncConnectionConfig::new().set_response_timeout(Some(ANSWER_WITHIN));
-        let connected = self.client.get_multiplexed_async_connection_with_config(&config).await;
+        let connected = self
+            .client
+            .get_multiplexed_async_connection_with_config(&config)
+            .await;
         let mut redis = connected.map_err(not_done)?;
-        let info: InfoDict = redis::cmd("INFO").arg("server").query_async(&mut redis).await.map_err(not_done)?;
-        let run = info.get("run_id").ok_or_else(|| EngineError::Protocol("redis tells no run_id".to_owned()))?;
+        let info: InfoDict = redis::cmd("INFO")
+            .arg("server")
+            .query_async(&mut redis)
+            .await
+            .map_err(not_done)?;
+        let run = info
+            .get("run_id")
+            .ok_or_else(|| EngineError::Protocol("redis tells no run_id".to_owned()))?;
         Ok(Link { redis, run })
     }
 
@@ -258,42 +355,92 @@ impl RedisWatch {
     }
 
     /// Reads, decides, and writes if nobody wrote meanwhile; otherwise it begins again.
-    async fn transact<T>(&self, sale: SaleId, ids: Ids, mut decide: impl FnMut(&mut Sale) -> T) -> Result<T> {
+    async fn transact<T>(
+        &self,
+        sale: SaleId,
+        ids: Ids,
+        mut decide: impl FnMut(&mut Sale) -> T,
+    ) -> Result<T> {
         let mut slot = self.link.lock().await;
-        let mut link = if let Some(link) = slot.take() { link } else { self.connect().await? };
+        let mut link = if let Some(link) = slot.take() {
+            link
+        } else {
+            self.connect().await?
+        };
         for _ in 0..ATTEMPTS_MAX {
             let mut sale = self.read(&mut link, sale, &ids).await?;
             let answer = decide(&mut sale);
             // Without an answer to EXEC nobody knows whether it ran.
-            let unknown = |error: RedisError| EngineError::Unknown { context: error.to_string(), source: None };
-            if let Some(()) = sale.into_transaction().query_async(&mut link.redis).await.map_err(unknown)? {
+            let unknown = |error: RedisError| EngineError::Unknown {
+                context: error.to_string(),
+                source: None,
+            };
+            if let Some(()) = sale
+                .into_transaction()
+                .query_async(&mut link.redis)
+                .await
+                .map_err(unknown)?
+            {
                 *slot = Some(link);
                 return Ok(answer);
             }
         }
-        Err(EngineError::Unavailable { context: format!("{NAME}: lost the race {ATTEMPTS_MAX} times"), source: None })
+        Err(EngineError::Unavailable {
+            context: format!("{NAME}: lost the race {ATTEMPTS_MAX} times"),
+            source: None,
+        })
     }
 
     async fn read(&self, link: &mut Link, sale: SaleId, (users, orders): &Ids) -> Result<Sale> {
         let (base, mut pipe) = (self.base(sale), redis::pipe());
         let meta = format!("{base}:meta");
-        pipe.cmd("WATCH").arg(&meta).ignore().cmd("HMGET").arg(&meta).arg(META_FIELDS).cmd("TIME");
+        pipe.cmd("WATCH")
+            .arg(&meta)
+            .ignore()
+            .cmd("HMGET")
+            .arg(&meta)
+            .arg(META_FIELDS)
+            .cmd("TIME");
         let (meta, time) = pipe.query_async(&mut link.redis).await.map_err(not_done)?;
         let mut sale = Sale::new(&base, meta, time, link);
         sale.gates = fields(link, format!("{base}:gate"), users).await?;
-        let orders: Vec<i64> = sale.gates.values().map(|gate| gate.0.0).chain(orders.iter().copied()).collect();
+        let orders: Vec<i64> = sale
+            .gates
+            .values()
+            .map(|gate| gate.0.0)
+            .chain(orders.iter().copied())
+            .collect();
         sale.holds = fields(link, format!("{base}:holds"), &orders).await?;
         Ok(sale)
     }
 
-    /// The sale and a page of its holds, both of one moment. Nothing is watched, because nothing is written.
-    async fn look(&self, sale: SaleId, cursor: u64, limit: u32) -> Result<(Sale, u64, Vec<(i64, String)>)> {
+    /// The sale and a page of its holds, both of one moment. Nothing is watched, because nothing is
+    /// written.
+    async fn look(
+        &self,
+        sale: SaleId,
+        cursor: u64,
+        limit: u32,
+    ) -> Result<(Sale, u64, Vec<(i64, String)>)> {
         let mut slot = self.link.lock().await;
-        let mut link = if let Some(link) = slot.take() { link } else { self.connect().await? };
+        let mut link = if let Some(link) = slot.take() {
+            link
+        } else {
+            self.connect().await?
+        };
         let (base, mut pipe) = (self.base(sale), redis::pipe());
-        pipe.atomic().cmd("HMGET").arg(format!("{base}:meta")).arg(META_FIELDS).cmd("TIME");
-        pipe.cmd("HSCAN").arg(format!("{base}:holds")).arg(cursor).arg("COUNT").arg(limit.max(1));
-        let (meta, time, (next, found)) = pipe.query_async(&mut link.redis).await.map_err(not_done)?;
+        pipe.atomic()
+            .cmd("HMGET")
+            .arg(format!("{base}:meta"))
+            .arg(META_FIELDS)
+            .cmd("TIME");
+        pipe.cmd("HSCAN")
+            .arg(format!("{base}:holds"))
+            .arg(cursor)
+            .arg("COUNT")
+            .arg(limit.max(1));
+        let (meta, time, (next, found)) =
+            pipe.query_async(&mut link.redis).await.map_err(not_done)?;
         let sale = Sale::new(&base, meta, time, &link);
         *slot = Some(link);
         Ok((sale, next, found))
@@ -303,46 +450,86 @@ impl RedisWatch {
 #[async_trait::async_trait]
 impl StockEngine for RedisWatch {
     fn info(&self) -> EngineInfo {
-        EngineInfo { name: NAME.to_owned(), parameters: Vec::new(), guarantees: FACTORY.guarantees }
+        EngineInfo {
+            name: NAME.to_owned(),
+            parameters: Vec::new(),
+            guarantees: FACTORY.guarantees,
+        }
     }
 
     async fn open(&self, opening: &Opening) -> Result<Opened> {
-        self.transact(opening.term.sale, Ids::default(), |sale| sale.open(opening)).await
+        self.transact(opening.term.sale, Ids::default(), |sale| sale.open(opening))
+            .await
     }
 
     /// One transaction per batch; within it item by item, each seeing what those before it did.
     async fn reserve(&self, term: &Term, batch: &[Reserve]) -> Vec<Result<Verdict>> {
         let ids = (batch.iter().map(|item| item.user.0).collect(), Vec::new());
         let decide = |sale: &mut Sale| batch.iter().map(|item| sale.reserve(term, item)).collect();
-        self.transact(term.sale, ids, decide).await.unwrap_or_else(|error| error.for_each(batch.len()))
+        self.transact(term.sale, ids, decide)
+            .await
+            .unwrap_or_else(|error| error.for_each(batch.len()))
     }
 
     async fn finish(&self, term: &Term, batch: &[Finish]) -> Vec<Result<Finished>> {
         let ids = batch.iter().map(|item| (item.user.0, item.order.0)).unzip();
-        let decide = |sale: &mut Sale| batch.iter().map(|item| Ok(sale.finish(term, item))).collect();
-        self.transact(term.sale, ids, decide).await.unwrap_or_else(|error| error.for_each(batch.len()))
+        let decide = |sale: &mut Sale| {
+            batch
+                .iter()
+                .map(|item| Ok(sale.finish(term, item)))
+                .collect()
+        };
+        self.transact(term.sale, ids, decide)
+            .await
+            .unwrap_or_else(|error| error.for_each(batch.len()))
     }
 
-    /// HSCAN promises what `List` must: every field that stays there for the whole listing is in some page.
+    /// HSCAN promises what `List` must: every field that stays there for the whole listing is in
+    /// some page.
     async fn holds(&self, term: &Term, query: &HoldQuery) -> Result<HoldPage> {
         let page = match query {
-            HoldQuery::List { untouched_for_ms, cursor, limit } => {
+            HoldQuery::List {
+                untouched_for_ms,
+                cursor,
+                limit,
+            } => {
                 let (sale, next, found) = self.look(term.sale, *cursor, *limit).await?;
-                let open = |(order, text): (i64, String)| Ok(listed(order, parsed(&text)?, sale.now_ms));
+                let open =
+                    |(order, text): (i64, String)| Ok(listed(order, parsed(&text)?, sale.now_ms));
                 let mut holds = found.into_iter().map(open).collect::<Result<Vec<_>>>()?;
                 holds.retain(|hold| hold.age_ms >= *untouched_for_ms);
-                sale.is_open(term).then_some(HoldPage { holds, next: (next != 0).then_some(next) })
+                sale.is_open(term).then_some(HoldPage {
+                    holds,
+                    next: (next != 0).then_some(next),
+                })
             }
-            HoldQuery::Mark { untouched_for_ms, orders } => {
+            HoldQuery::Mark {
+                untouched_for_ms,
+                orders,
+            } => {
                 let ids = (Vec::new(), orders.iter().map(|order| order.0).collect());
-                let mark_all =
-                    |sale: &mut Sale| orders.iter().filter_map(|id| sale.mark(*id, *untouched_for_ms)).collect();
+                let mark_all = |sale: &mut Sale| {
+                    orders
+                        .iter()
+                        .filter_map(|id| sale.mark(*id, *untouched_for_ms))
+                        .collect()
+                };
                 let decide = |sale: &mut Sale| sale.is_open(term).then(|| mark_all(sale));
-                self.transact(term.sale, ids, decide).await?.map(|holds| HoldPage { holds, next: None })
+                self.transact(term.sale, ids, decide)
+                    .await?
+                    .map(|holds| HoldPage { holds, next: None })
             }
         };
-        let context = || format!("holds of sale {}: epoch {} is not open", term.sale, term.epoch);
-        page.ok_or_else(|| EngineError::Unavailable { context: context(), source: None })
+        let context = || {
+            format!(
+                "holds of sale {}: epoch {} is not open",
+                term.sale, term.epoch
+            )
+        };
+        page.ok_or_else(|| EngineError::Unavailable {
+            context: context(),
+            source: None,
+        })
     }
 
     async fn stock(&self, term: &Term) -> Result<StockView> {
@@ -360,34 +547,57 @@ impl StockEngine for RedisWatch {
 
     /// Nothing to tend and nothing to hand back: no unit is ever anywhere but in the sale.
     async fn maintain(&self, task: &Maintain) -> Result<Maintained> {
-        let Maintain::CheckServer { allow_volatile } = task else { return Ok(Maintained::default()) };
+        let Maintain::CheckServer { allow_volatile } = task else {
+            return Ok(Maintained::default());
+        };
         let mut redis = self.connect().await?.redis;
         let mut settings = Vec::new();
         for (name, needed) in [("appendonly", "yes"), ("maxmemory-policy", "noeviction")] {
-            let answer = redis::cmd("CONFIG").arg("GET").arg(name).query_async(&mut redis).await;
+            let answer = redis::cmd("CONFIG")
+                .arg("GET")
+                .arg(name)
+                .query_async(&mut redis)
+                .await;
             let (_, value): (String, String) = answer.map_err(not_done)?;
             if value != needed && !allow_volatile {
-                let why = format!("redis has {name} = {value}; {NAME} needs {needed}; --allow-volatile accepts that");
+                let why = format!(
+                    "redis has {name} = {value}; {NAME} needs {needed}; --allow-volatile accepts that"
+                );
                 return Err(EngineError::Config(why));
             }
             settings.push((format!("redis.{name}"), value));
         }
-        Ok(Maintained { actions: 0, settings })
+        Ok(Maintained {
+            actions: 0,
+            settings,
+        })
     }
 }
 
 /// Those fields of a hash that are there.
-async fn fields<T: DeserializeOwned>(link: &mut Link, key: String, ids: &[i64]) -> Result<HashMap<i64, T>> {
+async fn fields<T: DeserializeOwned>(
+    link: &mut Link,
+    key: String,
+    ids: &[i64],
+) -> Result<HashMap<i64, T>> {
     if ids.is_empty() {
         return Ok(HashMap::new());
     }
-    let texts = redis::cmd("HMGET").arg(key).arg(ids).query_async(&mut link.redis).await;
+    let texts = redis::cmd("HMGET")
+        .arg(key)
+        .arg(ids)
+        .query_async(&mut link.redis)
+        .await;
     let texts: Vec<Option<String>> = texts.map_err(not_done)?;
-    ids.iter().zip(texts).filter_map(|(id, text)| Some(parsed(&text?).map(|value| (*id, value)))).collect()
+    ids.iter()
+        .zip(texts)
+        .filter_map(|(id, text)| Some(parsed(&text?).map(|value| (*id, value))))
+        .collect()
 }
 
 fn parsed<T: DeserializeOwned>(text: &str) -> Result<T> {
-    serde_json::from_str(text).map_err(|error| EngineError::Protocol(format!("{NAME}: {text:?} in redis: {error}")))
+    serde_json::from_str(text)
+        .map_err(|error| EngineError::Protocol(format!("{NAME}: {text:?} in redis: {error}")))
 }
 
 fn json(value: &impl Serialize) -> String {
@@ -396,5 +606,8 @@ fn json(value: &impl Serialize) -> String {
 
 /// It went wrong before EXEC, so nothing was written.
 fn not_done(error: RedisError) -> EngineError {
-    EngineError::Unavailable { context: format!("{NAME}: {error}"), source: Some(error.into()) }
+    EngineError::Unavailable {
+        context: format!("{NAME}: {error}"),
+        source: Some(error.into()),
+    }
 }

@@ -1,4 +1,5 @@
-//! The `seckill` binary with one engine more. `LAB_SECKILL=target/release/own-seckill` makes the lab use it.
+//! The `seckill` binary with one engine more. `LAB_SECKILL=target/release/own-seckill` makes the
+//! lab use it.
 
 use std::process::ExitCode;
 

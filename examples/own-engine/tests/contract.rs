@@ -1,4 +1,5 @@
-//! The whole contract on a private Redis, and every way to lose that Redis: the one call every engine has to pass.
+//! The whole contract on a private Redis, and every way to lose that Redis: the one call every
+//! engine has to pass.
 
 #[path = "../../../engines/tests/support/redis_server.rs"]
 #[allow(dead_code)]
@@ -9,7 +10,8 @@ use engines::{EngineEnv, Registry, Result, StockEngine};
 use redis_server::{LOSSES, RedisServer};
 use std::sync::{Arc, Mutex};
 
-/// Checks of the contract that `redis-watch` is held to: all but those of engines that deal their buyers.
+/// Checks of the contract that `redis-watch` is held to: all but those of engines that deal their
+/// buyers.
 const CHECKS: usize = 38;
 
 struct OnRedis(Mutex<RedisServer>);
@@ -17,13 +19,23 @@ struct OnRedis(Mutex<RedisServer>);
 #[async_trait::async_trait]
 impl Subject for OnRedis {
     async fn connect(&self) -> Result<Arc<dyn StockEngine>> {
-        let env = EngineEnv { redis_url: Some(self.0.lock().unwrap().url()), ..EngineEnv::default() };
-        Registry::standard().register(own_engine::FACTORY).build(&"redis-watch".parse()?, &env).await
+        let env = EngineEnv {
+            redis_url: Some(self.0.lock().unwrap().url()),
+            ..EngineEnv::default()
+        };
+        Registry::standard()
+            .register(own_engine::FACTORY)
+            .build(&"redis-watch".parse()?, &env)
+            .await
     }
 
     fn losses(&self) -> Vec<String> {
         // It has no scripts, so a server without them has lost nothing.
-        LOSSES.iter().filter(|how| **how != "scripts flushed").map(|how| (*how).to_owned()).collect()
+        LOSSES
+            .iter()
+            .filter(|how| **how != "scripts flushed")
+            .map(|how| (*how).to_owned())
+            .collect()
     }
 
     async fn lose(&self, how: &str) -> std::result::Result<(), String> {
@@ -33,7 +45,9 @@ impl Subject for OnRedis {
 
 #[tokio::test]
 async fn redis_watch_keeps_the_contract() {
-    let Some(server) = RedisServer::start() else { return };
+    let Some(server) = RedisServer::start() else {
+        return;
+    };
     match conformance::run_all(&Harness::new(OnRedis(Mutex::new(server)))).await {
         Ok(passed) => assert_eq!(passed, CHECKS),
         Err(failure) => panic!("{failure}"),

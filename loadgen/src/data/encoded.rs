@@ -19,22 +19,33 @@ pub struct Encoded {
 }
 
 impl Encoded {
-    /// Encodes every element. At most [`super::ELEMENTS_MAX`] elements of at most 36 bytes keep offsets within 32 bits.
+    /// Encodes every element. At most [`super::ELEMENTS_MAX`] elements of at most 36 bytes keep
+    /// offsets within 32 bits.
     pub fn new(elements: Vec<Element>) -> Self {
         let mut bytes = Vec::with_capacity(elements.len() * 16);
         let mut ends = Vec::with_capacity(elements.len());
         let mut users = HashSet::with_capacity(elements.len());
         let mut users_repeat = false;
         for element in &elements {
-            let request =
-                SeckillRequest { user_id: element.user_id, product_id: element.product_id, quantity: element.quantity };
+            let request = SeckillRequest {
+                user_id: element.user_id,
+                product_id: element.product_id,
+                quantity: element.quantity,
+            };
             bytes.push(0);
             bytes.extend_from_slice(&(request.encoded_len() as u32).to_be_bytes());
             request.encode_raw(&mut bytes);
-            ends.push(u32::try_from(bytes.len()).expect("ELEMENTS_MAX keeps the block below 4 GiB"));
+            ends.push(
+                u32::try_from(bytes.len()).expect("ELEMENTS_MAX keeps the block below 4 GiB"),
+            );
             users_repeat |= !users.insert(element.user_id);
         }
-        Self { elements, bytes, ends, users_repeat }
+        Self {
+            elements,
+            bytes,
+            ends,
+            users_repeat,
+        }
     }
 
     pub fn len(&self) -> usize {
@@ -51,7 +62,11 @@ impl Encoded {
 
     /// Prefix and message.
     pub fn message(&self, index: usize) -> &[u8] {
-        let start = if index == 0 { 0 } else { self.ends[index - 1] as usize };
+        let start = if index == 0 {
+            0
+        } else {
+            self.ends[index - 1] as usize
+        };
         &self.bytes[start..self.ends[index] as usize]
     }
 
@@ -61,7 +76,8 @@ impl Encoded {
     }
 }
 
-/// The message behind a gRPC prefix, if the prefix is that of exactly this one uncompressed message.
+/// The message behind a gRPC prefix, if the prefix is that of exactly this one uncompressed
+/// message.
 pub(crate) fn strip_prefix(body: &[u8]) -> Option<&[u8]> {
     let (prefix, message) = body.split_at_checked(PREFIX_LEN)?;
     let length = u32::from_be_bytes([prefix[1], prefix[2], prefix[3], prefix[4]]) as usize;
@@ -74,8 +90,13 @@ mod tests {
 
     #[test]
     fn each_message_is_the_protobuf_of_its_element_behind_a_grpc_prefix() {
-        let elements: Vec<Element> =
-            (1..=300).map(|n| Element { user_id: n * 1_000, product_id: n, quantity: 2 }).collect();
+        let elements: Vec<Element> = (1..=300)
+            .map(|n| Element {
+                user_id: n * 1_000,
+                product_id: n,
+                quantity: 2,
+            })
+            .collect();
         let encoded = Encoded::new(elements);
         for index in 0..encoded.len() {
             let message = strip_prefix(encoded.message(index)).expect("prefix");

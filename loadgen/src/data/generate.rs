@@ -1,5 +1,5 @@
-//! Request data from one seed. The algorithm is part of the contract: the same seed gives the same data in every
-//! version and on every machine, so a result can be repeated from the seed it prints.
+//! Request data from one seed. The algorithm is part of the contract: the same seed gives the same
+//! data in every version and on every machine, so a result can be repeated from the seed it prints.
 
 use super::{ELEMENTS_MAX, Element};
 use crate::{Error, Result};
@@ -15,11 +15,13 @@ pub struct Generation {
     pub quantity_max: i32,
 }
 
-/// Every user once, in an order shuffled by the seed, each with a quantity drawn from the same seed.
+/// Every user once, in an order shuffled by the seed, each with a quantity drawn from the same
+/// seed.
 ///
-/// The algorithm: SplitMix64 (Steele, Lea, Flood 2014) seeded with `seed`; Fisher–Yates from the last position down to
-/// the second, swapping with position `bounded(position + 1)`; then, in the shuffled order, quantity
-/// `1 + bounded(quantity_max)`. `bounded(n)` is the upper 64 bits of the 128-bit product of the next output and `n`.
+/// The algorithm: SplitMix64 (Steele, Lea, Flood 2014) seeded with `seed`; Fisher–Yates from the
+/// last position down to the second, swapping with position `bounded(position + 1)`; then, in the
+/// shuffled order, quantity `1 + bounded(quantity_max)`. `bounded(n)` is the upper 64 bits of the
+/// 128-bit product of the next output and `n`.
 pub fn generate(generation: &Generation) -> Result<Vec<Element>> {
     check(generation)?;
     let mut random = SplitMix64(generation.seed);
@@ -39,15 +41,21 @@ pub fn generate(generation: &Generation) -> Result<Vec<Element>> {
 fn check(generation: &Generation) -> Result<()> {
     if generation.users < 1 || generation.users > ELEMENTS_MAX as u64 {
         let users = generation.users;
-        return Err(Error::Usage(format!("users must be 1 to {ELEMENTS_MAX}, got {users}")));
+        return Err(Error::Usage(format!(
+            "users must be 1 to {ELEMENTS_MAX}, got {users}"
+        )));
     }
     if generation.product_id < 1 {
         let product = generation.product_id;
-        return Err(Error::Usage(format!("product must be at least 1, got {product}")));
+        return Err(Error::Usage(format!(
+            "product must be at least 1, got {product}"
+        )));
     }
     if generation.quantity_max < 1 {
         let quantity = generation.quantity_max;
-        return Err(Error::Usage(format!("max-quantity must be at least 1, got {quantity}")));
+        return Err(Error::Usage(format!(
+            "max-quantity must be at least 1, got {quantity}"
+        )));
     }
     Ok(())
 }
@@ -73,17 +81,26 @@ impl SplitMix64 {
 mod tests {
     use super::*;
 
-    const TEN: Generation = Generation { seed: 42, users: 10, product_id: 1, quantity_max: 2 };
+    const TEN: Generation = Generation {
+        seed: 42,
+        users: 10,
+        product_id: 1,
+        quantity_max: 2,
+    };
 
     #[test]
     fn the_same_seed_gives_the_same_data_in_every_version() {
         let data = generate(&TEN).expect("valid");
         let users: Vec<i64> = data.iter().map(|element| element.user_id).collect();
         let quantities: Vec<i32> = data.iter().map(|element| element.quantity).collect();
-        assert_eq!((users, quantities), (USERS_OF_42.to_vec(), QUANTITIES_OF_42.to_vec()));
+        assert_eq!(
+            (users, quantities),
+            (USERS_OF_42.to_vec(), QUANTITIES_OF_42.to_vec())
+        );
     }
 
-    // From a second implementation, in another language; a change here breaks everybody's published seeds.
+    // From a second implementation, in another language; a change here breaks everybody's published
+    // seeds.
     const USERS_OF_42: [i64; 10] = [9, 4, 7, 6, 5, 1, 10, 3, 2, 8];
     const QUANTITIES_OF_42: [i32; 10] = [2, 1, 1, 2, 2, 2, 1, 1, 1, 1];
 
@@ -91,26 +108,54 @@ mod tests {
     fn splitmix64_gives_its_published_first_outputs() {
         let mut random = SplitMix64(1_234_567);
         let outputs = [random.next(), random.next(), random.next()];
-        assert_eq!(outputs, [6457827717110365317, 3203168211198807973, 9817491932198370423]);
+        assert_eq!(
+            outputs,
+            [
+                6457827717110365317,
+                3203168211198807973,
+                9817491932198370423
+            ]
+        );
     }
 
     #[test]
     fn every_user_appears_once_and_quantities_stay_in_range() {
-        let data = generate(&Generation { users: 10_000, quantity_max: 3, ..TEN }).expect("valid");
+        let data = generate(&Generation {
+            users: 10_000,
+            quantity_max: 3,
+            ..TEN
+        })
+        .expect("valid");
         let mut users: Vec<i64> = data.iter().map(|element| element.user_id).collect();
         users.sort_unstable();
         assert_eq!(users, (1..=10_000).collect::<Vec<i64>>());
         for quantity in 1..=3 {
-            assert!(data.iter().filter(|element| element.quantity == quantity).count() > 3_000);
+            assert!(
+                data.iter()
+                    .filter(|element| element.quantity == quantity)
+                    .count()
+                    > 3_000
+            );
         }
-        assert!(data.iter().all(|element| (1..=3).contains(&element.quantity)));
+        assert!(
+            data.iter()
+                .all(|element| (1..=3).contains(&element.quantity))
+        );
     }
 
     #[test]
     fn impossible_wishes_are_wrong_usage() {
-        for wish in
-            [Generation { users: 0, ..TEN }, Generation { product_id: 0, ..TEN }, Generation { quantity_max: 0, ..TEN }]
-        {
+        for wish in [
+            Generation { users: 0, ..TEN },
+            Generation {
+                product_id: 0,
+                ..TEN
+            },
+            Generation {
+                quantity_max: 0,
+                ..TEN
+            },
+        ] {
             assert!(generate(&wish).expect_err("refused").is_usage());
         }
     }

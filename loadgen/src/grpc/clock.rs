@@ -1,5 +1,5 @@
-//! Time of a run: µs since its anchor, and the same as Unix time. The wall clock is read once, so an adjustment of it
-//! during a run bends no latency.
+//! Time of a run: µs since its anchor, and the same as Unix time. The wall clock is read once, so
+//! an adjustment of it during a run bends no latency.
 
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
@@ -11,8 +11,13 @@ pub struct Clock {
 
 impl Clock {
     pub fn start() -> Self {
-        let unix = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
-        Self { anchor: Instant::now(), anchor_unix_us: unix.as_micros() as i64 }
+        let unix = SystemTime::now()
+            .duration_since(UNIX_EPOCH)
+            .unwrap_or_default();
+        Self {
+            anchor: Instant::now(),
+            anchor_unix_us: unix.as_micros() as i64,
+        }
     }
 
     pub fn now_us(&self) -> u64 {

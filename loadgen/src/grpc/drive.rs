@@ -1,4 +1,5 @@
-//! A run from its first connection to its summary. The caller's thread reports; the driver's threads drive.
+//! A run from its first connection to its summary. The caller's thread reports; the driver's
+//! threads drive.
 
 use super::clock::Clock;
 use super::lane::{Alarm, Lane};
@@ -38,14 +39,17 @@ pub struct Measured {
 }
 
 impl Measured {
-    /// Calls `each` with every request's record, in no particular order; nothing unless the plan kept outcomes.
+    /// Calls `each` with every request's record, in no particular order; nothing unless the plan
+    /// kept outcomes.
     pub fn outcomes<E>(
         &self,
         mut each: impl FnMut(&Record) -> std::result::Result<(), E>,
     ) -> std::result::Result<(), E> {
         for recorder in &self.recorders {
             let recorder = recorder.lock().unwrap_or_else(PoisonError::into_inner);
-            recorder.outcomes(&self.shared).try_for_each(|record| each(&record))?;
+            recorder
+                .outcomes(&self.shared)
+                .try_for_each(|record| each(&record))?;
         }
         Ok(())
     }
@@ -57,9 +61,14 @@ enum FromThread {
     Done,
 }
 
-/// Runs a plan to its end, or until it is told to stop. `observe` hears everything but the final summary; it must not
-/// dawdle. An error means that nothing was sent.
-pub fn drive(plan: &Plan, data: Arc<Encoded>, stop: &Stop, observe: &mut dyn FnMut(Event)) -> Result<Measured> {
+/// Runs a plan to its end, or until it is told to stop. `observe` hears everything but the final
+/// summary; it must not dawdle. An error means that nothing was sent.
+pub fn drive(
+    plan: &Plan,
+    data: Arc<Encoded>,
+    stop: &Stop,
+    observe: &mut dyn FnMut(Event),
+) -> Result<Measured> {
     plan.check()?;
     if data.is_empty() {
         return Err(Error::Usage("no request data".to_owned()));
@@ -79,17 +88,31 @@ pub fn drive(plan: &Plan, data: Arc<Encoded>, stop: &Stop, observe: &mut dyn FnM
             .step_by(plan.threads as usize)
             .map(|connection| {
                 let workers = workers_of(plan, connection);
-                Lane::new(Arc::clone(&shared), Arc::clone(&recorder), Arc::clone(&addresses), workers)
+                Lane::new(
+                    Arc::clone(&shared),
+                    Arc::clone(&recorder),
+                    Arc::clone(&addresses),
+                    workers,
+                )
             })
             .collect();
         recorders.push(recorder);
-        threads.push(spawn(thread, lanes, Arc::clone(&shared), to_reporter.clone(), start.subscribe())?);
+        threads.push(spawn(
+            thread,
+            lanes,
+            Arc::clone(&shared),
+            to_reporter.clone(),
+            start.subscribe(),
+        )?);
     }
     drop(to_reporter);
     if let Err(reason) = all_connected(&from_threads, threads.len()) {
         drop(start);
         join(threads);
-        return Err(Error::Connect { address: plan.address.clone(), reason });
+        return Err(Error::Connect {
+            address: plan.address.clone(),
+            reason,
+        });
     }
     observe(Event::Started {
         at_unix_us: clock.unix_us(clock.now_us()),
@@ -116,13 +139,24 @@ fn workers_of(plan: &Plan, connection: u32) -> u32 {
 }
 
 fn resolve(address: &str) -> Result<Vec<SocketAddr>> {
-    if address.rsplit_once(':').is_none_or(|(_, port)| port.parse::<u16>().is_err()) {
-        return Err(Error::Usage(format!("the address must be HOST:PORT, got {address}")));
+    if address
+        .rsplit_once(':')
+        .is_none_or(|(_, port)| port.parse::<u16>().is_err())
+    {
+        return Err(Error::Usage(format!(
+            "the address must be HOST:PORT, got {address}"
+        )));
     }
     match address.to_socket_addrs().map(Vec::from_iter) {
         Ok(addresses) if !addresses.is_empty() => Ok(addresses),
-        Ok(_) => Err(Error::Connect { address: address.to_owned(), reason: "the name has no address".to_owned() }),
-        Err(error) => Err(Error::Connect { address: address.to_owned(), reason: error.to_string() }),
+        Ok(_) => Err(Error::Connect {
+            address: address.to_owned(),
+            reason: "the name has no address".to_owned(),
+        }),
+        Err(error) => Err(Error::Connect {
+            address: address.to_owned(),
+            reason: error.to_string(),
+        }),
     }
 }
 
@@ -136,7 +170,10 @@ fn spawn(
     let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_all()
         .build()
-        .map_err(|source| Error::System { action: "build a runtime", source })?;
+        .map_err(|source| Error::System {
+            action: "build a runtime",
+            source,
+        })?;
     std::thread::Builder::new()
         .name(format!("driver-{number}"))
         .spawn(move || {
@@ -144,7 +181,10 @@ fn spawn(
             // The receiver only goes away when the run is over anyway.
             let _ = to_reporter.send(FromThread::Done);
         })
-        .map_err(|source| Error::System { action: "start a thread", source })
+        .map_err(|source| Error::System {
+            action: "start a thread",
+            source,
+        })
 }
 
 async fn thread_main(
@@ -154,7 +194,8 @@ async fn thread_main(
     mut start: watch::Receiver<bool>,
 ) {
     let deadline = tokio::time::Instant::now() + CONNECT_FIRST_MAX;
-    // One after the other: a burst of hundreds would overflow the server's queue of connections to accept.
+    // One after the other: a burst of hundreds would overflow the server's queue of connections to
+    // accept.
     for lane in &mut lanes {
         if let Err(reason) = lane.connect_first(deadline).await {
             let _ = to_reporter.send(FromThread::Failed(reason));
@@ -167,11 +208,19 @@ async fn thread_main(
     }
     let alarms = lanes.iter().map(Lane::alarm).collect();
     let timer = tokio::spawn(Alarm::ring_all(alarms, shared));
-    lanes.into_iter().map(Lane::run).collect::<JoinSet<()>>().join_all().await;
+    lanes
+        .into_iter()
+        .map(Lane::run)
+        .collect::<JoinSet<()>>()
+        .join_all()
+        .await;
     timer.abort();
 }
 
-fn all_connected(from_threads: &Receiver<FromThread>, threads: usize) -> std::result::Result<(), String> {
+fn all_connected(
+    from_threads: &Receiver<FromThread>,
+    threads: usize,
+) -> std::result::Result<(), String> {
     for _ in 0..threads {
         match from_threads.recv() {
             Ok(FromThread::Connected) => {}
@@ -192,7 +241,9 @@ fn report_until_done(
     while done < threads {
         let received = match &reporter {
             Some(_) => from_threads.recv_timeout(SAMPLES_EVERY),
-            None => from_threads.recv().map_err(|_| RecvTimeoutError::Disconnected),
+            None => from_threads
+                .recv()
+                .map_err(|_| RecvTimeoutError::Disconnected),
         };
         match received {
             Ok(_) => done += 1,
@@ -216,7 +267,11 @@ fn join(threads: Vec<JoinHandle<()>>) {
 
 fn measured(shared: Arc<Shared>, recorders: Vec<Arc<Mutex<Recorder>>>, cpu_us: u64) -> Measured {
     let mut latency = latency_histogram();
-    let mut summary = Summary { cpu_us, peak_rss_bytes: process::peak_rss_bytes(), ..Summary::default() };
+    let mut summary = Summary {
+        cpu_us,
+        peak_rss_bytes: process::peak_rss_bytes(),
+        ..Summary::default()
+    };
     let mut statuses = BTreeMap::<String, u64>::new();
     let mut first_send_us = None;
     let mut last_end_us = 0;
@@ -224,8 +279,13 @@ fn measured(shared: Arc<Shared>, recorders: Vec<Arc<Mutex<Recorder>>>, cpu_us: u
         let recorder = recorder.lock().unwrap_or_else(PoisonError::into_inner);
         add(&mut summary.counts, &recorder.counts);
         summary.accepted_units += recorder.accepted_units;
-        latency.add(&recorder.latency).expect("both have the same bounds");
-        first_send_us = [first_send_us, recorder.first_send_us].into_iter().flatten().min();
+        latency
+            .add(&recorder.latency)
+            .expect("both have the same bounds");
+        first_send_us = [first_send_us, recorder.first_send_us]
+            .into_iter()
+            .flatten()
+            .min();
         last_end_us = last_end_us.max(recorder.last_end_us);
         for (label, count) in recorder.statuses() {
             *statuses.entry(label).or_default() += count;
@@ -234,10 +294,17 @@ fn measured(shared: Arc<Shared>, recorders: Vec<Arc<Mutex<Recorder>>>, cpu_us: u
     summary.requests = summary.counts.total();
     summary.latency = LatencySummary::of(&latency);
     summary.statuses = statuses.into_iter().collect();
-    summary.statuses.sort_by_key(|(_, count)| std::cmp::Reverse(*count));
+    summary
+        .statuses
+        .sort_by_key(|(_, count)| std::cmp::Reverse(*count));
     if summary.requests > 0 {
         summary.last_reply_unix_us = shared.clock.unix_us(last_end_us);
         summary.first_send_unix_us = first_send_us.map_or(0, |at_us| shared.clock.unix_us(at_us));
     }
-    Measured { summary, latency, shared, recorders }
+    Measured {
+        summary,
+        latency,
+        shared,
+        recorders,
+    }
 }

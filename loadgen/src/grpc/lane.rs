@@ -1,6 +1,6 @@
-//! One connection and its workers. A worker is nothing but a right to have one request open on this connection, so a
-//! batch of replies read at once becomes one write with as many next requests: one task per connection, no wake-ups
-//! between tasks, no timer per request.
+//! One connection and its workers. A worker is nothing but a right to have one request open on this
+//! connection, so a batch of replies read at once becomes one write with as many next requests: one
+//! task per connection, no wake-ups between tasks, no timer per request.
 
 mod alarm;
 mod connection;
@@ -112,21 +112,32 @@ impl Lane {
         }
         self.connect_not_before = now + CONNECT_EVERY;
         let limit = deadline.min(now + CONNECT_ATTEMPT_MAX);
-        match timeout_at(limit, Connection::establish(&self.addresses, &self.shared.target)).await {
+        match timeout_at(
+            limit,
+            Connection::establish(&self.addresses, &self.shared.target),
+        )
+        .await
+        {
             Ok(established) => established,
             Err(_) => Err("no HTTP/2 settings came in time".to_owned()),
         }
     }
 
-    /// A new connection; `false` if nothing is left to send. Requests wait for it up to their time-out.
+    /// A new connection; `false` if nothing is left to send. Requests wait for it up to their
+    /// time-out.
     async fn reconnect(&mut self) -> bool {
         loop {
             let now_us = self.shared.clock.now_us();
             self.expire_waiting(now_us);
             self.settle(now_us);
             self.draw_into_waiting(now_us);
-            let Some(oldest) = self.waiting.front() else { return false };
-            let deadline = self.shared.clock.instant(oldest.drawn_us + self.shared.timeout_us);
+            let Some(oldest) = self.waiting.front() else {
+                return false;
+            };
+            let deadline = self
+                .shared
+                .clock
+                .instant(oldest.drawn_us + self.shared.timeout_us);
             match self.attempt(deadline.into()).await {
                 Ok(connection) => {
                     self.connection = Some(connection);
@@ -139,7 +150,12 @@ impl Lane {
 
     /// Everything open on a lost connection is unknown: it was sent, or may have been.
     fn lost(&mut self, connection: Connection, reason: String) {
-        self.ended.extend(connection.session.into_open().map(|request| (request, Verdict::connection_lost())));
+        self.ended.extend(
+            connection
+                .session
+                .into_open()
+                .map(|request| (request, Verdict::connection_lost())),
+        );
         self.lost_because = reason;
         self.settle(self.shared.clock.now_us());
     }
@@ -164,11 +180,18 @@ impl Lane {
                 }
             }
             let (waiting, ended) = (&mut self.waiting, &mut self.ended);
-            let read = connection.poll_receive(cx, &mut |request: Request, end: Ended| match Verdict::of(end) {
-                Some(verdict) => ended.push((request, verdict)),
-                // Told from the last to the first, these stay in order and before anything newer.
-                None => waiting.push_front(Request { sent_us: None, ..request }),
-            });
+            let read =
+                connection.poll_receive(cx, &mut |request: Request, end: Ended| match Verdict::of(
+                    end,
+                ) {
+                    Some(verdict) => ended.push((request, verdict)),
+                    // Told from the last to the first, these stay in order and before anything
+                    // newer.
+                    None => waiting.push_front(Request {
+                        sent_us: None,
+                        ..request
+                    }),
+                });
             match read {
                 Poll::Ready(Ok(())) => {}
                 Poll::Ready(Err(reason)) => {
@@ -186,8 +209,13 @@ impl Lane {
     /// Has the alarm ring when the oldest request's time is over.
     fn arm(&self, connection: &Connection) {
         let oldest = [connection.session.oldest(), self.waiting.front()];
-        let oldest_us = oldest.into_iter().flatten().map(|request| request.drawn_us).min();
-        self.alarm.arm(oldest_us.map_or(u64::MAX, |drawn_us| drawn_us + self.shared.timeout_us));
+        let oldest_us = oldest
+            .into_iter()
+            .flatten()
+            .map(|request| request.drawn_us)
+            .min();
+        self.alarm
+            .arm(oldest_us.map_or(u64::MAX, |drawn_us| drawn_us + self.shared.timeout_us));
     }
 
     fn expire_open(&mut self, connection: &mut Connection, now_us: u64) {
@@ -200,7 +228,9 @@ impl Lane {
             } else {
                 return;
             };
-            let Some(request) = connection.session.cancel_oldest() else { return };
+            let Some(request) = connection.session.cancel_oldest() else {
+                return;
+            };
             self.ended.push((request, verdict));
         }
     }
@@ -211,9 +241,12 @@ impl Lane {
             self.waiting.clear();
             self.exhausted = true;
         }
-        while let Some(oldest) = self.waiting.pop_front_if(|oldest| oldest.drawn_us + self.shared.timeout_us <= now_us)
+        while let Some(oldest) = self
+            .waiting
+            .pop_front_if(|oldest| oldest.drawn_us + self.shared.timeout_us <= now_us)
         {
-            self.ended.push((oldest, Verdict::not_sent(&self.lost_because)));
+            self.ended
+                .push((oldest, Verdict::not_sent(&self.lost_because)));
         }
     }
 
@@ -233,10 +266,17 @@ impl Lane {
         self.draw_into_waiting(now_us);
         let shared = &self.shared;
         let session = &mut connection.session;
-        while let Some(request) =
-            self.waiting.pop_front_if(|next| session.can_send(shared.message(next.index as usize).len()))
+        while let Some(request) = self
+            .waiting
+            .pop_front_if(|next| session.can_send(shared.message(next.index as usize).len()))
         {
-            session.send(shared.message(request.index as usize), Request { sent_us: Some(now_us), ..request });
+            session.send(
+                shared.message(request.index as usize),
+                Request {
+                    sent_us: Some(now_us),
+                    ..request
+                },
+            );
         }
     }
 
@@ -245,7 +285,11 @@ impl Lane {
             match self.shared.draw() {
                 Some(index) => {
                     self.idle -= 1;
-                    self.waiting.push_back(Request { index: index as u32, drawn_us: now_us, sent_us: None });
+                    self.waiting.push_back(Request {
+                        index: index as u32,
+                        drawn_us: now_us,
+                        sent_us: None,
+                    });
                 }
                 None => self.exhausted = true,
             }

@@ -1,4 +1,5 @@
-//! What a request's end means to a buyer: the one place that turns gRPC statuses and losses into outcome classes.
+//! What a request's end means to a buyer: the one place that turns gRPC statuses and losses into
+//! outcome classes.
 
 use crate::data::strip_prefix;
 use crate::message::SeckillResponse;
@@ -27,7 +28,8 @@ const STATUS_NAMES: [&str; 17] = [
     "DATA_LOSS",
     "UNAUTHENTICATED",
 ];
-/// Statuses with which a server says that it did not execute the request. All others leave it unknown.
+/// Statuses with which a server says that it did not execute the request. All others leave it
+/// unknown.
 const NOT_EXECUTED: [&str; 9] = [
     "INVALID_ARGUMENT",
     "NOT_FOUND",
@@ -54,7 +56,12 @@ pub struct Verdict {
 
 impl Verdict {
     fn new(outcome: Outcome, label: &'static str) -> Self {
-        Self { outcome, order_id: 0, label, detail: String::new() }
+        Self {
+            outcome,
+            order_id: 0,
+            label,
+            detail: String::new(),
+        }
     }
 
     /// Gave up after the time-out, the request being with the server.
@@ -64,7 +71,10 @@ impl Verdict {
 
     /// No connection took the request before its time-out.
     pub fn not_sent(reason: &str) -> Self {
-        Self { detail: reason.to_owned(), ..Self::new(Outcome::Error, "not sent before the time-out") }
+        Self {
+            detail: reason.to_owned(),
+            ..Self::new(Outcome::Error, "not sent before the time-out")
+        }
     }
 
     /// The connection went away under it.
@@ -82,9 +92,10 @@ impl Verdict {
         match ended {
             Ended::NotProcessed => None,
             Ended::Reset(ERROR_REFUSED_STREAM) => Some(Self::new(Outcome::Error, "stream refused")),
-            Ended::Reset(error) => {
-                Some(Self { detail: format!("HTTP/2 error {error}"), ..Self::new(Outcome::Unknown, "stream reset") })
-            }
+            Ended::Reset(error) => Some(Self {
+                detail: format!("HTTP/2 error {error}"),
+                ..Self::new(Outcome::Unknown, "stream reset")
+            }),
             Ended::Replied(reply) => Some(Self::of_reply(reply)),
         }
     }
@@ -92,18 +103,35 @@ impl Verdict {
     fn of_reply(reply: Reply) -> Self {
         let Some(status) = reply.grpc_status else {
             let detail = format!("HTTP status {}", reply.http_status);
-            return Self { detail, ..Self::new(Outcome::Unknown, "reply without grpc-status") };
+            return Self {
+                detail,
+                ..Self::new(Outcome::Unknown, "reply without grpc-status")
+            };
         };
-        let label = STATUS_NAMES.get(status as usize).copied().unwrap_or("UNKNOWN");
+        let label = STATUS_NAMES
+            .get(status as usize)
+            .copied()
+            .unwrap_or("UNKNOWN");
         if status != OK {
-            let outcome = if NOT_EXECUTED.contains(&label) { Outcome::Error } else { Outcome::Unknown };
-            return Self { detail: reply.grpc_message, ..Self::new(outcome, label) };
+            let outcome = if NOT_EXECUTED.contains(&label) {
+                Outcome::Error
+            } else {
+                Outcome::Unknown
+            };
+            return Self {
+                detail: reply.grpc_message,
+                ..Self::new(outcome, label)
+            };
         }
         match strip_prefix(&reply.body).map(SeckillResponse::decode) {
-            Some(Ok(answer)) if answer.success => {
-                Self { order_id: answer.order_id, ..Self::new(Outcome::Accepted, label) }
-            }
-            Some(Ok(answer)) => Self { detail: answer.message, ..Self::new(Outcome::Refused, "OK, refused") },
+            Some(Ok(answer)) if answer.success => Self {
+                order_id: answer.order_id,
+                ..Self::new(Outcome::Accepted, label)
+            },
+            Some(Ok(answer)) => Self {
+                detail: answer.message,
+                ..Self::new(Outcome::Refused, "OK, refused")
+            },
             _ => Self::new(Outcome::Unknown, "OK with a malformed message"),
         }
     }
@@ -114,8 +142,17 @@ mod tests {
     use super::*;
 
     fn reply(status: Option<u32>, body: &[u8]) -> Ended {
-        let grpc_message = if status == Some(0) { String::new() } else { "why".to_owned() };
-        Ended::Replied(Reply { http_status: 200, grpc_status: status, grpc_message, body: body.to_vec() })
+        let grpc_message = if status == Some(0) {
+            String::new()
+        } else {
+            "why".to_owned()
+        };
+        Ended::Replied(Reply {
+            http_status: 200,
+            grpc_status: status,
+            grpc_message,
+            body: body.to_vec(),
+        })
     }
 
     fn outcome(ended: Ended) -> Outcome {
@@ -129,10 +166,17 @@ mod tests {
                 3 | 5 | 7 | 8 | 9 | 11 | 12 | 14 | 16 => Outcome::Error,
                 _ => Outcome::Unknown,
             };
-            assert_eq!(outcome(reply(Some(status), b"")), expected, "status {status}");
+            assert_eq!(
+                outcome(reply(Some(status), b"")),
+                expected,
+                "status {status}"
+            );
         }
         let unavailable = Verdict::of(reply(Some(14), b"")).expect("ended");
-        assert_eq!((unavailable.label, &*unavailable.detail), ("UNAVAILABLE", "why"));
+        assert_eq!(
+            (unavailable.label, &*unavailable.detail),
+            ("UNAVAILABLE", "why")
+        );
     }
 
     #[test]
@@ -142,12 +186,29 @@ mod tests {
             answer.encode_raw(&mut body);
             Verdict::of(reply(Some(0), &body)).expect("ended")
         };
-        let accepted = message(SeckillResponse { success: true, message: "fine".into(), order_id: 77 });
-        assert_eq!((accepted.outcome, accepted.order_id, accepted.label), (Outcome::Accepted, 77, "OK"));
-        let refused = message(SeckillResponse { success: false, message: "sold out".into(), order_id: 0 });
-        assert_eq!((refused.outcome, &*refused.detail), (Outcome::Refused, "sold out"));
+        let accepted = message(SeckillResponse {
+            success: true,
+            message: "fine".into(),
+            order_id: 77,
+        });
+        assert_eq!(
+            (accepted.outcome, accepted.order_id, accepted.label),
+            (Outcome::Accepted, 77, "OK")
+        );
+        let refused = message(SeckillResponse {
+            success: false,
+            message: "sold out".into(),
+            order_id: 0,
+        });
+        assert_eq!(
+            (refused.outcome, &*refused.detail),
+            (Outcome::Refused, "sold out")
+        );
         assert_eq!(outcome(reply(Some(0), b"")), Outcome::Unknown);
-        assert_eq!(outcome(reply(Some(0), &[0, 0, 0, 0, 1, 0xff])), Outcome::Unknown);
+        assert_eq!(
+            outcome(reply(Some(0), &[0, 0, 0, 0, 1, 0xff])),
+            Outcome::Unknown
+        );
     }
 
     #[test]

@@ -1,5 +1,5 @@
-//! What one thread has measured so far. Its lock is taken once per batch of replies by the thread itself, and every
-//! few milliseconds by the reporter.
+//! What one thread has measured so far. Its lock is taken once per batch of replies by the thread
+//! itself, and every few milliseconds by the reporter.
 
 use super::outcome::Verdict;
 use super::shared::Shared;
@@ -8,12 +8,14 @@ use hdrhistogram::Histogram;
 use reports::model::OutcomeCounts;
 use reports::outcome_log::{Outcome, Record};
 
-/// Latencies are kept from 1 µs to this; longer ones (a time-out's few ms of lateness) count as this.
+/// Latencies are kept from 1 µs to this; longer ones (a time-out's few ms of lateness) count as
+/// this.
 const LATENCY_MAX_US: u64 = 60_000_000;
 const LATENCY_DIGITS: u8 = 3;
 /// For the running display only.
 const INTERVAL_DIGITS: u8 = 2;
-/// Most different labels of the status distribution per thread; further ones share their label without details.
+/// Most different labels of the status distribution per thread; further ones share their label
+/// without details.
 const STATUSES_MAX: usize = 32;
 
 /// A request from the moment a worker took it.
@@ -69,15 +71,24 @@ impl Recorder {
     }
 
     /// Adds one ended request.
-    pub fn record(&mut self, shared: &Shared, request: &Request, mut verdict: Verdict, now_us: u64) {
+    pub fn record(
+        &mut self,
+        shared: &Shared,
+        request: &Request,
+        mut verdict: Verdict,
+        now_us: u64,
+    ) {
         let element = shared.element(request.index as usize);
-        if verdict.outcome == Outcome::Accepted && shared.was_told(element.user_id, verdict.order_id) {
+        if verdict.outcome == Outcome::Accepted
+            && shared.was_told(element.user_id, verdict.order_id)
+        {
             verdict.outcome = Outcome::Duplicate;
         }
         match verdict.outcome {
             Outcome::Accepted => {
                 if self.reports && self.counts.accepted.is_multiple_of(shared.sample_every) {
-                    self.samples.push((verdict.order_id, shared.clock.unix_us(now_us)));
+                    self.samples
+                        .push((verdict.order_id, shared.clock.unix_us(now_us)));
                 }
                 self.counts.accepted += 1;
                 self.accepted_units += element.quantity as u64;
@@ -91,7 +102,10 @@ impl Recorder {
         let at_us = request.sent_us.unwrap_or(request.drawn_us);
         let latency_us = now_us.saturating_sub(at_us).min(LATENCY_MAX_US);
         if let Some(sent_us) = request.sent_us {
-            self.first_send_us = Some(self.first_send_us.map_or(sent_us, |first| first.min(sent_us)));
+            self.first_send_us = Some(
+                self.first_send_us
+                    .map_or(sent_us, |first| first.min(sent_us)),
+            );
             self.latency.saturating_record(latency_us);
             if self.reports {
                 self.interval.saturating_record(latency_us);
@@ -99,15 +113,25 @@ impl Recorder {
         }
         if shared.keep_outcomes {
             let (order_id, outcome) = (verdict.order_id, verdict.outcome);
-            self.kept.push(Kept { order_id, at_us, latency_us: latency_us as u32, index: request.index, outcome });
+            self.kept.push(Kept {
+                order_id,
+                at_us,
+                latency_us: latency_us as u32,
+                index: request.index,
+                outcome,
+            });
         }
         self.count_status(verdict);
     }
 
     fn count_status(&mut self, verdict: Verdict) {
-        let Verdict { label, mut detail, .. } = verdict;
+        let Verdict {
+            label, mut detail, ..
+        } = verdict;
         let known = |statuses: &[Status], detail: &str| {
-            statuses.iter().position(|(known, its_detail, _)| *known == label && its_detail == detail)
+            statuses
+                .iter()
+                .position(|(known, its_detail, _)| *known == label && its_detail == detail)
         };
         let mut at = known(&self.statuses, &detail);
         if at.is_none() && self.statuses.len() >= STATUSES_MAX {
@@ -123,7 +147,14 @@ impl Recorder {
     /// Status distribution as `(label, count)`.
     pub fn statuses(&self) -> impl Iterator<Item = (String, u64)> + '_ {
         self.statuses.iter().map(|(label, detail, count)| {
-            (if detail.is_empty() { (*label).to_owned() } else { format!("{label}: {detail}") }, *count)
+            (
+                if detail.is_empty() {
+                    (*label).to_owned()
+                } else {
+                    format!("{label}: {detail}")
+                },
+                *count,
+            )
         })
     }
 
@@ -145,9 +176,11 @@ impl Recorder {
 }
 
 pub fn latency_histogram() -> Histogram<u64> {
-    Histogram::new_with_bounds(1, LATENCY_MAX_US, LATENCY_DIGITS).expect("bounds and digits are valid")
+    Histogram::new_with_bounds(1, LATENCY_MAX_US, LATENCY_DIGITS)
+        .expect("bounds and digits are valid")
 }
 
 pub fn interval_histogram() -> Histogram<u64> {
-    Histogram::new_with_bounds(1, LATENCY_MAX_US, INTERVAL_DIGITS).expect("bounds and digits are valid")
+    Histogram::new_with_bounds(1, LATENCY_MAX_US, INTERVAL_DIGITS)
+        .expect("bounds and digits are valid")
 }

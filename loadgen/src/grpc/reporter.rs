@@ -1,4 +1,5 @@
-//! The running display's numbers: samples every 10 ms, progress every 100 ms, taken from the threads' recorders.
+//! The running display's numbers: samples every 10 ms, progress every 100 ms, taken from the
+//! threads' recorders.
 
 use super::clock::Clock;
 use super::recorder::{Recorder, interval_histogram};
@@ -27,7 +28,15 @@ impl Reporter {
     pub fn new(recorders: Vec<Arc<Mutex<Recorder>>>, clock: Clock) -> Self {
         let started_us = clock.now_us();
         let (spare, interval) = (interval_histogram(), interval_histogram());
-        Self { recorders, clock, started_us, last_us: started_us, last_done: 0, spare, interval }
+        Self {
+            recorders,
+            clock,
+            started_us,
+            last_us: started_us,
+            last_done: 0,
+            spare,
+            interval,
+        }
     }
 
     /// To be called every [`SAMPLES_EVERY`].
@@ -65,7 +74,12 @@ impl Reporter {
     fn samples(&self) -> Vec<Sample> {
         let mut samples = Vec::new();
         for recorder in &self.recorders {
-            samples.append(&mut recorder.lock().unwrap_or_else(PoisonError::into_inner).samples);
+            samples.append(
+                &mut recorder
+                    .lock()
+                    .unwrap_or_else(PoisonError::into_inner)
+                    .samples,
+            );
         }
         samples
     }
@@ -81,7 +95,9 @@ impl Reporter {
                 std::mem::swap(&mut recorder.interval, &mut self.spare);
                 add(&mut counts, &recorder.counts);
             }
-            self.interval.add(&self.spare).expect("both have the same bounds");
+            self.interval
+                .add(&self.spare)
+                .expect("both have the same bounds");
         }
         counts
     }

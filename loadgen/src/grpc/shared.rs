@@ -1,4 +1,5 @@
-//! What all lanes of a run share: the request counter, the data, the clock, and the table of orders already told.
+//! What all lanes of a run share: the request counter, the data, the clock, and the table of orders
+//! already told.
 
 use super::clock::Clock;
 use super::{Plan, Stop};
@@ -48,7 +49,10 @@ impl Shared {
             return None;
         }
         let request = self.next.fetch_add(1, Ordering::Relaxed);
-        let index = |request| ((self.start_index + request % self.data.len() as u64) % self.data.len() as u64) as usize;
+        let index = |request| {
+            ((self.start_index + request % self.data.len() as u64) % self.data.len() as u64)
+                as usize
+        };
         (request < self.requests).then(|| index(request))
     }
 
@@ -63,6 +67,9 @@ impl Shared {
     /// Whether this user was told this order before.
     pub fn was_told(&self, user_id: i64, order_id: i64) -> bool {
         let Some(told) = &self.told else { return false };
-        !told.lock().unwrap_or_else(PoisonError::into_inner).insert((user_id, order_id))
+        !told
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .insert((user_id, order_id))
     }
 }

@@ -12,8 +12,8 @@ const ABANDON: u8 = 2;
 pub struct Stop(Arc<AtomicU8>);
 
 impl Stop {
-    /// The first call stops sending and lets open requests end, up to their time-out. A second one gives those up,
-    /// outcome unknown.
+    /// The first call stops sending and lets open requests end, up to their time-out. A second one
+    /// gives those up, outcome unknown.
     pub fn stop(&self) {
         let next = if self.is_draining() { ABANDON } else { DRAIN };
         self.0.store(next, Ordering::Release);

@@ -1,7 +1,8 @@
 //! Frames of RFC 9113: numbers, the 9-byte header, and writing the few frames that a client sends.
 
 pub const HEADER_LEN: usize = 9;
-/// Largest payload that we accept and that any peer must accept (the protocol's default, never raised).
+/// Largest payload that we accept and that any peer must accept (the protocol's default, never
+/// raised).
 pub const PAYLOAD_MAX: usize = 16_384;
 pub const PREFACE: &[u8] = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n";
 
@@ -59,7 +60,9 @@ impl Header {
 pub fn write(out: &mut Vec<u8>, kind: u8, flags: u8, stream: u32, payload: &[u8]) {
     let length = (payload.len() as u32).to_be_bytes();
     let stream = stream.to_be_bytes();
-    out.extend_from_slice(&[length[1], length[2], length[3], kind, flags, stream[0], stream[1], stream[2], stream[3]]);
+    out.extend_from_slice(&[
+        length[1], length[2], length[3], kind, flags, stream[0], stream[1], stream[2], stream[3],
+    ]);
     out.extend_from_slice(payload);
 }
 
@@ -85,7 +88,8 @@ pub fn u32_at(bytes: &[u8], at: usize) -> u32 {
     u32::from_be_bytes([bytes[at], bytes[at + 1], bytes[at + 2], bytes[at + 3]])
 }
 
-/// The payload without padding (and without priority fields, for HEADERS); `None` if it is shorter than they claim.
+/// The payload without padding (and without priority fields, for HEADERS); `None` if it is shorter
+/// than they claim.
 pub fn unpadded<'a>(header: &Header, payload: &'a [u8]) -> Option<&'a [u8]> {
     let mut rest = payload;
     let mut padding = 0;
@@ -108,15 +112,31 @@ mod tests {
         let mut out = Vec::new();
         write(&mut out, HEADERS, FLAG_END_HEADERS, 7, b"abc");
         let header = Header::parse(&out).expect("whole");
-        assert_eq!(header, Header { length: 3, kind: HEADERS, flags: FLAG_END_HEADERS, stream: 7 });
+        assert_eq!(
+            header,
+            Header {
+                length: 3,
+                kind: HEADERS,
+                flags: FLAG_END_HEADERS,
+                stream: 7
+            }
+        );
         assert_eq!(&out[HEADER_LEN..], b"abc");
         assert_eq!(Header::parse(&out[..8]), None);
     }
 
     #[test]
     fn padding_and_priority_are_taken_off_and_lies_about_them_are_found() {
-        let header = |kind, flags| Header { length: 0, kind, flags, stream: 1 };
-        assert_eq!(unpadded(&header(DATA, FLAG_PADDED), &[2, 9, 0, 0]), Some(&[9][..]));
+        let header = |kind, flags| Header {
+            length: 0,
+            kind,
+            flags,
+            stream: 1,
+        };
+        assert_eq!(
+            unpadded(&header(DATA, FLAG_PADDED), &[2, 9, 0, 0]),
+            Some(&[9][..])
+        );
         assert_eq!(unpadded(&header(DATA, FLAG_PADDED), &[4, 9, 0, 0]), None);
         assert_eq!(unpadded(&header(DATA, FLAG_PADDED), &[]), None);
         let priority = header(HEADERS, FLAG_PRIORITY);

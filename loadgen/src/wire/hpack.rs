@@ -1,5 +1,6 @@
-//! Decoding of reply headers (RFC 7541), keeping only what a gRPC client looks at. The table of the connection holds
-//! what each entry *means* instead of its text, so a steady reply costs a few table look-ups.
+//! Decoding of reply headers (RFC 7541), keeping only what a gRPC client looks at. The table of the
+//! connection holds what each entry *means* instead of its text, so a steady reply costs a few
+//! table look-ups.
 
 use super::{huffman, static_table};
 use std::collections::VecDeque;
@@ -49,7 +50,11 @@ pub struct Decoder {
 
 impl Default for Decoder {
     fn default() -> Self {
-        Self { entries: VecDeque::new(), size: 0, size_max: TABLE_SIZE_MAX }
+        Self {
+            entries: VecDeque::new(),
+            size: 0,
+            size_max: TABLE_SIZE_MAX,
+        }
     }
 }
 
@@ -65,7 +70,8 @@ impl Decoder {
                 found(&entry.field);
                 self.insert(entry);
             } else if first & 0xe0 == 0x20 {
-                self.size_max = Some(integer(&mut block, 5)?).filter(|size| *size <= TABLE_SIZE_MAX)?;
+                self.size_max =
+                    Some(integer(&mut block, 5)?).filter(|size| *size <= TABLE_SIZE_MAX)?;
                 self.evict();
             } else {
                 found(&self.literal(&mut block, 4)?.field);
@@ -75,11 +81,19 @@ impl Decoder {
     }
 
     fn indexed(&self, index: usize, found: &mut impl FnMut(&Field)) -> Option<()> {
-        let statuses = static_table::FIRST_STATUS..static_table::FIRST_STATUS + static_table::STATUSES.len();
+        let statuses =
+            static_table::FIRST_STATUS..static_table::FIRST_STATUS + static_table::STATUSES.len();
         if statuses.contains(&index) {
-            found(&Field::HttpStatus(static_table::STATUSES[index - static_table::FIRST_STATUS]));
+            found(&Field::HttpStatus(
+                static_table::STATUSES[index - static_table::FIRST_STATUS],
+            ));
         } else if index > static_table::NAMES.len() {
-            found(&self.entries.get(index - static_table::NAMES.len() - 1)?.field);
+            found(
+                &self
+                    .entries
+                    .get(index - static_table::NAMES.len() - 1)?
+                    .field,
+            );
         } else if index == 0 {
             return None;
         }
@@ -99,7 +113,12 @@ impl Decoder {
         };
         let value = string(block)?;
         let size = name_len + value.len() + ENTRY_OVERHEAD;
-        Some(Entry { name, name_len, field: field_of(name, &value), size })
+        Some(Entry {
+            name,
+            name_len,
+            field: field_of(name, &value),
+            size,
+        })
     }
 
     fn insert(&mut self, entry: Entry) {
@@ -111,7 +130,9 @@ impl Decoder {
 
     fn evict(&mut self) {
         while self.size > self.size_max {
-            let Some(entry) = self.entries.pop_back() else { return };
+            let Some(entry) = self.entries.pop_back() else {
+                return;
+            };
             self.size -= entry.size;
         }
     }
@@ -138,7 +159,11 @@ fn field_of(name: Name, value: &[u8]) -> Field {
 
 /// gRPC's percent encoding; what is not an escape stays as it is.
 fn percent_decoded(value: &[u8]) -> String {
-    let hex = |at: usize| value.get(at).and_then(|digit| char::from(*digit).to_digit(16));
+    let hex = |at: usize| {
+        value
+            .get(at)
+            .and_then(|digit| char::from(*digit).to_digit(16))
+    };
     let mut out = Vec::with_capacity(value.len());
     let mut at = 0;
     while at < value.len() {
@@ -176,7 +201,9 @@ fn integer(block: &mut &[u8], prefix_bits: u32) -> Option<usize> {
 fn string(block: &mut &[u8]) -> Option<Vec<u8>> {
     let huffman_coded = block.first()? & 0x80 != 0;
     let length = integer(block, 7)?;
-    let (text, rest) = block.split_at_checked(length).filter(|_| length <= TEXT_LEN_MAX)?;
+    let (text, rest) = block
+        .split_at_checked(length)
+        .filter(|_| length <= TEXT_LEN_MAX)?;
     *block = rest;
     if !huffman_coded {
         return Some(text.to_vec());
@@ -192,9 +219,13 @@ fn take_byte(block: &mut &[u8]) -> Option<u8> {
     Some(*first)
 }
 
-/// Appends a string as it is, for blocks that a client writes. Lengths up to 126, which all of ours are.
+/// Appends a string as it is, for blocks that a client writes. Lengths up to 126, which all of ours
+/// are.
 pub fn write_string(out: &mut Vec<u8>, text: &str) {
-    assert!(text.len() < 0x7f, "a longer string needs a continuation byte");
+    assert!(
+        text.len() < 0x7f,
+        "a longer string needs a continuation byte"
+    );
     out.push(text.len() as u8);
     out.extend_from_slice(text.as_bytes());
 }
@@ -222,23 +253,41 @@ mod tests {
         let mut first = vec![0x88];
         first.extend(literal(0x40, "grpc-status", "14"));
         first.extend(literal(0x40, "grpc-message", "a%20b%"));
-        let expected = vec![Field::HttpStatus(200), Field::GrpcStatus(14), Field::GrpcMessage("a b%".into())];
+        let expected = vec![
+            Field::HttpStatus(200),
+            Field::GrpcStatus(14),
+            Field::GrpcMessage("a b%".into()),
+        ];
         assert_eq!(fields(&mut decoder, &first), Some(expected));
         let again = vec![Field::GrpcMessage("a b%".into()), Field::GrpcStatus(14)];
         assert_eq!(fields(&mut decoder, &[0x80 | 62, 0x80 | 63]), Some(again));
         let mut named = vec![0x0f, 63 - 15];
         write_string(&mut named, "5");
-        assert_eq!(fields(&mut decoder, &named), Some(vec![Field::GrpcStatus(5)]));
+        assert_eq!(
+            fields(&mut decoder, &named),
+            Some(vec![Field::GrpcStatus(5)])
+        );
     }
 
     #[test]
     fn entries_leave_when_the_table_is_full_or_shrinks() {
         let mut decoder = Decoder::default();
         for n in 0..200 {
-            fields(&mut decoder, &literal(0x40, "x-some-header", &n.to_string())).expect("valid");
+            fields(
+                &mut decoder,
+                &literal(0x40, "x-some-header", &n.to_string()),
+            )
+            .expect("valid");
         }
         assert!(decoder.size <= TABLE_SIZE_MAX && decoder.entries.len() < 100);
-        assert_eq!(decoder.size, decoder.entries.iter().map(|entry| entry.size).sum::<usize>());
+        assert_eq!(
+            decoder.size,
+            decoder
+                .entries
+                .iter()
+                .map(|entry| entry.size)
+                .sum::<usize>()
+        );
         fields(&mut decoder, &[0x20]).expect("shrinks to nothing");
         assert_eq!((decoder.entries.len(), decoder.size), (0, 0));
         fields(&mut decoder, &literal(0x40, "grpc-status", "0")).expect("not kept");

@@ -1,9 +1,11 @@
-//! Huffman decoding of HPACK strings. RFC 7541's code is canonical, so the code lengths of its appendix B are the whole
-//! table: codes of one length follow each other in the order of their symbols.
+//! Huffman decoding of HPACK strings. RFC 7541's code is canonical, so the code lengths of its
+//! appendix B are the whole table: codes of one length follow each other in the order of their
+//! symbols.
 
 const CODE_BITS_MAX: usize = 30;
 
-/// Bits of each byte's code, RFC 7541 appendix B. (The end-of-string code, 30 ones, must never appear.)
+/// Bits of each byte's code, RFC 7541 appendix B. (The end-of-string code, 30 ones, must never
+/// appear.)
 #[rustfmt::skip]
 const CODE_BITS: [u8; 256] = [
     13, 23, 28, 28, 28, 28, 28, 28, 28, 24, 30, 28, 28, 30, 28, 28, 28, 28, 28, 28, 28, 28, 30, 28, 28, 28, 28, 28, 28, 28, 28, 28,
@@ -56,7 +58,8 @@ const fn symbols() -> [u8; 256] {
     table
 }
 
-/// Appends the decoded bytes; `None` for a code that does not exist or padding that is not up to seven ones.
+/// Appends the decoded bytes; `None` for a code that does not exist or padding that is not up to
+/// seven ones.
 pub fn decode(encoded: &[u8], out: &mut Vec<u8>) -> Option<()> {
     let (mut code, mut bits) = (0u32, 0usize);
     for byte in encoded {
@@ -88,20 +91,32 @@ mod tests {
 
     #[test]
     fn the_examples_of_rfc_7541_appendix_c_decode() {
-        let example = [0xf1, 0xe3, 0xc2, 0xe5, 0xf2, 0x3a, 0x6b, 0xa0, 0xab, 0x90, 0xf4, 0xff];
-        assert_eq!(text(&example).as_deref(), Some("www.example.com"));
-        assert_eq!(text(&[0xa8, 0xeb, 0x10, 0x64, 0x9c, 0xbf]).as_deref(), Some("no-cache"));
-        let date = [
-            0xd0, 0x7a, 0xbe, 0x94, 0x10, 0x54, 0xd4, 0x44, 0xa8, 0x20, 0x05, 0x95, 0x04, 0x0b, 0x81, 0x66, 0xe0, 0x82,
-            0xa6, 0x2d, 0x1b, 0xff,
+        let example = [
+            0xf1, 0xe3, 0xc2, 0xe5, 0xf2, 0x3a, 0x6b, 0xa0, 0xab, 0x90, 0xf4, 0xff,
         ];
-        assert_eq!(text(&date).as_deref(), Some("Mon, 21 Oct 2013 20:13:21 GMT"));
+        assert_eq!(text(&example).as_deref(), Some("www.example.com"));
+        assert_eq!(
+            text(&[0xa8, 0xeb, 0x10, 0x64, 0x9c, 0xbf]).as_deref(),
+            Some("no-cache")
+        );
+        let date = [
+            0xd0, 0x7a, 0xbe, 0x94, 0x10, 0x54, 0xd4, 0x44, 0xa8, 0x20, 0x05, 0x95, 0x04, 0x0b,
+            0x81, 0x66, 0xe0, 0x82, 0xa6, 0x2d, 0x1b, 0xff,
+        ];
+        assert_eq!(
+            text(&date).as_deref(),
+            Some("Mon, 21 Oct 2013 20:13:21 GMT")
+        );
     }
 
     #[test]
     fn wrong_padding_and_the_end_of_string_code_are_refused() {
         assert_eq!(text(&[0xff]), None, "eight bits of padding");
-        assert_eq!(text(&[0x00]), None, "padding of zeroes: code 00000 and three zero bits");
+        assert_eq!(
+            text(&[0x00]),
+            None,
+            "padding of zeroes: code 00000 and three zero bits"
+        );
         assert_eq!(text(&[0xff, 0xff, 0xff, 0xff]), None, "end of string");
         assert_eq!(text(&[]).as_deref(), Some(""));
     }

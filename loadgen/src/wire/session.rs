@@ -1,5 +1,6 @@
-//! One client connection: requests in as bytes to send, replies out of bytes received. It keeps to the peer's settings
-//! (streams, windows), answers PING and SETTINGS, and tells for every request whether the server may have seen it.
+//! One client connection: requests in as bytes to send, replies out of bytes received. It keeps to
+//! the peer's settings (streams, windows), answers PING and SETTINGS, and tells for every request
+//! whether the server may have seen it.
 
 mod receive;
 mod request_block;
@@ -12,7 +13,8 @@ use request_block::RequestBlock;
 pub use request_block::Target;
 use std::collections::VecDeque;
 
-/// Receive window of the connection and of every stream, in bytes; topped up when half of it is used.
+/// Receive window of the connection and of every stream, in bytes; topped up when half of it is
+/// used.
 const RECEIVE_WINDOW: u32 = 32 << 20;
 /// The protocol's window before anything is announced, in bytes.
 const DEFAULT_WINDOW: i64 = 65_535;
@@ -35,7 +37,8 @@ pub struct Reply {
 pub enum Ended {
     /// The server closed the stream in good order.
     Replied(Reply),
-    /// The server closes the connection and never looked at this request; it may be sent again on another.
+    /// The server closes the connection and never looked at this request; it may be sent again on
+    /// another.
     NotProcessed,
     /// The server gave up the stream, with this HTTP/2 error code.
     Reset(u32),
@@ -64,7 +67,8 @@ pub struct Session<T> {
     received_unacknowledged: u32,
     settled: bool,
     going_away: bool,
-    /// Header block that continues in the next frame: stream, flags of its HEADERS frame, bytes so far.
+    /// Header block that continues in the next frame: stream, flags of its HEADERS frame, bytes so
+    /// far.
     partial_block: Option<(u32, u8, Vec<u8>)>,
 }
 
@@ -73,7 +77,10 @@ impl<T> Session<T> {
     pub fn new(target: &Target) -> Self {
         let mut out = Vec::with_capacity(1_024);
         out.extend_from_slice(frame::PREFACE);
-        let settings = [(frame::SETTING_ENABLE_PUSH, 0), (frame::SETTING_INITIAL_WINDOW_SIZE, RECEIVE_WINDOW)];
+        let settings = [
+            (frame::SETTING_ENABLE_PUSH, 0),
+            (frame::SETTING_INITIAL_WINDOW_SIZE, RECEIVE_WINDOW),
+        ];
         frame::write_settings(&mut out, &settings);
         frame::write_window_update(&mut out, 0, RECEIVE_WINDOW - DEFAULT_WINDOW as u32);
         Self {
@@ -111,17 +118,29 @@ impl<T> Session<T> {
     /// Whether a message of this length may be sent now.
     pub fn can_send(&self, length: usize) -> bool {
         let window = self.send_window.min(self.stream_window);
-        self.settled && !self.is_going_away() && self.open < self.streams_max && length as i64 <= window
+        self.settled
+            && !self.is_going_away()
+            && self.open < self.streams_max
+            && length as i64 <= window
     }
 
     /// Appends a request to `out`. The caller has asked [`Session::can_send`].
     pub fn send(&mut self, message: &[u8], tag: T) {
         debug_assert!(message.len() <= frame::PAYLOAD_MAX);
         let id = self.next_id();
-        frame::write(&mut self.out, frame::HEADERS, FLAG_END_HEADERS, id, self.block.next());
+        frame::write(
+            &mut self.out,
+            frame::HEADERS,
+            FLAG_END_HEADERS,
+            id,
+            self.block.next(),
+        );
         frame::write(&mut self.out, frame::DATA, FLAG_END_STREAM, id, message);
         self.send_window -= message.len() as i64;
-        self.streams.push_back(Some(Stream { tag, reply: Reply::default() }));
+        self.streams.push_back(Some(Stream {
+            tag,
+            reply: Reply::default(),
+        }));
         self.open += 1;
     }
 
@@ -166,5 +185,8 @@ impl<T> Session<T> {
 }
 
 fn position(first_id: u32, id: u32) -> Option<usize> {
-    (id % 2 == 1).then(|| id.checked_sub(first_id)).flatten().map(|distance| distance as usize / 2)
+    (id % 2 == 1)
+        .then(|| id.checked_sub(first_id))
+        .flatten()
+        .map(|distance| distance as usize / 2)
 }

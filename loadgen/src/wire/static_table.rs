@@ -1,5 +1,5 @@
-//! Names of HPACK's static table, RFC 7541 appendix A. Of its values only those of `:status` matter to a client, and
-//! they are given beside it.
+//! Names of HPACK's static table, RFC 7541 appendix A. Of its values only those of `:status` matter
+//! to a client, and they are given beside it.
 
 /// Entry 1 is the first.
 #[rustfmt::skip]

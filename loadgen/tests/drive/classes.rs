@@ -24,7 +24,12 @@ fn statuses_sent_by_the_server_are_classed_and_counted_with_their_messages() {
         "INTERNAL: internal",
         "stream reset: HTTP/2 error 2",
     ] {
-        assert_eq!(status(&summary, label), 100, "{label} in {:?}", summary.statuses);
+        assert_eq!(
+            status(&summary, label),
+            100,
+            "{label} in {:?}",
+            summary.statuses
+        );
     }
     assert_eq!(summary.latency.count(), 500);
 }
@@ -32,7 +37,10 @@ fn statuses_sent_by_the_server_are_classed_and_counted_with_their_messages() {
 #[test]
 fn labels_of_the_status_distribution_are_bounded() {
     let server = Server::start("127.0.0.1:0", |asked| {
-        Say::Status(14, Box::leak(format!("reason {}", asked.user_id).into_boxed_str()))
+        Say::Status(
+            14,
+            Box::leak(format!("reason {}", asked.user_id).into_boxed_str()),
+        )
     });
     let summary = measure(&plan(&server, 200, 1, 1), data(200)).summary;
     assert!(summary.statuses.len() <= 33, "{}", summary.statuses.len());
@@ -46,14 +54,38 @@ fn a_reply_after_the_time_out_is_unknown_and_later_requests_go_on() {
         3 | 4 => Say::Late(Duration::from_secs(30), asked.user_id),
         _ => Say::Accept(asked.user_id),
     });
-    let measured = measure(&Plan { timeout: Duration::from_millis(200), ..plan(&server, 100, 2, 1) }, data(100));
+    let measured = measure(
+        &Plan {
+            timeout: Duration::from_millis(200),
+            ..plan(&server, 100, 2, 1)
+        },
+        data(100),
+    );
     let summary = &measured.summary;
-    assert_eq!((summary.requests, summary.counts.accepted, summary.counts.unknown), (100, 98, 2));
+    assert_eq!(
+        (
+            summary.requests,
+            summary.counts.accepted,
+            summary.counts.unknown
+        ),
+        (100, 98, 2)
+    );
     assert_eq!(status(summary, "driver time-out"), 2);
-    for record in records(&measured).iter().filter(|record| record.outcome == Outcome::Unknown) {
+    for record in records(&measured)
+        .iter()
+        .filter(|record| record.outcome == Outcome::Unknown)
+    {
         assert!([3, 4].contains(&record.user_id));
         // Resolution 10 ms; the rest is patience with a busy machine.
-        assert!((200_000..1_000_000).contains(&record.latency_us), "{} µs", record.latency_us);
+        assert!(
+            (200_000..1_000_000).contains(&record.latency_us),
+            "{} µs",
+            record.latency_us
+        );
     }
-    assert_eq!(server.seen.lock().expect("no panic").connections, 1, "the connection survives");
+    assert_eq!(
+        server.seen.lock().expect("no panic").connections,
+        1,
+        "the connection survives"
+    );
 }

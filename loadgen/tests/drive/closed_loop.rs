@@ -14,8 +14,17 @@ use std::time::Duration;
 fn exactly_the_wanted_requests_are_sent_by_any_number_of_threads() {
     for threads in [1, 3] {
         let server = Server::start("127.0.0.1:0", |asked| Say::Accept(asked.user_id * 10));
-        let measured = measure(&Plan { threads, ..plan(&server, 5_003, 50, 7) }, data(10_000));
-        assert_eq!((measured.summary.requests, measured.summary.counts.accepted), (5_003, 5_003));
+        let measured = measure(
+            &Plan {
+                threads,
+                ..plan(&server, 5_003, 50, 7)
+            },
+            data(10_000),
+        );
+        assert_eq!(
+            (measured.summary.requests, measured.summary.counts.accepted),
+            (5_003, 5_003)
+        );
         assert_eq!(measured.summary.statuses, vec![("OK".to_owned(), 5_003)]);
         assert_eq!(measured.latency.len(), 5_003);
         assert_eq!(measured.summary.latency.count(), 5_003);
@@ -25,7 +34,11 @@ fn exactly_the_wanted_requests_are_sent_by_any_number_of_threads() {
         assert_eq!(measured.summary.accepted_units, units as u64);
         let mut users: Vec<i64> = seen.asked.iter().map(|asked| asked.user_id).collect();
         users.sort_unstable();
-        assert_eq!(users, (1..=5_003).collect::<Vec<i64>>(), "request k uses element k");
+        assert_eq!(
+            users,
+            (1..=5_003).collect::<Vec<i64>>(),
+            "request k uses element k"
+        );
     }
 }
 
@@ -42,38 +55,83 @@ fn worker_i_uses_connection_i_mod_connections() {
     }
     let mut most: Vec<usize> = most_open.into_values().collect();
     most.sort_unstable();
-    assert_eq!(most, [2, 2, 3, 3], "workers 8 and 9 are on connections 0 and 1");
+    assert_eq!(
+        most,
+        [2, 2, 3, 3],
+        "workers 8 and 9 are on connections 0 and 1"
+    );
 }
 
 #[test]
 fn request_k_uses_element_k_mod_len_from_the_start_index_on() {
     let server = Server::start("127.0.0.1:0", |asked| Say::Accept(asked.user_id));
-    measure(&Plan { start_index: 8, ..plan(&server, 7, 1, 1) }, data(3));
+    measure(
+        &Plan {
+            start_index: 8,
+            ..plan(&server, 7, 1, 1)
+        },
+        data(3),
+    );
     let seen = server.seen.lock().expect("no panic");
     let users: Vec<i64> = seen.asked.iter().map(|asked| asked.user_id).collect();
     assert_eq!(users, [3, 1, 2, 3, 1, 2, 3]);
-    assert!(seen.asked.iter().all(|asked| asked.product_id == 7 && asked.quantity == asked.user_id % 2 + 1));
+    assert!(
+        seen.asked
+            .iter()
+            .all(|asked| asked.product_id == 7 && asked.quantity == asked.user_id % 2 + 1)
+    );
 }
 
 #[test]
 fn one_connection_carries_many_requests_in_flight_and_in_all() {
     let server = Server::start("127.0.0.1:0", |asked| Say::Accept(asked.user_id));
     let measured = measure(&plan(&server, 50_000, 300, 1), data(50_000));
-    assert_eq!(measured.summary.counts.accepted, 50_000, "{:?}", measured.summary.statuses);
+    assert_eq!(
+        measured.summary.counts.accepted, 50_000,
+        "{:?}",
+        measured.summary.statuses
+    );
 }
 
 #[test]
 fn an_order_told_to_the_same_user_again_is_a_duplicate() {
     let server = Server::start("127.0.0.1:0", |asked| Say::Accept(asked.user_id));
-    let measured = measure(&Plan { threads: 2, ..plan(&server, 300, 10, 5) }, data(100));
-    assert_eq!((measured.summary.counts.accepted, measured.summary.counts.duplicate), (100, 200));
-    // Another order for the same user is no duplicate but a fault that the audit must see as accepted.
+    let measured = measure(
+        &Plan {
+            threads: 2,
+            ..plan(&server, 300, 10, 5)
+        },
+        data(100),
+    );
+    assert_eq!(
+        (
+            measured.summary.counts.accepted,
+            measured.summary.counts.duplicate
+        ),
+        (100, 200)
+    );
+    // Another order for the same user is no duplicate but a fault that the audit must see as
+    // accepted.
     let next = std::sync::atomic::AtomicI64::new(0);
-    let server =
-        Server::start("127.0.0.1:0", move |_| Say::Accept(next.fetch_add(1, std::sync::atomic::Ordering::Relaxed)));
-    let twice = Element { user_id: 1, product_id: 1, quantity: 1 };
-    let measured = measure(&plan(&server, 2, 1, 1), Arc::new(Encoded::new(vec![twice, twice])));
-    assert_eq!((measured.summary.counts.accepted, measured.summary.counts.duplicate), (2, 0));
+    let server = Server::start("127.0.0.1:0", move |_| {
+        Say::Accept(next.fetch_add(1, std::sync::atomic::Ordering::Relaxed))
+    });
+    let twice = Element {
+        user_id: 1,
+        product_id: 1,
+        quantity: 1,
+    };
+    let measured = measure(
+        &plan(&server, 2, 1, 1),
+        Arc::new(Encoded::new(vec![twice, twice])),
+    );
+    assert_eq!(
+        (
+            measured.summary.counts.accepted,
+            measured.summary.counts.duplicate
+        ),
+        (2, 0)
+    );
 }
 
 #[test]
@@ -85,27 +143,66 @@ fn records_hold_what_each_user_was_told() {
     let measured = measure(&plan(&server, 100, 4, 2), data(100));
     let mut records = records(&measured);
     records.sort_by_key(|record| record.user_id);
-    assert_eq!(records.iter().map(|record| record.user_id).collect::<Vec<_>>(), (1..=100).collect::<Vec<_>>());
+    assert_eq!(
+        records
+            .iter()
+            .map(|record| record.user_id)
+            .collect::<Vec<_>>(),
+        (1..=100).collect::<Vec<_>>()
+    );
     for record in records {
         let even = record.user_id % 2 == 0;
-        let expected = if even { (Outcome::Accepted, record.user_id * 10) } else { (Outcome::Refused, 0) };
+        let expected = if even {
+            (Outcome::Accepted, record.user_id * 10)
+        } else {
+            (Outcome::Refused, 0)
+        };
         assert_eq!((record.outcome, record.order_id), expected);
-        assert_eq!((record.product_id, i64::from(record.quantity)), (7, record.user_id % 2 + 1));
+        assert_eq!(
+            (record.product_id, i64::from(record.quantity)),
+            (7, record.user_id % 2 + 1)
+        );
         assert!(record.sent_at_unix_us >= measured.summary.first_send_unix_us);
-        assert!(record.sent_at_unix_us + record.latency_us as i64 <= measured.summary.last_reply_unix_us);
+        assert!(
+            record.sent_at_unix_us + record.latency_us as i64
+                <= measured.summary.last_reply_unix_us
+        );
     }
-    assert_eq!(measured.summary.statuses[0].1 + measured.summary.statuses[1].1, 100);
-    assert!(measured.summary.statuses.contains(&("OK, refused: sold out".to_owned(), 50)));
+    assert_eq!(
+        measured.summary.statuses[0].1 + measured.summary.statuses[1].1,
+        100
+    );
+    assert!(
+        measured
+            .summary
+            .statuses
+            .contains(&("OK, refused: sold out".to_owned(), 50))
+    );
 }
 
 #[test]
 fn events_tell_the_start_the_progress_and_one_sample_in_so_many() {
     let late = Duration::from_millis(5);
     let server = Server::start("127.0.0.1:0", move |asked| Say::Late(late, asked.user_id));
-    let plan = Plan { report: true, sample_every: 10, ..plan(&server, 2_000, 20, 4) };
+    let plan = Plan {
+        report: true,
+        sample_every: 10,
+        ..plan(&server, 2_000, 20, 4)
+    };
     let mut events = Vec::new();
-    let measured = drive(&plan, data(2_000), &Stop::default(), &mut |event| events.push(event)).expect("runs");
-    assert!(matches!(events[0], Event::Started { connections: 4, concurrency: 20, requests: 2_000, .. }));
+    let measured = drive(&plan, data(2_000), &Stop::default(), &mut |event| {
+        events.push(event)
+    })
+    .expect("runs");
+    assert!(matches!(
+        events[0],
+        Event::Started {
+            connections: 4,
+            concurrency: 20,
+            requests: 2_000,
+            ..
+        }
+    ));
     let mut samples = Vec::new();
     let mut last = None;
     for event in events {
@@ -119,9 +216,16 @@ fn events_tell_the_start_the_progress_and_one_sample_in_so_many() {
         }
     }
     let last = last.expect("progress");
-    assert_eq!((last.done, last.accepted, last.errors, last.unknown), (2_000, 2_000, 0, 0));
+    assert_eq!(
+        (last.done, last.accepted, last.errors, last.unknown),
+        (2_000, 2_000, 0, 0)
+    );
     assert_eq!(samples.len(), 200);
     let within = measured.summary.first_send_unix_us..=measured.summary.last_reply_unix_us;
-    assert!(samples.iter().all(|(order_id, at)| (1..=2_000).contains(order_id) && within.contains(at)));
+    assert!(
+        samples
+            .iter()
+            .all(|(order_id, at)| (1..=2_000).contains(order_id) && within.contains(at))
+    );
     assert!(measured.summary.latency.min_us >= 5_000);
 }

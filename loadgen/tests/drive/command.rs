@@ -25,29 +25,66 @@ fn a_run_by_hand_leaves_its_data_its_summary_and_its_outcome_log() {
     let file = |name: &str| folder.path().join(name).display().to_string();
     let (data, json, log) = (file("data.json"), file("out.json"), file("log"));
     let address = server.address.to_string();
-    let args =
-        ["grpc", "-c", "20", "-n", "2500", "--connections", "4", "--seed", "7", "--users", "2000", "--product", "9"];
-    let files = ["--write-data", &data, "--json", &json, "--outcome-log", &log, &address];
+    let args = [
+        "grpc",
+        "-c",
+        "20",
+        "-n",
+        "2500",
+        "--connections",
+        "4",
+        "--seed",
+        "7",
+        "--users",
+        "2000",
+        "--product",
+        "9",
+    ];
+    let files = [
+        "--write-data",
+        &data,
+        "--json",
+        &json,
+        "--outcome-log",
+        &log,
+        &address,
+    ];
     let summary = run(Cli::parse_from(args.into_iter().chain(files)).load).expect("runs");
 
-    let written: Summary = serde_json::from_slice(&std::fs::read(&json).expect("there")).expect("a summary");
+    let written: Summary =
+        serde_json::from_slice(&std::fs::read(&json).expect("there")).expect("a summary");
     assert_eq!(written, summary);
     assert_eq!((summary.requests, summary.counts.total()), (2_500, 2_500));
     assert!(summary.cpu_us > 0 && summary.peak_rss_bytes > 0);
 
-    let quantity: HashMap<i64, i32> =
-        read_json(data.as_ref()).expect("data").iter().map(|element| (element.user_id, element.quantity)).collect();
+    let quantity: HashMap<i64, i32> = read_json(data.as_ref())
+        .expect("data")
+        .iter()
+        .map(|element| (element.user_id, element.quantity))
+        .collect();
     assert_eq!(quantity.len(), 2_000);
     let records = outcome_log::read(&log).expect("a log");
-    let count = |outcome| records.iter().filter(|record| record.outcome == outcome).count() as u64;
+    let count = |outcome| {
+        records
+            .iter()
+            .filter(|record| record.outcome == outcome)
+            .count() as u64
+    };
     assert_eq!(records.len(), 2_500);
     assert_eq!(count(Outcome::Accepted), summary.counts.accepted);
-    assert_eq!(count(Outcome::Accepted), 1_600, "each user once; asked again, it is a duplicate");
+    assert_eq!(
+        count(Outcome::Accepted),
+        1_600,
+        "each user once; asked again, it is a duplicate"
+    );
     assert_eq!(count(Outcome::Duplicate), summary.counts.duplicate);
     assert_eq!(count(Outcome::Refused), summary.counts.refused);
     assert_eq!(count(Outcome::Error), summary.counts.error);
     for record in &records {
-        assert_eq!((record.product_id, record.quantity), (9, quantity[&record.user_id] as u32));
+        assert_eq!(
+            (record.product_id, record.quantity),
+            (9, quantity[&record.user_id] as u32)
+        );
         let told = matches!(record.outcome, Outcome::Accepted | Outcome::Duplicate);
         assert_eq!(record.order_id, if told { record.user_id * 3 } else { 0 });
     }
@@ -57,8 +94,20 @@ fn a_run_by_hand_leaves_its_data_its_summary_and_its_outcome_log() {
 fn a_log_that_cannot_be_written_is_found_out_before_the_run() {
     let server = Server::start("127.0.0.1:0", |asked| Say::Accept(asked.user_id));
     let address = server.address.to_string();
-    let args = ["grpc", "--users", "10", "--outcome-log", "/nonexistent/log", &address];
+    let args = [
+        "grpc",
+        "--users",
+        "10",
+        "--outcome-log",
+        "/nonexistent/log",
+        &address,
+    ];
     let error = run(Cli::parse_from(args).load).expect_err("refused");
-    assert!(error.to_string().starts_with("cannot create /nonexistent/log"), "{error}");
+    assert!(
+        error
+            .to_string()
+            .starts_with("cannot create /nonexistent/log"),
+        "{error}"
+    );
     assert!(server.seen.lock().expect("no panic").asked.is_empty());
 }

@@ -17,43 +17,88 @@ fn a_server_killed_and_restarted_ends_no_run() {
     let address = server.address.to_string();
     let plan = plan(&server, 20_000, 40, 8);
     let run = std::thread::spawn(move || measure(&plan, data(20_000)));
-    wait_until("some requests", || server.seen.lock().expect("no panic").asked.len() > 2_000);
+    wait_until("some requests", || {
+        server.seen.lock().expect("no panic").asked.len() > 2_000
+    });
     let first = Arc::clone(&server.seen);
     drop(server);
     let server = Server::start(&address, |asked| Say::Accept(asked.user_id));
     let measured = run.join().expect("no panic");
     let summary = &measured.summary;
     assert_eq!(summary.requests, 20_000);
-    assert_eq!(summary.counts.error, 0, "requests wait for the new server: {:?}", summary.statuses);
+    assert_eq!(
+        summary.counts.error, 0,
+        "requests wait for the new server: {:?}",
+        summary.statuses
+    );
     // At most what was open at the kill.
-    assert!((1..=40).contains(&summary.counts.unknown), "{:?}", summary.counts);
+    assert!(
+        (1..=40).contains(&summary.counts.unknown),
+        "{:?}",
+        summary.counts
+    );
     assert_eq!(status(summary, "connection lost"), summary.counts.unknown);
     assert_eq!(summary.counts.accepted + summary.counts.unknown, 20_000);
     let users = |server: &Mutex<super::server::Seen>| -> HashSet<i64> {
-        server.lock().expect("no panic").asked.iter().map(|asked| asked.user_id).collect()
+        server
+            .lock()
+            .expect("no panic")
+            .asked
+            .iter()
+            .map(|asked| asked.user_id)
+            .collect()
     };
     let (before, after) = (users(&first), users(&server.seen));
     assert!(before.is_disjoint(&after), "nothing is sent twice");
-    for record in records(&measured).iter().filter(|record| record.outcome == Outcome::Accepted) {
+    for record in records(&measured)
+        .iter()
+        .filter(|record| record.outcome == Outcome::Accepted)
+    {
         assert!(before.contains(&record.user_id) || after.contains(&record.user_id));
     }
 }
 
 #[test]
 fn requests_that_find_no_server_are_errors_after_their_time_out() {
-    let server = Server::start("127.0.0.1:0", |asked| Say::Late(Duration::from_secs(30), asked.user_id));
-    let plan = Plan { timeout: Duration::from_millis(300), ..plan(&server, 12, 4, 2) };
+    let server = Server::start("127.0.0.1:0", |asked| {
+        Say::Late(Duration::from_secs(30), asked.user_id)
+    });
+    let plan = Plan {
+        timeout: Duration::from_millis(300),
+        ..plan(&server, 12, 4, 2)
+    };
     let began = Instant::now();
     let run = std::thread::spawn(move || measure(&plan, data(12)));
-    wait_until("four requests", || server.seen.lock().expect("no panic").asked.len() == 4);
+    wait_until("four requests", || {
+        server.seen.lock().expect("no panic").asked.len() == 4
+    });
     drop(server);
     let measured = run.join().expect("no panic");
     let counts = &measured.summary.counts;
-    assert_eq!((counts.unknown, counts.error), (4, 8), "{:?}", measured.summary.statuses);
-    assert_eq!(status(&measured.summary, "not sent before the time-out: Connection refused"), 8);
-    assert_eq!(measured.summary.latency.count(), 4, "only what was sent has a latency");
+    assert_eq!(
+        (counts.unknown, counts.error),
+        (4, 8),
+        "{:?}",
+        measured.summary.statuses
+    );
+    assert_eq!(
+        status(
+            &measured.summary,
+            "not sent before the time-out: Connection refused"
+        ),
+        8
+    );
+    assert_eq!(
+        measured.summary.latency.count(),
+        4,
+        "only what was sent has a latency"
+    );
     // Two rounds of waiting: a dead server does not burn the requests in no time.
-    assert!(began.elapsed() >= Duration::from_millis(600), "{:?}", began.elapsed());
+    assert!(
+        began.elapsed() >= Duration::from_millis(600),
+        "{:?}",
+        began.elapsed()
+    );
 }
 
 #[test]
@@ -61,7 +106,8 @@ fn a_server_that_is_not_there_at_the_start_is_one_clear_error() {
     let server = Server::start("127.0.0.1:0", |_| Say::Reset);
     let plan = plan(&server, 10, 1, 1);
     drop(server);
-    let error = drive(&plan, data(10), &Stop::default(), &mut |_: Event| {}).expect_err("no server");
+    let error =
+        drive(&plan, data(10), &Stop::default(), &mut |_: Event| {}).expect_err("no server");
     assert!(matches!(error, Error::Connect { .. }) && !error.is_usage());
     let expected = format!("cannot connect to {}: Connection refused", plan.address);
     assert!(error.to_string().starts_with(&expected), "{error}");
@@ -73,22 +119,35 @@ fn a_stop_ends_the_sending_and_waits_for_what_is_open() {
     let server = Server::start("127.0.0.1:0", move |asked| Say::Late(late, asked.user_id));
     let (plan, stop) = (plan(&server, 1_000_000, 10, 5), Stop::default());
     let told = stop.clone();
-    let run = std::thread::spawn(move || drive(&plan, data(1_000), &told, &mut |_: Event| {}).expect("runs"));
-    wait_until("some requests", || server.seen.lock().expect("no panic").asked.len() >= 30);
+    let run = std::thread::spawn(move || {
+        drive(&plan, data(1_000), &told, &mut |_: Event| {}).expect("runs")
+    });
+    wait_until("some requests", || {
+        server.seen.lock().expect("no panic").asked.len() >= 30
+    });
     stop.stop();
     let measured = run.join().expect("no panic");
     let sent = server.seen.lock().expect("no panic").asked.len() as u64;
-    assert_eq!((measured.summary.requests, measured.summary.counts.accepted), (sent, sent));
+    assert_eq!(
+        (measured.summary.requests, measured.summary.counts.accepted),
+        (sent, sent)
+    );
     assert_eq!(records(&measured).len() as u64, sent);
 }
 
 #[test]
 fn a_second_stop_gives_up_what_is_open() {
-    let server = Server::start("127.0.0.1:0", |asked| Say::Late(Duration::from_secs(60), asked.user_id));
+    let server = Server::start("127.0.0.1:0", |asked| {
+        Say::Late(Duration::from_secs(60), asked.user_id)
+    });
     let (plan, stop) = (plan(&server, 100, 10, 5), Stop::default());
     let told = stop.clone();
-    let run = std::thread::spawn(move || drive(&plan, data(100), &told, &mut |_: Event| {}).expect("runs"));
-    wait_until("ten requests", || server.seen.lock().expect("no panic").asked.len() == 10);
+    let run = std::thread::spawn(move || {
+        drive(&plan, data(100), &told, &mut |_: Event| {}).expect("runs")
+    });
+    wait_until("ten requests", || {
+        server.seen.lock().expect("no panic").asked.len() == 10
+    });
     stop.stop();
     stop.stop();
     let summary = run.join().expect("no panic").summary;

@@ -1,4 +1,5 @@
-//! The closed-loop driver against a real server on loopback: who sends what where, and what it makes of every end.
+//! The closed-loop driver against a real server on loopback: who sends what where, and what it
+//! makes of every end.
 
 mod classes;
 mod closed_loop;
@@ -20,12 +21,22 @@ const PATIENCE: Duration = Duration::from_secs(20);
 
 /// Users 1 to `count` in order, product 7, quantities 1 and 2 in turn.
 fn data(count: i64) -> Arc<Encoded> {
-    let element = |user_id| Element { user_id, product_id: 7, quantity: (user_id % 2) as i32 + 1 };
+    let element = |user_id| Element {
+        user_id,
+        product_id: 7,
+        quantity: (user_id % 2) as i32 + 1,
+    };
     Arc::new(Encoded::new((1..=count).map(element).collect()))
 }
 
 fn plan(server: &Server, requests: u64, concurrency: u32, connections: u32) -> Plan {
-    Plan { requests, concurrency, connections, keep_outcomes: true, ..Plan::new(server.address.to_string()) }
+    Plan {
+        requests,
+        concurrency,
+        connections,
+        keep_outcomes: true,
+        ..Plan::new(server.address.to_string())
+    }
 }
 
 fn measure(plan: &Plan, data: Arc<Encoded>) -> Measured {
@@ -43,7 +54,12 @@ fn records(measured: &Measured) -> Vec<Record> {
 }
 
 fn status(summary: &Summary, label: &str) -> u64 {
-    summary.statuses.iter().filter(|(known, _)| known.starts_with(label)).map(|(_, count)| count).sum()
+    summary
+        .statuses
+        .iter()
+        .filter(|(known, _)| known.starts_with(label))
+        .map(|(_, count)| count)
+        .sum()
 }
 
 fn wait_until(what: &str, condition: impl Fn() -> bool) {

@@ -1,5 +1,6 @@
-//! A small gRPC server on the general-purpose `h2` crate, so that the driver's own HTTP/2 is checked against an
-//! independent one. It answers as it is told and remembers who asked on which connection.
+//! A small gRPC server on the general-purpose `h2` crate, so that the driver's own HTTP/2 is
+//! checked against an independent one. It answers as it is told and remembers who asked on which
+//! connection.
 
 use bytes::{Buf, Bytes};
 use h2::server::SendResponse;
@@ -52,7 +53,10 @@ pub struct Server {
 
 impl Server {
     pub fn start(address: &str, answer: impl Fn(&Asked) -> Say + Send + Sync + 'static) -> Self {
-        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().expect("runtime");
+        let runtime = tokio::runtime::Builder::new_current_thread()
+            .enable_all()
+            .build()
+            .expect("runtime");
         let listener = {
             let _guard = runtime.enter();
             listen(address.parse().expect("an address"))
@@ -69,7 +73,12 @@ impl Server {
                 }
             });
         });
-        Self { address, seen, kill: Some(kill), thread: Some(thread) }
+        Self {
+            address,
+            seen,
+            kill: Some(kill),
+            thread: Some(thread),
+        }
     }
 }
 
@@ -99,21 +108,39 @@ async fn accept(listener: TcpListener, answer: Answer, seen: Arc<Mutex<Seen>>) {
             seen.connections += 1;
             seen.connections - 1
         };
-        connections.spawn(serve(number, socket, Arc::clone(&answer), Arc::clone(&seen)));
+        connections.spawn(serve(
+            number,
+            socket,
+            Arc::clone(&answer),
+            Arc::clone(&seen),
+        ));
     }
 }
 
 async fn serve(connection: usize, socket: TcpStream, answer: Answer, seen: Arc<Mutex<Seen>>) {
     let mut builder = h2::server::Builder::new();
-    builder.initial_window_size(16 << 20).initial_connection_window_size(16 << 20);
-    let Ok(mut http) = builder.handshake::<_, Bytes>(socket).await else { return };
+    builder
+        .initial_window_size(16 << 20)
+        .initial_connection_window_size(16 << 20);
+    let Ok(mut http) = builder.handshake::<_, Bytes>(socket).await else {
+        return;
+    };
     let mut requests = JoinSet::new();
     while let Some(Ok((request, respond))) = http.accept().await {
-        assert_eq!(request.uri().path(), "/seckill.SeckillService/ExecuteSeckill");
+        assert_eq!(
+            request.uri().path(),
+            "/seckill.SeckillService/ExecuteSeckill"
+        );
         assert_eq!(request.headers()["content-type"], "application/grpc");
         assert_eq!(request.headers()["te"], "trailers");
         assert!(request.headers().contains_key("grpc-timeout"));
-        requests.spawn(reply(connection, request.into_body(), respond, Arc::clone(&answer), Arc::clone(&seen)));
+        requests.spawn(reply(
+            connection,
+            request.into_body(),
+            respond,
+            Arc::clone(&answer),
+            Arc::clone(&seen),
+        ));
         while requests.try_join_next().is_some() {}
     }
 }
@@ -136,7 +163,13 @@ async fn reply(
         let open = seen.open.entry(connection).or_default();
         *open += 1;
         let open = *open;
-        let asked = Asked { connection, open, user_id: fields[0], product_id: fields[1], quantity: fields[2] };
+        let asked = Asked {
+            connection,
+            open,
+            user_id: fields[0],
+            product_id: fields[1],
+            quantity: fields[2],
+        };
         seen.asked.push(asked);
         asked
     };
@@ -164,16 +197,22 @@ fn say(respond: &mut SendResponse<Bytes>, said: Say) {
             body
         }
         Say::Status(status, why) => {
-            let head = head().header("grpc-status", status).header("grpc-message", why.replace(' ', "%20"));
+            let head = head()
+                .header("grpc-status", status)
+                .header("grpc-message", why.replace(' ', "%20"));
             let _ = respond.send_response(head.body(()).expect("valid"), true);
             return;
         }
         Say::Reset => return respond.send_reset(h2::Reason::INTERNAL_ERROR),
     };
-    let Ok(mut stream) = respond.send_response(head().body(()).expect("valid"), false) else { return };
+    let Ok(mut stream) = respond.send_response(head().body(()).expect("valid"), false) else {
+        return;
+    };
     let mut trailers = HeaderMap::new();
     trailers.insert("grpc-status", HeaderValue::from_static("0"));
-    let _ = stream.send_data(body.into(), false).and_then(|()| stream.send_trailers(trailers));
+    let _ = stream
+        .send_data(body.into(), false)
+        .and_then(|()| stream.send_trailers(trailers));
 }
 
 fn accepted(order_id: i64) -> Vec<u8> {
@@ -194,7 +233,10 @@ fn numbers(mut message: &[u8]) -> [i64; 3] {
     let mut fields = [0; 3];
     while let Some((tag, rest)) = message.split_first() {
         let length = rest.iter().take_while(|byte| **byte >= 0x80).count() + 1;
-        let value = rest[..length].iter().rev().fold(0i64, |value, byte| value << 7 | i64::from(byte & 0x7f));
+        let value = rest[..length]
+            .iter()
+            .rev()
+            .fold(0i64, |value, byte| value << 7 | i64::from(byte & 0x7f));
         fields[usize::from(tag >> 3) - 1] = value;
         message = &rest[length..];
     }

@@ -1,4 +1,5 @@
-//! What the audit of a leg found: one entry per check, each with what was expected and what was there.
+//! What the audit of a leg found: one entry per check, each with what was expected and what was
+//! there.
 
 use serde::{Deserialize, Serialize};
 
@@ -40,13 +41,20 @@ pub struct AuditReport {
 
 impl AuditReport {
     pub fn not_applicable() -> Self {
-        Self { verdict: AuditVerdict::NotApplicable, checks: Vec::new() }
+        Self {
+            verdict: AuditVerdict::NotApplicable,
+            checks: Vec::new(),
+        }
     }
 
     /// The verdict follows from the checks: one that failed fails the audit.
     pub fn of(checks: Vec<AuditCheck>) -> Self {
         let passed = checks.iter().all(|check| check.passed);
-        let verdict = if passed { AuditVerdict::Passed } else { AuditVerdict::Failed };
+        let verdict = if passed {
+            AuditVerdict::Passed
+        } else {
+            AuditVerdict::Failed
+        };
         Self { verdict, checks }
     }
 

@@ -1,4 +1,5 @@
-//! A latency distribution small enough to store with every leg, made from an HDR histogram of microseconds.
+//! A latency distribution small enough to store with every leg, made from an HDR histogram of
+//! microseconds.
 
 use hdrhistogram::Histogram;
 use serde::{Deserialize, Serialize};
@@ -15,7 +16,8 @@ pub struct LatencySummary {
     pub p99_us: u64,
     pub p999_us: u64,
     pub max_us: u64,
-    /// `(upper bound in µs, how many values at or below it and above the bound before)`; at most 200, empty ranges left out.
+    /// `(upper bound in µs, how many values at or below it and above the bound before)`; at most
+    /// 200, empty ranges left out.
     pub buckets: Vec<(u64, u64)>,
 }
 
@@ -42,11 +44,13 @@ impl LatencySummary {
     }
 }
 
-/// Ranges of equal ratio between the smallest and the largest value. A value is counted in the range that holds the
-/// top of its histogram cell, so every count is kept exactly once.
+/// Ranges of equal ratio between the smallest and the largest value. A value is counted in the
+/// range that holds the top of its histogram cell, so every count is kept exactly once.
 fn buckets(histogram: &Histogram<u64>) -> Vec<(u64, u64)> {
     let low = histogram.min().max(1) as f64;
-    let ratio = (histogram.max().max(1) as f64 / low).max(1.0).powf(1.0 / BUCKETS_MAX as f64);
+    let ratio = (histogram.max().max(1) as f64 / low)
+        .max(1.0)
+        .powf(1.0 / BUCKETS_MAX as f64);
     let mut bounds = (1..BUCKETS_MAX).map(|step| (low * ratio.powi(step as i32)).ceil() as u64);
     let mut bound = bounds.next().unwrap_or(u64::MAX);
     let mut buckets: Vec<(u64, u64)> = Vec::new();
@@ -77,7 +81,10 @@ mod tests {
 
     #[test]
     fn an_empty_histogram_gives_zeroes() {
-        assert_eq!(LatencySummary::of(&histogram([])), LatencySummary::default());
+        assert_eq!(
+            LatencySummary::of(&histogram([])),
+            LatencySummary::default()
+        );
     }
 
     #[test]
@@ -86,13 +93,21 @@ mod tests {
         assert_eq!(summary.count(), 100_000);
         assert!(summary.buckets.len() <= BUCKETS_MAX);
         assert!(summary.buckets.windows(2).all(|pair| pair[0].0 < pair[1].0));
-        assert!(summary.buckets.last().is_some_and(|(upper, _)| *upper >= summary.max_us));
+        assert!(
+            summary
+                .buckets
+                .last()
+                .is_some_and(|(upper, _)| *upper >= summary.max_us)
+        );
     }
 
     #[test]
     fn one_repeated_value_is_one_bucket() {
         let summary = LatencySummary::of(&histogram([250; 40]));
         assert_eq!(summary.buckets, vec![(250, 40)]);
-        assert_eq!((summary.min_us, summary.p50_us, summary.max_us), (250, 250, 250));
+        assert_eq!(
+            (summary.min_us, summary.p50_us, summary.max_us),
+            (250, 250, 250)
+        );
     }
 }

@@ -24,7 +24,8 @@ impl OutcomeCounts {
     }
 }
 
-/// What a process and its children used since the leg's load began (CPU) or since it started (peak memory).
+/// What a process and its children used since the leg's load began (CPU) or since it started (peak
+/// memory).
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Usage {
     pub cpu_us: u64,
@@ -34,7 +35,8 @@ pub struct Usage {
 /// By name: `driver`, `lab`, each role (`seckill`, `create-consumer`, …), each server (`redis`, …).
 pub type UsageByProcess = BTreeMap<String, Usage>;
 
-/// Time from "accepted" at the driver to a committed row, seen by a reader that polls on a connection of its own.
+/// Time from "accepted" at the driver to a committed row, seen by a reader that polls on a
+/// connection of its own.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct DurableLatency {
     pub summary: LatencySummary,
@@ -55,12 +57,14 @@ pub struct TimelinePoint {
     pub committed_units: u64,
 }
 
-/// CPU of every server process (services, consumers, Redis, broker, database), divided by accepted orders.
+/// CPU of every server process (services, consumers, Redis, broker, database), divided by accepted
+/// orders.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
 pub struct SystemCpuPerOrder {
     /// From first send to last reply.
     pub until_reply_us: f64,
-    /// From first send until everything accepted was in the database and settled; none when it never got there.
+    /// From first send until everything accepted was in the database and settled; none when it
+    /// never got there.
     pub until_drained_us: Option<f64>,
 }
 
@@ -69,7 +73,8 @@ pub struct Leg {
     pub engine: String,
     /// From 1.
     pub round: u32,
-    /// False when the leg was interrupted or failed before its audit; its numbers are what was seen until then.
+    /// False when the leg was interrupted or failed before its audit; its numbers are what was seen
+    /// until then.
     pub complete: bool,
     pub counts: OutcomeCounts,
     /// Replies (or errors) that were received, of those the scenario asked for.
@@ -101,7 +106,8 @@ pub struct Leg {
 pub const KEEPING_UP: f64 = 0.95;
 
 impl Leg {
-    /// Rows per second that were committed after the last reply, if there was enough of a drain to speak of one.
+    /// Rows per second that were committed after the last reply, if there was enough of a drain to
+    /// speak of one.
     pub fn drained_rows_per_s(&self) -> Option<f64> {
         let (drain_s, committed) = (self.drain_s?, self.committed_at_last_reply?);
         let rows = self.counts.accepted as f64 * (1.0 - committed);

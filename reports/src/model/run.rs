@@ -1,4 +1,5 @@
-//! One run: which tool, machine, stack and scenario, and its legs. Reading checks the schema number first.
+//! One run: which tool, machine, stack and scenario, and its legs. Reading checks the schema number
+//! first.
 
 use std::collections::BTreeMap;
 
@@ -10,7 +11,8 @@ use super::Leg;
 /// The only schema that this version writes and reads.
 pub const SCHEMA: u32 = 1;
 
-/// When a buyer is told yes: after the broker's confirm, or right after the publish as the Go project does.
+/// When a buyer is told yes: after the broker's confirm, or right after the publish as the Go
+/// project does.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum AckMode {
@@ -50,7 +52,12 @@ pub struct Machine {
 impl Machine {
     /// One cell of a table: `2 cores, 15.6 GiB, AMD EPYC 7763`.
     pub fn environment(&self) -> String {
-        format!("{} cores, {:.1} GiB, {}", self.cores, self.memory_gib(), self.cpu)
+        format!(
+            "{} cores, {:.1} GiB, {}",
+            self.cores,
+            self.memory_gib(),
+            self.cpu
+        )
     }
 
     pub fn memory_gib(&self) -> f64 {
@@ -79,13 +86,17 @@ pub struct LoadRecord {
 }
 
 impl LoadRecord {
-    /// The load in the words of the reference tool: `-c 500 -n 500000 --connections=200 --timeout=2s`.
+    /// The load in the words of the reference tool: `-c 500 -n 500000 --connections=200
+    /// --timeout=2s`.
     pub fn parameters(&self) -> String {
         let timeout = match self.timeout_ms % 1000 {
             0 => format!("{}s", self.timeout_ms / 1000),
             _ => format!("{}ms", self.timeout_ms),
         };
-        format!("-c {} -n {} --connections={} --timeout={timeout}", self.concurrency, self.requests, self.connections)
+        format!(
+            "-c {} -n {} --connections={} --timeout={timeout}",
+            self.concurrency, self.requests, self.connections
+        )
     }
 }
 
@@ -149,7 +160,8 @@ pub struct StackRecord {
 }
 
 impl StackRecord {
-    /// The stack without servers. What was measured with servers, here or elsewhere, does not compare with it.
+    /// The stack without servers. What was measured with servers, here or elsewhere, does not
+    /// compare with it.
     pub fn is_embedded(&self) -> bool {
         self.kind == "embedded"
     }
@@ -192,19 +204,26 @@ pub enum ResultError {
 }
 
 impl RunResult {
-    /// Reads a result, its schema number first: a file of another schema is refused by that name, not by whichever
-    /// field happens to differ.
+    /// Reads a result, its schema number first: a file of another schema is refused by that name,
+    /// not by whichever field happens to differ.
     pub fn from_json(text: &str) -> Result<Self, ResultError> {
         let value: serde_json::Value = serde_json::from_str(text)?;
         match value.get("schema") {
-            Some(schema) if schema.as_u64() == Some(u64::from(SCHEMA)) => Ok(serde_json::from_value(value)?),
-            Some(schema) => Err(ResultError::Schema { found: schema.to_string() }),
-            None => Err(ResultError::Schema { found: "none".to_owned() }),
+            Some(schema) if schema.as_u64() == Some(u64::from(SCHEMA)) => {
+                Ok(serde_json::from_value(value)?)
+            }
+            Some(schema) => Err(ResultError::Schema {
+                found: schema.to_string(),
+            }),
+            None => Err(ResultError::Schema {
+                found: "none".to_owned(),
+            }),
         }
     }
 
     pub fn to_json(&self) -> String {
-        let mut text = serde_json::to_string_pretty(self).expect("a result holds nothing that JSON cannot");
+        let mut text =
+            serde_json::to_string_pretty(self).expect("a result holds nothing that JSON cannot");
         text.push('\n');
         text
     }

@@ -5,7 +5,8 @@ pub(super) enum Block {
     Title(String),
     Heading(String),
     Paragraph(String),
-    /// Something that a reader must not miss: an incomplete run, a weaker acknowledgement, a failed audit.
+    /// Something that a reader must not miss: an incomplete run, a weaker acknowledgement, a failed
+    /// audit.
     Warning(String),
     List(Vec<String>),
     Table(Table),
@@ -30,9 +31,15 @@ pub(super) struct Column {
 }
 
 pub(super) fn left(title: &str) -> Column {
-    Column { title: title.to_owned(), align: Align::Left }
+    Column {
+        title: title.to_owned(),
+        align: Align::Left,
+    }
 }
 
 pub(super) fn right(title: &str) -> Column {
-    Column { title: title.to_owned(), align: Align::Right }
+    Column {
+        title: title.to_owned(),
+        align: Align::Right,
+    }
 }

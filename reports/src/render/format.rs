@@ -1,4 +1,5 @@
-//! Numbers as people read them: grouped thousands, units behind the figure, and a dash for what was not measured.
+//! Numbers as people read them: grouped thousands, units behind the figure, and a dash for what was
+//! not measured.
 
 /// What a cell holds when there is no figure for it.
 pub(super) const NOTHING: &str = "–";
@@ -52,7 +53,12 @@ mod tests {
 
     #[test]
     fn thousands_are_grouped() {
-        for (number, text) in [(0, "0"), (999, "999"), (1000, "1,000"), (12_345_678, "12,345,678")] {
+        for (number, text) in [
+            (0, "0"),
+            (999, "999"),
+            (1000, "1,000"),
+            (12_345_678, "12,345,678"),
+        ] {
             assert_eq!(grouped(number), text);
         }
     }

@@ -1,5 +1,5 @@
-//! Blocks as GitHub-flavoured Markdown. Text from outside (scenario titles, server settings, error messages) is
-//! escaped where it could break a table or pass for markup.
+//! Blocks as GitHub-flavoured Markdown. Text from outside (scenario titles, server settings, error
+//! messages) is escaped where it could break a table or pass for markup.
 
 use super::document::{Align, Block, Table};
 
@@ -15,7 +15,9 @@ pub(super) fn render(blocks: &[Block]) -> String {
             Block::Paragraph(line) => text.push_str(&format!("{}\n", escaped(line))),
             Block::Warning(line) => text.push_str(&format!("> **{}**\n", escaped(line))),
             Block::List(lines) => {
-                lines.iter().for_each(|line| text.push_str(&format!("- {}\n", escaped(line))));
+                lines
+                    .iter()
+                    .for_each(|line| text.push_str(&format!("- {}\n", escaped(line))));
             }
             Block::Table(table) => text.push_str(&drawn(table)),
         }
@@ -24,9 +26,22 @@ pub(super) fn render(blocks: &[Block]) -> String {
 }
 
 fn drawn(table: &Table) -> String {
-    let titles: Vec<String> = table.columns.iter().map(|column| escaped(&column.title)).collect();
-    let rules: Vec<&str> =
-        table.columns.iter().map(|column| if column.align == Align::Right { "---:" } else { "---" }).collect();
+    let titles: Vec<String> = table
+        .columns
+        .iter()
+        .map(|column| escaped(&column.title))
+        .collect();
+    let rules: Vec<&str> = table
+        .columns
+        .iter()
+        .map(|column| {
+            if column.align == Align::Right {
+                "---:"
+            } else {
+                "---"
+            }
+        })
+        .collect();
     let mut text = format!("| {} |\n| {} |\n", titles.join(" | "), rules.join(" | "));
     for row in &table.rows {
         let cells: Vec<String> = row.iter().map(|cell| escaped(cell)).collect();

@@ -1,5 +1,5 @@
-//! Which leg speaks for an engine: its only one, or the round with the median throughput. A whole leg is chosen
-//! rather than a median per column, so that the figures of a row belong together.
+//! Which leg speaks for an engine: its only one, or the round with the median throughput. A whole
+//! leg is chosen rather than a median per column, so that the figures of a row belong together.
 
 use crate::model::{AuditVerdict, Leg, RunResult};
 
@@ -9,7 +9,8 @@ const NULL: &str = "null";
 #[derive(Debug)]
 pub(super) struct EngineRow<'a> {
     pub leg: &'a Leg,
-    /// How many rounds it was chosen from; failed and interrupted ones count only when there is nothing else.
+    /// How many rounds it was chosen from; failed and interrupted ones count only when there is
+    /// nothing else.
     pub of_rounds: usize,
     /// Slowest and fastest of those rounds in requests/s, when there was more than one.
     pub range: Option<(f64, f64)>,
@@ -19,8 +20,9 @@ pub(super) struct EngineRow<'a> {
 }
 
 impl EngineRow<'_> {
-    /// Whether it has a speed that counts: a fast run that lost an order is a failed run, one that did not end has
-    /// none, and `null` is the ceiling of the path around the engine, not a competitor.
+    /// Whether it has a speed that counts: a fast run that lost an order is a failed run, one that
+    /// did not end has none, and `null` is the ceiling of the path around the engine, not a
+    /// competitor.
     pub(super) fn is_ranked(&self) -> bool {
         let audited = self.leg.audit.is_some() && self.failed_audits.is_empty();
         self.leg.complete && audited && !self.is_null()
@@ -31,7 +33,8 @@ impl EngineRow<'_> {
     }
 }
 
-/// Throughput against `null` in the same rounds: the median, and the range when there was more than one round.
+/// Throughput against `null` in the same rounds: the median, and the range when there was more than
+/// one round.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub(super) struct Ratio {
     pub median: f64,
@@ -46,7 +49,10 @@ pub(super) fn engine_rows(run: &RunResult) -> Vec<EngineRow<'_>> {
             names.push(&leg.engine);
         }
     }
-    names.into_iter().filter_map(|name| engine_row(run, name)).collect()
+    names
+        .into_iter()
+        .filter_map(|name| engine_row(run, name))
+        .collect()
 }
 
 fn engine_row<'a>(run: &'a RunResult, name: &str) -> Option<EngineRow<'a>> {
@@ -56,26 +62,45 @@ fn engine_row<'a>(run: &'a RunResult, name: &str) -> Option<EngineRow<'a>> {
     }
     legs.sort_by(|a, b| a.requests_per_s.total_cmp(&b.requests_per_s));
     let leg = *legs.get(legs.len().saturating_sub(1) / 2)?;
-    let has_failed = |leg: &&&Leg| leg.audit.as_ref().is_some_and(|report| report.verdict == AuditVerdict::Failed);
-    let mut failed_audits: Vec<u32> = legs.iter().filter(has_failed).map(|leg| leg.round).collect();
+    let has_failed = |leg: &&&Leg| {
+        leg.audit
+            .as_ref()
+            .is_some_and(|report| report.verdict == AuditVerdict::Failed)
+    };
+    let mut failed_audits: Vec<u32> = legs
+        .iter()
+        .filter(has_failed)
+        .map(|leg| leg.round)
+        .collect();
     failed_audits.sort_unstable();
     let range = match legs.as_slice() {
         [slowest, .., fastest] => Some((slowest.requests_per_s, fastest.requests_per_s)),
         _ => None,
     };
-    Some(EngineRow { leg, of_rounds: legs.len(), range, ratio_to_null: ratio_to_null(run, name), failed_audits })
+    Some(EngineRow {
+        leg,
+        of_rounds: legs.len(),
+        range,
+        ratio_to_null: ratio_to_null(run, name),
+        failed_audits,
+    })
 }
 
 fn ratio_to_null(run: &RunResult, name: &str) -> Option<Ratio> {
     let complete = |engine: &'static str| {
-        run.legs.iter().filter(move |leg| leg.complete && leg.engine == engine && leg.requests_per_s > 0.0)
+        run.legs
+            .iter()
+            .filter(move |leg| leg.complete && leg.engine == engine && leg.requests_per_s > 0.0)
     };
     if name == NULL {
         return None;
     }
     let mut ratios: Vec<f64> = complete(NULL)
         .filter_map(|null| {
-            let other = run.legs.iter().find(|leg| leg.complete && leg.engine == name && leg.round == null.round)?;
+            let other = run
+                .legs
+                .iter()
+                .find(|leg| leg.complete && leg.engine == name && leg.round == null.round)?;
             Some(other.requests_per_s / null.requests_per_s)
         })
         .collect();

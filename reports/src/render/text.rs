@@ -1,6 +1,9 @@
-//! Blocks as plain text for a terminal of any width; tables are not folded, so that they can be searched.
+//! Blocks as plain text for a terminal of any width; tables are not folded, so that they can be
+//! searched.
 
-use comfy_table::{CellAlignment, ContentArrangement, Table as Drawn, presets::UTF8_FULL_CONDENSED};
+use comfy_table::{
+    CellAlignment, ContentArrangement, Table as Drawn, presets::UTF8_FULL_CONDENSED,
+};
 
 use super::document::{Align, Block, Table};
 
@@ -11,11 +14,15 @@ pub(super) fn render(blocks: &[Block]) -> String {
             text.push('\n');
         }
         match block {
-            Block::Title(line) => text.push_str(&format!("{line}\n{}\n", "=".repeat(line.chars().count()))),
+            Block::Title(line) => {
+                text.push_str(&format!("{line}\n{}\n", "=".repeat(line.chars().count())))
+            }
             Block::Heading(line) => text.push_str(&format!("{line}\n")),
             Block::Paragraph(line) => text.push_str(&format!("{line}\n")),
             Block::Warning(line) => text.push_str(&format!("! {line}\n")),
-            Block::List(lines) => lines.iter().for_each(|line| text.push_str(&format!("- {line}\n"))),
+            Block::List(lines) => lines
+                .iter()
+                .for_each(|line| text.push_str(&format!("- {line}\n"))),
             Block::Table(table) => text.push_str(&format!("{}\n", drawn(table))),
         }
     }

@@ -1,5 +1,5 @@
-//! What the buyers asked for and were told: the driver's outcome logs, with one index by order and one by buyer.
-//! Takes 56 bytes per request, so that half a million requests cost less than 30 MB.
+//! What the buyers asked for and were told: the driver's outcome logs, with one index by order and
+//! one by buyer. Takes 56 bytes per request, so that half a million requests cost less than 30 MB.
 
 use anyhow::{Context, bail};
 use reports::outcome_log::{self, Outcome, Record};
@@ -18,7 +18,8 @@ impl Asked {
     /// Blocking.
     ///
     /// # Errors
-    /// When a log cannot be read, or all of them together hold no request: nothing was driven, so nothing is proven.
+    /// When a log cannot be read, or all of them together hold no request: nothing was driven, so
+    /// nothing is proven.
     pub(super) fn read(logs: &[PathBuf]) -> anyhow::Result<Self> {
         let mut records = Vec::new();
         for path in logs {
@@ -31,20 +32,36 @@ impl Asked {
         }
         if records.is_empty() {
             let names: Vec<String> = logs.iter().map(|path| path.display().to_string()).collect();
-            bail!("{} holds no requests: nothing was driven, so there is nothing to audit", names.join(", "));
+            bail!(
+                "{} holds no requests: nothing was driven, so there is nothing to audit",
+                names.join(", ")
+            );
         }
         Self::index(records)
     }
 
     pub(super) fn index(records: Vec<Record>) -> anyhow::Result<Self> {
-        let count = u32::try_from(records.len()).context("more than 4,294,967,295 requests in the outcome logs")?;
+        let count = u32::try_from(records.len())
+            .context("more than 4,294,967,295 requests in the outcome logs")?;
         let record = |at: &u32| &records[*at as usize];
         let mut by_buyer: Vec<u32> = (0..count).collect();
-        by_buyer.sort_unstable_by_key(|at| (record(at).product_id, record(at).user_id, record(at).sent_at_unix_us));
-        let mut accepted: Vec<u32> = (0..count).filter(|at| record(at).outcome == Outcome::Accepted).collect();
+        by_buyer.sort_unstable_by_key(|at| {
+            (
+                record(at).product_id,
+                record(at).user_id,
+                record(at).sent_at_unix_us,
+            )
+        });
+        let mut accepted: Vec<u32> = (0..count)
+            .filter(|at| record(at).outcome == Outcome::Accepted)
+            .collect();
         accepted.shrink_to_fit();
         accepted.sort_unstable_by_key(|at| (record(at).order_id, *at));
-        Ok(Self { records, accepted, by_buyer })
+        Ok(Self {
+            records,
+            accepted,
+            by_buyer,
+        })
     }
 
     pub(super) fn len(&self) -> usize {
@@ -67,8 +84,8 @@ impl Asked {
         self.accepted.iter().map(|at| self.record(*at))
     }
 
-    /// Positions of the accepted requests that were told this order id. Normally one; several drivers may each
-    /// have been told the same order of the same buyer.
+    /// Positions of the accepted requests that were told this order id. Normally one; several
+    /// drivers may each have been told the same order of the same buyer.
     pub(super) fn told(&self, order_id: i64) -> &[u32] {
         equal_range(&self.accepted, |at| self.record(at).order_id.cmp(&order_id))
     }
@@ -83,24 +100,32 @@ impl Asked {
 
     /// Whether this buyer was ever told anything that allows an order to exist.
     pub(super) fn may_have_an_order(&self, product_id: i64, user_id: i64) -> bool {
-        self.buyer(product_id, user_id)
-            .iter()
-            .any(|at| matches!(self.record(*at).outcome, Outcome::Accepted | Outcome::Duplicate | Outcome::Unknown))
+        self.buyer(product_id, user_id).iter().any(|at| {
+            matches!(
+                self.record(*at).outcome,
+                Outcome::Accepted | Outcome::Duplicate | Outcome::Unknown
+            )
+        })
     }
 
-    /// Whether an order of `quantity` units is what this request may have led to. A retry is given the order of an
-    /// earlier request, so the quantity may also be one that the same buyer asked for, without being refused,
-    /// before this reply came.
+    /// Whether an order of `quantity` units is what this request may have led to. A retry is given
+    /// the order of an earlier request, so the quantity may also be one that the same buyer asked
+    /// for, without being refused, before this reply came.
     pub(super) fn quantity_was_asked(&self, told: &Record, quantity: i64) -> bool {
         if i64::from(told.quantity) == quantity {
             return true;
         }
-        let replied_at_us = told.sent_at_unix_us.saturating_add_unsigned(told.latency_us);
-        self.buyer(told.product_id, told.user_id).iter().map(|at| self.record(*at)).any(|other| {
-            other.outcome != Outcome::Refused
-                && i64::from(other.quantity) == quantity
-                && other.sent_at_unix_us <= replied_at_us
-        })
+        let replied_at_us = told
+            .sent_at_unix_us
+            .saturating_add_unsigned(told.latency_us);
+        self.buyer(told.product_id, told.user_id)
+            .iter()
+            .map(|at| self.record(*at))
+            .any(|other| {
+                other.outcome != Outcome::Refused
+                    && i64::from(other.quantity) == quantity
+                    && other.sent_at_unix_us <= replied_at_us
+            })
     }
 }
 

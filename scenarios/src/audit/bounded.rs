@@ -1,5 +1,5 @@
-//! A list that counts everything and keeps the first few, so that a run with half a million faults stays readable
-//! and takes no memory.
+//! A list that counts everything and keeps the first few, so that a run with half a million faults
+//! stays readable and takes no memory.
 
 use reports::model::AuditCheck;
 use std::fmt;
@@ -21,11 +21,28 @@ impl Bounded {
         }
     }
 
-    /// The check that passes exactly when this list of offenders is empty; `good` is its actual value then.
-    pub(super) fn check(&self, name: &str, invariant: &str, expected: &str, good: impl fmt::Display) -> AuditCheck {
+    /// The check that passes exactly when this list of offenders is empty; `good` is its actual
+    /// value then.
+    pub(super) fn check(
+        &self,
+        name: &str,
+        invariant: &str,
+        expected: &str,
+        good: impl fmt::Display,
+    ) -> AuditCheck {
         let passed = self.count == 0;
-        let actual = if passed { good.to_string() } else { format!("{} offending: {self}", self.count) };
-        AuditCheck { name: name.into(), invariant: invariant.into(), passed, expected: expected.into(), actual }
+        let actual = if passed {
+            good.to_string()
+        } else {
+            format!("{} offending: {self}", self.count)
+        };
+        AuditCheck {
+            name: name.into(),
+            invariant: invariant.into(),
+            passed,
+            expected: expected.into(),
+            actual,
+        }
     }
 }
 
@@ -51,7 +68,10 @@ mod tests {
         }
         let check = list.check("lost", "b", "0 lost", "never shown");
         assert!(!check.passed);
-        assert_eq!(check.actual, "7 offending: order 1, order 2, order 3, order 4, order 5 and 2 more");
+        assert_eq!(
+            check.actual,
+            "7 offending: order 1, order 2, order 3, order 4, order 5 and 2 more"
+        );
     }
 
     #[test]

@@ -1,4 +1,5 @@
-//! Turns the log, the tables and the tally of the rows into one named check per promise, grouped by invariant.
+//! Turns the log, the tables and the tally of the rows into one named check per promise, grouped by
+//! invariant.
 
 mod stock;
 
@@ -21,7 +22,8 @@ pub(super) fn conclude(
     checks
 }
 
-/// (b): every accepted order has its row, as asked and as quoted, and nothing has refused it afterwards.
+/// (b): every accepted order has its row, as asked and as quoted, and nothing has refused it
+/// afterwards.
 fn accepted(asked: &Asked, tally: &Tally<'_>) -> Vec<AuditCheck> {
     let faults = &tally.faults;
     let count = asked.accepted().len();
@@ -37,12 +39,39 @@ fn accepted(asked: &Asked, tally: &Tally<'_>) -> Vec<AuditCheck> {
             "a row for every accepted order",
             format!("{count} of {count}"),
         ),
-        faults.void.check("no accepted order is void", "b", "live or cancelled, never void", "none void"),
-        faults.another_buyers.check("orders belong to who was told", "b", "user and product as asked", "all as asked"),
-        faults.quantity.check("quantities as asked", "b", "units as asked", "all as asked"),
-        faults.price.check("prices as quoted", "b", "quantity × price in cents", "all as quoted"),
-        faults.parked_accepted.check("no accepted order is parked", "b", "no accepted order parked", "none parked"),
-        faults.parked_unresolved.check("nothing is left parked", "b", "no unresolved parked record", "none left"),
+        faults.void.check(
+            "no accepted order is void",
+            "b",
+            "live or cancelled, never void",
+            "none void",
+        ),
+        faults.another_buyers.check(
+            "orders belong to who was told",
+            "b",
+            "user and product as asked",
+            "all as asked",
+        ),
+        faults
+            .quantity
+            .check("quantities as asked", "b", "units as asked", "all as asked"),
+        faults.price.check(
+            "prices as quoted",
+            "b",
+            "quantity × price in cents",
+            "all as quoted",
+        ),
+        faults.parked_accepted.check(
+            "no accepted order is parked",
+            "b",
+            "no accepted order parked",
+            "none parked",
+        ),
+        faults.parked_unresolved.check(
+            "nothing is left parked",
+            "b",
+            "no unresolved parked record",
+            "none left",
+        ),
         duplicates(asked),
     ]
 }
@@ -51,7 +80,11 @@ fn accepted(asked: &Asked, tally: &Tally<'_>) -> Vec<AuditCheck> {
 fn duplicates(asked: &Asked) -> AuditCheck {
     let mut wrong = Bounded::default();
     let mut count = 0_u64;
-    for record in asked.records().iter().filter(|record| record.outcome == Outcome::Duplicate) {
+    for record in asked
+        .records()
+        .iter()
+        .filter(|record| record.outcome == Outcome::Duplicate)
+    {
         count += 1;
         let same_buyer = asked.told(record.order_id).iter().any(|at| {
             let told = asked.record(*at);
@@ -62,7 +95,12 @@ fn duplicates(asked: &Asked) -> AuditCheck {
         }
     }
     let expected = "a duplicate names its buyer's accepted order";
-    wrong.check("duplicates name the accepted order", "b", expected, format!("{count} of {count}"))
+    wrong.check(
+        "duplicates name the accepted order",
+        "b",
+        expected,
+        format!("{count} of {count}"),
+    )
 }
 
 /// (c), by sorting all ids and buyers: a missing index must not go unnoticed.
@@ -70,31 +108,70 @@ fn uniqueness(tally: &mut Tally<'_>) -> Vec<AuditCheck> {
     tally.live_buyers.sort_unstable();
     tally.order_ids.sort_unstable();
     let mut buyers = Bounded::default();
-    for group in tally.live_buyers.chunk_by(|a, b| a == b).filter(|group| group.len() > 1) {
+    for group in tally
+        .live_buyers
+        .chunk_by(|a, b| a == b)
+        .filter(|group| group.len() > 1)
+    {
         let (product_id, user_id) = group[0];
-        buyers.add(|| format!("user {user_id} has {} live orders of product {product_id}", group.len()));
+        buyers.add(|| {
+            format!(
+                "user {user_id} has {} live orders of product {product_id}",
+                group.len()
+            )
+        });
     }
     let mut ids = Bounded::default();
-    for group in tally.order_ids.chunk_by(|a, b| a == b).filter(|group| group.len() > 1) {
+    for group in tally
+        .order_ids
+        .chunk_by(|a, b| a == b)
+        .filter(|group| group.len() > 1)
+    {
         ids.add(|| format!("order {} has {} rows", group[0], group.len()));
     }
     let (live, rows) = (tally.live_buyers.len(), tally.order_ids.len());
     vec![
-        buyers.check("one live order per buyer", "c", "1 per user and product", format!("{live} live, no two alike")),
-        ids.check("order ids are unique", "c", "1 row per order id", format!("{rows} rows, no two alike")),
-        tally.faults.status.check("statuses are legal", "c", "status 0 to 4, live unless 2 or 4", "all legal"),
+        buyers.check(
+            "one live order per buyer",
+            "c",
+            "1 per user and product",
+            format!("{live} live, no two alike"),
+        ),
+        ids.check(
+            "order ids are unique",
+            "c",
+            "1 row per order id",
+            format!("{rows} rows, no two alike"),
+        ),
+        tally.faults.status.check(
+            "statuses are legal",
+            "c",
+            "status 0 to 4, live unless 2 or 4",
+            "all legal",
+        ),
     ]
 }
 
 /// (e): nobody has an order who was not told so, unless he was told nothing.
 fn strangers(asked: &Asked, tally: &Tally<'_>) -> Vec<AuditCheck> {
     let faults = &tally.faults;
-    let told = |outcome| asked.records().iter().filter(|record| record.outcome == outcome).count();
-    let (refused, errors, unknown) = (told(Outcome::Refused), told(Outcome::Error), told(Outcome::Unknown));
+    let told = |outcome| {
+        asked
+            .records()
+            .iter()
+            .filter(|record| record.outcome == outcome)
+            .count()
+    };
+    let (refused, errors, unknown) = (
+        told(Outcome::Refused),
+        told(Outcome::Error),
+        told(Outcome::Unknown),
+    );
     let with_row = (0..asked.len() as u32)
         .filter(|at| asked.record(*at).outcome == Outcome::Unknown && tally.has_row(*at))
         .count();
-    let known = format!("{unknown} outcomes unknown, {with_row} of them with an order of their own");
+    let known =
+        format!("{unknown} outcomes unknown, {with_row} of them with an order of their own");
     vec![
         faults.refused_buyer.check(
             "refused buyers have no order",
@@ -108,6 +185,11 @@ fn strangers(asked: &Asked, tally: &Tally<'_>) -> Vec<AuditCheck> {
             "no order",
             format!("none for {errors} errors"),
         ),
-        faults.nowhere.check("no order from nowhere", "e", "accepted, or of a request with unknown outcome", known),
+        faults.nowhere.check(
+            "no order from nowhere",
+            "e",
+            "accepted, or of a request with unknown outcome",
+            known,
+        ),
     ]
 }

@@ -9,14 +9,19 @@ use std::{path::PathBuf, str::FromStr};
 /// Check what the buyers were told against what the database says
 #[derive(Args, Clone, Debug)]
 pub struct AuditArgs {
-    /// Database of the run: mysql://user[:password]@host:port/database, or sqlite:///path/of.db of the embedded stack
+    /// Database of the run: mysql://user[:password]@host:port/database, or sqlite:///path/of.db of
+    /// the embedded stack
     #[arg(long, value_name = "URL")]
     pub database_url: String,
     /// Outcome log of a driver; give all of them
     #[arg(long = "log", value_name = "FILE", required = true, num_args = 1..)]
     pub logs: Vec<PathBuf>,
     /// A sale as it was set up, for example 1:1000000:9900; may be repeated
-    #[arg(long = "sale", value_name = "PRODUCT:TOTAL:PRICE_CENTS", required = true)]
+    #[arg(
+        long = "sale",
+        value_name = "PRODUCT:TOTAL:PRICE_CENTS",
+        required = true
+    )]
     pub sales: Vec<ExpectedSale>,
     /// Also write the report as JSON
     #[arg(long, value_name = "FILE")]
@@ -28,13 +33,18 @@ pub struct AuditArgs {
 /// # Errors
 /// As [`audit`], or when the JSON file cannot be written.
 pub async fn command(args: AuditArgs) -> anyhow::Result<AuditReport> {
-    let input =
-        AuditInput { database_url: args.database_url, logs: args.logs, sales: args.sales, engine_stock: Vec::new() };
+    let input = AuditInput {
+        database_url: args.database_url,
+        logs: args.logs,
+        sales: args.sales,
+        engine_stock: Vec::new(),
+    };
     let report = audit(&input).await?;
     print!("{}", text(&report));
     if let Some(path) = args.json {
         let json = serde_json::to_string_pretty(&report)?;
-        std::fs::write(&path, json + "\n").with_context(|| format!("cannot write {}", path.display()))?;
+        std::fs::write(&path, json + "\n")
+            .with_context(|| format!("cannot write {}", path.display()))?;
     }
     Ok(report)
 }
@@ -43,12 +53,22 @@ impl FromStr for ExpectedSale {
     type Err = String;
 
     fn from_str(text: &str) -> Result<Self, String> {
-        let wrong = || format!("`{text}` is not PRODUCT:TOTAL:PRICE_CENTS, three whole numbers such as 1:1000000:9900");
-        let numbers: Vec<i64> = text.split(':').map(str::parse).collect::<Result<_, _>>().map_err(|_| wrong())?;
+        let wrong = || {
+            format!(
+                "`{text}` is not PRODUCT:TOTAL:PRICE_CENTS, three whole numbers such as 1:1000000:9900"
+            )
+        };
+        let numbers: Vec<i64> = text
+            .split(':')
+            .map(str::parse)
+            .collect::<Result<_, _>>()
+            .map_err(|_| wrong())?;
         match numbers[..] {
-            [product_id, total, price_cents] if total >= 0 && price_cents >= 0 => {
-                Ok(Self { product_id, total, price_cents })
-            }
+            [product_id, total, price_cents] if total >= 0 && price_cents >= 0 => Ok(Self {
+                product_id,
+                total,
+                price_cents,
+            }),
             _ => Err(wrong()),
         }
     }
@@ -60,7 +80,11 @@ mod tests {
 
     #[test]
     fn a_sale_is_three_whole_numbers() {
-        let sale = ExpectedSale { product_id: 1, total: 1_000_000, price_cents: 9_900 };
+        let sale = ExpectedSale {
+            product_id: 1,
+            total: 1_000_000,
+            price_cents: 9_900,
+        };
         assert_eq!("1:1000000:9900".parse(), Ok(sale));
         for wrong in ["", "1", "1:2", "1:2:3:4", "1:-2:3", "1:2:9.90", "a:b:c"] {
             let error = wrong.parse::<ExpectedSale>().expect_err(wrong);

@@ -1,5 +1,5 @@
-//! Reads the system's tables over one connection and in one consistent snapshot, row by row. Knows the columns,
-//! judges nothing.
+//! Reads the system's tables over one connection and in one consistent snapshot, row by row. Knows
+//! the columns, judges nothing.
 
 use super::ExpectedSale;
 use crate::tables::{TableRow, Tables};
@@ -59,7 +59,10 @@ impl Snapshot {
     }
 
     /// The audited sales with their allocations, by product id.
-    pub(super) async fn sales(&mut self, expected: &[ExpectedSale]) -> anyhow::Result<BTreeMap<i64, Sale>> {
+    pub(super) async fn sales(
+        &mut self,
+        expected: &[ExpectedSale],
+    ) -> anyhow::Result<BTreeMap<i64, Sale>> {
         let mut totals = BTreeMap::new();
         self.each("SELECT product_id, total FROM sales", "sales", |row| {
             totals.insert(row.integer(0)?, row.integer(1)?);
@@ -70,9 +73,20 @@ impl Snapshot {
         for sale in expected {
             let Some(total) = totals.get(&sale.product_id) else {
                 let known: Vec<String> = totals.keys().map(i64::to_string).collect();
-                bail!("sale {} is not in the database; it has: {}", sale.product_id, known.join(", "));
+                bail!(
+                    "sale {} is not in the database; it has: {}",
+                    sale.product_id,
+                    known.join(", ")
+                );
             };
-            sales.insert(sale.product_id, Sale { expected: *sale, total: *total, allocations: Vec::new() });
+            sales.insert(
+                sale.product_id,
+                Sale {
+                    expected: *sale,
+                    total: *total,
+                    allocations: Vec::new(),
+                },
+            );
         }
         self.each(
             "SELECT id, product_id, epoch, granted, sold, state FROM allocations ORDER BY id",
@@ -88,16 +102,23 @@ impl Snapshot {
         Ok(sales)
     }
 
-    pub(super) async fn each_parked(&mut self, mut visit: impl FnMut(&Parked)) -> anyhow::Result<()> {
-        self.each("SELECT id, order_id, reason, resolved FROM parked", "parked", |row| {
-            visit(&Parked {
-                id: row.integer(0)?,
-                order_id: row.integer(1)?,
-                reason: row.text(2)?,
-                resolved: row.integer(3)? != 0,
-            });
-            Ok(())
-        })
+    pub(super) async fn each_parked(
+        &mut self,
+        mut visit: impl FnMut(&Parked),
+    ) -> anyhow::Result<()> {
+        self.each(
+            "SELECT id, order_id, reason, resolved FROM parked",
+            "parked",
+            |row| {
+                visit(&Parked {
+                    id: row.integer(0)?,
+                    order_id: row.integer(1)?,
+                    reason: row.text(2)?,
+                    resolved: row.integer(3)? != 0,
+                });
+                Ok(())
+            },
+        )
         .await
     }
 
@@ -122,7 +143,10 @@ impl Snapshot {
         table: &str,
         visit: impl FnMut(TableRow<'_>) -> sqlx::Result<()>,
     ) -> anyhow::Result<()> {
-        self.tables.each(statement, visit).await.with_context(|| format!("table {table} cannot be read"))
+        self.tables
+            .each(statement, visit)
+            .await
+            .with_context(|| format!("table {table} cannot be read"))
     }
 }
 

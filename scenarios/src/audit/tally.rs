@@ -1,5 +1,6 @@
-//! One pass over the rows: finds faults that show in a single row and adds up what the checks compare afterwards.
-//! Keeps 24 bytes per row and one per request; ids and buyers are compared here, whatever indexes the tables have.
+//! One pass over the rows: finds faults that show in a single row and adds up what the checks
+//! compare afterwards. Keeps 24 bytes per row and one per request; ids and buyers are compared
+//! here, whatever indexes the tables have.
 
 use super::{
     asked::Asked,
@@ -65,7 +66,11 @@ impl<'a> Tally<'a> {
         let mut by_allocation = HashMap::new();
         for (product_id, sale) in sales {
             for allocation in &sale.allocations {
-                let booked = Booked { product_id: *product_id, live_units: 0, first_order_ms: None };
+                let booked = Booked {
+                    product_id: *product_id,
+                    live_units: 0,
+                    first_order_ms: None,
+                };
                 by_allocation.insert(allocation.id, booked);
             }
         }
@@ -88,10 +93,14 @@ impl<'a> Tally<'a> {
     pub(super) fn parked(&mut self, parked: &Parked) {
         // Order id 0 stands for a whole message that could not be read; its orders show as lost.
         if !self.asked.told(parked.order_id).is_empty() {
-            self.faults.parked_accepted.add(|| format!("order {} ({})", parked.order_id, parked.reason));
+            self.faults
+                .parked_accepted
+                .add(|| format!("order {} ({})", parked.order_id, parked.reason));
         }
         if !parked.resolved {
-            self.faults.parked_unresolved.add(|| format!("record {} ({})", parked.id, parked.reason));
+            self.faults
+                .parked_unresolved
+                .add(|| format!("record {} ({})", parked.id, parked.reason));
         }
     }
 
@@ -108,15 +117,24 @@ impl<'a> Tally<'a> {
         self.add_up(order);
         if !(0..=STATUS_MAX).contains(&order.status) || order.live != is_live(order).then_some(1) {
             let live = order.live.map_or("NULL".into(), |live| live.to_string());
-            self.faults.status.add(|| format!("{} with status {} and live {live}", name(order), order.status));
+            self.faults.status.add(|| {
+                format!(
+                    "{} with status {} and live {live}",
+                    name(order),
+                    order.status
+                )
+            });
         }
-        // A void row stands for an order that never was: nobody pays for it, and it belongs to nobody.
+        // A void row stands for an order that never was: nobody pays for it, and it belongs to
+        // nobody.
         if order.status == STATUS_VOID {
             return;
         }
         if order.quantity.checked_mul(sale.expected.price_cents) != Some(order.total_price_cents) {
             let (units, price) = (order.quantity, order.total_price_cents);
-            self.faults.price.add(|| format!("{}: {units} units for {price} cents", name(order)));
+            self.faults
+                .price
+                .add(|| format!("{}: {units} units for {price} cents", name(order)));
         }
         if told.is_empty() {
             self.account_for_untold(order);
@@ -128,9 +146,14 @@ impl<'a> Tally<'a> {
         let told = asked.record(at);
         self.has_row[at as usize] = true;
         if (told.user_id, told.product_id) != (order.user_id, order.product_id) {
-            self.faults
-                .another_buyers
-                .add(|| format!("{} of product {}, told to user {}", name(order), order.product_id, told.user_id));
+            self.faults.another_buyers.add(|| {
+                format!(
+                    "{} of product {}, told to user {}",
+                    name(order),
+                    order.product_id,
+                    told.user_id
+                )
+            });
             return;
         }
         if order.status == STATUS_VOID {
@@ -143,7 +166,9 @@ impl<'a> Tally<'a> {
     fn compare_quantity(&mut self, told: &Record, order: &Order) {
         if !self.asked.quantity_was_asked(told, order.quantity) {
             let (units, wanted) = (order.quantity, told.quantity);
-            self.faults.quantity.add(|| format!("{}: {units} units instead of {wanted}", name(order)));
+            self.faults
+                .quantity
+                .add(|| format!("{}: {units} units instead of {wanted}", name(order)));
         }
     }
 
@@ -162,16 +187,21 @@ impl<'a> Tally<'a> {
                 let first = booked.first_order_ms.unwrap_or(i64::MAX);
                 booked.first_order_ms = Some(first.min(order.created_at_ms));
             }
-            _ => self.faults.allocation.add(|| format!("{} names allocation {}", name(order), order.allocation_id)),
+            _ => self
+                .faults
+                .allocation
+                .add(|| format!("{} names allocation {}", name(order), order.allocation_id)),
         }
     }
 
-    /// An order whose id nobody was told is right only if its buyer does not know what became of a request: one
-    /// such request accounts for one order.
+    /// An order whose id nobody was told is right only if its buyer does not know what became of a
+    /// request: one such request accounts for one order.
     fn account_for_untold(&mut self, order: &Order) {
         let asked = self.asked;
         let requests = asked.buyer(order.product_id, order.user_id);
-        let may_account = |at: &&u32| asked.record(**at).outcome == Outcome::Unknown && !self.has_row[**at as usize];
+        let may_account = |at: &&u32| {
+            asked.record(**at).outcome == Outcome::Unknown && !self.has_row[**at as usize]
+        };
         let wanted_this = |at: &&u32| i64::from(asked.record(**at).quantity) == order.quantity;
         let exact = requests.iter().filter(may_account).find(wanted_this);
         if let Some(at) = exact.or_else(|| requests.iter().find(may_account)) {
@@ -179,7 +209,11 @@ impl<'a> Tally<'a> {
             self.compare_quantity(asked.record(*at), order);
             return;
         }
-        let was_told = |outcome| requests.iter().any(|at| asked.record(*at).outcome == outcome);
+        let was_told = |outcome| {
+            requests
+                .iter()
+                .any(|at| asked.record(*at).outcome == outcome)
+        };
         let fault = if asked.may_have_an_order(order.product_id, order.user_id) {
             &mut self.faults.nowhere
         } else if was_told(Outcome::Refused) {

@@ -8,9 +8,20 @@ pub fn text(report: &AuditReport) -> String {
     for check in &report.checks {
         let verdict = if check.passed { "ok" } else { "FAILED" };
         let name = format!("({})", check.invariant);
-        rows.push([name, check.name.clone(), verdict.into(), check.expected.clone(), check.actual.clone()]);
+        rows.push([
+            name,
+            check.name.clone(),
+            verdict.into(),
+            check.expected.clone(),
+            check.actual.clone(),
+        ]);
     }
-    let width = |column: usize| rows.iter().map(|row| row[column].chars().count()).max().unwrap_or(0);
+    let width = |column: usize| {
+        rows.iter()
+            .map(|row| row[column].chars().count())
+            .max()
+            .unwrap_or(0)
+    };
     let widths: Vec<usize> = (0..4).map(width).collect();
     let mut out = String::new();
     for row in &rows {
@@ -31,7 +42,10 @@ fn summary(report: &AuditReport) -> String {
     match report.verdict {
         AuditVerdict::Passed => format!("audit {verdict}: {} checks", report.checks.len()),
         AuditVerdict::Failed => {
-            let names: Vec<&str> = report.failed_checks().map(|check| check.name.as_str()).collect();
+            let names: Vec<&str> = report
+                .failed_checks()
+                .map(|check| check.name.as_str())
+                .collect();
             format!("audit {verdict}: {}", names.join("; "))
         }
         AuditVerdict::NotApplicable => format!("audit {verdict}: this engine makes no orders"),

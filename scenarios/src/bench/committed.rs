@@ -1,5 +1,5 @@
-//! How many units of a sale are committed, as the allocation guard counts them: for the timeline, for the share at
-//! the last reply, and for the end of the drain.
+//! How many units of a sale are committed, as the allocation guard counts them: for the timeline,
+//! for the share at the last reply, and for the end of the drain.
 
 use std::time::Duration;
 
@@ -23,7 +23,10 @@ pub(super) struct Committed {
 
 impl Committed {
     pub(super) async fn open(database_url: &str, product_id: i64) -> anyhow::Result<Self> {
-        Ok(Self { tables: Tables::open(database_url).await?, product_id })
+        Ok(Self {
+            tables: Tables::open(database_url).await?,
+            product_id,
+        })
     }
 
     /// Units sold over all allocations of the sale.
@@ -34,9 +37,16 @@ impl Committed {
         );
         let sums = tokio::time::timeout(QUERY_LIMIT, self.tables.integers(&query))
             .await
-            .with_context(|| format!("the database did not answer for {} s", QUERY_LIMIT.as_secs()))?
+            .with_context(|| {
+                format!(
+                    "the database did not answer for {} s",
+                    QUERY_LIMIT.as_secs()
+                )
+            })?
             .context("the committed units cannot be read")?;
-        Ok(sums.first().map_or(0, |sum| u64::try_from(*sum).unwrap_or(0)))
+        Ok(sums
+            .first()
+            .map_or(0, |sum| u64::try_from(*sum).unwrap_or(0)))
     }
 }
 
@@ -56,8 +66,11 @@ impl CommittedWatch {
             ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
             loop {
                 ticks.tick().await;
-                // A database that fails ends the leg elsewhere, with its reason; the timeline merely stops moving.
-                let Ok(units) = committed.units().await else { return };
+                // A database that fails ends the leg elsewhere, with its reason; the timeline
+                // merely stops moving.
+                let Ok(units) = committed.units().await else {
+                    return;
+                };
                 if sender.send(units).is_err() {
                     return;
                 }

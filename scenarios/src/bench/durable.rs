@@ -1,5 +1,6 @@
-//! How long after "accepted" a row is there, seen by a reader with a connection of its own. It asks the database
-//! every few milliseconds for a sample of accepted orders, so it shares no clock, cache or code with the consumer.
+//! How long after "accepted" a row is there, seen by a reader with a connection of its own. It asks
+//! the database every few milliseconds for a sample of accepted orders, so it shares no clock,
+//! cache or code with the consumer.
 
 use std::collections::{HashSet, VecDeque};
 use std::time::Duration;
@@ -52,11 +53,16 @@ impl DurableReader {
     /// Asks one last time and sums up.
     pub(super) async fn finish(self) -> anyhow::Result<DurableLatency> {
         drop(self.samples);
-        self.task.await.context("the reader of durable rows panicked")?
+        self.task
+            .await
+            .context("the reader of durable rows panicked")?
     }
 }
 
-async fn read(mut tables: Tables, mut samples: mpsc::Receiver<Sample>) -> anyhow::Result<DurableLatency> {
+async fn read(
+    mut tables: Tables,
+    mut samples: mpsc::Receiver<Sample>,
+) -> anyhow::Result<DurableLatency> {
     let mut latencies = Histogram::<u64>::new_with_bounds(1, LATENCY_US_MAX, 3)?;
     let mut waiting: VecDeque<Sample> = VecDeque::new();
     let mut ticks = tokio::time::interval(POLL);
@@ -65,7 +71,11 @@ async fn read(mut tables: Tables, mut samples: mpsc::Receiver<Sample>) -> anyhow
         ticks.tick().await;
         let ended = take_new(&mut samples, &mut waiting);
         // At the end everything that still waits is asked for once, in portions.
-        let rounds = if ended { waiting.len().div_ceil(ASKED_MAX) } else { 1 };
+        let rounds = if ended {
+            waiting.len().div_ceil(ASKED_MAX)
+        } else {
+            1
+        };
         for _ in 0..rounds {
             ask(&mut tables, &mut waiting, &mut latencies).await?;
         }
@@ -81,8 +91,8 @@ async fn read(mut tables: Tables, mut samples: mpsc::Receiver<Sample>) -> anyhow
     })
 }
 
-/// True when no more samples will come. Those still in the channel then are taken whatever their number, which the
-/// channel itself bounds.
+/// True when no more samples will come. Those still in the channel then are taken whatever their
+/// number, which the channel itself bounds.
 fn take_new(samples: &mut mpsc::Receiver<Sample>, waiting: &mut VecDeque<Sample>) -> bool {
     let ended = samples.is_closed();
     while ended || waiting.len() < WAITING_MAX {
@@ -104,8 +114,14 @@ async fn ask(
     if asked.is_empty() {
         return Ok(());
     }
-    let ids: Vec<String> = asked.iter().map(|(order_id, _)| order_id.to_string()).collect();
-    let query = format!("SELECT order_id FROM orders WHERE order_id IN ({})", ids.join(","));
+    let ids: Vec<String> = asked
+        .iter()
+        .map(|(order_id, _)| order_id.to_string())
+        .collect();
+    let query = format!(
+        "SELECT order_id FROM orders WHERE order_id IN ({})",
+        ids.join(",")
+    );
     let found: HashSet<i64> = tables.integers(&query).await?.into_iter().collect();
     let seen_unix_us = now_unix_us();
     for (order_id, accepted_unix_us) in asked {

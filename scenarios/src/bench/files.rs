@@ -1,5 +1,5 @@
-//! Where a run's result is kept: one JSON file and one Markdown summary per run, written in one step each, so that
-//! nobody ever reads half a result.
+//! Where a run's result is kept: one JSON file and one Markdown summary per run, written in one
+//! step each, so that nobody ever reads half a result.
 
 use std::path::{Path, PathBuf};
 
@@ -12,26 +12,40 @@ use super::program::workspace;
 /// Inside the workspace, or the current folder when there is none; git ignores it.
 const OUT_FOLDER: &str = "reports/out";
 
-/// Writes everything and returns the paths, for people. `out` is another folder than the usual one, `json` one more
-/// place for the result.
-pub(super) fn write(run: &RunResult, out: Option<&Path>, json: Option<&Path>) -> anyhow::Result<Vec<PathBuf>> {
-    let folder = out.map_or_else(|| workspace().unwrap_or_default().join(OUT_FOLDER), Path::to_path_buf);
-    let mut written = vec![folder.join(format!("{}.json", run.id)), folder.join(format!("{}.md", run.id))];
+/// Writes everything and returns the paths, for people. `out` is another folder than the usual one,
+/// `json` one more place for the result.
+pub(super) fn write(
+    run: &RunResult,
+    out: Option<&Path>,
+    json: Option<&Path>,
+) -> anyhow::Result<Vec<PathBuf>> {
+    let folder = out.map_or_else(
+        || workspace().unwrap_or_default().join(OUT_FOLDER),
+        Path::to_path_buf,
+    );
+    let mut written = vec![
+        folder.join(format!("{}.json", run.id)),
+        folder.join(format!("{}.md", run.id)),
+    ];
     // First where the user asked for it: that must not depend on the other folder.
     if let Some(path) = json {
         replace(path, &run.to_json())?;
         written.insert(0, path.to_path_buf());
     }
-    std::fs::create_dir_all(&folder).with_context(|| format!("{} cannot be made", folder.display()))?;
+    std::fs::create_dir_all(&folder)
+        .with_context(|| format!("{} cannot be made", folder.display()))?;
     replace(&folder.join(format!("{}.json", run.id)), &run.to_json())?;
     replace(&folder.join(format!("{}.md", run.id)), &as_markdown(run))?;
     Ok(written)
 }
 
 fn replace(path: &Path, text: &str) -> anyhow::Result<()> {
-    let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty());
+    let folder = path
+        .parent()
+        .filter(|folder| !folder.as_os_str().is_empty());
     let refused = || format!("{} cannot be written", path.display());
-    let file = tempfile::NamedTempFile::new_in(folder.unwrap_or(Path::new("."))).with_context(refused)?;
+    let file =
+        tempfile::NamedTempFile::new_in(folder.unwrap_or(Path::new("."))).with_context(refused)?;
     std::fs::write(file.path(), text).with_context(refused)?;
     file.persist(path).with_context(refused)?;
     Ok(())

@@ -1,4 +1,5 @@
-//! Asks a running seckill instance about its stock: whether it can sell yet, and whether it still has open holds.
+//! Asks a running seckill instance about its stock: whether it can sell yet, and whether it still
+//! has open holds.
 
 use std::net::SocketAddr;
 use std::time::{Duration, Instant};
@@ -30,12 +31,16 @@ impl Inspect {
             .connect_timeout(CALL_LIMIT)
             .timeout(CALL_LIMIT)
             .tcp_nodelay(true);
-        let client = proto::inspect_service_client::InspectServiceClient::new(endpoint.connect_lazy());
+        let client =
+            proto::inspect_service_client::InspectServiceClient::new(endpoint.connect_lazy());
         Ok(Self { client })
     }
 
     pub(super) async fn stock(&mut self, product_id: i64) -> Result<Stock, tonic::Status> {
-        let reply = self.client.get_stock(proto::GetStockRequest { product_id }).await?;
+        let reply = self
+            .client
+            .get_stock(proto::GetStockRequest { product_id })
+            .await?;
         Ok(reply.into_inner())
     }
 
@@ -46,11 +51,17 @@ impl Inspect {
             loop {
                 let seen = match self.stock(product_id).await {
                     Ok(stock) if stock.open => break,
-                    Ok(stock) => format!("epoch {}, not open, {} units remaining", stock.epoch, stock.remaining),
+                    Ok(stock) => format!(
+                        "epoch {}, not open, {} units remaining",
+                        stock.epoch, stock.remaining
+                    ),
                     Err(status) => format!("{}: {}", status.code(), status.message()),
                 };
                 if started.elapsed() > OPEN_LIMIT {
-                    bail!("sale {product_id} did not open within {} s: {seen}", OPEN_LIMIT.as_secs());
+                    bail!(
+                        "sale {product_id} did not open within {} s: {seen}",
+                        OPEN_LIMIT.as_secs()
+                    );
                 }
                 tokio::time::sleep(OPEN_POLL).await;
             }
@@ -62,6 +73,8 @@ impl Inspect {
 impl Inspect {
     /// As [`Inspect::stock`], as an error that says which sale could not be inspected.
     pub(super) async fn expect_stock(&mut self, product_id: i64) -> anyhow::Result<Stock> {
-        self.stock(product_id).await.with_context(|| format!("stock of sale {product_id} cannot be read"))
+        self.stock(product_id)
+            .await
+            .with_context(|| format!("stock of sale {product_id} cannot be read"))
     }
 }

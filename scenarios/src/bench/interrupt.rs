@@ -1,5 +1,5 @@
-//! Ctrl-C and its relatives: the first one ends the leg in order, the second one ends the process, and then the
-//! guard takes the servers down.
+//! Ctrl-C and its relatives: the first one ends the leg in order, the second one ends the process,
+//! and then the guard takes the servers down.
 
 use std::future::Future;
 
@@ -29,8 +29,11 @@ pub struct Interrupt(watch::Receiver<bool>);
 impl Interrupt {
     /// Starts to listen for SIGINT, SIGTERM and SIGHUP. Once per process.
     pub fn listen() -> anyhow::Result<Self> {
-        let mut signals =
-            [signal(SignalKind::interrupt())?, signal(SignalKind::terminate())?, signal(SignalKind::hangup())?];
+        let mut signals = [
+            signal(SignalKind::interrupt())?,
+            signal(SignalKind::terminate())?,
+            signal(SignalKind::hangup())?,
+        ];
         let (sender, receiver) = watch::channel(false);
         tokio::spawn(async move {
             loop {
@@ -65,7 +68,10 @@ impl Interrupt {
     }
 
     /// Runs `work` to its end, or drops it on an interrupt.
-    pub async fn cut_short<T>(&self, work: impl Future<Output = anyhow::Result<T>>) -> anyhow::Result<T> {
+    pub async fn cut_short<T>(
+        &self,
+        work: impl Future<Output = anyhow::Result<T>>,
+    ) -> anyhow::Result<T> {
         tokio::select! {
             biased;
             () = self.wait() => Err(Interrupted.into()),

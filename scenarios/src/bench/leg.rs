@@ -1,5 +1,6 @@
-//! One leg: fresh state, roles, warm-up, load, drain, audit, clean-up. Whatever ends it early (a dead server, a
-//! driver that fails, Ctrl-C), what was measured until then stays in the leg, and the roles are stopped.
+//! One leg: fresh state, roles, warm-up, load, drain, audit, clean-up. Whatever ends it early (a
+//! dead server, a driver that fails, Ctrl-C), what was measured until then stays in the leg, and
+//! the roles are stopped.
 
 mod load_phase;
 mod quiet;
@@ -64,7 +65,11 @@ pub(super) async fn run(context: &LegContext<'_>, plan: LegPlan<'_>) -> Leg {
     let mut leg = Leg::begin(plan.engine, plan.round, context.scenario.load.requests);
     let namespace = Namespace::new(context.run, plan.index);
     let mut roles = Roles::default();
-    let work = LegWork { context, plan, namespace: &namespace };
+    let work = LegWork {
+        context,
+        plan,
+        namespace: &namespace,
+    };
     let measured = tokio::select! {
         biased;
         broken = watch(context.stack) => Err(broken),
@@ -86,7 +91,10 @@ pub(super) async fn run(context: &LegContext<'_>, plan: LegPlan<'_>) -> Leg {
         && !goes_with_its_stack
         && let Err(error) = namespace.remove(context.stack).await
     {
-        say(&format!("warning: data of {} round {} is left: {error:#}", plan.engine, plan.round));
+        say(&format!(
+            "warning: data of {} round {} is left: {error:#}",
+            plan.engine, plan.round
+        ));
     }
     leg
 }
@@ -109,15 +117,21 @@ struct LegWork<'a> {
 
 impl LegWork<'_> {
     async fn measure(&self, leg: &mut Leg, roles: &mut Roles) -> anyhow::Result<Evidence> {
-        let Self { context, namespace, .. } = self;
+        let Self {
+            context, namespace, ..
+        } = self;
         let (stack, interrupt) = (context.stack, context.interrupt);
         let sales = self.sales();
         let products: Vec<i64> = sales.iter().map(|sale| sale.product_id).collect();
         let role_plan = self.role_plan();
         stack.reset_peaks();
-        interrupt.cut_short(Roles::migrate(&role_plan, stack, namespace, &sales)).await?;
+        interrupt
+            .cut_short(Roles::migrate(&role_plan, stack, namespace, &sales))
+            .await?;
         interrupt.cut_short(namespace.check_file(stack)).await?;
-        let address = interrupt.cut_short(roles.start(&role_plan, stack, namespace)).await?;
+        let address = interrupt
+            .cut_short(roles.start(&role_plan, stack, namespace))
+            .await?;
         let mut inspect = Inspect::new(address)?;
         let open = async {
             let opened = inspect.wait_open(&products).await;
@@ -128,19 +142,42 @@ impl LegWork<'_> {
         let mut evidence = Evidence::default();
         if let Some(sale) = self.context.scenario.warmup_sale() {
             let log = self.log_path("warm-up");
-            let spec = self.load_spec(address, sale.product_id, context.scenario.warmup_requests, &log);
-            interrupt.cut_short(self.warm_up(&spec, &mut inspect)).await.context("warm-up")?;
+            let spec = self.load_spec(
+                address,
+                sale.product_id,
+                context.scenario.warmup_requests,
+                &log,
+            );
+            interrupt
+                .cut_short(self.warm_up(&spec, &mut inspect))
+                .await
+                .context("warm-up")?;
             evidence.logs.push(log);
         }
-        let product_id = context.scenario.sales.first().context("the scenario has no sale")?.product_id;
+        let product_id = context
+            .scenario
+            .sales
+            .first()
+            .context("the scenario has no sale")?
+            .product_id;
         let log = self.log_path("load");
         let spec = self.load_spec(address, product_id, context.scenario.load.requests, &log);
-        let held_back = if context.scenario.consumer_held_back { roles.hold_consumer()? } else { None };
-        let phase = LoadPhase { work: self, spec, held_back };
+        let held_back = if context.scenario.consumer_held_back {
+            roles.hold_consumer()?
+        } else {
+            None
+        };
+        let phase = LoadPhase {
+            work: self,
+            spec,
+            held_back,
+        };
         Box::pin(phase.run(leg, &mut inspect)).await?;
         evidence.logs.push(log);
         if !self.is_unranked() {
-            evidence.engine_stock = interrupt.cut_short(engine_stock(&mut inspect, &products)).await?;
+            evidence.engine_stock = interrupt
+                .cut_short(engine_stock(&mut inspect, &products))
+                .await?;
         }
         Ok(evidence)
     }
@@ -152,22 +189,42 @@ impl LegWork<'_> {
         anyhow::ensure!(
             summary.counts.accepted > 0,
             "no request was accepted: {}",
-            summary.statuses.iter().map(|(status, count)| format!("{status} {count}")).collect::<Vec<_>>().join(", ")
+            summary
+                .statuses
+                .iter()
+                .map(|(status, count)| format!("{status} {count}"))
+                .collect::<Vec<_>>()
+                .join(", ")
         );
         if self.is_unranked() {
             return Ok(());
         }
         let database_url = self.context.stack.database_url(&self.namespace.database);
-        quiet::wait(&database_url, inspect, spec.product_id, summary.accepted_units).await
+        quiet::wait(
+            &database_url,
+            inspect,
+            spec.product_id,
+            summary.accepted_units,
+        )
+        .await
     }
 
     /// Stops the service, lets the reconciler finish what is left, stops the others, and audits.
-    async fn judge(&self, leg: &mut Leg, roles: &mut Roles, evidence: Evidence) -> anyhow::Result<()> {
+    async fn judge(
+        &self,
+        leg: &mut Leg,
+        roles: &mut Roles,
+        evidence: Evidence,
+    ) -> anyhow::Result<()> {
         if self.is_unranked() {
             leg.audit = Some(AuditReport::not_applicable());
             return roles.stop().await;
         }
-        let audited = self.context.interrupt.cut_short(self.settle_and_audit(roles, &evidence)).await;
+        let audited = self
+            .context
+            .interrupt
+            .cut_short(self.settle_and_audit(roles, &evidence))
+            .await;
         // After a failure they still run.
         let stopped = roles.stop().await;
         leg.audit = Some(audited?);
@@ -180,8 +237,14 @@ impl LegWork<'_> {
         stopped
     }
 
-    async fn settle_and_audit(&self, roles: &mut Roles, evidence: &Evidence) -> anyhow::Result<AuditReport> {
-        let Self { context, namespace, .. } = self;
+    async fn settle_and_audit(
+        &self,
+        roles: &mut Roles,
+        evidence: &Evidence,
+    ) -> anyhow::Result<AuditReport> {
+        let Self {
+            context, namespace, ..
+        } = self;
         roles.stop_service().await?;
         Roles::reconcile_once(&self.role_plan(), context.stack, namespace).await?;
         roles.stop().await?;
@@ -197,7 +260,12 @@ impl LegWork<'_> {
     /// The scenario's sales and the warm-up's own.
     fn sales(&self) -> Vec<Sale> {
         let scenario = self.context.scenario;
-        scenario.sales.iter().copied().chain(scenario.warmup_sale()).collect()
+        scenario
+            .sales
+            .iter()
+            .copied()
+            .chain(scenario.warmup_sale())
+            .collect()
     }
 
     fn role_plan(&self) -> RolePlan<'_> {
@@ -229,7 +297,10 @@ impl LegWork<'_> {
     }
 
     fn log_path(&self, phase: &str) -> PathBuf {
-        self.context.stack.scratch().join(format!("{}-{phase}.outcomes", self.namespace.database))
+        self.context
+            .stack
+            .scratch()
+            .join(format!("{}-{phase}.outcomes", self.namespace.database))
     }
 
     /// Counters of the servers, this leg's roles and this process.
@@ -245,7 +316,10 @@ impl LegWork<'_> {
     fn title(&self) -> String {
         match self.context.scenario.rounds {
             1 => self.plan.engine.to_owned(),
-            rounds => format!("{}, round {} of {rounds}", self.plan.engine, self.plan.round),
+            rounds => format!(
+                "{}, round {} of {rounds}",
+                self.plan.engine, self.plan.round
+            ),
         }
     }
 }
@@ -254,11 +328,19 @@ async fn engine_stock(inspect: &mut Inspect, products: &[i64]) -> anyhow::Result
     let mut list = Vec::with_capacity(products.len());
     for &product_id in products {
         let stock = inspect.expect_stock(product_id).await?;
-        list.push(EngineStock { product_id, remaining: stock.remaining, open_units: stock.open_units });
+        list.push(EngineStock {
+            product_id,
+            remaining: stock.remaining,
+            open_units: stock.open_units,
+        });
     }
     Ok(list)
 }
 
 fn expected_sale(sale: &Sale) -> ExpectedSale {
-    ExpectedSale { product_id: sale.product_id, total: sale.total, price_cents: sale.price_cents }
+    ExpectedSale {
+        product_id: sale.product_id,
+        total: sale.total,
+        price_cents: sale.price_cents,
+    }
 }

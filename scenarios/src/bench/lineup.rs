@@ -1,5 +1,6 @@
-//! Which engines a run has: those it was asked for that can run on its stack, and who takes the place of engines that
-//! cannot. What an engine needs is the word of the system's binary; nothing here knows a particular engine's needs.
+//! Which engines a run has: those it was asked for that can run on its stack, and who takes the
+//! place of engines that cannot. What an engine needs is the word of the system's binary; nothing
+//! here knows a particular engine's needs.
 
 use reports::model::SkippedEngine;
 
@@ -20,8 +21,8 @@ pub(super) struct Lineup {
     pub stand_ins: Vec<String>,
 }
 
-/// `by_hand`: the engines come from the command line, and nobody may take their place. `is_fallback`: `auto` took this
-/// place because it could not have the servers.
+/// `by_hand`: the engines come from the command line, and nobody may take their place.
+/// `is_fallback`: `auto` took this place because it could not have the servers.
 pub(super) fn line_up(
     scenario: &Scenario,
     by_hand: bool,
@@ -36,12 +37,24 @@ pub(super) fn line_up(
             scenario.name
         )));
     }
-    let lacks = |engine: &str| known.iter().find(|entry| entry.name == engine_name(engine))?.lacks(place);
-    let mut lineup = Lineup { engines: Vec::new(), skipped: Vec::new(), stand_ins: Vec::new() };
+    let lacks = |engine: &str| {
+        known
+            .iter()
+            .find(|entry| entry.name == engine_name(engine))?
+            .lacks(place)
+    };
+    let mut lineup = Lineup {
+        engines: Vec::new(),
+        skipped: Vec::new(),
+        stand_ins: Vec::new(),
+    };
     for engine in &scenario.engines {
         match lacks(engine) {
             None => lineup.engines.push(engine.clone()),
-            Some(why) => lineup.skipped.push(SkippedEngine { engine: engine.clone(), why }),
+            Some(why) => lineup.skipped.push(SkippedEngine {
+                engine: engine.clone(),
+                why,
+            }),
         }
     }
     if by_hand {
@@ -52,10 +65,21 @@ pub(super) fn line_up(
             None => Ok(lineup),
         };
     }
-    let sells = lineup.engines.iter().any(|engine| engine_name(engine) != UNRANKED);
+    let sells = lineup
+        .engines
+        .iter()
+        .any(|engine| engine_name(engine) != UNRANKED);
     if !sells && !lineup.skipped.is_empty() {
-        let can = |name: &str| known.iter().any(|entry| entry.name == name && entry.lacks(place).is_none());
-        lineup.stand_ins = STAND_INS.into_iter().filter(|name| can(name)).map(str::to_owned).collect();
+        let can = |name: &str| {
+            known
+                .iter()
+                .any(|entry| entry.name == name && entry.lacks(place).is_none())
+        };
+        lineup.stand_ins = STAND_INS
+            .into_iter()
+            .filter(|name| can(name))
+            .map(str::to_owned)
+            .collect();
         lineup.engines.extend(lineup.stand_ins.iter().cloned());
     }
     match lineup.skipped.first().filter(|_| lineup.engines.is_empty()) {
@@ -64,26 +88,44 @@ pub(super) fn line_up(
     }
 }
 
-fn refusal(skipped: &SkippedEngine, known: &[EngineEntry], place: Place, is_fallback: bool) -> String {
-    let able: Vec<&str> =
-        known.iter().filter(|entry| entry.lacks(place).is_none()).map(|entry| entry.name.as_str()).collect();
+fn refusal(
+    skipped: &SkippedEngine,
+    known: &[EngineEntry],
+    place: Place,
+    is_fallback: bool,
+) -> String {
+    let able: Vec<&str> = known
+        .iter()
+        .filter(|entry| entry.lacks(place).is_none())
+        .map(|entry| entry.name.as_str())
+        .collect();
     let stack = match (place, is_fallback) {
         (Place::Servers, _) => "this stack",
         (Place::Cluster, _) => "a Redis Cluster",
-        (Place::Embedded, true) => "the embedded stack, which is all that auto can have here (lab doctor says why)",
+        (Place::Embedded, true) => {
+            "the embedded stack, which is all that auto can have here (lab doctor says why)"
+        }
         (Place::Embedded, false) => "the embedded stack",
     };
     let SkippedEngine { engine, why } = skipped;
-    format!("engine {engine} cannot run on {stack}: it {why}; engines that can: {}", able.join(", "))
+    format!(
+        "engine {engine} cannot run on {stack}: it {why}; engines that can: {}",
+        able.join(", ")
+    )
 }
 
 impl EngineEntry {
     /// The first thing that it needs and that is not offered, in words: `needs redis`.
     pub(crate) fn lacks(&self, place: Place) -> Option<String> {
         let offers = place.offers();
-        let need = self.needs.iter().find(|need| !offers.contains(&need.as_str()))?;
+        let need = self
+            .needs
+            .iter()
+            .find(|need| !offers.contains(&need.as_str()))?;
         Some(match need.as_str() {
-            ONE_REDIS if offers.contains(&ANY_REDIS) => "needs a single redis, not a cluster".to_owned(),
+            ONE_REDIS if offers.contains(&ANY_REDIS) => {
+                "needs a single redis, not a cluster".to_owned()
+            }
             ONE_REDIS | ANY_REDIS => "needs redis".to_owned(),
             need => format!("needs {need}"),
         })
@@ -91,11 +133,16 @@ impl EngineEntry {
 }
 
 impl Lineup {
-    /// What a person should know before the first leg; empty when everything runs that was asked for.
+    /// What a person should know before the first leg; empty when everything runs that was asked
+    /// for.
     pub(super) fn remarks(&self) -> Vec<String> {
         let mut remarks = Vec::new();
         if !self.skipped.is_empty() {
-            let list: Vec<String> = self.skipped.iter().map(|it| format!("{} ({})", it.engine, it.why)).collect();
+            let list: Vec<String> = self
+                .skipped
+                .iter()
+                .map(|it| format!("{} ({})", it.engine, it.why))
+                .collect();
             remarks.push(format!("skipped on this stack: {}", list.join(", ")));
         }
         if !self.stand_ins.is_empty() {
@@ -132,35 +179,66 @@ mod tests {
         scenario
     }
 
-    fn lined_up(engines: &[&str], by_hand: bool, place: Place, is_fallback: bool) -> (Vec<String>, Vec<String>) {
-        let lineup = line_up(&scenario(engines), by_hand, &known(), place, is_fallback).expect("it can run");
+    fn lined_up(
+        engines: &[&str],
+        by_hand: bool,
+        place: Place,
+        is_fallback: bool,
+    ) -> (Vec<String>, Vec<String>) {
+        let lineup =
+            line_up(&scenario(engines), by_hand, &known(), place, is_fallback).expect("it can run");
         let remarks = lineup.remarks();
         (lineup.engines, remarks)
     }
 
     #[test]
     fn engines_that_need_redis_are_skipped_on_the_embedded_stack_and_named_with_the_reason() {
-        let (engines, remarks) = lined_up(&["null", "database-row", "lua-single-key"], false, Place::Embedded, false);
+        let (engines, remarks) = lined_up(
+            &["null", "database-row", "lua-single-key"],
+            false,
+            Place::Embedded,
+            false,
+        );
         assert_eq!(engines, ["null", "database-row"]);
-        assert_eq!(remarks, ["skipped on this stack: lua-single-key (needs redis)"]);
+        assert_eq!(
+            remarks,
+            ["skipped on this stack: lua-single-key (needs redis)"]
+        );
     }
 
     #[test]
     fn a_scenario_of_which_nothing_that_sells_is_left_gets_stand_ins() {
-        let (engines, remarks) = lined_up(&["lua-single-key", "sharded-slots?slots=4"], false, Place::Embedded, false);
+        let (engines, remarks) = lined_up(
+            &["lua-single-key", "sharded-slots?slots=4"],
+            false,
+            Place::Embedded,
+            false,
+        );
         assert_eq!(engines, ["preallocated", "database-row"]);
         let skipped = "skipped on this stack: lua-single-key (needs redis), sharded-slots?slots=4 (needs redis)";
-        assert_eq!(remarks, [skipped, "in their place: preallocated, database-row"]);
+        assert_eq!(
+            remarks,
+            [skipped, "in their place: preallocated, database-row"]
+        );
         let (engines, _) = lined_up(&["null", "lua-single-key"], false, Place::Embedded, false);
         assert_eq!(engines, ["null", "preallocated", "database-row"]);
         // Only null was wanted, so only null runs.
-        assert_eq!(lined_up(&["null"], false, Place::Embedded, false).0, ["null"]);
+        assert_eq!(
+            lined_up(&["null"], false, Place::Embedded, false).0,
+            ["null"]
+        );
     }
 
     #[test]
     fn engines_of_the_command_line_are_refused_and_never_replaced() {
         let refused = |engines: &[&str], is_fallback: bool| {
-            let refused = line_up(&scenario(engines), true, &known(), Place::Embedded, is_fallback);
+            let refused = line_up(
+                &scenario(engines),
+                true,
+                &known(),
+                Place::Embedded,
+                is_fallback,
+            );
             refused.expect_err("refused").to_string()
         };
         assert_eq!(
@@ -175,15 +253,28 @@ mod tests {
 
     #[test]
     fn a_cluster_is_for_engines_that_can_use_one_or_need_none() {
-        let (engines, remarks) = lined_up(&["lua-single-key", "sharded-slots", "null"], false, Place::Cluster, false);
+        let (engines, remarks) = lined_up(
+            &["lua-single-key", "sharded-slots", "null"],
+            false,
+            Place::Cluster,
+            false,
+        );
         assert_eq!(engines, ["sharded-slots", "null"]);
-        assert_eq!(remarks, ["skipped on this stack: lua-single-key (needs a single redis, not a cluster)"]);
+        assert_eq!(
+            remarks,
+            ["skipped on this stack: lua-single-key (needs a single redis, not a cluster)"]
+        );
     }
 
     #[test]
     fn a_consumer_cannot_be_held_back_inside_one_process() {
         let backlog = catalog::load("backlog").expect("known");
-        let refused = line_up(&backlog, false, &known(), Place::Embedded, false).expect_err("refused").to_string();
-        assert!(refused.contains("the scenario backlog holds the consumer back"), "{refused}");
+        let refused = line_up(&backlog, false, &known(), Place::Embedded, false)
+            .expect_err("refused")
+            .to_string();
+        assert!(
+            refused.contains("the scenario backlog holds the consumer back"),
+            "{refused}"
+        );
     }
 }

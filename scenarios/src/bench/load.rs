@@ -1,5 +1,5 @@
-//! The driver as a child process: `lab load grpc --events`. A process of its own, so that its CPU is not the lab's
-//! and a slow terminal cannot slow the load down.
+//! The driver as a child process: `lab load grpc --events`. A process of its own, so that its CPU
+//! is not the lab's and a slow terminal cannot slow the load down.
 
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
@@ -55,15 +55,26 @@ impl Driver {
             .process_group(0);
         let mut child = command.spawn().context("the driver cannot be started")?;
         let stdout = child.stdout.take().context("the driver has no output")?;
-        Ok(Self { child, events: BufReader::new(stdout).lines(), stderr: spec.stderr.clone() })
+        Ok(Self {
+            child,
+            events: BufReader::new(stdout).lines(),
+            stderr: spec.stderr.clone(),
+        })
     }
 
-    /// The next event; none after the last one. A driver that ends in an error is one here, in its own words.
+    /// The next event; none after the last one. A driver that ends in an error is one here, in its
+    /// own words.
     pub(super) async fn next(&mut self) -> anyhow::Result<Option<Event>> {
-        match self.events.next_line().await.context("the driver's output cannot be read")? {
+        match self
+            .events
+            .next_line()
+            .await
+            .context("the driver's output cannot be read")?
+        {
             Some(line) => {
-                let event = serde_json::from_str(&line)
-                    .with_context(|| format!("the driver said something that is no event: {line}"))?;
+                let event = serde_json::from_str(&line).with_context(|| {
+                    format!("the driver said something that is no event: {line}")
+                })?;
                 Ok(Some(event))
             }
             None => {
@@ -122,7 +133,10 @@ impl Driver {
     /// Its last error, in its own words; none when it was killed.
     fn complaint(&self) -> String {
         let text = std::fs::read_to_string(&self.stderr).unwrap_or_default();
-        let error = text.lines().rev().find_map(|line| line.strip_prefix("error: "));
+        let error = text
+            .lines()
+            .rev()
+            .find_map(|line| line.strip_prefix("error: "));
         error.unwrap_or("it did not say why").to_owned()
     }
 }

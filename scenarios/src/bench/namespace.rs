@@ -1,5 +1,6 @@
-//! What belongs to one leg on the servers: a database, keys and queues behind a prefix; on the embedded stack one file.
-//! Made by the system when it starts, removed by the lab afterwards; nothing without the prefix is ever touched.
+//! What belongs to one leg on the servers: a database, keys and queues behind a prefix; on the
+//! embedded stack one file. Made by the system when it starts, removed by the lab afterwards;
+//! nothing without the prefix is ever touched.
 
 use std::path::Path;
 use std::time::Duration;
@@ -24,7 +25,8 @@ pub(super) struct Namespace {
     pub database: String,
     pub redis_prefix: String,
     pub mq_prefix: String,
-    /// In front of the names of the leg's processes: their logs and counters are kept apart from those of other legs.
+    /// In front of the names of the leg's processes: their logs and counters are kept apart from
+    /// those of other legs.
     pub role_prefix: String,
 }
 
@@ -46,7 +48,8 @@ impl Namespace {
             .is_some_and(|(leg, _)| leg.parse::<usize>().is_ok())
     }
 
-    /// Removes everything; each part is tried even if another one fails, and the first failure is returned.
+    /// Removes everything; each part is tried even if another one fails, and the first failure is
+    /// returned.
     pub(super) async fn remove(&self, stack: &Stack) -> anyhow::Result<()> {
         if stack.is_embedded() {
             return self.remove_files(stack.scratch());
@@ -60,7 +63,9 @@ impl Namespace {
             keys.context("the leg's keys were not removed")?;
             database.context("the leg's database was not dropped")
         };
-        tokio::time::timeout(REMOVE_LIMIT, removing).await.context("removing the leg's data took too long")?
+        tokio::time::timeout(REMOVE_LIMIT, removing)
+            .await
+            .context("removing the leg's data took too long")?
     }
 
     /// Log and index are there after a kill only.
@@ -69,7 +74,8 @@ impl Namespace {
             let path = folder.join(format!("{}{ending}", self.database));
             match std::fs::remove_file(&path) {
                 Err(error) if error.kind() != std::io::ErrorKind::NotFound => {
-                    return Err(error).with_context(|| format!("{} cannot be removed", path.display()));
+                    return Err(error)
+                        .with_context(|| format!("{} cannot be removed", path.display()));
                 }
                 _ => {}
             }
@@ -85,24 +91,34 @@ impl Namespace {
         let mut tables = Tables::open(&stack.database_url(&self.database)).await?;
         let mode = tables.texts("PRAGMA journal_mode").await?.concat();
         tables.close().await;
-        ensure!(Some(&mode) == stack.settings().get(JOURNAL_MODE), "the system made its SQLite file in mode {mode}");
+        ensure!(
+            Some(&mode) == stack.settings().get(JOURNAL_MODE),
+            "the system made its SQLite file in mode {mode}"
+        );
         Ok(())
     }
 
     async fn remove_queues(&self, stack: &Stack) -> anyhow::Result<()> {
         let mut database = Tables::open(&stack.database_url(&self.database)).await?;
-        let queues = database.texts("SELECT queue FROM incarnations WHERE queue <> ''").await?;
-        let broker = Connection::connect(&stack.amqp_url(), ConnectionProperties::default()).await?;
+        let queues = database
+            .texts("SELECT queue FROM incarnations WHERE queue <> ''")
+            .await?;
+        let broker =
+            Connection::connect(&stack.amqp_url(), ConnectionProperties::default()).await?;
         let channel = broker.create_channel().await?;
         for queue in queues {
             // Deleting a queue that is not there is no error.
             if queue.starts_with(&self.mq_prefix) {
-                channel.queue_delete(queue.into(), QueueDeleteOptions::default()).await?;
+                channel
+                    .queue_delete(queue.into(), QueueDeleteOptions::default())
+                    .await?;
             }
         }
         for exchange in ["seckill.exchange", "seckill.dlx"] {
             let name = format!("{}{exchange}", self.mq_prefix);
-            channel.exchange_delete(name.into(), ExchangeDeleteOptions::default()).await?;
+            channel
+                .exchange_delete(name.into(), ExchangeDeleteOptions::default())
+                .await?;
         }
         broker.close(200, "done".into()).await?;
         Ok(())
@@ -110,7 +126,9 @@ impl Namespace {
 
     async fn drop_database(&self, stack: &Stack) -> anyhow::Result<()> {
         let url = stack.database_url(&self.database);
-        let mut connection = sqlx::MySqlConnection::connect(&url).await.context("no connection to the database")?;
+        let mut connection = sqlx::MySqlConnection::connect(&url)
+            .await
+            .context("no connection to the database")?;
         let drop = format!("DROP DATABASE `{}`", self.database);
         connection.execute(sqlx::raw_sql(&drop)).await?;
         Ok(())
@@ -124,14 +142,28 @@ mod tests {
     #[test]
     fn the_files_of_a_leg_go_and_those_of_another_stay() {
         let folder = tempfile::tempdir().expect("a folder");
-        let files = ["lab_1.db", "lab_1.db-wal", "lab_1.db-shm", "lab_1.db.lock", "lab_11.db"];
+        let files = [
+            "lab_1.db",
+            "lab_1.db-wal",
+            "lab_1.db-shm",
+            "lab_1.db.lock",
+            "lab_11.db",
+        ];
         for file in files {
             std::fs::write(folder.path().join(file), "x").expect("written");
         }
         let namespace = Namespace::new("lab", 1);
         namespace.remove_files(folder.path()).expect("removed");
-        namespace.remove_files(folder.path()).expect("nothing left to remove");
-        let left: Vec<_> = std::fs::read_dir(folder.path()).expect("readable").flatten().collect();
-        assert_eq!((left.len(), left[0].file_name().to_str()), (1, Some("lab_11.db")));
+        namespace
+            .remove_files(folder.path())
+            .expect("nothing left to remove");
+        let left: Vec<_> = std::fs::read_dir(folder.path())
+            .expect("readable")
+            .flatten()
+            .collect();
+        assert_eq!(
+            (left.len(), left[0].file_name().to_str()),
+            (1, Some("lab_11.db"))
+        );
     }
 }

@@ -1,4 +1,5 @@
-//! What a run will do, how long it may take and how much disk it needs, said before anything is started.
+//! What a run will do, how long it may take and how much disk it needs, said before anything is
+//! started.
 
 use std::collections::BTreeMap;
 
@@ -17,15 +18,19 @@ const STACK_BYTES: u64 = 400 << 20;
 /// Row, indexes, redo log, append-only file, broker, outcome log.
 const BYTES_PER_REQUEST: u64 = 1_200;
 
-/// Legs in the order in which they run: every engine once per round, and each round starts with another engine, so
-/// that a slow minute and a warm machine favour nobody.
+/// Legs in the order in which they run: every engine once per round, and each round starts with
+/// another engine, so that a slow minute and a warm machine favour nobody.
 pub(super) fn legs(scenario: &Scenario) -> Vec<LegPlan<'_>> {
     let engines = &scenario.engines;
     let mut legs = Vec::new();
     for round in 1..=scenario.rounds {
         for place in 0..engines.len() {
             let engine = &engines[(place + round as usize - 1) % engines.len()];
-            legs.push(LegPlan { engine, round, index: legs.len() + 1 });
+            legs.push(LegPlan {
+                engine,
+                round,
+                index: legs.len() + 1,
+            });
         }
     }
     legs
@@ -42,11 +47,19 @@ pub(super) fn text(
     let record = scenario.record();
     let requests = scenario.load.requests + scenario.warmup_requests;
     let has_servers = stack.kind != StackKind::Embedded;
-    let (stack_start_s, stack_bytes) = if has_servers { (STACK_START_S, STACK_BYTES) } else { (0.0, 0) };
-    let seconds = stack_start_s + legs.len() as f64 * (LEG_OVERHEAD_S + requests as f64 / REQUESTS_PER_S);
+    let (stack_start_s, stack_bytes) = if has_servers {
+        (STACK_START_S, STACK_BYTES)
+    } else {
+        (0.0, 0)
+    };
+    let seconds =
+        stack_start_s + legs.len() as f64 * (LEG_OVERHEAD_S + requests as f64 / REQUESTS_PER_S);
     // A leg's data is removed before the next one begins.
     let bytes = stack_bytes + requests * BYTES_PER_REQUEST;
-    let mut text = format!("{}: {}\n{}\n\n", scenario.name, scenario.title, scenario.question);
+    let mut text = format!(
+        "{}: {}\n{}\n\n",
+        scenario.name, scenario.title, scenario.question
+    );
     text.push_str(&format!("load: {}\n", record.load.parameters()));
     text.push_str(&format!(
         "users: {}, quantity 1 to {}, seed {}\n",
@@ -62,8 +75,15 @@ pub(super) fn text(
             grouped(sale.price_cents.unsigned_abs())
         ));
     }
-    text.push_str(&format!("warm-up: {} requests to a sale of its own\n", grouped(scenario.warmup_requests)));
-    text.push_str(&format!("ack: {}\nstack: {}\n", scenario.ack.as_str(), asked_for(stack)));
+    text.push_str(&format!(
+        "warm-up: {} requests to a sale of its own\n",
+        grouped(scenario.warmup_requests)
+    ));
+    text.push_str(&format!(
+        "ack: {}\nstack: {}\n",
+        scenario.ack.as_str(),
+        asked_for(stack)
+    ));
     for (key, value) in overrides {
         text.push_str(&format!("set: {key}={value}\n"));
     }
@@ -72,13 +92,19 @@ pub(super) fn text(
     }
     text.push_str(&format!("legs: {}\n", legs.len()));
     for leg in &legs {
-        text.push_str(&format!("  {}. {}, round {}\n", leg.index, leg.engine, leg.round));
+        text.push_str(&format!(
+            "  {}. {}, round {}\n",
+            leg.index, leg.engine, leg.round
+        ));
     }
     text.push_str(&format!(
         "estimated time: {:.0} s, without building the system or installing servers\n",
         seconds.ceil()
     ));
-    text.push_str(&format!("estimated disk: {} MiB in the scratch folder\n", grouped(bytes.div_ceil(1 << 20))));
+    text.push_str(&format!(
+        "estimated disk: {} MiB in the scratch folder\n",
+        grouped(bytes.div_ceil(1 << 20))
+    ));
     text
 }
 

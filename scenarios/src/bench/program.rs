@@ -45,17 +45,24 @@ const ASKS: &str = "needs_";
 impl EngineEntry {
     /// Its guarantees in words, `survives process kill`; those that it does not give are left out.
     pub fn promises(&self) -> Vec<String> {
-        self.flags().filter(|name| !name.starts_with(ASKS)).map(in_words).collect()
+        self.flags()
+            .filter(|name| !name.starts_with(ASKS))
+            .map(in_words)
+            .collect()
     }
 
     /// What it asks of its surroundings beyond servers, `user affinity`.
     pub fn asks(&self) -> Vec<String> {
-        self.flags().filter_map(|name| name.strip_prefix(ASKS)).map(in_words).collect()
+        self.flags()
+            .filter_map(|name| name.strip_prefix(ASKS))
+            .map(in_words)
+            .collect()
     }
 
     fn flags(&self) -> impl Iterator<Item = &str> {
         let all = self.guarantees.as_object().into_iter().flatten();
-        all.filter(|(_, given)| given.as_bool() == Some(true)).map(|(name, _)| name.as_str())
+        all.filter(|(_, given)| given.as_bool() == Some(true))
+            .map(|(name, _)| name.as_str())
     }
 }
 
@@ -71,23 +78,32 @@ pub fn workspace() -> Option<PathBuf> {
             && folder.join("system/Cargo.toml").is_file()
             && folder.join("scenarios/Cargo.toml").is_file()
     };
-    places
-        .into_iter()
-        .flatten()
-        .find_map(|place| place.ancestors().find(|folder| is_root(folder)).map(Path::to_path_buf))
+    places.into_iter().flatten().find_map(|place| {
+        place
+            .ancestors()
+            .find(|folder| is_root(folder))
+            .map(Path::to_path_buf)
+    })
 }
 
-/// Builds the system's binary with the profile this one was built with, and says where it is. Outside the workspace
-/// it is expected beside this binary.
+/// Builds the system's binary with the profile this one was built with, and says where it is.
+/// Outside the workspace it is expected beside this binary.
 pub fn build() -> anyhow::Result<PathBuf> {
     if let Some(path) = std::env::var_os(PROGRAM_VARIABLE) {
         let path = PathBuf::from(path);
-        ensure!(path.is_file(), "{PROGRAM_VARIABLE} names {}, which is no file", path.display());
+        ensure!(
+            path.is_file(),
+            "{PROGRAM_VARIABLE} names {}, which is no file",
+            path.display()
+        );
         return Ok(path);
     }
     let here = std::env::current_exe().context("this binary does not know where it is")?;
     // A test's binary lies one folder deeper, in `deps`.
-    let mut folder = here.parent().context("this binary has no folder")?.to_path_buf();
+    let mut folder = here
+        .parent()
+        .context("this binary has no folder")?
+        .to_path_buf();
     if folder.ends_with("deps") {
         folder.pop();
     }
@@ -106,7 +122,9 @@ pub fn build() -> anyhow::Result<PathBuf> {
 fn cargo_build(workspace: &Path, folder: &Path) -> anyhow::Result<()> {
     let cargo = std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into());
     let mut command = Command::new(cargo);
-    command.current_dir(workspace).args(["build", "--package", "system", "--bin", "seckill"]);
+    command
+        .current_dir(workspace)
+        .args(["build", "--package", "system", "--bin", "seckill"]);
     if PROFILE == "release" {
         command.arg("--release");
     }
@@ -115,32 +133,45 @@ fn cargo_build(workspace: &Path, folder: &Path) -> anyhow::Result<()> {
     }
     // Standard output belongs to the lab's own result.
     command.stdin(Stdio::null()).stdout(Stdio::null());
-    let status = command.status().context("cargo cannot be started to build the system's binary")?;
-    ensure!(status.success(), "building the system's binary failed ({status})");
+    let status = command
+        .status()
+        .context("cargo cannot be started to build the system's binary")?;
+    ensure!(
+        status.success(),
+        "building the system's binary failed ({status})"
+    );
     Ok(())
 }
 
 /// Asks the binary itself, so that an engine of somebody else's `main` is listed too.
 pub fn engines(program: &Path) -> anyhow::Result<Vec<EngineEntry>> {
     let output = ask(program, &["--json".to_owned()])?;
-    ensure!(output.status.success(), "seckill engines failed: {}", last_words(&output));
-    serde_json::from_slice(&output.stdout).context("seckill engines answered with something else than its list")
+    ensure!(
+        output.status.success(),
+        "seckill engines failed: {}",
+        last_words(&output)
+    );
+    serde_json::from_slice(&output.stdout)
+        .context("seckill engines answered with something else than its list")
 }
 
-/// Why the binary refuses one of these specifications, `name?key=value`, for a sale of `stock` units; it knows names,
-/// parameters and values.
+/// Why the binary refuses one of these specifications, `name?key=value`, for a sale of `stock`
+/// units; it knows names, parameters and values.
 pub fn refusal(program: &Path, engines: &[String], stock: i64) -> anyhow::Result<Option<String>> {
     let checks = engines.iter().map(|engine| format!("--check={engine}"));
     let arguments: Vec<String> = checks.chain([format!("--stock={stock}")]).collect();
     let output = ask(program, &arguments)?;
     let words = last_words(&output);
-    Ok((!output.status.success()).then(|| words.strip_prefix("error: ").unwrap_or(&words).to_owned()))
+    Ok((!output.status.success())
+        .then(|| words.strip_prefix("error: ").unwrap_or(&words).to_owned()))
 }
 
 fn ask(program: &Path, arguments: &[String]) -> anyhow::Result<Output> {
     let mut command = Command::new(program);
     command.arg("engines").args(arguments).stdin(Stdio::null());
-    command.output().with_context(|| format!("{} cannot be started", program.display()))
+    command
+        .output()
+        .with_context(|| format!("{} cannot be started", program.display()))
 }
 
 fn last_words(output: &Output) -> String {

@@ -1,5 +1,6 @@
-//! What a person sees while a leg runs: a bar with the live rate and P99 on a terminal, a plain line every two
-//! seconds otherwise. Everything goes to standard error; standard output is the result's.
+//! What a person sees while a leg runs: a bar with the live rate and P99 on a terminal, a plain
+//! line every two seconds otherwise. Everything goes to standard error; standard output is the
+//! result's.
 
 use std::io::{IsTerminal, Write};
 use std::time::{Duration, Instant};
@@ -30,21 +31,40 @@ pub(super) struct Step {
 impl Progress {
     pub(super) fn start(name: &str, planned: u64) -> Self {
         let bar = std::io::stderr().is_terminal().then(|| {
-            let style = ProgressStyle::with_template(BAR).unwrap_or_else(|_| ProgressStyle::default_bar());
-            ProgressBar::new(planned).with_style(style).with_prefix(name.to_owned())
+            let style =
+                ProgressStyle::with_template(BAR).unwrap_or_else(|_| ProgressStyle::default_bar());
+            ProgressBar::new(planned)
+                .with_style(style)
+                .with_prefix(name.to_owned())
         });
-        Self { name: name.to_owned(), planned, bar, last_line: Instant::now() }
+        Self {
+            name: name.to_owned(),
+            planned,
+            bar,
+            last_line: Instant::now(),
+        }
     }
 
     pub(super) fn step(&mut self, step: Step) {
-        let Step { done, failed, rps, p99_us } = step;
-        let live = format!("{rps:.0} requests/s, P99 {:.1} ms, {failed} failed", p99_us as f64 / 1000.0);
+        let Step {
+            done,
+            failed,
+            rps,
+            p99_us,
+        } = step;
+        let live = format!(
+            "{rps:.0} requests/s, P99 {:.1} ms, {failed} failed",
+            p99_us as f64 / 1000.0
+        );
         if let Some(bar) = &self.bar {
             bar.set_position(done);
             bar.set_message(live);
         } else if self.last_line.elapsed() >= LINE_EVERY {
             self.last_line = Instant::now();
-            say(&format!("{}: {done} of {}, {live}", self.name, self.planned));
+            say(&format!(
+                "{}: {done} of {}, {live}",
+                self.name, self.planned
+            ));
         }
     }
 
@@ -61,7 +81,8 @@ impl Drop for Progress {
     }
 }
 
-/// A line about what happens next, outside of any bar. A reader that went away is no reason to stop.
+/// A line about what happens next, outside of any bar. A reader that went away is no reason to
+/// stop.
 pub(super) fn say(line: &str) {
     let _ = writeln!(std::io::stderr(), "{line}");
 }

@@ -1,5 +1,5 @@
-//! Just enough of the Redis protocol to remove a leg's own keys: AUTH, SELECT, SCAN with a prefix, UNLINK. The lab
-//! shares no client with the system, and it never flushes a server.
+//! Just enough of the Redis protocol to remove a leg's own keys: AUTH, SELECT, SCAN with a prefix,
+//! UNLINK. The lab shares no client with the system, and it never flushes a server.
 
 use std::time::Duration;
 
@@ -24,9 +24,13 @@ enum Reply {
     List(Vec<Reply>),
 }
 
-/// Removes every key that starts with `prefix`, from every node of a cluster; returns how many there were.
+/// Removes every key that starts with `prefix`, from every node of a cluster; returns how many
+/// there were.
 pub(super) async fn unlink_prefix(url: &str, prefix: &str) -> anyhow::Result<u64> {
-    anyhow::ensure!(!prefix.is_empty(), "an empty prefix would match keys of others");
+    anyhow::ensure!(
+        !prefix.is_empty(),
+        "an empty prefix would match keys of others"
+    );
     let nodes = redis_nodes(url);
     // A node of a cluster takes keys of different slots only one by one.
     let keys_at_once = if nodes.len() > 1 { 1 } else { SCAN_COUNT };
@@ -44,8 +48,12 @@ async fn unlink_at(url: &str, prefix: &str, keys_at_once: usize) -> anyhow::Resu
     let mut cursor = "0".to_owned();
     let mut removed = 0;
     loop {
-        let reply = connection.call(&["SCAN", &cursor, "MATCH", &pattern, "COUNT", &count]).await?;
-        let Reply::List(parts) = reply else { bail!("Redis answered SCAN with {reply:?}") };
+        let reply = connection
+            .call(&["SCAN", &cursor, "MATCH", &pattern, "COUNT", &count])
+            .await?;
+        let Reply::List(parts) = reply else {
+            bail!("Redis answered SCAN with {reply:?}")
+        };
         let [Reply::Text(next), Reply::List(keys)] = parts.as_slice() else {
             bail!("Redis answered SCAN with {parts:?}")
         };
@@ -57,7 +65,9 @@ async fn unlink_at(url: &str, prefix: &str, keys_at_once: usize) -> anyhow::Resu
             })
             .collect();
         for some in keys.chunks(keys_at_once) {
-            let unlink: Vec<&[u8]> = std::iter::once(b"UNLINK".as_slice()).chain(some.iter().copied()).collect();
+            let unlink: Vec<&[u8]> = std::iter::once(b"UNLINK".as_slice())
+                .chain(some.iter().copied())
+                .collect();
             connection.call_bytes(&unlink).await?;
             removed += some.len() as u64;
         }
@@ -91,8 +101,15 @@ impl Connection {
         let stream = tokio::time::timeout(REPLY_LIMIT, connecting)
             .await
             .context("Redis did not accept a connection in time")?
-            .with_context(|| format!("no connection to Redis at {}:{}", address.host, address.port))?;
-        let mut connection = Self { stream: BufReader::new(stream) };
+            .with_context(|| {
+                format!(
+                    "no connection to Redis at {}:{}",
+                    address.host, address.port
+                )
+            })?;
+        let mut connection = Self {
+            stream: BufReader::new(stream),
+        };
         match (address.user, address.password) {
             (Some(user), Some(password)) => drop(connection.call(&["AUTH", user, password]).await?),
             (None, Some(password)) => drop(connection.call(&["AUTH", password]).await?),
@@ -120,7 +137,9 @@ impl Connection {
             self.stream.get_mut().write_all(&request).await?;
             read(&mut self.stream).await
         };
-        tokio::time::timeout(REPLY_LIMIT, exchange).await.context("Redis did not answer in time")?
+        tokio::time::timeout(REPLY_LIMIT, exchange)
+            .await
+            .context("Redis did not answer in time")?
     }
 }
 
@@ -129,7 +148,9 @@ async fn read(stream: &mut BufReader<TcpStream>) -> anyhow::Result<Reply> {
     let mut line = Vec::new();
     stream.read_until(b'\n', &mut line).await?;
     let line = String::from_utf8(line)?;
-    let Some(kind) = line.chars().next() else { bail!("Redis closed the connection") };
+    let Some(kind) = line.chars().next() else {
+        bail!("Redis closed the connection")
+    };
     let rest = line[kind.len_utf8()..].trim_end();
     match kind {
         '+' => Ok(Reply::Text(rest.as_bytes().to_vec())),
@@ -137,8 +158,13 @@ async fn read(stream: &mut BufReader<TcpStream>) -> anyhow::Result<Reply> {
         '-' => bail!("Redis refused: {rest}"),
         '$' | '*' => {
             let len: i64 = rest.parse()?;
-            let Ok(len) = usize::try_from(len) else { return Ok(Reply::Nil) };
-            anyhow::ensure!(len <= REPLY_LEN_MAX, "Redis announced a reply of {len} bytes or elements");
+            let Ok(len) = usize::try_from(len) else {
+                return Ok(Reply::Nil);
+            };
+            anyhow::ensure!(
+                len <= REPLY_LEN_MAX,
+                "Redis announced a reply of {len} bytes or elements"
+            );
             if kind == '$' {
                 let mut bytes = vec![0; len + 2];
                 stream.read_exact(&mut bytes).await?;
@@ -167,13 +193,16 @@ struct Address<'a> {
 
 impl<'a> Address<'a> {
     fn parse(url: &'a str) -> anyhow::Result<Self> {
-        let rest = url.strip_prefix("redis://").context("the address of Redis must start with redis://")?;
+        let rest = url
+            .strip_prefix("redis://")
+            .context("the address of Redis must start with redis://")?;
         let (authority, database) = rest.split_once('/').unwrap_or((rest, ""));
         let (login, host) = match authority.rsplit_once('@') {
             Some((login, host)) => (Some(login), host),
             None => (None, authority),
         };
-        let (user, password) = match login.map(|login| login.split_once(':').unwrap_or((login, ""))) {
+        let (user, password) = match login.map(|login| login.split_once(':').unwrap_or((login, "")))
+        {
             Some((user, password)) => (Some(user).filter(|user| !user.is_empty()), Some(password)),
             None => (None, None),
         };
@@ -182,7 +211,9 @@ impl<'a> Address<'a> {
             user,
             password: password.filter(|password| !password.is_empty()),
             host: host.trim_start_matches('[').trim_end_matches(']'),
-            port: port.parse().with_context(|| format!("\"{port}\" is no port of Redis"))?,
+            port: port
+                .parse()
+                .with_context(|| format!("\"{port}\" is no port of Redis"))?,
             database: Some(database).filter(|database| !database.is_empty() && *database != "0"),
         })
     }
@@ -195,9 +226,15 @@ mod tests {
     #[test]
     fn addresses_of_redis_are_taken_apart() {
         let plain = Address::parse("redis://127.0.0.1:4100/").expect("valid");
-        assert_eq!((plain.host, plain.port, plain.password, plain.database), ("127.0.0.1", 4100, None, None));
+        assert_eq!(
+            (plain.host, plain.port, plain.password, plain.database),
+            ("127.0.0.1", 4100, None, None)
+        );
         let full = Address::parse("redis://me:secret@cache/3").expect("valid");
-        assert_eq!((full.user, full.password, full.port), (Some("me"), Some("secret"), 6379));
+        assert_eq!(
+            (full.user, full.password, full.port),
+            (Some("me"), Some("secret"), 6379)
+        );
         assert_eq!(full.database, Some("3"));
         let anonymous = Address::parse("redis://:secret@cache:1").expect("valid");
         assert_eq!((anonymous.user, anonymous.password), (None, Some("secret")));
@@ -211,31 +248,49 @@ mod tests {
 
     #[tokio::test]
     async fn only_keys_with_the_prefix_are_removed() {
-        let Some(redis) = crate::testing::redis() else { return };
+        let Some(redis) = crate::testing::redis() else {
+            return;
+        };
         let mut connection = Connection::open(&redis.url()).await.expect("connected");
         for index in 0..2_500 {
-            connection.call(&["SET", &format!("mine:{index}"), "1"]).await.expect("set");
+            connection
+                .call(&["SET", &format!("mine:{index}"), "1"])
+                .await
+                .expect("set");
         }
         for other in ["minx:1", "other", "a mine:1"] {
             connection.call(&["SET", other, "1"]).await.expect("set");
         }
         let removed = unlink_prefix(&redis.url(), "mine:").await.expect("removed");
         assert_eq!(removed, 2_500);
-        assert_eq!(connection.call(&["DBSIZE"]).await.expect("counted"), Reply::Number(3));
+        assert_eq!(
+            connection.call(&["DBSIZE"]).await.expect("counted"),
+            Reply::Number(3)
+        );
         assert!(unlink_prefix(&redis.url(), "").await.is_err());
     }
 
     #[tokio::test]
     async fn keys_are_removed_from_every_node_of_a_cluster() {
-        let options = crate::stack::StackOptions { redis_cluster: true, ..crate::testing::options() };
-        let Some(stack) = crate::testing::own_stack(&options).await else { return };
+        let options = crate::stack::StackOptions {
+            redis_cluster: true,
+            ..crate::testing::options()
+        };
+        let Some(stack) = crate::testing::own_stack(&options).await else {
+            return;
+        };
         let url = stack.redis_url();
         let mut set = 0;
         for node in redis_nodes(&url) {
             let mut connection = Connection::open(&node).await.expect("connected");
             for index in 0..50 {
                 // Two of three are another node's, which this one says.
-                set += u64::from(connection.call(&["SET", &format!("mine:{index}"), "1"]).await.is_ok());
+                set += u64::from(
+                    connection
+                        .call(&["SET", &format!("mine:{index}"), "1"])
+                        .await
+                        .is_ok(),
+                );
             }
         }
         assert_eq!(set, 50);
@@ -246,9 +301,18 @@ mod tests {
 
     #[tokio::test]
     async fn a_refusal_of_redis_is_an_error_with_its_words() {
-        let Some(redis) = crate::testing::redis() else { return };
+        let Some(redis) = crate::testing::redis() else {
+            return;
+        };
         let mut connection = Connection::open(&redis.url()).await.expect("connected");
-        let error = connection.call(&["NONSENSE"]).await.expect_err("refused").to_string();
-        assert!(error.starts_with("Redis refused: ERR unknown command"), "{error}");
+        let error = connection
+            .call(&["NONSENSE"])
+            .await
+            .expect_err("refused")
+            .to_string();
+        assert!(
+            error.starts_with("Redis refused: ERR unknown command"),
+            "{error}"
+        );
     }
 }

@@ -1,5 +1,5 @@
-//! The system's processes of one leg: their environment, their start in the order in which they need one another,
-//! and their end.
+//! The system's processes of one leg: their environment, their start in the order in which they
+//! need one another, and their end.
 
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
@@ -17,7 +17,8 @@ use crate::stack::{Role, RoleSpec, Stack};
 const STARTS_AT: i64 = 0;
 const ENDS_AT: i64 = 4_102_444_800;
 
-/// Consumers and the reconciler first: the service opens for sale once somebody has opened its epoch.
+/// Consumers and the reconciler first: the service opens for sale once somebody has opened its
+/// epoch.
 const LONG_RUNNING: [&str; 3] = ["reconciler", "create-consumer", "seckill"];
 /// All of them in one process, on the embedded stack.
 const ALL: &str = "all";
@@ -47,46 +48,69 @@ impl Roles {
         namespace: &Namespace,
         sales: &[Sale],
     ) -> anyhow::Result<()> {
-        let seed = stack.scratch().join(format!("seed-{}.toml", namespace.database));
-        std::fs::write(&seed, seed_text(sales)).with_context(|| format!("{} cannot be written", seed.display()))?;
-        let arguments = vec!["migrate".to_owned(), "--seed".to_owned(), seed.display().to_string()];
-        stack.run_to_end(&spec(plan, stack, namespace, "migrate", arguments)).await?;
+        let seed = stack
+            .scratch()
+            .join(format!("seed-{}.toml", namespace.database));
+        std::fs::write(&seed, seed_text(sales))
+            .with_context(|| format!("{} cannot be written", seed.display()))?;
+        let arguments = vec![
+            "migrate".to_owned(),
+            "--seed".to_owned(),
+            seed.display().to_string(),
+        ];
+        stack
+            .run_to_end(&spec(plan, stack, namespace, "migrate", arguments))
+            .await?;
         Ok(())
     }
 
-    /// Starts one role after the other; each is ready before the next one starts. Those that did start are kept
-    /// when one fails, so that the caller can stop them.
+    /// Starts one role after the other; each is ready before the next one starts. Those that did
+    /// start are kept when one fails, so that the caller can stop them.
     pub(super) async fn start(
         &mut self,
         plan: &RolePlan<'_>,
         stack: &Stack,
         namespace: &Namespace,
     ) -> anyhow::Result<SocketAddr> {
-        let names: &[&str] = if stack.is_embedded() { &[ALL] } else { &LONG_RUNNING };
+        let names: &[&str] = if stack.is_embedded() {
+            &[ALL]
+        } else {
+            &LONG_RUNNING
+        };
         for &name in names {
             let spec = spec(plan, stack, namespace, name, vec![name.to_owned()]);
             self.0.push(stack.spawn_role(&spec).await?);
         }
-        self.0.iter().find_map(Role::listen).context("seckill did not say where it listens")
+        self.0
+            .iter()
+            .find_map(Role::listen)
+            .context("seckill did not say where it listens")
     }
 
     /// Why a sale may not have opened, in the words of the role that opens them.
     pub(super) fn words_of_the_opener(&self) -> String {
-        let opener = self.0.iter().find(|role| OPENERS.iter().any(|name| role.name().ends_with(name)));
+        let opener = self
+            .0
+            .iter()
+            .find(|role| OPENERS.iter().any(|name| role.name().ends_with(name)));
         opener.map_or_else(String::new, Role::last_words)
     }
 
     /// Holds the consumer back, as a process: it is stopped, and loses nothing.
     pub(super) fn hold_consumer(&self) -> anyhow::Result<Option<HeldBack>> {
-        let consumer = self.0.iter().find(|role| role.name().ends_with("create-consumer"));
+        let consumer = self
+            .0
+            .iter()
+            .find(|role| role.name().ends_with("create-consumer"));
         let pid = consumer.and_then(|role| Pid::from_raw(i32::try_from(role.pid()).ok()?));
         let Some(pid) = pid else { return Ok(None) };
         kill_process(pid, Signal::STOP).context("the consumer cannot be held back")?;
         Ok(Some(HeldBack(pid)))
     }
 
-    /// Stops the service alone: from then on nobody accepts, while the others can still bring everything to an end.
-    /// On the embedded stack that is the one process; its repair starts what it needs itself.
+    /// Stops the service alone: from then on nobody accepts, while the others can still bring
+    /// everything to an end. On the embedded stack that is the one process; its repair starts what
+    /// it needs itself.
     pub(super) async fn stop_service(&mut self) -> anyhow::Result<()> {
         match self.0.pop() {
             Some(role) => stop(role).await,
@@ -103,22 +127,36 @@ impl Roles {
         result
     }
 
-    /// Repairs what is left. The service has stopped and the consumer has not: its markers are what a drain waits for.
-    /// On the embedded stack the repair has a consumer of its own.
+    /// Repairs what is left. The service has stopped and the consumer has not: its markers are what
+    /// a drain waits for. On the embedded stack the repair has a consumer of its own.
     pub(super) async fn reconcile_once(
         plan: &RolePlan<'_>,
         stack: &Stack,
         namespace: &Namespace,
     ) -> anyhow::Result<String> {
-        let role = if stack.is_embedded() { ALL } else { "reconciler" };
+        let role = if stack.is_embedded() {
+            ALL
+        } else {
+            "reconciler"
+        };
         let arguments = vec![role.to_owned(), "--once".to_owned()];
-        stack.run_to_end(&spec(plan, stack, namespace, &format!("{role}-once"), arguments)).await
+        stack
+            .run_to_end(&spec(
+                plan,
+                stack,
+                namespace,
+                &format!("{role}-once"),
+                arguments,
+            ))
+            .await
     }
 }
 
 async fn stop(mut role: Role) -> anyhow::Result<()> {
     let name = role.name().to_owned();
-    role.stop().await.with_context(|| format!("{name} did not stop in order"))
+    role.stop()
+        .await
+        .with_context(|| format!("{name} did not stop in order"))
 }
 
 /// Lets the consumer go when dropped, however the leg ends.
@@ -132,7 +170,13 @@ impl Drop for HeldBack {
     }
 }
 
-fn spec(plan: &RolePlan<'_>, stack: &Stack, namespace: &Namespace, name: &str, args: Vec<String>) -> RoleSpec {
+fn spec(
+    plan: &RolePlan<'_>,
+    stack: &Stack,
+    namespace: &Namespace,
+    name: &str,
+    args: Vec<String>,
+) -> RoleSpec {
     RoleSpec {
         name: format!("{}{name}", namespace.role_prefix),
         program: plan.program.to_path_buf(),
@@ -143,17 +187,35 @@ fn spec(plan: &RolePlan<'_>, stack: &Stack, namespace: &Namespace, name: &str, a
 
 fn environment(plan: &RolePlan<'_>, stack: &Stack, namespace: &Namespace) -> Vec<(String, String)> {
     let mut settings = BTreeMap::from([
-        ("SECKILL__DATABASE__URL".to_owned(), stack.database_url(&namespace.database)),
-        ("SECKILL__SECKILL__LISTEN".to_owned(), plan.listen.to_owned()),
-        ("SECKILL__SECKILL__ENGINE".to_owned(), plan.engine.to_owned()),
-        ("SECKILL__SECKILL__ACK".to_owned(), plan.ack.as_str().to_owned()),
+        (
+            "SECKILL__DATABASE__URL".to_owned(),
+            stack.database_url(&namespace.database),
+        ),
+        (
+            "SECKILL__SECKILL__LISTEN".to_owned(),
+            plan.listen.to_owned(),
+        ),
+        (
+            "SECKILL__SECKILL__ENGINE".to_owned(),
+            plan.engine.to_owned(),
+        ),
+        (
+            "SECKILL__SECKILL__ACK".to_owned(),
+            plan.ack.as_str().to_owned(),
+        ),
     ]);
     if !stack.is_embedded() {
         settings.extend([
             ("SECKILL__REDIS__URL".to_owned(), stack.redis_url()),
-            ("SECKILL__REDIS__PREFIX".to_owned(), namespace.redis_prefix.clone()),
+            (
+                "SECKILL__REDIS__PREFIX".to_owned(),
+                namespace.redis_prefix.clone(),
+            ),
             ("SECKILL__MQ__URL".to_owned(), stack.amqp_url()),
-            ("SECKILL__MQ__PREFIX".to_owned(), namespace.mq_prefix.clone()),
+            (
+                "SECKILL__MQ__PREFIX".to_owned(),
+                namespace.mq_prefix.clone(),
+            ),
         ]);
     }
     if let Some(queue_type) = stack.settings().get("rabbitmq.queue_type") {
@@ -181,8 +243,18 @@ mod tests {
 
     #[test]
     fn a_seed_lists_every_sale_with_its_window() {
-        let sales =
-            [Sale { product_id: 1, total: 10, price_cents: 9_900 }, Sale { product_id: 2, total: 4, price_cents: 100 }];
+        let sales = [
+            Sale {
+                product_id: 1,
+                total: 10,
+                price_cents: 9_900,
+            },
+            Sale {
+                product_id: 2,
+                total: 4,
+                price_cents: 100,
+            },
+        ];
         let seed: toml::Table = toml::from_str(&seed_text(&sales)).expect("valid TOML");
         let sales = seed["sales"].as_array().expect("a list");
         assert_eq!(sales.len(), 2);

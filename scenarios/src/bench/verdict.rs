@@ -1,4 +1,5 @@
-//! Whether a run may be called a success: what the scenario expects, held against every leg that was measured.
+//! Whether a run may be called a success: what the scenario expects, held against every leg that
+//! was measured.
 
 use reports::model::{AuditVerdict, Expectation, Leg, RunResult};
 
@@ -9,11 +10,14 @@ use crate::scenario::Expectations;
 pub(super) const UNRANKED: &str = "null";
 
 pub(super) fn expectations(wanted: &Expectations, legs: &[Leg]) -> Vec<Expectation> {
-    legs.iter().filter(|leg| leg.complete).flat_map(|leg| of_leg(wanted, leg)).collect()
+    legs.iter()
+        .filter(|leg| leg.complete)
+        .flat_map(|leg| of_leg(wanted, leg))
+        .collect()
 }
 
-/// Why a run is no success, in one sentence: the first thing that went wrong. None when it is complete, nothing
-/// failed, every audit passed and every expectation is met.
+/// Why a run is no success, in one sentence: the first thing that went wrong. None when it is
+/// complete, nothing failed, every audit passed and every expectation is met.
 pub fn failure(run: &RunResult) -> Option<String> {
     run.legs
         .iter()
@@ -21,7 +25,12 @@ pub fn failure(run: &RunResult) -> Option<String> {
         .or_else(|| run.error.clone())
         .or_else(|| {
             let missed = run.expectations.iter().find(|expectation| !expectation.met);
-            missed.map(|missed| format!("{}: expected {}, was {}", missed.what, missed.expected, missed.actual))
+            missed.map(|missed| {
+                format!(
+                    "{}: expected {}, was {}",
+                    missed.what, missed.expected, missed.actual
+                )
+            })
         })
         .or_else(|| (!run.complete).then(|| "the run was interrupted".to_owned()))
 }
@@ -30,26 +39,57 @@ fn failure_of_leg(leg: &Leg) -> Option<String> {
     let name = format!("{} round {}", leg.engine, leg.round);
     if let Some(error) = &leg.error {
         // What follows the first line are the last lines of a log; the report has them.
-        return Some(format!("{name}: {}", error.lines().next().unwrap_or_default()));
+        return Some(format!(
+            "{name}: {}",
+            error.lines().next().unwrap_or_default()
+        ));
     }
-    let audit = leg.audit.as_ref().filter(|audit| audit.verdict == AuditVerdict::Failed)?;
-    let check = audit.failed_checks().next().map_or_else(String::new, |check| {
-        format!(": ({}) {}: expected {}, found {}", check.invariant, check.name, check.expected, check.actual)
-    });
+    let audit = leg
+        .audit
+        .as_ref()
+        .filter(|audit| audit.verdict == AuditVerdict::Failed)?;
+    let check = audit
+        .failed_checks()
+        .next()
+        .map_or_else(String::new, |check| {
+            format!(
+                ": ({}) {}: expected {}, found {}",
+                check.invariant, check.name, check.expected, check.actual
+            )
+        });
     Some(format!("{name}: the audit failed{check}"))
 }
 
 fn of_leg(wanted: &Expectations, leg: &Leg) -> Vec<Expectation> {
-    let mut list = List { leg, found: Vec::new() };
+    let mut list = List {
+        leg,
+        found: Vec::new(),
+    };
     let failed = leg.counts.error + leg.counts.unknown;
-    list.at_most("errors", wanted.errors.map(|errors| errors as f64), Some(failed as f64));
+    list.at_most(
+        "errors",
+        wanted.errors.map(|errors| errors as f64),
+        Some(failed as f64),
+    );
     if engine_name(&leg.engine) == UNRANKED {
         return list.found;
     }
     let cpu = leg.system_cpu_per_order;
-    list.at_most("P99 in ms", wanted.p99_ms_max, Some(leg.latency.p99_us as f64 / 1000.0));
-    list.at_least("requests/s", wanted.requests_per_s_min, Some(leg.requests_per_s));
-    list.at_least("share committed at last reply", wanted.committed_at_last_reply_min, leg.committed_at_last_reply);
+    list.at_most(
+        "P99 in ms",
+        wanted.p99_ms_max,
+        Some(leg.latency.p99_us as f64 / 1000.0),
+    );
+    list.at_least(
+        "requests/s",
+        wanted.requests_per_s_min,
+        Some(leg.requests_per_s),
+    );
+    list.at_least(
+        "share committed at last reply",
+        wanted.committed_at_last_reply_min,
+        leg.committed_at_last_reply,
+    );
     list.at_most(
         "system CPU µs per order until last reply",
         wanted.system_cpu_until_reply_us_max,
@@ -70,20 +110,34 @@ struct List<'a> {
 
 impl List<'_> {
     fn at_most(&mut self, what: &str, bound: Option<f64>, actual: Option<f64>) {
-        self.add(what, "at most", bound, actual, |actual, bound| actual <= bound);
+        self.add(what, "at most", bound, actual, |actual, bound| {
+            actual <= bound
+        });
     }
 
     fn at_least(&mut self, what: &str, bound: Option<f64>, actual: Option<f64>) {
-        self.add(what, "at least", bound, actual, |actual, bound| actual >= bound);
+        self.add(what, "at least", bound, actual, |actual, bound| {
+            actual >= bound
+        });
     }
 
     /// A figure that was not measured does not meet anything.
-    fn add(&mut self, what: &str, words: &str, bound: Option<f64>, actual: Option<f64>, met: fn(f64, f64) -> bool) {
+    fn add(
+        &mut self,
+        what: &str,
+        words: &str,
+        bound: Option<f64>,
+        actual: Option<f64>,
+        met: fn(f64, f64) -> bool,
+    ) {
         let Some(bound) = bound else { return };
         self.found.push(Expectation {
             what: format!("{what}, {} round {}", self.leg.engine, self.leg.round),
             expected: format!("{words} {bound}"),
-            actual: actual.map_or_else(|| "not measured".to_owned(), |actual| format!("{actual:.2}")),
+            actual: actual.map_or_else(
+                || "not measured".to_owned(),
+                |actual| format!("{actual:.2}"),
+            ),
             met: actual.is_some_and(|actual| met(actual, bound)),
         });
     }
@@ -104,10 +158,17 @@ mod tests {
 
     #[test]
     fn a_slow_leg_with_an_unknown_outcome_meets_neither_bound() {
-        let wanted = Expectations { errors: Some(0), p99_ms_max: Some(100.0), ..Expectations::default() };
+        let wanted = Expectations {
+            errors: Some(0),
+            p99_ms_max: Some(100.0),
+            ..Expectations::default()
+        };
         let found = expectations(&wanted, &[leg("lua-single-key")]);
         assert_eq!(found.len(), 2);
-        assert!(found.iter().all(|expectation| !expectation.met), "{found:?}");
+        assert!(
+            found.iter().all(|expectation| !expectation.met),
+            "{found:?}"
+        );
         assert_eq!(found[1].actual, "120.00");
     }
 
@@ -132,27 +193,47 @@ mod tests {
     fn a_leg_that_broke_is_named_in_one_line() {
         let mut broken = leg("lua-single-key");
         broken.error = Some("redis died\n  last lines of its log".to_owned());
-        assert_eq!(failure_of_leg(&broken).as_deref(), Some("lua-single-key round 1: redis died"));
+        assert_eq!(
+            failure_of_leg(&broken).as_deref(),
+            Some("lua-single-key round 1: redis died")
+        );
     }
 
     #[test]
     fn only_errors_are_held_against_null() {
-        let wanted = Expectations { errors: Some(1), p99_ms_max: Some(100.0), ..Expectations::default() };
+        let wanted = Expectations {
+            errors: Some(1),
+            p99_ms_max: Some(100.0),
+            ..Expectations::default()
+        };
         let found = expectations(&wanted, &[leg("null")]);
         assert!(found.len() == 1 && found[0].met, "{found:?}");
     }
 
     #[test]
     fn bounds_on_speed_are_not_held_against_another_stack_and_errors_are() {
-        let wanted = Expectations { errors: Some(0), p99_ms_max: Some(100.0), ..Expectations::default() };
+        let wanted = Expectations {
+            errors: Some(0),
+            p99_ms_max: Some(100.0),
+            ..Expectations::default()
+        };
         let found = expectations(&wanted.without_speed(), &[leg("preallocated")]);
-        assert!(found.len() == 1 && found[0].what.starts_with("errors") && !found[0].met, "{found:?}");
+        assert!(
+            found.len() == 1 && found[0].what.starts_with("errors") && !found[0].met,
+            "{found:?}"
+        );
     }
 
     #[test]
     fn what_was_not_measured_meets_nothing() {
-        let wanted = Expectations { committed_at_last_reply_min: Some(0.95), ..Expectations::default() };
+        let wanted = Expectations {
+            committed_at_last_reply_min: Some(0.95),
+            ..Expectations::default()
+        };
         let found = expectations(&wanted, &[leg("lua-single-key")]);
-        assert_eq!((found[0].met, found[0].actual.as_str()), (false, "not measured"));
+        assert_eq!(
+            (found[0].met, found[0].actual.as_str()),
+            (false, "not measured")
+        );
     }
 }

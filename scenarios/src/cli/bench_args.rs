@@ -43,10 +43,12 @@ pub(super) struct BenchArgs {
     /// When buyers are told yes; `published` does not wait for the broker's confirm
     #[arg(long, value_enum)]
     pub ack: Option<Ack>,
-    /// Setting of the roles for an experiment, for example mq.order_batch_size=500; recorded in the result
+    /// Setting of the roles for an experiment, for example mq.order_batch_size=500; recorded in the
+    /// result
     #[arg(long = "set", value_name = "KEY=VALUE")]
     pub settings: Vec<Setting>,
-    /// Accept servers that forget or evict what they acknowledged, which engines refuse otherwise; recorded in the result
+    /// Accept servers that forget or evict what they acknowledged, which engines refuse otherwise;
+    /// recorded in the result
     #[arg(long)]
     pub allow_volatile: bool,
     /// Folder for the result and its summary, instead of reports/out
@@ -72,13 +74,22 @@ impl BenchArgs {
     pub(super) fn options(&self) -> anyhow::Result<BenchOptions> {
         let mut scenario = catalog::load(&self.scenario)?;
         self.override_scenario(&mut scenario);
-        scenario.check().map_err(|fault| UsageError(in_words_of_options(&fault)))?;
-        let volatile = self.allow_volatile.then(|| (ALLOW_VOLATILE.to_owned(), "true".to_owned()));
+        scenario
+            .check()
+            .map_err(|fault| UsageError(in_words_of_options(&fault)))?;
+        let volatile = self
+            .allow_volatile
+            .then(|| (ALLOW_VOLATILE.to_owned(), "true".to_owned()));
         Ok(BenchOptions {
             scenario,
             engines_by_hand: !self.engines.is_empty(),
             stack: self.stack.clone(),
-            overrides: self.settings.iter().map(Setting::entry).chain(volatile).collect(),
+            overrides: self
+                .settings
+                .iter()
+                .map(Setting::entry)
+                .chain(volatile)
+                .collect(),
             out: self.out.clone(),
             json: self.json.clone(),
             command: command_line(std::env::args().skip(1)),
@@ -104,7 +115,8 @@ impl BenchArgs {
     }
 }
 
-/// The scenario itself was right, so whatever is wrong now came from an option: `--requests: requests = 0 …`.
+/// The scenario itself was right, so whatever is wrong now came from an option: `--requests:
+/// requests = 0 …`.
 fn in_words_of_options(fault: &Fault) -> String {
     let option = match fault.key {
         "engines" => "--engine".to_owned(),

@@ -16,7 +16,8 @@ pub(super) fn engines(json: bool) -> anyhow::Result<()> {
     Ok(())
 }
 
-/// Name and purpose, where it can run, what it promises, and every parameter with type, default and meaning.
+/// Name and purpose, where it can run, what it promises, and every parameter with type, default and
+/// meaning.
 fn listed(entry: &EngineEntry) -> String {
     let mut able = Vec::new();
     let mut unable = Vec::new();
@@ -27,31 +28,70 @@ fn listed(entry: &EngineEntry) -> String {
         }
     }
     let mut text = format!("{}\n    {}\n", entry.name, entry.about);
-    let needs: Vec<String> = entry.needs.iter().map(|need| in_words(need)).chain(entry.asks()).collect();
-    let lists = [("needs", needs), ("runs on", able), ("not on", unable), ("promises", entry.promises())];
+    let needs: Vec<String> = entry
+        .needs
+        .iter()
+        .map(|need| in_words(need))
+        .chain(entry.asks())
+        .collect();
+    let lists = [
+        ("needs", needs),
+        ("runs on", able),
+        ("not on", unable),
+        ("promises", entry.promises()),
+    ];
     for (title, list) in lists {
         if !list.is_empty() {
-            text.push_str(&format!("    {:<12}{}\n", format!("{title}:"), list.join(", ")));
+            text.push_str(&format!(
+                "    {:<12}{}\n",
+                format!("{title}:"),
+                list.join(", ")
+            ));
         }
     }
     if entry.params.is_empty() {
         text.push_str("    parameters: none\n");
         return text;
     }
-    let given: Vec<String> = entry.params.iter().map(|it| format!("{}={}", it.name, it.default)).collect();
-    text.push_str(&format!("    parameters: {}?{} by default\n", entry.name, given.join("&")));
-    let width =
-        |of: fn(&ParamEntry) -> &String| entry.params.iter().map(|it| of(it).chars().count()).max().unwrap_or(0);
+    let given: Vec<String> = entry
+        .params
+        .iter()
+        .map(|it| format!("{}={}", it.name, it.default))
+        .collect();
+    text.push_str(&format!(
+        "    parameters: {}?{} by default\n",
+        entry.name,
+        given.join("&")
+    ));
+    let width = |of: fn(&ParamEntry) -> &String| {
+        entry
+            .params
+            .iter()
+            .map(|it| of(it).chars().count())
+            .max()
+            .unwrap_or(0)
+    };
     let (name, kind) = (width(|it| &it.name), width(|it| &it.kind));
     for it in &entry.params {
-        let ParamEntry { name: its_name, kind: its_kind, default, about } = it;
-        text.push_str(&format!("        {its_name:name$}  {its_kind:kind$}  default {default}: {about}\n"));
+        let ParamEntry {
+            name: its_name,
+            kind: its_kind,
+            default,
+            about,
+        } = it;
+        text.push_str(&format!(
+            "        {its_name:name$}  {its_kind:kind$}  default {default}: {about}\n"
+        ));
     }
     text
 }
 
 fn in_words(need: &str) -> String {
-    if need == ANY_REDIS { "redis or a redis cluster".to_owned() } else { need.to_owned() }
+    if need == ANY_REDIS {
+        "redis or a redis cluster".to_owned()
+    } else {
+        need.to_owned()
+    }
 }
 
 pub(super) fn scenarios() -> anyhow::Result<String> {

@@ -1,8 +1,10 @@
-//! Values of options that have a form of their own: durations, role settings, and the command line for the record.
+//! Values of options that have a form of their own: durations, role settings, and the command line
+//! for the record.
 
 use std::str::FromStr;
 
-/// Settings that make the leg what it is; changing them by hand would break it or make its record untrue.
+/// Settings that make the leg what it is; changing them by hand would break it or make its record
+/// untrue.
 const RESERVED: [(&str, &str); 9] = [
     ("SECKILL__DATABASE__URL", "--database-url"),
     ("SECKILL__REDIS__URL", "--redis-url"),
@@ -35,7 +37,9 @@ impl FromStr for Setting {
     /// `mq.order_batch_size=500`, or the variable itself, `SECKILL__MQ__ORDER_BATCH_SIZE=500`.
     fn from_str(text: &str) -> Result<Self, String> {
         let form = "allowed: section.key=value, for example mq.order_batch_size=500";
-        let (key, value) = text.split_once('=').ok_or_else(|| format!("no value; {form}"))?;
+        let (key, value) = text
+            .split_once('=')
+            .ok_or_else(|| format!("no value; {form}"))?;
         let variable = match key.strip_prefix(PREFIX) {
             Some(_) => key.to_owned(),
             None => format!("{PREFIX}{}", key.to_ascii_uppercase().replace('.', "__")),
@@ -43,7 +47,9 @@ impl FromStr for Setting {
         let parts: Vec<&str> = variable[PREFIX.len()..].split("__").collect();
         let is_name = |part: &&str| {
             !part.is_empty()
-                && part.bytes().all(|byte| byte.is_ascii_uppercase() || byte.is_ascii_digit() || byte == b'_')
+                && part
+                    .bytes()
+                    .all(|byte| byte.is_ascii_uppercase() || byte.is_ascii_digit() || byte == b'_')
         };
         if parts.len() != 2 || !parts.iter().all(is_name) {
             return Err(format!("\"{key}\" is no setting; {form}"));
@@ -51,7 +57,10 @@ impl FromStr for Setting {
         if let Some((_, instead)) = RESERVED.iter().find(|(reserved, _)| *reserved == variable) {
             return Err(format!("{variable} is set by the lab; use {instead}"));
         }
-        Ok(Self { variable, value: value.to_owned() })
+        Ok(Self {
+            variable,
+            value: value.to_owned(),
+        })
     }
 }
 
@@ -68,10 +77,13 @@ pub(super) fn duration_ms(text: &str) -> Result<u64, String> {
     number
         .zip(factor)
         .and_then(|(number, factor)| number.checked_mul(factor))
-        .ok_or_else(|| "allowed: a whole number and its unit, ms, s or m, for example 2s".to_owned())
+        .ok_or_else(|| {
+            "allowed: a whole number and its unit, ms, s or m, for example 2s".to_owned()
+        })
 }
 
-/// `lab bench smoke --seed 7`; passwords in addresses are left out, because the result may be published.
+/// `lab bench smoke --seed 7`; passwords in addresses are left out, because the result may be
+/// published.
 pub(super) fn command_line(arguments: impl Iterator<Item = String>) -> String {
     let mut line = "lab".to_owned();
     for argument in arguments {
@@ -87,7 +99,9 @@ pub(super) fn command_line(arguments: impl Iterator<Item = String>) -> String {
 }
 
 fn without_password(argument: &str) -> String {
-    let Some((scheme, rest)) = argument.split_once("://") else { return argument.to_owned() };
+    let Some((scheme, rest)) = argument.split_once("://") else {
+        return argument.to_owned();
+    };
     let (login, place) = match rest.rsplit_once('@') {
         Some(parts) => parts,
         None => return argument.to_owned(),
@@ -115,8 +129,14 @@ mod tests {
     #[test]
     fn a_setting_is_the_same_in_both_spellings() {
         let dotted: Setting = "mq.order_batch_size=500".parse().expect("valid");
-        assert_eq!(dotted, "SECKILL__MQ__ORDER_BATCH_SIZE=500".parse().expect("valid"));
-        assert_eq!(dotted.entry(), ("SECKILL__MQ__ORDER_BATCH_SIZE".to_owned(), "500".to_owned()));
+        assert_eq!(
+            dotted,
+            "SECKILL__MQ__ORDER_BATCH_SIZE=500".parse().expect("valid")
+        );
+        assert_eq!(
+            dotted.entry(),
+            ("SECKILL__MQ__ORDER_BATCH_SIZE".to_owned(), "500".to_owned())
+        );
     }
 
     #[test]
@@ -130,8 +150,17 @@ mod tests {
 
     #[test]
     fn the_recorded_command_holds_no_password() {
-        let arguments = ["bench", "smoke", "--database-url", "mysql://me:secret@db/x", "a b"];
+        let arguments = [
+            "bench",
+            "smoke",
+            "--database-url",
+            "mysql://me:secret@db/x",
+            "a b",
+        ];
         let line = command_line(arguments.iter().map(|argument| (*argument).to_owned()));
-        assert_eq!(line, "lab bench smoke --database-url mysql://me:***@db/x 'a b'");
+        assert_eq!(
+            line,
+            "lab bench smoke --database-url mysql://me:***@db/x 'a b'"
+        );
     }
 }

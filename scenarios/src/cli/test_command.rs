@@ -1,5 +1,6 @@
-//! `lab test`: set up, then every test of the workspace with real servers, also after one has failed, then the
-//! scenario `smoke`. A step that failed is the last, and its exit code the command's.
+//! `lab test`: set up, then every test of the workspace with real servers, also after one has
+//! failed, then the scenario `smoke`. A step that failed is the last, and its exit code the
+//! command's.
 
 use std::process::Command;
 
@@ -19,7 +20,8 @@ pub(super) fn run(options: &StackOptions) -> anyhow::Result<Ending> {
     let workspace = program::workspace().context("lab test runs inside the workspace only")?;
     let cargo = std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into());
     eprintln!("cargo test --workspace --no-fail-fast");
-    // REQUIRE_SERVERS is inherited: with it, a test whose server is missing fails instead of being ignored.
+    // REQUIRE_SERVERS is inherited: with it, a test whose server is missing fails instead of being
+    // ignored.
     let status = Command::new(cargo)
         .current_dir(workspace)
         .args(["test", "--workspace", "--no-fail-fast"])
@@ -27,7 +29,10 @@ pub(super) fn run(options: &StackOptions) -> anyhow::Result<Ending> {
         .context("cargo cannot be started")?;
     if !status.success() {
         // A signal has no exit code; it is a failure like any other.
-        let code = status.code().and_then(|code| u8::try_from(code).ok()).unwrap_or(1);
+        let code = status
+            .code()
+            .and_then(|code| u8::try_from(code).ok())
+            .unwrap_or(1);
         return Ok(Ending::Code(code));
     }
     eprintln!("lab bench {SMOKE}");

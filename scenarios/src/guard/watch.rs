@@ -19,17 +19,24 @@ type Recorded = HashSet<(u32, u64)>;
 
 /// Body of `lab guard`. It blocks and builds the runtime that it needs, so call it outside of one.
 pub fn run(args: &GuardArgs) -> anyhow::Result<()> {
-    // Not in the parent's group or session, so neither Ctrl-C nor a closed terminal comes here. Fails only for one
-    // that leads its group already, which is as good.
+    // Not in the parent's group or session, so neither Ctrl-C nor a closed terminal comes here.
+    // Fails only for one that leads its group already, which is as good.
     let _ = rustix::process::setsid();
     std::env::set_current_dir("/").context("no root folder")?;
-    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
+    let runtime = tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .build()?;
     let _ignored = {
         let _entered = runtime.enter();
-        [SignalKind::interrupt(), SignalKind::terminate(), SignalKind::hangup(), SignalKind::quit()]
-            .map(signal)
-            .into_iter()
-            .collect::<std::io::Result<Vec<_>>>()?
+        [
+            SignalKind::interrupt(),
+            SignalKind::terminate(),
+            SignalKind::hangup(),
+            SignalKind::quit(),
+        ]
+        .map(signal)
+        .into_iter()
+        .collect::<std::io::Result<Vec<_>>>()?
     };
     let mut stdout = std::io::stdout();
     // A parent that is gone already is what the end of the pipe says too.
@@ -39,7 +46,8 @@ pub fn run(args: &GuardArgs) -> anyhow::Result<()> {
     if let Some(folder) = &args.remove
         && folder.exists()
     {
-        std::fs::remove_dir_all(folder).with_context(|| format!("{} cannot be removed", folder.display()))?;
+        std::fs::remove_dir_all(folder)
+            .with_context(|| format!("{} cannot be removed", folder.display()))?;
     }
     swept
 }
@@ -63,7 +71,11 @@ fn sweep(tag: &str, recorded: &Recorded) -> anyhow::Result<()> {
         if left.is_empty() {
             return Ok(());
         }
-        ensure!(Instant::now() < deadline, "{} processes of {tag} are left after {SWEEP_LIMIT:?}", left.len());
+        ensure!(
+            Instant::now() < deadline,
+            "{} processes of {tag} are left after {SWEEP_LIMIT:?}",
+            left.len()
+        );
         for process in &left {
             kill(process);
         }
@@ -84,9 +96,12 @@ fn targets(processes: &[ProcessStat], tag: &str, recorded: &Recorded) -> Vec<Pro
     found
 }
 
-/// A handle of the process first, then its start once more: nobody else can have taken the pid in between.
+/// A handle of the process first, then its start once more: nobody else can have taken the pid in
+/// between.
 fn kill(process: &ProcessStat) {
-    let Some(pid) = i32::try_from(process.pid).ok().and_then(Pid::from_raw) else { return };
+    let Some(pid) = i32::try_from(process.pid).ok().and_then(Pid::from_raw) else {
+        return;
+    };
     let handle = rustix::process::pidfd_open(pid, PidfdFlags::empty());
     let is_same = proc::stat(process.pid).is_some_and(|now| now.start_ticks == process.start_ticks);
     if !is_same {
@@ -110,9 +125,23 @@ mod tests {
         let start_ticks = proc::stat(child.id()).expect("alive").start_ticks;
         let processes = proc::all();
         let tag = "LAB_RUN_ID=nobody-carries-this";
-        assert!(targets(&processes, tag, &Recorded::from([(child.id(), start_ticks + 1)])).is_empty());
-        let found = targets(&processes, tag, &Recorded::from([(child.id(), start_ticks)]));
-        assert_eq!(found.iter().map(|process| process.pid).collect::<Vec<_>>(), [child.id()]);
+        assert!(
+            targets(
+                &processes,
+                tag,
+                &Recorded::from([(child.id(), start_ticks + 1)])
+            )
+            .is_empty()
+        );
+        let found = targets(
+            &processes,
+            tag,
+            &Recorded::from([(child.id(), start_ticks)]),
+        );
+        assert_eq!(
+            found.iter().map(|process| process.pid).collect::<Vec<_>>(),
+            [child.id()]
+        );
         sweep(tag, &Recorded::from([(child.id(), start_ticks)])).expect("killed");
         assert!(!child.wait().expect("wait").success());
     }
@@ -128,7 +157,10 @@ mod tests {
         let entry = format!("{RUN_ID_VARIABLE}={tag}");
         let deadline = Instant::now() + SWEEP_LIMIT;
         while targets(&proc::all(), &entry, &Recorded::new()).len() < 2 {
-            assert!(Instant::now() < deadline, "the shell's child does not appear");
+            assert!(
+                Instant::now() < deadline,
+                "the shell's child does not appear"
+            );
             std::thread::sleep(SWEEP_PAUSE);
         }
         sweep(&entry, &Recorded::new()).expect("killed");
@@ -138,6 +170,9 @@ mod tests {
 
     #[test]
     fn malformed_records_are_passed_over() {
-        assert_eq!(read_records(&b"12 34\nnonsense\n56 x\n78 90\n"[..]), Recorded::from([(12, 34), (78, 90)]));
+        assert_eq!(
+            read_records(&b"12 34\nnonsense\n56 x\n78 90\n"[..]),
+            Recorded::from([(12, 34), (78, 90)])
+        );
     }
 }

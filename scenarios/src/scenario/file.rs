@@ -1,4 +1,5 @@
-//! A scenario's TOML form. Every value keeps its place in the file, so that a broken rule can point at its line.
+//! A scenario's TOML form. Every value keeps its place in the file, so that a broken rule can point
+//! at its line.
 
 use std::collections::BTreeMap;
 use std::ops::Range;
@@ -21,7 +22,8 @@ pub enum ScenarioError {
         file: String,
         reason: String,
     },
-    /// `my.toml:12: requests = 0 is out of range; allowed: 1 to 100000000`. No line: the whole file is at fault.
+    /// `my.toml:12: requests = 0 is out of range; allowed: 1 to 100000000`. No line: the whole file
+    /// is at fault.
     Invalid {
         file: String,
         line: Option<usize>,
@@ -35,11 +37,25 @@ impl std::fmt::Display for ScenarioError {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         match self {
             Self::Unknown { name, known } => {
-                write!(f, "unknown scenario \"{name}\"; known: {}, or the path of a .toml file", known.join(", "))
+                write!(
+                    f,
+                    "unknown scenario \"{name}\"; known: {}, or the path of a .toml file",
+                    known.join(", ")
+                )
             }
-            Self::Unreadable { file, reason } => write!(f, "{file}: the scenario file cannot be read: {reason}"),
-            Self::Invalid { file, line: Some(line), message } => write!(f, "{file}:{line}: {message}"),
-            Self::Invalid { file, line: None, message } => write!(f, "{file}: {message}"),
+            Self::Unreadable { file, reason } => {
+                write!(f, "{file}: the scenario file cannot be read: {reason}")
+            }
+            Self::Invalid {
+                file,
+                line: Some(line),
+                message,
+            } => write!(f, "{file}:{line}: {message}"),
+            Self::Invalid {
+                file,
+                line: None,
+                message,
+            } => write!(f, "{file}: {message}"),
         }
     }
 }
@@ -108,7 +124,8 @@ pub(super) fn parse(name: &str, file: &str, text: &str) -> Result<Scenario, Scen
         message,
     };
     let parsed: File = toml::from_str(text).map_err(|problem| {
-        // TOML's message may hold a second line with the expected kinds; an error here is one sentence.
+        // TOML's message may hold a second line with the expected kinds; an error here is one
+        // sentence.
         error(problem.span(), problem.message().replace('\n', ", "))
     })?;
     let mut places = Places::default();
@@ -118,8 +135,13 @@ pub(super) fn parse(name: &str, file: &str, text: &str) -> Result<Scenario, Scen
 }
 
 fn convert(name: &str, file: File, places: &mut Places) -> Result<Scenario, Fault> {
-    let ack = file.ack.map_or_else(|| "confirmed".to_owned(), |ack| places.take("ack", ack));
-    let consumer = file.consumer.map_or_else(|| "running".to_owned(), |consumer| places.take("consumer", consumer));
+    let ack = file
+        .ack
+        .map_or_else(|| "confirmed".to_owned(), |ack| places.take("ack", ack));
+    let consumer = file.consumer.map_or_else(
+        || "running".to_owned(),
+        |consumer| places.take("consumer", consumer),
+    );
     let mut sales = Vec::with_capacity(file.sales.len());
     for sale in file.sales {
         let sale = places.take("sales", sale);
@@ -138,7 +160,9 @@ fn convert(name: &str, file: File, places: &mut Places) -> Result<Scenario, Faul
         driver: places.take("driver", file.driver),
         ack: AckMode::Confirmed,
         consumer_held_back: consumer == "held-back",
-        rounds: file.rounds.map_or(Ok(1), |rounds| places.count("rounds", rounds))?,
+        rounds: file
+            .rounds
+            .map_or(Ok(1), |rounds| places.count("rounds", rounds))?,
         load: Load {
             concurrency: places.count("load.concurrency", file.load.concurrency)?,
             connections: places.count("load.connections", file.load.connections)?,
@@ -148,22 +172,34 @@ fn convert(name: &str, file: File, places: &mut Places) -> Result<Scenario, Faul
             max_quantity: places.count("load.max_quantity", file.load.max_quantity)?,
             seed: places.count("load.seed", file.load.seed)?,
         },
-        warmup_requests: file.warmup.map_or(Ok(0), |warmup| places.count("warmup.requests", warmup.requests))?,
+        warmup_requests: file.warmup.map_or(Ok(0), |warmup| {
+            places.count("warmup.requests", warmup.requests)
+        })?,
         reference: file.reference,
         expectations: expectations(file.expectations, places)?,
     };
     one_of("ack", &ack, &ACK_MODES)?;
     one_of("consumer", &consumer, &CONSUMER_MODES)?;
-    Ok(Scenario { ack: ack_mode(&ack), ..scenario })
+    Ok(Scenario {
+        ack: ack_mode(&ack),
+        ..scenario
+    })
 }
 
 /// `name` is one of `ACK_MODES`.
 fn ack_mode(name: &str) -> AckMode {
-    if name == "published" { AckMode::Published } else { AckMode::Confirmed }
+    if name == "published" {
+        AckMode::Published
+    } else {
+        AckMode::Confirmed
+    }
 }
 
 fn expectations(table: ExpectationsTable, places: &mut Places) -> Result<Expectations, Fault> {
-    let errors = table.errors.map(|errors| places.count("expectations.errors", errors)).transpose()?;
+    let errors = table
+        .errors
+        .map(|errors| places.count("expectations.errors", errors))
+        .transpose()?;
     let mut number = |key, value: Option<Spanned<f64>>| value.map(|value| places.take(key, value));
     let expectations = Expectations {
         errors,
@@ -185,16 +221,20 @@ fn expectations(table: ExpectationsTable, places: &mut Places) -> Result<Expecta
     if let Some(audit) = table.audit {
         let audit = places.take("expectations.audit", audit);
         if audit != "passed" {
-            let message =
-                format!("audit = \"{audit}\" cannot be expected; allowed: \"passed\" (it must pass in any case)");
-            return Err(Fault { key: "expectations.audit", message });
+            let message = format!(
+                "audit = \"{audit}\" cannot be expected; allowed: \"passed\" (it must pass in any case)"
+            );
+            return Err(Fault {
+                key: "expectations.audit",
+                message,
+            });
         }
     }
     Ok(expectations)
 }
 
-/// Where each key's value stands in the text. With several sales the last one wins, and then the rule that is
-/// broken is their number.
+/// Where each key's value stands in the text. With several sales the last one wins, and then the
+/// rule that is broken is their number.
 #[derive(Default)]
 struct Places(BTreeMap<&'static str, Range<usize>>);
 
@@ -205,12 +245,23 @@ impl Places {
     }
 
     /// A number that is never negative; its exact range is a matter of the rules.
-    fn count<T: TryFrom<i64>>(&mut self, key: &'static str, value: Spanned<i64>) -> Result<T, Fault> {
+    fn count<T: TryFrom<i64>>(
+        &mut self,
+        key: &'static str,
+        value: Spanned<i64>,
+    ) -> Result<T, Fault> {
         let number = self.take(key, value);
         T::try_from(number).map_err(|_| {
             let name = key.rsplit('.').next().unwrap_or(key);
-            let allowed = if number < 0 { "no negative number" } else { "a smaller number" };
-            Fault { key, message: format!("{name} = {number} is out of range; allowed: {allowed}") }
+            let allowed = if number < 0 {
+                "no negative number"
+            } else {
+                "a smaller number"
+            };
+            Fault {
+                key,
+                message: format!("{name} = {number} is out of range; allowed: {allowed}"),
+            }
         })
     }
 
@@ -220,5 +271,9 @@ impl Places {
 }
 
 fn line_of(text: &str, offset: usize) -> usize {
-    text.bytes().take(offset).filter(|byte| *byte == b'\n').count() + 1
+    text.bytes()
+        .take(offset)
+        .filter(|byte| *byte == b'\n')
+        .count()
+        + 1
 }

@@ -1,5 +1,5 @@
-//! What a scenario may hold, once, for files and for the command line. A broken rule names the key, the value and
-//! what is allowed instead.
+//! What a scenario may hold, once, for files and for the command line. A broken rule names the key,
+//! the value and what is allowed instead.
 
 use std::fmt::Display;
 
@@ -37,7 +37,12 @@ pub(super) fn check(scenario: &Scenario) -> Result<(), Fault> {
     within("load.concurrency", load.concurrency, 1, CONCURRENCY_MAX)?;
     within("load.connections", load.connections, 1, CONCURRENCY_MAX)?;
     within("load.requests", load.requests, 1, REQUESTS_MAX)?;
-    within("load.timeout_ms", load.timeout_ms, TIMEOUT_MS_MIN, TIMEOUT_MS_MAX)?;
+    within(
+        "load.timeout_ms",
+        load.timeout_ms,
+        TIMEOUT_MS_MIN,
+        TIMEOUT_MS_MAX,
+    )?;
     within("load.users", load.users, 1, USERS_MAX)?;
     within("load.max_quantity", load.max_quantity, 1, QUANTITY_MAX)?;
     within("warmup.requests", scenario.warmup_requests, 0, REQUESTS_MAX)?;
@@ -46,7 +51,10 @@ pub(super) fn check(scenario: &Scenario) -> Result<(), Fault> {
             "{} connections for {} workers leaves connections idle; allowed: 1 to {} (the concurrency)",
             load.connections, load.concurrency, load.concurrency
         );
-        return Err(Fault { key: "load.connections", message });
+        return Err(Fault {
+            key: "load.connections",
+            message,
+        });
     }
     sales(scenario)?;
     engines(scenario)?;
@@ -55,8 +63,14 @@ pub(super) fn check(scenario: &Scenario) -> Result<(), Fault> {
 
 fn sales(scenario: &Scenario) -> Result<(), Fault> {
     let [sale] = scenario.sales.as_slice() else {
-        let message = format!("{} sales; the driver grpc needs exactly one [[sales]]", scenario.sales.len());
-        return Err(Fault { key: "sales", message });
+        let message = format!(
+            "{} sales; the driver grpc needs exactly one [[sales]]",
+            scenario.sales.len()
+        );
+        return Err(Fault {
+            key: "sales",
+            message,
+        });
     };
     within("sales.product", sale.product_id, 1, UNITS_MAX)?;
     within("sales.total", sale.total, 1, UNITS_MAX)?;
@@ -64,16 +78,25 @@ fn sales(scenario: &Scenario) -> Result<(), Fault> {
 }
 
 fn engines(scenario: &Scenario) -> Result<(), Fault> {
-    let fault = |message: String| Err(Fault { key: "engines", message });
+    let fault = |message: String| {
+        Err(Fault {
+            key: "engines",
+            message,
+        })
+    };
     if scenario.engines.is_empty() {
         return fault("no engine; `lab engines` lists the known ones".to_owned());
     }
     for (index, name) in scenario.engines.iter().enumerate() {
         if name.trim().is_empty() {
-            return fault("an engine without a name; `lab engines` lists the known ones".to_owned());
+            return fault(
+                "an engine without a name; `lab engines` lists the known ones".to_owned(),
+            );
         }
         if scenario.engines[..index].contains(name) {
-            return fault(format!("engine \"{name}\" is listed twice; allowed: each once"));
+            return fault(format!(
+                "engine \"{name}\" is listed twice; allowed: each once"
+            ));
         }
     }
     Ok(())
@@ -83,31 +106,65 @@ fn expectations(scenario: &Scenario) -> Result<(), Fault> {
     let wanted = &scenario.expectations;
     for (key, value, top) in [
         ("expectations.p99_ms_max", wanted.p99_ms_max, f64::MAX),
-        ("expectations.requests_per_s_min", wanted.requests_per_s_min, f64::MAX),
-        ("expectations.committed_at_last_reply_min", wanted.committed_at_last_reply_min, 1.0),
-        ("expectations.system_cpu_until_reply_us_max", wanted.system_cpu_until_reply_us_max, f64::MAX),
-        ("expectations.system_cpu_until_drained_us_max", wanted.system_cpu_until_drained_us_max, f64::MAX),
+        (
+            "expectations.requests_per_s_min",
+            wanted.requests_per_s_min,
+            f64::MAX,
+        ),
+        (
+            "expectations.committed_at_last_reply_min",
+            wanted.committed_at_last_reply_min,
+            1.0,
+        ),
+        (
+            "expectations.system_cpu_until_reply_us_max",
+            wanted.system_cpu_until_reply_us_max,
+            f64::MAX,
+        ),
+        (
+            "expectations.system_cpu_until_drained_us_max",
+            wanted.system_cpu_until_drained_us_max,
+            f64::MAX,
+        ),
     ] {
         if value.is_some_and(|value| !(value > 0.0 && value <= top)) {
-            let allowed = if top == 1.0 { "more than 0, at most 1" } else { "a number above 0" };
-            let message = format!("{} is out of range; allowed: {allowed}", value.unwrap_or(0.0));
+            let allowed = if top == 1.0 {
+                "more than 0, at most 1"
+            } else {
+                "a number above 0"
+            };
+            let message = format!(
+                "{} is out of range; allowed: {allowed}",
+                value.unwrap_or(0.0)
+            );
             return Err(Fault { key, message });
         }
     }
     Ok(())
 }
 
-fn within<T: PartialOrd + Display>(key: &'static str, value: T, low: T, high: T) -> Result<(), Fault> {
+fn within<T: PartialOrd + Display>(
+    key: &'static str,
+    value: T,
+    low: T,
+    high: T,
+) -> Result<(), Fault> {
     if value >= low && value <= high {
         return Ok(());
     }
     let name = key.rsplit('.').next().unwrap_or(key);
-    Err(Fault { key, message: format!("{name} = {value} is out of range; allowed: {low} to {high}") })
+    Err(Fault {
+        key,
+        message: format!("{name} = {value} is out of range; allowed: {low} to {high}"),
+    })
 }
 
 fn non_empty(key: &'static str, text: &str) -> Result<(), Fault> {
     match text.trim() {
-        "" => Err(Fault { key, message: format!("{key} is empty; allowed: one sentence") }),
+        "" => Err(Fault {
+            key,
+            message: format!("{key} is empty; allowed: one sentence"),
+        }),
         _ => Ok(()),
     }
 }
@@ -117,5 +174,8 @@ pub(super) fn one_of(key: &'static str, name: &str, known: &[&str]) -> Result<()
     if known.contains(&name) {
         return Ok(());
     }
-    Err(Fault { key, message: format!("unknown {key} \"{name}\"; known: {}", known.join(", ")) })
+    Err(Fault {
+        key,
+        message: format!("unknown {key} \"{name}\"; known: {}", known.join(", ")),
+    })
 }

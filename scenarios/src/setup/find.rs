@@ -1,5 +1,6 @@
-//! Where the server binaries are: the search path, and the places where packages put servers without telling it.
-//! `LAB_SEARCH_PATH` stands for all of these, for a machine that is to look as if it had less.
+//! Where the server binaries are: the search path, and the places where packages put servers
+//! without telling it. `LAB_SEARCH_PATH` stands for all of these, for a machine that is to look as
+//! if it had less.
 
 use std::ffi::OsString;
 use std::path::{Path, PathBuf};
@@ -19,7 +20,8 @@ const MORE_FOLDERS: [&str; 9] = [
     "/usr/local/opt/rabbitmq/sbin",
     "/opt/homebrew/sbin",
 ];
-/// Debian's `rabbitmq-server` on PATH switches to a user of its own; this one runs as whoever calls it.
+/// Debian's `rabbitmq-server` on PATH switches to a user of its own; this one runs as whoever calls
+/// it.
 const RABBITMQ_DIRECT: &str = "/usr/lib/rabbitmq/bin/rabbitmq-server";
 const ERLANG_HOME: &str = "/usr/lib/erlang";
 
@@ -61,19 +63,29 @@ impl Found {
             ("rabbitmq-server", self.rabbitmq_server.is_some()),
             ("mariadbd or mysqld", self.database_server.is_some()),
         ];
-        needed.into_iter().filter(|(_, there)| !there).map(|(name, _)| name).collect()
+        needed
+            .into_iter()
+            .filter(|(_, there)| !there)
+            .map(|(name, _)| name)
+            .collect()
     }
 
     /// Everything, or what is missing.
     pub fn complete(self) -> Result<Binaries, Vec<&'static str>> {
         let missing = self.missing();
-        match (self.redis_server, self.rabbitmq_server, self.database_server) {
+        match (
+            self.redis_server,
+            self.rabbitmq_server,
+            self.database_server,
+        ) {
             (Some(redis_server), Some(rabbitmq_server), Some(database_server)) => Ok(Binaries {
                 redis_server,
                 rabbitmq_server,
                 epmd: self.epmd,
                 database_server,
-                initializer: self.install_db.map_or(Initializer::ServerItself, Initializer::InstallDb),
+                initializer: self
+                    .install_db
+                    .map_or(Initializer::ServerItself, Initializer::InstallDb),
             }),
             _ => Err(missing),
         }
@@ -104,17 +116,26 @@ pub fn search_path() -> OsString {
 
 pub(super) fn program(names: &[&str]) -> Option<PathBuf> {
     let path = std::env::var_os(SEARCH_PATH_VARIABLE).unwrap_or_else(search_path);
-    names.iter().find_map(|name| std::env::split_paths(&path).map(|folder| folder.join(name)).find(|it| is_program(it)))
+    names.iter().find_map(|name| {
+        std::env::split_paths(&path)
+            .map(|folder| folder.join(name))
+            .find(|it| is_program(it))
+    })
 }
 
 fn is_program(path: &Path) -> bool {
     use std::os::unix::fs::PermissionsExt;
-    path.metadata().is_ok_and(|metadata| metadata.is_file() && metadata.permissions().mode() & 0o111 != 0)
+    path.metadata()
+        .is_ok_and(|metadata| metadata.is_file() && metadata.permissions().mode() & 0o111 != 0)
 }
 
 fn erlang_epmd() -> Option<PathBuf> {
     let versions = std::fs::read_dir(ERLANG_HOME).ok()?.flatten();
-    let is_runtime = |folder: &PathBuf| folder.file_name().is_some_and(|it| it.to_string_lossy().starts_with("erts-"));
+    let is_runtime = |folder: &PathBuf| {
+        folder
+            .file_name()
+            .is_some_and(|it| it.to_string_lossy().starts_with("erts-"))
+    };
     versions
         .map(|entry| entry.path())
         .filter(is_runtime)
@@ -124,17 +145,35 @@ fn erlang_epmd() -> Option<PathBuf> {
 
 /// What `--version` says in its first line, or that it says nothing.
 pub fn version(program: &Path) -> String {
-    let output = Command::new(program).arg("--version").stdin(Stdio::null()).output();
-    let text = output.map(|output| String::from_utf8_lossy(&output.stdout).into_owned()).unwrap_or_default();
-    text.lines().next().map_or_else(|| "it does not say its version".to_owned(), |line| line.trim().to_owned())
+    let output = Command::new(program)
+        .arg("--version")
+        .stdin(Stdio::null())
+        .output();
+    let text = output
+        .map(|output| String::from_utf8_lossy(&output.stdout).into_owned())
+        .unwrap_or_default();
+    text.lines().next().map_or_else(
+        || "it does not say its version".to_owned(),
+        |line| line.trim().to_owned(),
+    )
 }
 
-/// The version in the name of its folder: asking it would start an Erlang machine, which takes a second.
+/// The version in the name of its folder: asking it would start an Erlang machine, which takes a
+/// second.
 pub fn rabbitmq_version(program: &Path) -> Option<String> {
     let program = program.canonicalize().ok()?;
-    let version = |name: &std::ffi::OsStr| name.to_str()?.strip_prefix("rabbitmq_server-").map(str::to_owned);
+    let version = |name: &std::ffi::OsStr| {
+        name.to_str()?
+            .strip_prefix("rabbitmq_server-")
+            .map(str::to_owned)
+    };
     program.ancestors().skip(1).find_map(|folder| {
-        let below = || std::fs::read_dir(folder.join("lib")).ok()?.flatten().find_map(|it| version(&it.file_name()));
+        let below = || {
+            std::fs::read_dir(folder.join("lib"))
+                .ok()?
+                .flatten()
+                .find_map(|it| version(&it.file_name()))
+        };
         folder.file_name().and_then(version).or_else(below)
     })
 }
@@ -152,9 +191,21 @@ mod tests {
 
     #[test]
     fn a_stack_without_a_server_names_it() {
-        let found = Found { redis_server: Some("/r".into()), database_server: Some("/d".into()), ..Found::default() };
-        assert_eq!(found.clone().complete().expect_err("incomplete"), ["rabbitmq-server"]);
-        let complete = Found { rabbitmq_server: Some("/q".into()), ..found }.complete().expect("complete");
+        let found = Found {
+            redis_server: Some("/r".into()),
+            database_server: Some("/d".into()),
+            ..Found::default()
+        };
+        assert_eq!(
+            found.clone().complete().expect_err("incomplete"),
+            ["rabbitmq-server"]
+        );
+        let complete = Found {
+            rabbitmq_server: Some("/q".into()),
+            ..found
+        }
+        .complete()
+        .expect("complete");
         assert_eq!(complete.initializer, Initializer::ServerItself);
     }
 }

@@ -1,5 +1,5 @@
-//! Which stack a run gets, decided before anything is started: so that engines which cannot run there are known, and
-//! `auto` can say why it took what it took.
+//! Which stack a run gets, decided before anything is started: so that engines which cannot run
+//! there are known, and `auto` can say why it took what it took.
 
 use super::address::REDIS_CLUSTER;
 use super::options::{StackKind, StackOptions};
@@ -25,12 +25,18 @@ impl Place {
     pub fn asked_for(options: &StackOptions) -> Self {
         let is_cluster = match options.kind {
             StackKind::Embedded => return Self::Embedded,
-            StackKind::External => {
-                options.external.redis_url.as_ref().is_some_and(|url| url.starts_with(REDIS_CLUSTER))
-            }
+            StackKind::External => options
+                .external
+                .redis_url
+                .as_ref()
+                .is_some_and(|url| url.starts_with(REDIS_CLUSTER)),
             StackKind::Auto | StackKind::Servers => options.redis_cluster,
         };
-        if is_cluster { Self::Cluster } else { Self::Servers }
+        if is_cluster {
+            Self::Cluster
+        } else {
+            Self::Servers
+        }
     }
 
     pub fn name(self) -> &'static str {
@@ -101,19 +107,31 @@ impl Choice {
 }
 
 /// `servers` finds or installs the binaries of private servers.
-fn decide(options: &StackOptions, servers: impl FnOnce() -> anyhow::Result<Binaries>) -> anyhow::Result<Choice> {
-    let took = |chosen| Choice { chosen, fell_back: None, place: Place::asked_for(options) };
+fn decide(
+    options: &StackOptions,
+    servers: impl FnOnce() -> anyhow::Result<Binaries>,
+) -> anyhow::Result<Choice> {
+    let took = |chosen| Choice {
+        chosen,
+        fell_back: None,
+        place: Place::asked_for(options),
+    };
     match options.kind {
         StackKind::Embedded => Ok(took(Chosen::Embedded)),
         StackKind::External => Ok(took(Chosen::External)),
         StackKind::Servers => Ok(took(Chosen::Servers(servers()?))),
-        // Who asks for a cluster asks for servers; a run without any Redis would answer another question.
+        // Who asks for a cluster asks for servers; a run without any Redis would answer another
+        // question.
         StackKind::Auto if options.redis_cluster => Ok(took(Chosen::Servers(servers()?))),
         StackKind::Auto => Ok(match servers() {
             Ok(binaries) => took(Chosen::Servers(binaries)),
             Err(error) => {
                 let reason = format!("{error:#}").replace('\n', " ");
-                Choice { chosen: Chosen::Embedded, fell_back: Some(reason), place: Place::Embedded }
+                Choice {
+                    chosen: Chosen::Embedded,
+                    fell_back: Some(reason),
+                    place: Place::Embedded,
+                }
             }
         }),
     }
@@ -126,7 +144,10 @@ mod tests {
     use anyhow::bail;
 
     fn options(kind: StackKind) -> StackOptions {
-        StackOptions { kind, ..StackOptions::default() }
+        StackOptions {
+            kind,
+            ..StackOptions::default()
+        }
     }
 
     fn found() -> anyhow::Result<Binaries> {
@@ -148,23 +169,43 @@ mod tests {
         let choice = decide(&options(StackKind::Auto), found).expect("chosen");
         assert_eq!((choice.kind(), choice.is_fallback()), ("servers", false));
         let choice = decide(&options(StackKind::Auto), not_installable).expect("chosen");
-        assert_eq!((choice.kind(), choice.place()), ("embedded", Place::Embedded));
-        assert!(choice.fell_back.expect("a reason").contains("exit status: 100"));
+        assert_eq!(
+            (choice.kind(), choice.place()),
+            ("embedded", Place::Embedded)
+        );
+        assert!(
+            choice
+                .fell_back
+                .expect("a reason")
+                .contains("exit status: 100")
+        );
     }
 
     #[test]
     fn servers_that_were_asked_for_are_an_error_when_they_cannot_be_had() {
         decide(&options(StackKind::Servers), not_installable).expect_err("asked for");
-        let cluster = StackOptions { redis_cluster: true, ..options(StackKind::Auto) };
+        let cluster = StackOptions {
+            redis_cluster: true,
+            ..options(StackKind::Auto)
+        };
         decide(&cluster, not_installable).expect_err("asked for");
         let untouched = || -> anyhow::Result<Binaries> { panic!("nobody needs a server") };
-        assert_eq!(decide(&options(StackKind::Embedded), untouched).expect("chosen").kind(), "embedded");
+        assert_eq!(
+            decide(&options(StackKind::Embedded), untouched)
+                .expect("chosen")
+                .kind(),
+            "embedded"
+        );
     }
 
     #[test]
     fn a_cluster_offers_no_single_redis_and_the_embedded_stack_none_at_all() {
-        let cluster = StackOptions { redis_cluster: true, ..options(StackKind::Servers) };
-        let offers = |options: &StackOptions| decide(options, found).expect("chosen").place().offers();
+        let cluster = StackOptions {
+            redis_cluster: true,
+            ..options(StackKind::Servers)
+        };
+        let offers =
+            |options: &StackOptions| decide(options, found).expect("chosen").place().offers();
         assert_eq!(offers(&cluster), [ANY_REDIS, DATABASE]);
         assert_eq!(offers(&options(StackKind::Embedded)), [DATABASE]);
         let mut external = options(StackKind::External);

@@ -1,4 +1,5 @@
-//! A private MariaDB or MySQL: fresh tables, explicit durability, root without a password from the loopback address.
+//! A private MariaDB or MySQL: fresh tables, explicit durability, root without a password from the
+//! loopback address.
 
 use std::path::Path;
 use std::process::Command;
@@ -15,12 +16,13 @@ use crate::setup::Initializer;
 const INITIALIZE_LIMIT: Duration = Duration::from_secs(60);
 /// Large enough that no run of the catalog reads pages back.
 const BUFFER_POOL: &str = "512M";
-/// A minute of inserts at full speed, so that page flushes are not forced while a leg is measured. It is written at
-/// the first start, and makes up most of what an idle stack takes on the disk.
+/// A minute of inserts at full speed, so that page flushes are not forced while a leg is measured.
+/// It is written at the first start, and makes up most of what an idle stack takes on the disk.
 const LOG_FILE_SIZE: &str = "256M";
 /// While the tables are made a small log is quicker (0.6 s instead of 1.6 s here).
 const LOG_FILE_SIZE_AT_FIRST: &str = "--innodb-log-file-size=16M";
-/// What `mariadb-install-db` goes on with once the server has said what is wrong: twenty lines of where to ask.
+/// What `mariadb-install-db` goes on with once the server has said what is wrong: twenty lines of
+/// where to ask.
 const INSTALL_ADVICE: &str = "Installation of system tables failed";
 /// Longest path of a Unix socket, in bytes.
 const SOCKET_PATH_BYTES_MAX: usize = 107;
@@ -52,7 +54,10 @@ pub(super) async fn start(place: &Place<'_>) -> anyhow::Result<Server> {
         // Its own folder in the answer: another server may have got the port.
         let query = sqlx::query_scalar("SELECT CAST(@@GLOBAL.datadir AS CHAR)");
         let folder: String = query.fetch_one(&mut connection).await?;
-        ensure!(Path::new(&folder) == data, "{TAKEN} by another database server");
+        ensure!(
+            Path::new(&folder) == data,
+            "{TAKEN} by another database server"
+        );
         Ok(connection)
     })
     .await?;
@@ -60,7 +65,14 @@ pub(super) async fn start(place: &Place<'_>) -> anyhow::Result<Server> {
     process.rename(product(&settings));
     // The server goes away with the stack anyway.
     drop(connection.close().await);
-    Ok(Server { process, part_of: None, helper: None, port, settings, start_ms: 0 })
+    Ok(Server {
+        process,
+        part_of: None,
+        helper: None,
+        port,
+        settings,
+        start_ms: 0,
+    })
 }
 
 pub(super) fn url(port: u16) -> String {
@@ -71,7 +83,11 @@ async fn initialize(place: &Place<'_>, folder: &Path, data: &Path) -> anyhow::Re
     let mut command = match &place.binaries.initializer {
         Initializer::InstallDb(program) => {
             let mut command = Command::new(program);
-            command.args(["--no-defaults", "--auth-root-authentication-method=normal", "--skip-test-db"]);
+            command.args([
+                "--no-defaults",
+                "--auth-root-authentication-method=normal",
+                "--skip-test-db",
+            ]);
             command.args(["--skip-name-resolve", LOG_FILE_SIZE_AT_FIRST]);
             command
         }
@@ -81,16 +97,25 @@ async fn initialize(place: &Place<'_>, folder: &Path, data: &Path) -> anyhow::Re
             command
         }
     };
-    command.env("PATH", crate::setup::search_path()).arg(format!("--datadir={}", data.display()));
-    // A server that starts deletes every temporary table in its folder for them, also another server's.
+    command
+        .env("PATH", crate::setup::search_path())
+        .arg(format!("--datadir={}", data.display()));
+    // A server that starts deletes every temporary table in its folder for them, also another
+    // server's.
     command.arg(format!("--tmpdir={}", folder.display()));
     run_as_this_user(&mut command);
     let process = place.spawn("database-tables", command)?;
     let words = || process.last_words_before(INSTALL_ADVICE);
     match process.ended_within(INITIALIZE_LIMIT).await {
         Some(status) if status.success() => Ok(()),
-        Some(status) => bail!("the database's tables could not be made ({status}){}", words()),
-        None => bail!("the database's tables are not made within {INITIALIZE_LIMIT:?}{}", words()),
+        Some(status) => bail!(
+            "the database's tables could not be made ({status}){}",
+            words()
+        ),
+        None => bail!(
+            "the database's tables are not made within {INITIALIZE_LIMIT:?}{}",
+            words()
+        ),
     }
 }
 
@@ -102,18 +127,33 @@ fn server_command(place: &Place<'_>, folder: &Path, port: u16) -> anyhow::Result
         socket.display()
     );
     let mut command = Command::new(&place.binaries.database_server);
-    command.arg("--no-defaults").arg(format!("--datadir={}", folder.join("data").display()));
-    command.arg(format!("--socket={}", socket.display())).arg(format!("--pid-file={}", folder.join("pid").display()));
+    command
+        .arg("--no-defaults")
+        .arg(format!("--datadir={}", folder.join("data").display()));
+    command
+        .arg(format!("--socket={}", socket.display()))
+        .arg(format!("--pid-file={}", folder.join("pid").display()));
     command.arg(format!("--tmpdir={}", folder.display()));
-    command.args(["--bind-address=127.0.0.1", &format!("--port={port}"), "--skip-name-resolve", "--skip-log-bin"]);
+    command.args([
+        "--bind-address=127.0.0.1",
+        &format!("--port={port}"),
+        "--skip-name-resolve",
+        "--skip-log-bin",
+    ]);
     let flush = place.durability.innodb_flush_log_at_trx_commit;
     command.arg(format!("--innodb-flush-log-at-trx-commit={flush}"));
     command.arg(format!("--innodb-buffer-pool-size={BUFFER_POOL}"));
-    // MySQL 8.0.30 renamed the size of its log, and listens on a second protocol and port unless told otherwise.
+    // MySQL 8.0.30 renamed the size of its log, and listens on a second protocol and port unless
+    // told otherwise.
     command.arg(format!("--loose-innodb-log-file-size={LOG_FILE_SIZE}"));
-    command.arg(format!("--loose-innodb-redo-log-capacity={LOG_FILE_SIZE}")).arg("--loose-mysqlx=OFF");
+    command
+        .arg(format!("--loose-innodb-redo-log-capacity={LOG_FILE_SIZE}"))
+        .arg("--loose-mysqlx=OFF");
     if matches!(place.binaries.initializer, Initializer::ServerItself) {
-        command.arg(format!("--init-file={}", write_root_account(folder)?.display()));
+        command.arg(format!(
+            "--init-file={}",
+            write_root_account(folder)?.display()
+        ));
     }
     run_as_this_user(&mut command);
     Ok(command)
@@ -136,20 +176,35 @@ fn run_as_this_user(command: &mut Command) {
 }
 
 /// Version and settings in force; one that this server does not have is left out.
-pub(super) async fn settings(connection: &mut MySqlConnection) -> anyhow::Result<Vec<(&'static str, String)>> {
-    let version: String = sqlx::query_scalar("SELECT CAST(VERSION() AS CHAR)").fetch_one(&mut *connection).await?;
+pub(super) async fn settings(
+    connection: &mut MySqlConnection,
+) -> anyhow::Result<Vec<(&'static str, String)>> {
+    let version: String = sqlx::query_scalar("SELECT CAST(VERSION() AS CHAR)")
+        .fetch_one(&mut *connection)
+        .await?;
     let mut settings = vec![("version", version)];
     for name in SETTINGS {
         let query = format!("SELECT CAST(@@GLOBAL.{name} AS CHAR)");
-        if let Ok(value) = sqlx::query_scalar::<_, Option<String>>(&query).fetch_one(&mut *connection).await {
+        if let Ok(value) = sqlx::query_scalar::<_, Option<String>>(&query)
+            .fetch_one(&mut *connection)
+            .await
+        {
             settings.push((name, value.unwrap_or_default()));
         }
     }
     Ok(settings)
 }
 
-/// `mariadb` or `mysql`, as the server is called in settings, figures and messages; its version tells.
+/// `mariadb` or `mysql`, as the server is called in settings, figures and messages; its version
+/// tells.
 pub(super) fn product(settings: &[(&'static str, String)]) -> &'static str {
-    let version = settings.iter().find(|(name, _)| *name == "version").map_or("", |(_, version)| version);
-    if version.contains("MariaDB") { "mariadb" } else { "mysql" }
+    let version = settings
+        .iter()
+        .find(|(name, _)| *name == "version")
+        .map_or("", |(_, version)| version);
+    if version.contains("MariaDB") {
+        "mariadb"
+    } else {
+        "mysql"
+    }
 }

@@ -13,7 +13,8 @@ use super::{database, rabbitmq, redis};
 /// How long each of them may take to answer.
 const ANSWER_LIMIT: Duration = Duration::from_secs(10);
 
-/// The three addresses. On the embedded stack there is a folder of databases, and the others are empty.
+/// The three addresses. On the embedded stack there is a folder of databases, and the others are
+/// empty.
 #[derive(Clone, Debug)]
 pub(super) struct Urls {
     pub redis: String,
@@ -24,7 +25,8 @@ pub(super) struct Urls {
 impl Urls {
     pub(super) fn of(addresses: &ExternalAddresses) -> anyhow::Result<Self> {
         let given = |url: &Option<String>, option: &str| {
-            url.clone().with_context(|| format!("--stack external needs {option}; nothing is guessed"))
+            url.clone()
+                .with_context(|| format!("--stack external needs {option}; nothing is guessed"))
         };
         Ok(Self {
             redis: given(&addresses.redis_url, "--redis-url")?,
@@ -35,10 +37,17 @@ impl Urls {
 }
 
 /// Versions and durability as far as the servers tell; one that does not answer at all is an error.
-pub(super) async fn settings(urls: &Urls, queue_type: &str) -> anyhow::Result<BTreeMap<String, String>> {
+pub(super) async fn settings(
+    urls: &Urls,
+    queue_type: &str,
+) -> anyhow::Result<BTreeMap<String, String>> {
     let mut all = BTreeMap::new();
     let mut add = |server: &str, settings: Vec<(&str, String)>| {
-        all.extend(settings.into_iter().map(|(name, value)| (format!("{server}.{name}"), value)));
+        all.extend(
+            settings
+                .into_iter()
+                .map(|(name, value)| (format!("{server}.{name}"), value)),
+        );
     };
     let redis = async {
         // Of a cluster, the first node speaks for the others.
@@ -54,12 +63,16 @@ pub(super) async fn settings(urls: &Urls, queue_type: &str) -> anyhow::Result<BT
     let broker = async {
         let [version, _] = rabbitmq::greeting(&Address::parse(&urls.amqp, "amqp", 5672)?).await?;
         // The login is tried too: a version is told to everybody.
-        let connection = lapin::Connection::connect(&urls.amqp, lapin::ConnectionProperties::default()).await?;
+        let connection =
+            lapin::Connection::connect(&urls.amqp, lapin::ConnectionProperties::default()).await?;
         connection.close(200, "looked".into()).await?;
         Ok(version)
     };
     let version = within("RabbitMQ", broker).await?;
-    add("rabbitmq", vec![("version", version), ("queue_type", queue_type.to_owned())]);
+    add(
+        "rabbitmq",
+        vec![("version", version), ("queue_type", queue_type.to_owned())],
+    );
     let database = async {
         // No database yet: `migrate` makes it.
         let url = address::with_database(&urls.database, "");

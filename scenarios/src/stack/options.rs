@@ -4,7 +4,8 @@ use std::path::PathBuf;
 
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, clap::ValueEnum)]
 pub enum StackKind {
-    /// `servers`, installed first if they are missing and that is allowed; where that fails, `embedded`
+    /// `servers`, installed first if they are missing and that is allowed; where that fails,
+    /// `embedded`
     #[default]
     Auto,
     /// The lab's own Redis, RabbitMQ and MariaDB or MySQL, on free ports, in a scratch folder
@@ -21,10 +22,12 @@ pub struct StackOptions {
     /// Which servers to use; results of different stacks are never compared
     #[arg(long = "stack", value_enum, default_value_t)]
     pub kind: StackKind,
-    /// Three private redis-servers as a cluster instead of one; engines that need a single one are skipped
+    /// Three private redis-servers as a cluster instead of one; engines that need a single one are
+    /// skipped
     #[arg(long)]
     pub redis_cluster: bool,
-    /// Folder for data and logs; the run makes a folder of its own in it [default: the system's temporary folder]
+    /// Folder for data and logs; the run makes a folder of its own in it [default: the system's
+    /// temporary folder]
     #[arg(long, value_name = "DIR")]
     pub scratch: Option<PathBuf>,
     /// Leave data and logs behind
@@ -70,11 +73,16 @@ pub struct Durability {
 
 impl Default for Durability {
     fn default() -> Self {
-        Self { appendfsync: "everysec".to_owned(), innodb_flush_log_at_trx_commit: 1, queue_type: "classic".to_owned() }
+        Self {
+            appendfsync: "everysec".to_owned(),
+            innodb_flush_log_at_trx_commit: 1,
+            queue_type: "classic".to_owned(),
+        }
     }
 }
 
-/// Where external servers are. Never guessed: a run empties databases, queues and keys of its own names.
+/// Where external servers are. Never guessed: a run empties databases, queues and keys of its own
+/// names.
 #[derive(Clone, Debug, Default, clap::Args)]
 pub struct ExternalAddresses {
     /// External Redis, redis://HOST:PORT/ or redis-cluster://HOST:PORT,HOST:PORT
@@ -104,13 +112,21 @@ mod tests {
         let parsed = Line::try_parse_from(["lab"]).expect("valid").options;
         let default = StackOptions::default();
         assert_eq!(parsed.durability, default.durability);
-        assert_eq!((parsed.kind, parsed.keep, parsed.install), (default.kind, default.keep, default.install));
-        assert!(parsed.external.redis_url.is_none() && parsed.scratch.is_none() && !parsed.redis_cluster);
+        assert_eq!(
+            (parsed.kind, parsed.keep, parsed.install),
+            (default.kind, default.keep, default.install)
+        );
+        assert!(
+            parsed.external.redis_url.is_none()
+                && parsed.scratch.is_none()
+                && !parsed.redis_cluster
+        );
     }
 
     #[test]
     fn a_durability_that_does_not_exist_is_refused_with_those_that_do() {
-        let refused = |arguments: [&str; 3]| Line::try_parse_from(arguments).unwrap_err().to_string();
+        let refused =
+            |arguments: [&str; 3]| Line::try_parse_from(arguments).unwrap_err().to_string();
         assert!(refused(["lab", "--appendfsync", "never"]).contains("everysec"));
         assert!(refused(["lab", "--innodb-flush-log-at-trx-commit", "3"]).contains("0..=2"));
         assert!(refused(["lab", "--queue-type", "stream"]).contains("quorum"));

@@ -1,5 +1,5 @@
-//! Free ports on the loopback address. Somebody else can take one before the server does; then the server is started
-//! once more on others.
+//! Free ports on the loopback address. Somebody else can take one before the server does; then the
+//! server is started once more on others.
 
 use std::net::{Ipv4Addr, TcpListener};
 
@@ -8,21 +8,28 @@ use anyhow::Context;
 /// How the lab says that somebody else answers on a port.
 pub(super) const TAKEN: &str = "port taken";
 /// How servers say it, in lower case.
-const TAKEN_WORDS: [&str; 4] = ["address already in use", "eaddrinuse", "already running", TAKEN];
+const TAKEN_WORDS: [&str; 4] = [
+    "address already in use",
+    "eaddrinuse",
+    "already running",
+    TAKEN,
+];
 
 /// Ports that were all free at one moment, and differ.
 pub(super) fn free<const N: usize>() -> anyhow::Result<[u16; N]> {
     let mut held = Vec::with_capacity(N);
     let mut ports = [0; N];
     for port in &mut ports {
-        let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).context("no port is free on 127.0.0.1")?;
+        let listener =
+            TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).context("no port is free on 127.0.0.1")?;
         *port = listener.local_addr()?.port();
         held.push(listener);
     }
     Ok(ports)
 }
 
-/// Ports of this range are far below those that the system hands out by itself, and so are those of their buses.
+/// Ports of this range are far below those that the system hands out by itself, and so are those of
+/// their buses.
 const CLUSTER_PORTS: std::ops::Range<u16> = 10_000..22_000;
 /// A node of a Redis Cluster talks to the others on its port plus this.
 const BUS_OFFSET: u16 = 10_000;
@@ -35,7 +42,9 @@ pub(super) fn free_with_bus() -> anyhow::Result<u16> {
     (0..CLUSTER_PORT_TRIES)
         .map(|_| rand::random_range(CLUSTER_PORTS))
         .find(|port| is_free(*port) && is_free(port + BUS_OFFSET))
-        .with_context(|| format!("no port of {CLUSTER_PORTS:?} is free on 127.0.0.1 together with its bus port"))
+        .with_context(|| {
+            format!("no port of {CLUSTER_PORTS:?} is free on 127.0.0.1 together with its bus port")
+        })
 }
 
 /// Whether an error comes from a port that was lost to somebody else.

@@ -1,5 +1,5 @@
-//! One child of the lab: started under the guard, in a process group of its own, with its output in log files. It is
-//! reaped only after its last CPU figures were read.
+//! One child of the lab: started under the guard, in a process group of its own, with its output in
+//! log files. It is reaped only after its last CPU figures were read.
 
 use std::fs::File;
 use std::io::{Read, Seek, SeekFrom};
@@ -44,7 +44,8 @@ struct Life {
 }
 
 impl Process {
-    /// Standard error is appended to `log`; standard output goes there too unless there is a file for it.
+    /// Standard error is appended to `log`; standard output goes there too unless there is a file
+    /// for it.
     pub(super) fn spawn(
         guard: &Guard,
         name: &str,
@@ -57,14 +58,30 @@ impl Process {
         let log_start = error_log.metadata()?.len();
         let stdout = stdout.map_or_else(|| error_log.try_clone(), Ok)?;
         let (tag, run_id) = guard.tag();
-        command.env(tag, run_id).stdin(Stdio::null()).stdout(stdout).stderr(error_log);
+        command
+            .env(tag, run_id)
+            .stdin(Stdio::null())
+            .stdout(stdout)
+            .stderr(error_log);
         // Ctrl-C at the terminal is for the lab, which then stops the others in order.
         std::os::unix::process::CommandExt::process_group(&mut command, 0);
         let program = command.get_program().to_string_lossy().into_owned();
-        let child = command.spawn().with_context(|| format!("{name} cannot be started ({program})"))?;
-        let life = Life { child, ended: None, usage: Usage::default() };
+        let child = command
+            .spawn()
+            .with_context(|| format!("{name} cannot be started ({program})"))?;
+        let life = Life {
+            child,
+            ended: None,
+            usage: Usage::default(),
+        };
         let pid = life.child.id();
-        let process = Self { name: name.to_owned(), pid, log: log.to_path_buf(), log_start, life: Mutex::new(life) };
+        let process = Self {
+            name: name.to_owned(),
+            pid,
+            log: log.to_path_buf(),
+            log_start,
+            life: Mutex::new(life),
+        };
         guard.record(pid)?;
         Ok(process)
     }
@@ -99,9 +116,14 @@ impl Process {
         life.ended
     }
 
-    /// CPU and peak memory with its children, as of `processes`; of one that has ended, what was seen last.
+    /// CPU and peak memory with its children, as of `processes`; of one that has ended, what was
+    /// seen last.
     pub(super) fn usage(&self, processes: &[ProcessStat]) -> Usage {
-        let running = self.ended().is_none().then(|| usage::of_tree(processes, self.pid)).flatten();
+        let running = self
+            .ended()
+            .is_none()
+            .then(|| usage::of_tree(processes, self.pid))
+            .flatten();
         let mut life = self.life();
         if let Some(usage) = running.filter(|usage| usage.peak_rss_bytes > 0) {
             life.usage = usage;
@@ -146,7 +168,9 @@ impl Process {
         self.usage(&proc::all());
         self.signal(Signal::KILL);
         let ended = self.ended_within(KILL_LIMIT).await;
-        ended.map(|_| ()).with_context(|| format!("{} (pid {}) does not die of SIGKILL", self.name, self.pid))
+        ended
+            .map(|_| ())
+            .with_context(|| format!("{} (pid {}) does not die of SIGKILL", self.name, self.pid))
     }
 
     /// The last lines of its log, for an error: `\n  its log, /tmp/…/redis.log:\n  | …`.
@@ -181,10 +205,20 @@ impl Drop for Process {
 fn tail(log: &Path, start: u64, advice: Option<&str>) -> String {
     let length = std::fs::metadata(log).map_or(0, |metadata| metadata.len());
     let text = read_from(log, start.max(length.saturating_sub(TAIL_BYTES))).unwrap_or_default();
-    let own = advice.and_then(|advice| text.split(advice).next()).unwrap_or(&text);
+    let own = advice
+        .and_then(|advice| text.split(advice).next())
+        .unwrap_or(&text);
     let lines: Vec<&str> = own.lines().filter(|line| !line.trim().is_empty()).collect();
     let last = &lines[lines.len().saturating_sub(TAIL_LINES)..];
-    let mut words = format!("\n  {} {}", if last.is_empty() { "nothing in" } else { "last lines of" }, log.display());
+    let mut words = format!(
+        "\n  {} {}",
+        if last.is_empty() {
+            "nothing in"
+        } else {
+            "last lines of"
+        },
+        log.display()
+    );
     for line in last {
         words.push_str(&format!("\n  | {line}"));
     }
@@ -211,8 +245,14 @@ mod tests {
         let words = tail(&log, 16, None);
         assert!(words.ends_with("\n  | hello\n  | bye"), "{words}");
         assert!(!words.contains("earlier"), "{words}");
-        assert!(tail(&log, 16, Some("bye")).ends_with("\n  | hello"), "what comes before the advice");
-        assert!(tail(&log, 16, Some("farewell")).ends_with("\n  | bye"), "no advice, nothing cut off");
+        assert!(
+            tail(&log, 16, Some("bye")).ends_with("\n  | hello"),
+            "what comes before the advice"
+        );
+        assert!(
+            tail(&log, 16, Some("farewell")).ends_with("\n  | bye"),
+            "no advice, nothing cut off"
+        );
         assert!(tail(&folder.path().join("none"), 0, None).contains("nothing in"));
     }
 }

@@ -1,7 +1,8 @@
 //! A private RabbitMQ node with an epmd of its own, away from every file and node of the machine.
 //!
-//! Starting epmd first saves the node two helper virtual machines (5.0 s became 3.8 s here), and `detached` keeps the
-//! start script from staying as the node's parent, so signals and CPU figures are the node's own.
+//! Starting epmd first saves the node two helper virtual machines (5.0 s became 3.8 s here), and
+//! `detached` keeps the start script from staying as the node's parent, so signals and CPU figures
+//! are the node's own.
 
 use std::path::Path;
 use std::process::Command;
@@ -38,20 +39,28 @@ pub(super) async fn start(place: &Place<'_>, run_id: &str) -> anyhow::Result<Ser
     let node = format!("lab{}@localhost", &run_id[..8]);
     let mut command = Command::new(&place.binaries.rabbitmq_server);
     isolate(&mut command, &folder, epmd_port);
-    let extra = if epmd.is_some() { " -start_epmd false" } else { "" };
+    let extra = if epmd.is_some() {
+        " -start_epmd false"
+    } else {
+        ""
+    };
     command
         .env("RABBITMQ_NODENAME", &node)
         .env("RABBITMQ_NODE_IP_ADDRESS", "127.0.0.1")
         .env("RABBITMQ_NODE_PORT", port.to_string())
         .env("RABBITMQ_DIST_PORT", dist_port.to_string())
-        .env("RABBITMQ_SERVER_ADDITIONAL_ERL_ARGS", format!("{BUSY_WAIT_OFF}{extra}"))
+        .env(
+            "RABBITMQ_SERVER_ADDITIONAL_ERL_ARGS",
+            format!("{BUSY_WAIT_OFF}{extra}"),
+        )
         .env("detached", "true");
     let process = place.spawn(NAME, command)?;
     let url = format!("amqp://guest:guest@127.0.0.1:{port}/%2f");
     let address = Address::parse(&url, "amqp", 5672)?;
     let version = wait_until_ready(&process, async || {
         let [version, cluster] = greeting(&address).await?;
-        // Its own name in the answer: another broker may have got the port. Behind it stands the machine's name.
+        // Its own name in the answer: another broker may have got the port. Behind it stands the
+        // machine's name.
         let is_own = cluster.split('@').next() == node.split('@').next();
         ensure!(is_own, "{TAKEN} by another broker, {cluster}");
         let connection = Connection::connect(&url, ConnectionProperties::default()).await?;
@@ -67,7 +76,14 @@ pub(super) async fn start(place: &Place<'_>, run_id: &str) -> anyhow::Result<Ser
         ("erl_args", BUSY_WAIT_OFF.to_owned()),
         ("plugins", "none".to_owned()),
     ];
-    Ok(Server { process, part_of: None, helper: epmd, port, settings, start_ms: 0 })
+    Ok(Server {
+        process,
+        part_of: None,
+        helper: epmd,
+        port,
+        settings,
+        start_ms: 0,
+    })
 }
 
 fn write_configuration(folder: &Path, port: u16) -> anyhow::Result<()> {
@@ -91,29 +107,55 @@ fn write_configuration(folder: &Path, port: u16) -> anyhow::Result<()> {
 /// Nothing of the user's: neither RABBITMQ_ and ERL_ variables, nor the cookie, nor files of /etc.
 fn isolate(command: &mut Command, folder: &Path, epmd_port: u16) {
     command.current_dir(folder).env_clear();
-    command.env("PATH", crate::setup::search_path()).env("LC_ALL", "C.UTF-8").env("HOME", folder);
-    command.env("ERL_EPMD_PORT", epmd_port.to_string()).env("ERL_EPMD_ADDRESS", "127.0.0.1");
+    command
+        .env("PATH", crate::setup::search_path())
+        .env("LC_ALL", "C.UTF-8")
+        .env("HOME", folder);
+    command
+        .env("ERL_EPMD_PORT", epmd_port.to_string())
+        .env("ERL_EPMD_ADDRESS", "127.0.0.1");
     command
         .env("RABBITMQ_CONF_ENV_FILE", "/dev/null")
         .env("RABBITMQ_CONFIG_FILE", folder.join("rabbitmq.conf"))
         .env("RABBITMQ_CONFIG_FILES", folder.join("conf.d"))
-        .env("RABBITMQ_ADVANCED_CONFIG_FILE", folder.join("advanced.config"))
-        .env("RABBITMQ_ENABLED_PLUGINS_FILE", folder.join("enabled_plugins"))
+        .env(
+            "RABBITMQ_ADVANCED_CONFIG_FILE",
+            folder.join("advanced.config"),
+        )
+        .env(
+            "RABBITMQ_ENABLED_PLUGINS_FILE",
+            folder.join("enabled_plugins"),
+        )
         .env("RABBITMQ_MNESIA_BASE", folder.join("mnesia"))
         .env("RABBITMQ_LOG_BASE", folder.join("log"));
 }
 
-/// The port mapper in the foreground, so that it is a child like any other and ends with the node. Without its
-/// binary, Erlang starts one by itself, which the guard finds by the run's id.
-async fn start_epmd(place: &Place<'_>, port: u16) -> anyhow::Result<Option<super::process::Process>> {
-    let Some(epmd) = &place.binaries.epmd else { return Ok(None) };
+/// The port mapper in the foreground, so that it is a child like any other and ends with the node.
+/// Without its binary, Erlang starts one by itself, which the guard finds by the run's id.
+async fn start_epmd(
+    place: &Place<'_>,
+    port: u16,
+) -> anyhow::Result<Option<super::process::Process>> {
+    let Some(epmd) = &place.binaries.epmd else {
+        return Ok(None);
+    };
     let mut command = Command::new(epmd);
     isolate(&mut command, &place.scratch.join("rabbitmq"), port);
-    command.args(["-d", "-d", "-address", "127.0.0.1", "-port", &port.to_string()]);
+    command.args([
+        "-d",
+        "-d",
+        "-address",
+        "127.0.0.1",
+        "-port",
+        &port.to_string(),
+    ]);
     let process = place.spawn("epmd", command)?;
     wait_until_ready(&process, async || {
         // An answer on the port could be another's; this line comes only from one that has it.
-        ensure!(process.log_after(&mut 0).contains(EPMD_READY), "it does not listen yet");
+        ensure!(
+            process.log_after(&mut 0).contains(EPMD_READY),
+            "it does not listen yet"
+        );
         Ok(())
     })
     .await?;
@@ -127,10 +169,14 @@ pub(super) async fn greeting(address: &Address) -> anyhow::Result<[String; 2]> {
     let mut head = [0; 7];
     stream.read_exact(&mut head).await?;
     let length = u32::from_be_bytes([head[3], head[4], head[5], head[6]]) as usize;
-    ensure!(head[0] == 1 && length <= FIRST_FRAME_BYTES_MAX, "this is no AMQP 0-9-1 broker");
+    ensure!(
+        head[0] == 1 && length <= FIRST_FRAME_BYTES_MAX,
+        "this is no AMQP 0-9-1 broker"
+    );
     let mut frame = vec![0; length];
     stream.read_exact(&mut frame).await?;
-    Ok(["version", "cluster_name"].map(|name| server_property(&frame, name).unwrap_or_else(|| "unknown".to_owned())))
+    Ok(["version", "cluster_name"]
+        .map(|name| server_property(&frame, name).unwrap_or_else(|| "unknown".to_owned())))
 }
 
 /// A text of the table: length and name, `S`, length in four bytes, text.

@@ -1,4 +1,5 @@
-//! A role of the system as a process: started until it says that it is ready, stopped in order, or killed.
+//! A role of the system as a process: started until it says that it is ready, stopped in order, or
+//! killed.
 
 use std::fs::File;
 use std::net::SocketAddr;
@@ -21,7 +22,8 @@ const READY_LIMIT: Duration = Duration::from_secs(20);
 const READY_POLL: Duration = Duration::from_millis(5);
 /// How long a role may take to stop: the 10 s that it may drain, and some.
 const STOP_LIMIT: Duration = Duration::from_secs(12);
-/// How long a role that ends by itself may run: the longest repairs everything after a lost leg of 500,000 orders.
+/// How long a role that ends by itself may run: the longest repairs everything after a lost leg of
+/// 500,000 orders.
 const RUN_TO_END_LIMIT: Duration = Duration::from_secs(300);
 
 /// How a role is started.
@@ -76,16 +78,28 @@ impl Role {
                 break parse_ready(&spec.name, line)?;
             }
             if let Some(status) = ended {
-                bail!("{} ended before it was ready ({status}){}", spec.name, process.last_words());
+                bail!(
+                    "{} ended before it was ready ({status}){}",
+                    spec.name,
+                    process.last_words()
+                );
             }
             if Instant::now() >= deadline {
-                bail!("{} is not ready within {READY_LIMIT:?}{}", spec.name, process.last_words());
+                bail!(
+                    "{} is not ready within {READY_LIMIT:?}{}",
+                    spec.name,
+                    process.last_words()
+                );
             }
             tokio::time::sleep(READY_POLL).await;
         };
         let process = Arc::new(process);
         roster.lock().running.push(Arc::clone(&process));
-        Ok(Self { process, listen: ready.listen, roster: Arc::clone(roster) })
+        Ok(Self {
+            process,
+            listen: ready.listen,
+            roster: Arc::clone(roster),
+        })
     }
 
     pub fn name(&self) -> &str {
@@ -106,15 +120,26 @@ impl Role {
         self.process.last_words()
     }
 
-    /// SIGTERM, which drains; SIGKILL after 12 s. Anything but an orderly end is an error with its last words.
+    /// SIGTERM, which drains; SIGKILL after 12 s. Anything but an orderly end is an error with its
+    /// last words.
     pub async fn stop(&mut self) -> anyhow::Result<()> {
         self.roster.retire(&self.process);
         let ended = self.process.stop(STOP_LIMIT).await;
         self.roster.bury(&self.process);
         let words = || self.process.last_words();
-        let status =
-            ended.with_context(|| format!("{} had to be killed after {STOP_LIMIT:?}{}", self.name(), words()))?;
-        ensure!(status.success(), "{} ended with {status}{}", self.name(), words());
+        let status = ended.with_context(|| {
+            format!(
+                "{} had to be killed after {STOP_LIMIT:?}{}",
+                self.name(),
+                words()
+            )
+        })?;
+        ensure!(
+            status.success(),
+            "{} ended with {status}{}",
+            self.name(),
+            words()
+        );
         Ok(())
     }
 
@@ -140,7 +165,9 @@ impl Roster {
 
     /// From now on its end is nobody's fault.
     fn retire(&self, process: &Arc<Process>) {
-        self.lock().running.retain(|running| !Arc::ptr_eq(running, process));
+        self.lock()
+            .running
+            .retain(|running| !Arc::ptr_eq(running, process));
     }
 
     /// Keeps what it has used.
@@ -180,14 +207,28 @@ impl Roster {
     }
 }
 
-/// Runs to its end and returns its standard output. An exit code other than 0 is an error with its last words.
-pub(super) async fn run_to_end(guard: &Guard, scratch: &Path, spec: &RoleSpec) -> anyhow::Result<String> {
+/// Runs to its end and returns its standard output. An exit code other than 0 is an error with its
+/// last words.
+pub(super) async fn run_to_end(
+    guard: &Guard,
+    scratch: &Path,
+    spec: &RoleSpec,
+) -> anyhow::Result<String> {
     let (process, output) = spawn(guard, scratch, spec)?;
     let Some(status) = process.ended_within(RUN_TO_END_LIMIT).await else {
         drop(process.kill().await);
-        bail!("{} does not end within {RUN_TO_END_LIMIT:?}{}", spec.name, process.last_words());
+        bail!(
+            "{} does not end within {RUN_TO_END_LIMIT:?}{}",
+            spec.name,
+            process.last_words()
+        );
     };
-    ensure!(status.success(), "{} failed ({status}){}", spec.name, process.last_words());
+    ensure!(
+        status.success(),
+        "{} failed ({status}){}",
+        spec.name,
+        process.last_words()
+    );
     std::fs::read_to_string(&output).with_context(|| format!("{} cannot be read", output.display()))
 }
 
@@ -195,17 +236,20 @@ pub(super) async fn run_to_end(guard: &Guard, scratch: &Path, spec: &RoleSpec) -
 fn spawn(guard: &Guard, scratch: &Path, spec: &RoleSpec) -> anyhow::Result<(Process, PathBuf)> {
     let logs = scratch.join("logs");
     let output = logs.join(format!("{}.out", spec.name));
-    let file = File::create(&output).with_context(|| format!("{} cannot be written", output.display()))?;
+    let file =
+        File::create(&output).with_context(|| format!("{} cannot be written", output.display()))?;
     let mut command = Command::new(&spec.program);
-    command.args(&spec.args).envs(spec.env.iter().map(|(name, value)| (name, value)));
+    command
+        .args(&spec.args)
+        .envs(spec.env.iter().map(|(name, value)| (name, value)));
     let log = logs.join(format!("{}.log", spec.name));
     let process = Process::spawn(guard, &spec.name, command, &log, Some(file))?;
     Ok((process, output))
 }
 
 fn parse_ready(name: &str, line: &str) -> anyhow::Result<Ready> {
-    let ready: Ready =
-        serde_json::from_str(line).with_context(|| format!("{name} printed {line:?} instead of its ready line"))?;
+    let ready: Ready = serde_json::from_str(line)
+        .with_context(|| format!("{name} printed {line:?} instead of its ready line"))?;
     ensure!(ready.ready, "{name} says that it is not ready: {line}");
     Ok(ready)
 }
@@ -216,10 +260,26 @@ mod tests {
 
     #[test]
     fn a_ready_line_may_have_an_address() {
-        let ready = parse_ready("seckill", r#"{"ready":true,"role":"seckill","listen":"127.0.0.1:41234"}"#);
-        assert_eq!(ready.expect("valid").listen, Some("127.0.0.1:41234".parse().expect("an address")));
-        assert_eq!(parse_ready("r", r#"{"ready":true,"role":"r"}"#).expect("valid").listen, None);
-        assert!(parse_ready("r", "hello").unwrap_err().to_string().contains("hello"));
+        let ready = parse_ready(
+            "seckill",
+            r#"{"ready":true,"role":"seckill","listen":"127.0.0.1:41234"}"#,
+        );
+        assert_eq!(
+            ready.expect("valid").listen,
+            Some("127.0.0.1:41234".parse().expect("an address"))
+        );
+        assert_eq!(
+            parse_ready("r", r#"{"ready":true,"role":"r"}"#)
+                .expect("valid")
+                .listen,
+            None
+        );
+        assert!(
+            parse_ready("r", "hello")
+                .unwrap_err()
+                .to_string()
+                .contains("hello")
+        );
         assert!(parse_ready("r", r#"{"ready":false}"#).is_err());
     }
 }

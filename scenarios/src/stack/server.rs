@@ -1,5 +1,5 @@
-//! What the private servers have in common: the place they run in, how the lab waits for them, and a second try when
-//! a port was lost.
+//! What the private servers have in common: the place they run in, how the lab waits for them, and
+//! a second try when a port was lost.
 
 use std::path::{Path, PathBuf};
 use std::process::Command;
@@ -18,7 +18,8 @@ pub(super) const READY_LIMIT: Duration = Duration::from_secs(60);
 const READY_POLL: Duration = Duration::from_millis(20);
 /// How long one question to a starting server may take.
 const PROBE_LIMIT: Duration = Duration::from_secs(5);
-/// How long a server may take to stop by itself. Its data is thrown away, so a kill costs nothing but its last log lines.
+/// How long a server may take to stop by itself. Its data is thrown away, so a kill costs nothing
+/// but its last log lines.
 pub(super) const STOP_LIMIT: Duration = Duration::from_secs(5);
 
 /// The place where servers are started.
@@ -35,14 +36,22 @@ impl Place<'_> {
     pub(super) fn data_folder(&self, name: &str) -> anyhow::Result<PathBuf> {
         let folder = self.scratch.join(name);
         if folder.exists() {
-            std::fs::remove_dir_all(&folder).with_context(|| format!("{} cannot be emptied", folder.display()))?;
+            std::fs::remove_dir_all(&folder)
+                .with_context(|| format!("{} cannot be emptied", folder.display()))?;
         }
-        std::fs::create_dir_all(&folder).with_context(|| format!("{} cannot be made", folder.display()))?;
+        std::fs::create_dir_all(&folder)
+            .with_context(|| format!("{} cannot be made", folder.display()))?;
         Ok(folder)
     }
 
     pub(super) fn spawn(&self, name: &str, command: Command) -> anyhow::Result<Process> {
-        Process::spawn(self.guard, name, command, &self.scratch.join("logs").join(format!("{name}.log")), None)
+        Process::spawn(
+            self.guard,
+            name,
+            command,
+            &self.scratch.join("logs").join(format!("{name}.log")),
+            None,
+        )
     }
 }
 
@@ -68,22 +77,34 @@ impl Server {
     }
 }
 
-/// Waits until `probe` succeeds. A server that ends before, or that stays silent, is an error with its last words.
+/// Waits until `probe` succeeds. A server that ends before, or that stays silent, is an error with
+/// its last words.
 pub(super) async fn wait_until_ready<T>(
     process: &Process,
     probe: impl AsyncFn() -> anyhow::Result<T>,
 ) -> anyhow::Result<T> {
     let deadline = Instant::now() + READY_LIMIT;
     loop {
-        let answer = tokio::time::timeout(PROBE_LIMIT, probe()).await.context("no answer in time").and_then(|it| it);
+        let answer = tokio::time::timeout(PROBE_LIMIT, probe())
+            .await
+            .context("no answer in time")
+            .and_then(|it| it);
         let error = match answer {
             Ok(answer) => return Ok(answer),
             Err(error) => error,
         };
         if let Some(status) = process.ended() {
-            bail!("{} failed to start ({status}){}", process.name(), process.last_words());
+            bail!(
+                "{} failed to start ({status}){}",
+                process.name(),
+                process.last_words()
+            );
         }
-        ensure!(!ports::is_taken(&error), "{} cannot start: {error:#}", process.name());
+        ensure!(
+            !ports::is_taken(&error),
+            "{} cannot start: {error:#}",
+            process.name()
+        );
         if Instant::now() >= deadline {
             let (name, words) = (process.name(), process.last_words());
             bail!("{name} does not answer within {READY_LIMIT:?}: {error:#}{words}");
@@ -93,7 +114,9 @@ pub(super) async fn wait_until_ready<T>(
 }
 
 /// Starts, and once more on other ports when somebody else was faster at one of them.
-pub(super) async fn start_on_free_ports(start: impl AsyncFn() -> anyhow::Result<Server>) -> anyhow::Result<Server> {
+pub(super) async fn start_on_free_ports(
+    start: impl AsyncFn() -> anyhow::Result<Server>,
+) -> anyhow::Result<Server> {
     let begin = Instant::now();
     let mut server = match start().await {
         Err(error) if ports::is_taken(&error) => start().await,

@@ -35,12 +35,26 @@ struct Ground {
 impl Ground {
     async fn prepare(options: &StackOptions, free_bytes_min: u64) -> anyhow::Result<Self> {
         let run_id = new_run_id();
-        let folder = scratch::create(&scratch::base(options.scratch.as_deref()), &run_id, free_bytes_min)?;
+        let folder = scratch::create(
+            &scratch::base(options.scratch.as_deref()),
+            &run_id,
+            free_bytes_min,
+        )?;
         let guard = guard(&run_id, &folder, options.keep).await?;
-        Ok(Self { run_id, folder, guard })
+        Ok(Self {
+            run_id,
+            folder,
+            guard,
+        })
     }
 
-    fn into_stack(self, kind: &'static str, why: String, urls: Urls, settings: BTreeMap<String, String>) -> Stack {
+    fn into_stack(
+        self,
+        kind: &'static str,
+        why: String,
+        urls: Urls,
+        settings: BTreeMap<String, String>,
+    ) -> Stack {
         Stack {
             kind,
             why,
@@ -67,34 +81,55 @@ async fn external(options: &StackOptions) -> anyhow::Result<Stack> {
 async fn embedded(options: &StackOptions, choice: &Choice) -> anyhow::Result<Stack> {
     let ground = Ground::prepare(options, scratch::EMBEDDED_FREE_BYTES_MIN).await?;
     // The system's binary has the same library: both are built from one lock file.
-    let mut memory = SqliteConnection::connect("sqlite::memory:").await.context("SQLite cannot be used")?;
-    let version: String = sqlx::query_scalar("SELECT sqlite_version()").fetch_one(&mut memory).await?;
+    let mut memory = SqliteConnection::connect("sqlite::memory:")
+        .await
+        .context("SQLite cannot be used")?;
+    let version: String = sqlx::query_scalar("SELECT sqlite_version()")
+        .fetch_one(&mut memory)
+        .await?;
     let chosen = choice.fell_back.as_ref().map_or_else(
         || "as asked for with --stack embedded".to_owned(),
         |reason| format!("because auto cannot have the servers: {reason}"),
     );
-    let why = format!("embedded: one process with every role on one SQLite {version} file, {chosen}");
+    let why =
+        format!("embedded: one process with every role on one SQLite {version} file, {chosen}");
     let settings = BTreeMap::from([
         ("sqlite.version".to_owned(), version),
         // What the system promises for this file; each leg is held to the mode.
         ("sqlite.journal_mode".to_owned(), "wal".to_owned()),
         ("sqlite.synchronous".to_owned(), "full".to_owned()),
-        ("scratch.file_system".to_owned(), scratch::file_system(&ground.folder)),
+        (
+            "scratch.file_system".to_owned(),
+            scratch::file_system(&ground.folder),
+        ),
     ]);
-    let urls = Urls { redis: String::new(), amqp: String::new(), database: address::of_folder(&ground.folder) };
+    let urls = Urls {
+        redis: String::new(),
+        amqp: String::new(),
+        database: address::of_folder(&ground.folder),
+    };
     Ok(ground.into_stack("embedded", why, urls, settings))
 }
 
 async fn servers(options: &StackOptions, binaries: &Binaries) -> anyhow::Result<Stack> {
     let ground = Ground::prepare(options, scratch::START_FREE_BYTES_MIN).await?;
-    let place = Place { guard: &ground.guard, scratch: &ground.folder, binaries, durability: &options.durability };
+    let place = Place {
+        guard: &ground.guard,
+        scratch: &ground.folder,
+        binaries,
+        durability: &options.durability,
+    };
     let starting = try_join3(
         redis_servers(&place, options.redis_cluster),
         start_on_free_ports(async || rabbitmq::start(&place, &ground.run_id).await),
         start_on_free_ports(async || database::start(&place).await),
     );
     let (redis, broker, database) = starting.await.with_context(|| {
-        let kept = if options.keep { format!(" (kept: {})", ground.folder.display()) } else { String::new() };
+        let kept = if options.keep {
+            format!(" (kept: {})", ground.folder.display())
+        } else {
+            String::new()
+        };
         format!("the stack did not start{kept}")
     })?;
     let urls = Urls {
@@ -110,30 +145,54 @@ async fn servers(options: &StackOptions, binaries: &Binaries) -> anyhow::Result<
     let mut settings = BTreeMap::new();
     for server in &servers {
         let name = server.figure_name();
-        settings.extend(server.settings.iter().map(|(key, value)| (format!("{name}.{key}"), value.clone())));
+        settings.extend(
+            server
+                .settings
+                .iter()
+                .map(|(key, value)| (format!("{name}.{key}"), value.clone())),
+        );
     }
-    settings.insert("scratch.file_system".to_owned(), scratch::file_system(&ground.folder));
+    settings.insert(
+        "scratch.file_system".to_owned(),
+        scratch::file_system(&ground.folder),
+    );
     let why = why(options.kind, &servers);
-    Ok(Stack { servers, ..ground.into_stack("servers", why, urls, settings) })
+    Ok(Stack {
+        servers,
+        ..ground.into_stack("servers", why, urls, settings)
+    })
 }
 
 async fn redis_servers(place: &Place<'_>, as_cluster: bool) -> anyhow::Result<Vec<Server>> {
     if as_cluster {
         return cluster::start(place).await;
     }
-    Ok(vec![start_on_free_ports(async || redis::start(place).await).await?])
+    Ok(vec![
+        start_on_free_ports(async || redis::start(place).await).await?,
+    ])
 }
 
 fn why(kind: StackKind, servers: &[Server]) -> String {
-    let chosen = if kind == StackKind::Auto { "their binaries are here" } else { "as asked for with --stack servers" };
+    let chosen = if kind == StackKind::Auto {
+        "their binaries are here"
+    } else {
+        "as asked for with --stack servers"
+    };
     let list: Vec<String> = servers
         .iter()
         .map(|server| {
             let version = server.settings.first().map_or("", |(_, version)| version);
-            format!("{} {version} (ready after {} ms)", server.process.name(), server.start_ms)
+            format!(
+                "{} {version} (ready after {} ms)",
+                server.process.name(),
+                server.start_ms
+            )
         })
         .collect();
-    format!("servers: private ones on free ports, {chosen}: {}", list.join(", "))
+    format!(
+        "servers: private ones on free ports, {chosen}: {}",
+        list.join(", ")
+    )
 }
 
 async fn guard(run_id: &str, folder: &Path, keep: bool) -> anyhow::Result<Guard> {
@@ -144,7 +203,9 @@ async fn guard(run_id: &str, folder: &Path, keep: bool) -> anyhow::Result<Guard>
             drop(std::fs::remove_dir_all(&folder));
         })
     };
-    tokio::task::spawn_blocking(starting).await?.context("the guard did not start")
+    tokio::task::spawn_blocking(starting)
+        .await?
+        .context("the guard did not start")
 }
 
 /// 64 random bits, so that no two runs of a machine meet.

@@ -8,7 +8,8 @@ use crate::bench::{Interrupt, Interrupted};
 
 const CHECK_EVERY: Duration = Duration::from_millis(500);
 
-/// Starts the servers, prints their addresses as `NAME=URL`, and waits. An interrupt is the ordinary end.
+/// Starts the servers, prints their addresses as `NAME=URL`, and waits. An interrupt is the
+/// ordinary end.
 pub async fn up(options: &StackOptions) -> anyhow::Result<()> {
     let interrupt = Interrupt::listen()?;
     let stack = match interrupt.cut_short(Stack::start(options)).await {

@@ -32,7 +32,8 @@ pub struct RedisServer {
     folder: PathBuf,
 }
 
-/// Starts one; it blocks for some 20 ms. None, with the reason printed, when there is no redis-server.
+/// Starts one; it blocks for some 20 ms. None, with the reason printed, when there is no
+/// redis-server.
 pub fn redis() -> Option<RedisServer> {
     let Some(program) = setup::find().redis_server else {
         super::ignore("redis-server is missing; cargo lab setup installs it");
@@ -45,7 +46,10 @@ pub fn redis() -> Option<RedisServer> {
             Err(failure) => failures.push(failure.to_string()),
         }
     }
-    panic!("no private Redis after {TRIES} tries: {}", failures.join("; "));
+    panic!(
+        "no private Redis after {TRIES} tries: {}",
+        failures.join("; ")
+    );
 }
 
 fn home() -> &'static Home {
@@ -74,21 +78,43 @@ impl RedisServer {
 
     fn start(program: &Path) -> anyhow::Result<Self> {
         let home = home();
-        let port = TcpListener::bind((Ipv4Addr::LOCALHOST, 0))?.local_addr()?.port();
+        let port = TcpListener::bind((Ipv4Addr::LOCALHOST, 0))?
+            .local_addr()?
+            .port();
         let folder = home.folder.join(format!("redis-{port}"));
         std::fs::create_dir_all(&folder)?;
         let (tag, run_id) = home.guard.tag();
         let child = Command::new(program)
             .current_dir(&folder)
             .env(tag, run_id)
-            .args(["--port", &port.to_string(), "--bind", "127.0.0.1", "--daemonize", "no", "--save", ""])
-            .args(["--appendonly", "yes", "--appendfsync", "everysec", "--maxmemory-policy", "noeviction"])
+            .args([
+                "--port",
+                &port.to_string(),
+                "--bind",
+                "127.0.0.1",
+                "--daemonize",
+                "no",
+                "--save",
+                "",
+            ])
+            .args([
+                "--appendonly",
+                "yes",
+                "--appendfsync",
+                "everysec",
+                "--maxmemory-policy",
+                "noeviction",
+            ])
             .args(["--logfile", "redis.log", "--dir", "."])
             .stdin(Stdio::null())
             .stdout(Stdio::null())
             .stderr(Stdio::null())
             .spawn()?;
-        let mut server = Self { child, port, folder };
+        let mut server = Self {
+            child,
+            port,
+            folder,
+        };
         home.guard.record(server.child.id())?;
         server.wait_until_it_answers()?;
         Ok(server)
@@ -102,10 +128,14 @@ impl RedisServer {
                 return Ok(());
             }
             if let Some(status) = self.child.try_wait()? {
-                let log = std::fs::read_to_string(self.folder.join("redis.log")).unwrap_or_default();
+                let log =
+                    std::fs::read_to_string(self.folder.join("redis.log")).unwrap_or_default();
                 bail!("redis-server ended ({status}): {log}");
             }
-            ensure!(Instant::now() < deadline, "redis-server does not answer within {READY_LIMIT:?}");
+            ensure!(
+                Instant::now() < deadline,
+                "redis-server does not answer within {READY_LIMIT:?}"
+            );
             std::thread::sleep(READY_POLL);
         }
     }
@@ -122,7 +152,8 @@ impl RedisServer {
 
 impl Drop for RedisServer {
     fn drop(&mut self) {
-        // It may have been killed by the test; then there is nothing to kill and the wait only reaps it.
+        // It may have been killed by the test; then there is nothing to kill and the wait only
+        // reaps it.
         drop(self.child.kill());
         drop(self.child.wait());
         drop(std::fs::remove_dir_all(&self.folder));

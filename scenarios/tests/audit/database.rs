@@ -1,4 +1,5 @@
-//! The database of a fixture: one on the shared server, or a SQLite file of its own, with the system's own tables.
+//! The database of a fixture: one on the shared server, or a SQLite file of its own, with the
+//! system's own tables.
 
 use sqlx::{
     ConnectOptions, Connection, MySqlConnection, SqliteConnection,
@@ -27,9 +28,18 @@ pub enum Database {
 impl Database {
     pub async fn create_on_server(url: &str) -> Self {
         let (server_url, name) = url.rsplit_once('/').expect("a database in the URL");
-        let mut server = MySqlConnection::connect(&format!("{server_url}/")).await.expect("the server answers");
-        sqlx::raw_sql(&format!("CREATE DATABASE {name}")).execute(&mut server).await.expect("created");
-        let mut database = Self::MySql(MySqlConnection::connect(url).await.expect("the database exists"));
+        let mut server = MySqlConnection::connect(&format!("{server_url}/"))
+            .await
+            .expect("the server answers");
+        sqlx::raw_sql(&format!("CREATE DATABASE {name}"))
+            .execute(&mut server)
+            .await
+            .expect("created");
+        let mut database = Self::MySql(
+            MySqlConnection::connect(url)
+                .await
+                .expect("the database exists"),
+        );
         for statements in MYSQL {
             database.execute(statements).await;
         }
@@ -38,8 +48,14 @@ impl Database {
 
     /// Stays open in WAL mode, so that the audit reads beside a writer.
     pub async fn create_file(url: &str) -> Self {
-        let options = SqliteConnectOptions::from_str(url).expect("a URL").create_if_missing(true);
-        let connection = options.journal_mode(SqliteJournalMode::Wal).connect().await.expect("a file");
+        let options = SqliteConnectOptions::from_str(url)
+            .expect("a URL")
+            .create_if_missing(true);
+        let connection = options
+            .journal_mode(SqliteJournalMode::Wal)
+            .connect()
+            .await
+            .expect("a file");
         let mut database = Self::Sqlite(connection);
         for statements in SQLITE {
             database.execute(statements).await;

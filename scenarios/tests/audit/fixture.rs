@@ -1,5 +1,5 @@
-//! A run that came to rest, made by hand: the system's tables, filled so that every invariant holds, and the log of
-//! what the buyers were told. A test plants one fault in either and audits.
+//! A run that came to rest, made by hand: the system's tables, filled so that every invariant
+//! holds, and the log of what the buyers were told. A test plants one fault in either and audits.
 
 use reports::{
     model::{AuditReport, AuditVerdict},
@@ -15,7 +15,8 @@ pub const PRICE_CENTS: i64 = 9_900;
 /// Units that the consistent run leaves unsold, and what the refused buyer wanted.
 pub const LEFT: i64 = 1;
 pub const REFUSED_QUANTITY: u32 = 5;
-/// Buyers of the consistent run by what they were told. Users 1 to 20 were accepted with order 1000 + user id.
+/// Buyers of the consistent run by what they were told. Users 1 to 20 were accepted with order 1000
+/// + user id.
 pub const CANCELLED_USER: i64 = 20;
 pub const ERROR_USER: i64 = 31;
 pub const UNKNOWN_USER_WITH_ROW: i64 = 41;
@@ -38,7 +39,12 @@ impl Run {
     /// A consistent run in a fresh database of a server.
     pub async fn on_server(database_url: String) -> Self {
         let database = Database::create_on_server(&database_url).await;
-        Self::consistent(database, database_url, tempfile::tempdir().expect("a temporary folder")).await
+        Self::consistent(
+            database,
+            database_url,
+            tempfile::tempdir().expect("a temporary folder"),
+        )
+        .await
     }
 
     /// A consistent run in a fresh SQLite file.
@@ -53,7 +59,11 @@ impl Run {
         let mut run = Self {
             database,
             log: Vec::new(),
-            sale: ExpectedSale { product_id: 1, total: 0, price_cents: PRICE_CENTS },
+            sale: ExpectedSale {
+                product_id: 1,
+                total: 0,
+                price_cents: PRICE_CENTS,
+            },
             engine_stock: Vec::new(),
             database_url,
             folder,
@@ -79,7 +89,8 @@ impl Run {
         self.told(1, 1001, quantity(1), Outcome::Duplicate);
         self.told(ERROR_USER, 0, 1, Outcome::Error);
         self.told(UNKNOWN_USER_WITH_ROW, 0, 2, Outcome::Unknown);
-        self.order(1000 + UNKNOWN_USER_WITH_ROW, UNKNOWN_USER_WITH_ROW, 2).await;
+        self.order(1000 + UNKNOWN_USER_WITH_ROW, UNKNOWN_USER_WITH_ROW, 2)
+            .await;
         self.told(UNKNOWN_USER, 0, 1, Outcome::Unknown);
         self.told(REFUSED_USER, 0, REFUSED_QUANTITY, Outcome::Refused);
         let gone = quantity(CANCELLED_USER);
@@ -91,15 +102,23 @@ impl Run {
         let sold = self.database.number("SELECT sold FROM allocations").await;
         self.sale.total = sold + LEFT;
         let total = self.sale.total;
-        self.sql(&format!("UPDATE sales SET total = {total}; UPDATE allocations SET granted = {total}")).await;
-        self.engine_stock = vec![EngineStock { product_id: 1, remaining: LEFT, open_units: 0 }];
+        self.sql(&format!(
+            "UPDATE sales SET total = {total}; UPDATE allocations SET granted = {total}"
+        ))
+        .await;
+        self.engine_stock = vec![EngineStock {
+            product_id: 1,
+            remaining: LEFT,
+            open_units: 0,
+        }];
     }
 
     pub async fn sql(&mut self, statements: &str) {
         self.database.execute(statements).await;
     }
 
-    /// Takes from a table what would refuse the fault: on a server `constraint`, on SQLite, which drops none, all.
+    /// Takes from a table what would refuse the fault: on a server `constraint`, on SQLite, which
+    /// drops none, all.
     pub async fn unprotect(&mut self, table: &str, constraint: &str) {
         self.database.unprotect(table, constraint).await;
     }
@@ -116,7 +135,11 @@ impl Run {
 
     /// What a buyer was told; a refusal comes after everything else.
     pub fn told(&mut self, user_id: i64, order_id: i64, quantity: u32, outcome: Outcome) {
-        let sent_at_ms = if outcome == Outcome::Refused { REFUSED_AT_MS } else { START_MS };
+        let sent_at_ms = if outcome == Outcome::Refused {
+            REFUSED_AT_MS
+        } else {
+            START_MS
+        };
         self.log.push(Record {
             user_id,
             product_id: 1,
@@ -129,7 +152,10 @@ impl Run {
     }
 
     pub fn request_of(&mut self, user_id: i64) -> &mut Record {
-        self.log.iter_mut().find(|record| record.user_id == user_id).expect("a request of this user")
+        self.log
+            .iter_mut()
+            .find(|record| record.user_id == user_id)
+            .expect("a request of this user")
     }
 
     pub fn write_log(&self, records: &[Record], name: &str) -> PathBuf {
@@ -154,9 +180,16 @@ impl Run {
     /// Audits and compares the names of the failed checks, in the order of the report.
     pub async fn expect_failed(&self, names: &[&str]) -> AuditReport {
         let report = audit(&self.input()).await.expect("the audit can judge");
-        let failed: Vec<&str> = report.failed_checks().map(|check| check.name.as_str()).collect();
+        let failed: Vec<&str> = report
+            .failed_checks()
+            .map(|check| check.name.as_str())
+            .collect();
         assert_eq!(failed, names, "{}", scenarios::audit::text(&report));
-        let verdict = if names.is_empty() { AuditVerdict::Passed } else { AuditVerdict::Failed };
+        let verdict = if names.is_empty() {
+            AuditVerdict::Passed
+        } else {
+            AuditVerdict::Failed
+        };
         assert_eq!(report.verdict, verdict);
         report
     }
@@ -164,13 +197,20 @@ impl Run {
     /// As [`Self::expect_failed`] with one name; also compares what that check found.
     pub async fn expect_found(&self, name: &str, actual: &str) {
         let report = self.expect_failed(&[name]).await;
-        let found: Vec<&str> = report.failed_checks().map(|check| check.actual.as_str()).collect();
+        let found: Vec<&str> = report
+            .failed_checks()
+            .map(|check| check.actual.as_str())
+            .collect();
         assert_eq!(found, [actual]);
     }
 
     /// Runs `lab audit` on this run.
     pub fn lab_audit(&self) -> Output {
-        let ExpectedSale { product_id, total, price_cents } = self.sale;
+        let ExpectedSale {
+            product_id,
+            total,
+            price_cents,
+        } = self.sale;
         std::process::Command::new(env!("CARGO_BIN_EXE_lab"))
             .args(["audit", "--database-url", &self.database_url])
             .arg("--log")
@@ -194,5 +234,8 @@ pub fn quantity(user: i64) -> u32 {
 /// What a check found, by its name.
 pub fn actual(report: &AuditReport, name: &str) -> String {
     let check = report.checks.iter().find(|check| check.name == name);
-    check.unwrap_or_else(|| panic!("no check {name}")).actual.clone()
+    check
+        .unwrap_or_else(|| panic!("no check {name}"))
+        .actual
+        .clone()
 }

@@ -1,5 +1,5 @@
-//! A private MariaDB for this test binary: one server for all tests, one database for each. A shell that waits on a
-//! pipe takes it down when the test process ends, however it ends.
+//! A private MariaDB for this test binary: one server for all tests, one database for each. A shell
+//! that waits on a pipe takes it down when the test process ends, however it ends.
 
 use std::{
     net::TcpListener,
@@ -15,8 +15,8 @@ const START_LIMIT: Duration = Duration::from_secs(60);
 const POLL_INTERVAL: Duration = Duration::from_millis(50);
 const BINARIES: [&str; 2] = ["mariadbd", "mariadb-install-db"];
 
-/// `$0` folder, `$1` port. Standard input is the pipe from the test process. Temporary tables lie in the folder: a
-/// server that starts deletes all it finds in /tmp, also another server's.
+/// `$0` folder, `$1` port. Standard input is the pipe from the test process. Temporary tables lie
+/// in the folder: a server that starts deletes all it finds in /tmp, also another server's.
 const SCRIPT: &str = r#"
 PATH="$PATH:/usr/sbin"
 mariadb-install-db --no-defaults --auth-root-authentication-method=normal --skip-test-db --user="$(id -un)" \
@@ -36,18 +36,25 @@ struct Server {
     _guard: Child,
 }
 
-/// URL of a database that does not exist yet; none, with the reason printed, when there is no server binary.
+/// URL of a database that does not exist yet; none, with the reason printed, when there is no
+/// server binary.
 pub async fn fresh_database_url() -> Option<String> {
     static SERVER: OnceCell<Option<Server>> = OnceCell::const_new();
     static DATABASES: AtomicU32 = AtomicU32::new(0);
     let server = SERVER.get_or_init(start).await.as_ref()?;
     let number = DATABASES.fetch_add(1, Ordering::Relaxed);
-    Some(format!("mysql://root@127.0.0.1:{}/audit{number}", server.port))
+    Some(format!(
+        "mysql://root@127.0.0.1:{}/audit{number}",
+        server.port
+    ))
 }
 
 async fn start() -> Option<Server> {
     if let Some(missing) = BINARIES.into_iter().find(|name| !is_installed(name)) {
-        assert!(std::env::var_os("REQUIRE_SERVERS").is_none_or(|value| value != "1"), "{missing} is not installed");
+        assert!(
+            std::env::var_os("REQUIRE_SERVERS").is_none_or(|value| value != "1"),
+            "{missing} is not installed"
+        );
         println!("ignored: {missing} is not installed");
         return None;
     }
@@ -63,16 +70,28 @@ async fn start() -> Option<Server> {
         .spawn()
         .expect("a shell");
     let deadline = Instant::now() + START_LIMIT;
-    while tokio::net::TcpStream::connect(("127.0.0.1", port)).await.is_err() {
-        assert!(Instant::now() < deadline, "mariadbd does not answer:\n{}", log(&folder));
+    while tokio::net::TcpStream::connect(("127.0.0.1", port))
+        .await
+        .is_err()
+    {
+        assert!(
+            Instant::now() < deadline,
+            "mariadbd does not answer:\n{}",
+            log(&folder)
+        );
         tokio::time::sleep(POLL_INTERVAL).await;
     }
-    Some(Server { port, _guard: guard })
+    Some(Server {
+        port,
+        _guard: guard,
+    })
 }
 
 fn is_installed(name: &str) -> bool {
     let path = std::env::var_os("PATH").unwrap_or_default();
-    std::env::split_paths(&path).chain(["/usr/sbin".into()]).any(|folder| folder.join(name).is_file())
+    std::env::split_paths(&path)
+        .chain(["/usr/sbin".into()])
+        .any(|folder| folder.join(name).is_file())
 }
 
 fn free_port() -> u16 {

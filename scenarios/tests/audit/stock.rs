@@ -1,4 +1,5 @@
-//! Faults in the count of units: oversold (a), stranded (d), or refused while there were enough (f).
+//! Faults in the count of units: oversold (a), stranded (d), or refused while there were enough
+//! (f).
 
 use crate::fixture::*;
 use reports::outcome_log::Outcome;
@@ -6,20 +7,28 @@ use reports::outcome_log::Outcome;
 #[tokio::test]
 async fn an_oversold_unit_is_named_without_the_guard() {
     let mut run = consistent_run!();
-    run.unprotect("allocations", "CONSTRAINT allocations_never_oversold").await;
+    run.unprotect("allocations", "CONSTRAINT allocations_never_oversold")
+        .await;
     run.told(80, 9080, 2, Outcome::Accepted);
     run.order(9080, 80, 2).await;
     run.engine_stock[0].remaining = -1;
-    let report = run.expect_failed(&["sold within granted", "nothing is oversold"]).await;
-    assert_eq!(actual(&report, "nothing is oversold"), "1 offending: sale 1: 32 sold of 31");
+    let report = run
+        .expect_failed(&["sold within granted", "nothing is oversold"])
+        .await;
+    assert_eq!(
+        actual(&report, "nothing is oversold"),
+        "1 offending: sale 1: 32 sold of 31"
+    );
 }
 
 #[tokio::test]
 async fn rights_beyond_the_total_are_named() {
     let mut run = consistent_run!();
-    run.sql("UPDATE allocations SET granted = granted + 1").await;
+    run.sql("UPDATE allocations SET granted = granted + 1")
+        .await;
     run.engine_stock[0].remaining += 1;
-    run.expect_failed(&["granted within total", "stock is conserved"]).await;
+    run.expect_failed(&["granted within total", "stock is conserved"])
+        .await;
 }
 
 #[tokio::test]
@@ -27,7 +36,8 @@ async fn a_guard_that_miscounts_is_named() {
     let mut run = consistent_run!();
     run.sql("UPDATE allocations SET sold = sold + 1").await;
     run.engine_stock[0].remaining -= 1;
-    run.expect_failed(&["sold matches live rows", "stock is conserved"]).await;
+    run.expect_failed(&["sold matches live rows", "stock is conserved"])
+        .await;
 }
 
 #[tokio::test]
@@ -35,32 +45,47 @@ async fn an_order_that_names_no_allocation_of_its_sale_is_named() {
     let mut run = consistent_run!();
     run.sql("UPDATE orders SET allocation_id = 77 WHERE order_id = 1003; UPDATE allocations SET sold = sold - 1").await;
     run.engine_stock.clear();
-    run.expect_failed(&["orders name an allocation of their sale", "stock is conserved"]).await;
+    run.expect_failed(&[
+        "orders name an allocation of their sale",
+        "stock is conserved",
+    ])
+    .await;
 }
 
 #[tokio::test]
 async fn a_unit_stranded_in_a_closed_epoch_is_named() {
     let mut run = consistent_run!();
     let total = run.sale.total;
-    run.sql("UPDATE allocations SET state = 'closed', granted = sold + 1").await;
-    run.sql("INSERT INTO allocations (product_id, epoch, granted) VALUES (1, 2, 0)").await;
+    run.sql("UPDATE allocations SET state = 'closed', granted = sold + 1")
+        .await;
+    run.sql("INSERT INTO allocations (product_id, epoch, granted) VALUES (1, 2, 0)")
+        .await;
     run.engine_stock[0].remaining = 0;
-    let found = format!("1 offending: sale 1: 0 + 0 + {} = {} of {total}, 1 stranded", total - 1, total - 1);
+    let found = format!(
+        "1 offending: sale 1: 0 + 0 + {} = {} of {total}, 1 stranded",
+        total - 1,
+        total - 1
+    );
     run.expect_found("stock is conserved", &found).await;
 }
 
 #[tokio::test]
 async fn a_reopened_sale_that_kept_every_unit_passes() {
     let mut run = consistent_run!();
-    run.sql("UPDATE allocations SET state = 'closed', granted = sold").await;
-    run.sql(&format!("INSERT INTO allocations (product_id, epoch, granted) VALUES (1, 2, {LEFT})")).await;
+    run.sql("UPDATE allocations SET state = 'closed', granted = sold")
+        .await;
+    run.sql(&format!(
+        "INSERT INTO allocations (product_id, epoch, granted) VALUES (1, 2, {LEFT})"
+    ))
+    .await;
     run.expect_failed(&[]).await;
 }
 
 #[tokio::test]
 async fn a_unit_that_the_only_pool_was_never_granted_is_named() {
     let mut run = consistent_run!();
-    run.sql("UPDATE allocations SET granted = granted - 1").await;
+    run.sql("UPDATE allocations SET granted = granted - 1")
+        .await;
     run.engine_stock[0].remaining -= 1;
     run.expect_failed(&["stock is conserved"]).await;
 }
@@ -68,13 +93,17 @@ async fn a_unit_that_the_only_pool_was_never_granted_is_named() {
 #[tokio::test]
 async fn rights_between_a_pool_and_its_leases_pass_and_one_lost_on_the_way_is_named() {
     let mut run = consistent_run!();
-    run.sql(&format!("UPDATE allocations SET granted = granted - {LEFT}")).await;
+    run.sql(&format!(
+        "UPDATE allocations SET granted = granted - {LEFT}"
+    ))
+    .await;
     run.sql(&format!(
         "INSERT INTO allocations (product_id, epoch, holder, granted, owner) VALUES (1, 1, 'lease', {LEFT}, 7)"
     ))
     .await;
     run.expect_failed(&[]).await;
-    run.sql("UPDATE allocations SET granted = 0 WHERE holder = 'lease'").await;
+    run.sql("UPDATE allocations SET granted = 0 WHERE holder = 'lease'")
+        .await;
     run.engine_stock.clear();
     run.expect_failed(&["stock is conserved"]).await;
 }
@@ -109,6 +138,9 @@ async fn a_refusal_before_the_last_unit_came_back_is_right() {
     let mut run = consistent_run!();
     run.told(62, 0, LEFT as u32, Outcome::Refused);
     let refused_at_ms = run.request_of(62).sent_at_unix_us / 1_000;
-    run.sql(&format!("UPDATE orders SET updated_at_ms = {refused_at_ms} WHERE user_id = {CANCELLED_USER}")).await;
+    run.sql(&format!(
+        "UPDATE orders SET updated_at_ms = {refused_at_ms} WHERE user_id = {CANCELLED_USER}"
+    ))
+    .await;
     run.expect_failed(&[]).await;
 }

@@ -1,4 +1,5 @@
-//! Runs without any server: what `auto` falls back to, what it skips, what is refused, and what a kill leaves.
+//! Runs without any server: what `auto` falls back to, what it skips, what is refused, and what a
+//! kill leaves.
 
 use std::io::{BufRead, BufReader};
 use std::path::Path;
@@ -24,24 +25,48 @@ fn bare_lab(folder: &Path, arguments: &[&str]) -> Command {
 fn auto_without_servers_ends_with_a_table_on_engines_that_need_none_and_says_what_it_skipped() {
     let folder = fresh_folder("embedded_run");
     let arguments = ["bench", "smoke", "--requests", "500"];
-    let Output { status, stdout, stderr } = bare_lab(&folder, &arguments).output().expect("lab starts");
+    let Output {
+        status,
+        stdout,
+        stderr,
+    } = bare_lab(&folder, &arguments).output().expect("lab starts");
     let (tables, log) = (text(&stdout), text(&stderr));
     assert_eq!(status.code(), Some(0), "{tables}\n{log}");
     let says = |start: &str| log.lines().any(|line| line.starts_with(start));
-    assert!(says("stack: embedded: one process with every role on one SQLite "), "{log}");
-    assert!(says("skipped on this stack: lua-single-key (needs redis)"), "{log}");
+    assert!(
+        says("stack: embedded: one process with every role on one SQLite "),
+        "{log}"
+    );
+    assert!(
+        says("skipped on this stack: lua-single-key (needs redis)"),
+        "{log}"
+    );
     assert!(says("in their place: preallocated, database-row"), "{log}");
     assert!(!says("warning: "), "{log}");
-    assert!(tables.contains("Engines, fastest first") && tables.contains("EMBEDDED stack"), "{tables}");
+    assert!(
+        tables.contains("Engines, fastest first") && tables.contains("EMBEDDED stack"),
+        "{tables}"
+    );
 
     let result = only_result(&folder);
     assert!(result.complete && result.error.is_none());
-    assert_eq!((result.stack.kind.as_str(), result.stack.skipped.len()), ("embedded", 1));
+    assert_eq!(
+        (result.stack.kind.as_str(), result.stack.skipped.len()),
+        ("embedded", 1)
+    );
     assert_eq!(result.scenario.engines, ["preallocated", "database-row"]);
     assert_eq!(result.stack.settings["sqlite.synchronous"], "full");
     for leg in &result.legs {
-        assert_eq!((leg.counts.accepted, leg.counts.total()), (500, 500), "{:?}", leg.statuses);
-        assert_eq!(leg.audit.as_ref().expect("audited").verdict, AuditVerdict::Passed);
+        assert_eq!(
+            (leg.counts.accepted, leg.counts.total()),
+            (500, 500),
+            "{:?}",
+            leg.statuses
+        );
+        assert_eq!(
+            leg.audit.as_ref().expect("audited").verdict,
+            AuditVerdict::Passed
+        );
         assert_eq!(leg.durable_latency.as_ref().expect("sampled").missing, 0);
         let processes: Vec<&str> = leg.usage_until_reply.keys().map(String::as_str).collect();
         assert_eq!(processes, ["all", "driver", "lab"]);
@@ -51,33 +76,80 @@ fn auto_without_servers_ends_with_a_table_on_engines_that_need_none_and_says_wha
 #[test]
 fn null_runs_without_servers_and_is_not_judged() {
     let folder = fresh_folder("embedded_null");
-    let arguments = ["bench", "smoke", "--requests", "500", "--stack", "embedded", "--engine", "null"];
-    let Output { status, stdout, stderr } = bare_lab(&folder, &arguments).output().expect("lab starts");
-    assert_eq!(status.code(), Some(0), "{}\n{}", text(&stdout), text(&stderr));
+    let arguments = [
+        "bench",
+        "smoke",
+        "--requests",
+        "500",
+        "--stack",
+        "embedded",
+        "--engine",
+        "null",
+    ];
+    let Output {
+        status,
+        stdout,
+        stderr,
+    } = bare_lab(&folder, &arguments).output().expect("lab starts");
+    assert_eq!(
+        status.code(),
+        Some(0),
+        "{}\n{}",
+        text(&stdout),
+        text(&stderr)
+    );
     let result = only_result(&folder);
-    assert_eq!(result.legs[0].audit.as_ref().expect("said").verdict, AuditVerdict::NotApplicable);
-    assert!(result.stack.skipped.is_empty() && result.stack.why.contains("as asked for"), "{:?}", result.stack);
+    assert_eq!(
+        result.legs[0].audit.as_ref().expect("said").verdict,
+        AuditVerdict::NotApplicable
+    );
+    assert!(
+        result.stack.skipped.is_empty() && result.stack.why.contains("as asked for"),
+        "{:?}",
+        result.stack
+    );
 }
 
 #[test]
 fn an_engine_that_needs_redis_is_refused_where_there_is_none() {
     let folder = fresh_folder("embedded_refused");
-    let arguments = ["bench", "smoke", "--stack", "embedded", "--engine", "null", "--engine", "lua-single-key"];
+    let arguments = [
+        "bench",
+        "smoke",
+        "--stack",
+        "embedded",
+        "--engine",
+        "null",
+        "--engine",
+        "lua-single-key",
+    ];
     let output = lab(&folder, &arguments).output().expect("lab starts");
     let log = text(&output.stderr);
     assert_eq!(output.status.code(), Some(2), "{log}");
     let last = log.lines().last().unwrap_or_default();
-    let said =
-        "error: engine lua-single-key cannot run on the embedded stack: it needs redis; engines that can: null, ";
+    let said = "error: engine lua-single-key cannot run on the embedded stack: it needs redis; engines that can: null, ";
     assert!(last.starts_with(said), "{log}");
-    assert_eq!(std::fs::read_dir(&folder).expect("readable").count(), 0, "nothing was run");
+    assert_eq!(
+        std::fs::read_dir(&folder).expect("readable").count(),
+        0,
+        "nothing was run"
+    );
 }
 
 #[test]
 fn a_killed_lab_leaves_no_process_and_no_file() {
     let folder = fresh_folder("embedded_killed");
     let scratch = fresh_folder("embedded_killed_scratch");
-    let arguments = ["bench", "laptop", "--stack", "embedded", "--engine", "preallocated", "--requests", "10000000"];
+    let arguments = [
+        "bench",
+        "laptop",
+        "--stack",
+        "embedded",
+        "--engine",
+        "preallocated",
+        "--requests",
+        "10000000",
+    ];
     let mut child = lab(&folder, &arguments)
         .arg("--scratch")
         .arg(&scratch)
@@ -85,7 +157,9 @@ fn a_killed_lab_leaves_no_process_and_no_file() {
         .stderr(Stdio::piped())
         .spawn()
         .expect("lab starts");
-    let lines = BufReader::new(child.stderr.take().expect("piped")).lines().map_while(Result::ok);
+    let lines = BufReader::new(child.stderr.take().expect("piped"))
+        .lines()
+        .map_while(Result::ok);
     let mut log = Vec::new();
     let under_way = lines.into_iter().any(|line| {
         let under_way = line.contains(" of 10000000, ");
@@ -93,17 +167,34 @@ fn a_killed_lab_leaves_no_process_and_no_file() {
         under_way
     });
     assert!(under_way, "no progress: {log:?}");
-    let run = std::fs::read_dir(&scratch).expect("readable").next().expect("a folder").expect("readable");
+    let run = std::fs::read_dir(&scratch)
+        .expect("readable")
+        .next()
+        .expect("a folder")
+        .expect("readable");
     let name = run.file_name().to_string_lossy().into_owned();
-    let tag = format!("LAB_RUN_ID={}", name.strip_prefix("lab-").expect("its run id"));
-    let members = || proc::all().iter().filter(|process| proc::carries(process.pid, &tag)).count();
+    let tag = format!(
+        "LAB_RUN_ID={}",
+        name.strip_prefix("lab-").expect("its run id")
+    );
+    let members = || {
+        proc::all()
+            .iter()
+            .filter(|process| proc::carries(process.pid, &tag))
+            .count()
+    };
     // The system and the driver.
     assert_eq!(members(), 2);
     child.kill().expect("SIGKILL");
     child.wait().expect("its end");
     let deadline = Instant::now() + GONE_LIMIT;
     while members() > 0 || run.path().exists() {
-        assert!(Instant::now() < deadline, "{} processes, folder there: {}", members(), run.path().exists());
+        assert!(
+            Instant::now() < deadline,
+            "{} processes, folder there: {}",
+            members(),
+            run.path().exists()
+        );
         std::thread::sleep(Duration::from_millis(10));
     }
 }

@@ -1,4 +1,5 @@
-//! The broker hangs or dies: what was not confirmed in time is unknown, never a failure and never a yes.
+//! The broker hangs or dies: what was not confirmed in time is unknown, never a failure and never a
+//! yes.
 
 use crate::events::Queue;
 use crate::fresh_world;
@@ -19,32 +20,51 @@ static RESTARTED: AtomicU32 = AtomicU32::new(0);
 
 fn broker_pid(world: &World) -> u32 {
     match RESTARTED.load(Ordering::SeqCst) {
-        0 => world.stack.server_pid("rabbitmq").expect("a private broker"),
+        0 => world
+            .stack
+            .server_pid("rabbitmq")
+            .expect("a private broker"),
         pid => pid,
     }
 }
 
-/// Kills the broker and starts it again exactly as it was started, run id and all, so that the stack's guard takes it
-/// down in the end.
+/// Kills the broker and starts it again exactly as it was started, run id and all, so that the
+/// stack's guard takes it down in the end.
 async fn restart(world: &World) {
     let pid = broker_pid(world);
     let process = PathBuf::from(format!("/proc/{pid}"));
     let program = std::fs::read_link(process.join("exe")).expect("a program");
     let folder = std::fs::read_link(process.join("cwd")).expect("a folder");
-    let (arguments, environment) = (texts(&process.join("cmdline")), texts(&process.join("environ")));
+    let (arguments, environment) = (
+        texts(&process.join("cmdline")),
+        texts(&process.join("environ")),
+    );
     kill(pid);
-    until("the broker is gone", async || has_ended(pid).then_some(()).ok_or("alive".into())).await;
+    until("the broker is gone", async || {
+        has_ended(pid).then_some(()).ok_or("alive".into())
+    })
+    .await;
     let mut command = Command::new(program);
-    command.args(&arguments[1..]).current_dir(folder).env_clear();
+    command
+        .args(&arguments[1..])
+        .current_dir(folder)
+        .env_clear();
     for entry in environment {
-        let entry = entry.into_string().expect("a private broker's environment is plain text");
+        let entry = entry
+            .into_string()
+            .expect("a private broker's environment is plain text");
         let (key, value) = entry.split_once('=').expect("key=value");
         command.env(key, value);
     }
-    let child = command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null()).spawn();
+    let child = command
+        .stdin(Stdio::null())
+        .stdout(Stdio::null())
+        .stderr(Stdio::null())
+        .spawn();
     RESTARTED.store(child.expect("the broker starts").id(), Ordering::SeqCst);
     until("the broker answers", async || {
-        let connecting = Connection::connect(&world.stack.amqp_url(), ConnectionProperties::default()).await;
+        let connecting =
+            Connection::connect(&world.stack.amqp_url(), ConnectionProperties::default()).await;
         connecting.map(drop).map_err(|error| error.to_string())
     })
     .await;
@@ -54,7 +74,10 @@ async fn restart(world: &World) {
 fn texts(path: &Path) -> Vec<OsString> {
     let bytes = std::fs::read(path).expect("a process of ours");
     let bytes = bytes.strip_suffix(&[0]).unwrap_or(&bytes);
-    bytes.split(|byte| *byte == 0).map(|text| OsString::from_vec(text.to_vec())).collect()
+    bytes
+        .split(|byte| *byte == 0)
+        .map(|text| OsString::from_vec(text.to_vec()))
+        .collect()
 }
 
 #[tokio::test]
@@ -66,9 +89,14 @@ async fn a_confirm_that_comes_after_the_deadline_is_answered_unknown_and_a_retry
     world.open(1).await;
     let frozen = Frozen::freeze(broker_pid(&world));
     let answer = world.buy(SOMEBODY, 2).await;
-    assert!(matches!(&answer, Answer::Unknown(why) if why.contains("outcome unknown")), "{answer:?}");
+    assert!(
+        matches!(&answer, Answer::Unknown(why) if why.contains("outcome unknown")),
+        "{answer:?}"
+    );
     frozen.thaw();
-    world.until_number("SELECT COUNT(*) FROM orders WHERE live = 1", 1).await;
+    world
+        .until_number("SELECT COUNT(*) FROM orders WHERE live = 1", 1)
+        .await;
     let made = world.number("SELECT order_id FROM orders").await;
     assert_eq!(world.buy(SOMEBODY, 2).await.order(), made);
     world.audit().await;
@@ -82,16 +110,27 @@ async fn a_broker_that_is_killed_and_restarted_under_load_loses_nothing_that_was
     let _consumer = world.role("create-consumer").await;
     let _seckill = world.seckill().await;
     world.open(1).await;
-    let load = world.load(Crowd { seed: 37, users: 50_000, concurrency: 32 });
+    let load = world.load(Crowd {
+        seed: 37,
+        users: 50_000,
+        concurrency: 32,
+    });
     world.sells(&load, 200).await;
     restart(&world).await;
     world.sells(&load, 200).await;
     load.finish().await;
     world.audit().await;
-    assert_eq!(world.number("SELECT newest_epoch FROM sales").await, 1, "Redis lost nothing");
+    assert_eq!(
+        world.number("SELECT newest_epoch FROM sales").await,
+        1,
+        "Redis lost nothing"
+    );
     assert_eq!(world.number("SELECT COUNT(*) FROM parked").await, 0);
-    // Buyers went on asking for seconds; only what was under way when the broker died was held in vain.
-    let voided = world.number("SELECT COUNT(*) FROM orders WHERE status = 4").await;
+    // Buyers went on asking for seconds; only what was under way when the broker died was held in
+    // vain.
+    let voided = world
+        .number("SELECT COUNT(*) FROM orders WHERE status = 4")
+        .await;
     assert!(voided <= 200, "{voided} holds");
 }
 
@@ -121,7 +160,11 @@ async fn while_messages_come_back_under_load_every_buyer_is_told_what_became_of_
     let _consumer = world.role("create-consumer").await;
     let _seckill = world.seckill().await;
     world.open(1).await;
-    let load = world.load(Crowd { seed: 41, users: 100_000, concurrency: 64 });
+    let load = world.load(Crowd {
+        seed: 41,
+        users: 100_000,
+        concurrency: 64,
+    });
     world.sells(&load, 100).await;
     let queue = Queue::open(&world.stack.amqp_url(), world.queue(1)).await;
     let (exchange, key) = (world.exchange(), "order.create.1.1");
@@ -132,7 +175,13 @@ async fn while_messages_come_back_under_load_every_buyer_is_told_what_became_of_
         world.sells(&load, 100).await;
     }
     let told = load.finish().await;
-    assert!(told.statuses.iter().any(|(words, _)| words.contains("try again")), "none came back: {:?}", told.statuses);
+    assert!(
+        told.statuses
+            .iter()
+            .any(|(words, _)| words.contains("try again")),
+        "none came back: {:?}",
+        told.statuses
+    );
     world.audit().await;
 }
 
@@ -154,10 +203,14 @@ async fn a_full_order_queue_means_come_back_later_and_loses_nothing() {
     };
     assert_eq!(why, "UNAVAILABLE: the order queue is full; try again");
     let _consumer = world.role("create-consumer").await;
-    world.until_number("SELECT COUNT(*) FROM orders WHERE live = 1", accepted).await;
-    until("the turned away buyer is served", async || match world.buy(SOMEBODY + accepted, 1).await {
-        Answer::Yes(_) => Ok(()),
-        other => Err(format!("{other:?}")),
+    world
+        .until_number("SELECT COUNT(*) FROM orders WHERE live = 1", accepted)
+        .await;
+    until("the turned away buyer is served", async || {
+        match world.buy(SOMEBODY + accepted, 1).await {
+            Answer::Yes(_) => Ok(()),
+            other => Err(format!("{other:?}")),
+        }
     })
     .await;
     world.audit().await;

@@ -9,10 +9,16 @@ async fn dies_at(name: &str, failpoint: &str) {
     let _reconciler = world.role("reconciler").await;
     let _seckill = world.seckill().await;
     world.open(1).await;
-    let load = world.load(Crowd { seed: 5, users: 20_000, concurrency: 48 });
+    let load = world.load(Crowd {
+        seed: 5,
+        users: 20_000,
+        concurrency: 48,
+    });
     // At its first visit, with nothing behind it, and at a later one, with redeliveries in its way.
     for visit in [1, 3] {
-        let mut consumer = world.armed("create-consumer", &format!("{failpoint}:{visit}")).await;
+        let mut consumer = world
+            .armed("create-consumer", &format!("{failpoint}:{visit}"))
+            .await;
         world.crashed(&mut consumer).await;
         world.sells(&load, 100).await;
     }
@@ -20,7 +26,13 @@ async fn dies_at(name: &str, failpoint: &str) {
     world.sells(&load, 300).await;
     load.finish().await;
     world.audit().await;
-    assert_eq!(world.number("SELECT COUNT(*) FROM orders WHERE status = 4").await, 0, "nothing had to be voided");
+    assert_eq!(
+        world
+            .number("SELECT COUNT(*) FROM orders WHERE status = 4")
+            .await,
+        0,
+        "nothing had to be voided"
+    );
 }
 
 #[tokio::test]
@@ -50,15 +62,26 @@ async fn a_second_consumer_takes_over_where_a_killed_one_stopped() {
     let mut first = world.role("create-consumer").await;
     let _seckill = world.seckill().await;
     world.open(1).await;
-    let load = world.load(Crowd { seed: 7, users: 20_000, concurrency: 48 });
+    let load = world.load(Crowd {
+        seed: 7,
+        users: 20_000,
+        concurrency: 48,
+    });
     world.sells(&load, 100).await;
     let _second = world.role("create-consumer").await;
     world.sells(&load, 100).await;
     // One active consumer per queue: the session stays the first's.
-    world.until_number("SELECT consumer_session FROM incarnations", 1).await;
+    world
+        .until_number("SELECT consumer_session FROM incarnations", 1)
+        .await;
     first.kill().await.expect("killed");
     world.sells(&load, 300).await;
     load.finish().await;
     world.audit().await;
-    assert_eq!(world.number("SELECT consumer_session FROM incarnations").await, 2);
+    assert_eq!(
+        world
+            .number("SELECT consumer_session FROM incarnations")
+            .await,
+        2
+    );
 }

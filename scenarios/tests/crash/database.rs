@@ -1,4 +1,5 @@
-//! The database hangs: nothing is parked, nothing is lost, and nobody waits for it longer than he said.
+//! The database hangs: nothing is parked, nothing is lost, and nobody waits for it longer than he
+//! said.
 
 use crate::fresh_world;
 use crate::frozen::Frozen;
@@ -11,17 +12,25 @@ const STOP_LIMIT: Duration = Duration::from_secs(10);
 
 fn database_pid(world: &World) -> u32 {
     let pids = ["mariadb", "mysql"].map(|name| world.stack.server_pid(name));
-    pids.into_iter().flatten().next().expect("a private database")
+    pids.into_iter()
+        .flatten()
+        .next()
+        .expect("a private database")
 }
 
 #[tokio::test]
-async fn while_the_database_hangs_orders_are_accepted_until_the_lease_runs_out_and_then_clearly_turned_away() {
+async fn while_the_database_hangs_orders_are_accepted_until_the_lease_runs_out_and_then_clearly_turned_away()
+ {
     let mut world = fresh_world!("hangs", 100_000);
     let _reconciler = world.role("reconciler").await;
     let _consumer = world.role("create-consumer").await;
     let _seckill = world.seckill().await;
     world.open(1).await;
-    let load = world.load(Crowd { seed: 29, users: 50_000, concurrency: 16 });
+    let load = world.load(Crowd {
+        seed: 29,
+        users: 50_000,
+        concurrency: 16,
+    });
     world.sells(&load, 100).await;
 
     let frozen = Frozen::freeze(database_pid(&world));
@@ -43,7 +52,11 @@ async fn while_the_database_hangs_orders_are_accepted_until_the_lease_runs_out_a
     load.finish().await;
     world.audit().await;
     assert_eq!(world.number("SELECT COUNT(*) FROM parked").await, 0);
-    assert_eq!(world.number("SELECT newest_epoch FROM sales").await, 1, "Redis lost nothing");
+    assert_eq!(
+        world.number("SELECT newest_epoch FROM sales").await,
+        1,
+        "Redis lost nothing"
+    );
 }
 
 #[tokio::test]
@@ -53,13 +66,18 @@ async fn a_process_that_is_stopped_does_not_wait_for_a_database_that_hangs() {
     let mut consumer = world.role("create-consumer").await;
     let mut seckill = world.seckill().await;
     world.open(1).await;
-    let load = world.load(Crowd { seed: 31, users: 50_000, concurrency: 16 });
+    let load = world.load(Crowd {
+        seed: 31,
+        users: 50_000,
+        concurrency: 16,
+    });
     world.sells(&load, 100).await;
 
     let frozen = Frozen::freeze(database_pid(&world));
     world.sells(&load, 100).await;
     let begin = Instant::now();
-    let stops = futures_util::future::join3(seckill.stop(), consumer.stop(), reconciler.stop()).await;
+    let stops =
+        futures_util::future::join3(seckill.stop(), consumer.stop(), reconciler.stop()).await;
     let took = begin.elapsed();
     load.finish().await;
     frozen.thaw();

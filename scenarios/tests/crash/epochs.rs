@@ -1,8 +1,10 @@
-//! Epoch faults, engine by engine: the server behind an engine, or the process that keeps its state, is killed in the
-//! middle of a sale while orders are still queued. The sale goes on under the next epoch, nothing accepted is lost,
-//! everything left is sold, and the audit passes. Each round prints how long the sale was closed.
+//! Epoch faults, engine by engine: the server behind an engine, or the process that keeps its
+//! state, is killed in the middle of a sale while orders are still queued. The sale goes on under
+//! the next epoch, nothing accepted is lost, everything left is sold, and the audit passes. Each
+//! round prints how long the sale was closed.
 //!
-//! `EPOCH_ROUNDS` repeats each fault so often; `EPOCH_ORDERS` is how much is sold before a Redis has to be told of it all.
+//! `EPOCH_ROUNDS` repeats each fault so often; `EPOCH_ORDERS` is how much is sold before a Redis
+//! has to be told of it all.
 
 use crate::frozen::Frozen;
 use crate::load::{Answer, Crowd, Load};
@@ -16,7 +18,8 @@ const ROUNDS_VARIABLE: &str = "EPOCH_ROUNDS";
 const TOTAL: i64 = 6_000;
 const ORDERS_VARIABLE: &str = "EPOCH_ORDERS";
 const ORDERS: u64 = 10_000;
-/// Longest time until the sale is open again after the fault is over, with the short leases of these tests.
+/// Longest time until the sale is open again after the fault is over, with the short leases of
+/// these tests.
 const OPEN_AGAIN_WITHIN: Duration = Duration::from_secs(5);
 
 /// How Redis comes back.
@@ -29,9 +32,11 @@ enum Loss {
 
 /// Goes on until everybody is refused, also those who want a single unit.
 pub async fn sell_out(world: &World, load: Load) {
-    until("nearly everything is sold", async || match world.stock().await {
-        Ok(stock) if stock.open && stock.remaining <= 1 => Ok(()),
-        other => Err(format!("{other:?}")),
+    until("nearly everything is sold", async || {
+        match world.stock().await {
+            Ok(stock) if stock.open && stock.remaining <= 1 => Ok(()),
+            other => Err(format!("{other:?}")),
+        }
     })
     .await;
     load.finish().await;
@@ -52,14 +57,25 @@ pub async fn sell_out(world: &World, load: Load) {
 
 async fn sold_exactly(world: &World, total: i64) {
     world.audit().await;
-    assert_eq!(world.number("SELECT CAST(SUM(quantity) AS SIGNED) FROM orders WHERE live = 1").await, total);
+    assert_eq!(
+        world
+            .number("SELECT CAST(SUM(quantity) AS SIGNED) FROM orders WHERE live = 1")
+            .await,
+        total
+    );
     assert_eq!(world.number("SELECT COUNT(*) FROM parked").await, 0);
 }
 
 async fn redis_is_lost(engine: &str, loss: Loss) {
     for round in 1..=number(ROUNDS_VARIABLE, 1) {
-        let name = format!("{}{loss:?}{round}", engine.split(['-', '?']).next().unwrap_or(engine)).to_lowercase();
-        let Some(mut world) = World::start(&name, TOTAL).await else { return };
+        let name = format!(
+            "{}{loss:?}{round}",
+            engine.split(['-', '?']).next().unwrap_or(engine)
+        )
+        .to_lowercase();
+        let Some(mut world) = World::start(&name, TOTAL).await else {
+            return;
+        };
         let mut redis = OwnRedis::start(world.stack, &name).await;
         world.set("SECKILL__REDIS__URL", redis.url());
         world.set("SECKILL__SECKILL__ENGINE", engine);
@@ -67,11 +83,16 @@ async fn redis_is_lost(engine: &str, loss: Loss) {
         let consumer = world.role("create-consumer").await;
         let _seckill = world.seckill().await;
         world.open(1).await;
-        let load = world.load(Crowd { seed: round, users: 40_000, concurrency: 16 });
+        let load = world.load(Crowd {
+            seed: round,
+            users: 40_000,
+            concurrency: 16,
+        });
         world.sells(&load, 100).await;
         redis.remember();
         world.sells(&load, 100).await;
-        // From here on orders stay queued; they must not be missing from what the next epoch is given.
+        // From here on orders stay queued; they must not be missing from what the next epoch is
+        // given.
         let frozen = Frozen::freeze(consumer.pid());
         world.sells(&load, 50).await;
         redis.kill();
@@ -88,23 +109,42 @@ async fn redis_is_lost(engine: &str, loss: Loss) {
         let left = world.stock().await.map_or(0, |stock| stock.remaining);
         sell_out(&world, load).await;
         sold_exactly(&world, TOTAL).await;
-        assert_eq!(world.number("SELECT COUNT(*) FROM orders WHERE status = 4").await, 0);
-        eprintln!("{engine}, {loss:?}, round {round}: open again {closed:?} after Redis answered, {left} units left");
-        assert!(closed < OPEN_AGAIN_WITHIN, "open again only after {closed:?}");
+        assert_eq!(
+            world
+                .number("SELECT COUNT(*) FROM orders WHERE status = 4")
+                .await,
+            0
+        );
+        eprintln!(
+            "{engine}, {loss:?}, round {round}: open again {closed:?} after Redis answered, {left} units left"
+        );
+        assert!(
+            closed < OPEN_AGAIN_WITHIN,
+            "open again only after {closed:?}"
+        );
     }
 }
 
 /// The service dies with requests under way and orders queued, and a new one takes its place.
 async fn the_service_is_lost(engine: &str, newest_epoch: i32) {
     for round in 1..=number(ROUNDS_VARIABLE, 1) {
-        let name = format!("{}lost{round}", engine.split(['-', '?']).next().unwrap_or(engine));
-        let Some(mut world) = World::start(&name, TOTAL).await else { return };
+        let name = format!(
+            "{}lost{round}",
+            engine.split(['-', '?']).next().unwrap_or(engine)
+        );
+        let Some(mut world) = World::start(&name, TOTAL).await else {
+            return;
+        };
         world.set("SECKILL__SECKILL__ENGINE", engine);
         let _reconciler = world.role("reconciler").await;
         let consumer = world.role("create-consumer").await;
         let mut seckill = world.seckill().await;
         world.open(1).await;
-        let crowd = Crowd { seed: round, users: 40_000, concurrency: 16 };
+        let crowd = Crowd {
+            seed: round,
+            users: 40_000,
+            concurrency: 16,
+        };
         let load = world.load(crowd);
         world.sells(&load, 200).await;
         let frozen = Frozen::freeze(consumer.pid());
@@ -118,16 +158,24 @@ async fn the_service_is_lost(engine: &str, newest_epoch: i32) {
         let closed = back.elapsed();
         sell_out(&world, load).await;
         sold_exactly(&world, TOTAL).await;
-        eprintln!("{engine}, service killed, round {round}: sells again {closed:?} after the new one was ready");
-        assert!(closed < OPEN_AGAIN_WITHIN, "sells again only after {closed:?}");
+        eprintln!(
+            "{engine}, service killed, round {round}: sells again {closed:?} after the new one was ready"
+        );
+        assert!(
+            closed < OPEN_AGAIN_WITHIN,
+            "sells again only after {closed:?}"
+        );
     }
 }
 
-/// A sale that has sold much loses its Redis: every buyer and every unit is back in it before it opens.
+/// A sale that has sold much loses its Redis: every buyer and every unit is back in it before it
+/// opens.
 async fn much_was_sold(engine: &str, name: &str) {
     let orders = number(ORDERS_VARIABLE, ORDERS);
     let total = 2 * i64::try_from(orders).expect("a number of orders");
-    let Some(mut world) = World::start(name, total).await else { return };
+    let Some(mut world) = World::start(name, total).await else {
+        return;
+    };
     let mut redis = OwnRedis::start(world.stack, name).await;
     world.set("SECKILL__REDIS__URL", redis.url());
     world.set("SECKILL__SECKILL__ENGINE", engine);
@@ -135,9 +183,15 @@ async fn much_was_sold(engine: &str, name: &str) {
     let _consumer = world.role("create-consumer").await;
     let _seckill = world.seckill().await;
     world.open(1).await;
-    let load = world.load(Crowd { seed: 1, users: orders, concurrency: 256 });
+    let load = world.load(Crowd {
+        seed: 1,
+        users: orders,
+        concurrency: 256,
+    });
     while load.accepted() < orders {
-        world.sells(&load, (orders - load.accepted()).min(5_000)).await;
+        world
+            .sells(&load, (orders - load.accepted()).min(5_000))
+            .await;
     }
     load.finish().await;
     let before = world.quiet().await;
@@ -147,16 +201,30 @@ async fn much_was_sold(engine: &str, name: &str) {
         redis.forget();
         redis.start_again().await;
         let back = Instant::now();
-        let after = world.open(before.epoch + i32::try_from(round).expect("few rounds")).await;
+        let after = world
+            .open(before.epoch + i32::try_from(round).expect("few rounds"))
+            .await;
         let closed = back.elapsed();
         assert_eq!(after.remaining, before.remaining);
-        eprintln!("{engine}, {orders} orders, round {round}: open again {closed:?} after Redis answered");
-        assert!(closed < OPEN_AGAIN_WITHIN, "open again only after {closed:?}");
+        eprintln!(
+            "{engine}, {orders} orders, round {round}: open again {closed:?} after Redis answered"
+        );
+        assert!(
+            closed < OPEN_AGAIN_WITHIN,
+            "open again only after {closed:?}"
+        );
     }
-    assert_eq!(world.buy(1, 1).await, first, "who has an order is told which");
+    assert_eq!(
+        world.buy(1, 1).await,
+        first,
+        "who has an order is told which"
+    );
     world.buy(SOMEBODY, 1).await.order();
     world.audit().await;
-    assert_eq!(world.number("SELECT COUNT(*) FROM orders").await, 1 + i64::try_from(orders).expect("a number"));
+    assert_eq!(
+        world.number("SELECT COUNT(*) FROM orders").await,
+        1 + i64::try_from(orders).expect("a number")
+    );
 }
 
 macro_rules! redis_faults {

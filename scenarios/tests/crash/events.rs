@@ -1,7 +1,9 @@
-//! Order events made by hand, as a broken or foreign publisher would send them, straight into a queue of the world.
+//! Order events made by hand, as a broken or foreign publisher would send them, straight into a
+//! queue of the world.
 
 use lapin::options::{
-    BasicPublishOptions, ConfirmSelectOptions, QueueBindOptions, QueueDeclareOptions, QueuePurgeOptions,
+    BasicPublishOptions, ConfirmSelectOptions, QueueBindOptions, QueueDeclareOptions,
+    QueuePurgeOptions,
 };
 use lapin::types::{FieldTable, ShortString};
 use lapin::{BasicProperties, Channel, Confirmation, Connection, ConnectionProperties};
@@ -67,54 +69,92 @@ pub struct Queue {
 
 impl Queue {
     pub async fn open(amqp_url: &str, name: String) -> Self {
-        let connection = Connection::connect(amqp_url, ConnectionProperties::default()).await.expect("a broker");
+        let connection = Connection::connect(amqp_url, ConnectionProperties::default())
+            .await
+            .expect("a broker");
         let channel = connection.create_channel().await.expect("a channel");
-        channel.confirm_select(ConfirmSelectOptions::default()).await.expect("confirms");
-        Self { channel, name, connection }
+        channel
+            .confirm_select(ConfirmSelectOptions::default())
+            .await
+            .expect("confirms");
+        Self {
+            channel,
+            name,
+            connection,
+        }
     }
 
     /// Asked on a channel of its own, which the broker closes if there is no such queue.
     pub async fn exists(&self) -> bool {
         let channel = self.connection.create_channel().await.expect("a channel");
-        let passive = QueueDeclareOptions { passive: true, ..QueueDeclareOptions::default() };
-        channel.queue_declare(self.name.as_str().into(), passive, FieldTable::default()).await.is_ok()
+        let passive = QueueDeclareOptions {
+            passive: true,
+            ..QueueDeclareOptions::default()
+        };
+        channel
+            .queue_declare(self.name.as_str().into(), passive, FieldTable::default())
+            .await
+            .is_ok()
     }
 
     /// Messages that nobody has taken yet.
     pub async fn depth(&self) -> u32 {
-        let options = QueueDeclareOptions { passive: true, ..QueueDeclareOptions::default() };
-        let declaring = self.channel.queue_declare(self.name.as_str().into(), options, FieldTable::default());
+        let options = QueueDeclareOptions {
+            passive: true,
+            ..QueueDeclareOptions::default()
+        };
+        let declaring =
+            self.channel
+                .queue_declare(self.name.as_str().into(), options, FieldTable::default());
         declaring.await.expect("it is there").message_count()
     }
 
     /// Until somebody has put another message into it.
     pub async fn deeper_than(&self, messages: u32) {
-        until("another message is in the queue", async || match self.depth().await {
-            depth if depth > messages => Ok(()),
-            depth => Err(format!("{depth} messages")),
+        until("another message is in the queue", async || {
+            match self.depth().await {
+                depth if depth > messages => Ok(()),
+                depth => Err(format!("{depth} messages")),
+            }
         })
         .await;
     }
 
     pub async fn bind(&self, exchange: &str, key: &str) {
         let (queue, options) = (self.name.as_str().into(), QueueBindOptions::default());
-        let binding = self.channel.queue_bind(queue, exchange.into(), key.into(), options, FieldTable::default());
+        let binding = self.channel.queue_bind(
+            queue,
+            exchange.into(),
+            key.into(),
+            options,
+            FieldTable::default(),
+        );
         binding.await.expect("bound");
     }
 
     pub async fn unbind(&self, exchange: &str, key: &str) {
         let queue = self.name.as_str().into();
-        let unbinding = self.channel.queue_unbind(queue, exchange.into(), key.into(), FieldTable::default());
+        let unbinding =
+            self.channel
+                .queue_unbind(queue, exchange.into(), key.into(), FieldTable::default());
         unbinding.await.expect("unbound");
     }
 
     /// Throws away what is in the queue; returns the number of messages.
     pub async fn purge(&self) -> u32 {
-        self.channel.queue_purge(self.name.as_str().into(), QueuePurgeOptions::default()).await.expect("purged")
+        self.channel
+            .queue_purge(self.name.as_str().into(), QueuePurgeOptions::default())
+            .await
+            .expect("purged")
     }
 
     pub async fn orders(&self, message_id: &str, orders: Vec<OrderCreated>) {
-        let body = OrderBatch { incarnation: 1, generation: 1, orders }.encode_to_vec();
+        let body = OrderBatch {
+            incarnation: 1,
+            generation: 1,
+            orders,
+        }
+        .encode_to_vec();
         self.message(Some(ORDERS), Some(message_id), &body).await;
     }
 
@@ -127,10 +167,23 @@ impl Queue {
         if let Some(message_id) = message_id {
             properties = properties.with_message_id(message_id.into());
         }
-        let options = BasicPublishOptions { mandatory: true, ..BasicPublishOptions::default() };
-        let publishing =
-            self.channel.basic_publish(ShortString::default(), self.name.as_str().into(), options, body, properties);
+        let options = BasicPublishOptions {
+            mandatory: true,
+            ..BasicPublishOptions::default()
+        };
+        let publishing = self.channel.basic_publish(
+            ShortString::default(),
+            self.name.as_str().into(),
+            options,
+            body,
+            properties,
+        );
         let confirmed = publishing.await.expect("sent").await.expect("confirmed");
-        assert_eq!(confirmed, Confirmation::Ack(None), "the queue {} took it", self.name);
+        assert_eq!(
+            confirmed,
+            Confirmation::Ack(None),
+            "the queue {} took it",
+            self.name
+        );
     }
 }

@@ -1,4 +1,5 @@
-//! A process that is stopped in its tracks for a while, and other things done to a process by its id.
+//! A process that is stopped in its tracks for a while, and other things done to a process by its
+//! id.
 
 use rustix::process::{Pid, Signal, kill_process};
 
@@ -25,7 +26,10 @@ impl Drop for Frozen {
 }
 
 fn id(pid: u32) -> Pid {
-    i32::try_from(pid).ok().and_then(Pid::from_raw).expect("a process id")
+    i32::try_from(pid)
+        .ok()
+        .and_then(Pid::from_raw)
+        .expect("a process id")
 }
 
 /// SIGKILL.
@@ -35,7 +39,10 @@ pub fn kill(pid: u32) {
 
 /// Whether it has ended; its parent need not have asked for its status yet.
 pub fn has_ended(pid: u32) -> bool {
-    let Ok(stat) = std::fs::read_to_string(format!("/proc/{pid}/stat")) else { return true };
+    let Ok(stat) = std::fs::read_to_string(format!("/proc/{pid}/stat")) else {
+        return true;
+    };
     // The state follows the name, which is in parentheses and may hold anything.
-    stat.rsplit_once(") ").is_none_or(|(_, rest)| rest.starts_with(['Z', 'X']))
+    stat.rsplit_once(") ")
+        .is_none_or(|(_, rest)| rest.starts_with(['Z', 'X']))
 }

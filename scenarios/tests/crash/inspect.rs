@@ -31,11 +31,22 @@ pub struct Stock {
 pub async fn stock(address: SocketAddr, product_id: i64) -> Result<Stock, String> {
     let endpoint = Endpoint::from_shared(format!("http://{address}")).expect("an address");
     let endpoint = endpoint.connect_timeout(CALL_LIMIT).timeout(CALL_LIMIT);
-    let channel = endpoint.connect().await.map_err(|error| format!("no connection: {error}"))?;
+    let channel = endpoint
+        .connect()
+        .await
+        .map_err(|error| format!("no connection: {error}"))?;
     let mut client = tonic::client::Grpc::new(channel);
     client.ready().await.map_err(|error| error.to_string())?;
     let path = PathAndQuery::from_static("/inspect.InspectService/GetStock");
     let codec = tonic_prost::ProstCodec::default();
-    let reply = client.unary(tonic::Request::new(GetStockRequest { product_id }), path, codec).await;
-    reply.map(tonic::Response::into_inner).map_err(|status| format!("{}: {}", status.code(), status.message()))
+    let reply = client
+        .unary(
+            tonic::Request::new(GetStockRequest { product_id }),
+            path,
+            codec,
+        )
+        .await;
+    reply
+        .map(tonic::Response::into_inner)
+        .map_err(|status| format!("{}: {}", status.code(), status.message()))
 }

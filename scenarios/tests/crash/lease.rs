@@ -12,27 +12,49 @@ use std::time::Duration;
 const LONG_PATIENCE: Duration = Duration::from_secs(40);
 
 #[tokio::test]
-async fn a_service_that_was_frozen_past_its_lease_says_no_more_yes_and_serves_again_under_a_new_incarnation() {
+async fn a_service_that_was_frozen_past_its_lease_says_no_more_yes_and_serves_again_under_a_new_incarnation()
+ {
     let mut world = fresh_world!("frozen", 100_000);
     let _reconciler = world.role("reconciler").await;
     let _consumer = world.role("create-consumer").await;
     let seckill = world.seckill().await;
     world.open(1).await;
-    let load = world.load(Crowd { seed: 13, users: 50_000, concurrency: 48 });
+    let load = world.load(Crowd {
+        seed: 13,
+        users: 50_000,
+        concurrency: 48,
+    });
     world.sells(&load, 300).await;
 
     let frozen = Frozen::freeze(seckill.pid());
-    // The kernel takes the connection and the request, so this buyer's request is already there when it wakes up.
-    let element = Element { user_id: SOMEBODY, product_id: PRODUCT, quantity: 1 };
-    let waiting = tokio::spawn(buy(world.address(), element, LONG_PATIENCE, world.told.clone()));
-    world.until_number("SELECT COUNT(*) FROM incarnations WHERE state = 'gone'", 1).await;
+    // The kernel takes the connection and the request, so this buyer's request is already there
+    // when it wakes up.
+    let element = Element {
+        user_id: SOMEBODY,
+        product_id: PRODUCT,
+        quantity: 1,
+    };
+    let waiting = tokio::spawn(buy(
+        world.address(),
+        element,
+        LONG_PATIENCE,
+        world.told.clone(),
+    ));
+    world
+        .until_number("SELECT COUNT(*) FROM incarnations WHERE state = 'gone'", 1)
+        .await;
     frozen.thaw();
     let answer = waiting.await.expect("the buyer is answered");
     let gone = "SELECT COUNT(*) FROM incarnations WHERE state = 'live' AND id > 1";
     match answer {
         Answer::Unavailable(_) | Answer::Unknown(_) => {}
-        // It may have been slow to read the request; then it knew that it was fenced and had registered anew.
-        Answer::Yes(_) => assert_eq!(world.number(gone).await, 1, "yes under a lease that had run out"),
+        // It may have been slow to read the request; then it knew that it was fenced and had
+        // registered anew.
+        Answer::Yes(_) => assert_eq!(
+            world.number(gone).await,
+            1,
+            "yes under a lease that had run out"
+        ),
         other => panic!("{other:?}"),
     }
     world.until_number(gone, 1).await;
@@ -41,7 +63,8 @@ async fn a_service_that_was_frozen_past_its_lease_says_no_more_yes_and_serves_ag
     load.finish().await;
     world.buy(SOMEBODY, 1).await.order();
     world.audit().await;
-    // Late messages of the old incarnation, if any, came back as unroutable: nothing reached a queue that is gone.
+    // Late messages of the old incarnation, if any, came back as unroutable: nothing reached a
+    // queue that is gone.
     assert_eq!(world.number("SELECT COUNT(*) FROM parked").await, 0);
 }
 
@@ -55,10 +78,16 @@ async fn no_epoch_is_granted_while_a_frozen_service_could_still_say_yes() {
     world.buy(SOMEBODY, 1).await.order();
     let frozen = Frozen::freeze(seckill.pid());
     redis::flush(&world.stack.redis_url()).await;
-    world.until_number("SELECT MAX(epoch) FROM allocations", 2).await;
-    let silent_for_ms = "SELECT CAST(UNIX_TIMESTAMP(NOW(3)) * 1000 AS SIGNED) - heartbeat_at_ms FROM incarnations";
+    world
+        .until_number("SELECT MAX(epoch) FROM allocations", 2)
+        .await;
+    let silent_for_ms =
+        "SELECT CAST(UNIX_TIMESTAMP(NOW(3)) * 1000 AS SIGNED) - heartbeat_at_ms FROM incarnations";
     let silent_for_ms = world.number(silent_for_ms).await;
-    assert!(silent_for_ms >= LEASE_MS, "its lease runs {LEASE_MS} ms, and it was silent for {silent_for_ms} ms");
+    assert!(
+        silent_for_ms >= LEASE_MS,
+        "its lease runs {LEASE_MS} ms, and it was silent for {silent_for_ms} ms"
+    );
     frozen.thaw();
     world.open(2).await;
     world.buy(SOMEBODY + 1, 1).await.order();

@@ -1,5 +1,5 @@
-//! Two processes that sell from leases of their own: every unit once, no buyer twice, and nothing stranded when one of
-//! them dies, freezes or stops.
+//! Two processes that sell from leases of their own: every unit once, no buyer twice, and nothing
+//! stranded when one of them dies, freezes or stops.
 
 use crate::frozen::Frozen;
 use crate::load::{Answer, Crowd, Load};
@@ -13,7 +13,11 @@ const ENGINE: &str = "preallocated?block=200";
 const TOTAL: i64 = 8_000;
 const PRODUCT: i64 = crate::world::PRODUCT;
 /// The same buyers are sent to both, so that each asks at the wrong place too.
-const CROWD: Crowd = Crowd { seed: 31, users: 40_000, concurrency: 8 };
+const CROWD: Crowd = Crowd {
+    seed: 31,
+    users: 40_000,
+    concurrency: 8,
+};
 const SOLD: &str = "SELECT CAST(COALESCE(SUM(quantity), 0) AS SIGNED) FROM orders WHERE live = 1";
 const OWNERS: &str = "SELECT COUNT(DISTINCT owner) FROM engine_partitions";
 
@@ -37,14 +41,23 @@ impl Two {
         let first = world.seckill().await;
         world.open(1).await;
         let second = world.second_seckill().await;
-        let two = Self { world, _consumer: consumer, reconciler, first, second };
+        let two = Self {
+            world,
+            _consumer: consumer,
+            reconciler,
+            first,
+            second,
+        };
         // The second is dealt its share of the buyers with the next epoch.
         two.world.until_number(OWNERS, 2).await;
         for address in [two.world.address(), two.second_address()] {
-            until("both sell in the same epoch", async || match inspect::stock(address, PRODUCT).await {
-                Ok(stock) if stock.open && stock.epoch >= 2 => Ok(()),
-                other => Err(format!("{other:?}")),
-            })
+            until(
+                "both sell in the same epoch",
+                async || match inspect::stock(address, PRODUCT).await {
+                    Ok(stock) if stock.open && stock.epoch >= 2 => Ok(()),
+                    other => Err(format!("{other:?}")),
+                },
+            )
             .await;
         }
         two
@@ -55,7 +68,10 @@ impl Two {
     }
 
     fn loads(&self) -> [Load; 2] {
-        [self.world.load(CROWD), self.world.load_at(self.second_address(), CROWD)]
+        [
+            self.world.load(CROWD),
+            self.world.load_at(self.second_address(), CROWD),
+        ]
     }
 }
 
@@ -75,9 +91,11 @@ async fn sell_the_rest(world: &World, places: &[SocketAddr]) {
 }
 
 async fn until_nearly_sold_out(world: &World) {
-    until("nearly everything is sold", async || match world.number(SOLD).await {
-        sold if sold >= TOTAL - 1 => Ok(()),
-        sold => Err(format!("{sold} of {TOTAL}")),
+    until("nearly everything is sold", async || {
+        match world.number(SOLD).await {
+            sold if sold >= TOTAL - 1 => Ok(()),
+            sold => Err(format!("{sold} of {TOTAL}")),
+        }
     })
     .await;
 }
@@ -91,8 +109,15 @@ async fn two_instances_sell_every_unit_once_and_accept_no_buyer_twice() {
     until_nearly_sold_out(&two.world).await;
     let told = [first.finish().await, second.finish().await];
     for told in &told {
-        let wrong = told.statuses.iter().find(|(words, _)| words.contains("another instance serves this buyer"));
-        assert!(wrong.is_some(), "each was asked by buyers of the other: {:?}", told.statuses);
+        let wrong = told
+            .statuses
+            .iter()
+            .find(|(words, _)| words.contains("another instance serves this buyer"));
+        assert!(
+            wrong.is_some(),
+            "each was asked by buyers of the other: {:?}",
+            told.statuses
+        );
     }
     sell_the_rest(&two.world, &[two.world.address(), two.second_address()]).await;
     two.world.quiet_at(two.second_address()).await;
@@ -128,7 +153,9 @@ async fn an_epoch_that_was_dealt_to_nobody_is_followed_by_one_for_whoever_comes(
     let mut seckill = world.seckill().await;
     let epoch = world.open(1).await.epoch;
     seckill.kill().await.expect("killed");
-    world.until_number("SELECT COUNT(*) FROM incarnations WHERE state <> 'gone'", 0).await;
+    world
+        .until_number("SELECT COUNT(*) FROM incarnations WHERE state <> 'gone'", 0)
+        .await;
     world.sql("DELETE FROM engine_partitions").await;
     let _seckill = world.seckill().await;
     world.open(epoch + 1).await;
@@ -138,7 +165,11 @@ async fn an_epoch_that_was_dealt_to_nobody_is_followed_by_one_for_whoever_comes(
 
 #[tokio::test]
 async fn more_instances_than_partitions_sell_in_one_epoch() {
-    let two = Two::start_with("preallocated?block=200&partitions=1", fresh_world!("fewpartitions", TOTAL)).await;
+    let two = Two::start_with(
+        "preallocated?block=200&partitions=1",
+        fresh_world!("fewpartitions", TOTAL),
+    )
+    .await;
     let epoch = two.world.stock().await.expect("it answers").epoch;
     let [first, second] = two.loads();
     two.world.sells(&first, 500).await;
@@ -146,7 +177,11 @@ async fn more_instances_than_partitions_sell_in_one_epoch() {
     until_nearly_sold_out(&two.world).await;
     first.finish().await;
     second.finish().await;
-    assert_eq!(two.world.stock().await.expect("it answers").epoch, epoch, "nobody is dealt anew");
+    assert_eq!(
+        two.world.stock().await.expect("it answers").epoch,
+        epoch,
+        "nobody is dealt anew"
+    );
     sell_the_rest(&two.world, &[two.world.address(), two.second_address()]).await;
     two.world.quiet_at(two.second_address()).await;
     two.world.audit().await;
@@ -160,7 +195,12 @@ async fn one_that_was_frozen_past_its_lease_sells_nothing_more_of_it() {
     two.world.sells(&second, 300).await;
     let epoch = two.world.stock().await.expect("it answers").epoch;
     let frozen = Frozen::freeze(two.second.pid());
-    const { assert!(LEASE_MS < 4_000, "the next epoch is opened within the patience of this test") };
+    const {
+        assert!(
+            LEASE_MS < 4_000,
+            "the next epoch is opened within the patience of this test"
+        )
+    };
     two.world.open(epoch + 1).await;
     frozen.thaw();
     // It is taken up again with the epoch after that.

@@ -1,4 +1,5 @@
-//! Load from the lab's own driver, in a thread beside the test, and single purchases by the same means.
+//! Load from the lab's own driver, in a thread beside the test, and single purchases by the same
+//! means.
 
 use loadgen::data::{Element, Encoded, Generation, generate};
 use loadgen::events::{Event, Summary};
@@ -38,7 +39,12 @@ pub struct Crowd {
 impl Load {
     /// Runs until it is told to stop.
     pub fn start(address: SocketAddr, product_id: i64, crowd: Crowd, told: Told) -> Self {
-        let elements = generate(&Generation { seed: crowd.seed, users: crowd.users, product_id, quantity_max: 2 });
+        let elements = generate(&Generation {
+            seed: crowd.seed,
+            users: crowd.users,
+            product_id,
+            quantity_max: 2,
+        });
         let data = Arc::new(Encoded::new(elements.expect("a valid wish")));
         let plan = Plan {
             concurrency: crowd.concurrency,
@@ -59,7 +65,12 @@ impl Load {
             };
             drive(&plan, data, &stopped, &mut observe).expect("the service takes connections")
         });
-        Self { stop, accepted, thread, told }
+        Self {
+            stop,
+            accepted,
+            thread,
+            told,
+        }
     }
 
     /// Orders accepted so far, a moment ago.
@@ -70,7 +81,8 @@ impl Load {
     /// Stops sending, waits for the open replies and keeps what was told for the audit.
     pub async fn finish(self) -> Summary {
         self.stop.stop();
-        let joining = tokio::task::spawn_blocking(move || self.thread.join().expect("the driver ends"));
+        let joining =
+            tokio::task::spawn_blocking(move || self.thread.join().expect("the driver ends"));
         keep(&joining.await.expect("joined"), &self.told)
     }
 }
@@ -103,10 +115,25 @@ impl Answer {
 
 /// One purchase.
 pub async fn buy(address: SocketAddr, element: Element, limit: Duration, told: Told) -> Answer {
-    let plan =
-        Plan { concurrency: 1, requests: 1, timeout: limit, keep_outcomes: true, ..Plan::new(address.to_string()) };
-    let driving = move || drive(&plan, Arc::new(Encoded::new(vec![element])), &Stop::default(), &mut |_| {});
-    let measured = match tokio::task::spawn_blocking(driving).await.expect("the driver ends") {
+    let plan = Plan {
+        concurrency: 1,
+        requests: 1,
+        timeout: limit,
+        keep_outcomes: true,
+        ..Plan::new(address.to_string())
+    };
+    let driving = move || {
+        drive(
+            &plan,
+            Arc::new(Encoded::new(vec![element])),
+            &Stop::default(),
+            &mut |_| {},
+        )
+    };
+    let measured = match tokio::task::spawn_blocking(driving)
+        .await
+        .expect("the driver ends")
+    {
         Ok(measured) => measured,
         Err(error) => return Answer::Unreachable(error.to_string()),
     };
@@ -115,7 +142,12 @@ pub async fn buy(address: SocketAddr, element: Element, limit: Duration, told: T
         (outcome, order) = (record.outcome, record.order_id);
         Ok::<_, ()>(())
     });
-    let words = keep(&measured, &told).statuses.into_iter().next().map(|(words, _)| words).unwrap_or_default();
+    let words = keep(&measured, &told)
+        .statuses
+        .into_iter()
+        .next()
+        .map(|(words, _)| words)
+        .unwrap_or_default();
     match outcome {
         Outcome::Accepted | Outcome::Duplicate => Answer::Yes(order),
         Outcome::Refused => Answer::No(words),

@@ -7,11 +7,18 @@ use crate::redis;
 use crate::world::{PATIENCE, SOMEBODY, World};
 use serde_json::Value;
 
-const OPENING: [&str; 3] = ["reconciler.after_claim", "reconciler.after_grant", "reconciler.after_engine_open"];
+const OPENING: [&str; 3] = [
+    "reconciler.after_claim",
+    "reconciler.after_grant",
+    "reconciler.after_engine_open",
+];
 
 /// `--once` must end with nothing left; returns what it did.
 async fn once(world: &World) -> Value {
-    let summary = world.run(&["reconciler", "--once"]).await.expect("nothing is left to repair");
+    let summary = world
+        .run(&["reconciler", "--once"])
+        .await
+        .expect("nothing is left to repair");
     let summary: Value = serde_json::from_str(&summary).expect("one JSON object");
     assert_eq!(summary["left"], 0, "{summary}");
     summary
@@ -21,7 +28,10 @@ async fn once(world: &World) -> Value {
 async fn abandon(world: &mut World, user: i64, quantity: i32) {
     let mut seckill = world.armed_seckill("seckill.after_reserve").await;
     world.open(1).await;
-    assert!(matches!(world.buy(user, quantity).await, Answer::Unknown(_)));
+    assert!(matches!(
+        world.buy(user, quantity).await,
+        Answer::Unknown(_)
+    ));
     world.crashed(&mut seckill).await;
 }
 
@@ -36,7 +46,9 @@ async fn a_reconciler_that_dies_while_voiding_is_finished_by_the_next_one() {
     // R8: a mark outlives who made it, and no retry gets past it.
     let mut seckill = world.seckill().await;
     world.open(1).await;
-    assert!(matches!(world.buy(SOMEBODY, 2).await, Answer::Unavailable(why) if why.contains("is being cleared")));
+    assert!(
+        matches!(world.buy(SOMEBODY, 2).await, Answer::Unavailable(why) if why.contains("is being cleared"))
+    );
     seckill.stop().await.expect("stopped in order");
 
     abandon(&mut world, SOMEBODY + 1, 2).await;
@@ -44,8 +56,18 @@ async fn a_reconciler_that_dies_while_voiding_is_finished_by_the_next_one() {
     world.crashed(&mut reconciler).await;
     let summary = once(&world).await;
     assert_eq!(summary["holds_released"].as_u64(), Some(2), "{summary}");
-    assert_eq!(world.number("SELECT COUNT(*) FROM orders WHERE status = 4 AND live IS NULL").await, 2);
-    assert_eq!(world.number("SELECT COUNT(*) FROM incarnations WHERE state <> 'gone'").await, 0);
+    assert_eq!(
+        world
+            .number("SELECT COUNT(*) FROM orders WHERE status = 4 AND live IS NULL")
+            .await,
+        2
+    );
+    assert_eq!(
+        world
+            .number("SELECT COUNT(*) FROM incarnations WHERE state <> 'gone'")
+            .await,
+        0
+    );
 
     let _seckill = world.seckill().await;
     assert_eq!(world.open(1).await.remaining, 4);
@@ -64,7 +86,13 @@ async fn a_repair_of_everything_at_once_deals_with_what_is_too_young_to_be_judge
     abandon(&mut world, SOMEBODY, 2).await;
     // Neither its lease nor the grace period of its hold is over.
     let summary = once(&world).await;
-    assert_eq!((summary["holds_released"].as_u64(), summary["incarnations_retired"].as_u64()), (Some(1), Some(1)));
+    assert_eq!(
+        (
+            summary["holds_released"].as_u64(),
+            summary["incarnations_retired"].as_u64()
+        ),
+        (Some(1), Some(1))
+    );
     let _seckill = world.seckill().await;
     assert_eq!(world.open(1).await.remaining, 2);
     world.buy(SOMEBODY + 1, 2).await.order();
@@ -80,14 +108,19 @@ async fn orders_that_wait_for_a_slow_consumer_are_not_voided_whatever_their_age(
     for buyer in 0..10 {
         world.buy(SOMEBODY + buyer, 2).await.order();
     }
-    // Their holds are older than the grace period now: a marker goes behind their orders, and until it is committed
-    // nobody knows whether they will have rows.
+    // Their holds are older than the grace period now: a marker goes behind their orders, and until
+    // it is committed nobody knows whether they will have rows.
     let queue = Queue::open(&world.stack.amqp_url(), world.queue(1)).await;
     queue.deeper_than(queue.depth().await).await;
     assert_eq!(world.number("SELECT COUNT(*) FROM orders").await, 0);
     let _consumer = world.role("create-consumer").await;
     world.audit().await;
-    assert_eq!(world.number("SELECT COUNT(*) FROM orders WHERE live = 1").await, 10);
+    assert_eq!(
+        world
+            .number("SELECT COUNT(*) FROM orders WHERE live = 1")
+            .await,
+        10
+    );
 }
 
 #[tokio::test]
@@ -104,7 +137,8 @@ async fn a_reconciler_that_dies_while_opening_an_epoch_is_finished_by_the_next_o
     for buyer in 0..10 {
         world.buy(SOMEBODY + buyer, 2).await.order();
     }
-    // Some of the orders are rows, others still wait in the queue, when everything in Redis is lost.
+    // Some of the orders are rows, others still wait in the queue, when everything in Redis is
+    // lost.
     consumer.kill().await.expect("killed");
     for buyer in 10..20 {
         world.buy(SOMEBODY + buyer, 2).await.order();
@@ -116,7 +150,11 @@ async fn a_reconciler_that_dies_while_opening_an_epoch_is_finished_by_the_next_o
     world.crashed(&mut reconciler).await;
     let mut reconciler = world.armed("reconciler", OPENING[1]).await;
     queue.deeper_than(waiting).await;
-    assert_eq!(world.number("SELECT MAX(epoch) FROM allocations").await, 4, "nothing is granted before the drain");
+    assert_eq!(
+        world.number("SELECT MAX(epoch) FROM allocations").await,
+        4,
+        "nothing is granted before the drain"
+    );
     let _consumer = world.role("create-consumer").await;
     world.crashed(&mut reconciler).await;
     let mut reconciler = world.armed("reconciler", OPENING[2]).await;
@@ -129,19 +167,29 @@ async fn a_reconciler_that_dies_while_opening_an_epoch_is_finished_by_the_next_o
     for buyer in 20..30 {
         world.buy(SOMEBODY + buyer, 2).await.order();
     }
-    assert_eq!(world.buy(SOMEBODY + 30, 1).await, Answer::No("OK, refused: sold out".to_owned()));
+    assert_eq!(
+        world.buy(SOMEBODY + 30, 1).await,
+        Answer::No("OK, refused: sold out".to_owned())
+    );
     world.audit().await;
 }
 
 #[tokio::test]
 async fn two_reconcilers_at_once_do_no_harm() {
     let mut world = fresh_world!("two", 50_000);
-    let _reconcilers = [world.role("reconciler").await, world.role("reconciler").await];
+    let _reconcilers = [
+        world.role("reconciler").await,
+        world.role("reconciler").await,
+    ];
     let _consumer = world.role("create-consumer").await;
     abandon(&mut world, SOMEBODY, 2).await;
     let _seckill = world.seckill().await;
     world.open(1).await;
-    let load = world.load(Crowd { seed: 17, users: 20_000, concurrency: 32 });
+    let load = world.load(Crowd {
+        seed: 17,
+        users: 20_000,
+        concurrency: 32,
+    });
     world.sells(&load, 200).await;
     redis::flush(&world.stack.redis_url()).await;
     world.open(2).await;
@@ -153,7 +201,8 @@ async fn two_reconcilers_at_once_do_no_harm() {
     assert_eq!(epochs, 2, "they do not take each other's epochs");
 }
 
-/// A second service beside the first dies with a hold, so that both reconcilers find the same orphan.
+/// A second service beside the first dies with a hold, so that both reconcilers find the same
+/// orphan.
 async fn abandon_by_second_service(world: &World) {
     let mut second = world.second_armed_seckill("seckill.after_reserve").await;
     let address = second.listen().expect("it listens");
@@ -161,7 +210,13 @@ async fn abandon_by_second_service(world: &World) {
     assert!(matches!(answer, Answer::Unknown(_)), "{answer:?}");
     world.crashed(&mut second).await;
     world
-        .until_number(&format!("SELECT COUNT(*) FROM orders WHERE status = 4 AND user_id = {}", SOMEBODY + 1), 1)
+        .until_number(
+            &format!(
+                "SELECT COUNT(*) FROM orders WHERE status = 4 AND user_id = {}",
+                SOMEBODY + 1
+            ),
+            1,
+        )
         .await;
 }
 
@@ -178,14 +233,24 @@ async fn a_queue_goes_only_after_drained_is_stored_and_one_left_over_goes_with_t
     let mut reconciler = world.armed("reconciler", "reconciler.after_retire").await;
     world.crashed(&mut reconciler).await;
     // R6: from here on it counts as drained, and it is still there.
-    assert_eq!(world.number("SELECT COUNT(*) FROM incarnations WHERE state = 'gone' AND queue <> ''").await, 1);
+    assert_eq!(
+        world
+            .number("SELECT COUNT(*) FROM incarnations WHERE state = 'gone' AND queue <> ''")
+            .await,
+        1
+    );
     assert!(queue.exists().await);
     // A consumer that dies before it acknowledges leaves what is a row already.
     consumer.kill().await.expect("killed");
     queue.orders("again", vec![event(order, SOMEBODY, 2)]).await;
     let _consumer = world.role("create-consumer").await;
     once(&world).await;
-    assert_eq!(world.number("SELECT COUNT(*) FROM incarnations WHERE state = 'gone' AND queue <> ''").await, 0);
+    assert_eq!(
+        world
+            .number("SELECT COUNT(*) FROM incarnations WHERE state = 'gone' AND queue <> ''")
+            .await,
+        0
+    );
     assert!(!queue.exists().await);
     let _seckill = world.seckill().await;
     world.open(1).await;
@@ -211,7 +276,8 @@ async fn an_epoch_is_granted_only_after_a_write_under_way_and_counts_it() {
         sqlx::query(statement).execute(&mut *writing).await.expect(statement);
     }
     redis::flush(&world.stack.redis_url()).await;
-    // R11: the allocation's row is locked first, so the grant waits, and then reads what is committed.
+    // R11: the allocation's row is locked first, so the grant waits, and then reads what is
+    // committed.
     let waiting = "SELECT COUNT(*) FROM information_schema.processlist WHERE db = DATABASE()
                    AND info LIKE 'SELECT id FROM allocations WHERE id = %FOR UPDATE'";
     world.until_number(waiting, 1).await;
@@ -221,6 +287,8 @@ async fn an_epoch_is_granted_only_after_a_write_under_way_and_counts_it() {
     // R19: both are in the new gate.
     assert_eq!(world.buy(SOMEBODY, 1).await.order(), made);
     assert_eq!(world.buy(SOMEBODY + 1, 1).await.order(), made + 1);
-    let granted = world.number("SELECT granted FROM allocations WHERE epoch = 2").await;
+    let granted = world
+        .number("SELECT granted FROM allocations WHERE epoch = 2")
+        .await;
     assert_eq!(granted, 6);
 }

@@ -12,7 +12,9 @@ use crate::wait::until;
 /// Empties the server as a failover to an empty replica would.
 pub async fn flush(url: &str) {
     let address = url.trim_start_matches("redis://").trim_end_matches('/');
-    let answer = ask(address, "FLUSHALL\r\nSCRIPT FLUSH\r\n", 2).await.expect("Redis answers");
+    let answer = ask(address, "FLUSHALL\r\nSCRIPT FLUSH\r\n", 2)
+        .await
+        .expect("Redis answers");
     assert_eq!(answer, "+OK\r\n+OK\r\n");
 }
 
@@ -41,12 +43,23 @@ pub struct OwnRedis {
 
 impl OwnRedis {
     pub async fn start(stack: &Stack, name: &str) -> Self {
-        let program = scenarios::setup::find().redis_server.expect("the stack has one too");
+        let program = scenarios::setup::find()
+            .redis_server
+            .expect("the stack has one too");
         let folder = stack.scratch().join(format!("redis-{name}"));
         std::fs::create_dir_all(&folder).expect("the scratch folder can be written");
-        let port = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).and_then(|any| any.local_addr()).expect("a port").port();
+        let port = TcpListener::bind((Ipv4Addr::LOCALHOST, 0))
+            .and_then(|any| any.local_addr())
+            .expect("a port")
+            .port();
         let tag = (stack.tag().0.to_owned(), stack.tag().1.to_owned());
-        let mut server = Self { program, folder, port, tag, child: None };
+        let mut server = Self {
+            program,
+            folder,
+            port,
+            tag,
+            child: None,
+        };
         server.start_again().await;
         server
     }
@@ -67,7 +80,16 @@ impl OwnRedis {
         let child = Command::new(&self.program)
             .current_dir(&self.folder)
             .env(&self.tag.0, &self.tag.1)
-            .args(["--port", &self.port.to_string(), "--bind", "127.0.0.1", "--save", "", "--appendonly", "yes"])
+            .args([
+                "--port",
+                &self.port.to_string(),
+                "--bind",
+                "127.0.0.1",
+                "--save",
+                "",
+                "--appendonly",
+                "yes",
+            ])
             .args(["--maxmemory-policy", "noeviction", "--dir", "."])
             .stdin(Stdio::null())
             .stdout(Stdio::null())
@@ -75,10 +97,12 @@ impl OwnRedis {
             .spawn();
         self.child = Some(child.expect("redis-server starts"));
         let address = format!("127.0.0.1:{}", self.port);
-        until("Redis answers", async || match ask(&address, "PING\r\n", 1).await {
-            Ok(answer) if answer == "+PONG\r\n" => Ok(()),
-            Ok(answer) => Err(answer),
-            Err(error) => Err(error.to_string()),
+        until("Redis answers", async || {
+            match ask(&address, "PING\r\n", 1).await {
+                Ok(answer) if answer == "+PONG\r\n" => Ok(()),
+                Ok(answer) => Err(answer),
+                Err(error) => Err(error.to_string()),
+            }
         })
         .await;
     }
@@ -113,7 +137,10 @@ impl Drop for OwnRedis {
 }
 
 fn copy(from: &Path, to: &Path) {
-    for entry in std::fs::read_dir(from).expect("readable").map(|entry| entry.expect("an entry")) {
+    for entry in std::fs::read_dir(from)
+        .expect("readable")
+        .map(|entry| entry.expect("an entry"))
+    {
         let (source, target) = (entry.path(), to.join(entry.file_name()));
         if source.is_dir() {
             std::fs::create_dir_all(&target).expect("made");

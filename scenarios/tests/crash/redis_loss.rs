@@ -1,4 +1,5 @@
-//! Redis forgets, or is another server than before: not open, and never a stock that comes back by itself.
+//! Redis forgets, or is another server than before: not open, and never a stock that comes back by
+//! itself.
 
 use crate::epochs::sell_out;
 use crate::fresh_world;
@@ -13,13 +14,20 @@ async fn an_emptied_redis_means_not_open_until_a_new_epoch_sells_exactly_what_is
     let _consumer = world.role("create-consumer").await;
     let _seckill = world.seckill().await;
     world.open(1).await;
-    let load = world.load(Crowd { seed: 19, users: 20_000, concurrency: 4 });
+    let load = world.load(Crowd {
+        seed: 19,
+        users: 20_000,
+        concurrency: 4,
+    });
     world.sells(&load, 100).await;
     reconciler.stop().await.expect("stopped in order");
     redis::flush(&world.stack.redis_url()).await;
     // Nobody opens it: the service must not do so by itself.
     let answer = world.buy(SOMEBODY, 1).await;
-    assert_eq!(answer, Answer::Unavailable("UNAVAILABLE: the sale is being opened; try again".to_owned()));
+    assert_eq!(
+        answer,
+        Answer::Unavailable("UNAVAILABLE: the sale is being opened; try again".to_owned())
+    );
     assert!(!world.stock().await.expect("the service answers").open);
 
     let _reconciler = world.role("reconciler").await;
@@ -30,8 +38,18 @@ async fn an_emptied_redis_means_not_open_until_a_new_epoch_sells_exactly_what_is
     world.open(3).await;
     sell_out(&world, load).await;
     world.audit().await;
-    assert_eq!(world.number("SELECT CAST(SUM(quantity) AS SIGNED) FROM orders WHERE live = 1").await, 6_000);
-    assert_eq!(world.number("SELECT COUNT(*) FROM orders WHERE status = 4").await, 0);
+    assert_eq!(
+        world
+            .number("SELECT CAST(SUM(quantity) AS SIGNED) FROM orders WHERE live = 1")
+            .await,
+        6_000
+    );
+    assert_eq!(
+        world
+            .number("SELECT COUNT(*) FROM orders WHERE status = 4")
+            .await,
+        0
+    );
     assert_eq!(world.number("SELECT COUNT(*) FROM parked").await, 0);
 }
 
@@ -44,7 +62,11 @@ async fn a_restarted_redis_is_another_server_with_and_without_its_data() {
     let _consumer = world.role("create-consumer").await;
     let _seckill = world.seckill().await;
     let first = world.open(1).await;
-    let load = world.load(Crowd { seed: 23, users: 20_000, concurrency: 4 });
+    let load = world.load(Crowd {
+        seed: 23,
+        users: 20_000,
+        concurrency: 4,
+    });
     world.sells(&load, 20).await;
 
     redis.kill();
@@ -59,6 +81,16 @@ async fn a_restarted_redis_is_another_server_with_and_without_its_data() {
     world.open(3).await;
     sell_out(&world, load).await;
     world.audit().await;
-    assert_eq!(world.number("SELECT CAST(SUM(quantity) AS SIGNED) FROM orders WHERE live = 1").await, 4_000);
-    assert_eq!(world.number("SELECT COUNT(*) FROM orders WHERE status = 4").await, 0);
+    assert_eq!(
+        world
+            .number("SELECT CAST(SUM(quantity) AS SIGNED) FROM orders WHERE live = 1")
+            .await,
+        4_000
+    );
+    assert_eq!(
+        world
+            .number("SELECT COUNT(*) FROM orders WHERE status = 4")
+            .await,
+        0
+    );
 }

@@ -1,4 +1,5 @@
-//! The proof by chance: both sides of the queue are killed at random moments under load, again and again.
+//! The proof by chance: both sides of the queue are killed at random moments under load, again and
+//! again.
 
 use crate::load::Crowd;
 use crate::rounds_options;
@@ -18,16 +19,25 @@ async fn killed_at_random_moments_under_load_nothing_is_lost_doubled_or_left_ove
     let (rounds, seed) = rounds_options::from_environment();
     let mut random = SmallRng::seed_from_u64(seed);
     for round in 1..=rounds {
-        let Some(mut world) = World::start(&format!("round{round}"), TOTAL).await else { return };
+        let Some(mut world) = World::start(&format!("round{round}"), TOTAL).await else {
+            return;
+        };
         let _reconciler = world.role("reconciler").await;
         let mut consumer = world.role("create-consumer").await;
         let mut seckill = world.seckill().await;
         world.open(1).await;
-        let crowd = Crowd { seed: seed + round, users: USERS, concurrency: 64 };
+        let crowd = Crowd {
+            seed: seed + round,
+            users: USERS,
+            concurrency: 64,
+        };
         let load = world.load(crowd);
         world.sells(&load, 100).await;
         // The moment itself is what is drawn; there is no condition to wait for.
-        let moments_ms = [random.random_range(0..KILL_WITHIN_MS), random.random_range(0..KILL_WITHIN_MS)];
+        let moments_ms = [
+            random.random_range(0..KILL_WITHIN_MS),
+            random.random_range(0..KILL_WITHIN_MS),
+        ];
         tokio::time::sleep(Duration::from_millis(moments_ms[0])).await;
         consumer.kill().await.expect("killed");
         tokio::time::sleep(Duration::from_millis(moments_ms[1])).await;
@@ -40,10 +50,17 @@ async fn killed_at_random_moments_under_load_nothing_is_lost_doubled_or_left_ove
         let told = load.finish().await;
         // Everybody asks again, also those who do not know what became of their request.
         let again = world.load(crowd);
-        world.sells(&again, told.counts.accepted + told.counts.unknown).await;
+        world
+            .sells(&again, told.counts.accepted + told.counts.unknown)
+            .await;
         again.finish().await;
         world.audit().await;
-        let voided = world.number("SELECT COUNT(*) FROM orders WHERE status = 4").await;
-        eprintln!("round {round}: killed after {moments_ms:?} ms, {:?}, {voided} holds voided", told.counts);
+        let voided = world
+            .number("SELECT COUNT(*) FROM orders WHERE status = 4")
+            .await;
+        eprintln!(
+            "round {round}: killed after {moments_ms:?} ms, {:?}, {voided} holds voided",
+            told.counts
+        );
     }
 }

@@ -6,7 +6,10 @@ const SEED_VARIABLE: &str = "CRASH_SEED";
 
 /// A number from the environment, or the one given.
 pub fn number(name: &str, otherwise: u64) -> u64 {
-    std::env::var(name).map_or(otherwise, |text| text.parse().unwrap_or_else(|_| panic!("{name}={text} is no number")))
+    std::env::var(name).map_or(otherwise, |text| {
+        text.parse()
+            .unwrap_or_else(|_| panic!("{name}={text} is no number"))
+    })
 }
 
 /// Rounds and seed, which are printed.

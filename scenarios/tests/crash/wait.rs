@@ -2,8 +2,8 @@
 
 use std::time::{Duration, Instant};
 
-/// Longest wait for anything that happens within moments or after a lease or grace period of a second or two; large,
-/// because the machine may be busy with other things.
+/// Longest wait for anything that happens within moments or after a lease or grace period of a
+/// second or two; large, because the machine may be busy with other things.
 pub const LIMIT: Duration = Duration::from_secs(30);
 const POLL: Duration = Duration::from_millis(10);
 
@@ -15,7 +15,10 @@ pub async fn until<T>(what: &str, mut ask: impl AsyncFnMut() -> Result<T, String
             Ok(answer) => return answer,
             Err(seen) => seen,
         };
-        assert!(started.elapsed() < LIMIT, "not within {LIMIT:?}: {what}; last seen: {seen}");
+        assert!(
+            started.elapsed() < LIMIT,
+            "not within {LIMIT:?}: {what}; last seen: {seen}"
+        );
         tokio::time::sleep(POLL).await;
     }
 }

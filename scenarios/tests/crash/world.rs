@@ -1,5 +1,5 @@
-//! One test's world: a database, keys and queues of its own on the shared servers, the roles as processes, what the
-//! buyers were told, and the audit over all of it.
+//! One test's world: a database, keys and queues of its own on the shared servers, the roles as
+//! processes, what the buyers were told, and the audit over all of it.
 
 use crate::frozen::has_ended;
 use crate::inspect::{self, Stock};
@@ -27,8 +27,8 @@ pub const SOMEBODY: i64 = 1_000_000;
 
 /// Longest time that a service says yes after its last heartbeat, ms.
 pub const LEASE_MS: i64 = 1_500;
-/// Short times, so that what waits for them does not take long. The lease still is several heartbeats, because two
-/// busy cores keep a process waiting now and then.
+/// Short times, so that what waits for them does not take long. The lease still is several
+/// heartbeats, because two busy cores keep a process waiting now and then.
 const TIMES: [(&str, &str); 6] = [
     ("SECKILL__INCARNATION__HEARTBEAT_MS", "150"),
     ("SECKILL__INCARNATION__MARGIN_MS", "300"),
@@ -64,7 +64,8 @@ pub fn has_failpoints() -> bool {
 }
 
 impl World {
-    /// A migrated database with one sale of `total` units and nothing running. `None` where the test cannot run.
+    /// A migrated database with one sale of `total` units and nothing running. `None` where the
+    /// test cannot run.
     pub async fn start(name: &str, total: i64) -> Option<Self> {
         let turn = TURN.lock().await;
         let stack = testing::stack()?;
@@ -79,10 +80,16 @@ impl World {
             ("SECKILL__INCARNATION__LEASE_MS", LEASE_MS.to_string()),
         ];
         let times = TIMES.map(|(key, value)| (key, value.to_owned()));
-        let settings = pairs.into_iter().chain(times).map(|(key, value)| (key.to_owned(), value)).collect();
+        let settings = pairs
+            .into_iter()
+            .chain(times)
+            .map(|(key, value)| (key.to_owned(), value))
+            .collect();
         // Nothing is connected yet: the database is made by `migrate`.
         let options = MySqlPoolOptions::new().max_connections(2);
-        let database = options.connect_lazy(&stack.database_url(name)).expect("a database URL");
+        let database = options
+            .connect_lazy(&stack.database_url(name))
+            .expect("a database URL");
         let world = Self {
             stack,
             database,
@@ -100,7 +107,10 @@ impl World {
              starts_at = 0\nends_at = 4102444800\n"
         );
         std::fs::write(&seed, text).expect("the scratch folder can be written");
-        world.run(&["migrate", "--seed", &seed.display().to_string()]).await.expect("migrated");
+        world
+            .run(&["migrate", "--seed", &seed.display().to_string()])
+            .await
+            .expect("migrated");
         Some(world)
     }
 
@@ -116,7 +126,10 @@ impl World {
     fn spec(&self, args: &[&str], more: &[(&str, &str)]) -> RoleSpec {
         let number = self.spawned.fetch_add(1, Ordering::Relaxed);
         let mut env = self.settings.clone();
-        env.extend(more.iter().map(|(key, value)| ((*key).to_owned(), (*value).to_owned())));
+        env.extend(
+            more.iter()
+                .map(|(key, value)| ((*key).to_owned(), (*value).to_owned())),
+        );
         RoleSpec {
             name: format!("{}-{number}-{}", self.name, args[0]),
             program: program(),
@@ -131,7 +144,10 @@ impl World {
     }
 
     pub async fn role(&self, name: &str) -> Role {
-        self.stack.spawn_role(&self.spec(&[name], &[])).await.expect("the role starts")
+        self.stack
+            .spawn_role(&self.spec(&[name], &[]))
+            .await
+            .expect("the role starts")
     }
 
     /// A role that aborts at a failpoint, `name` or `name:nth`.
@@ -156,14 +172,23 @@ impl World {
 
     /// One more beside the first, on a port of its own.
     pub async fn second_armed_seckill(&self, failpoint: &str) -> Role {
-        let more = [("SECKILL__SECKILL__LISTEN", "127.0.0.1:0"), ("SECKILL_FAILPOINT", failpoint)];
-        self.stack.spawn_role(&self.spec(&["seckill"], &more)).await.expect("the role starts")
+        let more = [
+            ("SECKILL__SECKILL__LISTEN", "127.0.0.1:0"),
+            ("SECKILL_FAILPOINT", failpoint),
+        ];
+        self.stack
+            .spawn_role(&self.spec(&["seckill"], &more))
+            .await
+            .expect("the role starts")
     }
 
     /// One more beside the first, on a port of its own.
     pub async fn second_seckill(&self) -> Role {
         let more = [("SECKILL__SECKILL__LISTEN", "127.0.0.1:0")];
-        self.stack.spawn_role(&self.spec(&["seckill"], &more)).await.expect("the role starts")
+        self.stack
+            .spawn_role(&self.spec(&["seckill"], &more))
+            .await
+            .expect("the role starts")
     }
 
     fn listens(&mut self, role: &Role) {
@@ -179,8 +204,10 @@ impl World {
     /// Waits for an armed role to die of its failpoint.
     pub async fn crashed(&self, role: &mut Role) {
         let (name, pid) = (role.name().to_owned(), role.pid());
-        until(&format!("{name} dies at its failpoint"), async || has_ended(pid).then_some(()).ok_or("alive".into()))
-            .await;
+        until(&format!("{name} dies at its failpoint"), async || {
+            has_ended(pid).then_some(()).ok_or("alive".into())
+        })
+        .await;
         role.kill().await.expect("reaped");
     }
 
@@ -199,12 +226,23 @@ impl World {
     }
 
     pub async fn buy(&self, user_id: i64, quantity: i32) -> Answer {
-        self.buy_at(self.address(), user_id, quantity, PATIENCE).await
+        self.buy_at(self.address(), user_id, quantity, PATIENCE)
+            .await
     }
 
     /// From one of several services, or with more patience.
-    pub async fn buy_at(&self, address: SocketAddr, user_id: i64, quantity: i32, patience: Duration) -> Answer {
-        let element = Element { user_id, product_id: PRODUCT, quantity };
+    pub async fn buy_at(
+        &self,
+        address: SocketAddr,
+        user_id: i64,
+        quantity: i32,
+        patience: Duration,
+    ) -> Answer {
+        let element = Element {
+            user_id,
+            product_id: PRODUCT,
+            quantity,
+        };
         load::buy(address, element, patience, self.told.clone()).await
     }
 
@@ -229,7 +267,10 @@ impl World {
 
     /// One number from the database.
     pub async fn number(&self, sql: &str) -> i64 {
-        sqlx::query_scalar(sql).fetch_one(&self.database).await.unwrap_or_else(|error| panic!("{sql}: {error}"))
+        sqlx::query_scalar(sql)
+            .fetch_one(&self.database)
+            .await
+            .unwrap_or_else(|error| panic!("{sql}: {error}"))
     }
 
     /// Until a number of the database is as wanted.
@@ -242,7 +283,10 @@ impl World {
     }
 
     pub async fn sql(&self, sql: &str) {
-        sqlx::raw_sql(sql).execute(&self.database).await.unwrap_or_else(|error| panic!("{sql}: {error}"));
+        sqlx::raw_sql(sql)
+            .execute(&self.database)
+            .await
+            .unwrap_or_else(|error| panic!("{sql}: {error}"));
     }
 
     /// Until no hold is open any more: then every accepted order has its row and is settled.
@@ -252,10 +296,12 @@ impl World {
 
     /// The same of one of several services, where each knows its own holds only.
     pub async fn quiet_at(&self, address: SocketAddr) -> Stock {
-        until("no hold is open", async || match inspect::stock(address, PRODUCT).await {
-            Ok(stock) if stock.open && stock.open_units == 0 => Ok(stock),
-            Ok(stock) => Err(format!("{stock:?}")),
-            Err(why) => Err(why),
+        until("no hold is open", async || {
+            match inspect::stock(address, PRODUCT).await {
+                Ok(stock) if stock.open && stock.open_units == 0 => Ok(stock),
+                Ok(stock) => Err(format!("{stock:?}")),
+                Err(why) => Err(why),
+            }
         })
         .await
     }
@@ -263,23 +309,44 @@ impl World {
     /// Waits for quiet, with service, consumer and reconciler running, and audits.
     pub async fn audit(&self) {
         let stock = self.quiet().await;
-        let log = self.stack.scratch().join(format!("{}-{}.log", self.name, self.spawned.load(Ordering::Relaxed)));
+        let log = self.stack.scratch().join(format!(
+            "{}-{}.log",
+            self.name,
+            self.spawned.load(Ordering::Relaxed)
+        ));
         let mut writer = Writer::create(&log).expect("the scratch folder can be written");
-        for record in self.told.lock().unwrap_or_else(PoisonError::into_inner).iter() {
+        for record in self
+            .told
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .iter()
+        {
             writer.push(record).expect("written");
         }
         writer.finish().expect("written");
-        let engine_stock =
-            EngineStock { product_id: PRODUCT, remaining: stock.remaining, open_units: stock.open_units };
+        let engine_stock = EngineStock {
+            product_id: PRODUCT,
+            remaining: stock.remaining,
+            open_units: stock.open_units,
+        };
         let report = audit(&AuditInput {
             database_url: self.stack.database_url(&self.name),
             logs: vec![log],
-            sales: vec![ExpectedSale { product_id: PRODUCT, total: self.total, price_cents: PRICE_CENTS }],
+            sales: vec![ExpectedSale {
+                product_id: PRODUCT,
+                total: self.total,
+                price_cents: PRICE_CENTS,
+            }],
             engine_stock: vec![engine_stock],
         })
         .await
         .expect("there is something to judge");
-        assert_eq!(report.verdict, AuditVerdict::Passed, "{}", scenarios::audit::text(&report));
+        assert_eq!(
+            report.verdict,
+            AuditVerdict::Passed,
+            "{}",
+            scenarios::audit::text(&report)
+        );
     }
 
     /// Name of the exchange of this world.
@@ -296,5 +363,7 @@ impl World {
 /// The system's debug binary, built once.
 fn program() -> PathBuf {
     static PROGRAM: OnceLock<PathBuf> = OnceLock::new();
-    PROGRAM.get_or_init(|| scenarios::bench::program::build().expect("the system builds")).clone()
+    PROGRAM
+        .get_or_init(|| scenarios::bench::program::build().expect("the system builds"))
+        .clone()
 }

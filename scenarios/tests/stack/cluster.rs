@@ -1,4 +1,5 @@
-//! A private Redis Cluster: three nodes that know every slot, measured as one, and gone with the stack.
+//! A private Redis Cluster: three nodes that know every slot, measured as one, and gone with the
+//! stack.
 
 use std::time::{Duration, Instant};
 
@@ -17,7 +18,10 @@ const NOTICED_LIMIT: Duration = Duration::from_secs(5);
 /// The answer of one node, whole.
 async fn ask(place: &str, command: &str) -> String {
     let mut stream = tokio::net::TcpStream::connect(place).await.expect("a node");
-    stream.write_all(format!("{command}\r\nQUIT\r\n").as_bytes()).await.expect("asked");
+    stream
+        .write_all(format!("{command}\r\nQUIT\r\n").as_bytes())
+        .await
+        .expect("asked");
     let mut answer = String::new();
     stream.read_to_string(&mut answer).await.expect("answered");
     answer
@@ -25,27 +29,59 @@ async fn ask(place: &str, command: &str) -> String {
 
 #[tokio::test]
 async fn three_nodes_answer_share_every_slot_count_as_one_redis_and_are_gone_afterwards() {
-    let options = StackOptions { redis_cluster: true, ..testing::options() };
-    let Some(stack) = testing::own_stack(&options).await else { return };
+    let options = StackOptions {
+        redis_cluster: true,
+        ..testing::options()
+    };
+    let Some(stack) = testing::own_stack(&options).await else {
+        return;
+    };
     eprintln!("ready after (ms): {:?}", stack.start_ms());
     let url = stack.redis_url();
-    let places: Vec<&str> = url.strip_prefix("redis-cluster://").expect("its scheme").split(',').collect();
+    let places: Vec<&str> = url
+        .strip_prefix("redis-cluster://")
+        .expect("its scheme")
+        .split(',')
+        .collect();
     assert_eq!(places.len(), 3, "{url}");
     for place in &places {
-        let port: u16 = place.rsplit_once(':').expect("a port").1.parse().expect("a number");
+        let port: u16 = place
+            .rsplit_once(':')
+            .expect("a port")
+            .1
+            .parse()
+            .expect("a number");
         assert!(port < 50_000, "the bus of {place} has no port");
         let info = ask(place, "CLUSTER INFO").await;
-        for line in ["cluster_state:ok", "cluster_slots_ok:16384", "cluster_known_nodes:3", "cluster_size:3"] {
-            assert!(info.lines().any(|found| found == line), "{place}: no {line} in {info}");
+        for line in [
+            "cluster_state:ok",
+            "cluster_slots_ok:16384",
+            "cluster_known_nodes:3",
+            "cluster_size:3",
+        ] {
+            assert!(
+                info.lines().any(|found| found == line),
+                "{place}: no {line} in {info}"
+            );
         }
         // Slot 12182, which is the last node's; the others must know that.
         let answer = ask(place, "GET foo").await;
-        let expected = if *place == places[2] { "$-1".to_owned() } else { format!("-MOVED 12182 {}", places[2]) };
+        let expected = if *place == places[2] {
+            "$-1".to_owned()
+        } else {
+            format!("-MOVED 12182 {}", places[2])
+        };
         assert_eq!(answer.lines().next(), Some(expected.as_str()));
     }
     stack.check().await.expect("all is well");
     let settings = stack.settings();
-    assert_eq!((settings["redis.cluster_nodes"].as_str(), settings["redis.appendonly"].as_str()), ("3", "yes"));
+    assert_eq!(
+        (
+            settings["redis.cluster_nodes"].as_str(),
+            settings["redis.appendonly"].as_str()
+        ),
+        ("3", "yes")
+    );
     let usage = stack.usage();
     assert_eq!(usage.len(), 3, "{usage:?}");
     assert!(usage["redis"].peak_rss_bytes > 0, "{usage:?}");

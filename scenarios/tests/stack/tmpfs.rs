@@ -13,7 +13,15 @@ impl Tmpfs {
     pub fn mount(size_mib: u32) -> Option<Self> {
         let folder = tempfile::tempdir().expect("a folder");
         let mut mount = Command::new("mount");
-        mount.args(["-t", "tmpfs", "-o", &format!("size={size_mib}m"), "lab-test"]).arg(folder.path());
+        mount
+            .args([
+                "-t",
+                "tmpfs",
+                "-o",
+                &format!("size={size_mib}m"),
+                "lab-test",
+            ])
+            .arg(folder.path());
         let mounted = mount.output().is_ok_and(|output| output.status.success());
         if !mounted {
             eprintln!("ignored: mounting a small tmpfs needs root");
@@ -40,6 +48,9 @@ impl Drop for Tmpfs {
     fn drop(&mut self) {
         // Lazily, so that a test that failed half-way leaves no mount behind.
         let unmounted = Command::new("umount").arg("-l").arg(self.0.path()).status();
-        assert!(unmounted.is_ok_and(|status| status.success()) || std::thread::panicking(), "the mount is left");
+        assert!(
+            unmounted.is_ok_and(|status| status.success()) || std::thread::panicking(),
+            "the mount is left"
+        );
     }
 }

@@ -1,6 +1,7 @@
 //! Everything AMQP: topology, confirmed publishing, markers and consuming.
 //!
-//! The client library's topology recovery stays off (R2): a binding is made only by who owns its generation.
+//! The client library's topology recovery stays off (R2): a binding is made only by who owns its
+//! generation.
 
 mod consumer;
 mod publisher;
@@ -13,11 +14,13 @@ use crate::config::{MqConfig, QueueType};
 use crate::envelope;
 use anyhow::{Context, ensure};
 use lapin::options::{
-    BasicPublishOptions, ConfirmSelectOptions, ExchangeDeclareOptions, QueueBindOptions, QueueDeclareOptions,
-    QueueDeleteOptions,
+    BasicPublishOptions, ConfirmSelectOptions, ExchangeDeclareOptions, QueueBindOptions,
+    QueueDeclareOptions, QueueDeleteOptions,
 };
 use lapin::types::{AMQPValue, FieldTable, ShortString};
-use lapin::{BasicProperties, Channel, Confirmation, Connection, ConnectionProperties, ExchangeKind};
+use lapin::{
+    BasicProperties, Channel, Confirmation, Connection, ConnectionProperties, ExchangeKind,
+};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -38,7 +41,11 @@ impl Broker {
     /// Opens a connection named after its user.
     pub async fn connect(config: &MqConfig, name: &str) -> anyhow::Result<Self> {
         let connection = Arc::new(connect(config, name).await?);
-        Ok(Self { connection, names: Names::new(config), config: config.clone() })
+        Ok(Self {
+            connection,
+            names: Names::new(config),
+            config: config.clone(),
+        })
     }
 
     pub fn is_connected(&self) -> bool {
@@ -73,7 +80,12 @@ impl Broker {
         let key = self.names.order_key(incarnation, generation);
         let (queue, exchange) = (self.names.order_queue(incarnation), self.names.exchange());
         channel
-            .queue_unbind(queue.into(), exchange.into(), key.as_str().into(), FieldTable::default())
+            .queue_unbind(
+                queue.into(),
+                exchange.into(),
+                key.as_str().into(),
+                FieldTable::default(),
+            )
             .await
             .with_context(|| format!("cannot unbind {key}"))?;
         done(&channel).await;
@@ -84,7 +96,13 @@ impl Broker {
         let channel = self.channel().await?;
         let queue = self.names.order_queue(incarnation);
         channel
-            .queue_delete(queue.as_str().into(), QueueDeleteOptions { if_empty: true, ..QueueDeleteOptions::default() })
+            .queue_delete(
+                queue.as_str().into(),
+                QueueDeleteOptions {
+                    if_empty: true,
+                    ..QueueDeleteOptions::default()
+                },
+            )
             .await
             .with_context(|| format!("cannot delete queue {queue}"))?;
         done(&channel).await;
@@ -98,24 +116,38 @@ impl Broker {
             .basic_publish(
                 ShortString::default(),
                 queue.as_str().into(),
-                BasicPublishOptions { mandatory: true, ..BasicPublishOptions::default() },
+                BasicPublishOptions {
+                    mandatory: true,
+                    ..BasicPublishOptions::default()
+                },
                 &envelope::encode_marker(nonce),
                 properties(envelope::MARKER_TYPE, marker_id(nonce)),
             )
             .await?
             .await?;
-        ensure!(confirm == Confirmation::Ack(None), "the broker did not take a marker into {queue}: {confirm:?}");
+        ensure!(
+            confirm == Confirmation::Ack(None),
+            "the broker did not take a marker into {queue}: {confirm:?}"
+        );
         done(&channel).await;
         Ok(())
     }
 
     pub async fn consume(&self, incarnation: i64) -> anyhow::Result<Deliveries> {
         let queue = self.names.order_queue(incarnation);
-        Deliveries::start(self.channel().await?, queue.into(), self.config.consumer_prefetch).await
+        Deliveries::start(
+            self.channel().await?,
+            queue.into(),
+            self.config.consumer_prefetch,
+        )
+        .await
     }
 
     async fn channel(&self) -> anyhow::Result<Channel> {
-        self.connection.create_channel().await.context("cannot open a channel")
+        self.connection
+            .create_channel()
+            .await
+            .context("cannot open a channel")
     }
 }
 
@@ -131,10 +163,18 @@ async fn connect(config: &MqConfig, name: &str) -> anyhow::Result<Connection> {
 
 /// Declares the exchanges; idempotent.
 async fn declare_exchanges(channel: &Channel, names: &Names) -> anyhow::Result<()> {
-    let durable = ExchangeDeclareOptions { durable: true, ..ExchangeDeclareOptions::default() };
+    let durable = ExchangeDeclareOptions {
+        durable: true,
+        ..ExchangeDeclareOptions::default()
+    };
     for exchange in [names.exchange(), names.dead_letters()] {
         channel
-            .exchange_declare(exchange.as_str().into(), ExchangeKind::Topic, durable, FieldTable::default())
+            .exchange_declare(
+                exchange.as_str().into(),
+                ExchangeKind::Topic,
+                durable,
+                FieldTable::default(),
+            )
             .await
             .with_context(|| format!("cannot declare exchange {exchange}"))?;
     }
@@ -143,7 +183,8 @@ async fn declare_exchanges(channel: &Channel, names: &Names) -> anyhow::Result<(
 
 /// Declares the queue of one incarnation; idempotent.
 ///
-/// R4: one active consumer. R6: no TTL, no delivery limit, and overflow rejects the publish instead of dropping.
+/// R4: one active consumer. R6: no TTL, no delivery limit, and overflow rejects the publish instead
+/// of dropping.
 async fn declare_order_queue(
     channel: &Channel,
     names: &Names,
@@ -155,13 +196,26 @@ async fn declare_order_queue(
         QueueType::Quorum => "quorum",
     };
     let mut arguments = FieldTable::default();
-    arguments.insert("x-queue-type".into(), AMQPValue::LongString(queue_type.into()));
+    arguments.insert(
+        "x-queue-type".into(),
+        AMQPValue::LongString(queue_type.into()),
+    );
     arguments.insert("x-single-active-consumer".into(), AMQPValue::Boolean(true));
-    arguments.insert("x-overflow".into(), AMQPValue::LongString("reject-publish".into()));
-    arguments.insert("x-max-length".into(), AMQPValue::LongLongInt(i64::from(config.queue_max_messages)));
+    arguments.insert(
+        "x-overflow".into(),
+        AMQPValue::LongString("reject-publish".into()),
+    );
+    arguments.insert(
+        "x-max-length".into(),
+        AMQPValue::LongLongInt(i64::from(config.queue_max_messages)),
+    );
     let queue = names.order_queue(incarnation);
     channel
-        .queue_declare(queue.as_str().into(), QueueDeclareOptions::durable(), arguments)
+        .queue_declare(
+            queue.as_str().into(),
+            QueueDeclareOptions::durable(),
+            arguments,
+        )
         .await
         .with_context(|| format!("cannot declare queue {queue}"))?;
     Ok(())
@@ -169,8 +223,14 @@ async fn declare_order_queue(
 
 /// A channel with publisher confirms on.
 async fn confirming_channel(connection: &Connection) -> anyhow::Result<Channel> {
-    let channel = connection.create_channel().await.context("cannot open a channel")?;
-    channel.confirm_select(ConfirmSelectOptions::default()).await.context("cannot switch on publisher confirms")?;
+    let channel = connection
+        .create_channel()
+        .await
+        .context("cannot open a channel")?;
+    channel
+        .confirm_select(ConfirmSelectOptions::default())
+        .await
+        .context("cannot switch on publisher confirms")?;
     Ok(channel)
 }
 
@@ -179,5 +239,8 @@ async fn done(channel: &Channel) {
 }
 
 fn properties(kind: &str, message_id: String) -> BasicProperties {
-    BasicProperties::default().with_delivery_mode(PERSISTENT).with_type(kind.into()).with_message_id(message_id.into())
+    BasicProperties::default()
+        .with_delivery_mode(PERSISTENT)
+        .with_type(kind.into())
+        .with_message_id(message_id.into())
 }

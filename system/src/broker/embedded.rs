@@ -1,7 +1,9 @@
-//! The durable queue in the SQLite file of the embedded stack: bindings, queues, and who shares what.
+//! The durable queue in the SQLite file of the embedded stack: bindings, queues, and who shares
+//! what.
 //!
-//! All publishing and acknowledging goes through one writer thread per file, so that whatever waits at the same time
-//! shares a commit. One process uses the file: who consumes, and what it was given, is known in memory alone.
+//! All publishing and acknowledging goes through one writer thread per file, so that whatever waits
+//! at the same time shares a commit. One process uses the file: who consumes, and what it was
+//! given, is known in memory alone.
 
 mod consumer;
 mod publisher;
@@ -26,9 +28,11 @@ use std::time::Duration;
 use tokio::sync::Notify;
 use writer::{Message, WriterHandle};
 
-/// The generation that every queue is bound to by itself; markers are put under it. Those of publishers begin at 1.
+/// The generation that every queue is bound to by itself; markers are put under it. Those of
+/// publishers begin at 1.
 const QUEUE_ITSELF: i64 = 0;
-/// Longest wait for acknowledgements to be written when closing; what is not written is delivered again.
+/// Longest wait for acknowledgements to be written when closing; what is not written is delivered
+/// again.
 const CLOSE_TIMEOUT: Duration = Duration::from_millis(500);
 
 /// Queue files that are open in this process.
@@ -55,7 +59,8 @@ struct Queue {
     active: Arc<tokio::sync::Mutex<()>>,
     /// Wakes the active consumer.
     arrived: Notify,
-    /// Messages up to this one have been given to the active consumer, and need not be there for anybody else.
+    /// Messages up to this one have been given to the active consumer, and need not be there for
+    /// anybody else.
     delivered: AtomicI64,
     /// Messages up to this one are done with; the writer deletes them with its next commit.
     acknowledged: AtomicI64,
@@ -74,25 +79,38 @@ pub struct Broker {
 }
 
 impl Broker {
-    /// The queues in the file of this URL; everybody in this process who opens it shares one writer.
+    /// The queues in the file of this URL; everybody in this process who opens it shares one
+    /// writer.
     pub fn open(url: &str, config: &MqConfig, name: &str) -> anyhow::Result<Self> {
         let file = SqliteFile::open(url);
-        let file = file.with_context(|| format!("database.url: {url} is not of the form sqlite:///path"))?;
+        let file =
+            file.with_context(|| format!("database.url: {url} is not of the form sqlite:///path"))?;
         let mut open = OPEN.lock().unwrap_or_else(PoisonError::into_inner);
         open.retain(|shared| shared.strong_count() > 0);
-        let known = open.iter().filter_map(Weak::upgrade).find(|shared| Arc::ptr_eq(&shared.file, &file));
+        let known = open
+            .iter()
+            .filter_map(Weak::upgrade)
+            .find(|shared| Arc::ptr_eq(&shared.file, &file));
         let shared = match known {
             Some(shared) => shared,
             None => {
                 let queues: Arc<Queues> = Arc::default();
                 let writer = WriterHandle::start(file.clone(), queues.clone())?;
-                let shared = Arc::new(Shared { file, queues, writer });
+                let shared = Arc::new(Shared {
+                    file,
+                    queues,
+                    writer,
+                });
                 open.push(Arc::downgrade(&shared));
                 shared
             }
         };
         tracing::debug!(name, url, "uses the embedded queue");
-        Ok(Self { shared, names: Names::new(config), config: config.clone() })
+        Ok(Self {
+            shared,
+            names: Names::new(config),
+            config: config.clone(),
+        })
     }
 
     pub fn is_connected(&self) -> bool {
@@ -101,8 +119,14 @@ impl Broker {
 
     /// Waits, within a bound, until what was acknowledged so far is deleted.
     pub async fn close(&self) {
-        if tokio::time::timeout(CLOSE_TIMEOUT, self.shared.writer.flush()).await.is_err() {
-            tracing::warn!(?CLOSE_TIMEOUT, "acknowledgements were not written in time; there will be redeliveries");
+        if tokio::time::timeout(CLOSE_TIMEOUT, self.shared.writer.flush())
+            .await
+            .is_err()
+        {
+            tracing::warn!(
+                ?CLOSE_TIMEOUT,
+                "acknowledgements were not written in time; there will be redeliveries"
+            );
         }
     }
 
@@ -120,7 +144,12 @@ impl Broker {
             }
             transaction.commit().await
         };
-        binding.await.with_context(|| format!("cannot bind {}", self.names.order_key(incarnation, generation)))
+        binding.await.with_context(|| {
+            format!(
+                "cannot bind {}",
+                self.names.order_key(incarnation, generation)
+            )
+        })
     }
 
     pub async fn unbind(&self, incarnation: i64, generation: i64) -> anyhow::Result<()> {
@@ -133,21 +162,32 @@ impl Broker {
                 .await?;
             transaction.commit().await
         };
-        unbinding.await.with_context(|| format!("cannot unbind {}", self.names.order_key(incarnation, generation)))
+        unbinding.await.with_context(|| {
+            format!(
+                "cannot unbind {}",
+                self.names.order_key(incarnation, generation)
+            )
+        })
     }
 
     pub async fn delete_queue(&self, incarnation: i64) -> anyhow::Result<()> {
         let queue = self.shared.queues.of(incarnation);
-        // What is with the consumer is as good as acknowledged: the queue is drained, so all of it is committed.
-        let taken = queue.delivered.load(Ordering::SeqCst).max(queue.acknowledged.load(Ordering::SeqCst));
+        // What is with the consumer is as good as acknowledged: the queue is drained, so all of it
+        // is committed.
+        let taken = queue
+            .delivered
+            .load(Ordering::SeqCst)
+            .max(queue.acknowledged.load(Ordering::SeqCst));
         let deleting = async {
             let mut transaction = self.shared.file.write().await?;
-            let waiting = sqlx::query("SELECT COUNT(*) FROM queue_messages WHERE incarnation = ? AND seq > ?")
-                .bind(incarnation)
-                .bind(taken)
-                .fetch_one(&mut *transaction)
-                .await?
-                .try_get::<i64, _>(0)?;
+            let waiting = sqlx::query(
+                "SELECT COUNT(*) FROM queue_messages WHERE incarnation = ? AND seq > ?",
+            )
+            .bind(incarnation)
+            .bind(taken)
+            .fetch_one(&mut *transaction)
+            .await?
+            .try_get::<i64, _>(0)?;
             ensure!(waiting == 0, "{waiting} messages wait in it");
             for table in ["queue_messages", "queue_bindings"] {
                 sqlx::query(&format!("DELETE FROM {table} WHERE incarnation = ?"))
@@ -158,7 +198,12 @@ impl Broker {
             Ok(transaction.commit().await?)
         };
         let deleted = deleting.await;
-        deleted.with_context(|| format!("cannot delete queue {}", self.names.order_queue(incarnation)))?;
+        deleted.with_context(|| {
+            format!(
+                "cannot delete queue {}",
+                self.names.order_queue(incarnation)
+            )
+        })?;
         // Its consumer finds it gone.
         queue.arrived.notify_one();
         self.shared.queues.forget(incarnation);
@@ -176,12 +221,19 @@ impl Broker {
         };
         let outcome = self.shared.writer.put(message).await.confirmed().await;
         let queue = self.names.order_queue(incarnation);
-        ensure!(outcome == PublishOutcome::Accepted, "the broker did not take a marker into {queue}: {outcome:?}");
+        ensure!(
+            outcome == PublishOutcome::Accepted,
+            "the broker did not take a marker into {queue}: {outcome:?}"
+        );
         Ok(())
     }
 
     pub fn consume(&self, incarnation: i64) -> Deliveries {
-        Deliveries::new(self.shared.clone(), incarnation, self.config.consumer_prefetch)
+        Deliveries::new(
+            self.shared.clone(),
+            incarnation,
+            self.config.consumer_prefetch,
+        )
     }
 }
 
@@ -198,14 +250,22 @@ impl Queues {
     /// Queues with acknowledged messages that are still there, and the newest such message.
     fn acknowledged(&self) -> Vec<(i64, Arc<Queue>, i64)> {
         let queues = self.lock();
-        let newest = queues
-            .iter()
-            .map(|(incarnation, queue)| (*incarnation, queue.clone(), queue.acknowledged.load(Ordering::SeqCst)));
-        newest.filter(|(_, queue, newest)| *newest > queue.deleted.load(Ordering::SeqCst)).collect()
+        let newest = queues.iter().map(|(incarnation, queue)| {
+            (
+                *incarnation,
+                queue.clone(),
+                queue.acknowledged.load(Ordering::SeqCst),
+            )
+        });
+        newest
+            .filter(|(_, queue, newest)| *newest > queue.deleted.load(Ordering::SeqCst))
+            .collect()
     }
 
     fn lock(&self) -> MutexGuard<'_, HashMap<i64, Arc<Queue>>> {
-        self.by_incarnation.lock().unwrap_or_else(PoisonError::into_inner)
+        self.by_incarnation
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
     }
 }
 

@@ -13,7 +13,9 @@ pub struct Names {
 impl Names {
     /// Names behind `mq.prefix`.
     pub fn new(config: &MqConfig) -> Self {
-        Self { prefix: config.prefix.clone() }
+        Self {
+            prefix: config.prefix.clone(),
+        }
     }
 
     /// The topic exchange of all order events.
@@ -52,11 +54,18 @@ pub struct MessageIds {
 impl MessageIds {
     /// Ids of the publisher of this name.
     pub fn new(publisher: &str) -> Self {
-        Self { prefix: format!("{publisher}-{:08x}", rand::random::<u32>()).into(), sequence: Arc::default() }
+        Self {
+            prefix: format!("{publisher}-{:08x}", rand::random::<u32>()).into(),
+            sequence: Arc::default(),
+        }
     }
 
     /// The next one.
     pub fn next(&self) -> String {
-        format!("{}-{}", self.prefix, self.sequence.fetch_add(1, Ordering::Relaxed))
+        format!(
+            "{}-{}",
+            self.prefix,
+            self.sequence.fetch_add(1, Ordering::Relaxed)
+        )
     }
 }

@@ -29,9 +29,15 @@ mod tests {
     fn a_name_is_read_as_it_is_printed_and_an_unknown_one_is_refused_with_the_known_ones() {
         for ack in [Ack::Confirmed, Ack::Published] {
             let printed = serde_json::to_string(&ack).expect("a name");
-            assert_eq!(serde_json::from_str::<Ack>(&printed).expect("the same name"), ack);
+            assert_eq!(
+                serde_json::from_str::<Ack>(&printed).expect("the same name"),
+                ack
+            );
         }
         let refused = Ack::try_from("perhaps".to_owned()).expect_err("unknown");
-        assert_eq!(refused, "unknown name \"perhaps\"; known: confirmed, published");
+        assert_eq!(
+            refused,
+            "unknown name \"perhaps\"; known: confirmed, published"
+        );
     }
 }

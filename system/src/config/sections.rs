@@ -15,7 +15,10 @@ pub struct DatabaseConfig {
 
 impl Default for DatabaseConfig {
     fn default() -> Self {
-        Self { url: "mysql://root@127.0.0.1:3306/seckill".to_owned(), max_connections: 8 }
+        Self {
+            url: "mysql://root@127.0.0.1:3306/seckill".to_owned(),
+            max_connections: 8,
+        }
     }
 }
 
@@ -31,7 +34,10 @@ pub struct RedisConfig {
 
 impl Default for RedisConfig {
     fn default() -> Self {
-        Self { url: "redis://127.0.0.1:6379/".to_owned(), prefix: String::new() }
+        Self {
+            url: "redis://127.0.0.1:6379/".to_owned(),
+            prefix: String::new(),
+        }
     }
 }
 
@@ -46,8 +52,8 @@ pub enum QueueType {
     Quorum,
 }
 
-/// RabbitMQ. With a `sqlite:` database the queue is in its file, and of these only the prefetch, the batches, the
-/// queue's bound and the prefix have an effect.
+/// RabbitMQ. With a `sqlite:` database the queue is in its file, and of these only the prefetch,
+/// the batches, the queue's bound and the prefix have an effect.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct MqConfig {
@@ -61,9 +67,11 @@ pub struct MqConfig {
     pub order_batch_size: usize,
     /// Longest time an order waits for its batch to fill, ms.
     pub order_batch_interval_ms: u64,
-    /// Publishing channels per serving thread; one message is under way on each, so as many as batches under way.
+    /// Publishing channels per serving thread; one message is under way on each, so as many as
+    /// batches under way.
     pub channel_pool_size: usize,
-    /// Bound of each order queue, in messages; beyond it publishes are rejected and the service sheds load.
+    /// Bound of each order queue, in messages; beyond it publishes are rejected and the service
+    /// sheds load.
     pub queue_max_messages: u32,
     /// Type of the order queues.
     pub queue_type: QueueType,
@@ -101,7 +109,8 @@ pub enum Ack {
 pub struct SeckillConfig {
     /// Address of the gRPC listener.
     pub listen: String,
-    /// Serving threads, each with its own runtime, listener and connections; 0 means half the cores, at least one.
+    /// Serving threads, each with its own runtime, listener and connections; 0 means half the
+    /// cores, at least one.
     pub threads: usize,
     /// Engine and parameters, e.g. `lua-single-key`.
     pub engine: EngineSpec,
@@ -137,11 +146,11 @@ impl Default for SeckillConfig {
 pub struct GroupCommitConfig {
     /// Most requests in one batch.
     pub max_batch: usize,
-    /// Batches under way at once per thread. While all are, the next one gathers: that wait is nil when idle and
-    /// grows with load.
+    /// Batches under way at once per thread. While all are, the next one gathers: that wait is nil
+    /// when idle and grows with load.
     pub max_in_flight: usize,
-    /// Further gathering time per request of the batch before, µs, for brokers that are dear per message: it trades
-    /// latency and throughput for larger messages.
+    /// Further gathering time per request of the batch before, µs, for brokers that are dear per
+    /// message: it trades latency and throughput for larger messages.
     pub gather_us_per_request: u64,
     /// Longest gathering time, µs.
     pub max_gather_us: u64,
@@ -149,7 +158,12 @@ pub struct GroupCommitConfig {
 
 impl Default for GroupCommitConfig {
     fn default() -> Self {
-        Self { max_batch: 512, max_in_flight: 4, gather_us_per_request: 0, max_gather_us: 10_000 }
+        Self {
+            max_batch: 512,
+            max_in_flight: 4,
+            gather_us_per_request: 0,
+            max_gather_us: 10_000,
+        }
     }
 }
 
@@ -161,13 +175,18 @@ pub struct IncarnationConfig {
     pub heartbeat_ms: u64,
     /// A process may say yes only this long after the start of its last successful heartbeat, ms.
     pub lease_ms: u64,
-    /// Waited beyond a lease before it counts as run out, ms; covers clocks that run at different speeds.
+    /// Waited beyond a lease before it counts as run out, ms; covers clocks that run at different
+    /// speeds.
     pub margin_ms: u64,
 }
 
 impl Default for IncarnationConfig {
     fn default() -> Self {
-        Self { heartbeat_ms: 500, lease_ms: 3_000, margin_ms: 500 }
+        Self {
+            heartbeat_ms: 500,
+            lease_ms: 3_000,
+            margin_ms: 500,
+        }
     }
 }
 
@@ -185,7 +204,11 @@ pub struct ReconcilerConfig {
 
 impl Default for ReconcilerConfig {
     fn default() -> Self {
-        Self { interval_ms: 500, grace_ms: 5_000, drain_timeout_ms: 60_000 }
+        Self {
+            interval_ms: 500,
+            grace_ms: 5_000,
+            drain_timeout_ms: 60_000,
+        }
     }
 }
 
@@ -220,6 +243,9 @@ pub struct LogConfig {
 
 impl Default for LogConfig {
     fn default() -> Self {
-        Self { level: "info".to_owned(), format: LogFormat::Text }
+        Self {
+            level: "info".to_owned(),
+            format: LogFormat::Text,
+        }
     }
 }

@@ -35,7 +35,11 @@ impl Registrar {
         let registered = self.take_worker_id().await?;
         let minter = Arc::new(Minter::new(registered.worker, registered.minted_until_ms));
         let identity = self.bind(registered.id, 1, minter, sent_ms).await?;
-        tracing::info!(incarnation = identity.id.0, worker = registered.worker, "registered");
+        tracing::info!(
+            incarnation = identity.id.0,
+            worker = registered.worker,
+            "registered"
+        );
         Ok(identity)
     }
 
@@ -47,8 +51,9 @@ impl Registrar {
         minter: Arc<Minter>,
     ) -> anyhow::Result<Arc<Identity>> {
         let sent_ms = monotonic_ms();
-        // Acknowledged here too: a second fence may have come between the acknowledgement and the reading of the
-        // generation, and no identity acts at this point. Its fencer would otherwise wait for ever.
+        // Acknowledged here too: a second fence may have come between the acknowledgement and the
+        // reading of the generation, and no identity acts at this point. Its fencer would otherwise
+        // wait for ever.
         ensure!(self.store.adopt(id.0, generation).await?, "fenced again");
         self.bind(id, generation, minter, sent_ms).await
     }
@@ -63,15 +68,28 @@ impl Registrar {
     ) -> anyhow::Result<Arc<Identity>> {
         let broker = Broker::connect(&self.broker, &format!("incarnation-{id}")).await?;
         broker.bind(id.0, generation).await?;
-        if !self.store.confirm_binding(id.0, generation, &self.broker.queue_name(id.0)).await? {
+        if !self
+            .store
+            .confirm_binding(id.0, generation, &self.broker.queue_name(id.0))
+            .await?
+        {
             broker.unbind(id.0, generation).await?;
             bail!("fenced while binding generation {generation}");
         }
         broker.close("bound").await;
-        // R3: who fenced the generation before this one had claimed a new epoch first. A term read from now on cannot
-        // be the one that ended with that fence; one remembered from before could be.
-        self.terms.refresh().await.context("cannot read the sales")?;
-        Ok(Identity::new(id, generation, minter, sent_ms + self.lease_ms))
+        // R3: who fenced the generation before this one had claimed a new epoch first. A term read
+        // from now on cannot be the one that ended with that fence; one remembered from before
+        // could be.
+        self.terms
+            .refresh()
+            .await
+            .context("cannot read the sales")?;
+        Ok(Identity::new(
+            id,
+            generation,
+            minter,
+            sent_ms + self.lease_ms,
+        ))
     }
 
     async fn take_worker_id(&self) -> anyhow::Result<Registered> {
@@ -79,17 +97,29 @@ impl Registrar {
             let (worker, minted_until_ms) = self.pick_worker_id().await?;
             let until_ms = minted_until_ms.max(unix_ms() + MAX_AHEAD_MS);
             let until_ms = super::minted_until_ms(until_ms, self.lease_ms);
-            let id = self.store.register(i64::from(worker), self.lease_ms, until_ms).await;
+            let id = self
+                .store
+                .register(i64::from(worker), self.lease_ms, until_ms)
+                .await;
             if let Some(id) = id.context("cannot register this process")? {
-                return Ok(Registered { id: IncarnationId(id), worker, minted_until_ms });
+                return Ok(Registered {
+                    id: IncarnationId(id),
+                    worker,
+                    minted_until_ms,
+                });
             }
         }
         bail!("cannot get a worker id: lost the race for one {PICK_ATTEMPTS} times")
     }
 
-    /// R17: a worker id is free when nobody holds it; of the free ones the one used longest ago is taken.
+    /// R17: a worker id is free when nobody holds it; of the free ones the one used longest ago is
+    /// taken.
     async fn pick_worker_id(&self) -> anyhow::Result<(u16, i64)> {
-        let known = self.store.worker_ids().await.context("cannot read the worker ids")?;
+        let known = self
+            .store
+            .worker_ids()
+            .await
+            .context("cannot read the worker ids")?;
         let used: HashMap<u16, (i64, bool)> = known
             .into_iter()
             .map(|(worker, until, held)| (u16::try_from(worker).unwrap_or(u16::MAX), (until, held)))
@@ -100,6 +130,8 @@ impl Registrar {
             Some((_, true)) => None,
         });
         free.min_by_key(|(worker, until)| (*until, *worker))
-            .with_context(|| format!("all {WORKER_IDS} worker ids are held; is the reconciler running?"))
+            .with_context(|| {
+                format!("all {WORKER_IDS} worker ids are held; is the reconciler running?")
+            })
     }
 }

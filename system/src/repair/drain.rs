@@ -1,7 +1,8 @@
 //! Proves that everything published to an incarnation's queue so far has been committed.
 //!
-//! A marker is put behind it; when the marker's row is there, and the consumer session that committed it is the one
-//! that was current before it was put (R5: nothing was returned in between), everything before it has its row.
+//! A marker is put behind it; when the marker's row is there, and the consumer session that
+//! committed it is the one that was current before it was put (R5: nothing was returned in
+//! between), everything before it has its row.
 
 use crate::broker::{Broker, Settings};
 use crate::config::Config;
@@ -11,7 +12,8 @@ use tokio::sync::Mutex;
 
 /// How often the database is asked for a marker.
 const POLL_INTERVAL: Duration = Duration::from_millis(10);
-/// A marker that was not committed within this time may have been lost with its consumer; another one is put.
+/// A marker that was not committed within this time may have been lost with its consumer; another
+/// one is put.
 const MARKER_PATIENCE: Duration = Duration::from_secs(5);
 
 /// Puts markers and waits for them.
@@ -26,11 +28,16 @@ impl Drainer {
     /// Connects when first needed.
     pub fn new(store: Store, config: &Config) -> Self {
         let timeout = Duration::from_millis(config.reconciler.drain_timeout_ms);
-        Self { store, settings: Settings::new(config), timeout, connection: Mutex::new(None) }
+        Self {
+            store,
+            settings: Settings::new(config),
+            timeout,
+            connection: Mutex::new(None),
+        }
     }
 
-    /// Whether the queue of `incarnation` was drained of everything that was in it when this was called.
-    /// `false` means not within the time allowed; it may be drained later.
+    /// Whether the queue of `incarnation` was drained of everything that was in it when this was
+    /// called. `false` means not within the time allowed; it may be drained later.
     pub async fn drain(&self, incarnation: i64) -> anyhow::Result<bool> {
         let deadline = Instant::now() + self.timeout;
         while Instant::now() < deadline {

@@ -1,14 +1,19 @@
-//! Open holds that stay open: settles those whose row exists, voids those that provably never will have one.
+//! Open holds that stay open: settles those whose row exists, voids those that provably never will
+//! have one.
 //!
-//! Never on age alone: a slow consumer makes old holds that are all right. An orphan is marked (a retry is then told
-//! "busy"), every queue it may have gone through is drained, and only then its absence is made final (R8, R9).
+//! Never on age alone: a slow consumer makes old holds that are all right. An orphan is marked (a
+//! retry is then told "busy"), every queue it may have gone through is drained, and only then its
+//! absence is made final (R8, R9).
 
 use super::Pass;
 use super::drain::Drainer;
 use crate::clock::monotonic_ms;
 use crate::failpoint;
 use crate::store::{OpenSale, Store};
-use engines::{Finish, FinishKind, Finished, HoldQuery, IncarnationId, OpenHold, OrderId, SaleId, StockEngine, Term};
+use engines::{
+    Finish, FinishKind, Finished, HoldQuery, IncarnationId, OpenHold, OrderId, SaleId, StockEngine,
+    Term,
+};
 use std::collections::{HashMap, HashSet};
 
 /// Holds per page, and per engine call.
@@ -21,7 +26,8 @@ const MAX_PER_PASS: usize = 50_000;
 pub struct HoldRepair {
     grace_ms: u64,
     look: Look,
-    /// R7: the engine's wall clock can jump, so the age counts on this process's monotonic clock too.
+    /// R7: the engine's wall clock can jump, so the age counts on this process's monotonic clock
+    /// too.
     seen: HashMap<OrderId, Seen>,
 }
 
@@ -45,17 +51,33 @@ struct Seen {
 impl HoldRepair {
     /// `grace_ms` is greater than the publish deadline.
     pub fn new(grace_ms: u64, look: Look) -> Self {
-        Self { grace_ms, look, seen: HashMap::new() }
+        Self {
+            grace_ms,
+            look,
+            seen: HashMap::new(),
+        }
     }
 
-    /// Looks at every old hold of every open sale; one that cannot be looked at keeps no other from it.
-    pub async fn repair(&mut self, store: &Store, engine: &dyn StockEngine, drainer: &Drainer) -> anyhow::Result<Pass> {
+    /// Looks at every old hold of every open sale; one that cannot be looked at keeps no other from
+    /// it.
+    pub async fn repair(
+        &mut self,
+        store: &Store,
+        engine: &dyn StockEngine,
+        drainer: &Drainer,
+    ) -> anyhow::Result<Pass> {
         let mut pass = Pass::default();
         let mut listed = HashSet::new();
         let mut all_listed = true;
         for row in store.sales().await? {
             let Some(open) = row.open else { continue };
-            let repair = SaleRepair { store, engine, drainer, sale: row.sale, open };
+            let repair = SaleRepair {
+                store,
+                engine,
+                drainer,
+                sale: row.sale,
+                open,
+            };
             let repaired = match list(engine, &open.term, self.untouched_for_ms()).await {
                 Ok(holds) => {
                     listed.extend(holds.iter().map(|hold| hold.order));
@@ -69,7 +91,11 @@ impl HoldRepair {
             match repaired {
                 Ok(repaired) => pass.add(repaired),
                 Err(error) => {
-                    tracing::warn!(sale = row.sale.0, error = format!("{error:#}"), "cannot repair holds yet");
+                    tracing::warn!(
+                        sale = row.sale.0,
+                        error = format!("{error:#}"),
+                        "cannot repair holds yet"
+                    );
                     pass.left += 1;
                 }
             }
@@ -92,7 +118,10 @@ impl HoldRepair {
     /// Whether this hold has been seen untouched for the whole grace period.
     fn is_ripe(&mut self, hold: &OpenHold) -> bool {
         let now_ms = monotonic_ms();
-        let fresh = Seen { touched_at_ms: hold.touched_at_ms, since_ms: now_ms };
+        let fresh = Seen {
+            touched_at_ms: hold.touched_at_ms,
+            since_ms: now_ms,
+        };
         let seen = self.seen.entry(hold.order).or_insert(fresh);
         if seen.touched_at_ms != hold.touched_at_ms {
             *seen = fresh;
@@ -101,11 +130,24 @@ impl HoldRepair {
     }
 }
 
-async fn list(engine: &dyn StockEngine, term: &Term, untouched_for_ms: u64) -> anyhow::Result<Vec<OpenHold>> {
+async fn list(
+    engine: &dyn StockEngine,
+    term: &Term,
+    untouched_for_ms: u64,
+) -> anyhow::Result<Vec<OpenHold>> {
     let mut holds = Vec::new();
     let mut cursor = 0;
     while holds.len() < MAX_PER_PASS {
-        let page = engine.holds(term, &HoldQuery::List { untouched_for_ms, cursor, limit: PAGE }).await?;
+        let page = engine
+            .holds(
+                term,
+                &HoldQuery::List {
+                    untouched_for_ms,
+                    cursor,
+                    limit: PAGE,
+                },
+            )
+            .await?;
         holds.extend(page.holds);
         match page.next {
             Some(next) => cursor = next,
@@ -128,13 +170,20 @@ impl SaleRepair<'_> {
         let mut pass = Pass::default();
         let without_row = self.resolve(holds, &mut pass).await?;
         pass.left += without_row.len() as u64;
-        let (marked, unmarked): (Vec<_>, Vec<_>) = without_row.into_iter().partition(|hold| hold.marked);
-        let mut ripe: Vec<_> = unmarked.into_iter().filter(|hold| memory.is_ripe(hold)).collect();
+        let (marked, unmarked): (Vec<_>, Vec<_>) =
+            without_row.into_iter().partition(|hold| hold.marked);
+        let mut ripe: Vec<_> = unmarked
+            .into_iter()
+            .filter(|hold| memory.is_ripe(hold))
+            .collect();
         self.leave_out_parked(&mut ripe).await?;
         let ripe: Vec<OrderId> = ripe.iter().map(|hold| hold.order).collect();
         let mut doomed = marked;
         for chunk in ripe.chunks(PAGE as usize) {
-            let query = HoldQuery::Mark { untouched_for_ms: memory.grace_ms, orders: chunk.to_vec() };
+            let query = HoldQuery::Mark {
+                untouched_for_ms: memory.grace_ms,
+                orders: chunk.to_vec(),
+            };
             doomed.extend(self.engine.holds(&self.open.term, &query).await?.holds);
             failpoint::hit("reconciler.after_mark");
         }
@@ -145,7 +194,11 @@ impl SaleRepair<'_> {
     }
 
     /// Settles and releases what has a row; returns the others.
-    async fn resolve(&self, holds: Vec<OpenHold>, pass: &mut Pass) -> anyhow::Result<Vec<OpenHold>> {
+    async fn resolve(
+        &self,
+        holds: Vec<OpenHold>,
+        pass: &mut Pass,
+    ) -> anyhow::Result<Vec<OpenHold>> {
         let ids: Vec<i64> = holds.iter().map(|hold| hold.order.0).collect();
         let rows = self.store.live_by_order(&ids).await?;
         let mut finishes = Vec::new();
@@ -162,26 +215,41 @@ impl SaleRepair<'_> {
         Ok(others)
     }
 
-    /// R8: a marker through every queue that a touch may have published to; then look; then make it final.
+    /// R8: a marker through every queue that a touch may have published to; then look; then make it
+    /// final.
     async fn void(&self, doomed: Vec<OpenHold>, pass: &mut Pass) -> anyhow::Result<()> {
-        let queues: HashSet<IncarnationId> = doomed.iter().flat_map(|hold| hold.touched_by.iter().copied()).collect();
+        let queues: HashSet<IncarnationId> = doomed
+            .iter()
+            .flat_map(|hold| hold.touched_by.iter().copied())
+            .collect();
         let mut drained = HashSet::new();
         for queue in queues {
             if self.drainer.drain(queue.0).await? {
                 drained.insert(queue);
             }
         }
-        let ready = doomed.into_iter().filter(|hold| hold.touched_by.iter().all(|queue| drained.contains(queue)));
+        let ready = doomed
+            .into_iter()
+            .filter(|hold| hold.touched_by.iter().all(|queue| drained.contains(queue)));
         let mut orphans = self.resolve(ready.collect(), pass).await?;
         self.leave_out_parked(&mut orphans).await?;
         for chunk in orphans.chunks(PAGE as usize) {
-            let void = self.store.insert_voids(self.sale, self.open.allocation_id, chunk).await?;
+            let void = self
+                .store
+                .insert_voids(self.sale, self.open.allocation_id, chunk)
+                .await?;
             failpoint::hit("reconciler.after_void");
-            let voided: Vec<_> = chunk.iter().filter(|hold| void.contains(&hold.order)).collect();
+            let voided: Vec<_> = chunk
+                .iter()
+                .filter(|hold| void.contains(&hold.order))
+                .collect();
             for hold in &voided {
                 tracing::info!(order = hold.order.0, user = hold.user.0, "orphan voided");
             }
-            let releases: Vec<_> = voided.into_iter().map(|hold| finish(hold, FinishKind::Release)).collect();
+            let releases: Vec<_> = voided
+                .into_iter()
+                .map(|hold| finish(hold, FinishKind::Release))
+                .collect();
             self.finish(&releases, pass).await?;
         }
         Ok(())
@@ -198,7 +266,10 @@ impl SaleRepair<'_> {
 
     async fn finish(&self, finishes: &[Finish], pass: &mut Pass) -> anyhow::Result<()> {
         for chunk in finishes.chunks(PAGE as usize) {
-            for (item, result) in chunk.iter().zip(self.engine.finish(&self.open.term, chunk).await) {
+            for (item, result) in chunk
+                .iter()
+                .zip(self.engine.finish(&self.open.term, chunk).await)
+            {
                 match (result?, item.kind) {
                     (Finished::Done, FinishKind::Settle) => pass.holds_settled += 1,
                     (Finished::Done, FinishKind::Release) => pass.holds_released += 1,
@@ -211,7 +282,12 @@ impl SaleRepair<'_> {
 }
 
 fn finish(hold: &OpenHold, kind: FinishKind) -> Finish {
-    Finish { user: hold.user, order: hold.order, quantity: hold.quantity, kind }
+    Finish {
+        user: hold.user,
+        order: hold.order,
+        quantity: hold.quantity,
+        kind,
+    }
 }
 
 #[cfg(test)]
@@ -221,7 +297,15 @@ mod tests {
 
     fn hold(touched_at_ms: i64, age_ms: u64) -> OpenHold {
         let (order, user, touched_by) = (OrderId(1), UserId(1), Vec::new());
-        OpenHold { order, user, quantity: 1, touched_at_ms, age_ms, touched_by, marked: false }
+        OpenHold {
+            order,
+            user,
+            quantity: 1,
+            touched_at_ms,
+            age_ms,
+            touched_by,
+            marked: false,
+        }
     }
 
     #[test]
@@ -231,6 +315,9 @@ mod tests {
         assert!(!memory.is_ripe(&hold(1, 86_400_000)));
         assert!(!memory.is_ripe(&hold(1, 86_400_000)));
         let mut memory = HoldRepair::new(0, Look::Orphans);
-        assert!(memory.is_ripe(&hold(1, 0)), "seen untouched for the whole grace period, which is none");
+        assert!(
+            memory.is_ripe(&hold(1, 0)),
+            "seen untouched for the whole grace period, which is none"
+        );
     }
 }

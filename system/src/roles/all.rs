@@ -1,6 +1,8 @@
-//! Every role in one process: the consumer and the reconciler in threads of their own, the service in front.
+//! Every role in one process: the consumer and the reconciler in threads of their own, the service
+//! in front.
 //!
-//! On a SQLite file this is the whole system: orders and queue are in the file, and the process is its only user.
+//! On a SQLite file this is the whole system: orders and queue are in the file, and the process is
+//! its only user.
 
 use crate::config::Config;
 use crate::roles::{self, Ready};
@@ -16,23 +18,30 @@ use tokio::sync::watch;
 /// Longest wait for the roles behind the service to be ready.
 const START_TIMEOUT: std::time::Duration = std::time::Duration::from_secs(10);
 
-/// Runs until asked to stop, or, with `once`, until what was left behind has been brought to its end.
+/// Runs until asked to stop, or, with `once`, until what was left behind has been brought to its
+/// end.
 pub fn run(config: &Config, registry: &Registry, once: bool) -> anyhow::Result<()> {
     let _only_user = lock(config)?;
     roles::block_on(async |shutdown| {
-        if once { finish(config, registry, shutdown).await } else { serve(config, registry, shutdown).await }
+        if once {
+            finish(config, registry, shutdown).await
+        } else {
+            serve(config, registry, shutdown).await
+        }
     })
 }
 
 async fn serve(config: &Config, registry: &Registry, shutdown: Shutdown) -> anyhow::Result<()> {
     let (failed, fails) = watch::channel(false);
-    let consumer = Background::start(Role::CreateConsumer, config, registry, failed.clone()).await?;
+    let consumer =
+        Background::start(Role::CreateConsumer, config, registry, failed.clone()).await?;
     let reconciler = Background::start(Role::Reconciler, config, registry, failed).await?;
     let ended = tokio::select! {
         served = roles::seckill::run(config, registry, shutdown, roles::announce("all")) => served,
         () = has_failed(fails) => Err(anyhow!("a role behind the service ended")),
     };
-    // The service has answered everyone and handed its incarnation back; the others may go at any point.
+    // The service has answered everyone and handed its incarnation back; the others may go at any
+    // point.
     let (reconciled, consumed) = (reconciler.stop().await, consumer.stop().await);
     ended.and(reconciled).and(consumed)
 }
@@ -41,7 +50,8 @@ async fn serve(config: &Config, registry: &Registry, shutdown: Shutdown) -> anyh
 async fn finish(config: &Config, registry: &Registry, shutdown: Shutdown) -> anyhow::Result<()> {
     let (failed, _) = watch::channel(false);
     let consumer = Background::start(Role::CreateConsumer, config, registry, failed).await?;
-    let repaired = roles::reconciler::run(config, registry, true, shutdown, Box::new(|_| Ok(()))).await;
+    let repaired =
+        roles::reconciler::run(config, registry, true, shutdown, Box::new(|_| Ok(()))).await;
     repaired.and(consumer.stop().await)
 }
 
@@ -85,12 +95,18 @@ impl Background {
             failed.send_replace(ended.is_err());
             ended
         };
-        let thread =
-            std::thread::Builder::new().name(format!("{role:?}")).spawn(body).context("cannot start a thread")?;
+        let thread = std::thread::Builder::new()
+            .name(format!("{role:?}"))
+            .spawn(body)
+            .context("cannot start a thread")?;
         let this = Self { role, stop, thread };
         match tokio::time::timeout(START_TIMEOUT, started).await {
             Ok(Ok(())) => Ok(this),
-            Ok(Err(_)) => Err(this.stop().await.err().unwrap_or_else(|| anyhow!("{role:?} ended at once"))),
+            Ok(Err(_)) => Err(this
+                .stop()
+                .await
+                .err()
+                .unwrap_or_else(|| anyhow!("{role:?} ended at once"))),
             Err(_) => Err(anyhow!("{role:?} was not ready within {START_TIMEOUT:?}")),
         }
     }
@@ -103,13 +119,25 @@ impl Background {
     }
 }
 
-fn run_role(role: Role, config: &Config, registry: &Registry, stopped: Shutdown, ready: Ready) -> anyhow::Result<()> {
-    let runtime =
-        tokio::runtime::Builder::new_current_thread().enable_all().build().context("cannot start a runtime")?;
+fn run_role(
+    role: Role,
+    config: &Config,
+    registry: &Registry,
+    stopped: Shutdown,
+    ready: Ready,
+) -> anyhow::Result<()> {
+    let runtime = tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .build()
+        .context("cannot start a runtime")?;
     runtime.block_on(async {
         match role {
-            Role::CreateConsumer => roles::create_consumer::run(config, registry, stopped, ready).await,
-            Role::Reconciler => roles::reconciler::run(config, registry, false, stopped, ready).await,
+            Role::CreateConsumer => {
+                roles::create_consumer::run(config, registry, stopped, ready).await
+            }
+            Role::Reconciler => {
+                roles::reconciler::run(config, registry, false, stopped, ready).await
+            }
         }
     })
 }
@@ -119,10 +147,18 @@ fn lock(config: &Config) -> anyhow::Result<Option<File>> {
     if config.database.kind()? != DatabaseKind::Sqlite {
         return Ok(None);
     }
-    let path = config.database.url.trim_start_matches("sqlite:").trim_start_matches("//");
+    let path = config
+        .database
+        .url
+        .trim_start_matches("sqlite:")
+        .trim_start_matches("//");
     let path = format!("{}.lock", path.split('?').next().unwrap_or(path));
     let file = File::create(&path).with_context(|| format!("cannot write {path}"))?;
-    flock(&file, FlockOperation::NonBlockingLockExclusive)
-        .with_context(|| format!("another process uses {}; one at a time", config.database.url))?;
+    flock(&file, FlockOperation::NonBlockingLockExclusive).with_context(|| {
+        format!(
+            "another process uses {}; one at a time",
+            config.database.url
+        )
+    })?;
     Ok(Some(file))
 }

@@ -1,7 +1,9 @@
-//! The create-consumer role: turns order events into rows, in batches, and settles the holds afterwards.
+//! The create-consumer role: turns order events into rows, in batches, and settles the holds
+//! afterwards.
 //!
-//! One channel and one active consumer per queue (R4); consumers share out the queues through the broker. A message is
-//! acknowledged only after its rows are committed, a hold settled only after that.
+//! One channel and one active consumer per queue (R4); consumers share out the queues through the
+//! broker. A message is acknowledged only after its rows are committed, a hold settled only after
+//! that.
 
 mod poison;
 mod queue;
@@ -30,13 +32,18 @@ const DISCOVERY_INTERVAL: Duration = Duration::from_millis(200);
 const MAX_QUEUES: i64 = 1_024;
 /// Pause before a lost connection is opened again.
 const RECONNECT_PAUSE: Duration = Duration::from_millis(500);
-/// Longest wait for batches under way when stopping, and then for their holds to be settled. A database that hangs
-/// costs both; together they stay below the 10 s that a stop may take.
+/// Longest wait for batches under way when stopping, and then for their holds to be settled. A
+/// database that hangs costs both; together they stay below the 10 s that a stop may take.
 const DRAIN_TIMEOUT: Duration = Duration::from_secs(8);
 const SETTLE_TIMEOUT: Duration = Duration::from_secs(1);
 
 /// Consumes until asked to stop.
-pub async fn run(config: &Config, registry: &Registry, shutdown: Shutdown, ready: Ready) -> anyhow::Result<()> {
+pub async fn run(
+    config: &Config,
+    registry: &Registry,
+    shutdown: Shutdown,
+    ready: Ready,
+) -> anyhow::Result<()> {
     let store = Store::connect(&config.database).await?;
     // What a publishing process keeps in its memory, only that process can settle.
     let engine = match roles::keeps_state_in_process(config, registry)? {
@@ -63,7 +70,10 @@ pub async fn run(config: &Config, registry: &Registry, shutdown: Shutdown, ready
         };
     }
     drop(settler);
-    if tokio::time::timeout(SETTLE_TIMEOUT, settling).await.is_err() {
+    if tokio::time::timeout(SETTLE_TIMEOUT, settling)
+        .await
+        .is_err()
+    {
         tracing::warn!(?SETTLE_TIMEOUT, "gave up settling; the reconciler will");
     }
     drop(keep_alive);
@@ -82,13 +92,17 @@ async fn reconnect(settings: &Settings, old: &Broker, shutdown: &Shutdown) -> Op
         match Broker::connect(settings, NAME).await {
             Ok(broker) => return Some(broker),
             Err(error) => {
-                tracing::warn!(error = format!("{error:#}"), "cannot reconnect to the broker")
+                tracing::warn!(
+                    error = format!("{error:#}"),
+                    "cannot reconnect to the broker"
+                )
             }
         }
     }
 }
 
-/// Keeps one task per queue until shutdown or until the connection is lost; ends with all tasks ended.
+/// Keeps one task per queue until shutdown or until the connection is lost; ends with all tasks
+/// ended.
 async fn consume_queues(
     config: &Config,
     store: &Store,
@@ -111,11 +125,17 @@ async fn consume_queues(
         match found {
             Ok(queues) => {
                 tasks.retain(|_, task| !task.is_finished());
-                for incarnation in
-                    queues.into_iter().filter(|incarnation| !tasks.contains_key(incarnation)).collect::<Vec<_>>()
+                for incarnation in queues
+                    .into_iter()
+                    .filter(|incarnation| !tasks.contains_key(incarnation))
+                    .collect::<Vec<_>>()
                 {
-                    let consumer = QueueConsumer::new(config, store.clone(), settler.clone(), incarnation);
-                    tasks.insert(incarnation, tokio::spawn(supervise(consumer, broker.clone(), shutdown.clone())));
+                    let consumer =
+                        QueueConsumer::new(config, store.clone(), settler.clone(), incarnation);
+                    tasks.insert(
+                        incarnation,
+                        tokio::spawn(supervise(consumer, broker.clone(), shutdown.clone())),
+                    );
                 }
             }
             Err(error) => tracing::warn!(%error, "cannot look for queues"),
@@ -148,6 +168,10 @@ async fn supervise(consumer: QueueConsumer, broker: Broker, shutdown: Shutdown) 
         Err(error) => Err(error),
     };
     if let Err(error) = ended {
-        tracing::warn!(incarnation, error = format!("{error:#}"), "queue given up; it will be taken up again");
+        tracing::warn!(
+            incarnation,
+            error = format!("{error:#}"),
+            "queue given up; it will be taken up again"
+        );
     }
 }

@@ -2,9 +2,13 @@
 
 use engines::Registry;
 
-/// Refuses the first specification that no registered engine can be built from, or not for a sale of `stock` units.
+/// Refuses the first specification that no registered engine can be built from, or not for a sale
+/// of `stock` units.
 pub fn check(registry: &Registry, specs: &[String], stock: u64) -> anyhow::Result<()> {
-    specs.iter().try_for_each(|spec| registry.check_for(&spec.parse()?, stock)).map_err(anyhow::Error::from)
+    specs
+        .iter()
+        .try_for_each(|spec| registry.check_for(&spec.parse()?, stock))
+        .map_err(anyhow::Error::from)
 }
 
 /// Prints the registered engines.
@@ -17,7 +21,10 @@ pub fn list(registry: &Registry, json: bool) -> anyhow::Result<()> {
     for engine in engines {
         println!("{:<16} {}", engine.name, engine.about);
         for parameter in engine.params {
-            println!("    {}={}  {} ({})", parameter.name, parameter.default, parameter.about, parameter.kind);
+            println!(
+                "    {}={}  {} ({})",
+                parameter.name, parameter.default, parameter.about, parameter.kind
+            );
         }
     }
     Ok(())

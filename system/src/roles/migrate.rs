@@ -23,25 +23,39 @@ pub async fn run(config: &DatabaseConfig, seed: Option<&Path>) -> anyhow::Result
             .create_sale(sale, unix_ms() / 1_000)
             .await
             .with_context(|| format!("cannot create sale {}", sale.product_id))?;
-        tracing::info!(product_id = sale.product_id, total = sale.total, "sale seeded");
+        tracing::info!(
+            product_id = sale.product_id,
+            total = sale.total,
+            "sale seeded"
+        );
     }
     store.close().await;
     Ok(())
 }
 
 fn read_seed(path: &Path) -> anyhow::Result<Seed> {
-    let text = std::fs::read_to_string(path).with_context(|| format!("cannot read seed file {}", path.display()))?;
-    let seed: Seed = toml::from_str(&text).with_context(|| format!("seed file {}", path.display()))?;
+    let text = std::fs::read_to_string(path)
+        .with_context(|| format!("cannot read seed file {}", path.display()))?;
+    let seed: Seed =
+        toml::from_str(&text).with_context(|| format!("seed file {}", path.display()))?;
     for sale in &seed.sales {
         let id = sale.product_id;
-        ensure!(id > 0, "seed file {}: product_id must be positive, got {id}", path.display());
+        ensure!(
+            id > 0,
+            "seed file {}: product_id must be positive, got {id}",
+            path.display()
+        );
         ensure!(
             sale.total >= 0,
             "seed file {}: sale {id}: total must not be negative, got {}",
             path.display(),
             sale.total
         );
-        ensure!(sale.price_cents >= 0, "seed file {}: sale {id}: price_cents must not be negative", path.display());
+        ensure!(
+            sale.price_cents >= 0,
+            "seed file {}: sale {id}: price_cents must not be negative",
+            path.display()
+        );
         ensure!(
             sale.starts_at < sale.ends_at,
             "seed file {}: sale {id}: starts_at must be before ends_at",

@@ -1,7 +1,7 @@
 //! The reconciler role: repairs what crashes leave behind, database first, engine second.
 //!
-//! Every repair is idempotent, so that a reconciler may die in the middle or run twice. R1–R19 are the rules of the
-//! consistency protocol; ARCHITECTURE.md says what each is for.
+//! Every repair is idempotent, so that a reconciler may die in the middle or run twice. R1–R19 are
+//! the rules of the consistency protocol; ARCHITECTURE.md says what each is for.
 
 mod epochs;
 mod incarnations;
@@ -32,8 +32,9 @@ struct Reconciler {
     drainer: Drainer,
     holds: HoldRepair,
     turns: Turns,
-    /// With `--once`, when it began, by the database's clock: what was there before and may yet turn out to be broken
-    /// is waited for. What lives shows signs of life meanwhile, what came later is left to the next run.
+    /// With `--once`, when it began, by the database's clock: what was there before and may yet
+    /// turn out to be broken is waited for. What lives shows signs of life meanwhile, what came
+    /// later is left to the next run.
     since_ms: Option<i64>,
 }
 
@@ -47,7 +48,11 @@ pub async fn run(
 ) -> anyhow::Result<()> {
     let store = Store::connect(&config.database).await?;
     let engine = roles::build_engine(config, registry).await?;
-    let look = if once { Look::Since(monotonic_ms()) } else { Look::Orphans };
+    let look = if once {
+        Look::Since(monotonic_ms())
+    } else {
+        Look::Orphans
+    };
     let mut reconciler = Reconciler {
         config: config.clone(),
         drainer: Drainer::new(store.clone(), config),
@@ -57,7 +62,11 @@ pub async fn run(
         turns: Turns::default(),
         since_ms: None,
     };
-    let ended = if once { reconciler.once(&shutdown).await } else { reconciler.forever(&shutdown, ready).await };
+    let ended = if once {
+        reconciler.once(&shutdown).await
+    } else {
+        reconciler.forever(&shutdown, ready).await
+    };
     reconciler.store.close().await;
     ended
 }
@@ -85,9 +94,15 @@ impl Reconciler {
 
     async fn once(&mut self, shutdown: &Shutdown) -> anyhow::Result<()> {
         let started = Instant::now();
-        self.since_ms = Some(self.store.now_ms().await.context("cannot read the database's clock")?);
+        self.since_ms = Some(
+            self.store
+                .now_ms()
+                .await
+                .context("cannot read the database's clock")?,
+        );
         let mut total = Pass::default();
-        let interval = Duration::from_millis(self.config.reconciler.interval_ms).min(Duration::from_millis(100));
+        let interval = Duration::from_millis(self.config.reconciler.interval_ms)
+            .min(Duration::from_millis(100));
         loop {
             let pass = self.pass().await;
             let done = matches!(&pass, Ok(pass) if pass.left == 0 && !pass.did_something());
@@ -110,7 +125,8 @@ impl Reconciler {
         }
     }
 
-    /// One look at everything. Incarnations first: a hold can be judged only when its publishers' queues drain.
+    /// One look at everything. Incarnations first: a hold can be judged only when its publishers'
+    /// queues drain.
     async fn pass(&mut self) -> anyhow::Result<Pass> {
         let mut pass = Pass::default();
         let margin_ms = self.config.incarnation.margin_ms;
@@ -130,9 +146,15 @@ impl Reconciler {
         let guarantees = self.engine.info().guarantees;
         // Holds in the memory of a publishing process are that process's own business.
         if guarantees.keeps_stock && !guarantees.needs_user_affinity {
-            pass.add(self.holds.repair(&self.store, self.engine.as_ref(), &self.drainer).await?);
+            pass.add(
+                self.holds
+                    .repair(&self.store, self.engine.as_ref(), &self.drainer)
+                    .await?,
+            );
         }
-        self.store.forget_markers(unix_ms() - MARKER_RETENTION_MS).await?;
+        self.store
+            .forget_markers(unix_ms() - MARKER_RETENTION_MS)
+            .await?;
         Ok(pass)
     }
 }
@@ -142,7 +164,10 @@ impl Reconciler {
     async fn tend(&self, pass: &mut Pass) -> sqlx::Result<()> {
         for row in self.store.sales().await? {
             let Some(open) = row.open else { continue };
-            let task = Maintain::Tend { term: open.term, publisher: None };
+            let task = Maintain::Tend {
+                term: open.term,
+                publisher: None,
+            };
             match self.engine.maintain(&task).await {
                 Ok(tended) => pass.transfers += tended.actions,
                 Err(error) => {
@@ -156,6 +181,10 @@ impl Reconciler {
 }
 
 fn print(total: &Pass) -> anyhow::Result<()> {
-    writeln!(std::io::stdout().lock(), "{}", serde_json::to_string(total)?)?;
+    writeln!(
+        std::io::stdout().lock(),
+        "{}",
+        serde_json::to_string(total)?
+    )?;
     Ok(())
 }

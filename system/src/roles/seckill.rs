@@ -1,7 +1,9 @@
-//! The seckill role: one control thread that holds lease and terms, and serving threads that share nothing else.
+//! The seckill role: one control thread that holds lease and terms, and serving threads that share
+//! nothing else.
 //!
-//! A serving thread is a `current_thread` runtime with its own listener (SO_REUSEPORT), engine connection and
-//! publishing connection: a woken connection task then finds whole batches of replies to flush.
+//! A serving thread is a `current_thread` runtime with its own listener (SO_REUSEPORT), engine
+//! connection and publishing connection: a woken connection task then finds whole batches of
+//! replies to flush.
 
 mod caretaker;
 mod group_commit;
@@ -27,24 +29,30 @@ use std::sync::Arc;
 use std::time::Duration;
 use tokio::sync::mpsc;
 
-/// Longest time a stopping process drains what it has accepted; handing the incarnation back stays within 10 s too.
+/// Longest time a stopping process drains what it has accepted; handing the incarnation back stays
+/// within 10 s too.
 const DRAIN_TIMEOUT: Duration = Duration::from_secs(8);
 /// Pending connections of one listener.
 const LISTEN_BACKLOG: i32 = 4_096;
 
 fn threads(config: &Config) -> usize {
     let cores = std::thread::available_parallelism().map_or(1, usize::from);
-    if config.seckill.threads > 0 { config.seckill.threads } else { (cores / 2).max(1) }
+    if config.seckill.threads > 0 {
+        config.seckill.threads
+    } else {
+        (cores / 2).max(1)
+    }
 }
 
 /// One listening socket per serving thread, all on the same address.
 fn bind(address: &str, threads: usize) -> anyhow::Result<Vec<TcpListener>> {
-    let mut address: SocketAddr = address
-        .parse()
-        .with_context(|| format!("seckill.listen: {address:?} is not of the form ip:port, e.g. 0.0.0.0:50053"))?;
+    let mut address: SocketAddr = address.parse().with_context(|| {
+        format!("seckill.listen: {address:?} is not of the form ip:port, e.g. 0.0.0.0:50053")
+    })?;
     let mut listeners = Vec::with_capacity(threads);
     for index in 0..threads {
-        let listener = listen(address, threads > 1).with_context(|| format!("cannot listen on {address}"))?;
+        let listener =
+            listen(address, threads > 1).with_context(|| format!("cannot listen on {address}"))?;
         if index == 0 {
             // Port 0 was a request for any port; the other threads join the one that was given.
             address = listener.local_addr()?;
@@ -56,7 +64,11 @@ fn bind(address: &str, threads: usize) -> anyhow::Result<Vec<TcpListener>> {
 
 fn listen(address: SocketAddr, shared: bool) -> std::io::Result<TcpListener> {
     use socket2::{Domain, Protocol, Socket, Type};
-    let socket = Socket::new(Domain::for_address(address), Type::STREAM, Some(Protocol::TCP))?;
+    let socket = Socket::new(
+        Domain::for_address(address),
+        Type::STREAM,
+        Some(Protocol::TCP),
+    )?;
     socket.set_reuse_address(true)?;
     if shared {
         socket.set_reuse_port(true)?;
@@ -68,7 +80,12 @@ fn listen(address: SocketAddr, shared: bool) -> std::io::Result<TcpListener> {
 }
 
 /// Serves until asked to stop. This runtime holds lease and terms; serving threads have their own.
-pub async fn run(config: &Config, registry: &Registry, shutdown: Shutdown, ready: Ready) -> anyhow::Result<()> {
+pub async fn run(
+    config: &Config,
+    registry: &Registry,
+    shutdown: Shutdown,
+    ready: Ready,
+) -> anyhow::Result<()> {
     let listeners = bind(&config.seckill.listen, threads(config))?;
     let engine = checked_engine(config, registry).await?;
     let address = listeners.first().context("no listener")?.local_addr()?;
@@ -76,8 +93,13 @@ pub async fn run(config: &Config, registry: &Registry, shutdown: Shutdown, ready
     // Terms and lease outlive the request to stop: what was accepted still has to be published.
     let (keep_alive, until_drained) = Shutdown::channel();
     let terms = Terms::start(store.clone(), until_drained).await?;
-    let (incarnation, keeper) =
-        Incarnation::start(store.clone(), Settings::new(config), config.incarnation.clone(), terms.clone()).await?;
+    let (incarnation, keeper) = Incarnation::start(
+        store.clone(),
+        Settings::new(config),
+        config.incarnation.clone(),
+        terms.clone(),
+    )
+    .await?;
     let is_own = engine.info().guarantees.needs_user_affinity;
     let shared = Arc::new(Shared {
         config: config.clone(),
@@ -88,7 +110,10 @@ pub async fn run(config: &Config, registry: &Registry, shutdown: Shutdown, ready
         incarnation,
         shutdown: shutdown.clone(),
     });
-    let caretaker = shared.engine.clone().map(|engine| Caretaker::start(shared.clone(), engine, store.clone()));
+    let caretaker = shared
+        .engine
+        .clone()
+        .map(|engine| Caretaker::start(shared.clone(), engine, store.clone()));
 
     let (reports, mut started) = mpsc::channel(listeners.len());
     let mut threads = Vec::with_capacity(listeners.len());
@@ -97,7 +122,14 @@ pub async fn run(config: &Config, registry: &Registry, shutdown: Shutdown, ready
         let thread = std::thread::Builder::new().name(format!("serve-{index}"));
         threads.push(
             thread
-                .spawn(move || Serving { shared, index, ready: reports }.run(listener))
+                .spawn(move || {
+                    Serving {
+                        shared,
+                        index,
+                        ready: reports,
+                    }
+                    .run(listener)
+                })
                 .context("cannot start a thread")?,
         );
     }
@@ -120,10 +152,19 @@ pub async fn run(config: &Config, registry: &Registry, shutdown: Shutdown, ready
     served
 }
 
-async fn checked_engine(config: &Config, registry: &Registry) -> anyhow::Result<Arc<dyn StockEngine>> {
+async fn checked_engine(
+    config: &Config,
+    registry: &Registry,
+) -> anyhow::Result<Arc<dyn StockEngine>> {
     let engine = roles::build_engine(config, registry).await?;
-    let checked = engine.maintain(&Maintain::CheckServer { allow_volatile: config.engine.allow_volatile }).await;
-    let settings = checked.with_context(|| format!("engine {}", config.seckill.engine))?.settings;
+    let checked = engine
+        .maintain(&Maintain::CheckServer {
+            allow_volatile: config.engine.allow_volatile,
+        })
+        .await;
+    let settings = checked
+        .with_context(|| format!("engine {}", config.seckill.engine))?
+        .settings;
     tracing::info!(?settings, "engine server checked");
     Ok(engine)
 }
@@ -132,8 +173,9 @@ async fn checked_engine(config: &Config, registry: &Registry) -> anyhow::Result<
 async fn join(threads: Vec<std::thread::JoinHandle<anyhow::Result<()>>>) -> anyhow::Result<()> {
     let mut result = Ok(());
     for thread in threads {
-        let joined =
-            tokio::task::spawn_blocking(move || thread.join()).await.context("cannot wait for a serving thread")?;
+        let joined = tokio::task::spawn_blocking(move || thread.join())
+            .await
+            .context("cannot wait for a serving thread")?;
         let ended = joined.unwrap_or_else(|_| Err(anyhow!("a serving thread panicked")));
         result = result.and(ended);
     }

@@ -25,7 +25,8 @@ pub const FOR_UPDATE: &str = " FOR UPDATE";
 /// Reads what is committed now and keeps it from changing.
 pub const FOR_SHARE: &str = " LOCK IN SHARE MODE";
 
-/// Behind an INSERT: a row whose key is there already is left as it is. Unlike INSERT IGNORE it hides no other fault.
+/// Behind an INSERT: a row whose key is there already is left as it is. Unlike INSERT IGNORE it
+/// hides no other fault.
 pub fn or_nothing(key: &str) -> String {
     format!(" ON DUPLICATE KEY UPDATE {key} = {key}")
 }
@@ -35,22 +36,26 @@ pub fn inserted_id(done: &MySqlQueryResult) -> i64 {
     i64::try_from(done.last_insert_id()).unwrap_or(i64::MAX)
 }
 
-/// Whether the database refuses these values for good, as opposed to being out of reach, busy or full.
+/// Whether the database refuses these values for good, as opposed to being out of reach, busy or
+/// full.
 ///
-/// MySQL and MariaDB error numbers: duplicate key, out of range, too long, null, check constraint (both products).
+/// MySQL and MariaDB error numbers: duplicate key, out of range, too long, null, check constraint
+/// (both products).
 pub fn is_refusal(error: &sqlx::Error) -> bool {
     const REFUSALS: [u16; 7] = [1062, 1264, 1366, 1406, 1048, 3819, 4025];
     let sqlx::Error::Database(error) = error else {
         return false;
     };
-    let number =
-        error.try_downcast_ref::<sqlx::mysql::MySqlDatabaseError>().map(sqlx::mysql::MySqlDatabaseError::number);
+    let number = error
+        .try_downcast_ref::<sqlx::mysql::MySqlDatabaseError>()
+        .map(sqlx::mysql::MySqlDatabaseError::number);
     number.is_some_and(|number| REFUSALS.contains(&number))
 }
 
 pub use engines::close_leases_mysql as close_leases;
 
-/// A pool that answers fast: statements are cached per connection and connections are not pinged before use.
+/// A pool that answers fast: statements are cached per connection and connections are not pinged
+/// before use.
 #[derive(Clone, Debug)]
 pub struct Database {
     pool: MySqlPool,
@@ -66,8 +71,9 @@ impl Database {
             .statement_cache_capacity(64);
         // The pool only says that it timed out; one plain connection first says why.
         let probe = tokio::time::timeout(ACQUIRE_TIMEOUT, options.connect()).await;
-        let probe =
-            probe.with_context(|| format!("the database at {host} did not answer within {ACQUIRE_TIMEOUT:?}"))?;
+        let probe = probe.with_context(|| {
+            format!("the database at {host} did not answer within {ACQUIRE_TIMEOUT:?}")
+        })?;
         let probe = probe.with_context(|| format!("cannot connect to the database at {host}"))?;
         probe.close().await.ok();
         let pool = MySqlPoolOptions::new()
@@ -77,7 +83,9 @@ impl Database {
             .after_connect(|connection, _| {
                 Box::pin(async move {
                     // No gap locks between the batches of several consumers.
-                    sqlx::query("SET SESSION TRANSACTION ISOLATION LEVEL READ COMMITTED").execute(connection).await?;
+                    sqlx::query("SET SESSION TRANSACTION ISOLATION LEVEL READ COMMITTED")
+                        .execute(connection)
+                        .await?;
                     Ok(())
                 })
             })
@@ -88,22 +96,34 @@ impl Database {
     }
 
     pub(super) async fn migrate(config: &DatabaseConfig) -> anyhow::Result<Self> {
-        let exists =
-            MySql::database_exists(&config.url).await.context("cannot ask the database server for its databases")?;
+        let exists = MySql::database_exists(&config.url)
+            .await
+            .context("cannot ask the database server for its databases")?;
         if !exists {
-            MySql::create_database(&config.url).await.context("cannot create the database")?;
+            MySql::create_database(&config.url)
+                .await
+                .context("cannot create the database")?;
         }
         let database = Self::connect(config).await?;
         let files = [
-            ("products", include_str!("../../migrations/mysql/products.sql")),
+            (
+                "products",
+                include_str!("../../migrations/mysql/products.sql"),
+            ),
             ("allocations", engines::ALLOCATIONS_MYSQL),
             ("orders", include_str!("../../migrations/mysql/orders.sql")),
-            ("incarnations", include_str!("../../migrations/mysql/incarnations.sql")),
+            (
+                "incarnations",
+                include_str!("../../migrations/mysql/incarnations.sql"),
+            ),
             ("database-row engine", engines::DATABASE_ROW_MYSQL),
             ("preallocated engine", engines::PREALLOCATED_MYSQL),
         ];
         let migrator = statements::migrator(&files);
-        migrator.run(&database.pool).await.context("cannot bring the schema up to date")?;
+        migrator
+            .run(&database.pool)
+            .await
+            .context("cannot bring the schema up to date")?;
         Ok(database)
     }
 
@@ -123,7 +143,8 @@ impl Database {
 
     /// See [`super::Store::take_turn`].
     pub(super) async fn take_turn(&self) -> sqlx::Result<(Option<TurnLock>, i64)> {
-        // Not a pooled connection: the lock belongs to it and must go when this process or task goes.
+        // Not a pooled connection: the lock belongs to it and must go when this process or task
+        // goes.
         let mut connection = self.pool.acquire().await?.detach();
         let row = sqlx::query(
             "SELECT GET_LOCK(CONCAT('seckill.open.', MD5(DATABASE())), 0),
@@ -133,7 +154,12 @@ impl Database {
         .await?;
         let (is_ours, epochs): (Option<i64>, i64) = (row.try_get(0)?, row.try_get(1)?);
         if is_ours == Some(1) {
-            return Ok((Some(TurnLock { connection: Some(connection) }), epochs));
+            return Ok((
+                Some(TurnLock {
+                    connection: Some(connection),
+                }),
+                epochs,
+            ));
         }
         let _ = connection.close().await;
         Ok((None, epochs))

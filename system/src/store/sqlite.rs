@@ -1,4 +1,5 @@
-//! SQLite, the embedded stack's file: connection, migrations, and what its dialect says differently.
+//! SQLite, the embedded stack's file: connection, migrations, and what its dialect says
+//! differently.
 
 // The same statements as for MySQL, compiled for this database's types.
 #[allow(clippy::duplicate_mod)]
@@ -38,7 +39,10 @@ pub fn is_refusal(error: &sqlx::Error) -> bool {
     let sqlx::Error::Database(error) = error else {
         return false;
     };
-    matches!(error.kind(), ErrorKind::UniqueViolation | ErrorKind::CheckViolation | ErrorKind::NotNullViolation)
+    matches!(
+        error.kind(),
+        ErrorKind::UniqueViolation | ErrorKind::CheckViolation | ErrorKind::NotNullViolation
+    )
 }
 
 pub use engines::close_leases_sqlite as close_leases;
@@ -55,30 +59,49 @@ impl Database {
         sqlx::query("SELECT COUNT(*) FROM sales")
             .execute(database.readers())
             .await
-            .with_context(|| format!("{} has no tables; run `seckill migrate` first", config.url))?;
+            .with_context(|| {
+                format!("{} has no tables; run `seckill migrate` first", config.url)
+            })?;
         Ok(database)
     }
 
     fn open(config: &DatabaseConfig) -> anyhow::Result<Self> {
         let file = SqliteFile::open(&config.url);
-        let file = file.with_context(|| format!("database.url: {} is not of the form sqlite:///path", config.url))?;
+        let file = file.with_context(|| {
+            format!(
+                "database.url: {} is not of the form sqlite:///path",
+                config.url
+            )
+        })?;
         Ok(Self { file })
     }
 
     pub(super) async fn migrate(config: &DatabaseConfig) -> anyhow::Result<Self> {
         let database = Self::open(config)?;
         let files = [
-            ("products", include_str!("../../migrations/sqlite/products.sql")),
+            (
+                "products",
+                include_str!("../../migrations/sqlite/products.sql"),
+            ),
             ("allocations", engines::ALLOCATIONS_SQLITE),
             ("orders", include_str!("../../migrations/sqlite/orders.sql")),
-            ("incarnations", include_str!("../../migrations/sqlite/incarnations.sql")),
+            (
+                "incarnations",
+                include_str!("../../migrations/sqlite/incarnations.sql"),
+            ),
             ("queue", crate::broker::EMBEDDED_SCHEMA),
             ("preallocated engine", engines::PREALLOCATED_SQLITE),
             ("database-row engine", engines::DATABASE_ROW_SQLITE),
         ];
         let migrator = statements::migrator(&files);
-        let mut transaction = database.begin().await.with_context(|| format!("cannot write to {}", config.url))?;
-        migrator.run_direct(&mut *transaction).await.context("cannot bring the schema up to date")?;
+        let mut transaction = database
+            .begin()
+            .await
+            .with_context(|| format!("cannot write to {}", config.url))?;
+        migrator
+            .run_direct(&mut *transaction)
+            .await
+            .context("cannot bring the schema up to date")?;
         transaction.commit().await?;
         Ok(database)
     }

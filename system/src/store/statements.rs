@@ -1,5 +1,6 @@
-//! The statements, written once. Either database compiles this file with its own types and dialect, which are what
-//! `super` provides: `Database` with `readers()` and `begin()`, `DbConnection`, `DbRow` and a few words of SQL.
+//! The statements, written once. Either database compiles this file with its own types and dialect,
+//! which are what `super` provides: `Database` with `readers()` and `begin()`, `DbConnection`,
+//! `DbRow` and a few words of SQL.
 
 #[path = "statements/epochs.rs"]
 mod epochs;
@@ -18,7 +19,16 @@ use std::borrow::Cow;
 /// Applies `files` (name and text) in this order, each once.
 pub fn migrator(files: &[(&'static str, &'static str)]) -> Migrator {
     let migrations = files.iter().zip(1..).map(|((name, sql), version)| {
-        Migration::new(version, Cow::Borrowed(*name), MigrationType::Simple, Cow::Borrowed(*sql), false)
+        Migration::new(
+            version,
+            Cow::Borrowed(*name),
+            MigrationType::Simple,
+            Cow::Borrowed(*sql),
+            false,
+        )
     });
-    Migrator { migrations: migrations.collect(), ..Migrator::DEFAULT }
+    Migrator {
+        migrations: migrations.collect(),
+        ..Migrator::DEFAULT
+    }
 }

@@ -64,8 +64,8 @@ pub struct Fenced {
 /// A message or order that can never become a row.
 #[derive(Debug)]
 pub struct Poison {
-    /// The same for every delivery of the same message or order, and different for different ones: `parked` keeps one
-    /// record of each.
+    /// The same for every delivery of the same message or order, and different for different ones:
+    /// `parked` keeps one record of each.
     pub message_id: String,
     /// 0 if the whole message is poison, or the order does not say which one it is.
     pub order_id: i64,
@@ -77,7 +77,12 @@ impl Poison {
     /// An order that the database refused for good.
     pub fn refused(order: &OrderEvent, reason: String) -> Self {
         let body = format!("{order:?}").into_bytes();
-        Self { message_id: "order".to_owned(), order_id: order.order_id, reason, body }
+        Self {
+            message_id: "order".to_owned(),
+            order_id: order.order_id,
+            reason,
+            body,
+        }
     }
 }
 
@@ -106,7 +111,8 @@ impl WriteBatch {
 /// How a transaction ended that did not fail.
 #[derive(Debug)]
 pub enum Written {
-    /// Everything is in, except the orders that were refused for good and parked (never without `careful`).
+    /// Everything is in, except the orders that were refused for good and parked (never without
+    /// `careful`).
     Committed { session: i64, refused: HashSet<i64> },
     /// Rolled back: a unique key or the guard refused something; try a more careful way.
     Refused,

@@ -1,5 +1,5 @@
-//! What buyers do with an order once it is there: pay it, or cancel it (R12, R15), and the relay that brings a
-//! cancelled unit back.
+//! What buyers do with an order once it is there: pay it, or cancel it (R12, R15), and the relay
+//! that brings a cancelled unit back.
 
 use crate::engine;
 use crate::model::{Protocol, Steps};
@@ -33,7 +33,9 @@ fn cancel(model: &Protocol, world: &mut World, order: usize) {
     let database = &mut world.database;
     database.rows[order] = Row::Cancelled;
     let own = usize::from(world.requests[order].epoch);
-    let open = (1..EPOCHS).find(|epoch| database.allocations[*epoch].open).unwrap_or(own);
+    let open = (1..EPOCHS)
+        .find(|epoch| database.allocations[*epoch].open)
+        .unwrap_or(own);
     database.allocations[own].sold -= 1;
     if own != open {
         if !model.lacks(Removed::R15RightLeavesItsAllocation) {
@@ -43,23 +45,36 @@ fn cancel(model: &Protocol, world: &mut World, order: usize) {
             database.allocations[open].granted += 1;
         }
     }
-    let recorded = if model.lacks(Removed::R12EpochOfTheCancel) { 1 } else { open };
+    let recorded = if model.lacks(Removed::R12EpochOfTheCancel) {
+        1
+    } else {
+        open
+    };
     database.outbox[order] = u8::try_from(recorded).expect("a small epoch");
 }
 
 fn relay(steps: &mut Steps<'_>, order: usize) {
     let model = steps.model;
     let epoch = steps.now.engine.epoch;
-    let is_executed = engine::sells(model, steps.now, epoch) && epoch >= steps.now.database.outbox[order];
+    let is_executed =
+        engine::sells(model, steps.now, epoch) && epoch >= steps.now.database.outbox[order];
     if is_executed {
         steps.to("release is executed and recorded, order", order, |world| {
             engine::release(model, world, order);
             world.database.outbox[order] = 0;
         });
-        steps.to("release is executed and its record lost, order", order, |world| {
-            engine::release(model, world, order);
-        });
+        steps.to(
+            "release is executed and its record lost, order",
+            order,
+            |world| {
+                engine::release(model, world, order);
+            },
+        );
     } else if model.lacks(Removed::R12NotOpenIsNotDone) {
-        steps.to("release is recorded though not open, order", order, |world| world.database.outbox[order] = 0);
+        steps.to(
+            "release is recorded though not open, order",
+            order,
+            |world| world.database.outbox[order] = 0,
+        );
     }
 }

@@ -1,5 +1,6 @@
-//! The small worlds that are searched completely, each about one part of the protocol. `MODEL_DEPTH=1` allows one more
-//! fault of every kind that a world has at all: 11 million states instead of 3, two minutes instead of half a one.
+//! The small worlds that are searched completely, each about one part of the protocol.
+//! `MODEL_DEPTH=1` allows one more fault of every kind that a world has at all: 11 million states
+//! instead of 3, two minutes instead of half a one.
 
 use crate::invariants::*;
 use crate::model::{Config, Loss};
@@ -45,7 +46,10 @@ pub const LOSS: Config = Config {
     deadlines: true,
     loss: Loss::SinceOpening,
     starting: false,
-    budget: Budget { engine_losses: 1, ..NONE },
+    budget: Budget {
+        engine_losses: 1,
+        ..NONE
+    },
     reaches: &[ACCEPTED, QUIET_SALE, REOPENED, REFUSED_LATE],
 };
 
@@ -55,7 +59,12 @@ pub const LOSS_WITH_DEATHS: Config = Config {
     requests: &[(0, 0)],
     epochs: 3,
     deadlines: false,
-    budget: Budget { engine_losses: 1, stalls: 1, reconciler_crashes: 1, ..NONE },
+    budget: Budget {
+        engine_losses: 1,
+        stalls: 1,
+        reconciler_crashes: 1,
+        ..NONE
+    },
     reaches: &[ACCEPTED, QUIET_SALE, REOPENED, REFUSED_LATE],
     ..LOSS
 };
@@ -67,7 +76,12 @@ pub const LOSS_WITH_CLOSES: Config = Config {
     one_by_one: true,
     loss: Loss::Nothing,
     deadlines: false,
-    budget: Budget { engine_losses: 1, channel_closes: 1, zombies: 1, ..NONE },
+    budget: Budget {
+        engine_losses: 1,
+        channel_closes: 1,
+        zombies: 1,
+        ..NONE
+    },
     reaches: &[ACCEPTED, QUIET_SALE, REOPENED, REFUSED_LATE],
     ..LOSS
 };
@@ -79,7 +93,11 @@ pub const GATE: Config = Config {
     requests: &[(0, 0), (0, 0)],
     loss: Loss::Everything,
     deadlines: false,
-    budget: Budget { engine_losses: 1, payments: 1, ..NONE },
+    budget: Budget {
+        engine_losses: 1,
+        payments: 1,
+        ..NONE
+    },
     reaches: &[ACCEPTED, REOPENED],
     ..LOSS
 };
@@ -89,7 +107,10 @@ pub const TWO_LOSSES: Config = Config {
     name: "the engine lost again while it is loaded",
     epochs: 3,
     one_by_one: true,
-    budget: Budget { engine_losses: 2, ..NONE },
+    budget: Budget {
+        engine_losses: 2,
+        ..NONE
+    },
     ..GATE
 };
 
@@ -100,7 +121,10 @@ pub const TWO_OPENERS: Config = Config {
     reconcilers: 2,
     epochs: 3,
     deadlines: false,
-    budget: Budget { needless_openings: 1, ..NONE },
+    budget: Budget {
+        needless_openings: 1,
+        ..NONE
+    },
     reaches: &[ACCEPTED, QUIET_SALE, REOPENED, REFUSED_LATE],
     ..LOSS
 };
@@ -111,7 +135,10 @@ pub const ORPHANS: Config = Config {
     requests: &[(0, 0), (0, 1), (1, 1)],
     publishers: 2,
     epochs: 1,
-    budget: Budget { publisher_crashes: 1, ..NONE },
+    budget: Budget {
+        publisher_crashes: 1,
+        ..NONE
+    },
     reaches: &[ACCEPTED, QUIET_SALE, VOIDED],
     ..LOSS
 };
@@ -121,7 +148,11 @@ pub const REDELIVERY: Config = Config {
     name: "channels closing while the reconciler voids",
     requests: &[(0, 0), (1, 0)],
     epochs: 1,
-    budget: Budget { channel_closes: 2, zombies: 1, ..NONE },
+    budget: Budget {
+        channel_closes: 2,
+        zombies: 1,
+        ..NONE
+    },
     reaches: &[ACCEPTED, QUIET_SALE, VOIDED],
     ..LOSS
 };
@@ -132,7 +163,10 @@ pub const VOIDING_CRASHES: Config = Config {
     requests: &[(0, 0), (0, 0)],
     reconcilers: 2,
     epochs: 1,
-    budget: Budget { reconciler_crashes: 1, ..NONE },
+    budget: Budget {
+        reconciler_crashes: 1,
+        ..NONE
+    },
     reaches: &[ACCEPTED, QUIET_SALE, VOIDED],
     ..LOSS
 };
@@ -154,7 +188,11 @@ pub const POISON: Config = Config {
     name: "an unreadable message",
     requests: &[(0, 0), (1, 0)],
     epochs: 1,
-    budget: Budget { poison: 1, channel_closes: 1, ..NONE },
+    budget: Budget {
+        poison: 1,
+        channel_closes: 1,
+        ..NONE
+    },
     reaches: &[ACCEPTED, QUIET_SALE, PARKED],
     ..LOSS
 };
@@ -164,7 +202,11 @@ pub const CANCEL: Config = Config {
     name: "a cancelled unit is sold again across an epoch",
     requests: &[(0, 0), (1, 0)],
     one_by_one: true,
-    budget: Budget { cancels: 2, needless_openings: 1, ..NONE },
+    budget: Budget {
+        cancels: 2,
+        needless_openings: 1,
+        ..NONE
+    },
     reaches: &[ACCEPTED, QUIET_SALE, REOPENED, RESOLD],
     ..LOSS
 };

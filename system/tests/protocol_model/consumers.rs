@@ -1,5 +1,5 @@
-//! The consumers of the queues: deliveries, commits, acknowledgements, sessions (R4, R5), and what happens to a batch
-//! when its channel closes.
+//! The consumers of the queues: deliveries, commits, acknowledgements, sessions (R4, R5), and what
+//! happens to a batch when its channel closes.
 
 use crate::model::{Protocol, Steps};
 use crate::repairs;
@@ -40,13 +40,20 @@ fn session_steps(steps: &mut Steps<'_>, q: usize) {
     }
     let Channel::Open(session) = queue.channel else {
         // Retired queues are not taken up again.
-        if queue.exists && steps.now.database.incarnations[q].state != State::Gone && queue.messages.len() > 0 {
-            steps.to("consumer opens a channel, queue", q, |world| world.queues[q].channel = Channel::Open(0));
+        if queue.exists
+            && steps.now.database.incarnations[q].state != State::Gone
+            && queue.messages.len() > 0
+        {
+            steps.to("consumer opens a channel, queue", q, |world| {
+                world.queues[q].channel = Channel::Open(0)
+            });
         }
         return;
     };
     if queue.delivered < queue.messages.len() {
-        steps.to("message is delivered, queue", q, |world| world.queues[q].delivered += 1);
+        steps.to("message is delivered, queue", q, |world| {
+            world.queues[q].delivered += 1
+        });
     }
     if queue.committed < queue.delivered {
         let (delivered, committed) = (queue.delivered, queue.committed);
@@ -97,7 +104,11 @@ fn commit(model: &Protocol, world: &mut World, q: usize, batch: Messages, sessio
                 world.database.unreadable |= bit(order);
             }
             Message::Marker(k) => {
-                if let Drain::Waiting { queue, session: expected } = world.reconcilers[k].drain {
+                if let Drain::Waiting {
+                    queue,
+                    session: expected,
+                } = world.reconcilers[k].drain
+                {
                     repairs::marker_committed(model, world, k, queue, expected == session);
                 }
             }
@@ -106,14 +117,17 @@ fn commit(model: &Protocol, world: &mut World, q: usize, batch: Messages, sessio
     live
 }
 
-/// Inserts the row unless there is one. What the unique key or the guard refuses is parked and void at once (R10).
+/// Inserts the row unless there is one. What the unique key or the guard refuses is parked and void
+/// at once (R10).
 fn write(model: &Protocol, world: &mut World, order: usize) {
     let database = &mut world.database;
     if database.rows[order] != Row::None {
         return;
     }
     let user = model.user(order);
-    let buys_twice = model.requests().any(|other| model.user(other) == user && database.rows[other].is_live());
+    let buys_twice = model
+        .requests()
+        .any(|other| model.user(other) == user && database.rows[other].is_live());
     let allocation = &mut database.allocations[usize::from(world.requests[order].epoch)];
     if buys_twice || !allocation.open || allocation.sold >= allocation.granted {
         database.parked_orders |= bit(order);
@@ -141,26 +155,43 @@ fn failures(steps: &mut Steps<'_>, q: usize) {
     if model.config.budget.channel_closes == 0 {
         return;
     }
-    let Channel::Open(session) = queue.channel else { return };
+    let Channel::Open(session) = queue.channel else {
+        return;
+    };
     if steps.now.left.channel_closes > 0 {
-        steps.to("channel closes, messages return in order, queue", q, |world| {
-            close(world, q);
-        });
+        steps.to(
+            "channel closes, messages return in order, queue",
+            q,
+            |world| {
+                close(world, q);
+            },
+        );
         if queue.delivered > 0 && queue.delivered < queue.messages.len() {
-            steps.to("channel closes, messages return behind the others, queue", q, |world| {
-                close(world, q);
-                return_behind(&mut world.queues[q].messages, queue.delivered);
-            });
+            steps.to(
+                "channel closes, messages return behind the others, queue",
+                q,
+                |world| {
+                    close(world, q);
+                    return_behind(&mut world.queues[q].messages, queue.delivered);
+                },
+            );
         }
-        if steps.now.left.zombies > 0 && queue.committed < queue.delivered && queue.zombie.len() == 0 {
-            steps.to("channel closes, its consumer does not notice, queue", q, |world| {
-                let mut batch = queue.messages;
-                batch.cut(queue.committed);
-                world.left.zombies -= 1;
-                world.queues[q].zombie = batch.cut(queue.delivered - queue.committed);
-                world.queues[q].zombie_session = session;
-                close(world, q);
-            });
+        if steps.now.left.zombies > 0
+            && queue.committed < queue.delivered
+            && queue.zombie.len() == 0
+        {
+            steps.to(
+                "channel closes, its consumer does not notice, queue",
+                q,
+                |world| {
+                    let mut batch = queue.messages;
+                    batch.cut(queue.committed);
+                    world.left.zombies -= 1;
+                    world.queues[q].zombie = batch.cut(queue.delivered - queue.committed);
+                    world.queues[q].zombie_session = session;
+                    close(world, q);
+                },
+            );
         }
     }
     let has_uncommitted = queue.committed < queue.delivered;
@@ -171,13 +202,21 @@ fn failures(steps: &mut Steps<'_>, q: usize) {
         });
     }
     if model.lacks(Removed::R4AcknowledgeAfterCommit) && has_uncommitted {
-        steps.to("consumer acknowledges and dies before its commit, queue", q, |world| {
-            world.queues[q].messages.cut(queue.delivered);
-            world.queues[q].delivered = 0;
-            close(world, q);
-        });
+        steps.to(
+            "consumer acknowledges and dies before its commit, queue",
+            q,
+            |world| {
+                world.queues[q].messages.cut(queue.delivered);
+                world.queues[q].delivered = 0;
+                close(world, q);
+            },
+        );
     }
-    if model.lacks(Removed::R4OneConsumer) && queue.committed == 0 && has_uncommitted && queue.zombie.len() == 0 {
+    if model.lacks(Removed::R4OneConsumer)
+        && queue.committed == 0
+        && has_uncommitted
+        && queue.zombie.len() == 0
+    {
         steps.to("a second consumer becomes active, queue", q, |world| {
             world.queues[q].zombie = world.queues[q].messages.cut(queue.delivered);
             world.queues[q].zombie_session = session;

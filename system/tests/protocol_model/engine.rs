@@ -1,14 +1,16 @@
-//! The stock engine: reserve with touch (R7, R8), settle and release, ageing of holds, and how its server loses what
-//! it knew (R13).
+//! The stock engine: reserve with touch (R7, R8), settle and release, ageing of holds, and how its
+//! server loses what it knew (R13).
 
 use crate::model::{Loss, Protocol, Steps};
 use crate::rules::Removed;
 use crate::world::*;
 
-/// R13: only the script of the opening's nonce answers, and only if the data beside it is of the same epoch.
+/// R13: only the script of the opening's nonce answers, and only if the data beside it is of the
+/// same epoch.
 pub fn sells(model: &Protocol, world: &World, epoch: u8) -> bool {
     let engine = &world.engine;
-    let has_script = has(engine.scripts, epoch.into()) || model.lacks(Removed::R13ScriptOfTheOpening);
+    let has_script =
+        has(engine.scripts, epoch.into()) || model.lacks(Removed::R13ScriptOfTheOpening);
     epoch > 0 && engine.epoch == epoch && engine.open && has_script
 }
 
@@ -42,7 +44,11 @@ pub fn reserve(model: &Protocol, world: &mut World, r: usize) {
         (None, _) => {
             engine.remaining -= 1;
             engine.gate[user] = Some(r);
-            engine.holds[r] = Some(Hold { touched: bit(publisher), old: false, marked: false });
+            engine.holds[r] = Some(Hold {
+                touched: bit(publisher),
+                old: false,
+                marked: false,
+            });
             world.requests[r].order = r;
             Phase::Granted
         }

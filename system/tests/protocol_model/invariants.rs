@@ -1,5 +1,5 @@
-//! The invariants (a) to (f) of the consistency contract, and the states that a search must have reached to mean
-//! something.
+//! The invariants (a) to (f) of the consistency contract, and the states that a search must have
+//! reached to mean something.
 
 use crate::engine;
 use crate::model::Protocol;
@@ -8,20 +8,34 @@ use stateright::Property;
 
 pub fn always() -> Vec<Property<Protocol>> {
     vec![
-        Property::always("(a) no more is granted than there is, and no more sold than granted", rights),
-        Property::always("(b) an accepted order is live or cancelled by its buyer, or on its way", accepted),
+        Property::always(
+            "(a) no more is granted than there is, and no more sold than granted",
+            rights,
+        ),
+        Property::always(
+            "(b) an accepted order is live or cancelled by its buyer, or on its way",
+            accepted,
+        ),
         Property::always("(c) a buyer has one live order", one_live),
         Property::always("(d) stock is conserved when quiet", conserved),
         Property::always("(e) a buyer who was refused has no order", refused),
         Property::always("(f) sold out was true of what is left when quiet", sold_out),
-        Property::always("(progress) who serves a generation has acknowledged it", acknowledged),
+        Property::always(
+            "(progress) who serves a generation has acknowledged it",
+            acknowledged,
+        ),
     ]
 }
 
 pub fn reached(names: &[&'static str]) -> Vec<Property<Protocol>> {
     names
         .iter()
-        .map(|name| Property::sometimes(name, REACHED.iter().find(|r| r.0 == *name).expect("known").1))
+        .map(|name| {
+            Property::sometimes(
+                name,
+                REACHED.iter().find(|r| r.0 == *name).expect("known").1,
+            )
+        })
         .collect()
 }
 
@@ -38,55 +52,80 @@ pub const PARKED: &str = "an accepted order is parked";
 
 const REACHED: [(&str, Condition); 8] = [
     (ACCEPTED, |_, world| world.accepted > 0),
-    (QUIET_SALE, |model, world| world.accepted > 0 && is_quiet(model, world) && world.engine.remaining == 0),
+    (QUIET_SALE, |model, world| {
+        world.accepted > 0 && is_quiet(model, world) && world.engine.remaining == 0
+    }),
     (VOIDED, |_, world| {
-        let has_void = world.database.rows.contains(&Row::Void) && world.database.parked_orders == 0;
+        let has_void =
+            world.database.rows.contains(&Row::Void) && world.database.parked_orders == 0;
         has_void && world.accepted > 0 && world.database.newest == 1
     }),
     (REOPENED, |model, world| {
-        model.requests().any(|order| has(world.accepted, order) && world.requests[order].epoch > 1)
+        model
+            .requests()
+            .any(|order| has(world.accepted, order) && world.requests[order].epoch > 1)
     }),
     (REFUSED_LATE, |_, world| world.database.parked_orders > 0),
     (RETIRED, |model, world| {
-        model.publishers().any(|p| !world.queues[p].exists && world.database.incarnations[p].state == State::Gone)
+        model
+            .publishers()
+            .any(|p| !world.queues[p].exists && world.database.incarnations[p].state == State::Gone)
     }),
     (RESOLD, |model, world| {
         let is_cancelled = |order: usize| world.database.rows[order] == Row::Cancelled;
         let is_late = |order: usize| world.requests[order].epoch > 1 && has(world.accepted, order);
-        model.requests().any(is_cancelled) && model.requests().any(|order| is_late(order) && !is_cancelled(order))
+        model.requests().any(is_cancelled)
+            && model
+                .requests()
+                .any(|order| is_late(order) && !is_cancelled(order))
     }),
-    (PARKED, |_, world| world.accepted & world.database.unreadable != 0),
+    (PARKED, |_, world| {
+        world.accepted & world.database.unreadable != 0
+    }),
 ];
 
 fn rights(model: &Protocol, world: &World) -> bool {
     let allocations = &world.database.allocations;
-    let granted: i8 = allocations.iter().map(|allocation| allocation.granted).sum();
-    let is_within = |allocation: &Allocation| 0 <= allocation.sold && allocation.sold <= allocation.granted;
-    granted <= model.config.total && allocations.iter().all(is_within) && world.engine.remaining >= 0
+    let granted: i8 = allocations
+        .iter()
+        .map(|allocation| allocation.granted)
+        .sum();
+    let is_within =
+        |allocation: &Allocation| 0 <= allocation.sold && allocation.sold <= allocation.granted;
+    granted <= model.config.total
+        && allocations.iter().all(is_within)
+        && world.engine.remaining >= 0
 }
 
 fn accepted(model: &Protocol, world: &World) -> bool {
-    model.requests().filter(|order| has(world.accepted, *order)).all(|order| match world.database.rows[order] {
-        Row::Live | Row::Paid | Row::Cancelled => true,
-        Row::Void => false,
-        Row::None => has(world.database.unreadable, order) || is_under_way(model, world, order),
-    })
+    model
+        .requests()
+        .filter(|order| has(world.accepted, *order))
+        .all(|order| match world.database.rows[order] {
+            Row::Live | Row::Paid | Row::Cancelled => true,
+            Row::Void => false,
+            Row::None => has(world.database.unreadable, order) || is_under_way(model, world, order),
+        })
 }
 
 /// Whether a consumer will come upon it.
 fn is_under_way(model: &Protocol, world: &World, order: usize) -> bool {
     model.publishers().any(|q| {
         let queue = &world.queues[q];
-        let is_read = queue.channel != Channel::Closed || world.database.incarnations[q].state != State::Gone;
-        let carries = |message| matches!(message, Message::Order(o) | Message::Poison(o) if o == order);
+        let is_read =
+            queue.channel != Channel::Closed || world.database.incarnations[q].state != State::Gone;
+        let carries =
+            |message| matches!(message, Message::Order(o) | Message::Poison(o) if o == order);
         // Under R4 a consumer never has the only copy.
-        queue.exists && (is_read && queue.messages.iter().any(carries) || queue.zombie.iter().any(carries))
+        queue.exists
+            && (is_read && queue.messages.iter().any(carries) || queue.zombie.iter().any(carries))
     })
 }
 
 fn one_live(model: &Protocol, world: &World) -> bool {
     (0..USERS).all(|user| {
-        let is_his = |order: &usize| model.user(*order) == user && world.database.rows[*order].is_live();
+        let is_his =
+            |order: &usize| model.user(*order) == user && world.database.rows[*order].is_live();
         model.requests().filter(is_his).count() <= 1
     })
 }
@@ -97,26 +136,47 @@ fn is_quiet(model: &Protocol, world: &World) -> bool {
     let is_open = database.open == database.newest && engine::sells(model, world, database.open);
     is_open
         && world.engine.holds.iter().all(Option::is_none)
-        && world.reconcilers.iter().all(|reconciler| reconciler.job == Job::Idle)
-        && world.queues.iter().all(|queue| queue.messages.len() == 0 && queue.zombie.len() == 0)
         && world
-            .requests
+            .reconcilers
             .iter()
-            .all(|request| request.flight == Flight::None && matches!(request.phase, Phase::NotSent | Phase::Done(_)))
+            .all(|reconciler| reconciler.job == Job::Idle)
+        && world
+            .queues
+            .iter()
+            .all(|queue| queue.messages.len() == 0 && queue.zombie.len() == 0)
+        && world.requests.iter().all(|request| {
+            request.flight == Flight::None
+                && matches!(request.phase, Phase::NotSent | Phase::Done(_))
+        })
         && database.outbox == [0; REQUESTS]
 }
 
 fn conserved(model: &Protocol, world: &World) -> bool {
-    let sold = world.database.rows.iter().filter(|row| row.is_live()).count();
-    !is_quiet(model, world) || i8::try_from(sold).expect("few") + world.engine.remaining == model.config.total
+    let sold = world
+        .database
+        .rows
+        .iter()
+        .filter(|row| row.is_live())
+        .count();
+    !is_quiet(model, world)
+        || i8::try_from(sold).expect("few") + world.engine.remaining == model.config.total
 }
 
 fn refused(model: &Protocol, world: &World) -> bool {
-    model.requests().filter(|order| world.database.rows[*order].is_live()).all(|order| {
-        model.requests().filter(|r| model.user(*r) == model.user(order)).any(|r| {
-            !matches!(world.requests[r].phase, Phase::NotSent | Phase::Done(Answer::SoldOut | Answer::Unavailable))
+    model
+        .requests()
+        .filter(|order| world.database.rows[*order].is_live())
+        .all(|order| {
+            model
+                .requests()
+                .filter(|r| model.user(*r) == model.user(order))
+                .any(|r| {
+                    !matches!(
+                        world.requests[r].phase,
+                        Phase::NotSent | Phase::Done(Answer::SoldOut | Answer::Unavailable)
+                    )
+                })
         })
-    })
 }
 
 fn sold_out(model: &Protocol, world: &World) -> bool {
@@ -127,7 +187,10 @@ fn sold_out(model: &Protocol, world: &World) -> bool {
 fn acknowledged(model: &Protocol, world: &World) -> bool {
     model.publishers().all(|p| {
         let (publisher, incarnation) = (&world.publishers[p], &world.database.incarnations[p]);
-        let is_current = publisher.life == Life::Serving && publisher.generation == incarnation.generation;
-        !is_current || incarnation.state != State::Live || incarnation.acknowledged == incarnation.generation
+        let is_current =
+            publisher.life == Life::Serving && publisher.generation == incarnation.generation;
+        !is_current
+            || incarnation.state != State::Live
+            || incarnation.acknowledged == incarnation.generation
     })
 }

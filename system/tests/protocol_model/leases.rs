@@ -1,7 +1,9 @@
-//! A smaller model of stock leased into processes: refill and hand-back (R16), partitions of users that move between
-//! living processes, and who may say "sold out" (R18). One unit or two, two processes, one buyer at home in each.
+//! A smaller model of stock leased into processes: refill and hand-back (R16), partitions of users
+//! that move between living processes, and who may say "sold out" (R18). One unit or two, two
+//! processes, one buyer at home in each.
 //!
-//! Publishing is one step here; that a lease which ran out says no yes is the other model's business (R1).
+//! Publishing is one step here; that a lease which ran out says no yes is the other model's
+//! business (R1).
 
 use crate::search::Edge;
 use stateright::{Model, Property};
@@ -94,8 +96,18 @@ impl Model for Leases {
     fn init_states(&self) -> Vec<World> {
         vec![World {
             unallocated: self.total,
-            leases: [Lease { granted: 0, sold: 0, is_closed: false }; PROCESSES],
-            processes: [Process { memory: 0, is_alive: true, coming: 0, going: 0, is_repeatable: false }; PROCESSES],
+            leases: [Lease {
+                granted: 0,
+                sold: 0,
+                is_closed: false,
+            }; PROCESSES],
+            processes: [Process {
+                memory: 0,
+                is_alive: true,
+                coming: 0,
+                going: 0,
+                is_repeatable: false,
+            }; PROCESSES],
             orders: [[Order::None; PROCESSES]; PROCESSES],
             owner: [0, 1],
             moves_left: 1,
@@ -129,20 +141,39 @@ impl Model for Leases {
                 |model: &Self, world: &World| {
                     let granted: i8 = world.leases.iter().map(|lease| lease.granted).sum();
                     granted + world.unallocated <= model.total
-                        && world.leases.iter().all(|lease| 0 <= lease.sold && lease.sold <= lease.granted)
+                        && world
+                            .leases
+                            .iter()
+                            .all(|lease| 0 <= lease.sold && lease.sold <= lease.granted)
                 },
             ),
-            Property::always("(b) an accepted order is not refused", |_, world: &World| {
-                world.orders.iter().flatten().all(|order| *order != Order::Refused)
-            }),
-            Property::always("(f) sold out was true of what is left when quiet", |_, world: &World| {
-                !world.sold_out || !is_quiet(world) || idle(world) == 0
-            }),
+            Property::always(
+                "(b) an accepted order is not refused",
+                |_, world: &World| {
+                    world
+                        .orders
+                        .iter()
+                        .flatten()
+                        .all(|order| *order != Order::Refused)
+                },
+            ),
+            Property::always(
+                "(f) sold out was true of what is left when quiet",
+                |_, world: &World| !world.sold_out || !is_quiet(world) || idle(world) == 0,
+            ),
         ];
         if self.removed.is_none() && self.total < 2 {
-            properties.push(Property::sometimes("the unit is sold and the other buyer refused", |_, world: &World| {
-                world.sold_out && world.orders.iter().flatten().any(|order| *order == Order::Live)
-            }));
+            properties.push(Property::sometimes(
+                "the unit is sold and the other buyer refused",
+                |_, world: &World| {
+                    world.sold_out
+                        && world
+                            .orders
+                            .iter()
+                            .flatten()
+                            .any(|order| *order == Order::Live)
+                },
+            ));
         }
         properties
     }
@@ -150,19 +181,30 @@ impl Model for Leases {
 
 /// Units that could still be sold: unallocated or in a living process.
 fn idle(world: &World) -> i8 {
-    world.unallocated + world.processes.iter().map(|process| process.memory).sum::<i8>()
+    world.unallocated
+        + world
+            .processes
+            .iter()
+            .map(|process| process.memory)
+            .sum::<i8>()
 }
 
 fn is_quiet(world: &World) -> bool {
     let is_still = |process: &Process| process.coming == 0 && process.going == 0;
-    let is_settled = |order: &Order| !matches!(order, Order::Held | Order::Accepted | Order::Unknown);
+    let is_settled =
+        |order: &Order| !matches!(order, Order::Held | Order::Accepted | Order::Unknown);
     world.processes.iter().all(is_still)
-        && world.processes.iter().zip(&world.leases).all(|(process, lease)| process.is_alive || lease.is_closed)
+        && world
+            .processes
+            .iter()
+            .zip(&world.leases)
+            .all(|(process, lease)| process.is_alive || lease.is_closed)
         && world.orders.iter().flatten().all(is_settled)
 }
 
 impl Leases {
-    /// R16: rights coming in, database first; rights going out, memory first; each with an id, executed once.
+    /// R16: rights coming in, database first; rights going out, memory first; each with an id,
+    /// executed once.
     fn rights(&self, steps: &mut Steps<'_>, p: usize) {
         let (process, lease) = (steps.0.processes[p], steps.0.leases[p]);
         if !process.is_alive || lease.is_closed {
@@ -250,41 +292,61 @@ impl Leases {
                         world.orders[user][p] = Order::Held;
                     });
                 } else if self.may_say_sold_out(steps.0, p) {
-                    steps.to("buyer is told sold out, buyer", user, |world| world.sold_out = true);
+                    steps.to("buyer is told sold out, buyer", user, |world| {
+                        world.sold_out = true
+                    });
                 }
             }
-            // A publish that was under way goes on, whoever owns the partition by then; yes is said by the owner only.
-            Order::Held if process.is_alive => steps.to("order is published, buyer", user, |world| {
-                world.orders[user][p] = if owns { Order::Accepted } else { Order::Unknown };
-            }),
-            Order::Accepted | Order::Unknown => steps.to("order is consumed, buyer", user, |world| {
-                let lease = &mut world.leases[p];
-                let is_right = !lease.is_closed && lease.sold < lease.granted && !has_live;
-                lease.sold += i8::from(is_right);
-                world.orders[user][p] = match (is_right, order) {
-                    (true, _) => Order::Live,
-                    (false, Order::Accepted) => Order::Refused,
-                    (false, _) => Order::Void,
-                };
-            }),
+            // A publish that was under way goes on, whoever owns the partition by then; yes is said
+            // by the owner only.
+            Order::Held if process.is_alive => {
+                steps.to("order is published, buyer", user, |world| {
+                    world.orders[user][p] = if owns {
+                        Order::Accepted
+                    } else {
+                        Order::Unknown
+                    };
+                })
+            }
+            Order::Accepted | Order::Unknown => {
+                steps.to("order is consumed, buyer", user, |world| {
+                    let lease = &mut world.leases[p];
+                    let is_right = !lease.is_closed && lease.sold < lease.granted && !has_live;
+                    lease.sold += i8::from(is_right);
+                    world.orders[user][p] = match (is_right, order) {
+                        (true, _) => Order::Live,
+                        (false, Order::Accepted) => Order::Refused,
+                        (false, _) => Order::Void,
+                    };
+                })
+            }
             _ => {}
         }
     }
 
-    /// R18: only if nothing is idle anywhere, seen from the database; and never by one whose lease is over.
+    /// R18: only if nothing is idle anywhere, seen from the database; and never by one whose lease
+    /// is over.
     fn may_say_sold_out(&self, world: &World, p: usize) -> bool {
         let (process, lease) = (world.processes[p], world.leases[p]);
         if lease.is_closed {
             return self.lacks(Removed::R18FencedSaysUnavailable);
         }
-        let is_empty = world.unallocated == 0 && process.memory + process.coming + process.going == 0;
-        let elsewhere = world.leases.iter().enumerate().filter(|(other, _)| *other != p);
-        let is_all_sold = elsewhere.map(|(_, lease)| lease.granted - lease.sold).sum::<i8>() == 0;
+        let is_empty =
+            world.unallocated == 0 && process.memory + process.coming + process.going == 0;
+        let elsewhere = world
+            .leases
+            .iter()
+            .enumerate()
+            .filter(|(other, _)| *other != p);
+        let is_all_sold = elsewhere
+            .map(|(_, lease)| lease.granted - lease.sold)
+            .sum::<i8>()
+            == 0;
         is_empty && (is_all_sold || self.lacks(Removed::R18NothingIdleElsewhere))
     }
 
-    /// A killed process: its lease is fenced, its queue drained, and what it did not sell goes back. A living one that is
-    /// fenced (it stalled) forgets its memory.
+    /// A killed process: its lease is fenced, its queue drained, and what it did not sell goes
+    /// back. A living one that is fenced (it stalled) forgets its memory.
     fn ends(&self, steps: &mut Steps<'_>, p: usize) {
         let (process, lease) = (steps.0.processes[p], steps.0.leases[p]);
         if process.is_alive && steps.0.kills_left > 0 {
@@ -293,7 +355,12 @@ impl Leases {
                 world.processes[p].is_alive = false;
                 world.processes[p].memory = 0;
             });
-            let is_queued = |user: usize| !matches!(steps.0.orders[user][p], Order::None | Order::Live | Order::Void);
+            let is_queued = |user: usize| {
+                !matches!(
+                    steps.0.orders[user][p],
+                    Order::None | Order::Live | Order::Void
+                )
+            };
             if !lease.is_closed && !(0..PROCESSES).any(is_queued) {
                 steps.to("process stalls and is fenced,", p, |world| {
                     world.kills_left -= 1;
@@ -301,10 +368,12 @@ impl Leases {
                 });
             }
         }
-        let is_drained =
-            (0..PROCESSES).all(|user| !matches!(steps.0.orders[user][p], Order::Accepted | Order::Unknown));
+        let is_drained = (0..PROCESSES)
+            .all(|user| !matches!(steps.0.orders[user][p], Order::Accepted | Order::Unknown));
         if !process.is_alive && !lease.is_closed && is_drained {
-            steps.to("lease is fenced, drained and closed, process", p, |world| close(world, p));
+            steps.to("lease is fenced, drained and closed, process", p, |world| {
+                close(world, p)
+            });
         }
     }
 
@@ -318,7 +387,8 @@ impl Leases {
         steps.to("partition moves, buyer", user, |world| {
             world.moves_left -= 1;
             world.owner[user] = (from + 1) % PROCESSES;
-            if world.orders[user][from] == Order::Held && !self.lacks(Removed::R18VoidBeforeTheMove) {
+            if world.orders[user][from] == Order::Held && !self.lacks(Removed::R18VoidBeforeTheMove)
+            {
                 world.orders[user][from] = Order::Void;
                 world.processes[from].memory += i8::from(world.processes[from].is_alive);
                 world.sold_out = false;
@@ -334,7 +404,13 @@ fn close(world: &mut World, p: usize) {
     world.sold_out &= lease.granted == lease.sold;
     lease.granted = lease.sold;
     lease.is_closed = true;
-    world.processes[p] = Process { memory: 0, coming: 0, going: 0, is_repeatable: false, ..world.processes[p] };
+    world.processes[p] = Process {
+        memory: 0,
+        coming: 0,
+        going: 0,
+        is_repeatable: false,
+        ..world.processes[p]
+    };
     for orders in &mut world.orders {
         if orders[p] == Order::Held {
             orders[p] = Order::Void;

@@ -1,4 +1,5 @@
-//! The model as the checker sees it: which configuration, which rule is taken out, which steps a state allows.
+//! The model as the checker sees it: which configuration, which rule is taken out, which steps a
+//! state allows.
 
 use crate::rules::Removed;
 use crate::search::Edge;
@@ -19,8 +20,8 @@ pub struct Config {
     pub epochs: u8,
     /// A request is sent only when the ones before it have been answered.
     pub one_by_one: bool,
-    /// Whether requests reach their deadline, and holds the grace period. Without, only a publisher that lost its term
-    /// gives a request up, and nothing is voided.
+    /// Whether requests reach their deadline, and holds the grace period. Without, only a publisher
+    /// that lost its term gives a request up, and nothing is voided.
     pub deadlines: bool,
     /// What the engine's server still has after a restart.
     pub loss: Loss,
@@ -73,16 +74,45 @@ impl Protocol {
     }
 
     fn start(&self) -> World {
-        let serving = Publisher { life: Life::Serving, generation: 1, lease: true, term: 1 };
-        let starting = Publisher { life: Life::Binding, generation: 1, lease: false, term: 0 };
-        let incarnation = Incarnation { generation: 1, acknowledged: 1, state: State::Live, lease: true, session: 0 };
+        let serving = Publisher {
+            life: Life::Serving,
+            generation: 1,
+            lease: true,
+            term: 1,
+        };
+        let starting = Publisher {
+            life: Life::Binding,
+            generation: 1,
+            lease: false,
+            term: 0,
+        };
+        let incarnation = Incarnation {
+            generation: 1,
+            acknowledged: 1,
+            state: State::Live,
+            lease: true,
+            session: 0,
+        };
         let mut allocations = [Allocation::default(); EPOCHS];
-        allocations[1] = Allocation { granted: self.config.total, sold: 0, open: true };
+        allocations[1] = Allocation {
+            granted: self.config.total,
+            sold: 0,
+            open: true,
+        };
         World {
             left: self.config.budget,
-            requests: [Request { phase: Phase::NotSent, generation: 0, epoch: 0, order: 0, flight: Flight::None };
-                REQUESTS],
-            publishers: [if self.config.starting { starting } else { serving }; PUBLISHERS],
+            requests: [Request {
+                phase: Phase::NotSent,
+                generation: 0,
+                epoch: 0,
+                order: 0,
+                flight: Flight::None,
+            }; REQUESTS],
+            publishers: [if self.config.starting {
+                starting
+            } else {
+                serving
+            }; PUBLISHERS],
             queues: [Queue {
                 exists: !self.config.starting,
                 bindings: if self.config.starting { 0 } else { bit(1) },
@@ -150,7 +180,11 @@ impl Model for Protocol {
     }
 
     fn actions(&self, state: &World, edges: &mut Vec<Edge<World>>) {
-        let mut steps = Steps { model: self, now: state, edges };
+        let mut steps = Steps {
+            model: self,
+            now: state,
+            edges,
+        };
         buyers::steps(&mut steps);
         publishers::steps(&mut steps);
         consumers::steps(&mut steps);

@@ -9,7 +9,14 @@ use crate::slots::{self, Slots};
 use crate::worker_ids::{self, WorkerIds};
 
 fn fails(removed: Removed, invariant: char, config: Config) {
-    violates(&format!("without {removed:?}"), invariant, Protocol { config, removed: Some(removed) });
+    violates(
+        &format!("without {removed:?}"),
+        invariant,
+        Protocol {
+            config,
+            removed: Some(removed),
+        },
+    );
 }
 
 #[test]
@@ -182,7 +189,10 @@ fn without_r16_memory_first_when_handing_back_an_accepted_order_is_refused() {
     violates(
         "without R16MemoryFirstWhenHandingBack",
         'b',
-        Leases { total: 1, removed: Some(leases::Removed::R16MemoryFirstWhenHandingBack) },
+        Leases {
+            total: 1,
+            removed: Some(leases::Removed::R16MemoryFirstWhenHandingBack),
+        },
     );
 }
 
@@ -191,33 +201,59 @@ fn without_r16_database_first_when_refilling_an_accepted_order_is_refused() {
     violates(
         "without R16DatabaseFirstWhenRefilling",
         'b',
-        Leases { total: 1, removed: Some(leases::Removed::R16DatabaseFirstWhenRefilling) },
+        Leases {
+            total: 1,
+            removed: Some(leases::Removed::R16DatabaseFirstWhenRefilling),
+        },
     );
 }
 
 #[test]
 fn without_r16_transfer_ids_an_accepted_order_is_refused() {
-    violates("without R16TransferIds", 'b', Leases { total: 1, removed: Some(leases::Removed::R16TransferIds) });
+    violates(
+        "without R16TransferIds",
+        'b',
+        Leases {
+            total: 1,
+            removed: Some(leases::Removed::R16TransferIds),
+        },
+    );
 }
 
 #[test]
 fn without_r16_debit_before_the_credit_a_unit_is_sold_twice() {
-    violates("without R16DebitBeforeCredit", 'a', Slots(Some(slots::Removed::R16DebitBeforeCredit)));
+    violates(
+        "without R16DebitBeforeCredit",
+        'a',
+        Slots(Some(slots::Removed::R16DebitBeforeCredit)),
+    );
 }
 
 #[test]
 fn without_r16_ids_kept_by_the_receiver_a_unit_is_sold_twice() {
-    violates("without R16ReceiverKeepsIds", 'a', Slots(Some(slots::Removed::R16ReceiverKeepsIds)));
+    violates(
+        "without R16ReceiverKeepsIds",
+        'a',
+        Slots(Some(slots::Removed::R16ReceiverKeepsIds)),
+    );
 }
 
 #[test]
 fn without_r16_double_collect_sold_out_is_said_of_a_unit_on_its_way() {
-    violates("without R16DoubleCollect", 'f', Slots(Some(slots::Removed::R16DoubleCollect)));
+    violates(
+        "without R16DoubleCollect",
+        'f',
+        Slots(Some(slots::Removed::R16DoubleCollect)),
+    );
 }
 
 #[test]
 fn without_r17_wait_for_the_lease_an_order_id_is_minted_twice() {
-    violates("without R17IssuedAfterTheLease", 'c', WorkerIds(Some(worker_ids::Removed::R17IssuedAfterTheLease)));
+    violates(
+        "without R17IssuedAfterTheLease",
+        'c',
+        WorkerIds(Some(worker_ids::Removed::R17IssuedAfterTheLease)),
+    );
 }
 
 #[test]
@@ -234,7 +270,10 @@ fn without_r18_look_at_other_leases_sold_out_is_said_of_an_idle_unit() {
     violates(
         "without R18NothingIdleElsewhere",
         'f',
-        Leases { total: 1, removed: Some(leases::Removed::R18NothingIdleElsewhere) },
+        Leases {
+            total: 1,
+            removed: Some(leases::Removed::R18NothingIdleElsewhere),
+        },
     );
 }
 
@@ -243,7 +282,10 @@ fn without_r18_silence_of_the_fenced_sold_out_is_said_of_a_returned_unit() {
     violates(
         "without R18FencedSaysUnavailable",
         'f',
-        Leases { total: 1, removed: Some(leases::Removed::R18FencedSaysUnavailable) },
+        Leases {
+            total: 1,
+            removed: Some(leases::Removed::R18FencedSaysUnavailable),
+        },
     );
 }
 
@@ -252,6 +294,9 @@ fn without_r18_void_rows_before_a_move_a_buyer_is_accepted_twice() {
     violates(
         "without R18VoidBeforeTheMove",
         'b',
-        Leases { total: 2, removed: Some(leases::Removed::R18VoidBeforeTheMove) },
+        Leases {
+            total: 2,
+            removed: Some(leases::Removed::R18VoidBeforeTheMove),
+        },
     );
 }

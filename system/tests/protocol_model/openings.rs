@@ -1,4 +1,5 @@
-//! Opening the next epoch, step by step: claim, fence, drain, grant (R11), load (R13, R19), open, announce (R14).
+//! Opening the next epoch, step by step: claim, fence, drain, grant (R11), load (R13, R19), open,
+//! announce (R14).
 
 use crate::engine;
 use crate::model::{Protocol, Steps};
@@ -12,19 +13,29 @@ pub fn steps(steps: &mut Steps<'_>) {
         let reconciler = steps.now.reconcilers[k];
         match reconciler.job {
             Job::Idle => claim(steps, k),
-            Job::Claimed(epoch) => steps.to("reconciler bumps the generations for epoch", epoch.into(), |world| {
-                bump(model, world, k);
-                world.reconcilers[k].job = Job::Fencing(epoch);
-            }),
+            Job::Claimed(epoch) => steps.to(
+                "reconciler bumps the generations for epoch",
+                epoch.into(),
+                |world| {
+                    bump(model, world, k);
+                    world.reconcilers[k].job = Job::Fencing(epoch);
+                },
+            ),
             Job::Fencing(epoch) => fence_wait(steps, k, epoch),
             Job::Granting(epoch) => steps.to("reconciler grants epoch", epoch.into(), |world| {
                 grant(model, world, k, epoch);
             }),
-            Job::Granted(epoch) => steps.to("engine begins epoch", epoch.into(), |world| begin(model, world, k, epoch)),
-            Job::Begun(epoch) => steps.to("engine loads the gate of epoch", epoch.into(), |world| {
-                load(model, world, k, epoch);
+            Job::Granted(epoch) => steps.to("engine begins epoch", epoch.into(), |world| {
+                begin(model, world, k, epoch)
             }),
-            Job::Loaded(epoch) => steps.to("engine opens epoch", epoch.into(), |world| open(model, world, k, epoch)),
+            Job::Begun(epoch) => {
+                steps.to("engine loads the gate of epoch", epoch.into(), |world| {
+                    load(model, world, k, epoch);
+                })
+            }
+            Job::Loaded(epoch) => steps.to("engine opens epoch", epoch.into(), |world| {
+                open(model, world, k, epoch)
+            }),
             Job::Opened(epoch) => steps.to("reconciler announces epoch", epoch.into(), |world| {
                 // R14: only while it is still the newest.
                 if world.database.newest == epoch || model.lacks(Removed::R14ConditionalOpening) {
@@ -43,7 +54,8 @@ fn claim(steps: &mut Steps<'_>, k: usize) {
     if database.newest >= steps.model.config.epochs {
         return;
     }
-    let is_needed = database.open != database.newest || !engine::sells(steps.model, steps.now, database.open);
+    let is_needed =
+        database.open != database.newest || !engine::sells(steps.model, steps.now, database.open);
     if is_needed || steps.now.left.needless_openings > 0 {
         steps.to("reconciler claims the next epoch", k, |world| {
             world.left.needless_openings -= u8::from(!is_needed);
@@ -124,14 +136,23 @@ fn grant(model: &Protocol, world: &mut World, k: usize, epoch: u8) {
     if model.lacks(Removed::R11OneSnapshot) {
         world.reconcilers[k].gate = earlier.gate;
     }
-    for allocation in world.database.allocations.iter_mut().filter(|allocation| allocation.open) {
+    for allocation in world
+        .database
+        .allocations
+        .iter_mut()
+        .filter(|allocation| allocation.open)
+    {
         allocation.open = false;
         if !model.lacks(Removed::R11ClosedKeepsOnlyItsSold) {
             allocation.granted = allocation.sold;
         }
     }
     let granted = world.reconcilers[k].granted;
-    world.database.allocations[usize::from(epoch)] = Allocation { granted, sold: 0, open: true };
+    world.database.allocations[usize::from(epoch)] = Allocation {
+        granted,
+        sold: 0,
+        open: true,
+    };
     world.reconcilers[k].job = Job::Granted(epoch);
 }
 
@@ -139,14 +160,24 @@ fn begin(model: &Protocol, world: &mut World, k: usize, epoch: u8) {
     if world.engine.epoch >= epoch {
         return give_up(world, k);
     }
-    let scripts = if model.lacks(Removed::R13ScriptBeforeTheData) { 0 } else { bit(epoch.into()) };
-    world.engine = Engine { scripts: world.engine.scripts | scripts, epoch, ..Engine::EMPTY };
+    let scripts = if model.lacks(Removed::R13ScriptBeforeTheData) {
+        0
+    } else {
+        bit(epoch.into())
+    };
+    world.engine = Engine {
+        scripts: world.engine.scripts | scripts,
+        epoch,
+        ..Engine::EMPTY
+    };
     world.reconcilers[k].job = Job::Begun(epoch);
 }
 
 /// R13: every step of an opening runs through the script of its nonce.
 fn is_loading(model: &Protocol, world: &World, epoch: u8) -> bool {
-    let is_same_life = has(world.engine.scripts, epoch.into()) && world.engine.epoch == epoch && !world.engine.open;
+    let is_same_life = has(world.engine.scripts, epoch.into())
+        && world.engine.epoch == epoch
+        && !world.engine.open;
     is_same_life || model.lacks(Removed::R13ScriptBeforeTheData) && world.engine.epoch <= epoch
 }
 

@@ -1,5 +1,5 @@
-//! Publishing processes: lease, fence and succession (R1, R2), the life of a request (R3, R7), and the broker's way
-//! from the wire into the queue (R6).
+//! Publishing processes: lease, fence and succession (R1, R2), the life of a request (R3, R7), and
+//! the broker's way from the wire into the queue (R6).
 
 use crate::engine;
 use crate::model::{Protocol, Steps};
@@ -19,7 +19,11 @@ pub fn steps(steps: &mut Steps<'_>) {
 
 /// The term as the `sales` row has it.
 fn current_term(database: &Database) -> u8 {
-    if database.open == database.newest { database.open } else { 0 }
+    if database.open == database.newest {
+        database.open
+    } else {
+        0
+    }
 }
 
 fn identity(steps: &mut Steps<'_>, p: usize) {
@@ -52,11 +56,15 @@ fn identity(steps: &mut Steps<'_>, p: usize) {
             world.publishers[p].life = if is_live { Life::Binding } else { Life::Dead };
             world.publishers[p].generation = incarnation.generation;
         }),
-        Life::Binding => steps.to("publisher binds its generation", p, |world| bind(model, world, p, is_own)),
+        Life::Binding => steps.to("publisher binds its generation", p, |world| {
+            bind(model, world, p, is_own)
+        }),
         Life::Dead => {}
     }
     if !publisher.lease {
-        steps.to("publisher's lease has surely run out", p, |world| world.database.incarnations[p].lease = false);
+        steps.to("publisher's lease has surely run out", p, |world| {
+            world.database.incarnations[p].lease = false
+        });
     }
 }
 
@@ -93,7 +101,12 @@ fn faults(steps: &mut Steps<'_>, p: usize) {
         let model = steps.model;
         steps.to("publisher dies", p, |world| {
             world.left.publisher_crashes -= 1;
-            world.publishers[p] = Publisher { life: Life::Dead, generation: 0, lease: false, term: 0 };
+            world.publishers[p] = Publisher {
+                life: Life::Dead,
+                generation: 0,
+                lease: false,
+                term: 0,
+            };
             for r in model.requests().filter(|r| model.publisher(*r) == p) {
                 if !matches!(world.requests[r].phase, Phase::NotSent | Phase::Done(_)) {
                     give_up(world, r);
@@ -107,7 +120,9 @@ fn faults(steps: &mut Steps<'_>, p: usize) {
 fn may_act(model: &Protocol, world: &World, r: usize) -> bool {
     let publisher = &world.publishers[model.publisher(r)];
     let is_own_term = publisher.generation == world.requests[r].generation;
-    publisher.life == Life::Serving && publisher.lease && (is_own_term || model.lacks(Removed::R3OneTermPerRequest))
+    publisher.life == Life::Serving
+        && publisher.lease
+        && (is_own_term || model.lacks(Removed::R3OneTermPerRequest))
 }
 
 fn request_steps(steps: &mut Steps<'_>, r: usize) {
@@ -115,17 +130,26 @@ fn request_steps(steps: &mut Steps<'_>, r: usize) {
     let publisher = &steps.now.publishers[model.publisher(r)];
     let request = steps.now.requests[r];
     match request.phase {
-        Phase::NotSent if publisher.life == Life::Serving && publisher.lease && publisher.term > 0 => {
+        Phase::NotSent
+            if publisher.life == Life::Serving && publisher.lease && publisher.term > 0 =>
+        {
             let is_early = |before: &Request| !matches!(before.phase, Phase::Done(_));
             if model.config.one_by_one && steps.now.requests[..r].iter().any(is_early) {
                 return;
             }
             let (generation, epoch) = (publisher.generation, publisher.term);
             steps.to("request is taken", r, |world| {
-                world.requests[r] = Request { phase: Phase::Calling, generation, epoch, ..request };
+                world.requests[r] = Request {
+                    phase: Phase::Calling,
+                    generation,
+                    epoch,
+                    ..request
+                };
             });
         }
-        Phase::Calling => steps.to("engine answers request", r, |world| engine::reserve(model, world, r)),
+        Phase::Calling => steps.to("engine answers request", r, |world| {
+            engine::reserve(model, world, r)
+        }),
         Phase::Granted => steps.to("request is published", r, |world| publish(model, world, r)),
         Phase::Published if matches!(request.flight, Flight::Confirmed | Flight::Returned) => {
             steps.to("confirm arrives", r, |world| confirm(model, world, r));
@@ -156,10 +180,13 @@ fn publish(model: &Protocol, world: &mut World, r: usize) {
 }
 
 fn confirm(model: &Protocol, world: &mut World, r: usize) {
-    let is_in_queue = world.requests[r].flight == Flight::Confirmed || model.lacks(Removed::R6ReturnedIsNotAccepted);
+    let is_in_queue = world.requests[r].flight == Flight::Confirmed
+        || model.lacks(Removed::R6ReturnedIsNotAccepted);
     let answer = match is_in_queue {
         false => Answer::Unavailable,
-        true if may_act(model, world, r) || model.lacks(Removed::R1LeaseAtTheYes) => Answer::Accepted,
+        true if may_act(model, world, r) || model.lacks(Removed::R1LeaseAtTheYes) => {
+            Answer::Accepted
+        }
         true => Answer::Unknown,
     };
     if answer == Answer::Accepted {
@@ -172,7 +199,10 @@ fn confirm(model: &Protocol, world: &mut World, r: usize) {
 /// The client hears "unknown"; what is under way goes on.
 fn give_up(world: &mut World, r: usize) {
     world.requests[r].phase = Phase::Done(Answer::Unknown);
-    if matches!(world.requests[r].flight, Flight::Confirmed | Flight::Returned) {
+    if matches!(
+        world.requests[r].flight,
+        Flight::Confirmed | Flight::Returned
+    ) {
         world.requests[r].flight = Flight::None;
     }
 }
@@ -185,20 +215,31 @@ fn broker(steps: &mut Steps<'_>, r: usize) {
         Flight::Wire => steps.to("broker looks up the binding", r, |world| {
             let queue = &world.queues[q];
             let is_bound = queue.exists && has(queue.bindings, request.generation.into());
-            arrive(world, r, if is_bound { Flight::Routed } else { Flight::Returned });
+            arrive(
+                world,
+                r,
+                if is_bound {
+                    Flight::Routed
+                } else {
+                    Flight::Returned
+                },
+            );
         }),
         Flight::Routed => {
             let enqueue = |world: &mut World, message: Message| {
                 if !world.queues[q].exists {
                     return arrive(world, r, Flight::Returned);
                 }
-                if model.lacks(Removed::R6NoDroppingOverflow) && world.queues[q].messages.len() > 0 {
+                if model.lacks(Removed::R6NoDroppingOverflow) && world.queues[q].messages.len() > 0
+                {
                     drop_head(&mut world.queues[q]);
                 }
                 world.queues[q].messages.push(message);
                 arrive(world, r, Flight::Confirmed);
             };
-            steps.to("broker enqueues request", r, |world| enqueue(world, Message::Order(request.order)));
+            steps.to("broker enqueues request", r, |world| {
+                enqueue(world, Message::Order(request.order))
+            });
             if steps.now.left.poison > 0 {
                 steps.to("broker enqueues unreadable request", r, |world| {
                     world.left.poison -= 1;

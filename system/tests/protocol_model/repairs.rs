@@ -1,5 +1,5 @@
-//! The reconciler's repairs: draining (R5), retiring publishers (R1, R6), voiding orphans (R8, R9, R10), and its own
-//! death in the middle of any of them.
+//! The reconciler's repairs: draining (R5), retiring publishers (R1, R6), voiding orphans (R8, R9,
+//! R10), and its own death in the middle of any of them.
 
 use crate::consumers::forget_marker;
 use crate::engine;
@@ -10,7 +10,10 @@ use crate::world::*;
 
 pub fn steps(steps: &mut Steps<'_>) {
     let model = steps.model;
-    for order in model.requests().filter(|order| steps.now.engine.holds[*order].is_some()) {
+    for order in model
+        .requests()
+        .filter(|order| steps.now.engine.holds[*order].is_some())
+    {
         resolve(steps, order);
     }
     for p in model.publishers() {
@@ -100,7 +103,8 @@ fn begin(steps: &mut Steps<'_>, k: usize) {
         return;
     }
     for order in model.requests() {
-        let Some(hold) = now.engine.holds[order].filter(|_| now.database.rows[order] == Row::None) else {
+        let Some(hold) = now.engine.holds[order].filter(|_| now.database.rows[order] == Row::None)
+        else {
             continue;
         };
         if hold.marked {
@@ -122,7 +126,12 @@ fn mark(steps: &mut Steps<'_>, k: usize, order: usize) {
     steps.to("reconciler marks order", order, |world| {
         let may_sell = engine::sells(model, world, world.requests[order].epoch);
         match &mut world.engine.holds[order] {
-            Some(hold) if may_sell && (hold.old || hold.marked || model.lacks(Removed::R8AgeTestedWithTheMark)) => {
+            Some(hold)
+                if may_sell
+                    && (hold.old
+                        || hold.marked
+                        || model.lacks(Removed::R8AgeTestedWithTheMark)) =>
+            {
                 hold.marked = true;
                 world.reconcilers[k].job = Job::Marked(order);
                 world.reconcilers[k].todo = hold.touched;
@@ -140,24 +149,34 @@ fn drain(steps: &mut Steps<'_>, k: usize) {
     };
     // R6: a retired queue counts as drained, and so does one that was never bound.
     if steps.now.database.incarnations[q].state == State::Gone || !steps.now.queues[q].exists {
-        return steps.to("reconciler finds nothing to drain, queue", q, |world| drained(model, world, k, q));
+        return steps.to("reconciler finds nothing to drain, queue", q, |world| {
+            drained(model, world, k, q)
+        });
     }
     match reconciler.drain {
         Drain::Idle => steps.to("reconciler reads the session, queue", q, |world| {
             let session = world.database.incarnations[q].session;
             world.reconcilers[k].drain = Drain::Ready { queue: q, session };
         }),
-        Drain::Ready { queue, session } => steps.to("reconciler puts a marker, queue", q, |world| {
-            world.queues[q].messages.push(Message::Marker(k));
-            world.reconcilers[k].drain = Drain::Waiting { queue, session };
-        }),
+        Drain::Ready { queue, session } => {
+            steps.to("reconciler puts a marker, queue", q, |world| {
+                world.queues[q].messages.push(Message::Marker(k));
+                world.reconcilers[k].drain = Drain::Waiting { queue, session };
+            })
+        }
         Drain::Waiting { .. } => {}
     }
 }
 
-/// R5: nothing was returned since the marker was put, or another one is needed. The reconciler hears of it at once: when
-/// it goes on is open anyway.
-pub fn marker_committed(model: &Protocol, world: &mut World, k: usize, q: usize, is_its_session: bool) {
+/// R5: nothing was returned since the marker was put, or another one is needed. The reconciler
+/// hears of it at once: when it goes on is open anyway.
+pub fn marker_committed(
+    model: &Protocol,
+    world: &mut World,
+    k: usize,
+    q: usize,
+    is_its_session: bool,
+) {
     if is_its_session || model.lacks(Removed::R5MarkerOfItsSession) {
         drained(model, world, k, q);
     } else {
@@ -186,12 +205,14 @@ fn drained(model: &Protocol, world: &mut World, k: usize, q: usize) {
 
 fn may_be_parked(steps: &Steps<'_>, order: usize, hold: Hold) -> bool {
     let database = &steps.now.database;
-    let is_parked = has(database.parked_orders, order) || database.parked_messages & hold.touched != 0;
+    let is_parked =
+        has(database.parked_orders, order) || database.parked_messages & hold.touched != 0;
     is_parked && !steps.model.lacks(Removed::R10ParkedIsNotVoided)
 }
 
 fn look(steps: &mut Steps<'_>, k: usize, order: usize) {
-    let is_parked = steps.now.engine.holds[order].is_some_and(|hold| may_be_parked(steps, order, hold));
+    let is_parked =
+        steps.now.engine.holds[order].is_some_and(|hold| may_be_parked(steps, order, hold));
     steps.to("reconciler looks for the row, order", order, |world| {
         if world.database.rows[order] == Row::None && !is_parked {
             world.reconcilers[k].job = Job::Absent(order);

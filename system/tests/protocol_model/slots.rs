@@ -1,5 +1,5 @@
-//! A smaller model of one sale in two slots: a unit moves by debit and credit with a transfer id, late duplicates of
-//! both arrive, and "sold out" is read slot by slot (R16).
+//! A smaller model of one sale in two slots: a unit moves by debit and credit with a transfer id,
+//! late duplicates of both arrive, and "sold out" is read slot by slot (R16).
 
 use crate::search::Edge;
 use stateright::{Model, Property};
@@ -9,7 +9,10 @@ const SLOTS: usize = 2;
 const TRANSFERS: usize = 2;
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-#[expect(clippy::enum_variant_names, reason = "a rule's number comes first everywhere")]
+#[expect(
+    clippy::enum_variant_names,
+    reason = "a rule's number comes first everywhere"
+)]
 pub enum Removed {
     R16DebitBeforeCredit,
     R16ReceiverKeepsIds,
@@ -70,13 +73,21 @@ impl Slots {
         }
     }
 
-    fn transfer(&self, world: &World, id: usize, step: &mut impl FnMut(&'static str, usize, World)) {
+    fn transfer(
+        &self,
+        world: &World,
+        id: usize,
+        step: &mut impl FnMut(&'static str, usize, World),
+    ) {
         let mut next = *world;
         let Some(transfer) = world.transfers[id] else {
             let is_next = id == 0 || world.transfers[id - 1].is_some();
             for from in (0..SLOTS).filter(|from| is_next && world.slots[*from].units > 0) {
                 let mut next = *world;
-                next.transfers[id] = Some(Transfer { from, state: State::Debited });
+                next.transfers[id] = Some(Transfer {
+                    from,
+                    state: State::Debited,
+                });
                 if self.lacks(Removed::R16DebitBeforeCredit) {
                     self.credit(&mut next, id, (from + 1) % SLOTS);
                 } else {
@@ -111,7 +122,11 @@ impl Slots {
             State::Finished => {
                 self.credit(&mut next, id, to);
                 if next != *world {
-                    step("a late duplicate of the credit is executed, of transfer", id, next);
+                    step(
+                        "a late duplicate of the credit is executed, of transfer",
+                        id,
+                        next,
+                    );
                 }
             }
         }
@@ -124,12 +139,24 @@ impl Slots {
         let mut next = *world;
         let is_unchanged = world.reads < SLOTS || world.seen[at] == slot;
         next.seen[at] = slot;
-        next.is_empty = (world.reads == 0 || world.is_empty) && slot.units == 0 && slot.owing == 0 && is_unchanged;
+        next.is_empty = (world.reads == 0 || world.is_empty)
+            && slot.units == 0
+            && slot.owing == 0
+            && is_unchanged;
         next.reads += 1;
-        let enough = if self.lacks(Removed::R16DoubleCollect) { SLOTS } else { 2 * SLOTS };
+        let enough = if self.lacks(Removed::R16DoubleCollect) {
+            SLOTS
+        } else {
+            2 * SLOTS
+        };
         if next.reads == enough {
             next.sold_out |= next.is_empty;
-            next = World { reads: 0, seen: [Slot::default(); SLOTS], is_empty: false, ..next };
+            next = World {
+                reads: 0,
+                seen: [Slot::default(); SLOTS],
+                is_empty: false,
+                ..next
+            };
         }
         step("reader looks at slot", at, next);
     }
@@ -179,21 +206,32 @@ impl Model for Slots {
 
     fn properties(&self) -> Vec<Property<Self>> {
         let mut properties = vec![
-            Property::always("(a) no more is sold than there is", |_, world: &World| world.sold <= TOTAL),
+            Property::always("(a) no more is sold than there is", |_, world: &World| {
+                world.sold <= TOTAL
+            }),
             Property::always("(d) stock is conserved when quiet", |_, world: &World| {
-                !is_quiet(world) || world.sold + world.slots.iter().map(|slot| slot.units).sum::<u8>() == TOTAL
+                !is_quiet(world)
+                    || world.sold + world.slots.iter().map(|slot| slot.units).sum::<u8>() == TOTAL
             }),
-            Property::always("(f) sold out was true of what is left", |_, world: &World| {
-                !world.sold_out || world.sold >= TOTAL
-            }),
+            Property::always(
+                "(f) sold out was true of what is left",
+                |_, world: &World| !world.sold_out || world.sold >= TOTAL,
+            ),
         ];
         if self.0.is_none() {
-            properties.push(Property::sometimes("sold out is said", |_, world: &World| world.sold_out));
+            properties.push(Property::sometimes(
+                "sold out is said",
+                |_, world: &World| world.sold_out,
+            ));
         }
         properties
     }
 }
 
 fn is_quiet(world: &World) -> bool {
-    world.transfers.iter().flatten().all(|transfer| transfer.state == State::Finished)
+    world
+        .transfers
+        .iter()
+        .flatten()
+        .all(|transfer| transfer.state == State::Finished)
 }

@@ -1,4 +1,5 @@
-//! With all rules in place no search finds a violation. `MODEL_DEPTH=1` searches the same worlds with more faults.
+//! With all rules in place no search finds a violation. `MODEL_DEPTH=1` searches the same worlds
+//! with more faults.
 
 use crate::configs::*;
 use crate::leases::Leases;
@@ -8,10 +9,17 @@ use crate::slots::Slots;
 use crate::worker_ids::WorkerIds;
 
 fn contract_holds(config: Config) {
-    let depth =
-        std::env::var("MODEL_DEPTH").ok().map_or(0, |depth| depth.parse().expect("MODEL_DEPTH: a small number"));
+    let depth = std::env::var("MODEL_DEPTH").ok().map_or(0, |depth| {
+        depth.parse().expect("MODEL_DEPTH: a small number")
+    });
     let config = deepened(config, depth);
-    holds(config.name, Protocol { config, removed: None });
+    holds(
+        config.name,
+        Protocol {
+            config,
+            removed: None,
+        },
+    );
 }
 
 #[test]
@@ -76,8 +84,20 @@ fn the_contract_holds_while_orders_are_cancelled_around_an_opening() {
 
 #[test]
 fn the_contract_holds_for_stock_leased_into_processes() {
-    holds("one unit leased into processes", Leases { total: 1, removed: None });
-    holds("two units leased into processes", Leases { total: 2, removed: None });
+    holds(
+        "one unit leased into processes",
+        Leases {
+            total: 1,
+            removed: None,
+        },
+    );
+    holds(
+        "two units leased into processes",
+        Leases {
+            total: 2,
+            removed: None,
+        },
+    );
 }
 
 #[test]

@@ -1,5 +1,6 @@
-//! The state of the modelled world: everything that lasts between two atomic steps, in fixed arrays so that a state is
-//! cheap to copy and hash. Quantities are 1, and an order is numbered after the request that minted its id.
+//! The state of the modelled world: everything that lasts between two atomic steps, in fixed arrays
+//! so that a state is cheap to copy and hash. Quantities are 1, and an order is numbered after the
+//! request that minted its id.
 
 pub const REQUESTS: usize = 3;
 pub const USERS: usize = 2;
@@ -41,7 +42,8 @@ pub struct Budget {
     pub poison: u8,
     pub cancels: u8,
     pub payments: u8,
-    /// Openings that a reconciler begins without need, because it looked before another one had finished.
+    /// Openings that a reconciler begins without need, because it looked before another one had
+    /// finished.
     pub needless_openings: u8,
 }
 
@@ -285,14 +287,21 @@ pub struct Reconciler {
 }
 
 impl Reconciler {
-    pub const IDLE: Self =
-        Self { job: Job::Idle, drain: Drain::Idle, todo: 0, bumped: [0; PUBLISHERS], granted: 0, gate: [None; USERS] };
+    pub const IDLE: Self = Self {
+        job: Job::Idle,
+        drain: Drain::Idle,
+        todo: 0,
+        bumped: [0; PUBLISHERS],
+        granted: 0,
+        gate: [None; USERS],
+    };
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Job {
     Idle,
-    /// Voiding an order: seen in the list, marked, behind its markers, without a row, with a VOID row.
+    /// Voiding an order: seen in the list, marked, behind its markers, without a row, with a VOID
+    /// row.
     Listed(usize),
     Marked(usize),
     Drained(usize),

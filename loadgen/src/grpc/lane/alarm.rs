@@ -1,5 +1,5 @@
-//! When a lane must look at its time-outs. One timer per thread rings all lanes that are due, instead of one timer
-//! per request.
+//! When a lane must look at its time-outs. One timer per thread rings all lanes that are due,
+//! instead of one timer per request.
 
 use crate::grpc::TIMEOUT_RESOLUTION;
 use crate::grpc::shared::Shared;
@@ -17,7 +17,10 @@ pub struct Alarm {
 
 impl Default for Alarm {
     fn default() -> Self {
-        Self { due_us: AtomicU64::new(u64::MAX), waker: Mutex::default() }
+        Self {
+            due_us: AtomicU64::new(u64::MAX),
+            waker: Mutex::default(),
+        }
     }
 }
 
@@ -35,7 +38,10 @@ impl Alarm {
 
     pub fn disarm(&self) {
         self.arm(u64::MAX);
-        self.waker.lock().unwrap_or_else(PoisonError::into_inner).take();
+        self.waker
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .take();
     }
 
     fn ring(&self) {
@@ -51,9 +57,13 @@ impl Alarm {
         let mut stop_level = 0;
         loop {
             ticks.tick().await;
-            let told = shared.stop.level() != std::mem::replace(&mut stop_level, shared.stop.level());
+            let told =
+                shared.stop.level() != std::mem::replace(&mut stop_level, shared.stop.level());
             let now_us = shared.clock.now_us();
-            for alarm in alarms.iter().filter(|alarm| told || alarm.due_us.load(Ordering::Relaxed) <= now_us) {
+            for alarm in alarms
+                .iter()
+                .filter(|alarm| told || alarm.due_us.load(Ordering::Relaxed) <= now_us)
+            {
                 alarm.ring();
             }
         }

@@ -1,4 +1,5 @@
-//! A socket with its session: bytes between the two, with one system call for whatever has gathered.
+//! A socket with its session: bytes between the two, with one system call for whatever has
+//! gathered.
 
 use crate::grpc::recorder::Request;
 use crate::wire::{Ended, Session, Target};
@@ -10,7 +11,8 @@ use std::task::{Context, Poll, ready};
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::net::TcpStream;
 
-/// Room for what is read at once: more than the largest frame (16,393 bytes), so that a whole one always fits.
+/// Room for what is read at once: more than the largest frame (16,393 bytes), so that a whole one
+/// always fits.
 const INBOX_LEN: usize = 32 << 10;
 
 #[derive(Debug)]
@@ -25,9 +27,18 @@ pub struct Connection {
 impl Connection {
     /// Connects and waits for the server's settings.
     pub async fn establish(addresses: &[SocketAddr], target: &Target) -> Result<Self, String> {
-        let socket = TcpStream::connect(addresses).await.map_err(|error| error.to_string())?;
-        socket.set_nodelay(true).map_err(|error| error.to_string())?;
-        let mut connection = Self { session: Session::new(target), socket, inbox: vec![0; INBOX_LEN], filled: 0 };
+        let socket = TcpStream::connect(addresses)
+            .await
+            .map_err(|error| error.to_string())?;
+        socket
+            .set_nodelay(true)
+            .map_err(|error| error.to_string())?;
+        let mut connection = Self {
+            session: Session::new(target),
+            socket,
+            inbox: vec![0; INBOX_LEN],
+            filled: 0,
+        };
         poll_fn(|cx| {
             loop {
                 connection.flush(cx).map_err(|error| error.to_string())?;
@@ -56,20 +67,25 @@ impl Connection {
         Ok(())
     }
 
-    /// Reads once and handles what came; an error is the reason why the connection is of no more use.
+    /// Reads once and handles what came; an error is the reason why the connection is of no more
+    /// use.
     pub fn poll_receive(
         &mut self,
         cx: &mut Context,
         ended: &mut impl FnMut(Request, Ended),
     ) -> Poll<Result<(), String>> {
         let mut room = ReadBuf::new(&mut self.inbox[self.filled..]);
-        ready!(Pin::new(&mut self.socket).poll_read(cx, &mut room)).map_err(|error| error.to_string())?;
+        ready!(Pin::new(&mut self.socket).poll_read(cx, &mut room))
+            .map_err(|error| error.to_string())?;
         let length = room.filled().len();
         if length == 0 {
             return Poll::Ready(Err("the server closed the connection".to_owned()));
         }
         self.filled += length;
-        let used = self.session.receive(&self.inbox[..self.filled], ended).map_err(|error| error.to_string())?;
+        let used = self
+            .session
+            .receive(&self.inbox[..self.filled], ended)
+            .map_err(|error| error.to_string())?;
         self.inbox.copy_within(used..self.filled, 0);
         self.filled -= used;
         Poll::Ready(Ok(()))

@@ -16,8 +16,8 @@ pub struct WireError(pub &'static str);
 type Result<R> = std::result::Result<R, WireError>;
 
 impl<T> Session<T> {
-    /// Takes the whole frames at the start of `bytes`, calls `ended` for each request that they end, and returns how
-    /// many bytes were used.
+    /// Takes the whole frames at the start of `bytes`, calls `ended` for each request that they
+    /// end, and returns how many bytes were used.
     pub fn receive(&mut self, bytes: &[u8], ended: &mut impl FnMut(T, Ended)) -> Result<usize> {
         let mut used = 0;
         while let Some(header) = Header::parse(&bytes[used..]) {
@@ -25,22 +25,29 @@ impl<T> Session<T> {
                 return Err(WireError("a frame is longer than 16,384 bytes"));
             }
             let start = used + frame::HEADER_LEN;
-            let Some(payload) = bytes.get(start..start + header.length) else { break };
+            let Some(payload) = bytes.get(start..start + header.length) else {
+                break;
+            };
             self.frame(&header, payload, ended)?;
             used = start + header.length;
         }
         Ok(used)
     }
 
-    fn frame(&mut self, header: &Header, payload: &[u8], ended: &mut impl FnMut(T, Ended)) -> Result<()> {
+    fn frame(
+        &mut self,
+        header: &Header,
+        payload: &[u8],
+        ended: &mut impl FnMut(T, Ended),
+    ) -> Result<()> {
         if self.partial_block.is_some() && header.kind != frame::CONTINUATION {
             return Err(WireError("a header block is interrupted"));
         }
         match header.kind {
             frame::DATA => self.data(header, payload, ended),
             frame::HEADERS => {
-                let block =
-                    frame::unpadded(header, payload).ok_or(WireError("HEADERS are shorter than their padding"))?;
+                let block = frame::unpadded(header, payload)
+                    .ok_or(WireError("HEADERS are shorter than their padding"))?;
                 if header.has(frame::FLAG_END_HEADERS) {
                     return self.headers(header.stream, header.flags, block, ended);
                 }
@@ -59,14 +66,21 @@ impl<T> Session<T> {
         }
     }
 
-    fn data(&mut self, header: &Header, payload: &[u8], ended: &mut impl FnMut(T, Ended)) -> Result<()> {
-        // Padding, and data of a stream that we gave up, count against the connection's window all the same.
+    fn data(
+        &mut self,
+        header: &Header,
+        payload: &[u8],
+        ended: &mut impl FnMut(T, Ended),
+    ) -> Result<()> {
+        // Padding, and data of a stream that we gave up, count against the connection's window all
+        // the same.
         self.received_unacknowledged += header.length as u32;
         if self.received_unacknowledged > RECEIVE_WINDOW / 2 {
             frame::write_window_update(&mut self.out, 0, self.received_unacknowledged);
             self.received_unacknowledged = 0;
         }
-        let body = frame::unpadded(header, payload).ok_or(WireError("DATA is shorter than its padding"))?;
+        let body = frame::unpadded(header, payload)
+            .ok_or(WireError("DATA is shorter than its padding"))?;
         if let Some(stream) = self.stream_mut(header.stream) {
             if stream.reply.body.len() + body.len() > BODY_LEN_MAX {
                 return Err(WireError("a reply is longer than 4 MiB"));
@@ -77,7 +91,13 @@ impl<T> Session<T> {
         Ok(())
     }
 
-    fn headers(&mut self, id: u32, flags: u8, block: &[u8], ended: &mut impl FnMut(T, Ended)) -> Result<()> {
+    fn headers(
+        &mut self,
+        id: u32,
+        flags: u8,
+        block: &[u8],
+        ended: &mut impl FnMut(T, Ended),
+    ) -> Result<()> {
         // The block of a stream that we gave up still changes the table.
         let mut nobody = Reply::default();
         let index = super::position(self.first_id, id);
@@ -96,8 +116,17 @@ impl<T> Session<T> {
         Ok(())
     }
 
-    fn continuation(&mut self, header: &Header, payload: &[u8], ended: &mut impl FnMut(T, Ended)) -> Result<()> {
-        let Some((id, flags, mut block)) = self.partial_block.take().filter(|(id, ..)| *id == header.stream) else {
+    fn continuation(
+        &mut self,
+        header: &Header,
+        payload: &[u8],
+        ended: &mut impl FnMut(T, Ended),
+    ) -> Result<()> {
+        let Some((id, flags, mut block)) = self
+            .partial_block
+            .take()
+            .filter(|(id, ..)| *id == header.stream)
+        else {
             return Err(WireError("a CONTINUATION continues nothing"));
         };
         block.extend_from_slice(payload);
@@ -119,7 +148,12 @@ impl<T> Session<T> {
         }
     }
 
-    fn reset(&mut self, header: &Header, payload: &[u8], ended: &mut impl FnMut(T, Ended)) -> Result<()> {
+    fn reset(
+        &mut self,
+        header: &Header,
+        payload: &[u8],
+        ended: &mut impl FnMut(T, Ended),
+    ) -> Result<()> {
         if payload.len() != 4 {
             return Err(WireError("RST_STREAM is not 4 bytes long"));
         }
@@ -141,9 +175,14 @@ impl<T> Session<T> {
             match u16::from_be_bytes([setting[0], setting[1]]) {
                 frame::SETTING_HEADER_TABLE_SIZE => self.block.table_resized(value as usize),
                 frame::SETTING_MAX_CONCURRENT_STREAMS => self.streams_max = value as usize,
-                // Our streams send all they have at once, so an open one has no window left to adjust.
-                frame::SETTING_INITIAL_WINDOW_SIZE if value <= STREAM_ID_LAST => self.stream_window = i64::from(value),
-                frame::SETTING_INITIAL_WINDOW_SIZE => return Err(WireError("a window is larger than 2^31 - 1")),
+                // Our streams send all they have at once, so an open one has no window left to
+                // adjust.
+                frame::SETTING_INITIAL_WINDOW_SIZE if value <= STREAM_ID_LAST => {
+                    self.stream_window = i64::from(value)
+                }
+                frame::SETTING_INITIAL_WINDOW_SIZE => {
+                    return Err(WireError("a window is larger than 2^31 - 1"));
+                }
                 _ => {}
             }
         }
@@ -193,4 +232,5 @@ impl<T> Session<T> {
     }
 }
 
-const _: () = assert!(RECEIVE_WINDOW as i64 > DEFAULT_WINDOW && BODY_LEN_MAX < RECEIVE_WINDOW as usize);
+const _: () =
+    assert!(RECEIVE_WINDOW as i64 > DEFAULT_WINDOW && BODY_LEN_MAX < RECEIVE_WINDOW as usize);

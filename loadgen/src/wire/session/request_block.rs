@@ -1,12 +1,18 @@
-//! The header block of the one request that a connection sends again and again: spelled out and put in the peer's
-//! table the first time, a few index bytes ever after; spelled out always if the peer's table is too small.
+//! The header block of the one request that a connection sends again and again: spelled out and put
+//! in the peer's table the first time, a few index bytes ever after; spelled out always if the
+//! peer's table is too small.
 
 use crate::wire::hpack::write_string;
 
 /// Longest value of any header below: one length byte each.
 const VALUE_LEN_MAX: usize = 120;
 /// Static-table index of the names that have one, RFC 7541 appendix A.
-const STATIC_NAMES: [(&str, u8); 4] = [(":authority", 1), (":path", 4), ("content-type", 31), ("user-agent", 58)];
+const STATIC_NAMES: [(&str, u8); 4] = [
+    (":authority", 1),
+    (":path", 4),
+    ("content-type", 31),
+    ("user-agent", 58),
+];
 /// `:method: POST` and `:scheme: http` from the static table.
 const METHOD_AND_SCHEME: [u8; 2] = [0x83, 0x86];
 const INDEX_FIRST_DYNAMIC: u8 = 62;
@@ -18,7 +24,8 @@ pub struct Target {
 }
 
 impl Target {
-    /// `None` if the authority is longer than 120 bytes. The time-out is announced in `grpc-timeout`, as ghz does.
+    /// `None` if the authority is longer than 120 bytes. The time-out is announced in
+    /// `grpc-timeout`, as ghz does.
     pub fn new(authority: &str, path: &str, timeout_ms: u64) -> Option<Self> {
         // gRPC allows eight digits; a longer time-out (27 hours) is not worth announcing precisely.
         let timeout_ms = timeout_ms.min(99_999_999);
@@ -27,15 +34,24 @@ impl Target {
             (":authority", authority.to_owned()),
             ("te", "trailers".to_owned()),
             ("content-type", "application/grpc".to_owned()),
-            ("user-agent", concat!("lab-loadgen/", env!("CARGO_PKG_VERSION")).to_owned()),
+            (
+                "user-agent",
+                concat!("lab-loadgen/", env!("CARGO_PKG_VERSION")).to_owned(),
+            ),
             ("grpc-timeout", format!("{timeout_ms}m")),
         ];
-        headers.iter().all(|(_, value)| value.len() <= VALUE_LEN_MAX).then_some(Self { headers })
+        headers
+            .iter()
+            .all(|(_, value)| value.len() <= VALUE_LEN_MAX)
+            .then_some(Self { headers })
     }
 
     /// What the headers take in a peer's table.
     fn table_size(&self) -> usize {
-        self.headers.iter().map(|(name, value)| name.len() + value.len() + 32).sum()
+        self.headers
+            .iter()
+            .map(|(name, value)| name.len() + value.len() + 32)
+            .sum()
     }
 }
 
@@ -54,7 +70,11 @@ impl RequestBlock {
         let count = target.headers.len() as u8;
         let mut steady = METHOD_AND_SCHEME.to_vec();
         // The first inserted has the highest index.
-        steady.extend((0..count).rev().map(|age| 0x80 | (INDEX_FIRST_DYNAMIC + age)));
+        steady.extend(
+            (0..count)
+                .rev()
+                .map(|age| 0x80 | (INDEX_FIRST_DYNAMIC + age)),
+        );
         Self {
             once: Some(block(target, 0x40, 6)),
             current: Vec::new(),
@@ -68,7 +88,8 @@ impl RequestBlock {
     pub fn table_resized(&mut self, size: usize) {
         if size < self.table_size && self.steady != self.spelled_out {
             self.steady.clone_from(&self.spelled_out);
-            // A shrunk table must be acknowledged at the start of the next block: "my table is empty".
+            // A shrunk table must be acknowledged at the start of the next block: "my table is
+            // empty".
             let mut once = vec![0x20];
             once.extend_from_slice(&self.spelled_out);
             self.once = Some(once);

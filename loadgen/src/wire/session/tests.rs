@@ -1,7 +1,9 @@
 //! The session against bytes that a server could send, in order and out of it.
 
 use super::{Ended, Reply, Session, Target};
-use crate::wire::frame::{self, DATA, FLAG_END_HEADERS, FLAG_END_STREAM, GOAWAY, HEADERS, PING, SETTINGS};
+use crate::wire::frame::{
+    self, DATA, FLAG_END_HEADERS, FLAG_END_STREAM, GOAWAY, HEADERS, PING, SETTINGS,
+};
 
 /// `:status: 200`, then `grpc-status: 0` spelled out.
 const OK_TRAILERS: &[u8] = b"\x88\x00\x0bgrpc-status\x010";
@@ -22,7 +24,9 @@ fn settled(settings: &[(u16, u32)]) -> Session<u32> {
 
 fn feed(session: &mut Session<u32>, bytes: &[u8]) -> Result<Vec<(u32, Ended)>, &'static str> {
     let mut all = Vec::new();
-    let used = session.receive(bytes, &mut |tag, ended| all.push((tag, ended))).map_err(|error| error.0)?;
+    let used = session
+        .receive(bytes, &mut |tag, ended| all.push((tag, ended)))
+        .map_err(|error| error.0)?;
     assert_eq!(used, bytes.len(), "whole frames");
     Ok(all)
 }
@@ -36,7 +40,12 @@ fn frames(of: &[(u8, u8, u32, &[u8])]) -> Vec<u8> {
 }
 
 fn replied(body: &[u8]) -> Ended {
-    Ended::Replied(Reply { http_status: 200, grpc_status: Some(0), grpc_message: String::new(), body: body.to_vec() })
+    Ended::Replied(Reply {
+        http_status: 200,
+        grpc_status: Some(0),
+        grpc_message: String::new(),
+        body: body.to_vec(),
+    })
 }
 
 #[test]
@@ -59,7 +68,9 @@ fn a_reply_may_arrive_in_any_pieces() {
     let (mut all, mut buffer) = (Vec::new(), Vec::new());
     for byte in bytes {
         buffer.push(byte);
-        let used = session.receive(&buffer, &mut |tag, ended| all.push((tag, ended))).expect("valid");
+        let used = session
+            .receive(&buffer, &mut |tag, ended| all.push((tag, ended)))
+            .expect("valid");
         buffer.drain(..used);
     }
     assert_eq!(all, vec![(7, replied(b"abc"))]);
@@ -73,7 +84,13 @@ fn replies_out_of_order_find_their_requests() {
         session.send(b"x", tag);
     }
     let end = FLAG_END_HEADERS | FLAG_END_STREAM;
-    for (tag, oldest) in [(2, Some(0)), (0, Some(1)), (1, Some(3)), (4, Some(3)), (3, None)] {
+    for (tag, oldest) in [
+        (2, Some(0)),
+        (0, Some(1)),
+        (1, Some(3)),
+        (4, Some(3)),
+        (3, None),
+    ] {
         let bytes = frames(&[(HEADERS, end, 2 * tag + 1, OK_TRAILERS)]);
         assert_eq!(feed(&mut session, &bytes), Ok(vec![(tag, replied(b""))]));
         assert_eq!(session.oldest().copied(), oldest);
@@ -98,19 +115,30 @@ fn the_first_request_spells_its_headers_out_and_later_ones_do_not() {
 
 #[test]
 fn the_servers_limits_are_kept() {
-    let mut session = settled(&[(frame::SETTING_MAX_CONCURRENT_STREAMS, 2), (frame::SETTING_INITIAL_WINDOW_SIZE, 10)]);
+    let mut session = settled(&[
+        (frame::SETTING_MAX_CONCURRENT_STREAMS, 2),
+        (frame::SETTING_INITIAL_WINDOW_SIZE, 10),
+    ]);
     assert!(session.can_send(10) && !session.can_send(11));
     session.send(b"x", 0);
     session.send(b"x", 1);
     assert!(!session.can_send(1));
-    feed(&mut session, &frames(&[(HEADERS, FLAG_END_HEADERS | FLAG_END_STREAM, 1, OK_TRAILERS)])).expect("valid");
+    feed(
+        &mut session,
+        &frames(&[(HEADERS, FLAG_END_HEADERS | FLAG_END_STREAM, 1, OK_TRAILERS)]),
+    )
+    .expect("valid");
     assert!(session.can_send(1));
     let mut session = settled(&[]);
     for tag in 0..65_535 {
         session.send(b"x", tag);
     }
     assert!(!session.can_send(1));
-    feed(&mut session, &frames(&[(frame::WINDOW_UPDATE, 0, 0, &[0, 0, 0, 1])])).expect("valid");
+    feed(
+        &mut session,
+        &frames(&[(frame::WINDOW_UPDATE, 0, 0, &[0, 0, 0, 1])]),
+    )
+    .expect("valid");
     assert!(session.can_send(1) && !session.can_send(2));
 }
 
@@ -120,8 +148,14 @@ fn a_goaway_returns_what_was_not_looked_at_and_keeps_the_rest() {
     for tag in 0..4 {
         session.send(b"x", tag);
     }
-    let ended = feed(&mut session, &frames(&[(GOAWAY, 0, 0, &[0, 0, 0, 3, 0, 0, 0, 0])]));
-    assert_eq!(ended, Ok(vec![(3, Ended::NotProcessed), (2, Ended::NotProcessed)]));
+    let ended = feed(
+        &mut session,
+        &frames(&[(GOAWAY, 0, 0, &[0, 0, 0, 3, 0, 0, 0, 0])]),
+    );
+    assert_eq!(
+        ended,
+        Ok(vec![(3, Ended::NotProcessed), (2, Ended::NotProcessed)])
+    );
     assert!(session.is_going_away() && !session.can_send(1) && session.open() == 2);
     let bytes = frames(&[(HEADERS, FLAG_END_HEADERS | FLAG_END_STREAM, 3, OK_TRAILERS)]);
     assert_eq!(feed(&mut session, &bytes), Ok(vec![(1, replied(b""))]));
@@ -135,7 +169,10 @@ fn a_cancelled_request_is_reset_and_its_late_reply_is_ignored_but_decoded() {
     session.send(b"x", 1);
     session.out.clear();
     assert_eq!(session.cancel_oldest(), Some(0));
-    assert_eq!(session.out, frames(&[(frame::RST_STREAM, 0, 1, &[0, 0, 0, 8])]));
+    assert_eq!(
+        session.out,
+        frames(&[(frame::RST_STREAM, 0, 1, &[0, 0, 0, 8])])
+    );
     let end = FLAG_END_HEADERS | FLAG_END_STREAM;
     let indexed = b"\x88\x40\x0bgrpc-status\x010";
     let bytes = frames(&[(HEADERS, end, 1, indexed), (HEADERS, end, 3, b"\x88\xbe")]);
@@ -145,14 +182,24 @@ fn a_cancelled_request_is_reset_and_its_late_reply_is_ignored_but_decoded() {
 #[test]
 fn pings_and_settings_are_acknowledged() {
     let mut session = settled(&[]);
-    feed(&mut session, &frames(&[(PING, 0, 0, b"12345678"), (SETTINGS, 0, 0, b"")])).expect("valid");
-    assert_eq!(session.out, frames(&[(PING, 1, 0, b"12345678"), (SETTINGS, 1, 0, b"")]));
+    feed(
+        &mut session,
+        &frames(&[(PING, 0, 0, b"12345678"), (SETTINGS, 0, 0, b"")]),
+    )
+    .expect("valid");
+    assert_eq!(
+        session.out,
+        frames(&[(PING, 1, 0, b"12345678"), (SETTINGS, 1, 0, b"")])
+    );
 }
 
 #[test]
 fn what_breaks_the_protocol_is_named() {
     let long = [0xff, 0xff, 0xff, 0, 0, 0, 0, 0, 0];
-    assert_eq!(feed(&mut settled(&[]), &long), Err("a frame is longer than 16,384 bytes"));
+    assert_eq!(
+        feed(&mut settled(&[]), &long),
+        Err("a frame is longer than 16,384 bytes")
+    );
     for (broken, part) in [
         ((PING, 0, 0, &b"1"[..]), "PING"),
         ((SETTINGS, 0, 0, b"1"), "SETTINGS"),
@@ -161,12 +208,18 @@ fn what_breaks_the_protocol_is_named() {
         ((frame::WINDOW_UPDATE, 0, 1, b"1"), "WINDOW_UPDATE"),
         ((frame::CONTINUATION, 0, 1, b"1"), "CONTINUATION"),
         ((frame::PUSH_PROMISE, 0, 1, b"1"), "push"),
-        ((HEADERS, FLAG_END_HEADERS, 1, b"\xff\xff\xff\xff\xff"), "header block"),
+        (
+            (HEADERS, FLAG_END_HEADERS, 1, b"\xff\xff\xff\xff\xff"),
+            "header block",
+        ),
         ((DATA, frame::FLAG_PADDED, 1, b"\x09"), "DATA"),
     ] {
         let error = feed(&mut settled(&[]), &frames(&[broken])).expect_err(part);
         assert!(error.contains(part), "{error}");
     }
     let interrupted = frames(&[(HEADERS, 0, 1, b"\x88"), (PING, 0, 0, b"12345678")]);
-    assert_eq!(feed(&mut settled(&[]), &interrupted), Err("a header block is interrupted"));
+    assert_eq!(
+        feed(&mut settled(&[]), &interrupted),
+        Err("a header block is interrupted")
+    );
 }

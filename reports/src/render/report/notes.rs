@@ -1,4 +1,5 @@
-//! The sentences around the tables: what weakens the figures, what failed, and where they come from.
+//! The sentences around the tables: what weakens the figures, what failed, and where they come
+//! from.
 
 use super::super::document::Block;
 use super::super::format::grouped;
@@ -22,11 +23,22 @@ pub(super) fn warnings(run: &RunResult, rows: &[EngineRow<'_>]) -> Vec<String> {
         );
     }
     if run.tool.profile != "release" {
-        warnings.push(format!("{} BUILD: these figures say nothing about speed.", run.tool.profile.to_uppercase()));
+        warnings.push(format!(
+            "{} BUILD: these figures say nothing about speed.",
+            run.tool.profile.to_uppercase()
+        ));
     }
     if !run.stack.overrides.is_empty() {
-        let settings: Vec<String> = run.stack.overrides.iter().map(|(key, value)| format!("{key}={value}")).collect();
-        warnings.push(format!("role settings changed by hand: {}.", settings.join(", ")));
+        let settings: Vec<String> = run
+            .stack
+            .overrides
+            .iter()
+            .map(|(key, value)| format!("{key}={value}"))
+            .collect();
+        warnings.push(format!(
+            "role settings changed by hand: {}.",
+            settings.join(", ")
+        ));
     }
     if run.stack.is_embedded() {
         warnings.push(
@@ -45,8 +57,14 @@ pub(super) fn warnings(run: &RunResult, rows: &[EngineRow<'_>]) -> Vec<String> {
 }
 
 pub(super) fn skipped(run: &RunResult) -> Option<Block> {
-    let list: Vec<String> = run.stack.skipped.iter().map(|it| format!("{} ({})", it.engine, it.why)).collect();
-    (!list.is_empty()).then(|| Block::Paragraph(format!("Skipped on this stack: {}.", list.join(", "))))
+    let list: Vec<String> = run
+        .stack
+        .skipped
+        .iter()
+        .map(|it| format!("{} ({})", it.engine, it.why))
+        .collect();
+    (!list.is_empty())
+        .then(|| Block::Paragraph(format!("Skipped on this stack: {}.", list.join(", "))))
 }
 
 pub(super) fn reference_notes(run: &RunResult) -> Option<Block> {
@@ -55,7 +73,10 @@ pub(super) fn reference_notes(run: &RunResult) -> Option<Block> {
         .reference
         .iter()
         .map(|row| {
-            let note = row.note.as_ref().map_or_else(String::new, |note| format!("; {note}"));
+            let note = row
+                .note
+                .as_ref()
+                .map_or_else(String::new, |note| format!("; {note}"));
             format!("{}: {}{note}", row.label, row.source)
         })
         .collect();
@@ -94,23 +115,40 @@ pub(super) fn failures(run: &RunResult) -> Vec<Block> {
         let name = format!("{} round {}", leg.engine, leg.round);
         lines.extend(leg.error.as_ref().map(|error| format!("{name}: {error}")));
         lines.extend(other_statuses(leg).map(|line| format!("{name}: {line}")));
-        lines.extend(leg.audit.iter().flat_map(|report| report.failed_checks()).map(|check| {
-            format!(
-                "{name}: audit ({}) {}: expected {}, found {}",
-                check.invariant, check.name, check.expected, check.actual
-            )
-        }));
+        lines.extend(
+            leg.audit
+                .iter()
+                .flat_map(|report| report.failed_checks())
+                .map(|check| {
+                    format!(
+                        "{name}: audit ({}) {}: expected {}, found {}",
+                        check.invariant, check.name, check.expected, check.actual
+                    )
+                }),
+        );
     }
-    lines.extend(run.expectations.iter().filter(|expectation| !expectation.met).map(|expectation| {
-        format!("{}: expected {}, was {}", expectation.what, expectation.expected, expectation.actual)
-    }));
+    lines.extend(
+        run.expectations
+            .iter()
+            .filter(|expectation| !expectation.met)
+            .map(|expectation| {
+                format!(
+                    "{}: expected {}, was {}",
+                    expectation.what, expectation.expected, expectation.actual
+                )
+            }),
+    );
     if lines.is_empty() {
         return Vec::new();
     }
-    vec![Block::Heading("What went wrong".to_owned()), Block::List(lines)]
+    vec![
+        Block::Heading("What went wrong".to_owned()),
+        Block::List(lines),
+    ]
 }
 
-/// Statuses other than OK. A refusal is an answer (`OK, refused: sold out`), not something that went wrong.
+/// Statuses other than OK. A refusal is an answer (`OK, refused: sold out`), not something that
+/// went wrong.
 fn other_statuses(leg: &Leg) -> Option<String> {
     let failed: Vec<String> = leg
         .statuses
@@ -131,7 +169,10 @@ pub(super) fn provenance(run: &RunResult) -> Vec<String> {
     };
     let load = &run.scenario.load;
     let mut lines = vec![
-        format!("run {} from {} to {}", run.id, run.started_at, run.finished_at),
+        format!(
+            "run {} from {} to {}",
+            run.id, run.started_at, run.finished_at
+        ),
         format!("command: {}", run.command),
         format!("lab {} ({}), {commit}", tool.version, tool.profile),
         format!(
@@ -152,9 +193,18 @@ pub(super) fn provenance(run: &RunResult) -> Vec<String> {
             run.ack.as_str()
         ),
     ];
-    let settings: Vec<String> = run.stack.settings.iter().map(|(key, value)| format!("{key} = {value}")).collect();
+    let settings: Vec<String> = run
+        .stack
+        .settings
+        .iter()
+        .map(|(key, value)| format!("{key} = {value}"))
+        .collect();
     if !settings.is_empty() {
-        let of = if run.stack.is_embedded() { "settings" } else { "servers" };
+        let of = if run.stack.is_embedded() {
+            "settings"
+        } else {
+            "servers"
+        };
         lines.push(format!("{of}: {}", settings.join("; ")));
     }
     lines

@@ -1,5 +1,5 @@
-//! CPU per accepted order and peak memory of every process, in both windows, and in sum: of one engine in a table with
-//! all of it, of several side by side.
+//! CPU per accepted order and peak memory of every process, in both windows, and in sum: of one
+//! engine in a table with all of it, of several side by side.
 
 use std::collections::BTreeSet;
 
@@ -15,15 +15,23 @@ const NOT_SYSTEM: [&str; 2] = ["driver", "lab"];
 const SYSTEM: &str = "system in sum";
 
 pub(super) fn blocks(rows: &[EngineRow<'_>]) -> Vec<Block> {
-    let legs: Vec<&Leg> = rows.iter().map(|row| row.leg).filter(|leg| !leg.usage_until_reply.is_empty()).collect();
+    let legs: Vec<&Leg> = rows
+        .iter()
+        .map(|row| row.leg)
+        .filter(|leg| !leg.usage_until_reply.is_empty())
+        .collect();
     match legs.as_slice() {
         [] => Vec::new(),
         [leg] => of_one(leg),
         legs => vec![
-            Block::Heading("CPU µs per order and process, until last reply → until drained".to_owned()),
+            Block::Heading(
+                "CPU µs per order and process, until last reply → until drained".to_owned(),
+            ),
             side_by_side(legs, &|leg, usage| cpu(leg, usage)),
             Block::Heading("Peak RSS per process, until last reply → until drained".to_owned()),
-            side_by_side(legs, &|_, usage| or_nothing(usage, |usage| mebibytes(usage.peak_rss_bytes))),
+            side_by_side(legs, &|_, usage| {
+                or_nothing(usage, |usage| mebibytes(usage.peak_rss_bytes))
+            }),
         ],
     }
 }
@@ -32,9 +40,13 @@ type Figure<'a> = &'a dyn Fn(&Leg, Option<Usage>) -> String;
 
 /// One line per process of any of them, one column per engine.
 fn side_by_side(legs: &[&Leg], figure: Figure<'_>) -> Block {
-    let names: BTreeSet<&String> = legs.iter().flat_map(|leg| leg.usage_until_reply.keys()).collect();
-    let (watchers, system): (Vec<&String>, Vec<&String>) =
-        names.into_iter().partition(|name| NOT_SYSTEM.contains(&name.as_str()));
+    let names: BTreeSet<&String> = legs
+        .iter()
+        .flat_map(|leg| leg.usage_until_reply.keys())
+        .collect();
+    let (watchers, system): (Vec<&String>, Vec<&String>) = names
+        .into_iter()
+        .partition(|name| NOT_SYSTEM.contains(&name.as_str()));
     let line = |name: &str, usage: &dyn Fn(&UsageByProcess) -> Option<Usage>| {
         let cells = legs.iter().map(|leg| {
             let drained = leg.usage_until_drained.as_ref();
@@ -63,10 +75,14 @@ fn of_one(leg: &Leg) -> Vec<Block> {
         right("peak RSS, until drained"),
     ];
     let drained = leg.usage_until_drained.as_ref();
-    let names: BTreeSet<&String> =
-        leg.usage_until_reply.keys().chain(drained.into_iter().flat_map(UsageByProcess::keys)).collect();
-    let (watchers, system): (Vec<&String>, Vec<&String>) =
-        names.into_iter().partition(|name| NOT_SYSTEM.contains(&name.as_str()));
+    let names: BTreeSet<&String> = leg
+        .usage_until_reply
+        .keys()
+        .chain(drained.into_iter().flat_map(UsageByProcess::keys))
+        .collect();
+    let (watchers, system): (Vec<&String>, Vec<&String>) = names
+        .into_iter()
+        .partition(|name| NOT_SYSTEM.contains(&name.as_str()));
     let line = |name: &str, usage: &dyn Fn(&UsageByProcess) -> Option<Usage>| {
         let reply = usage(&leg.usage_until_reply);
         let drained = drained.and_then(usage);
@@ -82,19 +98,27 @@ fn of_one(leg: &Leg) -> Vec<Block> {
     let mut rows: Vec<Vec<String>> = system.iter().map(|name| one(name)).collect();
     rows.push(line(SYSTEM, &|usages| Some(sum(usages, &system))));
     rows.extend(watchers.iter().map(|name| one(name)));
-    vec![Block::Heading(format!("CPU and memory per process: {}", leg.engine)), Block::Table(Table { columns, rows })]
+    vec![
+        Block::Heading(format!("CPU and memory per process: {}", leg.engine)),
+        Block::Table(Table { columns, rows }),
+    ]
 }
 
 fn sum(usages: &UsageByProcess, names: &[&String]) -> Usage {
-    names.iter().filter_map(|name| usages.get(*name)).fold(Usage::default(), |sum, usage| Usage {
-        cpu_us: sum.cpu_us + usage.cpu_us,
-        peak_rss_bytes: sum.peak_rss_bytes + usage.peak_rss_bytes,
-    })
+    names
+        .iter()
+        .filter_map(|name| usages.get(*name))
+        .fold(Usage::default(), |sum, usage| Usage {
+            cpu_us: sum.cpu_us + usage.cpu_us,
+            peak_rss_bytes: sum.peak_rss_bytes + usage.peak_rss_bytes,
+        })
 }
 
 fn cpu(leg: &Leg, usage: Option<Usage>) -> String {
     match usage {
-        Some(usage) if leg.counts.accepted > 0 => per_order(usage.cpu_us as f64 / leg.counts.accepted as f64),
+        Some(usage) if leg.counts.accepted > 0 => {
+            per_order(usage.cpu_us as f64 / leg.counts.accepted as f64)
+        }
         _ => NOTHING.to_owned(),
     }
 }

@@ -1,4 +1,5 @@
-//! The reference table, whose columns are those of the published one, and the table with everything else.
+//! The reference table, whose columns are those of the published one, and the table with everything
+//! else.
 
 use super::super::document::{Table, left, right};
 use super::super::format::{NOTHING, duration_s, grouped, milliseconds, or_nothing, percent, rate};
@@ -18,7 +19,11 @@ pub(super) fn reference(run: &RunResult, rows: &[EngineRow<'_>]) -> Table {
         right("P99"),
         left("environment"),
     ];
-    let elsewhere = if run.stack.is_embedded() { ", another stack" } else { "" };
+    let elsewhere = if run.stack.is_embedded() {
+        ", another stack"
+    } else {
+        ""
+    };
     let published = run.scenario.reference.iter().map(|row| {
         vec![
             format!("{}, {}{elsewhere}", run.scenario.name, row.label),
@@ -38,7 +43,16 @@ pub(super) fn reference(run: &RunResult, rows: &[EngineRow<'_>]) -> Table {
         let environment = run.machine.environment();
         if leg.requests == 0 {
             let nothing = || NOTHING.to_owned();
-            return vec![name, parameters, "0".to_owned(), nothing(), nothing(), nothing(), nothing(), environment];
+            return vec![
+                name,
+                parameters,
+                "0".to_owned(),
+                nothing(),
+                nothing(),
+                nothing(),
+                nothing(),
+                environment,
+            ];
         }
         vec![
             name,
@@ -51,7 +65,10 @@ pub(super) fn reference(run: &RunResult, rows: &[EngineRow<'_>]) -> Table {
             environment,
         ]
     });
-    Table { columns, rows: published.chain(measured).collect() }
+    Table {
+        columns,
+        rows: published.chain(measured).collect(),
+    }
 }
 
 type Show = fn(&EngineRow<'_>) -> String;
@@ -68,41 +85,76 @@ pub(super) fn details(run: &RunResult, rows: &[EngineRow<'_>]) -> Table {
         ("duplicate", |row| grouped(row.leg.counts.duplicate)),
         ("error", |row| grouped(row.leg.counts.error)),
         ("unknown", |row| grouped(row.leg.counts.unknown)),
-        ("accept to durable row, P50", |row| durable(row.leg, |summary| summary.p50_us)),
-        ("accept to durable row, P99", |row| durable(row.leg, |summary| summary.p99_us)),
-        ("accept to durable row, slowest", |row| durable(row.leg, |summary| summary.max_us)),
-        ("rows committed at last reply", |row| or_nothing(row.leg.committed_at_last_reply, percent)),
-        ("drain after last reply", |row| or_nothing(row.leg.drain_s, duration_s)),
-        ("rows per second while draining", |row| or_nothing(row.leg.drained_rows_per_s(), rate)),
+        ("accept to durable row, P50", |row| {
+            durable(row.leg, |summary| summary.p50_us)
+        }),
+        ("accept to durable row, P99", |row| {
+            durable(row.leg, |summary| summary.p99_us)
+        }),
+        ("accept to durable row, slowest", |row| {
+            durable(row.leg, |summary| summary.max_us)
+        }),
+        ("rows committed at last reply", |row| {
+            or_nothing(row.leg.committed_at_last_reply, percent)
+        }),
+        ("drain after last reply", |row| {
+            or_nothing(row.leg.drain_s, duration_s)
+        }),
+        ("rows per second while draining", |row| {
+            or_nothing(row.leg.drained_rows_per_s(), rate)
+        }),
         ("system CPU per order, until last reply", |row| {
             cpu(row.leg.system_cpu_per_order.map(|cpu| cpu.until_reply_us))
         }),
         ("system CPU per order, until drained", |row| {
-            cpu(row.leg.system_cpu_per_order.and_then(|cpu| cpu.until_drained_us))
+            cpu(row
+                .leg
+                .system_cpu_per_order
+                .and_then(|cpu| cpu.until_drained_us))
         }),
-        ("throughput against null", |row| or_nothing(row.ratio_to_null, ratio)),
-        ("ranked", |row| if row.is_ranked() { "yes" } else { "no" }.to_owned()),
+        ("throughput against null", |row| {
+            or_nothing(row.ratio_to_null, ratio)
+        }),
+        ("ranked", |row| {
+            if row.is_ranked() { "yes" } else { "no" }.to_owned()
+        }),
         ("audit", |row| audit(row.leg)),
     ];
     let mut columns = vec![left("")];
     columns.extend(rows.iter().map(|row| right(&label(run, row))));
     let mut lines: Vec<Vec<String>> = figures
         .iter()
-        .map(|(name, show)| std::iter::once((*name).to_owned()).chain(rows.iter().map(show)).collect())
+        .map(|(name, show)| {
+            std::iter::once((*name).to_owned())
+                .chain(rows.iter().map(show))
+                .collect()
+        })
         .collect();
     let mut acknowledged = vec!["told yes after".to_owned()];
     acknowledged.extend(rows.iter().map(|_| run.ack.as_str().to_owned()));
     lines.push(acknowledged);
-    Table { columns, rows: lines }
+    Table {
+        columns,
+        rows: lines,
+    }
 }
 
 pub(super) fn latency(leg: &Leg, us: u64) -> String {
-    if leg.requests == 0 { NOTHING.to_owned() } else { milliseconds(us as f64) }
+    if leg.requests == 0 {
+        NOTHING.to_owned()
+    } else {
+        milliseconds(us as f64)
+    }
 }
 
 pub(super) fn durable(leg: &Leg, pick: fn(&crate::model::LatencySummary) -> u64) -> String {
-    let measured = leg.durable_latency.as_ref().filter(|durable| durable.samples > durable.missing);
-    or_nothing(measured, |durable| milliseconds(pick(&durable.summary) as f64))
+    let measured = leg
+        .durable_latency
+        .as_ref()
+        .filter(|durable| durable.samples > durable.missing);
+    or_nothing(measured, |durable| {
+        milliseconds(pick(&durable.summary) as f64)
+    })
 }
 
 pub(super) fn cpu(us: Option<f64>) -> String {
@@ -120,7 +172,11 @@ pub(super) fn audit(leg: &Leg) -> String {
     match &leg.audit {
         None => "not reached".to_owned(),
         Some(report) if report.verdict == AuditVerdict::Failed => {
-            format!("FAILED ({} of {} checks)", report.failed_checks().count(), report.checks.len())
+            format!(
+                "FAILED ({} of {} checks)",
+                report.failed_checks().count(),
+                report.checks.len()
+            )
         }
         Some(report) => report.verdict.as_str().to_owned(),
     }

@@ -10,7 +10,8 @@ use super::super::{
 use reports::{model::AuditCheck, outcome_log::Outcome};
 use std::collections::BTreeMap;
 
-/// The engine gives units back within this time after the row says so; a refusal in between was right (R18).
+/// The engine gives units back within this time after the row says so; a refusal in between was
+/// right (R18).
 const RELEASE_GRACE_MS: i64 = 5_000;
 
 /// Per sale what holds, and the sales for which it does not.
@@ -22,7 +23,11 @@ struct Verdicts {
 
 impl Verdicts {
     fn add(&mut self, holds: bool, actual: String) {
-        let list = if holds { &mut self.right } else { &mut self.wrong };
+        let list = if holds {
+            &mut self.right
+        } else {
+            &mut self.wrong
+        };
         list.add(|| actual);
     }
 
@@ -38,19 +43,41 @@ pub(super) fn allocations(sales: &BTreeMap<i64, Sale>, tally: &Tally<'_>) -> Vec
     for (product_id, sale) in sales {
         let total = sale.expected.total;
         let sum = granted_units(sale);
-        granted.add(sum <= total, format!("sale {product_id}: {sum} granted of {total}"));
+        granted.add(
+            sum <= total,
+            format!("sale {product_id}: {sum} granted of {total}"),
+        );
         let live = live_units(tally, *product_id);
-        oversold.add(live <= total, format!("sale {product_id}: {live} sold of {total}"));
-        for Allocation { id, granted, sold, .. } in &sale.allocations {
-            within.add((0..=*granted).contains(sold), format!("allocation {id}: {sold} sold of {granted} granted"));
-            let rows = tally.by_allocation.get(id).map_or(0, |booked| booked.live_units);
-            booked.add(*sold == rows, format!("allocation {id}: {sold} sold, {rows} in live rows"));
+        oversold.add(
+            live <= total,
+            format!("sale {product_id}: {live} sold of {total}"),
+        );
+        for Allocation {
+            id, granted, sold, ..
+        } in &sale.allocations
+        {
+            within.add(
+                (0..=*granted).contains(sold),
+                format!("allocation {id}: {sold} sold of {granted} granted"),
+            );
+            let rows = tally
+                .by_allocation
+                .get(id)
+                .map_or(0, |booked| booked.live_units);
+            booked.add(
+                *sold == rows,
+                format!("allocation {id}: {sold} sold, {rows} in live rows"),
+            );
         }
     }
     vec![
         granted.check("granted within total", "a", "Σ granted ≤ total"),
         within.check("sold within granted", "a", "0 ≤ sold ≤ granted"),
-        booked.check("sold matches live rows", "a", "sold = Σ live units of its rows"),
+        booked.check(
+            "sold matches live rows",
+            "a",
+            "sold = Σ live units of its rows",
+        ),
         oversold.check("nothing is oversold", "a", "Σ live units ≤ total"),
         tally.faults.allocation.check(
             "orders name an allocation of their sale",
@@ -67,10 +94,17 @@ pub(super) fn conservation(
     tally: &Tally<'_>,
     engine_stock: &[EngineStock],
 ) -> Vec<AuditCheck> {
-    let (mut totals, mut conserved, mut engine) = (Verdicts::default(), Verdicts::default(), Verdicts::default());
+    let (mut totals, mut conserved, mut engine) = (
+        Verdicts::default(),
+        Verdicts::default(),
+        Verdicts::default(),
+    );
     for (product_id, sale) in sales {
         let (total, stored) = (sale.expected.total, sale.total);
-        totals.add(stored == total, format!("sale {product_id}: {stored} in the database, {total} set up"));
+        totals.add(
+            stored == total,
+            format!("sale {product_id}: {stored} in the database, {total} set up"),
+        );
 
         let (remaining, sold) = (open_units(sale), live_units(tally, *product_id));
         let stranded = total - remaining - sold;
@@ -80,10 +114,15 @@ pub(super) fn conservation(
             _ => format!(", {} too many", -stranded),
         };
         let sum = remaining + sold;
-        conserved
-            .add(stranded == 0, format!("sale {product_id}: {remaining} + 0 + {sold} = {sum} of {total}{verdict}"));
+        conserved.add(
+            stranded == 0,
+            format!("sale {product_id}: {remaining} + 0 + {sold} = {sum} of {total}{verdict}"),
+        );
 
-        for stock in engine_stock.iter().filter(|stock| stock.product_id == *product_id) {
+        for stock in engine_stock
+            .iter()
+            .filter(|stock| stock.product_id == *product_id)
+        {
             engine.add(
                 stock.open_units == 0 && stock.remaining == remaining,
                 format!(
@@ -98,14 +137,23 @@ pub(super) fn conservation(
         conserved.check("stock is conserved", "d", "remaining + open + sold = total"),
     ];
     if !engine_stock.is_empty() {
-        checks.push(engine.check("the engine agrees", "d", "engine: remaining = granted − sold, 0 open"));
+        checks.push(engine.check(
+            "the engine agrees",
+            "d",
+            "engine: remaining = granted − sold, 0 open",
+        ));
     }
     checks
 }
 
-/// (f): nobody is told "sold out" while there is enough for him. Only refusals after the last unit came back count
-/// (R18); buyers who hold an order were refused for another reason (a cap per buyer) and prove nothing.
-pub(super) fn sold_out(asked: &Asked, sales: &BTreeMap<i64, Sale>, tally: &Tally<'_>) -> AuditCheck {
+/// (f): nobody is told "sold out" while there is enough for him. Only refusals after the last unit
+/// came back count (R18); buyers who hold an order were refused for another reason (a cap per
+/// buyer) and prove nothing.
+pub(super) fn sold_out(
+    asked: &Asked,
+    sales: &BTreeMap<i64, Sale>,
+    tally: &Tally<'_>,
+) -> AuditCheck {
     let mut verdicts = Verdicts::default();
     for (product_id, sale) in sales {
         let remaining = sale.expected.total - live_units(tally, *product_id);
@@ -116,10 +164,14 @@ pub(super) fn sold_out(asked: &Asked, sales: &BTreeMap<i64, Sale>, tally: &Tally
                 && record.sent_at_unix_us > settled_us
                 && !asked.may_have_an_order(*product_id, record.user_id)
         });
-        let (count, smallest) =
-            refused.fold((0_u64, u32::MAX), |(count, min), record| (count + 1, min.min(record.quantity)));
+        let (count, smallest) = refused.fold((0_u64, u32::MAX), |(count, min), record| {
+            (count + 1, min.min(record.quantity))
+        });
         if count == 0 {
-            verdicts.add(true, format!("sale {product_id}: {remaining} left, nobody refused at the end"));
+            verdicts.add(
+                true,
+                format!("sale {product_id}: {remaining} left, nobody refused at the end"),
+            );
             continue;
         }
         verdicts.add(
@@ -127,22 +179,34 @@ pub(super) fn sold_out(asked: &Asked, sales: &BTreeMap<i64, Sale>, tally: &Tally
             format!("sale {product_id}: {remaining} left, {count} refused, the smallest wanted {smallest}"),
         );
     }
-    verdicts.check("sold out means sold", "f", "left < the smallest quantity refused")
+    verdicts.check(
+        "sold out means sold",
+        "f",
+        "left < the smallest quantity refused",
+    )
 }
 
-/// Unix µs before which a refusal may have been right although units are left now: they were on somebody's hands
-/// and came back later. `i64::MAX` when no refusal can be placed after that.
+/// Unix µs before which a refusal may have been right although units are left now: they were on
+/// somebody's hands and came back later. `i64::MAX` when no refusal can be placed after that.
 fn last_return_us(sale: &Sale, tally: &Tally<'_>) -> i64 {
-    let returned_ms = tally.by_sale.get(&sale.expected.product_id).and_then(|sold| sold.last_return_ms);
-    let returned_us = returned_ms.map_or(i64::MIN, |ms| ms.saturating_add(RELEASE_GRACE_MS).saturating_mul(1_000));
+    let returned_ms = tally
+        .by_sale
+        .get(&sale.expected.product_id)
+        .and_then(|sold| sold.last_return_ms);
+    let returned_us = returned_ms.map_or(i64::MIN, |ms| {
+        ms.saturating_add(RELEASE_GRACE_MS).saturating_mul(1_000)
+    });
     let (first, newest) = sale
         .allocations
         .iter()
-        .fold((i64::MAX, i64::MIN), |(first, newest), one| (first.min(one.epoch), newest.max(one.epoch)));
+        .fold((i64::MAX, i64::MIN), |(first, newest), one| {
+            (first.min(one.epoch), newest.max(one.epoch))
+        });
     if first >= newest {
         return returned_us;
     }
-    // A new epoch drops the open holds of the one before; it was open when its first order was made.
+    // A new epoch drops the open holds of the one before; it was open when its first order was
+    // made.
     let reopened_ms = sale
         .allocations
         .iter()
@@ -152,10 +216,14 @@ fn last_return_us(sale: &Sale, tally: &Tally<'_>) -> i64 {
     returned_us.max(reopened_ms.map_or(i64::MAX, |ms| ms.saturating_mul(1_000)))
 }
 
-/// Units that can still be sold: rights of open allocations. What no allocation grants, nobody will ever sell; with
-/// leases the pool holds whatever is not leased.
+/// Units that can still be sold: rights of open allocations. What no allocation grants, nobody will
+/// ever sell; with leases the pool holds whatever is not leased.
 fn open_units(sale: &Sale) -> i64 {
-    sale.allocations.iter().filter(|one| one.open).map(|one| one.granted - one.sold).sum()
+    sale.allocations
+        .iter()
+        .filter(|one| one.open)
+        .map(|one| one.granted - one.sold)
+        .sum()
 }
 
 fn granted_units(sale: &Sale) -> i64 {
@@ -163,5 +231,8 @@ fn granted_units(sale: &Sale) -> i64 {
 }
 
 fn live_units(tally: &Tally<'_>, product_id: i64) -> i64 {
-    tally.by_sale.get(&product_id).map_or(0, |sold| sold.live_units)
+    tally
+        .by_sale
+        .get(&product_id)
+        .map_or(0, |sold| sold.live_units)
 }

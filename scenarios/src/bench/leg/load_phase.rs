@@ -1,5 +1,5 @@
-//! The measured part of a leg: the driver runs, its events are written into the leg as they come, and at the last
-//! reply and at the end of the drain the processes' counters are read.
+//! The measured part of a leg: the driver runs, its events are written into the leg as they come,
+//! and at the last reply and at the end of the drain the processes' counters are read.
 
 use std::time::Duration;
 
@@ -47,8 +47,13 @@ impl LoadPhase<'_> {
         };
         let mut committed = Committed::open(&database_url, product_id).await?;
         let mut driver = Driver::start(&self.spec)?;
-        let observers = Observers { timeline: &timeline, reader: reader.as_ref() };
-        let (summary, readings) = self.drive(leg, &mut driver, &observers, &mut committed).await?;
+        let observers = Observers {
+            timeline: &timeline,
+            reader: reader.as_ref(),
+        };
+        let (summary, readings) = self
+            .drive(leg, &mut driver, &observers, &mut committed)
+            .await?;
         drop(self.held_back.take());
 
         leg.usage_until_reply = windows::with_driver(
@@ -58,8 +63,10 @@ impl LoadPhase<'_> {
         );
         let accepted = leg.counts.accepted;
         let until_reply_us = windows::system_cpu_us_per_order(&leg.usage_until_reply, accepted);
-        leg.system_cpu_per_order =
-            until_reply_us.map(|until_reply_us| SystemCpuPerOrder { until_reply_us, until_drained_us: None });
+        leg.system_cpu_per_order = until_reply_us.map(|until_reply_us| SystemCpuPerOrder {
+            until_reply_us,
+            until_drained_us: None,
+        });
         if let Some(reader) = reader {
             if leg.accepted_units > 0 {
                 let share = readings.committed_units as f64 / leg.accepted_units as f64;
@@ -105,7 +112,9 @@ impl LoadPhase<'_> {
                 }
                 event = driver.next() => event?,
             };
-            let Some(event) = event else { bail!("the driver ended without a summary") };
+            let Some(event) = event else {
+                bail!("the driver ended without a summary")
+            };
             record(leg, &event);
             observers.see(&event);
             if let Event::Started { .. } = event {
@@ -113,19 +122,37 @@ impl LoadPhase<'_> {
             }
             if let Event::Progress(now) = &event {
                 let failed = leg.counts.error + leg.counts.unknown;
-                let step = Step { done: now.done, failed, rps: now.interval_rps, p99_us: now.interval_p99_us };
+                let step = Step {
+                    done: now.done,
+                    failed,
+                    rps: now.interval_rps,
+                    p99_us: now.interval_p99_us,
+                };
                 progress.step(step);
-                leg.timeline.extend(timeline.step(now.elapsed_ms, step, observers.timeline.units()));
+                leg.timeline.extend(timeline.step(
+                    now.elapsed_ms,
+                    step,
+                    observers.timeline.units(),
+                ));
             }
-            // The summary follows the last reply only after the outcome log is written; do not wait for it.
-            let all_replied = matches!(&event, Event::Progress(now) if now.done == self.spec.requests);
+            // The summary follows the last reply only after the outcome log is written; do not wait
+            // for it.
+            let all_replied =
+                matches!(&event, Event::Progress(now) if now.done == self.spec.requests);
             if at_reply.is_none() && (all_replied || matches!(event, Event::Finished(_))) {
                 at_reply = Some((usage(), committed.units().await?));
             }
             if let Event::Finished(summary) = event
                 && let Some((at_reply, committed_units)) = at_reply.take()
             {
-                return Ok((summary, Readings { before, at_reply, committed_units }));
+                return Ok((
+                    summary,
+                    Readings {
+                        before,
+                        at_reply,
+                        committed_units,
+                    },
+                ));
             }
         }
     }
@@ -178,7 +205,11 @@ fn record(leg: &mut Leg, event: &Event) {
 fn set_rate(leg: &mut Leg, requests: u64, total_s: f64) {
     leg.requests = requests;
     leg.total_s = total_s;
-    leg.requests_per_s = if total_s > 0.0 { requests as f64 / total_s } else { 0.0 };
+    leg.requests_per_s = if total_s > 0.0 {
+        requests as f64 / total_s
+    } else {
+        0.0
+    };
 }
 
 /// Gathers the driver's steps into points of the timeline.
@@ -198,8 +229,17 @@ impl Timeline {
             return None;
         }
         let rps = (step.done - self.last_done) as f64 / elapsed.as_secs_f64();
-        let point = TimelinePoint { t_ms, rps, p99_us: self.worst_p99_us, committed_units };
-        *self = Self { last_t_ms: t_ms, last_done: step.done, worst_p99_us: 0 };
+        let point = TimelinePoint {
+            t_ms,
+            rps,
+            p99_us: self.worst_p99_us,
+            committed_units,
+        };
+        *self = Self {
+            last_t_ms: t_ms,
+            last_done: step.done,
+            worst_p99_us: 0,
+        };
         Some(point)
     }
 }

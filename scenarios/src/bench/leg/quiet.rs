@@ -25,7 +25,11 @@ pub(super) async fn wait(
         let open = match inspect.stock(product_id).await {
             Ok(stock) if stock.open_units == 0 && units >= accepted_units => return Ok(()),
             Ok(stock) => format!("{} units are open", stock.open_units),
-            Err(status) => format!("the open units are unknown ({}: {})", status.code(), status.message()),
+            Err(status) => format!(
+                "the open units are unknown ({}: {})",
+                status.code(),
+                status.message()
+            ),
         };
         if started.elapsed() > DRAIN_LIMIT {
             bail!(

@@ -7,7 +7,8 @@ use lapin::options::{BasicAckOptions, BasicConsumeOptions, BasicQosOptions};
 use lapin::types::{FieldTable, ShortString};
 use lapin::{Channel, Consumer};
 
-/// The consumer is declared first because it has to be dropped first: its cancellation goes over the channel.
+/// The consumer is declared first because it has to be dropped first: its cancellation goes over
+/// the channel.
 #[derive(Debug)]
 pub struct Deliveries {
     consumer: Consumer,
@@ -15,10 +16,22 @@ pub struct Deliveries {
 }
 
 impl Deliveries {
-    pub(super) async fn start(channel: Channel, queue: ShortString, prefetch: u16) -> anyhow::Result<Self> {
-        channel.basic_qos(prefetch, BasicQosOptions::default()).await.context("cannot set the prefetch")?;
+    pub(super) async fn start(
+        channel: Channel,
+        queue: ShortString,
+        prefetch: u16,
+    ) -> anyhow::Result<Self> {
+        channel
+            .basic_qos(prefetch, BasicQosOptions::default())
+            .await
+            .context("cannot set the prefetch")?;
         let consumer = channel
-            .basic_consume(queue, "create-consumer".into(), BasicConsumeOptions::default(), FieldTable::default())
+            .basic_consume(
+                queue,
+                "create-consumer".into(),
+                BasicConsumeOptions::default(),
+                FieldTable::default(),
+            )
             .await
             .context("cannot consume")?;
         Ok(Self { consumer, channel })
@@ -32,15 +45,24 @@ impl Deliveries {
         let properties = &delivery.properties;
         Ok(Some(Delivery {
             tag: delivery.delivery_tag,
-            kind: properties.kind().as_ref().map(|kind| kind.as_str().to_owned()),
-            message_id: properties.message_id().as_ref().map(|id| id.as_str().to_owned()),
+            kind: properties
+                .kind()
+                .as_ref()
+                .map(|kind| kind.as_str().to_owned()),
+            message_id: properties
+                .message_id()
+                .as_ref()
+                .map(|id| id.as_str().to_owned()),
             body: delivery.data,
         }))
     }
 
     pub async fn acknowledge(&self, tag: u64) -> anyhow::Result<()> {
         let multiple = BasicAckOptions { multiple: true };
-        self.channel.basic_ack(tag, multiple).await.context("cannot acknowledge")
+        self.channel
+            .basic_ack(tag, multiple)
+            .await
+            .context("cannot acknowledge")
     }
 
     pub fn is_lost(&self) -> bool {

@@ -22,8 +22,9 @@ const CHANNEL_WAIT: Duration = Duration::from_millis(500);
 /// How often a connection is looked at.
 const HEALTH_INTERVAL: Duration = Duration::from_millis(100);
 
-/// A channel that carries one message at a time. With two under way the client gives a returned message to whichever
-/// confirm comes next: an order that is in the queue would be called rejected, and one that is not, accepted (R6).
+/// A channel that carries one message at a time. With two under way the client gives a returned
+/// message to whichever confirm comes next: an order that is in the queue would be called rejected,
+/// and one that is not, accepted (R6).
 #[derive(Clone, Debug)]
 struct Lane {
     channel: Channel,
@@ -42,21 +43,47 @@ pub struct Publisher {
 
 impl Publisher {
     /// Connects, and keeps connected on the current runtime until `shutdown`.
-    pub async fn start(config: &MqConfig, ack: Ack, name: &str, shutdown: Shutdown) -> anyhow::Result<Self> {
+    pub async fn start(
+        config: &MqConfig,
+        ack: Ack,
+        name: &str,
+        shutdown: Shutdown,
+    ) -> anyhow::Result<Self> {
         let (connection, lanes) = open(config, name).await?;
         let (sender, receiver) = watch::channel(lanes);
-        tokio::spawn(keep_connected(config.clone(), name.to_owned(), connection, sender, shutdown));
-        Ok(Self { names: Names::new(config), ack, ids: MessageIds::new(name), turn: Arc::default(), lanes: receiver })
+        tokio::spawn(keep_connected(
+            config.clone(),
+            name.to_owned(),
+            connection,
+            sender,
+            shutdown,
+        ));
+        Ok(Self {
+            names: Names::new(config),
+            ack,
+            ids: MessageIds::new(name),
+            turn: Arc::default(),
+            lanes: receiver,
+        })
     }
 
     pub async fn publish(&self, incarnation: i64, generation: i64, body: &[u8]) -> PublishOutcome {
         let Some((channel, turn)) = self.channel().await else {
             return PublishOutcome::NotSent;
         };
-        let (exchange, key) = (self.names.exchange().into(), self.names.order_key(incarnation, generation).into());
-        let options = BasicPublishOptions { mandatory: true, ..BasicPublishOptions::default() };
+        let (exchange, key) = (
+            self.names.exchange().into(),
+            self.names.order_key(incarnation, generation).into(),
+        );
+        let options = BasicPublishOptions {
+            mandatory: true,
+            ..BasicPublishOptions::default()
+        };
         let properties = properties(ORDER_BATCH_TYPE, self.ids.next());
-        let confirm = match channel.basic_publish(exchange, key, options, body, properties).await {
+        let confirm = match channel
+            .basic_publish(exchange, key, options, body, properties)
+            .await
+        {
             Ok(confirm) => confirm,
             Err(error) => {
                 tracing::warn!(%error, "publish failed");
@@ -73,7 +100,10 @@ impl Publisher {
     }
 
     pub fn is_connected(&self) -> bool {
-        self.lanes.borrow().iter().any(|lane| lane.channel.status().connected())
+        self.lanes
+            .borrow()
+            .iter()
+            .any(|lane| lane.channel.status().connected())
     }
 
     /// A channel, and the right to be alone on it; who says yes before the confirm needs none.
@@ -81,7 +111,9 @@ impl Publisher {
         let lanes = self.lanes.borrow().clone();
         let first = self.turn.fetch_add(1, Ordering::Relaxed);
         let live = (0..lanes.len()).map(|step| &lanes[(first + step) % lanes.len()]);
-        let live: Vec<&Lane> = live.filter(|lane| lane.channel.status().connected()).collect();
+        let live: Vec<&Lane> = live
+            .filter(|lane| lane.channel.status().connected())
+            .collect();
         if self.ack == Ack::Published {
             return live.first().map(|lane| (lane.channel.clone(), None));
         }
@@ -91,7 +123,9 @@ impl Publisher {
             }
         }
         let lane = live.first()?;
-        let turn = tokio::time::timeout(CHANNEL_WAIT, lane.free.clone().lock_owned()).await.ok()?;
+        let turn = tokio::time::timeout(CHANNEL_WAIT, lane.free.clone().lock_owned())
+            .await
+            .ok()?;
         Some((lane.channel.clone(), Some(turn)))
     }
 }
@@ -117,8 +151,13 @@ async fn open(config: &MqConfig, name: &str) -> anyhow::Result<(Connection, Arc<
     let connection = connect(config, name).await?;
     let mut lanes = Vec::with_capacity(config.channel_pool_size);
     for _ in 0..config.channel_pool_size {
-        let channel = confirming_channel(&connection).await.context("cannot prepare for publishing")?;
-        lanes.push(Lane { channel, free: Arc::default() });
+        let channel = confirming_channel(&connection)
+            .await
+            .context("cannot prepare for publishing")?;
+        lanes.push(Lane {
+            channel,
+            free: Arc::default(),
+        });
     }
     Ok((connection, lanes.into()))
 }
@@ -136,8 +175,11 @@ async fn keep_connected(
             () = shutdown.requested() => break,
             () = tokio::time::sleep(HEALTH_INTERVAL) => {}
         }
-        let healthy =
-            connection.status().connected() && sender.borrow().iter().all(|lane| lane.channel.status().connected());
+        let healthy = connection.status().connected()
+            && sender
+                .borrow()
+                .iter()
+                .all(|lane| lane.channel.status().connected());
         if healthy {
             pause = RECONNECT_MIN;
             continue;
@@ -157,7 +199,8 @@ async fn keep_connected(
             }
         }
     }
-    // Publishing may go on while requests drain; the connection closes when the last clone of the channels is gone.
+    // Publishing may go on while requests drain; the connection closes when the last clone of the
+    // channels is gone.
     sender.closed().await;
     let _ = connection.close(200, "done".into()).await;
 }

@@ -10,7 +10,8 @@ use std::sync::atomic::Ordering;
 use std::time::Duration;
 use tokio::sync::OwnedMutexGuard;
 
-/// The consumer is woken when something was committed; it looks this often without having been woken.
+/// The consumer is woken when something was committed; it looks this often without having been
+/// woken.
 const POLL_INTERVAL: Duration = Duration::from_millis(500);
 
 /// One consumer of one queue.
@@ -63,11 +64,15 @@ impl Deliveries {
         }
     }
 
-    /// Cannot fail for want of a database: what is acknowledged in memory is not delivered again while the process
-    /// lives, and deleted as soon as something can be written.
+    /// Cannot fail for want of a database: what is acknowledged in memory is not delivered again
+    /// while the process lives, and deleted as soon as something can be written.
     pub fn acknowledge(&mut self, tag: u64) -> anyhow::Result<()> {
         let seq = tag.cast_signed();
-        let count = self.unacknowledged.iter().take_while(|unacknowledged| **unacknowledged <= seq).count();
+        let count = self
+            .unacknowledged
+            .iter()
+            .take_while(|unacknowledged| **unacknowledged <= seq)
+            .count();
         ensure!(count > 0, "unknown delivery tag {tag}");
         self.unacknowledged.drain(..count);
         self.queue.acknowledged.fetch_max(seq, Ordering::SeqCst);
@@ -111,17 +116,20 @@ impl Deliveries {
     }
 
     async fn exists(&self) -> sqlx::Result<bool> {
-        let row = sqlx::query("SELECT COUNT(*) FROM queue_bindings WHERE incarnation = ? AND generation = ?")
-            .bind(self.incarnation)
-            .bind(super::QUEUE_ITSELF)
-            .fetch_one(self.shared.file.readers())
-            .await?;
+        let row = sqlx::query(
+            "SELECT COUNT(*) FROM queue_bindings WHERE incarnation = ? AND generation = ?",
+        )
+        .bind(self.incarnation)
+        .bind(super::QUEUE_ITSELF)
+        .fetch_one(self.shared.file.readers())
+        .await?;
         Ok(row.try_get::<i64, _>(0)? > 0)
     }
 }
 
 impl Drop for Deliveries {
-    /// R5: what is not acknowledged goes to whoever is next, in order, because it is still in the file.
+    /// R5: what is not acknowledged goes to whoever is next, in order, because it is still in the
+    /// file.
     fn drop(&mut self) {
         if self.turn.is_some() {
             self.queue.delivered.store(0, Ordering::SeqCst);

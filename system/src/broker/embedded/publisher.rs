@@ -16,10 +16,19 @@ pub struct Publisher {
 impl Publisher {
     /// Publishes through `broker`.
     pub fn new(broker: Broker, ack: Ack, name: &str) -> Self {
-        Self { broker, ack, ids: MessageIds::new(name) }
+        Self {
+            broker,
+            ack,
+            ids: MessageIds::new(name),
+        }
     }
 
-    pub async fn publish(&self, incarnation: i64, generation: i64, body: Vec<u8>) -> PublishOutcome {
+    pub async fn publish(
+        &self,
+        incarnation: i64,
+        generation: i64,
+        body: Vec<u8>,
+    ) -> PublishOutcome {
         let message = Message {
             incarnation,
             generation,

@@ -27,11 +27,18 @@ impl Fixture {
         let folder = tempfile::tempdir().unwrap();
         let broker = Broker::open(&url(&folder), &config, "test").unwrap();
         let mut transaction = broker.shared.file.write().await.unwrap();
-        sqlx::raw_sql(EMBEDDED_SCHEMA).execute(&mut *transaction).await.unwrap();
+        sqlx::raw_sql(EMBEDDED_SCHEMA)
+            .execute(&mut *transaction)
+            .await
+            .unwrap();
         transaction.commit().await.unwrap();
         broker.bind(ID, 1).await.unwrap();
         let publisher = Publisher::new(broker.clone(), Ack::Confirmed, "test");
-        Self { folder, broker, publisher }
+        Self {
+            folder,
+            broker,
+            publisher,
+        }
     }
 
     async fn publish(&self, generation: i64, body: &str) -> PublishOutcome {
@@ -45,7 +52,8 @@ impl Fixture {
     }
 
     async fn count(&self) -> i64 {
-        let row = sqlx::query("SELECT COUNT(*) FROM queue_messages").fetch_one(self.broker.shared.file.readers());
+        let row = sqlx::query("SELECT COUNT(*) FROM queue_messages")
+            .fetch_one(self.broker.shared.file.readers());
         row.await.unwrap().get(0)
     }
 
@@ -74,11 +82,19 @@ fn url(folder: &TempDir) -> String {
 }
 
 fn limited(consumer_prefetch: u16, queue_max_messages: u32) -> MqConfig {
-    MqConfig { consumer_prefetch, queue_max_messages, ..MqConfig::default() }
+    MqConfig {
+        consumer_prefetch,
+        queue_max_messages,
+        ..MqConfig::default()
+    }
 }
 
 async fn next(deliveries: &mut Deliveries) -> Delivery {
-    tokio::time::timeout(PATIENCE, deliveries.next()).await.expect(NEVER).unwrap().expect("the queue is gone")
+    tokio::time::timeout(PATIENCE, deliveries.next())
+        .await
+        .expect(NEVER)
+        .unwrap()
+        .expect("the queue is gone")
 }
 
 async fn take(deliveries: &mut Deliveries, count: usize) -> (Vec<String>, u64) {
@@ -100,10 +116,22 @@ async fn messages_come_as_they_were_published_and_in_that_order() {
     let mut deliveries = fixture.broker.consume(ID);
     assert_eq!(take(&mut deliveries, 2).await.0, ["a", "b"]);
     let marker = next(&mut deliveries).await;
-    assert_eq!((marker.kind.as_deref(), &marker.body), (Some(envelope::MARKER_TYPE), &envelope::encode_marker(0xfeed)));
-    assert_eq!(marker.message_id.as_deref(), Some("marker-000000000000feed"));
+    assert_eq!(
+        (marker.kind.as_deref(), &marker.body),
+        (
+            Some(envelope::MARKER_TYPE),
+            &envelope::encode_marker(0xfeed)
+        )
+    );
+    assert_eq!(
+        marker.message_id.as_deref(),
+        Some("marker-000000000000feed")
+    );
     let last = next(&mut deliveries).await;
-    assert_eq!((last.kind.as_deref(), &last.body[..]), (Some(envelope::ORDER_BATCH_TYPE), &b"c"[..]));
+    assert_eq!(
+        (last.kind.as_deref(), &last.body[..]),
+        (Some(envelope::ORDER_BATCH_TYPE), &b"c"[..])
+    );
     assert!(last.message_id.unwrap().starts_with("test-"));
     assert!(last.tag > marker.tag);
 }
@@ -123,7 +151,11 @@ async fn what_a_consumer_did_not_acknowledge_goes_to_the_next_in_order_and_the_r
     assert_eq!(bodies, ["c", "d"]);
     second.acknowledge(tag).unwrap();
     fixture.broker.close().await;
-    assert_eq!(fixture.count().await, 0, "one acknowledgement covers everything before it");
+    assert_eq!(
+        fixture.count().await,
+        0,
+        "one acknowledgement covers everything before it"
+    );
 }
 
 #[tokio::test]
@@ -168,7 +200,10 @@ async fn a_generation_that_is_not_bound_is_rejected_and_a_marker_is_not() {
     assert_eq!(fixture.publish(1, "late").await, PublishOutcome::Rejected);
     assert_eq!(fixture.publish(2, "late").await, PublishOutcome::Rejected);
     fixture.broker.put_marker(ID, 1).await.unwrap();
-    assert!(fixture.broker.put_marker(ID + 1, 1).await.is_err(), "there is no such queue");
+    assert!(
+        fixture.broker.put_marker(ID + 1, 1).await.is_err(),
+        "there is no such queue"
+    );
     assert_eq!(fixture.count().await, 2);
 }
 
@@ -176,14 +211,27 @@ async fn a_generation_that_is_not_bound_is_rejected_and_a_marker_is_not() {
 async fn a_full_queue_rejects_until_something_was_acknowledged() {
     let fixture = Fixture::new(limited(64, 3)).await;
     fixture.broker.bind(ID + 1, 1).await.unwrap();
-    assert_eq!(fixture.publisher.publish(ID + 1, 1, b"elsewhere".to_vec()).await, PublishOutcome::Accepted);
-    assert_eq!(fixture.publish(9, "not bound").await, PublishOutcome::Rejected);
+    assert_eq!(
+        fixture
+            .publisher
+            .publish(ID + 1, 1, b"elsewhere".to_vec())
+            .await,
+        PublishOutcome::Accepted
+    );
+    assert_eq!(
+        fixture.publish(9, "not bound").await,
+        PublishOutcome::Rejected
+    );
     fixture.publish_all(&["a", "b", "c"]).await;
     assert_eq!(fixture.publish(1, "d").await, PublishOutcome::Rejected);
     assert!(fixture.broker.put_marker(ID, 1).await.is_err());
     let mut deliveries = fixture.broker.consume(ID);
     let (_, tag) = take(&mut deliveries, 2).await;
-    assert_eq!(fixture.publish(1, "d").await, PublishOutcome::Rejected, "delivered is not acknowledged");
+    assert_eq!(
+        fixture.publish(1, "d").await,
+        PublishOutcome::Rejected,
+        "delivered is not acknowledged"
+    );
     deliveries.acknowledge(tag).unwrap();
     fixture.publish_all(&["d", "e"]).await;
     assert_eq!(fixture.publish(1, "f").await, PublishOutcome::Rejected);
@@ -195,7 +243,16 @@ async fn those_who_wait_at_the_same_time_share_a_commit_and_each_has_an_outcome(
     let fixture = Fixture::new(limited(64, 5)).await;
     let held = fixture.hold_up().await;
     let mut puts = Vec::new();
-    for (generation, body) in [(1, "a"), (2, "b"), (1, "c"), (1, "d"), (3, "e"), (1, "f"), (1, "g"), (1, "h")] {
+    for (generation, body) in [
+        (1, "a"),
+        (2, "b"),
+        (1, "c"),
+        (1, "d"),
+        (3, "e"),
+        (1, "f"),
+        (1, "g"),
+        (1, "h"),
+    ] {
         puts.push(tokio::spawn({
             let publisher = fixture.publisher.clone();
             async move { publisher.publish(ID, generation, body.into()).await }
@@ -203,7 +260,10 @@ async fn those_who_wait_at_the_same_time_share_a_commit_and_each_has_an_outcome(
         // Each is on its way before the next is.
         tokio::task::yield_now().await;
     }
-    assert!(puts.iter().all(|put| !put.is_finished()), "answered before the commit");
+    assert!(
+        puts.iter().all(|put| !put.is_finished()),
+        "answered before the commit"
+    );
     held.rollback().await.unwrap();
     let mut outcomes = Vec::new();
     for put in puts {
@@ -213,7 +273,10 @@ async fn those_who_wait_at_the_same_time_share_a_commit_and_each_has_an_outcome(
     }
     let (yes, no) = (PublishOutcome::Accepted, PublishOutcome::Rejected);
     assert_eq!(outcomes, [yes, no, yes, yes, no, yes, yes, no]);
-    assert_eq!(take(&mut fixture.broker.consume(ID), 5).await.0, ["a", "c", "d", "f", "g"]);
+    assert_eq!(
+        take(&mut fixture.broker.consume(ID), 5).await.0,
+        ["a", "c", "d", "f", "g"]
+    );
 }
 
 #[tokio::test]
@@ -221,7 +284,10 @@ async fn published_is_said_before_the_commit_and_confirmed_after_it() {
     let fixture = Fixture::new(MqConfig::default()).await;
     let held = fixture.hold_up().await;
     let hasty = Publisher::new(fixture.broker.clone(), Ack::Published, "hasty");
-    assert_eq!(hasty.publish(ID, 1, b"hasty".to_vec()).await, PublishOutcome::Accepted);
+    assert_eq!(
+        hasty.publish(ID, 1, b"hasty".to_vec()).await,
+        PublishOutcome::Accepted
+    );
     assert_eq!(fixture.count().await, 0);
     let mut confirmed = pin!(fixture.publish(1, "sure"));
     assert!(poll!(&mut confirmed).is_pending());
@@ -249,23 +315,36 @@ async fn what_was_accepted_survives_the_death_of_the_process() {
     let mut deliveries = broker.consume(ID);
     assert_eq!(take(&mut deliveries, 2).await.0, ["b", "c"]);
     let publisher = Publisher::new(broker, Ack::Confirmed, "next");
-    assert_eq!(publisher.publish(ID, 1, b"d".to_vec()).await, PublishOutcome::Accepted);
+    assert_eq!(
+        publisher.publish(ID, 1, b"d".to_vec()).await,
+        PublishOutcome::Accepted
+    );
     assert_eq!(take(&mut deliveries, 1).await.0, ["d"]);
 }
 
 #[tokio::test]
 async fn a_queue_is_deleted_when_nothing_waits_in_it_and_its_consumer_ends() {
     let fixture = Fixture::new(MqConfig::default()).await;
-    fixture.broker.delete_queue(ID + 1).await.expect("a queue that is not there is fine");
+    fixture
+        .broker
+        .delete_queue(ID + 1)
+        .await
+        .expect("a queue that is not there is fine");
     fixture.publish_all(&["a", "b"]).await;
     let mut deliveries = fixture.broker.consume(ID);
     let error = fixture.broker.delete_queue(ID).await.unwrap_err();
-    assert!(format!("{error:#}").contains("2 messages wait"), "{error:#}");
+    assert!(
+        format!("{error:#}").contains("2 messages wait"),
+        "{error:#}"
+    );
     let (_, tag) = take(&mut deliveries, 2).await;
     fixture.broker.delete_queue(ID).await.unwrap();
     assert_eq!(fixture.count().await, 0);
     deliveries.acknowledge(tag).unwrap();
-    let ended = tokio::time::timeout(PATIENCE, deliveries.next()).await.expect(NEVER).unwrap();
+    let ended = tokio::time::timeout(PATIENCE, deliveries.next())
+        .await
+        .expect(NEVER)
+        .unwrap();
     assert_eq!(ended, None);
     assert_eq!(fixture.publish(1, "late").await, PublishOutcome::Rejected);
     assert!(fixture.broker.put_marker(ID, 1).await.is_err());
@@ -286,13 +365,20 @@ async fn giving_up_waiting_loses_nothing() {
         assert!(Instant::now() < deadline, "{} came", seen.len());
         // Given up at every point there is, the one after the other.
         for most_polls in 0..12 {
-            let Some(delivery) = within_polls(&mut deliveries, most_polls).await else { continue };
+            let Some(delivery) = within_polls(&mut deliveries, most_polls).await else {
+                continue;
+            };
             seen.push(String::from_utf8(delivery.body).unwrap());
             deliveries.acknowledge(delivery.tag).unwrap();
         }
     }
     publishing.await.unwrap();
-    assert_eq!(seen, (0..100).map(|number| number.to_string()).collect::<Vec<_>>());
+    assert_eq!(
+        seen,
+        (0..100)
+            .map(|number| number.to_string())
+            .collect::<Vec<_>>()
+    );
 }
 
 async fn within_polls(deliveries: &mut Deliveries, most: usize) -> Option<Delivery> {
@@ -312,13 +398,23 @@ async fn publishers_on_runtimes_of_their_own_wake_the_consumer_and_keep_their_or
     let fixture = Fixture::new(limited(16, 1_000)).await;
     let threads: Vec<_> = (0..4)
         .map(|thread| {
-            let publisher = Publisher::new(fixture.broker.clone(), Ack::Confirmed, &format!("thread-{thread}"));
+            let publisher = Publisher::new(
+                fixture.broker.clone(),
+                Ack::Confirmed,
+                &format!("thread-{thread}"),
+            );
             std::thread::spawn(move || {
-                let runtime = tokio::runtime::Builder::new_current_thread().enable_time().build().unwrap();
+                let runtime = tokio::runtime::Builder::new_current_thread()
+                    .enable_time()
+                    .build()
+                    .unwrap();
                 runtime.block_on(async {
                     for number in 0..EACH {
                         let body = format!("{thread} {number}").into_bytes();
-                        assert_eq!(publisher.publish(ID, 1, body).await, PublishOutcome::Accepted);
+                        assert_eq!(
+                            publisher.publish(ID, 1, body).await,
+                            PublishOutcome::Accepted
+                        );
                     }
                 });
             })
@@ -332,10 +428,20 @@ async fn publishers_on_runtimes_of_their_own_wake_the_consumer_and_keep_their_or
         deliveries.acknowledge(tag).unwrap();
     }
     for thread in 0..4 {
-        let of_thread: Vec<_> = bodies.iter().filter_map(|body| body.strip_prefix(&format!("{thread} "))).collect();
-        assert_eq!(of_thread, (0..EACH).map(|number| number.to_string()).collect::<Vec<_>>());
+        let of_thread: Vec<_> = bodies
+            .iter()
+            .filter_map(|body| body.strip_prefix(&format!("{thread} ")))
+            .collect();
+        assert_eq!(
+            of_thread,
+            (0..EACH)
+                .map(|number| number.to_string())
+                .collect::<Vec<_>>()
+        );
     }
-    threads.into_iter().for_each(|thread| thread.join().unwrap());
+    threads
+        .into_iter()
+        .for_each(|thread| thread.join().unwrap());
 }
 
 #[tokio::test]
@@ -348,7 +454,10 @@ async fn a_full_disk_refuses_what_it_cannot_keep_and_is_found_free_again() {
     fixture.execute("PRAGMA max_page_count = 1000000").await;
     fixture.until_connected().await;
     fixture.publish_all(&[&big]).await;
-    assert_eq!(take(&mut fixture.broker.consume(ID), 2).await.0, ["a".to_owned(), big]);
+    assert_eq!(
+        take(&mut fixture.broker.consume(ID), 2).await.0,
+        ["a".to_owned(), big]
+    );
 }
 
 #[tokio::test]
@@ -357,12 +466,16 @@ async fn nothing_can_be_sent_while_nothing_can_be_written_and_acknowledgements_a
     fixture.publish_all(&["a", "b"]).await;
     let mut deliveries = fixture.broker.consume(ID);
     let (_, tag) = take(&mut deliveries, 1).await;
-    fixture.execute("ALTER TABLE queue_bindings RENAME TO elsewhere").await;
+    fixture
+        .execute("ALTER TABLE queue_bindings RENAME TO elsewhere")
+        .await;
     assert_eq!(fixture.publish(1, "c").await, PublishOutcome::NotSent);
     assert!(!fixture.publisher.is_connected() && fixture.broker.is_connected());
     deliveries.acknowledge(tag).unwrap();
     drop(deliveries);
-    fixture.execute("ALTER TABLE elsewhere RENAME TO queue_bindings").await;
+    fixture
+        .execute("ALTER TABLE elsewhere RENAME TO queue_bindings")
+        .await;
     fixture.until_connected().await;
     fixture.publish_all(&["d"]).await;
     assert_eq!(fixture.count().await, 2, "the acknowledged one is gone");

@@ -1,4 +1,5 @@
-//! The one writer of a queue file: commits whatever waits at the same time together, with an outcome for each.
+//! The one writer of a queue file: commits whatever waits at the same time together, with an
+//! outcome for each.
 
 use super::{Queue, Queues};
 use crate::broker::PublishOutcome;
@@ -54,15 +55,25 @@ pub struct WriterHandle {
 }
 
 impl WriterHandle {
-    /// Starts the writer in a thread of its own, because it outlives the runtime of any of its users.
+    /// Starts the writer in a thread of its own, because it outlives the runtime of any of its
+    /// users.
     pub(super) fn start(file: Arc<SqliteFile>, queues: Arc<Queues>) -> anyhow::Result<Self> {
         let (sender, tasks) = mpsc::channel(WAITING_MAX);
         let is_writing = Arc::new(AtomicBool::new(true));
-        let writer = Writer { file, queues, tasks, is_writing: is_writing.clone() };
-        let runtime =
-            tokio::runtime::Builder::new_current_thread().enable_time().build().context("cannot start a runtime")?;
+        let writer = Writer {
+            file,
+            queues,
+            tasks,
+            is_writing: is_writing.clone(),
+        };
+        let runtime = tokio::runtime::Builder::new_current_thread()
+            .enable_time()
+            .build()
+            .context("cannot start a runtime")?;
         let thread = std::thread::Builder::new().name("queue-writer".to_owned());
-        thread.spawn(move || runtime.block_on(writer.run())).context("cannot start a thread")?;
+        thread
+            .spawn(move || runtime.block_on(writer.run()))
+            .context("cannot start a thread")?;
         Ok(Self { sender, is_writing })
     }
 
@@ -70,10 +81,13 @@ impl WriterHandle {
     pub async fn put(&self, message: Message) -> Put {
         let (sender, outcome) = oneshot::channel();
         let sent = self.sender.send(Task::Publish(message, sender)).await;
-        Put { outcome: sent.is_ok().then_some(outcome) }
+        Put {
+            outcome: sent.is_ok().then_some(outcome),
+        }
     }
 
-    /// Lets the writer see what was acknowledged. If it has no room for this, it is busy and sees it anyway.
+    /// Lets the writer see what was acknowledged. If it has no room for this, it is busy and sees
+    /// it anyway.
     pub fn wake(&self) {
         let _ = self.sender.try_send(Task::Wake);
     }
@@ -108,7 +122,11 @@ impl Put {
 
     /// Does not wait for what becomes of it.
     pub fn handed_over(self) -> PublishOutcome {
-        if self.outcome.is_some() { PublishOutcome::Accepted } else { PublishOutcome::NotSent }
+        if self.outcome.is_some() {
+            PublishOutcome::Accepted
+        } else {
+            PublishOutcome::NotSent
+        }
     }
 }
 
@@ -138,8 +156,8 @@ impl Writer {
         }
     }
 
-    /// Commits the group with all who have come by the time it is its turn to write. On an error, everybody in it
-    /// knows what became of his message all the same.
+    /// Commits the group with all who have come by the time it is its turn to write. On an error,
+    /// everybody in it knows what became of his message all the same.
     async fn commit(&mut self, group: &mut Group) -> sqlx::Result<()> {
         if group.messages.is_empty() && self.queues.acknowledged().is_empty() {
             group.answer(&[]);
@@ -147,7 +165,9 @@ impl Writer {
         }
         let begun = self.file.write().await;
         while group.messages.len() < GROUP_MAX {
-            let Ok(task) = self.tasks.try_recv() else { break };
+            let Ok(task) = self.tasks.try_recv() else {
+                break;
+            };
             group.add(task);
         }
         let mut transaction = match begun {
@@ -155,10 +175,18 @@ impl Writer {
             Err(error) => return self.fail(group, PublishOutcome::NotSent, error),
         };
         let acknowledged = self.queues.acknowledged();
-        let outcomes = match write(&mut transaction, &self.queues, &group.messages, &acknowledged).await {
+        let outcomes = match write(
+            &mut transaction,
+            &self.queues,
+            &group.messages,
+            &acknowledged,
+        )
+        .await
+        {
             Ok(outcomes) => outcomes,
             Err(error) => {
-                // Rolled back for certain: it was never committed, whatever becomes of the rollback.
+                // Rolled back for certain: it was never committed, whatever becomes of the
+                // rollback.
                 let _ = transaction.rollback().await;
                 return self.fail(group, PublishOutcome::NotSent, error);
             }
@@ -171,7 +199,12 @@ impl Writer {
         for (_, queue, newest) in acknowledged {
             queue.deleted.fetch_max(newest, Ordering::SeqCst);
         }
-        for (incarnation, outcome) in group.messages.iter().map(|(message, _)| message.incarnation).zip(&outcomes) {
+        for (incarnation, outcome) in group
+            .messages
+            .iter()
+            .map(|(message, _)| message.incarnation)
+            .zip(&outcomes)
+        {
             if *outcome == PublishOutcome::Accepted {
                 self.queues.of(incarnation).arrived.notify_one();
             }
@@ -180,13 +213,19 @@ impl Writer {
         Ok(())
     }
 
-    fn fail(&self, group: &mut Group, outcome: PublishOutcome, error: sqlx::Error) -> sqlx::Result<()> {
+    fn fail(
+        &self,
+        group: &mut Group,
+        outcome: PublishOutcome,
+        error: sqlx::Error,
+    ) -> sqlx::Result<()> {
         self.is_writing.store(false, Ordering::SeqCst);
         group.answer(&vec![outcome; group.messages.len()]);
         Err(error)
     }
 
-    /// Turns away who comes until something can be written again, so that nothing is reserved that cannot be queued.
+    /// Turns away who comes until something can be written again, so that nothing is reserved that
+    /// cannot be queued.
     async fn recover(&mut self) {
         let mut pause = RETRY_MIN;
         loop {
@@ -213,7 +252,10 @@ impl Writer {
     /// Writes something for real, to a queue that nobody has, and takes it away again.
     async fn probe(&self) -> sqlx::Result<()> {
         let mut transaction = self.file.write().await?;
-        for sql in ["INSERT INTO queue_bindings VALUES (0, 0)", "DELETE FROM queue_bindings WHERE incarnation = 0"] {
+        for sql in [
+            "INSERT INTO queue_bindings VALUES (0, 0)",
+            "DELETE FROM queue_bindings WHERE incarnation = 0",
+        ] {
             sqlx::query(sql).execute(&mut *transaction).await?;
         }
         transaction.commit().await
@@ -259,14 +301,22 @@ async fn write(
     for (message, _) in messages {
         let is_in = has_room(connection, &queues.of(message.incarnation), message).await?
             && insert(connection, message).await?;
-        outcomes.push(if is_in { PublishOutcome::Accepted } else { PublishOutcome::Rejected });
+        outcomes.push(if is_in {
+            PublishOutcome::Accepted
+        } else {
+            PublishOutcome::Rejected
+        });
     }
     Ok(outcomes)
 }
 
-/// Takes a place in the queue. Counts only when the places known to be free have run out; what is taken for a message
-/// that does not get in after all is found again by counting.
-async fn has_room(connection: &mut SqliteConnection, queue: &Queue, message: &Message) -> sqlx::Result<bool> {
+/// Takes a place in the queue. Counts only when the places known to be free have run out; what is
+/// taken for a message that does not get in after all is found again by counting.
+async fn has_room(
+    connection: &mut SqliteConnection,
+    queue: &Queue,
+    message: &Message,
+) -> sqlx::Result<bool> {
     let mut length = queue.length_at_most.load(Ordering::SeqCst);
     if length >= message.max_messages {
         let row = sqlx::query("SELECT COUNT(*) FROM queue_messages WHERE incarnation = ?")
@@ -276,7 +326,9 @@ async fn has_room(connection: &mut SqliteConnection, queue: &Queue, message: &Me
         length = row.try_get::<i64, _>(0)?.cast_unsigned();
     }
     let has_room = length < message.max_messages;
-    queue.length_at_most.store(if has_room { length + 1 } else { length }, Ordering::SeqCst);
+    queue
+        .length_at_most
+        .store(if has_room { length + 1 } else { length }, Ordering::SeqCst);
     Ok(has_room)
 }
 

@@ -3,16 +3,28 @@
 use crate::envelope::OrderEvent;
 use crate::store::Poison;
 
-/// Longest message id that is taken as it is, bytes; the column holds a little more, for the position of an order.
+/// Longest message id that is taken as it is, bytes; the column holds a little more, for the
+/// position of an order.
 const ID_MAX: usize = 48;
 
 /// A whole message.
 pub fn message(message_id: Option<&str>, body: Vec<u8>, reason: String) -> Poison {
-    Poison { message_id: name(message_id, &body), order_id: 0, reason, body }
+    Poison {
+        message_id: name(message_id, &body),
+        order_id: 0,
+        reason,
+        body,
+    }
 }
 
 /// The order at `position` among the invalid ones of a message.
-pub fn order(message_id: Option<&str>, message: &[u8], position: usize, order: &OrderEvent, reason: String) -> Poison {
+pub fn order(
+    message_id: Option<&str>,
+    message: &[u8],
+    position: usize,
+    order: &OrderEvent,
+    reason: String,
+) -> Poison {
     Poison {
         message_id: format!("{}#{position}", name(message_id, message)),
         order_id: order.order_id.max(0),
@@ -33,7 +45,9 @@ fn name(message_id: Option<&str>, body: &[u8]) -> String {
 fn fnv1a(bytes: &[u8]) -> u64 {
     const BASIS: u64 = 0xcbf2_9ce4_8422_2325;
     const PRIME: u64 = 0x0000_0100_0000_01b3;
-    bytes.iter().fold(BASIS, |hash, byte| (hash ^ u64::from(*byte)).wrapping_mul(PRIME))
+    bytes.iter().fold(BASIS, |hash, byte| {
+        (hash ^ u64::from(*byte)).wrapping_mul(PRIME)
+    })
 }
 
 #[cfg(test)]
@@ -43,7 +57,10 @@ mod tests {
     #[test]
     fn different_messages_without_an_id_have_different_names_and_a_redelivery_has_the_same() {
         assert_eq!(fnv1a(b"foobar"), 0x8594_4171_f739_67e8);
-        let names: Vec<_> = [&b"one"[..], b"two", b"one"].iter().map(|body| name(None, body)).collect();
+        let names: Vec<_> = [&b"one"[..], b"two", b"one"]
+            .iter()
+            .map(|body| name(None, body))
+            .collect();
         assert_ne!(names[0], names[1]);
         assert_eq!(names[0], names[2]);
         assert_eq!(name(Some("seckill-1-2"), b"one"), "seckill-1-2");

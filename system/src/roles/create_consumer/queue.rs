@@ -37,7 +37,12 @@ struct Gathered {
 impl QueueConsumer {
     /// A consumer whose session with the queue has not begun yet.
     pub fn new(config: &Config, store: Store, settler: Settler, incarnation: i64) -> Self {
-        Self { mq: config.mq.clone(), settler, writer: Writer::new(store, incarnation), incarnation }
+        Self {
+            mq: config.mq.clone(),
+            settler,
+            writer: Writer::new(store, incarnation),
+            incarnation,
+        }
     }
 
     /// Whose queue this is.
@@ -46,7 +51,11 @@ impl QueueConsumer {
     }
 
     /// Consumes until shutdown, or until the deliveries end.
-    pub async fn run(mut self, deliveries: &mut Deliveries, shutdown: &Shutdown) -> anyhow::Result<()> {
+    pub async fn run(
+        mut self,
+        deliveries: &mut Deliveries,
+        shutdown: &Shutdown,
+    ) -> anyhow::Result<()> {
         while let Some(gathered) = self.gather(deliveries, shutdown).await? {
             self.handle(deliveries, gathered).await?;
         }
@@ -54,7 +63,11 @@ impl QueueConsumer {
     }
 
     /// Up to `order_batch_size` orders, or what came within `order_batch_interval_ms` of the first.
-    async fn gather(&self, deliveries: &mut Deliveries, shutdown: &Shutdown) -> anyhow::Result<Option<Gathered>> {
+    async fn gather(
+        &self,
+        deliveries: &mut Deliveries,
+        shutdown: &Shutdown,
+    ) -> anyhow::Result<Option<Gathered>> {
         let first = tokio::select! {
             () = shutdown.requested() => return Ok(None),
             delivery = deliveries.next() => delivery?,
@@ -63,7 +76,8 @@ impl QueueConsumer {
         let mut gathered = Gathered::default();
         gathered.add(first);
         let deadline = Instant::now() + Duration::from_millis(self.mq.order_batch_interval_ms);
-        // Messages hold many orders each, so the count of unacknowledged messages bounds a batch too.
+        // Messages hold many orders each, so the count of unacknowledged messages bounds a batch
+        // too.
         let most_messages = usize::from(self.mq.consumer_prefetch / 2).max(1);
         let mut messages = 1;
         while gathered.write.len() < self.mq.order_batch_size && messages < most_messages {
@@ -79,7 +93,11 @@ impl QueueConsumer {
         Ok(Some(gathered))
     }
 
-    async fn handle(&mut self, deliveries: &mut Deliveries, gathered: Gathered) -> anyhow::Result<()> {
+    async fn handle(
+        &mut self,
+        deliveries: &mut Deliveries,
+        gathered: Gathered,
+    ) -> anyhow::Result<()> {
         let settle = self.write(deliveries, gathered.write).await?;
         failpoint::hit("consumer.after_commit");
         deliveries.acknowledge(gathered.last_tag).await?;
@@ -88,7 +106,8 @@ impl QueueConsumer {
         Ok(())
     }
 
-    /// A database that is down parks nothing: the consumer waits as long as the deliveries are its own.
+    /// A database that is down parks nothing: the consumer waits as long as the deliveries are its
+    /// own.
     async fn write(
         &mut self,
         deliveries: &Deliveries,
@@ -119,12 +138,18 @@ impl Gathered {
             Ok(Envelope::Orders { valid, invalid, .. }) => {
                 self.write.orders.extend(valid);
                 let invalid = invalid.into_iter().enumerate();
-                self.write.poison.extend(invalid.map(|(position, (order, reason))| {
-                    poison::order(message_id, &delivery.body, position, &order, reason)
-                }));
+                self.write
+                    .poison
+                    .extend(invalid.map(|(position, (order, reason))| {
+                        poison::order(message_id, &delivery.body, position, &order, reason)
+                    }));
             }
             Ok(Envelope::Marker { nonce }) => self.write.markers.push(nonce),
-            Err(reason) => self.write.poison.push(poison::message(message_id, delivery.body.clone(), reason)),
+            Err(reason) => {
+                self.write
+                    .poison
+                    .push(poison::message(message_id, delivery.body.clone(), reason))
+            }
         }
     }
 }

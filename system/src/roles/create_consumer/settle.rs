@@ -23,7 +23,8 @@ pub struct Settler {
 }
 
 impl Settler {
-    /// Starts settling on the current runtime; without an engine, what is handed over is left to whoever can settle it.
+    /// Starts settling on the current runtime; without an engine, what is handed over is left to
+    /// whoever can settle it.
     pub fn start(engine: Option<Arc<dyn StockEngine>>, terms: Terms) -> (Self, JoinHandle<()>) {
         let (sender, mut receiver) = mpsc::channel::<Vec<OrderEvent>>(MAX_WAITING_BATCHES);
         let task = tokio::spawn(async move {
@@ -48,19 +49,23 @@ async fn settle(engine: &dyn StockEngine, terms: &Terms, orders: &[OrderEvent]) 
     let sales = terms.sales();
     let mut by_term: HashMap<i64, (Term, Vec<Finish>)> = HashMap::new();
     for order in orders {
-        let open = sales.get(&SaleId(order.product_id)).and_then(|row| row.open);
+        let open = sales
+            .get(&SaleId(order.product_id))
+            .and_then(|row| row.open);
         // An order of an earlier epoch is in the gate of the present one as settled already.
         let Some(open) = open.filter(|open| open.allocation_id == order.allocation_id) else {
             continue;
         };
-        by_term.entry(open.allocation_id).or_insert_with(|| (open.term, Vec::with_capacity(orders.len()))).1.push(
-            Finish {
+        by_term
+            .entry(open.allocation_id)
+            .or_insert_with(|| (open.term, Vec::with_capacity(orders.len())))
+            .1
+            .push(Finish {
                 user: UserId(order.user_id),
                 order: OrderId(order.order_id),
                 quantity: u32::try_from(order.quantity).unwrap_or_default(),
                 kind: FinishKind::Settle,
-            },
-        );
+            });
     }
     for (term, finishes) in by_term.into_values() {
         for chunk in finishes.chunks(CHUNK) {

@@ -1,8 +1,9 @@
 //! Writes batches of one queue, the fast way first and then ever more carefully.
 //!
-//! The fast way inserts everything in multi-row statements. If a key says that some rows are there already (a
-//! redelivery), those are looked up and the rest inserted. If the guard or a key refuses what is left, each order is
-//! tried alone, and one that is refused is parked together with a VOID row (R10), so that the refusal is final.
+//! The fast way inserts everything in multi-row statements. If a key says that some rows are there
+//! already (a redelivery), those are looked up and the rest inserted. If the guard or a key refuses
+//! what is left, each order is tried alone, and one that is refused is parked together with a VOID
+//! row (R10), so that the refusal is final.
 
 use crate::envelope::OrderEvent;
 use crate::store::{Store, WriteBatch, Written};
@@ -20,11 +21,15 @@ pub struct Writer {
 impl Writer {
     /// A writer whose session has not begun.
     pub fn new(store: Store, incarnation: i64) -> Self {
-        Self { store, incarnation, session: None }
+        Self {
+            store,
+            incarnation,
+            session: None,
+        }
     }
 
-    /// Commits `batch` and returns the orders whose rows are live now. An error means that nothing is known to be
-    /// committed; writing the same batch again is safe.
+    /// Commits `batch` and returns the orders whose rows are live now. An error means that nothing
+    /// is known to be committed; writing the same batch again is safe.
     pub async fn write(&mut self, batch: &mut WriteBatch) -> sqlx::Result<Vec<OrderEvent>> {
         batch.incarnation = self.incarnation;
         batch.session = self.session;
@@ -34,20 +39,29 @@ impl Writer {
         }
         let ids: Vec<i64> = orders.iter().map(|order| order.order_id).collect();
         let known = self.store.live_by_order(&ids).await?;
-        let (existing, fresh): (Vec<_>, Vec<_>) =
-            orders.into_iter().partition(|order| known.contains_key(&order.order_id));
+        let (existing, fresh): (Vec<_>, Vec<_>) = orders
+            .into_iter()
+            .partition(|order| known.contains_key(&order.order_id));
         // R9: only what is live is settled; a void or cancelled order is not.
-        let mut live: Vec<_> = existing.into_iter().filter(|order| known.get(&order.order_id) == Some(&true)).collect();
+        let mut live: Vec<_> = existing
+            .into_iter()
+            .filter(|order| known.get(&order.order_id) == Some(&true))
+            .collect();
         if self.commit(batch, &fresh, false).await?.is_some() {
             live.extend(fresh);
             return Ok(live);
         }
         let refused = self.commit(batch, &fresh, true).await?.unwrap_or_default();
-        live.extend(fresh.into_iter().filter(|order| !refused.contains(&order.order_id)));
+        live.extend(
+            fresh
+                .into_iter()
+                .filter(|order| !refused.contains(&order.order_id)),
+        );
         Ok(live)
     }
 
-    /// The orders refused for good, or `None` when nothing was committed because something was refused.
+    /// The orders refused for good, or `None` when nothing was committed because something was
+    /// refused.
     async fn commit(
         &mut self,
         batch: &WriteBatch,
@@ -67,5 +81,9 @@ impl Writer {
 /// The first of each order id; a retry publishes the same order again.
 fn without_repeats(orders: &[OrderEvent]) -> Vec<OrderEvent> {
     let mut seen = HashSet::with_capacity(orders.len());
-    orders.iter().filter(|order| seen.insert(order.order_id)).copied().collect()
+    orders
+        .iter()
+        .filter(|order| seen.insert(order.order_id))
+        .copied()
+        .collect()
 }

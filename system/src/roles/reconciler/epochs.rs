@@ -1,7 +1,9 @@
-//! Opens epoch e+1 of a sale from the database: the first time, and whenever the engine has lost what it knew.
+//! Opens epoch e+1 of a sale from the database: the first time, and whenever the engine has lost
+//! what it knew.
 //!
-//! Fence every publisher, drain every queue, grant what no live row has taken, load stock and gate from one snapshot,
-//! and only then open, by a conditional update from which processes learn the new term (R11, R13, R14, R19).
+//! Fence every publisher, drain every queue, grant what no live row has taken, load stock and gate
+//! from one snapshot, and only then open, by a conditional update from which processes learn the
+//! new term (R11, R13, R14, R19).
 
 use super::turns::Turns;
 use crate::failpoint;
@@ -31,13 +33,22 @@ impl Opener<'_> {
             return Ok(Pass::default());
         }
         let Some(turn) = turns.take(self.store).await? else {
-            return Ok(Pass { left: missing, ..Pass::default() });
+            return Ok(Pass {
+                left: missing,
+                ..Pass::default()
+            });
         };
         let opened = self.open_all().await;
         turn.give_back().await;
         Ok(opened.unwrap_or_else(|error| {
-            tracing::warn!(error = format!("{error:#}"), "cannot open the next epochs yet");
-            Pass { left: missing, ..Pass::default() }
+            tracing::warn!(
+                error = format!("{error:#}"),
+                "cannot open the next epochs yet"
+            );
+            Pass {
+                left: missing,
+                ..Pass::default()
+            }
         }))
     }
 
@@ -48,7 +59,10 @@ impl Opener<'_> {
         // Looked for again: the one who had the turn before may just have opened them.
         for sale in self.missing().await? {
             let epoch = self.store.claim_epoch(sale).await?;
-            claimed.push((sale, epoch.context("another reconciler is opening this sale")?));
+            claimed.push((
+                sale,
+                epoch.context("another reconciler is opening this sale")?,
+            ));
             failpoint::hit("reconciler.after_claim");
         }
         // Before the first epoch nobody can have published anything for a sale.
@@ -60,7 +74,11 @@ impl Opener<'_> {
             match self.open_claimed(sale, epoch).await {
                 Ok(()) => pass.epochs_opened += 1,
                 Err(error) => {
-                    tracing::warn!(sale = sale.0, error = format!("{error:#}"), "cannot open epoch {epoch} yet");
+                    tracing::warn!(
+                        sale = sale.0,
+                        error = format!("{error:#}"),
+                        "cannot open epoch {epoch} yet"
+                    );
                     pass.left += 1;
                 }
             }
@@ -78,8 +96,9 @@ impl Opener<'_> {
         Ok(missing)
     }
 
-    /// An engine that is out of reach is an error, not a lost epoch. Where buyers are dealt among publishers, an epoch
-    /// ends too when those who live are not those it was dealt among: buyers move only behind fence and drain.
+    /// An engine that is out of reach is an error, not a lost epoch. Where buyers are dealt among
+    /// publishers, an epoch ends too when those who live are not those it was dealt among: buyers
+    /// move only behind fence and drain.
     async fn is_open(&self, row: &SaleRow) -> anyhow::Result<bool> {
         let publishers = self.publishers().await?;
         let are_dealt = self.engine.info().guarantees.needs_user_affinity;
@@ -95,38 +114,72 @@ impl Opener<'_> {
             .stock(&open.term)
             .await
             .with_context(|| format!("cannot ask the engine about sale {}", row.sale))?;
-        // Dealt to nobody is an epoch too, if they died while it was opened; whoever comes needs the next one.
+        // Dealt to nobody is an epoch too, if they died while it was opened; whoever comes needs
+        // the next one.
         Ok(stock.is_open && (!are_dealt || stock.owners == publishers))
     }
 
     async fn publishers(&self) -> sqlx::Result<Vec<IncarnationId>> {
-        Ok(self.store.live_publishers().await?.into_iter().map(IncarnationId).collect())
+        Ok(self
+            .store
+            .live_publishers()
+            .await?
+            .into_iter()
+            .map(IncarnationId)
+            .collect())
     }
 
     /// Needs every publisher fenced and every queue drained since the claim.
     async fn open_claimed(&self, sale: SaleId, epoch: Epoch) -> anyhow::Result<()> {
-        // Before the grant: on SQLite a long one lets no heartbeat through, and then those who live seem to have died.
+        // Before the grant: on SQLite a long one lets no heartbeat through, and then those who live
+        // seem to have died.
         let publishers = self.publishers().await?;
-        let snapshot = self.store.grant(sale, epoch).await.context("cannot grant the epoch its stock")?;
+        let snapshot = self
+            .store
+            .grant(sale, epoch)
+            .await
+            .context("cannot grant the epoch its stock")?;
         let snapshot = snapshot.context("another reconciler has started a newer epoch")?;
         failpoint::hit("reconciler.after_grant");
-        let term = Term { sale, epoch, nonce: Nonce(rand::random()) };
+        let term = Term {
+            sale,
+            epoch,
+            nonce: Nonce(rand::random()),
+        };
         let (granted, buyers) = (snapshot.granted, snapshot.buyers.len());
         let opened = self
             .engine
-            .open(&Opening { term, granted, buyers: snapshot.buyers, publishers })
+            .open(&Opening {
+                term,
+                granted,
+                buyers: snapshot.buyers,
+                publishers,
+            })
             .await
             .context("the engine cannot open")?;
-        ensure!(opened == Opened::Opened, "the engine did not open epoch {epoch}: {opened:?}");
+        ensure!(
+            opened == Opened::Opened,
+            "the engine did not open epoch {epoch}: {opened:?}"
+        );
         failpoint::hit("reconciler.after_engine_open");
         // R14: still the newest? A stalled second reconciler opens nothing.
         let is_open = self.store.open_term(&term, snapshot.allocation_id).await?;
-        ensure!(is_open, "another reconciler has started a newer epoch than {epoch}");
-        tracing::info!(sale = sale.0, epoch = epoch.0, granted, buyers, "epoch open");
+        ensure!(
+            is_open,
+            "another reconciler has started a newer epoch than {epoch}"
+        );
+        tracing::info!(
+            sale = sale.0,
+            epoch = epoch.0,
+            granted,
+            buyers,
+            "epoch open"
+        );
         Ok(())
     }
 
-    /// R1: bumps every live publisher's generation and waits until each has acknowledged or has surely lost its lease.
+    /// R1: bumps every live publisher's generation and waits until each has acknowledged or has
+    /// surely lost its lease.
     async fn fence_all(&self) -> anyhow::Result<()> {
         self.store.fence_live().await?;
         let bumped = self.store.generations().await?;

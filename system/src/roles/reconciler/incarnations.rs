@@ -1,5 +1,5 @@
-//! Retires incarnations that died or stopped: fence, drain, only then free the worker id, give back what their leases
-//! have not sold, and delete the queue.
+//! Retires incarnations that died or stopped: fence, drain, only then free the worker id, give back
+//! what their leases have not sold, and delete the queue.
 
 use crate::failpoint;
 use crate::repair::{Drainer, Pass};
@@ -12,7 +12,8 @@ const MAX_OLD_GENERATIONS: i64 = 16;
 
 /// Retires what can be retired now; the rest is counted as left.
 pub async fn retire(store: &Store, drainer: &Drainer, margin_ms: u64) -> anyhow::Result<Pass> {
-    // R1: a publisher without heartbeats is fenced once its lease has run out for sure, also on its own clock.
+    // R1: a publisher without heartbeats is fenced once its lease has run out for sure, also on its
+    // own clock.
     let fenced = store.fence_expired(margin_ms).await?;
     if fenced > 0 {
         tracing::warn!(fenced, "incarnations without heartbeat fenced");
@@ -23,7 +24,10 @@ pub async fn retire(store: &Store, drainer: &Drainer, margin_ms: u64) -> anyhow:
             drainer.unbind(fenced.id, old).await?;
         }
         if !drainer.drain(fenced.id).await? {
-            tracing::warn!(incarnation = fenced.id, "not drained yet; is a create-consumer running?");
+            tracing::warn!(
+                incarnation = fenced.id,
+                "not drained yet; is a create-consumer running?"
+            );
             continue;
         }
         store.retire(fenced.id).await?;
@@ -36,7 +40,11 @@ pub async fn retire(store: &Store, drainer: &Drainer, margin_ms: u64) -> anyhow:
         match drainer.delete_queue(id).await {
             Ok(()) => store.queue_deleted(id).await?,
             Err(error) => {
-                tracing::warn!(incarnation = id, error = format!("{error:#}"), "its queue stays for now");
+                tracing::warn!(
+                    incarnation = id,
+                    error = format!("{error:#}"),
+                    "its queue stays for now"
+                );
                 pass.left += 1;
             }
         }

@@ -1,12 +1,14 @@
-//! Whose turn it is to open epochs, so that two reconcilers do not take every epoch from each other before it is open.
+//! Whose turn it is to open epochs, so that two reconcilers do not take every epoch from each other
+//! before it is open.
 //!
-//! This keeps them making progress, not correct: the conditional updates of an opening do that without it (R14).
+//! This keeps them making progress, not correct: the conditional updates of an opening do that
+//! without it (R14).
 
 use crate::store::{Store, TurnLock};
 use std::time::{Duration, Instant};
 
-/// A reconciler that has the turn and claims no epoch for this long is taken for stalled. One that died gives its turn
-/// back at once, because the database notices its closed connection.
+/// A reconciler that has the turn and claims no epoch for this long is taken for stalled. One that
+/// died gives its turn back at once, because the database notices its closed connection.
 const STALLED_AFTER: Duration = Duration::from_secs(60);
 
 /// Remembers what it saw of the others.
@@ -36,14 +38,23 @@ impl Turns {
             self.waiting = None;
             return Ok(Some(Turn { lock }));
         }
-        let waiting = self.waiting.get_or_insert(Waiting { epochs, since: Instant::now() });
+        let waiting = self.waiting.get_or_insert(Waiting {
+            epochs,
+            since: Instant::now(),
+        });
         if waiting.epochs != epochs {
-            *waiting = Waiting { epochs, since: Instant::now() };
+            *waiting = Waiting {
+                epochs,
+                since: Instant::now(),
+            };
         }
         if waiting.since.elapsed() < STALLED_AFTER {
             return Ok(None);
         }
-        tracing::warn!(?STALLED_AFTER, "the reconciler whose turn it is has stalled; opening without it");
+        tracing::warn!(
+            ?STALLED_AFTER,
+            "the reconciler whose turn it is has stalled; opening without it"
+        );
         Ok(Some(Turn { lock: None }))
     }
 }

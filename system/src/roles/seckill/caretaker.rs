@@ -1,5 +1,5 @@
-//! Looks after an engine that keeps its state in this process: refills its leases, hands back what others need, and
-//! settles, or voids, the holds that only this process knows.
+//! Looks after an engine that keeps its state in this process: refills its leases, hands back what
+//! others need, and settles, or voids, the holds that only this process knows.
 
 use super::serving::Shared;
 use crate::envelope::OrderEvent;
@@ -23,7 +23,8 @@ const SETTLE_RETRY: Duration = Duration::from_secs(1);
 const REPAIR_INTERVAL: Duration = Duration::from_millis(500);
 /// Holds settled in one engine call.
 const CHUNK: usize = 500;
-/// Longest wait for the database when handing back: a process that stops does not wait for one that hangs.
+/// Longest wait for the database when handing back: a process that stops does not wait for one that
+/// hangs.
 const HAND_BACK_TIMEOUT: Duration = Duration::from_secs(1);
 
 /// Runs until it is stopped.
@@ -41,18 +42,32 @@ impl Caretaker {
         let (stop, stopped) = Shutdown::channel();
         let mut tasks = JoinSet::new();
         tasks.spawn(tend(shared.clone(), engine.clone(), stopped.clone()));
-        tasks.spawn(settle(shared.clone(), engine.clone(), store.clone(), stopped.clone()));
+        tasks.spawn(settle(
+            shared.clone(),
+            engine.clone(),
+            store.clone(),
+            stopped.clone(),
+        ));
         tasks.spawn(repair(shared.clone(), engine.clone(), store, stopped));
-        Self { shared, engine, stop, tasks }
+        Self {
+            shared,
+            engine,
+            stop,
+            tasks,
+        }
     }
 
-    /// Ends the care and hands back what is not sold. Call it when nothing is served any more, and while the process
-    /// still has its lease.
+    /// Ends the care and hands back what is not sold. Call it when nothing is served any more, and
+    /// while the process still has its lease.
     pub async fn stop(mut self) {
         self.stop.send_replace(true);
         while self.tasks.join_next().await.is_some() {}
-        let Some(identity) = self.shared.incarnation.current() else { return };
-        let task = Maintain::HandBack { publisher: identity.id };
+        let Some(identity) = self.shared.incarnation.current() else {
+            return;
+        };
+        let task = Maintain::HandBack {
+            publisher: identity.id,
+        };
         let handing_back = async {
             // Connections that a serving thread had opened went with it: each fails once.
             while let Err(error) = self.engine.maintain(&task).await {
@@ -60,7 +75,10 @@ impl Caretaker {
                 tokio::time::sleep(TEND_INTERVAL).await;
             }
         };
-        if tokio::time::timeout(HAND_BACK_TIMEOUT, handing_back).await.is_err() {
+        if tokio::time::timeout(HAND_BACK_TIMEOUT, handing_back)
+            .await
+            .is_err()
+        {
             tracing::warn!("could not hand the leases back in time; the reconciler will");
         }
     }
@@ -71,7 +89,10 @@ async fn tend(shared: Arc<Shared>, engine: Arc<dyn StockEngine>, stopped: Shutdo
         if let Some(identity) = shared.incarnation.current() {
             for row in shared.terms.sales().values() {
                 let Some(open) = row.open else { continue };
-                let task = Maintain::Tend { term: open.term, publisher: Some(identity.id) };
+                let task = Maintain::Tend {
+                    term: open.term,
+                    publisher: Some(identity.id),
+                };
                 if let Err(error) = engine.maintain(&task).await {
                     tracing::warn!(sale = row.sale.0, %error, "cannot tend");
                 }
@@ -84,22 +105,35 @@ async fn tend(shared: Arc<Shared>, engine: Arc<dyn StockEngine>, stopped: Shutdo
     }
 }
 
-/// Settles what was published before a marker once the marker is committed: two or three statements for thousands of
-/// orders, where looking for their rows would cost the database several µs each.
-async fn settle(shared: Arc<Shared>, engine: Arc<dyn StockEngine>, store: Store, stopped: Shutdown) {
-    let Some(published) = &shared.published else { return };
+/// Settles what was published before a marker once the marker is committed: two or three statements
+/// for thousands of orders, where looking for their rows would cost the database several µs each.
+async fn settle(
+    shared: Arc<Shared>,
+    engine: Arc<dyn StockEngine>,
+    store: Store,
+    stopped: Shutdown,
+) {
+    let Some(published) = &shared.published else {
+        return;
+    };
     let drainer = Drainer::new(store.clone(), &shared.config);
     let mut waiting = Vec::new();
     loop {
         waiting.append(&mut published.take());
         let settling = async {
             let before = count(&waiting);
-            let settled = settle_drained(&shared, engine.as_ref(), &store, &drainer, &mut waiting).await;
+            let settled =
+                settle_drained(&shared, engine.as_ref(), &store, &drainer, &mut waiting).await;
             published.forgotten(before - count(&waiting));
             if let Err(error) = &settled {
                 tracing::debug!(error = format!("{error:#}"), "holds are not settled yet");
             }
-            tokio::time::sleep(if settled.is_ok() { SETTLE_INTERVAL } else { SETTLE_RETRY }).await;
+            tokio::time::sleep(if settled.is_ok() {
+                SETTLE_INTERVAL
+            } else {
+                SETTLE_RETRY
+            })
+            .await;
         };
         tokio::select! {
             // What is left, the end of the lease takes along.
@@ -120,12 +154,20 @@ async fn settle_drained(
     drainer: &Drainer,
     waiting: &mut Vec<(i64, Vec<OrderEvent>)>,
 ) -> anyhow::Result<()> {
-    let Some((incarnation, _)) = waiting.first() else { return Ok(()) };
+    let Some((incarnation, _)) = waiting.first() else {
+        return Ok(());
+    };
     let incarnation = *incarnation;
-    anyhow::ensure!(drainer.drain(incarnation).await?, "the queue of incarnation {incarnation} does not drain");
-    // R9: only what became a live row is settled. What was refused or is unreadable was parked in the same transaction.
+    anyhow::ensure!(
+        drainer.drain(incarnation).await?,
+        "the queue of incarnation {incarnation} does not drain"
+    );
+    // R9: only what became a live row is settled. What was refused or is unreadable was parked in
+    // the same transaction.
     let parked: HashSet<i64> = store.parked_of(incarnation).await?.into_iter().collect();
-    let (drained, others) = std::mem::take(waiting).into_iter().partition(|(id, _)| *id == incarnation);
+    let (drained, others) = std::mem::take(waiting)
+        .into_iter()
+        .partition(|(id, _)| *id == incarnation);
     *waiting = others;
     if parked.contains(&0) {
         anyhow::bail!(
@@ -134,9 +176,20 @@ async fn settle_drained(
     }
     let drained: Vec<(i64, Vec<OrderEvent>)> = drained;
     let orders = drained.into_iter().flat_map(|(_, orders)| orders);
-    let orders: Vec<_> = orders.filter(|order| !parked.contains(&order.order_id)).collect();
-    for chunk in orders.chunk_by(|a, b| a.product_id == b.product_id).flat_map(|of_sale| of_sale.chunks(CHUNK)) {
-        let Some(open) = shared.terms.sale(SaleId(chunk[0].product_id)).and_then(|row| row.open) else { continue };
+    let orders: Vec<_> = orders
+        .filter(|order| !parked.contains(&order.order_id))
+        .collect();
+    for chunk in orders
+        .chunk_by(|a, b| a.product_id == b.product_id)
+        .flat_map(|of_sale| of_sale.chunks(CHUNK))
+    {
+        let Some(open) = shared
+            .terms
+            .sale(SaleId(chunk[0].product_id))
+            .and_then(|row| row.open)
+        else {
+            continue;
+        };
         let finishes: Vec<_> = chunk.iter().map(settled).collect();
         // A hold of an earlier epoch is settled in the gate of the present one already.
         for result in engine.finish(&open.term, &finishes).await {
@@ -156,10 +209,19 @@ fn settled(order: &OrderEvent) -> Finish {
 }
 
 /// Deals with holds that stay open, as the reconciler does for engines that keep them in a server.
-async fn repair(shared: Arc<Shared>, engine: Arc<dyn StockEngine>, store: Store, stopped: Shutdown) {
+async fn repair(
+    shared: Arc<Shared>,
+    engine: Arc<dyn StockEngine>,
+    store: Store,
+    stopped: Shutdown,
+) {
     let drainer = Drainer::new(store.clone(), &shared.config);
     // Without confirms no marker proves anything, so rows are looked for from the beginning.
-    let look = if shared.published.is_some() { Look::Orphans } else { Look::Everything };
+    let look = if shared.published.is_some() {
+        Look::Orphans
+    } else {
+        Look::Everything
+    };
     let mut holds = HoldRepair::new(shared.config.reconciler.grace_ms, look);
     loop {
         tokio::select! {

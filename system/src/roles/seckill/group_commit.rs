@@ -1,6 +1,8 @@
-//! Group commit: while a few batches are under way the next one gathers; engine and broker are asked once per batch.
+//! Group commit: while a few batches are under way the next one gathers; engine and broker are
+//! asked once per batch.
 //!
-//! So the gathering time is nil when the service is idle and grows with load. `gather_us_per_request` adds to it.
+//! So the gathering time is nil when the service is idle and grows with load.
+//! `gather_us_per_request` adds to it.
 
 mod batch;
 
@@ -133,7 +135,12 @@ async fn gather(
             }
         }
         last_len = pending.len();
-        let batch = Batch { shared: shared.clone(), engine: engine.clone(), keeps_stock, publisher: publisher.clone() };
+        let batch = Batch {
+            shared: shared.clone(),
+            engine: engine.clone(),
+            keeps_stock,
+            publisher: publisher.clone(),
+        };
         tokio::spawn(async move {
             batch.run(pending).await;
             drop(permit);
@@ -141,9 +148,13 @@ async fn gather(
     }
 }
 
-/// How long the next batch gathers, µs: in proportion to the one before, nil when that is too short to matter.
+/// How long the next batch gathers, µs: in proportion to the one before, nil when that is too short
+/// to matter.
 fn gather_us(last_len: usize, us_per_request: u64, most_us: u64) -> u64 {
-    let wanted = u64::try_from(last_len).unwrap_or(u64::MAX).saturating_mul(us_per_request).min(most_us);
+    let wanted = u64::try_from(last_len)
+        .unwrap_or(u64::MAX)
+        .saturating_mul(us_per_request)
+        .min(most_us);
     if wanted < MIN_GATHER_US { 0 } else { wanted }
 }
 

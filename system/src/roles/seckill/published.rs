@@ -1,10 +1,11 @@
-//! Orders that are durable in the queue and not yet known to be rows, for an engine whose holds only this process can
-//! settle.
+//! Orders that are durable in the queue and not yet known to be rows, for an engine whose holds
+//! only this process can settle.
 
 use crate::envelope::OrderEvent;
 use std::sync::{Mutex, PoisonError};
 
-/// Most orders remembered, about 60 MB; the holds of any more are settled by looking for their rows.
+/// Most orders remembered, about 60 MB; the holds of any more are settled by looking for their
+/// rows.
 const REMEMBERED_MAX: usize = 1_000_000;
 
 /// Filled by the serving threads, emptied by the caretaker.
@@ -15,7 +16,8 @@ pub struct Published {
 
 #[derive(Debug, Default)]
 struct Batches {
-    /// What was published since the caretaker last looked, each with the incarnation in whose queue it is.
+    /// What was published since the caretaker last looked, each with the incarnation in whose queue
+    /// it is.
     list: Vec<(i64, Vec<OrderEvent>)>,
     /// Orders in the list, and those that the caretaker has taken and not dealt with.
     orders: usize,

@@ -21,19 +21,25 @@ impl Reply {
     /// The gRPC answer, as the kept wire contract has it.
     pub fn into_response(self) -> Result<Response<SeckillResponse>, Status> {
         match self {
-            Self::Accepted(order) => {
-                Ok(Response::new(SeckillResponse { success: true, message: String::new(), order_id: order.0 }))
-            }
+            Self::Accepted(order) => Ok(Response::new(SeckillResponse {
+                success: true,
+                message: String::new(),
+                order_id: order.0,
+            })),
             Self::SoldOut => refusal("sold out"),
             Self::Unavailable(reason) => Err(Status::unavailable(reason)),
-            Self::Unknown => {
-                Err(Status::deadline_exceeded("outcome unknown; asking again is safe and says what happened"))
-            }
+            Self::Unknown => Err(Status::deadline_exceeded(
+                "outcome unknown; asking again is safe and says what happened",
+            )),
         }
     }
 }
 
 /// A refusal is an answer, not an error.
 pub fn refusal(message: &str) -> Result<Response<SeckillResponse>, Status> {
-    Ok(Response::new(SeckillResponse { success: false, message: message.to_owned(), order_id: 0 }))
+    Ok(Response::new(SeckillResponse {
+        success: false,
+        message: message.to_owned(),
+        order_id: 0,
+    }))
 }

@@ -23,7 +23,10 @@ pub struct Service {
 
 #[tonic::async_trait]
 impl SeckillService for Service {
-    async fn execute_seckill(&self, request: Request<SeckillRequest>) -> Result<Response<SeckillResponse>, Status> {
+    async fn execute_seckill(
+        &self,
+        request: Request<SeckillRequest>,
+    ) -> Result<Response<SeckillResponse>, Status> {
         let request = request.into_inner();
         let quantity = self.validate(&request)?;
         let sale = self.sale(request.product_id)?;
@@ -34,7 +37,10 @@ impl SeckillService for Service {
         if now_ms >= sale.ends_at.saturating_mul(1_000) {
             return refusal("the sale has ended");
         }
-        let reply = self.committer.submit(sale.sale, UserId(request.user_id), quantity, now_ms).await;
+        let reply = self
+            .committer
+            .submit(sale.sale, UserId(request.user_id), quantity, now_ms)
+            .await;
         reply.into_response()
     }
 }
@@ -42,12 +48,21 @@ impl SeckillService for Service {
 impl Service {
     fn validate(&self, request: &SeckillRequest) -> Result<u32, Status> {
         if request.user_id <= 0 {
-            return Err(Status::invalid_argument(format!("user_id must be positive, got {}", request.user_id)));
+            return Err(Status::invalid_argument(format!(
+                "user_id must be positive, got {}",
+                request.user_id
+            )));
         }
         let most = self.shared.config.seckill.max_quantity;
-        let quantity = u32::try_from(request.quantity).ok().filter(|quantity| (1..=most).contains(quantity));
-        quantity
-            .ok_or_else(|| Status::invalid_argument(format!("quantity must be 1 to {most}, got {}", request.quantity)))
+        let quantity = u32::try_from(request.quantity)
+            .ok()
+            .filter(|quantity| (1..=most).contains(quantity));
+        quantity.ok_or_else(|| {
+            Status::invalid_argument(format!(
+                "quantity must be 1 to {most}, got {}",
+                request.quantity
+            ))
+        })
     }
 
     fn sale(&self, product_id: i64) -> Result<SaleRow, Status> {
@@ -58,16 +73,24 @@ impl Service {
 
 #[tonic::async_trait]
 impl InspectService for Service {
-    async fn get_stock(&self, request: Request<GetStockRequest>) -> Result<Response<GetStockResponse>, Status> {
+    async fn get_stock(
+        &self,
+        request: Request<GetStockRequest>,
+    ) -> Result<Response<GetStockResponse>, Status> {
         let sale = self.sale(request.into_inner().product_id)?;
         let Some(open) = sale.open else {
             return Ok(Response::new(GetStockResponse::default()));
         };
-        let stock = self.engine.stock(&open.term).await.map_err(|error| Status::unavailable(error.to_string()))?;
+        let stock = self
+            .engine
+            .stock(&open.term)
+            .await
+            .map_err(|error| Status::unavailable(error.to_string()))?;
         // Where buyers are dealt, an instance sells only what it was dealt.
         let are_dealt = self.engine.info().guarantees.needs_user_affinity;
         let identity = self.shared.incarnation.current();
-        let may_sell = identity.is_some_and(|identity| !are_dealt || stock.owners.contains(&identity.id));
+        let may_sell =
+            identity.is_some_and(|identity| !are_dealt || stock.owners.contains(&identity.id));
         Ok(Response::new(GetStockResponse {
             remaining: stock.remaining,
             open_units: i64::try_from(stock.open_units).unwrap_or(i64::MAX),

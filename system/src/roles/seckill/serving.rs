@@ -21,7 +21,8 @@ use tokio::sync::mpsc;
 use tonic::transport::Server;
 use tonic::transport::server::TcpIncoming;
 
-/// HTTP/2 flow-control window of a connection, bytes. Large, so that thousands of small messages never wait for it.
+/// HTTP/2 flow-control window of a connection, bytes. Large, so that thousands of small messages
+/// never wait for it.
 const CONNECTION_WINDOW_BYTES: u32 = 16 * 1024 * 1024;
 /// Flow-control window of a stream, bytes; a request is a few dozen.
 const STREAM_WINDOW_BYTES: u32 = 64 * 1024;
@@ -35,7 +36,8 @@ const MAX_CONCURRENT_STREAMS: u32 = 4_096;
 pub struct Shared {
     pub config: Config,
     pub registry: Registry,
-    /// The one engine of the process, where state lives in it; otherwise every thread connects for itself.
+    /// The one engine of the process, where state lives in it; otherwise every thread connects for
+    /// itself.
     pub engine: Option<Arc<dyn StockEngine>>,
     /// Orders on their way to becoming rows, where this process has to settle their holds itself.
     pub published: Option<Published>,
@@ -55,13 +57,19 @@ pub struct Serving {
 impl Serving {
     /// Serves `listener` until shutdown; blocks the thread.
     pub fn run(self, listener: TcpListener) -> anyhow::Result<()> {
-        let runtime =
-            tokio::runtime::Builder::new_current_thread().enable_all().build().context("cannot start a runtime")?;
+        let runtime = tokio::runtime::Builder::new_current_thread()
+            .enable_all()
+            .build()
+            .context("cannot start a runtime")?;
         runtime.block_on(self.serve(listener))
     }
 
     async fn serve(self, listener: TcpListener) -> anyhow::Result<()> {
-        let Self { shared, index, ready } = self;
+        let Self {
+            shared,
+            index,
+            ready,
+        } = self;
         let config = &shared.config;
         let engine = match &shared.engine {
             Some(engine) => engine.clone(),
@@ -69,11 +77,22 @@ impl Serving {
         };
         let name = format!("seckill-{}-{index}", std::process::id());
         let settings = Settings::new(config);
-        let publisher = Publisher::start(&settings, config.seckill.ack, &name, shared.shutdown.clone()).await?;
+        let publisher = Publisher::start(
+            &settings,
+            config.seckill.ack,
+            &name,
+            shared.shutdown.clone(),
+        )
+        .await?;
         let committer = Committer::start(shared.clone(), engine.clone(), publisher);
-        let service = Service { shared: shared.clone(), engine, committer };
+        let service = Service {
+            shared: shared.clone(),
+            engine,
+            committer,
+        };
 
-        let listener = tokio::net::TcpListener::from_std(listener).context("cannot use the listener")?;
+        let listener =
+            tokio::net::TcpListener::from_std(listener).context("cannot use the listener")?;
         let incoming = TcpIncoming::from(listener).with_nodelay(Some(true));
         let (health, health_service) = tonic_health::server::health_reporter();
         health.set_serving::<SeckillServiceServer<Service>>().await;
@@ -86,7 +105,10 @@ impl Serving {
             .initial_connection_window_size(CONNECTION_WINDOW_BYTES)
             .initial_stream_window_size(STREAM_WINDOW_BYTES)
             .max_concurrent_streams(MAX_CONCURRENT_STREAMS)
-            .add_service(SeckillServiceServer::new(service.clone()).max_decoding_message_size(MAX_REQUEST_BYTES))
+            .add_service(
+                SeckillServiceServer::new(service.clone())
+                    .max_decoding_message_size(MAX_REQUEST_BYTES),
+            )
             .add_service(InspectServiceServer::new(service))
             .add_service(health_service)
             .add_service(reflection);
@@ -94,7 +116,9 @@ impl Serving {
         let shutdown = shared.shutdown.clone();
         let stopping = async move {
             shutdown.requested().await;
-            health.set_not_serving::<SeckillServiceServer<Service>>().await;
+            health
+                .set_not_serving::<SeckillServiceServer<Service>>()
+                .await;
         };
         let _ = ready.send(()).await;
         let served = server.serve_with_incoming_shutdown(incoming, stopping);
@@ -103,7 +127,8 @@ impl Serving {
             result = &mut served => return result.context("the gRPC server failed"),
             () = shared.shutdown.requested() => {}
         }
-        // Requests under way are answered; a client that never closes its connection does not hold the process.
+        // Requests under way are answered; a client that never closes its connection does not hold
+        // the process.
         match tokio::time::timeout(DRAIN_TIMEOUT, served).await {
             Ok(result) => result.context("the gRPC server failed"),
             Err(_) => {

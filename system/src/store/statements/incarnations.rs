@@ -14,10 +14,23 @@ impl Database {
         )
         .fetch_all(self.readers())
         .await?;
-        rows.iter().map(|row| Ok((row.try_get(0)?, row.try_get(1)?, row.try_get::<i64, _>(2)? != 0))).collect()
+        rows.iter()
+            .map(|row| {
+                Ok((
+                    row.try_get(0)?,
+                    row.try_get(1)?,
+                    row.try_get::<i64, _>(2)? != 0,
+                ))
+            })
+            .collect()
     }
 
-    pub async fn register(&self, worker: i64, lease_ms: u64, minted_until_ms: i64) -> sqlx::Result<Option<i64>> {
+    pub async fn register(
+        &self,
+        worker: i64,
+        lease_ms: u64,
+        minted_until_ms: i64,
+    ) -> sqlx::Result<Option<i64>> {
         let mut transaction = self.begin().await?;
         let sql = format!(
             "INSERT INTO incarnations (worker_id, holder, lease_ms, heartbeat_at_ms, minted_until_ms)
@@ -38,26 +51,42 @@ impl Database {
         Ok(Some(inserted_id(&done)))
     }
 
-    pub async fn confirm_binding(&self, id: i64, generation: i64, queue: &str) -> sqlx::Result<bool> {
+    pub async fn confirm_binding(
+        &self,
+        id: i64,
+        generation: i64,
+        queue: &str,
+    ) -> sqlx::Result<bool> {
         let mut transaction = self.begin().await?;
-        let found = sqlx::query("UPDATE incarnations SET queue = ? WHERE id = ? AND generation = ? AND state = 'live'")
-            .bind(queue)
-            .bind(id)
-            .bind(generation)
-            .execute(&mut *transaction)
-            .await?;
+        let found = sqlx::query(
+            "UPDATE incarnations SET queue = ? WHERE id = ? AND generation = ? AND state = 'live'",
+        )
+        .bind(queue)
+        .bind(id)
+        .bind(generation)
+        .execute(&mut *transaction)
+        .await?;
         transaction.commit().await?;
         Ok(found.rows_affected() == 1)
     }
 
-    pub async fn heartbeat(&self, id: i64, generation: i64, minted_until_ms: i64) -> sqlx::Result<bool> {
+    pub async fn heartbeat(
+        &self,
+        id: i64,
+        generation: i64,
+        minted_until_ms: i64,
+    ) -> sqlx::Result<bool> {
         let mut transaction = self.begin().await?;
         let sql = format!(
             "UPDATE incarnations SET heartbeat_at_ms = {NOW_MS}, minted_until_ms = ?
              WHERE id = ? AND generation = ? AND state = 'live'"
         );
-        let found =
-            sqlx::query(&sql).bind(minted_until_ms).bind(id).bind(generation).execute(&mut *transaction).await?;
+        let found = sqlx::query(&sql)
+            .bind(minted_until_ms)
+            .bind(id)
+            .bind(generation)
+            .execute(&mut *transaction)
+            .await?;
         transaction.commit().await?;
         Ok(found.rows_affected() == 1)
     }
@@ -68,7 +97,11 @@ impl Database {
             "UPDATE incarnations SET heartbeat_at_ms = {NOW_MS}, acknowledged_generation = generation
              WHERE id = ? AND generation = ? AND state = 'live'"
         );
-        let found = sqlx::query(&sql).bind(id).bind(generation).execute(&mut *transaction).await?;
+        let found = sqlx::query(&sql)
+            .bind(id)
+            .bind(generation)
+            .execute(&mut *transaction)
+            .await?;
         transaction.commit().await?;
         Ok(found.rows_affected() == 1)
     }
@@ -89,12 +122,17 @@ impl Database {
 
     pub async fn hand_back(&self, id: i64, minted_until_ms: i64) -> sqlx::Result<()> {
         let mut transaction = self.begin().await?;
-        // MySQL assigns from left to right, SQLite from the old row: the generation is computed in both places.
+        // MySQL assigns from left to right, SQLite from the old row: the generation is computed in
+        // both places.
         let sql = format!(
             "UPDATE incarnations SET state = 'fenced', fenced_at_ms = {NOW_MS}, minted_until_ms = ?,
              acknowledged_generation = generation + 1, generation = generation + 1 WHERE id = ? AND state = 'live'"
         );
-        sqlx::query(&sql).bind(minted_until_ms).bind(id).execute(&mut *transaction).await?;
+        sqlx::query(&sql)
+            .bind(minted_until_ms)
+            .bind(id)
+            .execute(&mut *transaction)
+            .await?;
         transaction.commit().await
     }
 
@@ -102,7 +140,10 @@ impl Database {
         // Looked for first: on most passes there is nothing to write.
         let expired = format!("state = 'live' AND heartbeat_at_ms + lease_ms + ? < {NOW_MS}");
         let count = format!("SELECT COUNT(*) FROM incarnations WHERE {expired}");
-        let row = sqlx::query(&count).bind(margin_ms.cast_signed()).fetch_one(self.readers()).await?;
+        let row = sqlx::query(&count)
+            .bind(margin_ms.cast_signed())
+            .fetch_one(self.readers())
+            .await?;
         if row.try_get::<i64, _>(0)? == 0 {
             return Ok(0);
         }
@@ -110,7 +151,10 @@ impl Database {
         let sql = format!(
             "UPDATE incarnations SET state = 'fenced', generation = generation + 1, fenced_at_ms = {NOW_MS} WHERE {expired}"
         );
-        let fenced = sqlx::query(&sql).bind(margin_ms.cast_signed()).execute(&mut *transaction).await?;
+        let fenced = sqlx::query(&sql)
+            .bind(margin_ms.cast_signed())
+            .execute(&mut *transaction)
+            .await?;
         transaction.commit().await?;
         Ok(fenced.rows_affected())
     }
@@ -120,21 +164,35 @@ impl Database {
             "SELECT id, generation FROM incarnations WHERE state = 'fenced'
              AND (acknowledged_generation = generation OR heartbeat_at_ms + lease_ms + ? < {NOW_MS}) ORDER BY id LIMIT ?"
         );
-        let rows = sqlx::query(&sql).bind(margin_ms.cast_signed()).bind(limit).fetch_all(self.readers()).await?;
-        rows.iter().map(|row| Ok(Fenced { id: row.try_get(0)?, generation: row.try_get(1)? })).collect()
+        let rows = sqlx::query(&sql)
+            .bind(margin_ms.cast_signed())
+            .bind(limit)
+            .fetch_all(self.readers())
+            .await?;
+        rows.iter()
+            .map(|row| {
+                Ok(Fenced {
+                    id: row.try_get(0)?,
+                    generation: row.try_get(1)?,
+                })
+            })
+            .collect()
     }
 
     pub async fn count_fenced(&self) -> sqlx::Result<u64> {
-        let row =
-            sqlx::query("SELECT COUNT(*) FROM incarnations WHERE state = 'fenced'").fetch_one(self.readers()).await?;
+        let row = sqlx::query("SELECT COUNT(*) FROM incarnations WHERE state = 'fenced'")
+            .fetch_one(self.readers())
+            .await?;
         Ok(row.try_get::<i64, _>(0)?.unsigned_abs())
     }
 
     pub async fn silent_since(&self, since_ms: i64) -> sqlx::Result<u64> {
-        let row = sqlx::query("SELECT COUNT(*) FROM incarnations WHERE state = 'live' AND heartbeat_at_ms < ?")
-            .bind(since_ms)
-            .fetch_one(self.readers())
-            .await?;
+        let row = sqlx::query(
+            "SELECT COUNT(*) FROM incarnations WHERE state = 'live' AND heartbeat_at_ms < ?",
+        )
+        .bind(since_ms)
+        .fetch_one(self.readers())
+        .await?;
         Ok(row.try_get::<i64, _>(0)?.unsigned_abs())
     }
 
@@ -142,7 +200,10 @@ impl Database {
         let mut transaction = self.begin().await?;
         // The row is locked first, so that of two reconcilers one closes the leases.
         let lock = format!("SELECT id FROM incarnations WHERE id = ?{FOR_UPDATE}");
-        sqlx::query(&lock).bind(id).fetch_optional(&mut *transaction).await?;
+        sqlx::query(&lock)
+            .bind(id)
+            .fetch_optional(&mut *transaction)
+            .await?;
         close_leases(&mut transaction, engines::IncarnationId(id)).await?;
         sqlx::query("UPDATE incarnations SET state = 'gone', holder = NULL WHERE id = ?")
             .bind(id)
@@ -152,8 +213,12 @@ impl Database {
     }
 
     pub async fn queues_to_delete(&self, limit: i64) -> sqlx::Result<Vec<i64>> {
-        let sql = "SELECT id FROM incarnations WHERE state = 'gone' AND queue <> '' ORDER BY id LIMIT ?";
-        ids(&sqlx::query(sql).bind(limit).fetch_all(self.readers()).await?)
+        let sql =
+            "SELECT id FROM incarnations WHERE state = 'gone' AND queue <> '' ORDER BY id LIMIT ?";
+        ids(&sqlx::query(sql)
+            .bind(limit)
+            .fetch_all(self.readers())
+            .await?)
     }
 
     pub async fn queue_deleted(&self, id: i64) -> sqlx::Result<()> {
@@ -167,14 +232,21 @@ impl Database {
 
     pub async fn queues(&self, limit: i64) -> sqlx::Result<Vec<i64>> {
         let sql = "SELECT id FROM incarnations WHERE queue <> '' ORDER BY id LIMIT ?";
-        ids(&sqlx::query(sql).bind(limit).fetch_all(self.readers()).await?)
+        ids(&sqlx::query(sql)
+            .bind(limit)
+            .fetch_all(self.readers())
+            .await?)
     }
 
     pub async fn generations(&self) -> sqlx::Result<Vec<(i64, i64)>> {
-        let rows = sqlx::query("SELECT id, generation FROM incarnations WHERE state <> 'gone' ORDER BY id")
-            .fetch_all(self.readers())
-            .await?;
-        rows.iter().map(|row| Ok((row.try_get(0)?, row.try_get(1)?))).collect()
+        let rows = sqlx::query(
+            "SELECT id, generation FROM incarnations WHERE state <> 'gone' ORDER BY id",
+        )
+        .fetch_all(self.readers())
+        .await?;
+        rows.iter()
+            .map(|row| Ok((row.try_get(0)?, row.try_get(1)?)))
+            .collect()
     }
 
     pub async fn live_publishers(&self) -> sqlx::Result<Vec<i64>> {
@@ -197,31 +269,51 @@ impl Database {
             "SELECT COUNT(*) FROM incarnations WHERE id = ? AND state <> 'gone' AND acknowledged_generation < ?
              AND heartbeat_at_ms + lease_ms + ? >= {NOW_MS}"
         );
-        let query = sqlx::query(&sql).bind(id).bind(generation).bind(margin_ms.cast_signed());
-        Ok(query.fetch_one(self.readers()).await?.try_get::<i64, _>(0)? == 0)
+        let query = sqlx::query(&sql)
+            .bind(id)
+            .bind(generation)
+            .bind(margin_ms.cast_signed());
+        Ok(query
+            .fetch_one(self.readers())
+            .await?
+            .try_get::<i64, _>(0)?
+            == 0)
     }
 
     pub async fn consumer_session(&self, id: i64) -> sqlx::Result<Option<i64>> {
         let sql = "SELECT consumer_session FROM incarnations WHERE id = ? AND state <> 'gone' AND queue <> ''";
-        let row = sqlx::query(sql).bind(id).fetch_optional(self.readers()).await?;
+        let row = sqlx::query(sql)
+            .bind(id)
+            .fetch_optional(self.readers())
+            .await?;
         row.map(|row| row.try_get(0)).transpose()
     }
 
     pub async fn marker_session(&self, nonce: u64) -> sqlx::Result<Option<i64>> {
         let sql = "SELECT consumer_session FROM markers WHERE nonce = ?";
-        let row = sqlx::query(sql).bind(nonce.cast_signed()).fetch_optional(self.readers()).await?;
+        let row = sqlx::query(sql)
+            .bind(nonce.cast_signed())
+            .fetch_optional(self.readers())
+            .await?;
         row.map(|row| row.try_get(0)).transpose()
     }
 
     pub async fn forget_markers(&self, before_ms: i64) -> sqlx::Result<()> {
         let sql = "SELECT nonce FROM markers WHERE committed_at_ms < ? LIMIT ?";
-        let rows = sqlx::query(sql).bind(before_ms).bind(MARKERS_FORGOTTEN_MAX).fetch_all(self.readers()).await?;
+        let rows = sqlx::query(sql)
+            .bind(before_ms)
+            .bind(MARKERS_FORGOTTEN_MAX)
+            .fetch_all(self.readers())
+            .await?;
         if rows.is_empty() {
             return Ok(());
         }
         let mut transaction = self.begin().await?;
         for nonce in ids(&rows)? {
-            sqlx::query("DELETE FROM markers WHERE nonce = ?").bind(nonce).execute(&mut *transaction).await?;
+            sqlx::query("DELETE FROM markers WHERE nonce = ?")
+                .bind(nonce)
+                .execute(&mut *transaction)
+                .await?;
         }
         transaction.commit().await
     }

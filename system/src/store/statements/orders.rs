@@ -1,4 +1,5 @@
-//! Order rows as the reconciler looks at them, and the VOID row that makes "there is no such order" final.
+//! Order rows as the reconciler looks at them, and the VOID row that makes "there is no such order"
+//! final.
 
 use super::super::{Database, or_nothing};
 use crate::clock::unix_ms;
@@ -10,12 +11,21 @@ use std::collections::{HashMap, HashSet};
 
 impl Database {
     pub async fn live_by_order(&self, orders: &[i64]) -> sqlx::Result<HashMap<i64, bool>> {
-        static SELECT: Statement =
-            Statement::new(BULK, "SELECT order_id, live IS NOT NULL FROM orders WHERE order_id IN (", "?", ")");
+        static SELECT: Statement = Statement::new(
+            BULK,
+            "SELECT order_id, live IS NOT NULL FROM orders WHERE order_id IN (",
+            "?",
+            ")",
+        );
         let mut found = HashMap::with_capacity(orders.len());
         for slice in BULK.cut(orders) {
             let query = sqlx::query(SELECT.for_rows(slice.len()));
-            for row in slice.iter().fold(query, |query, id| query.bind(id)).fetch_all(self.readers()).await? {
+            for row in slice
+                .iter()
+                .fold(query, |query, id| query.bind(id))
+                .fetch_all(self.readers())
+                .await?
+            {
                 found.insert(row.try_get(0)?, row.try_get::<i64, _>(1)? != 0);
             }
         }
@@ -52,12 +62,19 @@ impl Database {
         // How many rows were affected proves nothing either way: look what is there.
         let ids: Vec<i64> = holds.iter().map(|hold| hold.order.0).collect();
         let rows = self.live_by_order(&ids).await?;
-        Ok(holds.iter().map(|hold| hold.order).filter(|order| rows.get(&order.0) == Some(&false)).collect())
+        Ok(holds
+            .iter()
+            .map(|hold| hold.order)
+            .filter(|order| rows.get(&order.0) == Some(&false))
+            .collect())
     }
 
     pub async fn parked_of(&self, incarnation: i64) -> sqlx::Result<Vec<i64>> {
         let sql = "SELECT order_id FROM parked WHERE incarnation = ?";
-        let rows = sqlx::query(sql).bind(incarnation).fetch_all(self.readers()).await?;
+        let rows = sqlx::query(sql)
+            .bind(incarnation)
+            .fetch_all(self.readers())
+            .await?;
         rows.iter().map(|row| row.try_get(0)).collect()
     }
 
@@ -74,7 +91,11 @@ impl Database {
             };
         }
         let may_be = |hold: &&OpenHold| {
-            orders.contains(&hold.order.0) || hold.touched_by.iter().any(|id| incarnations.contains(&id.0))
+            orders.contains(&hold.order.0)
+                || hold
+                    .touched_by
+                    .iter()
+                    .any(|id| incarnations.contains(&id.0))
         };
         Ok(holds.iter().filter(may_be).map(|hold| hold.order).collect())
     }

@@ -7,7 +7,10 @@ use sqlx::Row;
 
 impl Database {
     pub async fn now_ms(&self) -> sqlx::Result<i64> {
-        sqlx::query(&format!("SELECT {NOW_MS}")).fetch_one(self.readers()).await?.try_get(0)
+        sqlx::query(&format!("SELECT {NOW_MS}"))
+            .fetch_one(self.readers())
+            .await?
+            .try_get(0)
     }
 
     pub async fn sales(&self) -> sqlx::Result<Vec<SaleRow>> {
@@ -38,8 +41,15 @@ impl Database {
             .bind(now_s)
             .execute(&mut *transaction)
             .await?;
-        let row = format!("INSERT INTO sales (product_id, total) VALUES (?, ?){}", or_nothing("product_id"));
-        sqlx::query(&row).bind(sale.product_id).bind(sale.total).execute(&mut *transaction).await?;
+        let row = format!(
+            "INSERT INTO sales (product_id, total) VALUES (?, ?){}",
+            or_nothing("product_id")
+        );
+        sqlx::query(&row)
+            .bind(sale.product_id)
+            .bind(sale.total)
+            .execute(&mut *transaction)
+            .await?;
         transaction.commit().await
     }
 }
@@ -54,9 +64,22 @@ fn read_sale(row: &DbRow) -> sqlx::Result<SaleRow> {
         (Some(epoch), Some(nonce), Some(allocation_id)) if epoch == newest_epoch => {
             let epoch = Epoch(u32::try_from(epoch).unwrap_or_default());
             // Stored by its bits: not every database has an unsigned type of this size.
-            Some(OpenSale { term: Term { sale, epoch, nonce: Nonce(nonce.cast_unsigned()) }, allocation_id })
+            Some(OpenSale {
+                term: Term {
+                    sale,
+                    epoch,
+                    nonce: Nonce(nonce.cast_unsigned()),
+                },
+                allocation_id,
+            })
         }
         _ => None,
     };
-    Ok(SaleRow { sale, price_cents: row.try_get(1)?, starts_at: row.try_get(2)?, ends_at: row.try_get(3)?, open })
+    Ok(SaleRow {
+        sale,
+        price_cents: row.try_get(1)?,
+        starts_at: row.try_get(2)?,
+        ends_at: row.try_get(3)?,
+        open,
+    })
 }

@@ -1,7 +1,8 @@
 //! A consumer's transaction: rows, allocation guard, markers and parked poison, all or nothing.
 //!
-//! The fast way inserts everything in multi-row statements. The careful way tries each order alone, under a savepoint,
-//! and parks one that is refused together with a VOID row (R10), so that the refusal is final.
+//! The fast way inserts everything in multi-row statements. The careful way tries each order alone,
+//! under a savepoint, and parks one that is refused together with a VOID row (R10), so that the
+//! refusal is final.
 
 use super::super::{Database, DbConnection, is_refusal, or_nothing};
 use crate::clock::unix_ms;
@@ -26,7 +27,12 @@ const MAX_REASON: usize = 500;
 const MAX_BODY: usize = 1024 * 1024;
 
 impl Database {
-    pub async fn write(&self, batch: &WriteBatch, orders: &[OrderEvent], careful: bool) -> sqlx::Result<Written> {
+    pub async fn write(
+        &self,
+        batch: &WriteBatch,
+        orders: &[OrderEvent],
+        careful: bool,
+    ) -> sqlx::Result<Written> {
         let mut transaction = self.begin().await?;
         let session = match batch.session {
             Some(session) => session,
@@ -39,7 +45,9 @@ impl Database {
             match bulk(&mut transaction, orders).await {
                 Ok(true) => {}
                 Ok(false) => return transaction.rollback().await.map(|()| Written::Refused),
-                Err(error) if is_refusal(&error) => return transaction.rollback().await.map(|()| Written::Refused),
+                Err(error) if is_refusal(&error) => {
+                    return transaction.rollback().await.map(|()| Written::Refused);
+                }
                 Err(error) => return Err(error),
             }
         }
@@ -85,8 +93,13 @@ async fn bulk(connection: &mut DbConnection, orders: &[OrderEvent]) -> sqlx::Res
     Ok(true)
 }
 
-/// The allocation guard: whatever an engine says, no more is sold than was granted, and nothing from a closed epoch.
-async fn guard(connection: &mut DbConnection, allocation_id: i64, units: i64) -> sqlx::Result<bool> {
+/// The allocation guard: whatever an engine says, no more is sold than was granted, and nothing
+/// from a closed epoch.
+async fn guard(
+    connection: &mut DbConnection,
+    allocation_id: i64,
+    units: i64,
+) -> sqlx::Result<bool> {
     let updated =
         sqlx::query("UPDATE allocations SET sold = sold + ? WHERE id = ? AND state = 'open' AND sold + ? <= granted")
             .bind(units)
@@ -103,11 +116,17 @@ async fn begin_session(connection: &mut DbConnection, incarnation: i64) -> sqlx:
         .bind(incarnation)
         .execute(&mut *connection)
         .await?;
-    let row = sqlx::query("SELECT consumer_session FROM incarnations WHERE id = ?").bind(incarnation);
+    let row =
+        sqlx::query("SELECT consumer_session FROM incarnations WHERE id = ?").bind(incarnation);
     row.fetch_one(connection).await?.try_get(0)
 }
 
-async fn commit_marker(connection: &mut DbConnection, nonce: u64, incarnation: i64, session: i64) -> sqlx::Result<()> {
+async fn commit_marker(
+    connection: &mut DbConnection,
+    nonce: u64,
+    incarnation: i64,
+    session: i64,
+) -> sqlx::Result<()> {
     // A redelivered marker keeps its first record: what it proved then it proves still.
     let sql = format!(
         "INSERT INTO markers (nonce, incarnation, consumer_session, committed_at_ms) VALUES (?, ?, ?, ?){}",
@@ -123,7 +142,11 @@ async fn commit_marker(connection: &mut DbConnection, nonce: u64, incarnation: i
     Ok(())
 }
 
-async fn park(connection: &mut DbConnection, incarnation: i64, poison: &Poison) -> sqlx::Result<()> {
+async fn park(
+    connection: &mut DbConnection,
+    incarnation: i64,
+    poison: &Poison,
+) -> sqlx::Result<()> {
     tracing::error!(incarnation, message_id = %poison.message_id, order_id = poison.order_id, reason = %poison.reason, "parked");
     let sql = format!(
         "INSERT INTO parked (incarnation, message_id, order_id, reason, body, created_at_ms) VALUES (?, ?, ?, ?, ?, ?){}",
@@ -141,7 +164,8 @@ async fn park(connection: &mut DbConnection, incarnation: i64, poison: &Poison) 
     Ok(())
 }
 
-/// Writes what can be written; the others get a VOID row, a `parked` record and a place in `refused`.
+/// Writes what can be written; the others get a VOID row, a `parked` record and a place in
+/// `refused`.
 async fn one_by_one(
     connection: &mut DbConnection,
     incarnation: i64,
@@ -155,7 +179,8 @@ async fn one_by_one(
         match is_live(connection, order).await? {
             // Another consumer was faster; its row counts.
             Some(true) => {}
-            // Voided or cancelled in the meantime: final already, nothing to settle and nothing to park.
+            // Voided or cancelled in the meantime: final already, nothing to settle and nothing to
+            // park.
             Some(false) => {
                 refused.insert(order.order_id);
             }
@@ -169,7 +194,10 @@ async fn one_by_one(
 }
 
 /// `None` when the row is in, else why not.
-async fn try_alone(connection: &mut DbConnection, order: &OrderEvent) -> sqlx::Result<Option<String>> {
+async fn try_alone(
+    connection: &mut DbConnection,
+    order: &OrderEvent,
+) -> sqlx::Result<Option<String>> {
     let mut savepoint = connection.begin().await?;
     let reason = match bulk(&mut savepoint, std::slice::from_ref(order)).await {
         Ok(true) => {
@@ -177,7 +205,10 @@ async fn try_alone(connection: &mut DbConnection, order: &OrderEvent) -> sqlx::R
             return Ok(None);
         }
         Ok(false) => {
-            format!("allocation {} is closed or has fewer than {} units left", order.allocation_id, order.quantity)
+            format!(
+                "allocation {} is closed or has fewer than {} units left",
+                order.allocation_id, order.quantity
+            )
         }
         Err(error) if is_refusal(&error) => format!("refused by the database: {error}"),
         Err(error) => return Err(error),
@@ -192,10 +223,12 @@ async fn is_live(connection: &mut DbConnection, order: &OrderEvent) -> sqlx::Res
         .bind(order.order_id)
         .fetch_optional(connection)
         .await?;
-    row.map(|row| Ok(row.try_get::<i64, _>(0)? != 0)).transpose()
+    row.map(|row| Ok(row.try_get::<i64, _>(0)? != 0))
+        .transpose()
 }
 
-/// R10: the refusal becomes final and loud; it cannot happen to an accepted order, and if it does the audit fails.
+/// R10: the refusal becomes final and loud; it cannot happen to an accepted order, and if it does
+/// the audit fails.
 async fn refuse(
     connection: &mut DbConnection,
     incarnation: i64,

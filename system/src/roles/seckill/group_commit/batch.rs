@@ -42,15 +42,16 @@ impl Batch {
         let Some(identity) = self.shared.incarnation.current() else {
             return answer_all(pending, LEASE_LOST);
         };
-        // What is reserved and cannot be published is lost to other buyers until the reconciler has voided it: without
-        // this a broker that is away for a second would cost the whole stock.
+        // What is reserved and cannot be published is lost to other buyers until the reconciler has
+        // voided it: without this a broker that is away for a second would cost the whole stock.
         if self.keeps_stock && !self.publisher.is_connected() {
             return answer_all(pending, BROKER_LOST);
         }
         let mut sold = Vec::with_capacity(pending.len());
         let mut events = Vec::with_capacity(pending.len());
         for (sale, requests) in by_sale(pending) {
-            self.reserve(&identity, sale, requests, &mut sold, &mut events).await;
+            self.reserve(&identity, sale, requests, &mut sold, &mut events)
+                .await;
         }
         if sold.is_empty() {
             return;
@@ -59,7 +60,8 @@ impl Batch {
         if identity.may_act() {
             self.publish(&identity, sold, events).await;
         } else {
-            // R1: the lease ran out meanwhile and yes could not be said any more, so nothing is sent either.
+            // R1: the lease ran out meanwhile and yes could not be said any more, so nothing is
+            // sent either.
             answer_all(sold.into_iter().map(|sold| sold.pending), LEASE_LOST);
         }
     }
@@ -73,8 +75,16 @@ impl Batch {
         sold: &mut Vec<Sold>,
         events: &mut Vec<OrderEvent>,
     ) {
-        let Some((row, open)) = self.shared.terms.sale(sale).and_then(|row| Some((row, row.open?))) else {
-            return answer_all(requests, Reply::Unavailable("the sale is being opened; try again"));
+        let Some((row, open)) = self
+            .shared
+            .terms
+            .sale(sale)
+            .and_then(|row| Some((row, row.open?)))
+        else {
+            return answer_all(
+                requests,
+                Reply::Unavailable("the sale is being opened; try again"),
+            );
         };
         let (requests, items) = start(identity, requests);
         let Some(latest_ms) = requests.iter().map(|request| request.deadline_ms).max() else {
@@ -88,25 +98,39 @@ impl Batch {
         let may_act = identity.may_act();
         for ((pending, item), verdict) in requests.into_iter().zip(items).zip(verdicts) {
             match judge(&item, verdict) {
-                Judged::Publish { order, quantity, allocation } if self.keeps_stock => {
+                Judged::Publish {
+                    order,
+                    quantity,
+                    allocation,
+                } if self.keeps_stock => {
                     let allocation_id = allocation.map_or(open.allocation_id, |lease| lease.0);
                     events.push(event(&row, allocation_id, &pending, order, quantity));
                     sold.push(Sold { pending, order });
                 }
                 Judged::Publish { order, .. } => pending.answer(Reply::Accepted(order)),
-                Judged::Answer(Reply::Accepted(_) | Reply::SoldOut) if !may_act => pending.answer(LEASE_LOST),
+                Judged::Answer(Reply::Accepted(_) | Reply::SoldOut) if !may_act => {
+                    pending.answer(LEASE_LOST)
+                }
                 Judged::Answer(reply) => pending.answer(reply),
             }
         }
     }
 
-    /// Publishes one message for the whole batch and answers when its fate is known, or at the deadline.
+    /// Publishes one message for the whole batch and answers when its fate is known, or at the
+    /// deadline.
     async fn publish(&self, identity: &Arc<Identity>, sold: Vec<Sold>, events: Vec<OrderEvent>) {
         let body = envelope::encode_orders(identity.id.0, identity.generation, &events);
-        let (publisher, incarnation, generation) = (self.publisher.clone(), identity.id.0, identity.generation);
-        // A task of its own: a confirm that comes after the deadline must still be taken in by somebody.
-        let publishing = tokio::spawn(async move { publisher.publish(incarnation, generation, body).await });
-        let latest_ms = sold.iter().map(|sold| sold.pending.deadline_ms).max().unwrap_or_default();
+        let (publisher, incarnation, generation) =
+            (self.publisher.clone(), identity.id.0, identity.generation);
+        // A task of its own: a confirm that comes after the deadline must still be taken in by
+        // somebody.
+        let publishing =
+            tokio::spawn(async move { publisher.publish(incarnation, generation, body).await });
+        let latest_ms = sold
+            .iter()
+            .map(|sold| sold.pending.deadline_ms)
+            .max()
+            .unwrap_or_default();
         let outcome = match tokio::time::timeout(until(latest_ms), publishing).await {
             Ok(Ok(outcome)) => outcome,
             Ok(Err(_)) | Err(_) => PublishOutcome::Unknown,
@@ -115,14 +139,19 @@ impl Batch {
         if let (PublishOutcome::Accepted, Some(published)) = (outcome, &self.shared.published) {
             published.confirmed(identity.id.0, events);
         }
-        // R1: the confirm has arrived; yes is said only if the lease still runs and nobody has fenced this term.
+        // R1: the confirm has arrived; yes is said only if the lease still runs and nobody has
+        // fenced this term.
         let may_say_yes = identity.may_act();
         let now_ms = monotonic_ms();
         for Sold { pending, order } in sold {
             let reply = match outcome {
-                PublishOutcome::Accepted if may_say_yes && now_ms < pending.deadline_ms => Reply::Accepted(order),
+                PublishOutcome::Accepted if may_say_yes && now_ms < pending.deadline_ms => {
+                    Reply::Accepted(order)
+                }
                 PublishOutcome::Accepted | PublishOutcome::Unknown => Reply::Unknown,
-                PublishOutcome::Rejected => Reply::Unavailable("the order queue is full; try again"),
+                PublishOutcome::Rejected => {
+                    Reply::Unavailable("the order queue is full; try again")
+                }
                 PublishOutcome::NotSent => BROKER_LOST,
             };
             pending.answer(reply);
@@ -131,23 +160,37 @@ impl Batch {
 }
 
 enum Judged {
-    Publish { order: OrderId, quantity: u32, allocation: Option<AllocationId> },
+    Publish {
+        order: OrderId,
+        quantity: u32,
+        allocation: Option<AllocationId>,
+    },
     Answer(Reply),
 }
 
 fn judge(item: &Reserve, verdict: Result<Verdict, EngineError>) -> Judged {
     let reply = match verdict {
         Ok(Verdict::Granted { allocation }) => {
-            return Judged::Publish { order: item.order, quantity: item.quantity, allocation };
+            return Judged::Publish {
+                order: item.order,
+                quantity: item.quantity,
+                allocation,
+            };
         }
         Ok(Verdict::Duplicate(hold)) if hold.settled => Reply::Accepted(hold.order),
         // Its first publish may never have happened: publish again, the consumer writes it once.
         Ok(Verdict::Duplicate(hold)) => {
-            return Judged::Publish { order: hold.order, quantity: hold.quantity, allocation: hold.allocation };
+            return Judged::Publish {
+                order: hold.order,
+                quantity: hold.quantity,
+                allocation: hold.allocation,
+            };
         }
         Ok(Verdict::SoldOut { .. }) => Reply::SoldOut,
         Ok(Verdict::NotOpen) => Reply::Unavailable("the sale is being opened; try again"),
-        Ok(Verdict::WrongInstance) => Reply::Unavailable("another instance serves this buyer; try again"),
+        Ok(Verdict::WrongInstance) => {
+            Reply::Unavailable("another instance serves this buyer; try again")
+        }
         Ok(Verdict::Busy) => Reply::Unavailable(
             "an earlier request of this buyer is being cleared, or units are on their way; try again",
         ),
@@ -178,7 +221,9 @@ fn start(identity: &Identity, requests: Vec<Pending>) -> (Vec<Pending>, Vec<Rese
             continue;
         }
         let Some(order) = identity.minter.mint(wall_ms) else {
-            request.answer(Reply::Unavailable("the clock of this instance stepped back; try again"));
+            request.answer(Reply::Unavailable(
+                "the clock of this instance stepped back; try again",
+            ));
             continue;
         };
         items.push(Reserve {
@@ -193,7 +238,13 @@ fn start(identity: &Identity, requests: Vec<Pending>) -> (Vec<Pending>, Vec<Rese
     (started, items)
 }
 
-fn event(row: &SaleRow, allocation_id: i64, pending: &Pending, order: OrderId, quantity: u32) -> OrderEvent {
+fn event(
+    row: &SaleRow,
+    allocation_id: i64,
+    pending: &Pending,
+    order: OrderId,
+    quantity: u32,
+) -> OrderEvent {
     OrderEvent {
         order_id: order.0,
         user_id: pending.user.0,
