@@ -14,10 +14,11 @@ mod mariadb;
 #[allow(dead_code)]
 mod redis_server;
 
+use database::sqlite::SqliteFile;
 use engines::{
     DATABASE_ROW_MYSQL, DATABASE_ROW_SQLITE, EngineEnv, Epoch, Finish, FinishKind, Finished,
     IncarnationId, Nonce, Opening, OrderId, Registry, Reserve, SaleId, StockEngine, Term, UserId,
-    Verdict, sqlite::SqliteFile,
+    Verdict,
 };
 use sqlx::Connection;
 use std::{error::Error, time::Instant};

@@ -10,14 +10,14 @@
 mod faults;
 mod gate;
 
-use crate::allocation::sql::{Connection, Database, Tx};
-use crate::database_server::{self, may_be_repeated};
+use crate::helpers::database_server::{self, may_be_repeated};
 use crate::registry::{BuildFuture, EngineFactory};
 use crate::{
     EngineEnv, EngineError, EngineInfo, Epoch, Finish, FinishKind, Finished, Guarantees, Hold,
     HoldPage, HoldQuery, Maintain, Maintained, Opened, Opening, Params, Reserve, Result, SaleId,
     StockEngine, StockView, Term, Verdict,
 };
+use database::{Connection, Database, Tx};
 use faults::{Fault, Faults};
 use gate::{GateRow, Gates};
 use std::sync::Arc;

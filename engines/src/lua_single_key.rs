@@ -8,11 +8,12 @@
 #[cfg(test)]
 mod tests;
 
+use crate::helpers::redis_server;
 use crate::registry::{BuildFuture, EngineFactory};
 use crate::{
     EngineEnv, EngineError, EngineInfo, Epoch, Finish, FinishKind, Finished, Guarantees, Hold,
     HoldPage, HoldQuery, IncarnationId, Maintain, Maintained, OpenHold, Opened, Opening, OrderId,
-    Params, Reserve, Result, StockEngine, StockView, Term, UserId, Verdict, redis_server,
+    Params, Reserve, Result, StockEngine, StockView, Term, UserId, Verdict,
 };
 use redis::{InfoDict, Value, aio::ConnectionManager};
 use std::collections::{HashMap, HashSet};

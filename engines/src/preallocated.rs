@@ -16,14 +16,14 @@ mod rights;
 mod stock;
 mod transfer;
 
-use crate::allocation::sql::Database;
-use crate::database_server;
+use crate::helpers::database_server;
 use crate::registry::{BuildFuture, EngineFactory};
 use crate::{
     EngineEnv, EngineError, EngineInfo, Epoch, Finish, FinishKind, Finished, Guarantees, HoldPage,
     HoldQuery, IncarnationId, Maintain, Maintained, Opened, Opening, ParamKind, ParamSpec, Params,
     Reserve, Result, SaleId, StockEngine, StockView, Term, Verdict,
 };
+use database::Database;
 use faults::Faults;
 use lease::Lease;
 use opening::{NewestOpening, Plan};

@@ -10,10 +10,7 @@ mod spec;
 pub use params::{ParamKind, ParamSpec, Params};
 pub use spec::EngineSpec;
 
-use crate::{
-    EngineError, Guarantees, Result, StockEngine, database_row, lua_single_key, null, preallocated,
-    sharded_slots,
-};
+use crate::{EngineError, Guarantees, Result, StockEngine};
 use serde::Serialize;
 use std::{fmt, future::Future, pin::Pin, sync::Arc};
 
@@ -84,19 +81,6 @@ pub struct Registry {
 }
 
 impl Registry {
-    /// The engines of this crate.
-    pub fn standard() -> Self {
-        Self {
-            factories: vec![
-                null::FACTORY,
-                database_row::FACTORY,
-                lua_single_key::FACTORY,
-                sharded_slots::FACTORY,
-                preallocated::FACTORY,
-            ],
-        }
-    }
-
     /// Adds an engine, or replaces the one of the same name.
     pub fn register(mut self, factory: EngineFactory) -> Self {
         self.factories.retain(|known| known.name != factory.name);
@@ -140,69 +124,5 @@ impl Registry {
     /// Everything known, in order of registration; serialise it for `seckill engines --json`.
     pub fn list(&self) -> &[EngineFactory] {
         &self.factories
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn an_unknown_engine_lists_the_known_ones() {
-        let refused = Registry::standard().get("redsi").unwrap_err().to_string();
-        assert_eq!(
-            refused,
-            r#"unknown engine "redsi"; known: null, database-row, lua-single-key, sharded-slots, preallocated"#
-        );
-    }
-
-    #[tokio::test]
-    async fn an_unknown_parameter_is_refused_when_building() {
-        let spec: EngineSpec = "null?slots=4".parse().unwrap();
-        let refused = Registry::standard()
-            .build(&spec, &EngineEnv::default())
-            .await
-            .unwrap_err()
-            .to_string();
-        assert_eq!(
-            refused,
-            r#"unknown parameter "slots" of engine null; it takes none"#
-        );
-    }
-
-    #[test]
-    fn every_default_is_a_value_that_its_parameter_takes() {
-        for factory in Registry::standard().list() {
-            for param in factory.params {
-                let spec: EngineSpec = format!("{}?{}={}", factory.name, param.name, param.default)
-                    .parse()
-                    .unwrap();
-                Params::new(&spec, factory.params).unwrap();
-            }
-        }
-    }
-
-    #[test]
-    fn passwords_are_masked() {
-        assert_eq!(masked("redis://u:p@w@h:1/0"), "redis://u:***@h:1/0");
-        assert_eq!(masked("redis://h:1/0"), "redis://h:1/0");
-        assert_eq!(masked("mysql://root@h/db"), "mysql://root@h/db");
-        assert!(!format!("{:?}", env_with_password()).contains("secret"));
-    }
-
-    fn env_with_password() -> EngineEnv {
-        EngineEnv {
-            redis_url: Some("redis://:secret@h:1/".to_owned()),
-            ..EngineEnv::default()
-        }
-    }
-
-    #[test]
-    fn a_registration_replaces_the_engine_of_the_same_name() {
-        let mut mine = null::FACTORY;
-        mine.about = "mine";
-        let registry = Registry::standard().register(mine);
-        assert_eq!(registry.get("null").unwrap().about, "mine");
-        assert_eq!(registry.list().len(), Registry::standard().list().len());
     }
 }

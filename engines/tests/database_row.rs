@@ -6,8 +6,8 @@
 #[allow(dead_code)]
 mod mariadb;
 
+use database::sqlite::SqliteFile;
 use engines::conformance::{self, Harness, Subject};
-use engines::sqlite::SqliteFile;
 use engines::{
     DATABASE_ROW_MYSQL, DATABASE_ROW_SQLITE, EngineEnv, Epoch, Finish, FinishKind, Finished,
     HoldQuery, IncarnationId, Maintain, Nonce, Opened, Opening, OpeningBuyer, OrderId, Registry,

@@ -213,12 +213,19 @@ fn the_broker_client_recovers_no_topology_by_itself() {
 #[test]
 fn the_lab_shares_no_code_with_the_system() {
     for (manifest, forbidden) in [
-        ("scenarios/Cargo.toml", vec!["system", "engines", "redis"]),
+        (
+            "scenarios/Cargo.toml",
+            vec!["system", "engines", "database", "redis"],
+        ),
         (
             "reports/Cargo.toml",
             vec!["system", "engines", "loadgen", "scenarios"],
         ),
         ("engines/Cargo.toml", vec!["system", "loadgen", "reports"]),
+        (
+            "database/Cargo.toml",
+            vec!["engines", "system", "loadgen", "reports", "scenarios"],
+        ),
         ("loadgen/Cargo.toml", vec!["system", "engines", "scenarios"]),
         ("system/Cargo.toml", vec!["loadgen", "reports"]),
     ] {

@@ -13,7 +13,7 @@ pub use types::{Fenced, OpenSale, Poison, SaleRow, SeedSale, Snapshot, WriteBatc
 use crate::config::DatabaseConfig;
 use crate::envelope::OrderEvent;
 use anyhow::bail;
-use engines::sqlite::SqliteFile;
+use database::sqlite::SqliteFile;
 use engines::{Epoch, OpenHold, OrderId, SaleId, Term};
 use std::collections::{HashMap, HashSet};
 use std::time::Duration;

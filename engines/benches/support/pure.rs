@@ -5,9 +5,10 @@ use super::cases;
 use super::places::Place;
 use super::rest_of_system::Rest;
 use super::stand::PUBLISHER;
+use database::fixed_rows::BULK;
 use engines::{
     EngineEnv, EngineSpec, Epoch, Finish, Finished, Maintain, Nonce, Opened, Opening, OrderId,
-    Registry, Reserve, SaleId, StockEngine, Term, UserId, fixed_rows::BULK,
+    Registry, Reserve, SaleId, StockEngine, Term, UserId,
 };
 use futures_util::FutureExt;
 use std::sync::Arc;

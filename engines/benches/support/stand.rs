@@ -6,7 +6,7 @@ use super::mariadb::MariaDb;
 use super::places::Place;
 use super::redis_server::RedisServer;
 use super::rest_of_system::Rest;
-use engines::sqlite::SqliteFile;
+use database::sqlite::SqliteFile;
 use engines::{
     DATABASE_ROW_MYSQL, DATABASE_ROW_SQLITE, EngineEnv, EngineError, Epoch, IncarnationId,
     Maintain, Nonce, Opened, Opening, OpeningBuyer, OrderId, Registry, SaleId, StockEngine, Term,

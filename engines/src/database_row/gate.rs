@@ -2,11 +2,11 @@
 
 use super::faults::{Fault, Faults};
 use super::{INCARNATIONS_MAX, not_done};
-use crate::allocation::sql::{Arg, Connection};
-use crate::fixed_rows::{BATCH, Statement};
 use crate::{
     HoldPage, IncarnationId, OpenHold, OpeningBuyer, OrderId, Reserve, Result, SaleId, UserId,
 };
+use database::fixed_rows::{BATCH, Statement};
+use database::{Arg, Connection};
 use std::collections::HashMap;
 
 /// The rows of one batch by buyer; a buyer without one may buy.

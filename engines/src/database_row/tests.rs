@@ -3,7 +3,7 @@
 
 use super::*;
 use crate::conformance::{self, Harness, Subject};
-use crate::sqlite::SqliteFile;
+use database::sqlite::SqliteFile;
 use sqlx::{Connection, MySqlConnection};
 
 #[path = "../../tests/support/mariadb.rs"]

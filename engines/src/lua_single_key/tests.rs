@@ -3,7 +3,8 @@
 
 use super::*;
 use crate::conformance::{self, Harness, Subject};
-use crate::{Nonce, SaleId, redis_server};
+use crate::helpers::redis_server;
+use crate::{Nonce, SaleId};
 
 #[path = "../../tests/support/redis_server.rs"]
 #[allow(dead_code)]

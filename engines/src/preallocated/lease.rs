@@ -9,11 +9,11 @@ use super::rights::{LeaseRows, Moved, Seen};
 use super::stock::Stock;
 use super::transfer::Rights;
 use super::{CALL_MAX, NAME, Terms, WAIT_MAX, now_ms};
-use crate::allocation::sql::Database;
 use crate::{
     AllocationId, EngineError, Finish, FinishKind, Finished, Hold, HoldPage, HoldQuery,
     IncarnationId, Reserve, Result, Term, Verdict,
 };
+use database::Database;
 use std::sync::atomic::{AtomicU8, Ordering};
 use std::sync::{Mutex, PoisonError};
 use std::time::{Duration, Instant};

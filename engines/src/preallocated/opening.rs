@@ -3,9 +3,9 @@
 use super::gates::Gates;
 use super::rights::LeaseRows;
 use super::{NAME, Process, Terms, not_done, unknown};
-use crate::allocation::sql::Database;
-use crate::fixed_rows::{BULK, Statement};
 use crate::{EngineError, Epoch, IncarnationId, Opened, Opening, Result, Term};
+use database::Database;
+use database::fixed_rows::{BULK, Statement};
 
 /// What an opening comes to: the live buyers are rows already, only their units count.
 #[derive(Debug)]

@@ -7,9 +7,9 @@
 
 use super::faults::{Fault, Faults};
 use super::{not_done, unknown};
-use crate::allocation::sql::{Connection, Database};
-use crate::fixed_rows::{BATCH, Statement};
 use crate::{EngineError, Result};
+use database::fixed_rows::{BATCH, Statement};
+use database::{Connection, Database};
 use std::collections::HashSet;
 
 /// How long a want asks, ms. Renewed by whoever still lacks units; that of a dead process ends by

@@ -8,8 +8,8 @@
 use super::faults::Fault;
 use super::lease::Lease;
 use super::rights::{Moved, Seen, WANT_TTL_MS};
-use crate::allocation::sql::Database;
 use crate::{EngineError, Result};
+use database::Database;
 use std::time::{Duration, Instant};
 
 /// How often a process looks whether others starve; several times within what they wait.

@@ -3,7 +3,8 @@
 
 use super::answers::bytes;
 use super::link::Link;
-use crate::{EngineError, Maintained, Result, redis_server};
+use crate::helpers::redis_server;
+use crate::{EngineError, Maintained, Result};
 use fred::types::{Value, config::Server};
 
 /// Hash slots of a whole cluster.

@@ -2,7 +2,7 @@
 //! private server.
 
 use super::mariadb::MariaDb;
-use engines::sqlite::SqliteFile;
+use database::sqlite::SqliteFile;
 use engines::{ALLOCATIONS_MYSQL, ALLOCATIONS_SQLITE, PREALLOCATED_MYSQL, PREALLOCATED_SQLITE};
 use sqlx::{MySqlPool, Row};
 use std::sync::Arc;

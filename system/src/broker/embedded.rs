@@ -19,7 +19,7 @@ use super::names::{MessageIds, Names, marker_id};
 use crate::config::MqConfig;
 use crate::envelope;
 use anyhow::{Context, ensure};
-use engines::sqlite::SqliteFile;
+use database::sqlite::SqliteFile;
 use sqlx::Row;
 use std::collections::HashMap;
 use std::sync::atomic::{AtomicI64, AtomicU64, Ordering};

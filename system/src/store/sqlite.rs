@@ -8,7 +8,7 @@ mod statements;
 
 use crate::config::DatabaseConfig;
 use anyhow::Context;
-use engines::sqlite::SqliteFile;
+use database::sqlite::SqliteFile;
 use sqlx::error::ErrorKind;
 use sqlx::sqlite::SqliteQueryResult;
 use sqlx::{Sqlite, SqlitePool, Transaction};

@@ -4,7 +4,7 @@
 use super::{Queue, Queues};
 use crate::broker::PublishOutcome;
 use anyhow::Context;
-use engines::sqlite::SqliteFile;
+use database::sqlite::SqliteFile;
 use sqlx::{Row, SqliteConnection};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};

@@ -4,7 +4,7 @@
 use super::super::{Database, or_nothing};
 use crate::clock::unix_ms;
 use crate::store::status;
-use engines::fixed_rows::{BULK, Statement};
+use database::fixed_rows::{BULK, Statement};
 use engines::{OpenHold, OrderId, SaleId};
 use sqlx::Row;
 use std::collections::{HashMap, HashSet};

@@ -9,7 +9,7 @@ use crate::clock::unix_ms;
 use crate::envelope::OrderEvent;
 use crate::failpoint;
 use crate::store::{Poison, WriteBatch, Written, status};
-use engines::fixed_rows::{BULK, Statement};
+use database::fixed_rows::{BULK, Statement};
 use sqlx::{Connection, Row};
 use std::collections::{BTreeMap, HashSet};
 

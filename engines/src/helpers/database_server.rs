@@ -1,9 +1,9 @@
 //! The database server behind an engine: how it is connected to, whether it keeps what it has
 //! committed and isolates transactions as needed, and what its errors mean.
 
-use crate::allocation::sql::Database;
-use crate::sqlite::SqliteFile;
 use crate::{EngineError, Result};
+use database::Database;
+use database::sqlite::SqliteFile;
 use sqlx::mysql::{MySqlConnectOptions, MySqlDatabaseError, MySqlPoolOptions};
 use sqlx::{MySqlPool, Row};
 use std::str::FromStr;
@@ -321,5 +321,4 @@ impl Check<'_> {
 }
 
 #[cfg(test)]
-#[path = "database_server/tests.rs"]
 mod tests;

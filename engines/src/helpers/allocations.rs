@@ -1,16 +1,14 @@
 //! The allocation tables: the right to sell `granted` units of a sale in one epoch, and how a dead
 //! process's share of it comes back.
 
-pub(crate) mod sql;
-
 use crate::IncarnationId;
-use sql::Connection;
+use database::Connection;
 
 /// MySQL/MariaDB statements, separated by `;`, that create the allocation tables. Idempotence is
 /// the migrator's job.
-pub const ALLOCATIONS_MYSQL: &str = include_str!("../sql/allocations.mysql.sql");
+pub const ALLOCATIONS_MYSQL: &str = include_str!("../../sql/allocations.mysql.sql");
 /// The same for SQLite.
-pub const ALLOCATIONS_SQLITE: &str = include_str!("../sql/allocations.sqlite.sql");
+pub const ALLOCATIONS_SQLITE: &str = include_str!("../../sql/allocations.sqlite.sql");
 
 /// Closes every lease of a process that is fenced and whose queue is drained: exactly what it has
 /// not sold goes back to the pool of its epoch. Belongs into the transaction that stores "drained";
