@@ -10,6 +10,7 @@ mod clock;
 mod config;
 mod envelope;
 mod failpoint;
+mod ids;
 mod incarnation;
 mod logging;
 mod order_id;
