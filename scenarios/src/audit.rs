@@ -2,11 +2,11 @@
 //! consistency contract, invariants (a) to (f). It shares no code with the system, trusts none of
 //! the database's constraints, and a run that it cannot judge is an error, never a pass.
 
-mod asked;
-mod bounded;
+mod bounded_list;
 mod checks;
 mod command;
 mod database;
+mod outcome_index;
 mod tally;
 mod text;
 
@@ -14,8 +14,8 @@ pub use command::{AuditArgs, command};
 pub use text::text;
 
 use anyhow::{Context, bail};
-use asked::Asked;
 use database::Snapshot;
+use outcome_index::Asked;
 use reports::model::AuditReport;
 use std::{collections::BTreeSet, path::PathBuf, time::Duration};
 use tally::Tally;

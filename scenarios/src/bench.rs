@@ -2,27 +2,27 @@
 //! rounds, holds the result against the scenario's expectations, and writes it. The stack goes down
 //! whatever happens.
 
-mod clock;
-mod committed;
-mod durable;
-mod files;
-mod inspect;
+mod committed_units;
+mod driver;
+mod durable_latency;
+mod expectations;
 mod interrupt;
 mod leg;
 mod lineup;
-mod load;
 mod machine;
 mod namespace;
 mod plan;
-pub mod program;
+mod process_usage;
 mod progress;
-mod resp;
+mod redis_cleanup;
+mod result_files;
 mod roles;
-mod verdict;
-mod windows;
+mod stock_inspector;
+pub mod system_binary;
+mod timestamp;
 
+pub use expectations::failure;
 pub use interrupt::{Interrupt, Interrupted};
-pub use verdict::failure;
 
 use std::collections::BTreeMap;
 use std::io::Write;
@@ -32,8 +32,8 @@ use reports::model::{Leg, RunResult, SCHEMA, StackRecord};
 use reports::render::as_text;
 
 use self::leg::LegContext;
-use self::program::EngineEntry;
 use self::progress::say;
+use self::system_binary::EngineEntry;
 use crate::scenario::Scenario;
 use crate::stack::{Choice, Place, Stack, StackOptions};
 
@@ -85,7 +85,7 @@ pub async fn run(options: &BenchOptions, interrupt: &Interrupt) -> anyhow::Resul
         engines: lineup.engines.clone(),
         ..options.scenario.clone()
     };
-    let started_unix_us = clock::now_unix_us();
+    let started_unix_us = timestamp::now_unix_us();
     let stack = interrupt
         .cut_short(Stack::start_chosen(&options.stack, &choice))
         .await?;
@@ -96,13 +96,13 @@ pub async fn run(options: &BenchOptions, interrupt: &Interrupt) -> anyhow::Resul
         schema: SCHEMA,
         id: format!(
             "{}-{}-{tag}",
-            clock::compact(started_unix_us),
+            timestamp::compact(started_unix_us),
             scenario.name
         ),
-        started_at: clock::rfc3339(started_unix_us),
+        started_at: timestamp::rfc3339(started_unix_us),
         finished_at: String::new(),
         complete: false,
-        tool: machine::tool(program::workspace().as_deref()),
+        tool: machine::tool(system_binary::workspace().as_deref()),
         machine: machine::machine(),
         command: options.command.clone(),
         scenario: scenario.record(),
@@ -139,25 +139,25 @@ pub async fn run(options: &BenchOptions, interrupt: &Interrupt) -> anyhow::Resul
     } else {
         scenario.expectations
     };
-    result.expectations = verdict::expectations(&wanted, &result.legs);
-    result.finished_at = clock::rfc3339(clock::now_unix_us());
+    result.expectations = expectations::expectations(&wanted, &result.legs);
+    result.finished_at = timestamp::rfc3339(timestamp::now_unix_us());
     finish(&result, options)?;
     Ok(result)
 }
 
 /// The system's binary, which does not refuse any engine of the scenario, and the engines it knows.
 fn built(scenario: &Scenario) -> anyhow::Result<(PathBuf, Vec<EngineEntry>)> {
-    let program = program::build()?;
+    let program = system_binary::build()?;
     let smallest = scenario
         .sales
         .iter()
         .map(|sale| sale.total)
         .min()
         .unwrap_or(i64::MAX);
-    if let Some(refusal) = program::refusal(&program, &scenario.engines, smallest)? {
+    if let Some(refusal) = system_binary::refusal(&program, &scenario.engines, smallest)? {
         return Err(CannotRun(refusal).into());
     }
-    let known = program::engines(&program)?;
+    let known = system_binary::engines(&program)?;
     Ok((program, known))
 }
 
@@ -214,7 +214,7 @@ async fn run_legs(context: &LegContext<'_>) -> Vec<Leg> {
 /// The tables are shown before the files are written: a full disk must not hide the result.
 fn finish(result: &RunResult, options: &BenchOptions) -> anyhow::Result<()> {
     show(&as_text(result));
-    for path in files::write(result, options.out.as_deref(), options.json.as_deref())? {
+    for path in result_files::write(result, options.out.as_deref(), options.json.as_deref())? {
         show(&format!("written: {}", path.display()));
     }
     Ok(())

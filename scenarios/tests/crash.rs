@@ -5,8 +5,8 @@
 //! One test at a time: they stop servers that they share. `CRASH_ROUNDS` sets the rounds of the
 //! random kills.
 
-#[path = "crash/events.rs"]
-mod events;
+#[path = "crash/forged_events.rs"]
+mod forged_events;
 #[path = "crash/frozen.rs"]
 mod frozen;
 #[path = "crash/inspect.rs"]
@@ -15,8 +15,8 @@ mod inspect;
 mod load;
 #[path = "crash/redis.rs"]
 mod redis;
-#[path = "crash/rounds_options.rs"]
-mod rounds_options;
+#[path = "crash/repetitions.rs"]
+mod repetitions;
 #[path = "crash/wait.rs"]
 mod wait;
 #[path = "crash/world.rs"]
@@ -30,20 +30,20 @@ mod consumer;
 mod database;
 #[path = "crash/epochs.rs"]
 mod epochs;
-#[path = "crash/lease.rs"]
-mod lease;
-#[path = "crash/leases.rs"]
-mod leases;
+#[path = "crash/fencing.rs"]
+mod fencing;
 #[path = "crash/poison.rs"]
 mod poison;
 #[path = "crash/publisher.rs"]
 mod publisher;
+#[path = "crash/random_kills.rs"]
+mod random_kills;
 #[path = "crash/reconciler.rs"]
 mod reconciler;
 #[path = "crash/redis_loss.rs"]
 mod redis_loss;
-#[path = "crash/rounds.rs"]
-mod rounds;
+#[path = "crash/two_instances.rs"]
+mod two_instances;
 
 /// The world of a test, or the end of the test where servers or failpoints are missing.
 macro_rules! fresh_world {

@@ -7,8 +7,8 @@ mod inspect;
 #[path = "crash/load.rs"]
 #[allow(dead_code)] // Single purchases are for other tests.
 mod load;
-#[path = "crash/rounds_options.rs"]
-mod rounds_options;
+#[path = "crash/repetitions.rs"]
+mod repetitions;
 #[path = "crash/wait.rs"]
 mod wait;
 
@@ -47,7 +47,7 @@ impl House {
             ..testing::options()
         };
         let stack = Stack::start(&options).await.expect("it needs nothing");
-        let program = scenarios::bench::program::build().expect("the system builds");
+        let program = scenarios::bench::system_binary::build().expect("the system builds");
         let mut house = Self {
             stack,
             program,
@@ -220,7 +220,7 @@ async fn sells(load: &Load, more: u64) {
 }
 
 async fn killed_at_random_moments(engine: &'static str) {
-    let (rounds, seed) = rounds_options::from_environment();
+    let (rounds, seed) = repetitions::from_environment();
     let mut random = SmallRng::seed_from_u64(seed);
     let mut house = House::new(engine).await;
     for round in 1..=rounds {

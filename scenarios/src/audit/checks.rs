@@ -3,7 +3,9 @@
 
 mod stock;
 
-use super::{EngineStock, asked::Asked, bounded::Bounded, database::Sale, tally::Tally};
+use super::{
+    EngineStock, bounded_list::Bounded, database::Sale, outcome_index::Asked, tally::Tally,
+};
 use reports::{model::AuditCheck, outcome_log::Outcome};
 use std::collections::BTreeMap;
 

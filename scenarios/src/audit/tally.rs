@@ -3,9 +3,9 @@
 //! here, whatever indexes the tables have.
 
 use super::{
-    asked::Asked,
-    bounded::Bounded,
+    bounded_list::Bounded,
     database::{Order, Parked, Sale},
+    outcome_index::Asked,
 };
 use reports::outcome_log::{Outcome, Record};
 use std::collections::{BTreeMap, HashMap};

@@ -2,8 +2,8 @@
 //! dead server, a driver that fails, Ctrl-C), what was measured until then stays in the leg, and
 //! the roles are stopped.
 
+mod drain;
 mod load_phase;
-mod quiet;
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
@@ -13,16 +13,16 @@ use anyhow::Context;
 use reports::model::{AuditReport, Leg, UsageByProcess};
 
 use self::load_phase::LoadPhase;
-use super::inspect::Inspect;
+use super::driver::{Driver, LoadSpec};
+use super::expectations::UNRANKED;
 use super::interrupt::Interrupt;
-use super::load::{Driver, LoadSpec};
 use super::namespace::Namespace;
+use super::process_usage;
 use super::progress::say;
 use super::roles::{RolePlan, Roles};
-use super::verdict::UNRANKED;
-use super::windows;
+use super::stock_inspector::Inspect;
 use crate::audit::{AuditInput, EngineStock, ExpectedSale, audit};
-use crate::bench::program::engine_name;
+use crate::bench::system_binary::engine_name;
 use crate::scenario::{Sale, Scenario};
 use crate::stack::Stack;
 
@@ -200,7 +200,7 @@ impl LegWork<'_> {
             return Ok(());
         }
         let database_url = self.context.stack.database_url(&self.namespace.database);
-        quiet::wait(
+        drain::wait(
             &database_url,
             inspect,
             spec.product_id,
@@ -305,7 +305,10 @@ impl LegWork<'_> {
 
     /// Counters of the servers, this leg's roles and this process.
     fn usage(&self) -> UsageByProcess {
-        windows::with_lab(windows::of_leg(self.context.stack.usage(), self.namespace))
+        process_usage::with_lab(process_usage::of_leg(
+            self.context.stack.usage(),
+            self.namespace,
+        ))
     }
 
     fn is_unranked(&self) -> bool {

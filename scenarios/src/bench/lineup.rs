@@ -5,8 +5,8 @@
 use reports::model::SkippedEngine;
 
 use super::CannotRun;
-use super::program::{EngineEntry, engine_name};
-use super::verdict::UNRANKED;
+use super::expectations::UNRANKED;
+use super::system_binary::{EngineEntry, engine_name};
 use crate::scenario::Scenario;
 use crate::stack::{ANY_REDIS, ONE_REDIS, Place};
 

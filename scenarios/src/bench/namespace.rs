@@ -10,7 +10,7 @@ use lapin::options::{ExchangeDeleteOptions, QueueDeleteOptions};
 use lapin::{Connection, ConnectionProperties};
 use sqlx::{Connection as _, Executor};
 
-use super::resp;
+use super::redis_cleanup;
 use crate::stack::Stack;
 use crate::tables::Tables;
 
@@ -57,7 +57,7 @@ impl Namespace {
         let removing = async {
             // The queues' names are in the database, so it goes last.
             let queues = self.remove_queues(stack).await;
-            let keys = resp::unlink_prefix(&stack.redis_url(), &self.redis_prefix).await;
+            let keys = redis_cleanup::unlink_prefix(&stack.redis_url(), &self.redis_prefix).await;
             let database = self.drop_database(stack).await;
             queues.context("the leg's queues were not removed")?;
             keys.context("the leg's keys were not removed")?;

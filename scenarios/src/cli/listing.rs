@@ -1,12 +1,12 @@
 //! `lab engines` and `lab scenarios`.
 
-use crate::bench::program::{self, EngineEntry, ParamEntry};
+use crate::bench::system_binary::{self, EngineEntry, ParamEntry};
 use crate::catalog;
 use crate::stack::{ANY_REDIS, Place};
 
 /// Builds the system's binary if need be, and asks it.
 pub(super) fn engines(json: bool) -> anyhow::Result<()> {
-    let entries = program::engines(&program::build()?)?;
+    let entries = system_binary::engines(&system_binary::build()?)?;
     if json {
         println!("{}", serde_json::to_string_pretty(&entries)?);
         return Ok(());

@@ -7,7 +7,7 @@ use std::process::Command;
 use anyhow::Context;
 
 use super::{Ending, block_on};
-use crate::bench::{self, BenchOptions, Interrupt, program};
+use crate::bench::{self, BenchOptions, Interrupt, system_binary};
 use crate::stack::{StackKind, StackOptions};
 use crate::{catalog, setup};
 
@@ -17,7 +17,8 @@ pub(super) fn run(options: &StackOptions) -> anyhow::Result<Ending> {
     if options.kind != StackKind::Embedded {
         setup::setup(options.install)?;
     }
-    let workspace = program::workspace().context("lab test runs inside the workspace only")?;
+    let workspace =
+        system_binary::workspace().context("lab test runs inside the workspace only")?;
     let cargo = std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into());
     eprintln!("cargo test --workspace --no-fail-fast");
     // REQUIRE_SERVERS is inherited: with it, a test whose server is missing fails instead of being

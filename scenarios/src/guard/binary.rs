@@ -6,7 +6,7 @@ use std::process::{Command, Stdio};
 
 use anyhow::{Context, ensure};
 
-use crate::bench::program;
+use crate::bench::system_binary;
 
 const NAME: &str = "lab";
 
@@ -45,7 +45,7 @@ fn target_folder(here: &Path) -> anyhow::Result<PathBuf> {
 pub(super) fn build() -> anyhow::Result<PathBuf> {
     let here = std::env::current_exe().context("this binary does not know where it is")?;
     let folder = target_folder(&here)?;
-    let workspace = program::workspace()
+    let workspace = system_binary::workspace()
         .context("the guard needs the lab binary, and this is not its workspace")?;
     let cargo = std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into());
     let mut command = Command::new(cargo);

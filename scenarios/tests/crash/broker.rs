@@ -1,7 +1,7 @@
 //! The broker hangs or dies: what was not confirmed in time is unknown, never a failure and never a
 //! yes.
 
-use crate::events::Queue;
+use crate::forged_events::Queue;
 use crate::fresh_world;
 use crate::frozen::{Frozen, has_ended, kill};
 use crate::load::{Answer, Crowd};

@@ -9,7 +9,7 @@
 use crate::frozen::Frozen;
 use crate::load::{Answer, Crowd, Load};
 use crate::redis::OwnRedis;
-use crate::rounds_options::number;
+use crate::repetitions::number;
 use crate::wait::until;
 use crate::world::{PATIENCE, SOMEBODY, World};
 use std::time::{Duration, Instant};

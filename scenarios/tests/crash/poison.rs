@@ -1,7 +1,7 @@
 //! Messages that can never become rows are parked with their reason; nothing else suffers (R9,
 //! R10).
 
-use crate::events::{ORDERS, OrderCreated, Queue, event};
+use crate::forged_events::{ORDERS, OrderCreated, Queue, event};
 use crate::fresh_world;
 use crate::load::Answer;
 use crate::wait::until;

@@ -1,6 +1,6 @@
 //! seckill dies, or is stopped, between a reservation and its answer.
 
-use crate::events::Queue;
+use crate::forged_events::Queue;
 use crate::fresh_world;
 use crate::load::{Answer, Crowd};
 use crate::world::{PRODUCT, SOMEBODY};

@@ -1,6 +1,6 @@
 //! The reconciler dies between any two steps of a repair, or has company.
 
-use crate::events::{Queue, event};
+use crate::forged_events::{Queue, event};
 use crate::fresh_world;
 use crate::load::{Answer, Crowd};
 use crate::redis;

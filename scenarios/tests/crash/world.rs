@@ -364,6 +364,6 @@ impl World {
 fn program() -> PathBuf {
     static PROGRAM: OnceLock<PathBuf> = OnceLock::new();
     PROGRAM
-        .get_or_init(|| scenarios::bench::program::build().expect("the system builds"))
+        .get_or_init(|| scenarios::bench::system_binary::build().expect("the system builds"))
         .clone()
 }

@@ -2,9 +2,9 @@
 
 use super::super::{
     EngineStock,
-    asked::Asked,
-    bounded::Bounded,
+    bounded_list::Bounded,
     database::{Allocation, Sale},
+    outcome_index::Asked,
     tally::Tally,
 };
 use reports::{model::AuditCheck, outcome_log::Outcome};

@@ -7,16 +7,16 @@ use anyhow::bail;
 use loadgen::events::{Event, Summary};
 use reports::model::{Leg, OutcomeCounts, SystemCpuPerOrder, TimelinePoint, UsageByProcess};
 
-use super::{LegWork, quiet};
-use crate::bench::clock::now_unix_us;
-use crate::bench::committed::{Committed, CommittedWatch, TIMELINE};
-use crate::bench::durable::DurableReader;
-use crate::bench::inspect::Inspect;
+use super::{LegWork, drain};
+use crate::bench::committed_units::{Committed, CommittedWatch, TIMELINE};
+use crate::bench::driver::{Driver, LoadSpec};
+use crate::bench::durable_latency::DurableReader;
 use crate::bench::interrupt::Interrupted;
-use crate::bench::load::{Driver, LoadSpec};
+use crate::bench::process_usage;
 use crate::bench::progress::{Progress, Step};
 use crate::bench::roles::HeldBack;
-use crate::bench::windows;
+use crate::bench::stock_inspector::Inspect;
+use crate::bench::timestamp::now_unix_us;
 
 pub(super) struct LoadPhase<'a> {
     pub work: &'a LegWork<'a>,
@@ -56,13 +56,14 @@ impl LoadPhase<'_> {
             .await?;
         drop(self.held_back.take());
 
-        leg.usage_until_reply = windows::with_driver(
-            windows::since(&readings.before, &readings.at_reply),
+        leg.usage_until_reply = process_usage::with_driver(
+            process_usage::since(&readings.before, &readings.at_reply),
             summary.cpu_us,
             summary.peak_rss_bytes,
         );
         let accepted = leg.counts.accepted;
-        let until_reply_us = windows::system_cpu_us_per_order(&leg.usage_until_reply, accepted);
+        let until_reply_us =
+            process_usage::system_cpu_us_per_order(&leg.usage_until_reply, accepted);
         leg.system_cpu_per_order = until_reply_us.map(|until_reply_us| SystemCpuPerOrder {
             until_reply_us,
             until_drained_us: None,
@@ -72,14 +73,15 @@ impl LoadPhase<'_> {
                 let share = readings.committed_units as f64 / leg.accepted_units as f64;
                 leg.committed_at_last_reply = Some(share.min(1.0));
             }
-            let drain = quiet::wait(&database_url, inspect, product_id, leg.accepted_units);
+            let drain = drain::wait(&database_url, inspect, product_id, leg.accepted_units);
             context.interrupt.cut_short(drain).await?;
             let drained_us = now_unix_us() - summary.last_reply_unix_us;
             leg.drain_s = Some(drained_us.max(0) as f64 / 1e6);
-            let drained = windows::since(&readings.before, &self.work.usage());
-            let drained = windows::with_driver(drained, summary.cpu_us, summary.peak_rss_bytes);
+            let drained = process_usage::since(&readings.before, &self.work.usage());
+            let drained =
+                process_usage::with_driver(drained, summary.cpu_us, summary.peak_rss_bytes);
             if let Some(cpu) = &mut leg.system_cpu_per_order {
-                cpu.until_drained_us = windows::system_cpu_us_per_order(&drained, accepted);
+                cpu.until_drained_us = process_usage::system_cpu_us_per_order(&drained, accepted);
             }
             leg.usage_until_drained = Some(drained);
             leg.durable_latency = Some(reader.finish().await?);

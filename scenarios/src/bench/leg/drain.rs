@@ -4,8 +4,8 @@ use std::time::{Duration, Instant};
 
 use anyhow::bail;
 
-use crate::bench::committed::Committed;
-use crate::bench::inspect::Inspect;
+use crate::bench::committed_units::Committed;
+use crate::bench::stock_inspector::Inspect;
 
 /// Longest drain that is waited for.
 const DRAIN_LIMIT: Duration = Duration::from_secs(180);

@@ -2,7 +2,7 @@
 //! again.
 
 use crate::load::Crowd;
-use crate::rounds_options;
+use crate::repetitions;
 use crate::world::World;
 use rand::rngs::SmallRng;
 use rand::{Rng, SeedableRng};
@@ -16,7 +16,7 @@ const KILL_WITHIN_MS: u64 = 800;
 
 #[tokio::test]
 async fn killed_at_random_moments_under_load_nothing_is_lost_doubled_or_left_over() {
-    let (rounds, seed) = rounds_options::from_environment();
+    let (rounds, seed) = repetitions::from_environment();
     let mut random = SmallRng::seed_from_u64(seed);
     for round in 1..=rounds {
         let Some(mut world) = World::start(&format!("round{round}"), TOTAL).await else {

@@ -7,7 +7,7 @@ use anyhow::Context;
 use reports::model::RunResult;
 use reports::render::as_markdown;
 
-use super::program::workspace;
+use super::system_binary::workspace;
 
 /// Inside the workspace, or the current folder when there is none; git ignores it.
 const OUT_FOLDER: &str = "reports/out";

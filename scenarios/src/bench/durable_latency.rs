@@ -12,7 +12,7 @@ use tokio::sync::mpsc;
 use tokio::task::JoinHandle;
 use tokio::time::MissedTickBehavior;
 
-use super::clock::now_unix_us;
+use super::timestamp::now_unix_us;
 use crate::tables::Tables;
 
 /// Time between two questions.

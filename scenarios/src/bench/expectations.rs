@@ -3,7 +3,7 @@
 
 use reports::model::{AuditVerdict, Expectation, Leg, RunResult};
 
-use super::program::engine_name;
+use super::system_binary::engine_name;
 use crate::scenario::Expectations;
 
 /// `null` sells nothing, so only its errors are held against it.
