@@ -6,8 +6,8 @@
 #[allow(dead_code)]
 mod server;
 
-use loadgen::data::{Encoded, Generation, generate};
-use loadgen::grpc::{Plan, Stop, drive};
+use loadgen::data::{DataSpec, Encoded, generate};
+use loadgen::grpc::{LoadPlan, Stop, drive};
 use std::io::{BufRead, BufReader, Read};
 use std::process::{Command, Stdio};
 use std::sync::Arc;
@@ -36,20 +36,20 @@ fn main() -> Result<(), AnyError> {
         .spawn()?;
     let mut address = String::new();
     BufReader::new(child.stdout.take().ok_or("no stdout")?).read_line(&mut address)?;
-    let data = generate(&Generation {
+    let data = generate(&DataSpec {
         seed: 1,
         users: 500_000,
         product_id: 1,
         quantity_max: 2,
     })?;
     let data = Arc::new(Encoded::new(data));
-    let plan = Plan {
+    let plan = LoadPlan {
         requests,
         concurrency: concurrency.try_into()?,
         connections: connections.try_into()?,
         keep_outcomes: true,
         report: true,
-        ..Plan::new(address.trim())
+        ..LoadPlan::new(address.trim())
     };
     println!(
         "{requests} requests, {concurrency} in flight, {connections} connections, replies after {late_ms} ms, outcomes kept, events on"
@@ -75,9 +75,9 @@ fn main() -> Result<(), AnyError> {
 /// Serves until standard input closes, which it does when the parent ends, however it ends.
 fn serve() -> Result<(), AnyError> {
     let late = Duration::from_millis(std::env::args().nth(2).ok_or("no delay")?.parse()?);
-    let server = server::Server::start("127.0.0.1:0", move |asked| match late {
-        Duration::ZERO => server::Say::Accept(asked.user_id),
-        late => server::Say::Late(late, asked.user_id),
+    let server = server::Server::start("127.0.0.1:0", move |request| match late {
+        Duration::ZERO => server::Answer::Accept(request.user_id),
+        late => server::Answer::Late(late, request.user_id),
     });
     println!("{}", server.address);
     std::io::stdin().read_to_end(&mut Vec::new())?;

@@ -1,9 +1,10 @@
-//! `lab load grpc`: arguments, signals, and where the results go. Used by hand it prints a summary
-//! like ghz's; as the child of a benchmark (`--events`) it prints JSON lines.
+//! `lab load grpc`: arguments, signals, and where the results go. Used by hand, it prints a summary
+//! like ghz's; as the child process of a benchmark (`--events`), it prints one JSON object per
+//! line.
 
-use crate::data::{Encoded, Generation, generate, read_json};
+use crate::data::{DataSpec, Encoded, generate, read_json};
 use crate::events::{Event, Summary};
-use crate::grpc::{Measured, Plan, Stop, drive};
+use crate::grpc::{LoadPlan, Measured, Stop, drive};
 use crate::summary_text::summary_text;
 use crate::{Error, Result};
 use reports::outcome_log::Writer;
@@ -28,40 +29,40 @@ pub struct LoadGrpc {
     /// Connections, at most the number of workers
     #[arg(long, default_value_t = 1, value_name = "N")]
     pub connections: u32,
-    /// Time-out of a request (resolution 10 ms), such as 20s, 500ms or 1m
+    /// How long each request is waited for (resolution 10 ms), such as 20s, 500ms or 1m
     #[arg(short = 't', long, default_value = "20s", value_parser = parse_duration, value_name = "TIME")]
     pub timeout: Duration,
     /// JSON array of {"user_id", "product_id", "quantity"}; without it, data is generated
     #[arg(long, value_name = "FILE", conflicts_with_all = ["seed", "users", "product", "max_quantity"])]
     pub data_file: Option<PathBuf>,
-    /// Seed of generated data; without it, a random one is taken and printed
+    /// Seed of the generated data; without it, a random seed is chosen and printed
     #[arg(long, value_name = "S")]
     pub seed: Option<u64>,
-    /// Generated data: users 1 to this many, each once, in shuffled order
+    /// Generated data: user ids 1 to N, each once, in shuffled order
     #[arg(long, default_value_t = 500_000, value_name = "N")]
     pub users: u64,
-    /// Generated data: the product
+    /// Generated data: the product that every request asks for
     #[arg(long, default_value_t = 1, value_name = "ID")]
     pub product: i64,
-    /// Generated data: quantities are 1 to this
+    /// Generated data: each request asks for 1 to N units
     #[arg(long, default_value_t = 2, value_name = "N")]
     pub max_quantity: i32,
-    /// Write the request data as JSON (for ghz, or to keep), then go on
+    /// Also write the request data as JSON, for ghz or to keep it
     #[arg(long, value_name = "FILE")]
     pub write_data: Option<PathBuf>,
-    /// Driver threads; connections are dealt out in turn
+    /// Driver threads, to which the connections are assigned in turn
     #[arg(long, default_value_t = 1, value_name = "N")]
     pub threads: u32,
-    /// Data element of the first request
+    /// Index of the data element that the first request uses
     #[arg(long, default_value_t = 0, value_name = "K")]
     pub start_index: u64,
-    /// Write what each user was told to this file at the end, for the audit
+    /// At the end, write what each user was told to this file, for the audit
     #[arg(long, value_name = "FILE")]
     pub outcome_log: Option<PathBuf>,
     /// Print events as JSON lines instead of a summary
     #[arg(long)]
     pub events: bool,
-    /// With --events: tell one accepted order in this many as it is accepted
+    /// With --events: report one in N accepted orders as it is accepted
     #[arg(long, default_value_t = 100, value_name = "N")]
     pub sample_every: u64,
     /// Write the summary as JSON to this file
@@ -69,17 +70,17 @@ pub struct LoadGrpc {
     pub json: Option<PathBuf>,
 }
 
-/// Does what the arguments say. SIGINT or SIGTERM stops sending, waits for open requests up to
-/// their time-out, and still writes everything; a second one gives the open requests up. Wrong
-/// usage is [`Error::Usage`].
+/// Carries out the command. The first SIGINT or SIGTERM stops the sending; open requests are waited
+/// for until their time-out, and everything is still written. A second signal gives up the open
+/// requests. Wrong usage is [`Error::Usage`].
 ///
-/// Must be called at most once per process: it takes over the two signals. It may be called from
+/// Call it at most once per process, because it takes over the two signals. It may be called from
 /// within a runtime.
 pub fn run(args: LoadGrpc) -> Result<Summary> {
     let plan = plan(&args);
     plan.check()?;
     let data = Arc::new(Encoded::new(elements(&args)?));
-    // Found out now rather than after the run.
+    // A log that cannot be written is better found out now than after the run.
     let log = args
         .outcome_log
         .as_deref()
@@ -92,7 +93,7 @@ pub fn run(args: LoadGrpc) -> Result<Summary> {
         if args.events && printing.is_ok() {
             printing = print_line(&event);
             if printing.is_err() {
-                // Whoever listened is gone; nobody wants the rest of the run.
+                // The process that read the events is gone, so the rest of the run is of no use.
                 stop.stop();
             }
         }
@@ -118,8 +119,8 @@ pub fn run(args: LoadGrpc) -> Result<Summary> {
     Ok(measured.summary)
 }
 
-fn plan(args: &LoadGrpc) -> Plan {
-    Plan {
+fn plan(args: &LoadGrpc) -> LoadPlan {
+    LoadPlan {
         address: args.address.clone(),
         concurrency: args.concurrency,
         connections: args.connections,
@@ -140,7 +141,7 @@ fn elements(args: &LoadGrpc) -> Result<Vec<crate::data::Element>> {
             let seed = args.seed.unwrap_or_else(rand::random);
             eprintln!("seed: {seed}");
             let (users, product_id, quantity_max) = (args.users, args.product, args.max_quantity);
-            generate(&Generation {
+            generate(&DataSpec {
                 seed,
                 users,
                 product_id,
@@ -182,7 +183,7 @@ fn stop_on_signals(stop: Stop) -> Result<()> {
             }
         })
     };
-    // Ends with the process.
+    // The thread ends with the process.
     std::thread::Builder::new()
         .name("signals".to_owned())
         .spawn(listen)

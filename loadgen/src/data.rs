@@ -1,5 +1,5 @@
-//! What is asked for: one element per request, generated from a seed or read from a file, and the
-//! same elements encoded as gRPC messages before any clock starts.
+//! Request data: one element per request, generated from a seed or read from a file, and encoded as
+//! gRPC messages before the run begins.
 
 mod encoded;
 mod generate;
@@ -7,7 +7,7 @@ mod json;
 
 pub use encoded::Encoded;
 pub(crate) use encoded::strip_prefix;
-pub use generate::{Generation, generate};
+pub use generate::{DataSpec, generate};
 pub use json::{read_json, write_json};
 
 /// Most elements a data set may have: a bound on memory (about 50 bytes each), far above the

@@ -10,18 +10,18 @@ pub type Result<T> = std::result::Result<T, Error>;
 /// Why a run did not take place, or could not be recorded.
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
-    /// The arguments make no sense together; nothing was sent.
+    /// The arguments contradict one another or are out of range; nothing was sent.
     #[error("{0}")]
     Usage(String),
     /// The request data is wrong; nothing was sent.
-    #[error("{place}: {fault}")]
+    #[error("{origin}: {fault}")]
     Data {
-        /// File name, or where else the data came from.
-        place: String,
+        /// Where the data came from: the name of its file.
+        origin: String,
         /// Element number (counted from 1), field, and what is allowed.
         fault: String,
     },
-    /// The server could not be reached before the clock started; nothing was sent.
+    /// The server could not be reached before the run began; nothing was sent.
     #[error("cannot connect to {address}: {reason}")]
     Connect {
         /// Address as it was given.

@@ -1,4 +1,4 @@
-//! What the driver says while it runs and at its end, one JSON object per line with `--events`.
+//! What the driver reports while it runs and at its end: with `--events`, one JSON object per line.
 
 use reports::model::{LatencySummary, OutcomeCounts};
 use serde::{Deserialize, Serialize};
@@ -17,9 +17,11 @@ pub enum Event {
         concurrency: u32,
         requests: u64,
     },
-    /// Every 100 ms. Counts are totals so far; the interval is the time since the line before.
+    /// Sent every 100 ms. Counts are totals so far; the interval is the time since the previous
+    /// progress.
     Progress(Progress),
-    /// Accepted orders soon after their replies, for whoever measures the time to a durable row.
+    /// Accepted orders soon after their replies, so that a reader can measure how long their rows
+    /// take to become durable.
     Samples { samples: Vec<Sample> },
     /// The last line.
     Finished(Summary),
@@ -29,12 +31,12 @@ pub enum Event {
 pub struct Progress {
     pub elapsed_ms: u64,
     pub done: u64,
-    /// Accepted orders; a repeated order of the same user counts in `done` only.
+    /// Accepted orders; an order that its user was already told about counts in `done` only.
     pub accepted: u64,
     pub refused: u64,
     pub errors: u64,
     pub unknown: u64,
-    /// Of replies in the interval; 0 when there were none.
+    /// P99 of the replies in the interval; 0 when there were none.
     pub interval_p99_us: u64,
     pub interval_rps: f64,
     pub samples: Vec<Sample>,
@@ -43,19 +45,20 @@ pub struct Progress {
 /// What one run measured.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub struct Summary {
-    /// Requests that came to an end, however; less than was asked for only after an interruption.
+    /// Requests that ended in any way; fewer than were asked for only after an interruption.
     pub requests: u64,
     /// 0 when nothing was sent.
     pub first_send_unix_us: i64,
-    /// When the last request came to its end: reply, time-out or loss.
+    /// When the last request ended, by a reply, a time-out or a lost connection.
     pub last_reply_unix_us: i64,
     pub counts: OutcomeCounts,
     /// Sum of quantities of accepted requests.
     pub accepted_units: u64,
-    /// From send to reply of every request that was sent, time-outs included with the time they
-    /// were waited for.
+    /// From send to reply, for every request that was sent; one that timed out counts with the time
+    /// it was waited for.
     pub latency: LatencySummary,
-    /// By label, most frequent first: gRPC status, or what the driver itself saw.
+    /// Label and count, most frequent first. A label is a gRPC status, or what the driver itself
+    /// observed.
     pub statuses: Vec<(String, u64)>,
     /// CPU of this process from just before the first send to the last reply.
     pub cpu_us: u64,

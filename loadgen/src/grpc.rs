@@ -1,6 +1,6 @@
 //! The closed-loop gRPC driver: a fixed number of workers, each with one request at a time, over a
-//! fixed number of connections, until exactly the wanted number of requests has ended. It owns
-//! threads, clock, sockets and records.
+//! fixed number of connections, until exactly the wanted number of requests has ended. This module
+//! owns the threads, the clock, the sockets and the records of a run.
 
 mod clock;
 mod drive;
@@ -17,37 +17,39 @@ pub use stop::Stop;
 use crate::{Error, Result};
 use std::time::Duration;
 
-/// How often open requests are checked against their time-out: they end up to this much late.
+/// How often open requests are checked against their time-out, which may therefore take effect this
+/// much late.
 pub const TIMEOUT_RESOLUTION: Duration = Duration::from_millis(10);
-/// Most of each; bounds on memory, sockets and threads of the driver.
+/// The most workers and threads that a run may have: bounds on the driver's memory, sockets and
+/// threads.
 pub const CONCURRENCY_MAX: u32 = 100_000;
 pub const THREADS_MAX: u32 = 64;
-/// Longest time-out: the range of the latency histograms.
+/// Longest time-out, given by the range of the latency histograms.
 pub const TIMEOUT_MAX: Duration = Duration::from_secs(60);
 
-/// One run.
+/// The load of one run: how many requests are sent to which address, by how many workers.
 #[derive(Clone, Debug)]
-pub struct Plan {
+pub struct LoadPlan {
     /// `host:port`.
     pub address: String,
     pub concurrency: u32,
     pub connections: u32,
     pub requests: u64,
-    /// From the moment a worker takes a request until it gives it up.
+    /// How long a worker waits for its request, from the moment it takes it until it gives it up.
     pub timeout: Duration,
-    /// Runtimes of one thread each; connections are dealt out in turn.
+    /// Runtimes of one thread each, to which the connections are assigned in turn.
     pub threads: u32,
     /// Request `k` uses element `(start_index + k) mod len`.
     pub start_index: u64,
-    /// One accepted order in this many is told to the observer.
+    /// One in this many accepted orders is reported to the observer.
     pub sample_every: u64,
     /// Keep a record per request for the outcome log (32 bytes each).
     pub keep_outcomes: bool,
-    /// Tell the observer progress and samples.
+    /// Report progress and samples to the observer.
     pub report: bool,
 }
 
-impl Plan {
+impl LoadPlan {
     /// ghz's defaults: 50 workers, 200 requests, one connection, 20 s.
     pub fn new(address: impl Into<String>) -> Self {
         Self {
@@ -64,7 +66,7 @@ impl Plan {
         }
     }
 
-    /// Refuses what makes no sense, naming what is allowed.
+    /// Refuses a load that cannot be driven; the error says what is allowed.
     pub fn check(&self) -> Result<()> {
         let fault = if self.requests == 0 {
             "requests must be at least 1, got 0".to_owned()

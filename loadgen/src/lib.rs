@@ -1,5 +1,6 @@
 //! Load drivers of the lab: request data from a seed or a file, the closed-loop gRPC driver, and
-//! what it tells while it runs and at the end. It starts no servers and judges no results.
+//! what it reports while it runs and at its end. This crate starts no servers and judges no
+//! results.
 
 pub mod cli;
 pub mod data;

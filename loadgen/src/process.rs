@@ -1,4 +1,4 @@
-//! What this process itself used.
+//! CPU time and memory that this process itself has used.
 
 use rustix::time::{ClockId, clock_gettime};
 

@@ -8,7 +8,7 @@ const PERCENTILES: [f64; 9] = [10.0, 25.0, 50.0, 75.0, 90.0, 95.0, 99.0, 99.9, 1
 const HISTOGRAM_BARS: u64 = 10;
 const BAR_WIDTH: u64 = 40;
 
-/// The whole text. Latencies are of requests that were sent.
+/// The whole text. The latencies are those of requests that were really sent.
 pub fn summary_text(summary: &Summary, latency: &Histogram<u64>) -> String {
     let mut out = String::new();
     // Writing to a string cannot fail.

@@ -1,6 +1,6 @@
-//! The little of HTTP/2 that a unary gRPC client needs, as a state machine over bytes: it owns no
-//! socket, no clock and no task. Written for the driver because a general client spends several
-//! times the CPU per request.
+//! The part of HTTP/2 that a client of unary gRPC calls needs, as a state machine over bytes: it
+//! owns no socket, no clock and no task. It was written for the driver because a general-purpose
+//! client spends several times as much CPU per request.
 
 mod frame;
 mod hpack;

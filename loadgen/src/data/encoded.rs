@@ -1,4 +1,4 @@
-//! Elements as gRPC messages, ready to be copied into a DATA frame.
+//! Elements encoded as gRPC messages, ready to be copied into a DATA frame.
 
 use super::Element;
 use crate::message::SeckillRequest;
@@ -60,7 +60,7 @@ impl Encoded {
         &self.elements[index]
     }
 
-    /// Prefix and message.
+    /// The message of an element, with its gRPC prefix.
     pub fn message(&self, index: usize) -> &[u8] {
         let start = if index == 0 {
             0

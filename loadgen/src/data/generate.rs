@@ -4,14 +4,14 @@
 use super::{ELEMENTS_MAX, Element};
 use crate::{Error, Result};
 
-/// What to generate.
+/// What data to generate.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Generation {
+pub struct DataSpec {
     pub seed: u64,
-    /// Users 1 to this many, each exactly once.
+    /// User ids 1 to this number, each exactly once.
     pub users: u64,
     pub product_id: i64,
-    /// Quantities are uniform between 1 and this.
+    /// Quantities are distributed uniformly from 1 to this number.
     pub quantity_max: i32,
 }
 
@@ -22,37 +22,37 @@ pub struct Generation {
 /// last position down to the second, swapping with position `bounded(position + 1)`; then, in the
 /// shuffled order, quantity `1 + bounded(quantity_max)`. `bounded(n)` is the upper 64 bits of the
 /// 128-bit product of the next output and `n`.
-pub fn generate(generation: &Generation) -> Result<Vec<Element>> {
-    check(generation)?;
-    let mut random = SplitMix64(generation.seed);
-    let mut users: Vec<i64> = (1..=generation.users as i64).collect();
+pub fn generate(spec: &DataSpec) -> Result<Vec<Element>> {
+    check(spec)?;
+    let mut random = SplitMix64(spec.seed);
+    let mut users: Vec<i64> = (1..=spec.users as i64).collect();
     for position in (1..users.len()).rev() {
         let other = random.bounded(position as u64 + 1) as usize;
         users.swap(position, other);
     }
     let mut element = |user_id| Element {
         user_id,
-        product_id: generation.product_id,
-        quantity: 1 + random.bounded(generation.quantity_max as u64) as i32,
+        product_id: spec.product_id,
+        quantity: 1 + random.bounded(spec.quantity_max as u64) as i32,
     };
     Ok(users.into_iter().map(&mut element).collect())
 }
 
-fn check(generation: &Generation) -> Result<()> {
-    if generation.users < 1 || generation.users > ELEMENTS_MAX as u64 {
-        let users = generation.users;
+fn check(spec: &DataSpec) -> Result<()> {
+    if spec.users < 1 || spec.users > ELEMENTS_MAX as u64 {
+        let users = spec.users;
         return Err(Error::Usage(format!(
             "users must be 1 to {ELEMENTS_MAX}, got {users}"
         )));
     }
-    if generation.product_id < 1 {
-        let product = generation.product_id;
+    if spec.product_id < 1 {
+        let product = spec.product_id;
         return Err(Error::Usage(format!(
             "product must be at least 1, got {product}"
         )));
     }
-    if generation.quantity_max < 1 {
-        let quantity = generation.quantity_max;
+    if spec.quantity_max < 1 {
+        let quantity = spec.quantity_max;
         return Err(Error::Usage(format!(
             "max-quantity must be at least 1, got {quantity}"
         )));
@@ -81,7 +81,7 @@ impl SplitMix64 {
 mod tests {
     use super::*;
 
-    const TEN: Generation = Generation {
+    const TEN: DataSpec = DataSpec {
         seed: 42,
         users: 10,
         product_id: 1,
@@ -99,8 +99,8 @@ mod tests {
         );
     }
 
-    // From a second implementation, in another language; a change here breaks everybody's published
-    // seeds.
+    // These come from a second implementation in another language. A change here would break every
+    // seed that was ever published.
     const USERS_OF_42: [i64; 10] = [9, 4, 7, 6, 5, 1, 10, 3, 2, 8];
     const QUANTITIES_OF_42: [i32; 10] = [2, 1, 1, 2, 2, 2, 1, 1, 1, 1];
 
@@ -120,7 +120,7 @@ mod tests {
 
     #[test]
     fn every_user_appears_once_and_quantities_stay_in_range() {
-        let data = generate(&Generation {
+        let data = generate(&DataSpec {
             users: 10_000,
             quantity_max: 3,
             ..TEN
@@ -146,12 +146,12 @@ mod tests {
     #[test]
     fn impossible_wishes_are_wrong_usage() {
         for wish in [
-            Generation { users: 0, ..TEN },
-            Generation {
+            DataSpec { users: 0, ..TEN },
+            DataSpec {
                 product_id: 0,
                 ..TEN
             },
-            Generation {
+            DataSpec {
                 quantity_max: 0,
                 ..TEN
             },

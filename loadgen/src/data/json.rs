@@ -19,7 +19,7 @@ const FIELDS_MAX: [i64; 3] = [i64::MAX, i64::MAX, i32::MAX as i64];
 pub fn read_json(path: &Path) -> Result<Vec<Element>> {
     let file = File::open(path).map_err(|source| Error::file("read", path, source))?;
     parse(BufReader::with_capacity(1 << 16, file)).map_err(|fault| Error::Data {
-        place: path.display().to_string(),
+        origin: path.display().to_string(),
         fault: fault.to_string(),
     })
 }
@@ -91,8 +91,8 @@ impl<'de> DeserializeSeed<'de> for One {
     }
 }
 
-/// Anything but an object in the array ends in this visitor's "invalid type" with the element's
-/// number.
+/// Anything in the array that is not an object ends in this visitor's "invalid type", which gives
+/// the element's number.
 impl<'de> Visitor<'de> for One {
     type Value = Element;
 

@@ -1,5 +1,5 @@
-//! Time of a run: µs since its anchor, and the same as Unix time. The wall clock is read once, so
-//! an adjustment of it during a run bends no latency.
+//! The time of a run, as µs since its start and as Unix time. The wall clock is read only once, so
+//! that adjusting it during a run distorts no latency.
 
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 

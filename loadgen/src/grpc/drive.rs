@@ -6,7 +6,7 @@ use super::lane::{Alarm, Lane};
 use super::recorder::{Recorder, latency_histogram};
 use super::reporter::{Reporter, SAMPLES_EVERY, add};
 use super::shared::Shared;
-use super::{Plan, Stop};
+use super::{LoadPlan, Stop};
 use crate::data::Encoded;
 use crate::events::{Event, Summary};
 use crate::message::METHOD_PATH;
@@ -39,8 +39,8 @@ pub struct Measured {
 }
 
 impl Measured {
-    /// Calls `each` with every request's record, in no particular order; nothing unless the plan
-    /// kept outcomes.
+    /// Calls `each` with the record of every request, in no particular order. There are none unless
+    /// the plan asked to keep outcomes.
     pub fn outcomes<E>(
         &self,
         mut each: impl FnMut(&Record) -> std::result::Result<(), E>,
@@ -61,10 +61,10 @@ enum FromThread {
     Done,
 }
 
-/// Runs a plan to its end, or until it is told to stop. `observe` hears everything but the final
-/// summary; it must not dawdle. An error means that nothing was sent.
+/// Runs a plan to its end, or until `stop` ends it early. `observe` is called with every event
+/// except the final summary, and must return quickly. An error means that nothing was sent.
 pub fn drive(
-    plan: &Plan,
+    plan: &LoadPlan,
     data: Arc<Encoded>,
     stop: &Stop,
     observe: &mut dyn FnMut(Event),
@@ -133,7 +133,7 @@ pub fn drive(
 }
 
 /// Worker `i` is on connection `i mod connections`.
-fn workers_of(plan: &Plan, connection: u32) -> u32 {
+fn workers_of(plan: &LoadPlan, connection: u32) -> u32 {
     let extra = u32::from(connection < plan.concurrency % plan.connections);
     plan.concurrency / plan.connections + extra
 }
@@ -194,8 +194,8 @@ async fn thread_main(
     mut start: watch::Receiver<bool>,
 ) {
     let deadline = tokio::time::Instant::now() + CONNECT_FIRST_MAX;
-    // One after the other: a burst of hundreds would overflow the server's queue of connections to
-    // accept.
+    // The connections are made one after the other: a burst of hundreds would overflow the server's
+    // backlog of connections to accept.
     for lane in &mut lanes {
         if let Err(reason) = lane.connect_first(deadline).await {
             let _ = to_reporter.send(FromThread::Failed(reason));

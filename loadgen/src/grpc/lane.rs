@@ -1,6 +1,7 @@
-//! One connection and its workers. A worker is nothing but a right to have one request open on this
-//! connection, so a batch of replies read at once becomes one write with as many next requests: one
-//! task per connection, no wake-ups between tasks, no timer per request.
+//! One connection and its workers. A worker is nothing but the right to have one request open on
+//! this connection. So a connection is one task, and the replies that one read brings are followed
+//! by one write with as many new requests; there are no wake-ups between tasks, and no timer per
+//! request.
 
 mod alarm;
 mod connection;
@@ -8,7 +9,7 @@ mod connection;
 pub use alarm::Alarm;
 use connection::Connection;
 
-use super::outcome::Verdict;
+use super::outcome::RequestEnd;
 use super::recorder::{Recorder, Request};
 use super::shared::Shared;
 use crate::wire::Ended;
@@ -20,9 +21,9 @@ use std::task::{Context, Poll};
 use std::time::Duration;
 use tokio::time::{Instant, sleep_until, timeout_at};
 
-/// At least this long from one connection attempt to the next.
+/// Shortest time from one connection attempt to the next.
 const CONNECT_EVERY: Duration = Duration::from_millis(50);
-/// Longest a single attempt, up to the server's settings, may take.
+/// Longest time that a single attempt may take, until the server's settings have arrived.
 const CONNECT_ATTEMPT_MAX: Duration = Duration::from_secs(1);
 
 enum Exit {
@@ -40,8 +41,8 @@ pub struct Lane {
     idle: u32,
     /// Requests that could not be sent yet, oldest first; at most one per worker.
     waiting: VecDeque<Request>,
-    /// Ended and not recorded yet.
-    ended: Vec<(Request, Verdict)>,
+    /// Requests that have ended and are not recorded yet.
+    ended: Vec<(Request, RequestEnd)>,
     exhausted: bool,
     connect_not_before: Instant,
     lost_because: String,
@@ -123,13 +124,13 @@ impl Lane {
         }
     }
 
-    /// A new connection; `false` if nothing is left to send. Requests wait for it up to their
-    /// time-out.
+    /// Makes a new connection, for which requests wait until their time-out. `false` if nothing is
+    /// left to send.
     async fn reconnect(&mut self) -> bool {
         loop {
             let now_us = self.shared.clock.now_us();
             self.expire_waiting(now_us);
-            self.settle(now_us);
+            self.record_ended(now_us);
             self.draw_into_waiting(now_us);
             let Some(oldest) = self.waiting.front() else {
                 return false;
@@ -148,16 +149,17 @@ impl Lane {
         }
     }
 
-    /// Everything open on a lost connection is unknown: it was sent, or may have been.
+    /// The outcome of every request open on a lost connection is unknown, because it may have
+    /// reached the server.
     fn lost(&mut self, connection: Connection, reason: String) {
         self.ended.extend(
             connection
                 .session
                 .into_open()
-                .map(|request| (request, Verdict::connection_lost())),
+                .map(|request| (request, RequestEnd::connection_lost())),
         );
         self.lost_because = reason;
-        self.settle(self.shared.clock.now_us());
+        self.record_ended(self.shared.clock.now_us());
     }
 
     fn poll(&mut self, connection: &mut Connection, cx: &mut Context) -> Poll<Exit> {
@@ -166,7 +168,7 @@ impl Lane {
             let now_us = self.shared.clock.now_us();
             self.expire_open(connection, now_us);
             self.expire_waiting(now_us);
-            self.settle(now_us);
+            self.record_ended(now_us);
             self.send(connection, now_us);
             if let Err(error) = connection.flush(cx) {
                 return Poll::Ready(Exit::Lost(error.to_string()));
@@ -181,21 +183,22 @@ impl Lane {
             }
             let (waiting, ended) = (&mut self.waiting, &mut self.ended);
             let read =
-                connection.poll_receive(cx, &mut |request: Request, end: Ended| match Verdict::of(
-                    end,
-                ) {
-                    Some(verdict) => ended.push((request, verdict)),
-                    // Told from the last to the first, these stay in order and before anything
-                    // newer.
-                    None => waiting.push_front(Request {
-                        sent_us: None,
-                        ..request
-                    }),
-                });
+                connection.poll_receive(
+                    cx,
+                    &mut |request: Request, end: Ended| match RequestEnd::of(end) {
+                        Some(end) => ended.push((request, end)),
+                        // These are reported from the last to the first, so pushing each to the front
+                        // keeps them in order and before anything newer.
+                        None => waiting.push_front(Request {
+                            sent_us: None,
+                            ..request
+                        }),
+                    },
+                );
             match read {
                 Poll::Ready(Ok(())) => {}
                 Poll::Ready(Err(reason)) => {
-                    self.settle(self.shared.clock.now_us());
+                    self.record_ended(self.shared.clock.now_us());
                     return Poll::Ready(Exit::Lost(reason));
                 }
                 Poll::Pending => {
@@ -206,7 +209,7 @@ impl Lane {
         }
     }
 
-    /// Has the alarm ring when the oldest request's time is over.
+    /// Sets the alarm to the moment when the oldest request times out.
     fn arm(&self, connection: &Connection) {
         let oldest = [connection.session.oldest(), self.waiting.front()];
         let oldest_us = oldest
@@ -221,23 +224,23 @@ impl Lane {
     fn expire_open(&mut self, connection: &mut Connection, now_us: u64) {
         let abandoning = self.shared.stop.is_abandoning();
         while let Some(oldest) = connection.session.oldest() {
-            let verdict = if oldest.drawn_us + self.shared.timeout_us <= now_us {
-                Verdict::timed_out()
+            let end = if oldest.drawn_us + self.shared.timeout_us <= now_us {
+                RequestEnd::timed_out()
             } else if abandoning {
-                Verdict::abandoned()
+                RequestEnd::abandoned()
             } else {
                 return;
             };
             let Some(request) = connection.session.cancel_oldest() else {
                 return;
             };
-            self.ended.push((request, verdict));
+            self.ended.push((request, end));
         }
     }
 
     fn expire_waiting(&mut self, now_us: u64) {
-        if self.shared.stop.is_draining() {
-            // Taken by a worker and never sent: as if they had not been asked for.
+        if self.shared.stop.is_stopping() {
+            // A worker has taken these, but they were never sent, so they count as never begun.
             self.waiting.clear();
             self.exhausted = true;
         }
@@ -246,19 +249,19 @@ impl Lane {
             .pop_front_if(|oldest| oldest.drawn_us + self.shared.timeout_us <= now_us)
         {
             self.ended
-                .push((oldest, Verdict::not_sent(&self.lost_because)));
+                .push((oldest, RequestEnd::not_sent(&self.lost_because)));
         }
     }
 
-    /// Records what ended; its workers are free again.
-    fn settle(&mut self, now_us: u64) {
+    /// Records the requests that ended, and frees their workers.
+    fn record_ended(&mut self, now_us: u64) {
         if self.ended.is_empty() {
             return;
         }
         self.idle += self.ended.len() as u32;
         let mut recorder = self.recorder.lock().unwrap_or_else(PoisonError::into_inner);
-        for (request, verdict) in self.ended.drain(..) {
-            recorder.record(&self.shared, &request, verdict, now_us);
+        for (request, end) in self.ended.drain(..) {
+            recorder.record(&self.shared, &request, end, now_us);
         }
     }
 

@@ -1,5 +1,5 @@
-//! What a request's end means to a buyer: the one place that turns gRPC statuses and losses into
-//! outcome classes.
+//! What the end of a request means to its buyer. This is the one place that turns gRPC statuses and
+//! lost connections into outcomes.
 
 use crate::data::strip_prefix;
 use crate::message::SeckillResponse;
@@ -42,19 +42,19 @@ const NOT_EXECUTED: [&str; 9] = [
     "UNIMPLEMENTED",
 ];
 
-/// A request's end as it is counted.
+/// How a request ended, as it is counted.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Verdict {
+pub struct RequestEnd {
     pub outcome: Outcome,
-    /// 0 where none was told.
+    /// 0 if the reply named no order.
     pub order_id: i64,
-    /// Status name, or what the driver saw.
+    /// Status name, or what the driver itself observed.
     pub label: &'static str,
-    /// What the server said about it; empty for most.
+    /// What the server said about it; usually empty.
     pub detail: String,
 }
 
-impl Verdict {
+impl RequestEnd {
     fn new(outcome: Outcome, label: &'static str) -> Self {
         Self {
             outcome,
@@ -64,7 +64,7 @@ impl Verdict {
         }
     }
 
-    /// Gave up after the time-out, the request being with the server.
+    /// Given up after the time-out, when the server already had the request.
     pub fn timed_out() -> Self {
         Self::new(Outcome::Unknown, "driver time-out")
     }
@@ -77,17 +77,17 @@ impl Verdict {
         }
     }
 
-    /// The connection went away under it.
+    /// The connection was lost while the request was open.
     pub fn connection_lost() -> Self {
         Self::new(Outcome::Unknown, "connection lost")
     }
 
-    /// Given up because the run was told twice to stop.
+    /// Given up because the run was told a second time to stop.
     pub fn abandoned() -> Self {
         Self::new(Outcome::Unknown, "abandoned at the stop")
     }
 
-    /// `None` if the server certainly did not see it and it can be sent again.
+    /// `None` if the server certainly did not process the request, so that it can be sent again.
     pub fn of(ended: Ended) -> Option<Self> {
         match ended {
             Ended::NotProcessed => None,
@@ -156,7 +156,7 @@ mod tests {
     }
 
     fn outcome(ended: Ended) -> Outcome {
-        Verdict::of(ended).expect("ended").outcome
+        RequestEnd::of(ended).expect("ended").outcome
     }
 
     #[test]
@@ -172,7 +172,7 @@ mod tests {
                 "status {status}"
             );
         }
-        let unavailable = Verdict::of(reply(Some(14), b"")).expect("ended");
+        let unavailable = RequestEnd::of(reply(Some(14), b"")).expect("ended");
         assert_eq!(
             (unavailable.label, &*unavailable.detail),
             ("UNAVAILABLE", "why")
@@ -184,7 +184,7 @@ mod tests {
         let message = |answer: SeckillResponse| {
             let mut body = vec![0, 0, 0, 0, answer.encoded_len() as u8];
             answer.encode_raw(&mut body);
-            Verdict::of(reply(Some(0), &body)).expect("ended")
+            RequestEnd::of(reply(Some(0), &body)).expect("ended")
         };
         let accepted = message(SeckillResponse {
             success: true,
@@ -216,6 +216,6 @@ mod tests {
         assert_eq!(outcome(reply(None, b"")), Outcome::Unknown);
         assert_eq!(outcome(Ended::Reset(8)), Outcome::Unknown);
         assert_eq!(outcome(Ended::Reset(ERROR_REFUSED_STREAM)), Outcome::Error);
-        assert_eq!(Verdict::of(Ended::NotProcessed), None);
+        assert_eq!(RequestEnd::of(Ended::NotProcessed), None);
     }
 }

@@ -1,24 +1,24 @@
 //! What one thread has measured so far. Its lock is taken once per batch of replies by the thread
 //! itself, and every few milliseconds by the reporter.
 
-use super::outcome::Verdict;
+use super::outcome::RequestEnd;
 use super::shared::Shared;
 use crate::events::Sample;
 use hdrhistogram::Histogram;
 use reports::model::OutcomeCounts;
 use reports::outcome_log::{Outcome, Record};
 
-/// Latencies are kept from 1 µs to this; longer ones (a time-out's few ms of lateness) count as
-/// this.
+/// Longest latency that is told apart. A longer one, which a time-out noticed a few ms late can be,
+/// counts as this.
 const LATENCY_MAX_US: u64 = 60_000_000;
 const LATENCY_DIGITS: u8 = 3;
 /// For the running display only.
 const INTERVAL_DIGITS: u8 = 2;
-/// Most different labels of the status distribution per thread; further ones share their label
-/// without details.
+/// Most entries in the status distribution of a thread; beyond that, statuses are counted by their
+/// label, without details.
 const STATUSES_MAX: usize = 32;
 
-/// A request from the moment a worker took it.
+/// A request that a worker has taken.
 #[derive(Clone, Copy, Debug)]
 pub struct Request {
     pub index: u32,
@@ -43,7 +43,7 @@ pub struct Recorder {
     pub counts: OutcomeCounts,
     pub accepted_units: u64,
     pub latency: Histogram<u64>,
-    /// Since the reporter last took it.
+    /// Latencies since the reporter last took them.
     pub interval: Histogram<u64>,
     /// Since the reporter last took them.
     pub samples: Vec<Sample>,
@@ -71,24 +71,16 @@ impl Recorder {
     }
 
     /// Adds one ended request.
-    pub fn record(
-        &mut self,
-        shared: &Shared,
-        request: &Request,
-        mut verdict: Verdict,
-        now_us: u64,
-    ) {
+    pub fn record(&mut self, shared: &Shared, request: &Request, mut end: RequestEnd, now_us: u64) {
         let element = shared.element(request.index as usize);
-        if verdict.outcome == Outcome::Accepted
-            && shared.was_told(element.user_id, verdict.order_id)
-        {
-            verdict.outcome = Outcome::Duplicate;
+        if end.outcome == Outcome::Accepted && shared.was_told(element.user_id, end.order_id) {
+            end.outcome = Outcome::Duplicate;
         }
-        match verdict.outcome {
+        match end.outcome {
             Outcome::Accepted => {
                 if self.reports && self.counts.accepted.is_multiple_of(shared.sample_every) {
                     self.samples
-                        .push((verdict.order_id, shared.clock.unix_us(now_us)));
+                        .push((end.order_id, shared.clock.unix_us(now_us)));
                 }
                 self.counts.accepted += 1;
                 self.accepted_units += element.quantity as u64;
@@ -112,7 +104,7 @@ impl Recorder {
             }
         }
         if shared.keep_outcomes {
-            let (order_id, outcome) = (verdict.order_id, verdict.outcome);
+            let (order_id, outcome) = (end.order_id, end.outcome);
             self.kept.push(Kept {
                 order_id,
                 at_us,
@@ -121,13 +113,13 @@ impl Recorder {
                 outcome,
             });
         }
-        self.count_status(verdict);
+        self.count_status(end);
     }
 
-    fn count_status(&mut self, verdict: Verdict) {
-        let Verdict {
+    fn count_status(&mut self, end: RequestEnd) {
+        let RequestEnd {
             label, mut detail, ..
-        } = verdict;
+        } = end;
         let known = |statuses: &[Status], detail: &str| {
             statuses
                 .iter()

@@ -1,5 +1,5 @@
-//! The running display's numbers: samples every 10 ms, progress every 100 ms, taken from the
-//! threads' recorders.
+//! What is reported while a run is under way: samples every 10 ms and progress every 100 ms, taken
+//! from the threads' recorders.
 
 use super::clock::Clock;
 use super::recorder::{Recorder, interval_histogram};
@@ -19,7 +19,7 @@ pub struct Reporter {
     started_us: u64,
     last_us: u64,
     last_done: u64,
-    /// Emptied, to be swapped for a recorder's.
+    /// An empty histogram, to be swapped with a recorder's.
     spare: Histogram<u64>,
     interval: Histogram<u64>,
 }
@@ -50,7 +50,7 @@ impl Reporter {
         }
     }
 
-    /// Progress up to now, whenever the last one was.
+    /// Reports the progress up to now, however recent the last report was.
     pub fn progress(&mut self, observe: &mut dyn FnMut(Event)) {
         let samples = self.samples();
         let counts = self.counts_and_interval();

@@ -1,8 +1,8 @@
-//! What all lanes of a run share: the request counter, the data, the clock, and the table of orders
-//! already told.
+//! What all lanes of a run share: the request counter, the data, the clock, and the orders that
+//! buyers were already told about.
 
 use super::clock::Clock;
-use super::{Plan, Stop};
+use super::{LoadPlan, Stop};
 use crate::data::{Element, Encoded};
 use crate::wire::Target;
 use std::collections::HashSet;
@@ -21,12 +21,19 @@ pub struct Shared {
     start_index: u64,
     requests: u64,
     next: AtomicU64,
-    /// `(user_id, order_id)` of accepted requests, only if some user can be sent twice.
+    /// `(user_id, order_id)` of accepted requests; kept only if a user may have more than one
+    /// request.
     told: Option<Mutex<HashSet<(i64, i64)>>>,
 }
 
 impl Shared {
-    pub fn new(plan: &Plan, target: Target, data: Arc<Encoded>, stop: Stop, clock: Clock) -> Self {
+    pub fn new(
+        plan: &LoadPlan,
+        target: Target,
+        data: Arc<Encoded>,
+        stop: Stop,
+        clock: Clock,
+    ) -> Self {
         let may_repeat = data.users_repeat() || plan.requests > data.len() as u64;
         Self {
             clock,
@@ -43,9 +50,10 @@ impl Shared {
         }
     }
 
-    /// The next request's element index; `None` when all are taken or the run is to stop.
+    /// Index of the next request's element; `None` when all requests are taken or the run is
+    /// stopping.
     pub fn draw(&self) -> Option<usize> {
-        if self.stop.is_draining() {
+        if self.stop.is_stopping() {
             return None;
         }
         let request = self.next.fetch_add(1, Ordering::Relaxed);
@@ -64,7 +72,7 @@ impl Shared {
         self.data.element(index)
     }
 
-    /// Whether this user was told this order before.
+    /// Whether this user was told about this order before; remembers it from now on.
     pub fn was_told(&self, user_id: i64, order_id: i64) -> bool {
         let Some(told) = &self.told else { return false };
         !told

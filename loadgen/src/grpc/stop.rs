@@ -4,18 +4,22 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU8, Ordering};
 
 const RUN: u8 = 0;
-const DRAIN: u8 = 1;
+const FINISH_OPEN: u8 = 1;
 const ABANDON: u8 = 2;
 
-/// Clones tell the same run.
+/// All clones control the same run.
 #[derive(Clone, Debug, Default)]
 pub struct Stop(Arc<AtomicU8>);
 
 impl Stop {
-    /// The first call stops sending and lets open requests end, up to their time-out. A second one
-    /// gives those up, outcome unknown.
+    /// The first call stops the sending and lets open requests end until their time-out. A second
+    /// one gives them up; their outcome is then unknown.
     pub fn stop(&self) {
-        let next = if self.is_draining() { ABANDON } else { DRAIN };
+        let next = if self.is_stopping() {
+            ABANDON
+        } else {
+            FINISH_OPEN
+        };
         self.0.store(next, Ordering::Release);
     }
 
@@ -24,7 +28,7 @@ impl Stop {
         self.0.load(Ordering::Acquire)
     }
 
-    pub(crate) fn is_draining(&self) -> bool {
+    pub(crate) fn is_stopping(&self) -> bool {
         self.level() != RUN
     }
 

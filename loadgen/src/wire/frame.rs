@@ -30,7 +30,7 @@ pub const SETTING_INITIAL_WINDOW_SIZE: u16 = 4;
 pub const ERROR_REFUSED_STREAM: u32 = 7;
 pub const ERROR_CANCEL: u32 = 8;
 
-/// What precedes every payload.
+/// The header that precedes every payload.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Header {
     pub length: usize,
@@ -40,7 +40,7 @@ pub struct Header {
 }
 
 impl Header {
-    /// `None` until nine bytes are there.
+    /// `None` until nine bytes have arrived.
     pub fn parse(bytes: &[u8]) -> Option<Self> {
         let bytes: &[u8; HEADER_LEN] = bytes.get(..HEADER_LEN)?.try_into().ok()?;
         Some(Self {

@@ -7,7 +7,7 @@ use std::collections::VecDeque;
 
 /// Size of the table that the peer may use: the protocol's default, which we never change.
 const TABLE_SIZE_MAX: usize = 4_096;
-/// What an entry counts beyond its text, RFC 7541 section 4.1.
+/// What an entry counts in addition to its text, RFC 7541 section 4.1.
 const ENTRY_OVERHEAD: usize = 32;
 /// Longest name or value that is accepted.
 const TEXT_LEN_MAX: usize = 16_384;
@@ -40,7 +40,7 @@ struct Entry {
     size: usize,
 }
 
-/// Decoder of one connection. After an error the connection is of no more use.
+/// Decoder of one connection, which can no longer be used after an error.
 #[derive(Debug)]
 pub struct Decoder {
     entries: VecDeque<Entry>,
@@ -219,8 +219,8 @@ fn take_byte(block: &mut &[u8]) -> Option<u8> {
     Some(*first)
 }
 
-/// Appends a string as it is, for blocks that a client writes. Lengths up to 126, which all of ours
-/// are.
+/// Appends a string without Huffman coding, for blocks that a client writes. It must be at most 126
+/// bytes long, as all of ours are.
 pub fn write_string(out: &mut Vec<u8>, text: &str) {
     assert!(
         text.len() < 0x7f,

@@ -1,6 +1,6 @@
-//! One client connection: requests in as bytes to send, replies out of bytes received. It keeps to
-//! the peer's settings (streams, windows), answers PING and SETTINGS, and tells for every request
-//! whether the server may have seen it.
+//! One client connection: turns requests into bytes to send, and bytes received into replies. It
+//! keeps to the peer's settings (streams, windows), answers PING and SETTINGS, and says of every
+//! request whether the server may have processed it.
 
 mod receive;
 mod request_block;
@@ -18,10 +18,10 @@ use std::collections::VecDeque;
 const RECEIVE_WINDOW: u32 = 32 << 20;
 /// The protocol's window before anything is announced, in bytes.
 const DEFAULT_WINDOW: i64 = 65_535;
-/// Last id that we open; the connection is then replaced.
+/// The last stream id that may be opened; the connection is then replaced.
 const STREAM_ID_LAST: u32 = (1 << 31) - 1;
 
-/// A reply as far as it has arrived.
+/// A reply, as much of it as has arrived.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Reply {
     /// 0 until headers arrive.
@@ -37,8 +37,8 @@ pub struct Reply {
 pub enum Ended {
     /// The server closed the stream in good order.
     Replied(Reply),
-    /// The server closes the connection and never looked at this request; it may be sent again on
-    /// another.
+    /// The server is closing the connection and never looked at this request, which may be sent
+    /// again on another connection.
     NotProcessed,
     /// The server gave up the stream, with this HTTP/2 error code.
     Reset(u32),
@@ -57,7 +57,8 @@ pub struct Session<T> {
     pub out: Vec<u8>,
     block: RequestBlock,
     decoder: Decoder,
-    /// Streams `first_id`, `first_id + 2`, …; `None` where ended. The front is never `None`.
+    /// Streams `first_id`, `first_id + 2`, …; `None` for one that has ended. The front is never
+    /// `None`.
     streams: VecDeque<Option<Stream<T>>>,
     first_id: u32,
     open: usize,
@@ -65,7 +66,7 @@ pub struct Session<T> {
     send_window: i64,
     stream_window: i64,
     received_unacknowledged: u32,
-    settled: bool,
+    has_settings: bool,
     going_away: bool,
     /// Header block that continues in the next frame: stream, flags of its HEADERS frame, bytes so
     /// far.
@@ -94,15 +95,15 @@ impl<T> Session<T> {
             send_window: DEFAULT_WINDOW,
             stream_window: DEFAULT_WINDOW,
             received_unacknowledged: 0,
-            settled: false,
+            has_settings: false,
             going_away: false,
             partial_block: None,
         }
     }
 
     /// Whether the server's settings have arrived. Nothing may be sent before.
-    pub fn is_settled(&self) -> bool {
-        self.settled
+    pub fn has_settings(&self) -> bool {
+        self.has_settings
     }
 
     /// Whether this connection takes no further requests; once none is open it should be replaced.
@@ -110,7 +111,7 @@ impl<T> Session<T> {
         self.going_away || self.next_id() > STREAM_ID_LAST
     }
 
-    /// Requests sent and not ended.
+    /// How many requests were sent and have not ended.
     pub fn open(&self) -> usize {
         self.open
     }
@@ -118,13 +119,13 @@ impl<T> Session<T> {
     /// Whether a message of this length may be sent now.
     pub fn can_send(&self, length: usize) -> bool {
         let window = self.send_window.min(self.stream_window);
-        self.settled
+        self.has_settings
             && !self.is_going_away()
             && self.open < self.streams_max
             && length as i64 <= window
     }
 
-    /// Appends a request to `out`. The caller has asked [`Session::can_send`].
+    /// Appends a request to `out`. The caller must have asked [`Session::can_send`].
     pub fn send(&mut self, message: &[u8], tag: T) {
         debug_assert!(message.len() <= frame::PAYLOAD_MAX);
         let id = self.next_id();

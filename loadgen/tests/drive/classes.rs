@@ -1,19 +1,19 @@
-//! What the driver makes of each kind of end.
+//! How the driver counts each way in which a request can end.
 
-use super::server::{Say, Server};
+use super::server::{Answer, Server};
 use super::{data, measure, plan, records, status};
-use loadgen::grpc::Plan;
+use loadgen::grpc::LoadPlan;
 use reports::outcome_log::Outcome;
 use std::time::Duration;
 
 #[test]
 fn statuses_sent_by_the_server_are_classed_and_counted_with_their_messages() {
-    let server = Server::start("127.0.0.1:0", |asked| match asked.user_id % 5 {
-        0 => Say::Status(14, "engine rebuilding"),
-        1 => Say::Status(8, "too fast"),
-        2 => Say::Status(4, "outcome unknown"),
-        3 => Say::Status(13, "internal"),
-        _ => Say::Reset,
+    let server = Server::start("127.0.0.1:0", |request| match request.user_id % 5 {
+        0 => Answer::Status(14, "engine rebuilding"),
+        1 => Answer::Status(8, "too fast"),
+        2 => Answer::Status(4, "outcome unknown"),
+        3 => Answer::Status(13, "internal"),
+        _ => Answer::Reset,
     });
     let summary = measure(&plan(&server, 500, 10, 2), data(500)).summary;
     assert_eq!((summary.counts.error, summary.counts.unknown), (200, 300));
@@ -36,10 +36,10 @@ fn statuses_sent_by_the_server_are_classed_and_counted_with_their_messages() {
 
 #[test]
 fn labels_of_the_status_distribution_are_bounded() {
-    let server = Server::start("127.0.0.1:0", |asked| {
-        Say::Status(
+    let server = Server::start("127.0.0.1:0", |request| {
+        Answer::Status(
             14,
-            Box::leak(format!("reason {}", asked.user_id).into_boxed_str()),
+            Box::leak(format!("reason {}", request.user_id).into_boxed_str()),
         )
     });
     let summary = measure(&plan(&server, 200, 1, 1), data(200)).summary;
@@ -50,12 +50,12 @@ fn labels_of_the_status_distribution_are_bounded() {
 
 #[test]
 fn a_reply_after_the_time_out_is_unknown_and_later_requests_go_on() {
-    let server = Server::start("127.0.0.1:0", |asked| match asked.user_id {
-        3 | 4 => Say::Late(Duration::from_secs(30), asked.user_id),
-        _ => Say::Accept(asked.user_id),
+    let server = Server::start("127.0.0.1:0", |request| match request.user_id {
+        3 | 4 => Answer::Late(Duration::from_secs(30), request.user_id),
+        _ => Answer::Accept(request.user_id),
     });
     let measured = measure(
-        &Plan {
+        &LoadPlan {
             timeout: Duration::from_millis(200),
             ..plan(&server, 100, 2, 1)
         },
@@ -84,7 +84,7 @@ fn a_reply_after_the_time_out_is_unknown_and_later_requests_go_on() {
         );
     }
     assert_eq!(
-        server.seen.lock().expect("no panic").connections,
+        server.received.lock().expect("no panic").connections,
         1,
         "the connection survives"
     );

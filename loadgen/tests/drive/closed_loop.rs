@@ -1,10 +1,10 @@
 //! Exactly as many requests as wanted, on the right connections, with the right elements.
 
-use super::server::{Say, Server};
+use super::server::{Answer, Server};
 use super::{data, drive, measure, plan, records};
 use loadgen::data::{Element, Encoded};
 use loadgen::events::Event;
-use loadgen::grpc::{Plan, Stop};
+use loadgen::grpc::{LoadPlan, Stop};
 use reports::outcome_log::Outcome;
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -13,9 +13,11 @@ use std::time::Duration;
 #[test]
 fn exactly_the_wanted_requests_are_sent_by_any_number_of_threads() {
     for threads in [1, 3] {
-        let server = Server::start("127.0.0.1:0", |asked| Say::Accept(asked.user_id * 10));
+        let server = Server::start("127.0.0.1:0", |request| {
+            Answer::Accept(request.user_id * 10)
+        });
         let measured = measure(
-            &Plan {
+            &LoadPlan {
                 threads,
                 ..plan(&server, 5_003, 50, 7)
             },
@@ -28,11 +30,19 @@ fn exactly_the_wanted_requests_are_sent_by_any_number_of_threads() {
         assert_eq!(measured.summary.statuses, vec![("OK".to_owned(), 5_003)]);
         assert_eq!(measured.latency.len(), 5_003);
         assert_eq!(measured.summary.latency.count(), 5_003);
-        let seen = server.seen.lock().expect("no panic");
-        assert_eq!((seen.asked.len(), seen.connections), (5_003, 7));
-        let units: i64 = seen.asked.iter().map(|asked| asked.quantity).sum();
+        let received = server.received.lock().expect("no panic");
+        assert_eq!((received.requests.len(), received.connections), (5_003, 7));
+        let units: i64 = received
+            .requests
+            .iter()
+            .map(|request| request.quantity)
+            .sum();
         assert_eq!(measured.summary.accepted_units, units as u64);
-        let mut users: Vec<i64> = seen.asked.iter().map(|asked| asked.user_id).collect();
+        let mut users: Vec<i64> = received
+            .requests
+            .iter()
+            .map(|request| request.user_id)
+            .collect();
         users.sort_unstable();
         assert_eq!(
             users,
@@ -45,13 +55,15 @@ fn exactly_the_wanted_requests_are_sent_by_any_number_of_threads() {
 #[test]
 fn worker_i_uses_connection_i_mod_connections() {
     let late = Duration::from_millis(20);
-    let server = Server::start("127.0.0.1:0", move |asked| Say::Late(late, asked.user_id));
+    let server = Server::start("127.0.0.1:0", move |request| {
+        Answer::Late(late, request.user_id)
+    });
     measure(&plan(&server, 200, 10, 4), data(200));
-    let seen = server.seen.lock().expect("no panic");
+    let received = server.received.lock().expect("no panic");
     let mut most_open = HashMap::new();
-    for asked in &seen.asked {
-        let most = most_open.entry(asked.connection).or_insert(0);
-        *most = asked.open.max(*most);
+    for request in &received.requests {
+        let most = most_open.entry(request.connection).or_insert(0);
+        *most = request.open.max(*most);
     }
     let mut most: Vec<usize> = most_open.into_values().collect();
     most.sort_unstable();
@@ -64,27 +76,32 @@ fn worker_i_uses_connection_i_mod_connections() {
 
 #[test]
 fn request_k_uses_element_k_mod_len_from_the_start_index_on() {
-    let server = Server::start("127.0.0.1:0", |asked| Say::Accept(asked.user_id));
+    let server = Server::start("127.0.0.1:0", |request| Answer::Accept(request.user_id));
     measure(
-        &Plan {
+        &LoadPlan {
             start_index: 8,
             ..plan(&server, 7, 1, 1)
         },
         data(3),
     );
-    let seen = server.seen.lock().expect("no panic");
-    let users: Vec<i64> = seen.asked.iter().map(|asked| asked.user_id).collect();
+    let received = server.received.lock().expect("no panic");
+    let users: Vec<i64> = received
+        .requests
+        .iter()
+        .map(|request| request.user_id)
+        .collect();
     assert_eq!(users, [3, 1, 2, 3, 1, 2, 3]);
     assert!(
-        seen.asked
+        received
+            .requests
             .iter()
-            .all(|asked| asked.product_id == 7 && asked.quantity == asked.user_id % 2 + 1)
+            .all(|request| request.product_id == 7 && request.quantity == request.user_id % 2 + 1)
     );
 }
 
 #[test]
 fn one_connection_carries_many_requests_in_flight_and_in_all() {
-    let server = Server::start("127.0.0.1:0", |asked| Say::Accept(asked.user_id));
+    let server = Server::start("127.0.0.1:0", |request| Answer::Accept(request.user_id));
     let measured = measure(&plan(&server, 50_000, 300, 1), data(50_000));
     assert_eq!(
         measured.summary.counts.accepted, 50_000,
@@ -95,9 +112,9 @@ fn one_connection_carries_many_requests_in_flight_and_in_all() {
 
 #[test]
 fn an_order_told_to_the_same_user_again_is_a_duplicate() {
-    let server = Server::start("127.0.0.1:0", |asked| Say::Accept(asked.user_id));
+    let server = Server::start("127.0.0.1:0", |request| Answer::Accept(request.user_id));
     let measured = measure(
-        &Plan {
+        &LoadPlan {
             threads: 2,
             ..plan(&server, 300, 10, 5)
         },
@@ -110,11 +127,11 @@ fn an_order_told_to_the_same_user_again_is_a_duplicate() {
         ),
         (100, 200)
     );
-    // Another order for the same user is no duplicate but a fault that the audit must see as
-    // accepted.
+    // Another order for the same user is not a duplicate. It is a fault of the system, and the
+    // audit must be able to see it as accepted.
     let next = std::sync::atomic::AtomicI64::new(0);
     let server = Server::start("127.0.0.1:0", move |_| {
-        Say::Accept(next.fetch_add(1, std::sync::atomic::Ordering::Relaxed))
+        Answer::Accept(next.fetch_add(1, std::sync::atomic::Ordering::Relaxed))
     });
     let twice = Element {
         user_id: 1,
@@ -136,9 +153,9 @@ fn an_order_told_to_the_same_user_again_is_a_duplicate() {
 
 #[test]
 fn records_hold_what_each_user_was_told() {
-    let server = Server::start("127.0.0.1:0", |asked| match asked.user_id % 2 {
-        0 => Say::Accept(asked.user_id * 10),
-        _ => Say::Refuse("sold out"),
+    let server = Server::start("127.0.0.1:0", |request| match request.user_id % 2 {
+        0 => Answer::Accept(request.user_id * 10),
+        _ => Answer::Refuse("sold out"),
     });
     let measured = measure(&plan(&server, 100, 4, 2), data(100));
     let mut records = records(&measured);
@@ -183,8 +200,10 @@ fn records_hold_what_each_user_was_told() {
 #[test]
 fn events_tell_the_start_the_progress_and_one_sample_in_so_many() {
     let late = Duration::from_millis(5);
-    let server = Server::start("127.0.0.1:0", move |asked| Say::Late(late, asked.user_id));
-    let plan = Plan {
+    let server = Server::start("127.0.0.1:0", move |request| {
+        Answer::Late(late, request.user_id)
+    });
+    let plan = LoadPlan {
         report: true,
         sample_every: 10,
         ..plan(&server, 2_000, 20, 4)

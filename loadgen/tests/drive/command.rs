@@ -1,6 +1,6 @@
 //! The command as a whole, from arguments to files.
 
-use super::server::{Say, Server};
+use super::server::{Answer, Server};
 use clap::Parser;
 use loadgen::cli::{LoadGrpc, run};
 use loadgen::data::read_json;
@@ -16,10 +16,10 @@ struct Cli {
 
 #[test]
 fn a_run_by_hand_leaves_its_data_its_summary_and_its_outcome_log() {
-    let server = Server::start("127.0.0.1:0", |asked| match asked.user_id % 10 {
-        0 => Say::Refuse("sold out"),
-        1 => Say::Status(14, "shedding"),
-        _ => Say::Accept(asked.user_id * 3),
+    let server = Server::start("127.0.0.1:0", |request| match request.user_id % 10 {
+        0 => Answer::Refuse("sold out"),
+        1 => Answer::Status(14, "shedding"),
+        _ => Answer::Accept(request.user_id * 3),
     });
     let folder = tempfile::tempdir().expect("scratch folder");
     let file = |name: &str| folder.path().join(name).display().to_string();
@@ -75,7 +75,7 @@ fn a_run_by_hand_leaves_its_data_its_summary_and_its_outcome_log() {
     assert_eq!(
         count(Outcome::Accepted),
         1_600,
-        "each user once; asked again, it is a duplicate"
+        "each user is accepted once; a repeated request is a duplicate"
     );
     assert_eq!(count(Outcome::Duplicate), summary.counts.duplicate);
     assert_eq!(count(Outcome::Refused), summary.counts.refused);
@@ -92,7 +92,7 @@ fn a_run_by_hand_leaves_its_data_its_summary_and_its_outcome_log() {
 
 #[test]
 fn a_log_that_cannot_be_written_is_found_out_before_the_run() {
-    let server = Server::start("127.0.0.1:0", |asked| Say::Accept(asked.user_id));
+    let server = Server::start("127.0.0.1:0", |request| Answer::Accept(request.user_id));
     let address = server.address.to_string();
     let args = [
         "grpc",
@@ -109,5 +109,12 @@ fn a_log_that_cannot_be_written_is_found_out_before_the_run() {
             .starts_with("cannot create /nonexistent/log"),
         "{error}"
     );
-    assert!(server.seen.lock().expect("no panic").asked.is_empty());
+    assert!(
+        server
+            .received
+            .lock()
+            .expect("no panic")
+            .requests
+            .is_empty()
+    );
 }

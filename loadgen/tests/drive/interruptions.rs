@@ -1,10 +1,10 @@
-//! Servers that are not there, go away and come back, and runs that are told to stop.
+//! Servers that are missing, or go away and come back, and runs that are told to stop.
 
-use super::server::{Say, Server};
+use super::server::{Answer, Server};
 use super::{data, drive, measure, plan, records, status, wait_until};
 use loadgen::Error;
 use loadgen::events::Event;
-use loadgen::grpc::{Plan, Stop};
+use loadgen::grpc::{LoadPlan, Stop};
 use reports::outcome_log::Outcome;
 use std::collections::HashSet;
 use std::sync::{Arc, Mutex};
@@ -13,16 +13,18 @@ use std::time::{Duration, Instant};
 #[test]
 fn a_server_killed_and_restarted_ends_no_run() {
     let late = Duration::from_millis(2);
-    let server = Server::start("127.0.0.1:0", move |asked| Say::Late(late, asked.user_id));
+    let server = Server::start("127.0.0.1:0", move |request| {
+        Answer::Late(late, request.user_id)
+    });
     let address = server.address.to_string();
     let plan = plan(&server, 20_000, 40, 8);
     let run = std::thread::spawn(move || measure(&plan, data(20_000)));
     wait_until("some requests", || {
-        server.seen.lock().expect("no panic").asked.len() > 2_000
+        server.received.lock().expect("no panic").requests.len() > 2_000
     });
-    let first = Arc::clone(&server.seen);
+    let first = Arc::clone(&server.received);
     drop(server);
-    let server = Server::start(&address, |asked| Say::Accept(asked.user_id));
+    let server = Server::start(&address, |request| Answer::Accept(request.user_id));
     let measured = run.join().expect("no panic");
     let summary = &measured.summary;
     assert_eq!(summary.requests, 20_000);
@@ -39,16 +41,16 @@ fn a_server_killed_and_restarted_ends_no_run() {
     );
     assert_eq!(status(summary, "connection lost"), summary.counts.unknown);
     assert_eq!(summary.counts.accepted + summary.counts.unknown, 20_000);
-    let users = |server: &Mutex<super::server::Seen>| -> HashSet<i64> {
+    let users = |server: &Mutex<super::server::Received>| -> HashSet<i64> {
         server
             .lock()
             .expect("no panic")
-            .asked
+            .requests
             .iter()
-            .map(|asked| asked.user_id)
+            .map(|request| request.user_id)
             .collect()
     };
-    let (before, after) = (users(&first), users(&server.seen));
+    let (before, after) = (users(&first), users(&server.received));
     assert!(before.is_disjoint(&after), "nothing is sent twice");
     for record in records(&measured)
         .iter()
@@ -60,17 +62,17 @@ fn a_server_killed_and_restarted_ends_no_run() {
 
 #[test]
 fn requests_that_find_no_server_are_errors_after_their_time_out() {
-    let server = Server::start("127.0.0.1:0", |asked| {
-        Say::Late(Duration::from_secs(30), asked.user_id)
+    let server = Server::start("127.0.0.1:0", |request| {
+        Answer::Late(Duration::from_secs(30), request.user_id)
     });
-    let plan = Plan {
+    let plan = LoadPlan {
         timeout: Duration::from_millis(300),
         ..plan(&server, 12, 4, 2)
     };
     let began = Instant::now();
     let run = std::thread::spawn(move || measure(&plan, data(12)));
     wait_until("four requests", || {
-        server.seen.lock().expect("no panic").asked.len() == 4
+        server.received.lock().expect("no panic").requests.len() == 4
     });
     drop(server);
     let measured = run.join().expect("no panic");
@@ -103,7 +105,7 @@ fn requests_that_find_no_server_are_errors_after_their_time_out() {
 
 #[test]
 fn a_server_that_is_not_there_at_the_start_is_one_clear_error() {
-    let server = Server::start("127.0.0.1:0", |_| Say::Reset);
+    let server = Server::start("127.0.0.1:0", |_| Answer::Reset);
     let plan = plan(&server, 10, 1, 1);
     drop(server);
     let error =
@@ -116,18 +118,20 @@ fn a_server_that_is_not_there_at_the_start_is_one_clear_error() {
 #[test]
 fn a_stop_ends_the_sending_and_waits_for_what_is_open() {
     let late = Duration::from_millis(50);
-    let server = Server::start("127.0.0.1:0", move |asked| Say::Late(late, asked.user_id));
+    let server = Server::start("127.0.0.1:0", move |request| {
+        Answer::Late(late, request.user_id)
+    });
     let (plan, stop) = (plan(&server, 1_000_000, 10, 5), Stop::default());
     let told = stop.clone();
     let run = std::thread::spawn(move || {
         drive(&plan, data(1_000), &told, &mut |_: Event| {}).expect("runs")
     });
     wait_until("some requests", || {
-        server.seen.lock().expect("no panic").asked.len() >= 30
+        server.received.lock().expect("no panic").requests.len() >= 30
     });
     stop.stop();
     let measured = run.join().expect("no panic");
-    let sent = server.seen.lock().expect("no panic").asked.len() as u64;
+    let sent = server.received.lock().expect("no panic").requests.len() as u64;
     assert_eq!(
         (measured.summary.requests, measured.summary.counts.accepted),
         (sent, sent)
@@ -137,8 +141,8 @@ fn a_stop_ends_the_sending_and_waits_for_what_is_open() {
 
 #[test]
 fn a_second_stop_gives_up_what_is_open() {
-    let server = Server::start("127.0.0.1:0", |asked| {
-        Say::Late(Duration::from_secs(60), asked.user_id)
+    let server = Server::start("127.0.0.1:0", |request| {
+        Answer::Late(Duration::from_secs(60), request.user_id)
     });
     let (plan, stop) = (plan(&server, 100, 10, 5), Stop::default());
     let told = stop.clone();
@@ -146,7 +150,7 @@ fn a_second_stop_gives_up_what_is_open() {
         drive(&plan, data(100), &told, &mut |_: Event| {}).expect("runs")
     });
     wait_until("ten requests", || {
-        server.seen.lock().expect("no panic").asked.len() == 10
+        server.received.lock().expect("no panic").requests.len() == 10
     });
     stop.stop();
     stop.stop();

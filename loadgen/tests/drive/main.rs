@@ -1,5 +1,5 @@
-//! The closed-loop driver against a real server on loopback: who sends what where, and what it
-//! makes of every end.
+//! The closed-loop driver against a real server on loopback: what it sends on which connection, and
+//! how it counts every way in which a request can end.
 
 mod classes;
 mod closed_loop;
@@ -9,7 +9,7 @@ mod server;
 
 use loadgen::data::{Element, Encoded};
 use loadgen::events::{Event, Summary};
-use loadgen::grpc::{Measured, Plan, Stop, drive};
+use loadgen::grpc::{LoadPlan, Measured, Stop, drive};
 use reports::outcome_log::Record;
 use server::Server;
 use std::convert::Infallible;
@@ -29,17 +29,17 @@ fn data(count: i64) -> Arc<Encoded> {
     Arc::new(Encoded::new((1..=count).map(element).collect()))
 }
 
-fn plan(server: &Server, requests: u64, concurrency: u32, connections: u32) -> Plan {
-    Plan {
+fn plan(server: &Server, requests: u64, concurrency: u32, connections: u32) -> LoadPlan {
+    LoadPlan {
         requests,
         concurrency,
         connections,
         keep_outcomes: true,
-        ..Plan::new(server.address.to_string())
+        ..LoadPlan::new(server.address.to_string())
     }
 }
 
-fn measure(plan: &Plan, data: Arc<Encoded>) -> Measured {
+fn measure(plan: &LoadPlan, data: Arc<Encoded>) -> Measured {
     drive(plan, data, &Stop::default(), &mut |_: Event| {}).expect("the run takes place")
 }
 

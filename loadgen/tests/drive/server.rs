@@ -1,6 +1,6 @@
 //! A small gRPC server on the general-purpose `h2` crate, so that the driver's own HTTP/2 is
-//! checked against an independent one. It answers as it is told and remembers who asked on which
-//! connection.
+//! checked against an independent one. It answers as its test wants, and remembers which request
+//! came on which connection.
 
 use bytes::{Buf, Bytes};
 use h2::server::SendResponse;
@@ -12,9 +12,9 @@ use std::time::Duration;
 use tokio::net::{TcpListener, TcpSocket, TcpStream};
 use tokio::task::JoinSet;
 
-/// What the server says to one request.
+/// How the server answers one request.
 #[derive(Clone, Debug)]
-pub enum Say {
+pub enum Answer {
     Accept(i64),
     Refuse(&'static str),
     Status(u32, &'static str),
@@ -23,9 +23,9 @@ pub enum Say {
     Reset,
 }
 
-/// Who asked for what.
+/// A request that the server has received.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Asked {
+pub struct ReceivedRequest {
     pub connection: usize,
     /// Requests open on that connection at this moment, this one included.
     pub open: usize,
@@ -34,25 +34,28 @@ pub struct Asked {
     pub quantity: i64,
 }
 
-pub type Answer = Arc<dyn Fn(&Asked) -> Say + Send + Sync>;
+pub type Answering = Arc<dyn Fn(&ReceivedRequest) -> Answer + Send + Sync>;
 
 #[derive(Default)]
-pub struct Seen {
-    pub asked: Vec<Asked>,
+pub struct Received {
+    pub requests: Vec<ReceivedRequest>,
     pub connections: usize,
     open: HashMap<usize, usize>,
 }
 
-/// A server on its own thread; dropping it cuts every connection at once, as SIGKILL would.
+/// A server on its own thread; dropping it cuts every connection immediately, as SIGKILL would.
 pub struct Server {
     pub address: SocketAddr,
-    pub seen: Arc<Mutex<Seen>>,
+    pub received: Arc<Mutex<Received>>,
     kill: Option<tokio::sync::oneshot::Sender<()>>,
     thread: Option<std::thread::JoinHandle<()>>,
 }
 
 impl Server {
-    pub fn start(address: &str, answer: impl Fn(&Asked) -> Say + Send + Sync + 'static) -> Self {
+    pub fn start(
+        address: &str,
+        answer: impl Fn(&ReceivedRequest) -> Answer + Send + Sync + 'static,
+    ) -> Self {
         let runtime = tokio::runtime::Builder::new_current_thread()
             .enable_all()
             .build()
@@ -62,9 +65,9 @@ impl Server {
             listen(address.parse().expect("an address"))
         };
         let address = listener.local_addr().expect("bound");
-        let seen = Arc::new(Mutex::new(Seen::default()));
+        let received = Arc::new(Mutex::new(Received::default()));
         let (kill, killed) = tokio::sync::oneshot::channel();
-        let (answer, shared): (Answer, _) = (Arc::new(answer), Arc::clone(&seen));
+        let (answer, shared): (Answering, _) = (Arc::new(answer), Arc::clone(&received));
         let thread = std::thread::spawn(move || {
             runtime.block_on(async {
                 tokio::select! {
@@ -75,7 +78,7 @@ impl Server {
         });
         Self {
             address,
-            seen,
+            received,
             kill: Some(kill),
             thread: Some(thread),
         }
@@ -98,26 +101,31 @@ fn listen(address: SocketAddr) -> TcpListener {
     socket.listen(1_024).expect("listen")
 }
 
-async fn accept(listener: TcpListener, answer: Answer, seen: Arc<Mutex<Seen>>) {
+async fn accept(listener: TcpListener, answer: Answering, received: Arc<Mutex<Received>>) {
     let mut connections = JoinSet::new();
     loop {
         let (socket, _) = listener.accept().await.expect("accept");
         socket.set_nodelay(true).expect("nodelay");
         let number = {
-            let mut seen = seen.lock().expect("no panic");
-            seen.connections += 1;
-            seen.connections - 1
+            let mut received = received.lock().expect("no panic");
+            received.connections += 1;
+            received.connections - 1
         };
         connections.spawn(serve(
             number,
             socket,
             Arc::clone(&answer),
-            Arc::clone(&seen),
+            Arc::clone(&received),
         ));
     }
 }
 
-async fn serve(connection: usize, socket: TcpStream, answer: Answer, seen: Arc<Mutex<Seen>>) {
+async fn serve(
+    connection: usize,
+    socket: TcpStream,
+    answer: Answering,
+    received: Arc<Mutex<Received>>,
+) {
     let mut builder = h2::server::Builder::new();
     builder
         .initial_window_size(16 << 20)
@@ -139,7 +147,7 @@ async fn serve(connection: usize, socket: TcpStream, answer: Answer, seen: Arc<M
             request.into_body(),
             respond,
             Arc::clone(&answer),
-            Arc::clone(&seen),
+            Arc::clone(&received),
         ));
         while requests.try_join_next().is_some() {}
     }
@@ -149,8 +157,8 @@ async fn reply(
     connection: usize,
     mut body: h2::RecvStream,
     mut respond: SendResponse<Bytes>,
-    answer: Answer,
-    seen: Arc<Mutex<Seen>>,
+    answer: Answering,
+    received: Arc<Mutex<Received>>,
 ) {
     let mut message = Vec::new();
     while let Some(Ok(chunk)) = body.data().await {
@@ -158,52 +166,52 @@ async fn reply(
         message.extend_from_slice(chunk.chunk());
     }
     let fields = numbers(&message[5..]);
-    let asked = {
-        let mut seen = seen.lock().expect("no panic");
-        let open = seen.open.entry(connection).or_default();
+    let request = {
+        let mut received = received.lock().expect("no panic");
+        let open = received.open.entry(connection).or_default();
         *open += 1;
         let open = *open;
-        let asked = Asked {
+        let request = ReceivedRequest {
             connection,
             open,
             user_id: fields[0],
             product_id: fields[1],
             quantity: fields[2],
         };
-        seen.asked.push(asked);
-        asked
+        received.requests.push(request);
+        request
     };
-    let said = answer(&asked);
-    if let Say::Late(time, _) = said {
+    let said = answer(&request);
+    if let Answer::Late(time, _) = said {
         tokio::time::sleep(time).await;
     }
-    if let Some(open) = seen.lock().expect("no panic").open.get_mut(&connection) {
+    if let Some(open) = received.lock().expect("no panic").open.get_mut(&connection) {
         *open -= 1;
     }
     say(&mut respond, said);
 }
 
-fn say(respond: &mut SendResponse<Bytes>, said: Say) {
+fn say(respond: &mut SendResponse<Bytes>, said: Answer) {
     let head = || {
         let head = Response::builder().header("content-type", "application/grpc");
         head.header("date", "Mon, 21 Oct 2013 20:13:21 GMT")
     };
     // The client may be gone; that is no fault of the server.
     let body = match said {
-        Say::Accept(order_id) | Say::Late(_, order_id) => accepted(order_id),
-        Say::Refuse(why) => {
+        Answer::Accept(order_id) | Answer::Late(_, order_id) => accepted(order_id),
+        Answer::Refuse(why) => {
             let mut body = vec![0, 0, 0, 0, why.len() as u8 + 2, 0x12, why.len() as u8];
             body.extend_from_slice(why.as_bytes());
             body
         }
-        Say::Status(status, why) => {
+        Answer::Status(status, why) => {
             let head = head()
                 .header("grpc-status", status)
                 .header("grpc-message", why.replace(' ', "%20"));
             let _ = respond.send_response(head.body(()).expect("valid"), true);
             return;
         }
-        Say::Reset => return respond.send_reset(h2::Reason::INTERNAL_ERROR),
+        Answer::Reset => return respond.send_reset(h2::Reason::INTERNAL_ERROR),
     };
     let Ok(mut stream) = respond.send_response(head().body(()).expect("valid"), false) else {
         return;

@@ -1,9 +1,9 @@
 //! Load from the lab's own driver, in a thread beside the test, and single purchases by the same
 //! means.
 
-use loadgen::data::{Element, Encoded, Generation, generate};
+use loadgen::data::{DataSpec, Element, Encoded, generate};
 use loadgen::events::{Event, Summary};
-use loadgen::grpc::{Measured, Plan, Stop, drive};
+use loadgen::grpc::{LoadPlan, Measured, Stop, drive};
 use reports::outcome_log::{Outcome, Record};
 use std::net::SocketAddr;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -39,21 +39,21 @@ pub struct Crowd {
 impl Load {
     /// Runs until it is told to stop.
     pub fn start(address: SocketAddr, product_id: i64, crowd: Crowd, told: Told) -> Self {
-        let elements = generate(&Generation {
+        let elements = generate(&DataSpec {
             seed: crowd.seed,
             users: crowd.users,
             product_id,
             quantity_max: 2,
         });
         let data = Arc::new(Encoded::new(elements.expect("a valid wish")));
-        let plan = Plan {
+        let plan = LoadPlan {
             concurrency: crowd.concurrency,
             connections: 4.min(crowd.concurrency),
             requests: ENDLESS,
             timeout: REPLY_LIMIT,
             keep_outcomes: true,
             report: true,
-            ..Plan::new(address.to_string())
+            ..LoadPlan::new(address.to_string())
         };
         let (stop, accepted) = (Stop::default(), Arc::<AtomicU64>::default());
         let (stopped, counted) = (stop.clone(), accepted.clone());
@@ -115,12 +115,12 @@ impl Answer {
 
 /// One purchase.
 pub async fn buy(address: SocketAddr, element: Element, limit: Duration, told: Told) -> Answer {
-    let plan = Plan {
+    let plan = LoadPlan {
         concurrency: 1,
         requests: 1,
         timeout: limit,
         keep_outcomes: true,
-        ..Plan::new(address.to_string())
+        ..LoadPlan::new(address.to_string())
     };
     let driving = move || {
         drive(

@@ -1,5 +1,5 @@
-//! When a lane must look at its time-outs. One timer per thread rings all lanes that are due,
-//! instead of one timer per request.
+//! Wakes a lane when it has to look at its time-outs. One timer per thread rings the alarms that
+//! are due, instead of one timer per request.
 
 use crate::grpc::TIMEOUT_RESOLUTION;
 use crate::grpc::shared::Shared;
@@ -8,7 +8,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::task::Waker;
 use tokio::time::{MissedTickBehavior, interval};
 
-/// Lane and timer live on one thread; the atomics and the lock are never contended.
+/// The lane and the timer live on the same thread, so the atomics and the lock are never contended.
 #[derive(Debug)]
 pub struct Alarm {
     due_us: AtomicU64,
@@ -50,7 +50,8 @@ impl Alarm {
         }
     }
 
-    /// Rings what is due, and everything whenever the run is told to stop. Never ends by itself.
+    /// Rings every alarm that is due, and all of them whenever the run is told to stop. Never ends
+    /// by itself.
     pub async fn ring_all(alarms: Vec<Arc<Self>>, shared: Arc<Shared>) {
         let mut ticks = interval(TIMEOUT_RESOLUTION);
         ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);

@@ -1,4 +1,4 @@
-//! A socket with its session: bytes between the two, with one system call for whatever has
+//! A socket with its session. Moves bytes between the two, with one system call for all that has
 //! gathered.
 
 use crate::grpc::recorder::Request;
@@ -11,8 +11,8 @@ use std::task::{Context, Poll, ready};
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::net::TcpStream;
 
-/// Room for what is read at once: more than the largest frame (16,393 bytes), so that a whole one
-/// always fits.
+/// Most bytes that one read may bring: more than the largest frame (16,393 bytes), so that a whole
+/// frame always fits.
 const INBOX_LEN: usize = 32 << 10;
 
 #[derive(Debug)]
@@ -42,7 +42,7 @@ impl Connection {
         poll_fn(|cx| {
             loop {
                 connection.flush(cx).map_err(|error| error.to_string())?;
-                if connection.session.is_settled() {
+                if connection.session.has_settings() {
                     return Poll::Ready(Ok::<_, String>(()));
                 }
                 ready!(connection.poll_receive(cx, &mut |_, _| {}))?;
@@ -52,7 +52,7 @@ impl Connection {
         Ok(connection)
     }
 
-    /// Sends as much as the socket takes; the rest goes when it is writable again.
+    /// Sends as much as the socket takes; the rest is sent when it is writable again.
     pub fn flush(&mut self, cx: &mut Context) -> io::Result<()> {
         let mut sent = 0;
         while sent < self.session.out.len() {
@@ -67,8 +67,7 @@ impl Connection {
         Ok(())
     }
 
-    /// Reads once and handles what came; an error is the reason why the connection is of no more
-    /// use.
+    /// Reads once and handles what arrived. An error says why the connection can no longer be used.
     pub fn poll_receive(
         &mut self,
         cx: &mut Context,

@@ -61,7 +61,7 @@ impl<T> Session<T> {
             frame::GOAWAY => self.go_away(payload, ended),
             frame::WINDOW_UPDATE => self.window_update(header, payload),
             frame::PUSH_PROMISE => Err(WireError("it pushes although push is off")),
-            // PRIORITY and frames of extensions mean nothing to us.
+            // PRIORITY and the frames of extensions can be ignored.
             _ => Ok(()),
         }
     }
@@ -175,8 +175,8 @@ impl<T> Session<T> {
             match u16::from_be_bytes([setting[0], setting[1]]) {
                 frame::SETTING_HEADER_TABLE_SIZE => self.block.table_resized(value as usize),
                 frame::SETTING_MAX_CONCURRENT_STREAMS => self.streams_max = value as usize,
-                // Our streams send all they have at once, so an open one has no window left to
-                // adjust.
+                // A stream of ours sends its whole message when it is opened, so that an open
+                // stream has no window left to adjust.
                 frame::SETTING_INITIAL_WINDOW_SIZE if value <= STREAM_ID_LAST => {
                     self.stream_window = i64::from(value)
                 }
@@ -186,7 +186,7 @@ impl<T> Session<T> {
                 _ => {}
             }
         }
-        self.settled = true;
+        self.has_settings = true;
         frame::write(&mut self.out, frame::SETTINGS, frame::FLAG_ACK, 0, &[]);
         Ok(())
     }

@@ -1,10 +1,10 @@
-//! The header block of the one request that a connection sends again and again: spelled out and put
-//! in the peer's table the first time, a few index bytes ever after; spelled out always if the
-//! peer's table is too small.
+//! The header block of the one kind of request that a connection sends again and again. The first
+//! time it is spelled out and enters the peer's table; after that it is a few index bytes. If the
+//! peer's table is too small, it is spelled out every time.
 
 use crate::wire::hpack::write_string;
 
-/// Longest value of any header below: one length byte each.
+/// Longest value of a header, so that one byte holds its length.
 const VALUE_LEN_MAX: usize = 120;
 /// Static-table index of the names that have one, RFC 7541 appendix A.
 const STATIC_NAMES: [(&str, u8); 4] = [
@@ -46,7 +46,7 @@ impl Target {
             .then_some(Self { headers })
     }
 
-    /// What the headers take in a peer's table.
+    /// Bytes that the headers occupy in a peer's table.
     fn table_size(&self) -> usize {
         self.headers
             .iter()
@@ -57,7 +57,7 @@ impl Target {
 
 #[derive(Debug)]
 pub struct RequestBlock {
-    /// For the next request only, if it differs from `steady`.
+    /// The block of the next request only, if it differs from `steady`.
     once: Option<Vec<u8>>,
     current: Vec<u8>,
     steady: Vec<u8>,

@@ -13,7 +13,7 @@ fn session() -> Session<u32> {
 }
 
 /// A session that has the server's settings and nothing left to send.
-fn settled(settings: &[(u16, u32)]) -> Session<u32> {
+fn session_with(settings: &[(u16, u32)]) -> Session<u32> {
     let mut session = session();
     let mut bytes = Vec::new();
     frame::write_settings(&mut bytes, settings);
@@ -51,7 +51,7 @@ fn replied(body: &[u8]) -> Ended {
 #[test]
 fn nothing_is_sent_before_the_servers_settings() {
     assert!(!session().can_send(1));
-    assert!(settled(&[]).can_send(1));
+    assert!(session_with(&[]).can_send(1));
 }
 
 #[test]
@@ -63,7 +63,7 @@ fn a_reply_may_arrive_in_any_pieces() {
         (HEADERS, FLAG_END_STREAM, 1, &OK_TRAILERS[1..4]),
         (frame::CONTINUATION, FLAG_END_HEADERS, 1, &OK_TRAILERS[4..]),
     ]);
-    let mut session = settled(&[]);
+    let mut session = session_with(&[]);
     session.send(b"x", 7);
     let (mut all, mut buffer) = (Vec::new(), Vec::new());
     for byte in bytes {
@@ -79,7 +79,7 @@ fn a_reply_may_arrive_in_any_pieces() {
 
 #[test]
 fn replies_out_of_order_find_their_requests() {
-    let mut session = settled(&[]);
+    let mut session = session_with(&[]);
     for tag in 0..5 {
         session.send(b"x", tag);
     }
@@ -99,13 +99,13 @@ fn replies_out_of_order_find_their_requests() {
 
 #[test]
 fn the_first_request_spells_its_headers_out_and_later_ones_do_not() {
-    let mut session = settled(&[]);
+    let mut session = session_with(&[]);
     session.send(b"x", 0);
     let first = std::mem::take(&mut session.out).len();
     session.send(b"x", 1);
     assert_eq!(session.out.len(), 9 + 8 + 9 + 1);
     assert!(first > 100);
-    let mut small_table = settled(&[(frame::SETTING_HEADER_TABLE_SIZE, 0)]);
+    let mut small_table = session_with(&[(frame::SETTING_HEADER_TABLE_SIZE, 0)]);
     small_table.send(b"x", 0);
     assert_eq!(small_table.out[9], 0x20, "the table is declared empty");
     let first = std::mem::take(&mut small_table.out).len();
@@ -115,7 +115,7 @@ fn the_first_request_spells_its_headers_out_and_later_ones_do_not() {
 
 #[test]
 fn the_servers_limits_are_kept() {
-    let mut session = settled(&[
+    let mut session = session_with(&[
         (frame::SETTING_MAX_CONCURRENT_STREAMS, 2),
         (frame::SETTING_INITIAL_WINDOW_SIZE, 10),
     ]);
@@ -129,7 +129,7 @@ fn the_servers_limits_are_kept() {
     )
     .expect("valid");
     assert!(session.can_send(1));
-    let mut session = settled(&[]);
+    let mut session = session_with(&[]);
     for tag in 0..65_535 {
         session.send(b"x", tag);
     }
@@ -144,7 +144,7 @@ fn the_servers_limits_are_kept() {
 
 #[test]
 fn a_goaway_returns_what_was_not_looked_at_and_keeps_the_rest() {
-    let mut session = settled(&[]);
+    let mut session = session_with(&[]);
     for tag in 0..4 {
         session.send(b"x", tag);
     }
@@ -164,7 +164,7 @@ fn a_goaway_returns_what_was_not_looked_at_and_keeps_the_rest() {
 
 #[test]
 fn a_cancelled_request_is_reset_and_its_late_reply_is_ignored_but_decoded() {
-    let mut session = settled(&[]);
+    let mut session = session_with(&[]);
     session.send(b"x", 0);
     session.send(b"x", 1);
     session.out.clear();
@@ -181,7 +181,7 @@ fn a_cancelled_request_is_reset_and_its_late_reply_is_ignored_but_decoded() {
 
 #[test]
 fn pings_and_settings_are_acknowledged() {
-    let mut session = settled(&[]);
+    let mut session = session_with(&[]);
     feed(
         &mut session,
         &frames(&[(PING, 0, 0, b"12345678"), (SETTINGS, 0, 0, b"")]),
@@ -197,7 +197,7 @@ fn pings_and_settings_are_acknowledged() {
 fn what_breaks_the_protocol_is_named() {
     let long = [0xff, 0xff, 0xff, 0, 0, 0, 0, 0, 0];
     assert_eq!(
-        feed(&mut settled(&[]), &long),
+        feed(&mut session_with(&[]), &long),
         Err("a frame is longer than 16,384 bytes")
     );
     for (broken, part) in [
@@ -214,12 +214,12 @@ fn what_breaks_the_protocol_is_named() {
         ),
         ((DATA, frame::FLAG_PADDED, 1, b"\x09"), "DATA"),
     ] {
-        let error = feed(&mut settled(&[]), &frames(&[broken])).expect_err(part);
+        let error = feed(&mut session_with(&[]), &frames(&[broken])).expect_err(part);
         assert!(error.contains(part), "{error}");
     }
     let interrupted = frames(&[(HEADERS, 0, 1, b"\x88"), (PING, 0, 0, b"12345678")]);
     assert_eq!(
-        feed(&mut settled(&[]), &interrupted),
+        feed(&mut session_with(&[]), &interrupted),
         Err("a header block is interrupted")
     );
 }
