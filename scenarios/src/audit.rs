@@ -1,6 +1,6 @@
-//! The oracle: after a leg it reads the database and what the driver was told, and judges the
-//! consistency contract, invariants (a) to (f). It shares no code with the system, trusts none of
-//! the database's constraints, and a run that it cannot judge is an error, never a pass.
+//! The oracle: after a leg it reads the database and what the driver was told, and judges whether
+//! the consistency contract holds, invariants (a) to (f). It shares no code with the system and
+//! trusts none of the database's constraints. A run that it cannot judge is an error, never a pass.
 
 mod bounded_list;
 mod checks;
@@ -15,12 +15,13 @@ pub use text::text;
 
 use anyhow::{Context, bail};
 use database::Snapshot;
-use outcome_index::Asked;
+use outcome_index::OutcomeIndex;
 use reports::model::AuditReport;
 use std::{collections::BTreeSet, path::PathBuf, time::Duration};
 use tally::Tally;
 
-/// An audit that takes longer is given up: 500,000 rows take seconds, so the database has stalled.
+/// An audit that takes longer than this is given up. 500,000 rows take seconds, so the database
+/// must have stalled.
 const AUDIT_LIMIT: Duration = Duration::from_secs(600);
 
 /// What to judge, and against what.
@@ -32,11 +33,12 @@ pub struct AuditInput {
     /// sales.
     pub logs: Vec<PathBuf>,
     pub sales: Vec<ExpectedSale>,
-    /// What the engine says about itself once quiet; only cross-checked, and may be empty.
+    /// What the engine says about its stock once the run has come to rest. It is only
+    /// cross-checked, and may be empty.
     pub engine_stock: Vec<EngineStock>,
 }
 
-/// A sale as the scenario set it up, which the database is held against.
+/// A sale as the scenario set it up, with which the database is compared.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct ExpectedSale {
     pub product_id: i64,
@@ -66,18 +68,18 @@ pub async fn audit(input: &AuditInput) -> anyhow::Result<AuditReport> {
 
 async fn judge(input: &AuditInput) -> anyhow::Result<AuditReport> {
     let logs = input.logs.clone();
-    let asked = tokio::task::spawn_blocking(move || Asked::read(&logs)).await??;
-    refuse_unlisted_products(&asked, &input.sales)?;
+    let outcomes = tokio::task::spawn_blocking(move || OutcomeIndex::read(&logs)).await??;
+    refuse_unlisted_products(&outcomes, &input.sales)?;
 
     let mut snapshot = Snapshot::open(&input.database_url).await?;
     let sales = snapshot.sales(&input.sales).await?;
-    let mut tally = Tally::new(&asked, &sales);
+    let mut tally = Tally::new(&outcomes, &sales);
     snapshot.each_parked(|parked| tally.parked(parked)).await?;
     snapshot.each_order(|order| tally.order(order)).await?;
     snapshot.close().await;
 
     Ok(AuditReport::of(checks::conclude(
-        &asked,
+        &outcomes,
         &sales,
         tally,
         &input.engine_stock,
@@ -118,11 +120,11 @@ fn refuse_unusable(input: &AuditInput) -> anyhow::Result<()> {
     Ok(())
 }
 
-/// Units sold of a product that nobody described cannot be judged; passing over them would hide an
-/// oversale.
-fn refuse_unlisted_products(asked: &Asked, sales: &[ExpectedSale]) -> anyhow::Result<()> {
+/// Units sold of a product that is not among the audited sales cannot be judged, and ignoring them
+/// would hide an oversale.
+fn refuse_unlisted_products(outcomes: &OutcomeIndex, sales: &[ExpectedSale]) -> anyhow::Result<()> {
     let listed = |product_id| sales.iter().any(|sale| sale.product_id == product_id);
-    let stray = asked
+    let stray = outcomes
         .accepted_records()
         .find(|record| !listed(record.product_id));
     if let Some(record) = stray {

@@ -39,23 +39,23 @@ use crate::stack::{Choice, Place, Stack, StackOptions};
 
 #[derive(Clone, Debug)]
 pub struct BenchOptions {
-    /// With the command line's overrides applied and checked.
+    /// The scenario, with the options of the command line applied and checked.
     pub scenario: Scenario,
-    /// The engines come from the command line: nobody may take the place of one that cannot run.
+    /// The engines come from the command line, so none may be replaced by another if it cannot run.
     pub engines_by_hand: bool,
     pub stack: StackOptions,
-    /// Role settings by hand, `SECKILL__SECTION__KEY` and value.
+    /// Settings of the roles that the user changed: `SECKILL__SECTION__KEY` and value.
     pub overrides: BTreeMap<String, String>,
     /// Folder of the results, instead of `reports/out`.
     pub out: Option<PathBuf>,
-    /// A second place for the result.
+    /// A further file for the result.
     pub json: Option<PathBuf>,
     /// The command line, without passwords, for the record.
     pub command: String,
 }
 
-/// What was asked for cannot be run: an engine that the system's binary refuses, or one that cannot
-/// run on this stack. Wrong usage, found only after the build.
+/// The run that was asked for is impossible: the system's binary refuses an engine, or an engine
+/// cannot run on this stack. This is wrong usage, but it is found only after the build.
 #[derive(Debug)]
 pub struct CannotRun(pub String);
 
@@ -67,8 +67,8 @@ impl std::fmt::Display for CannotRun {
     }
 }
 
-/// Runs, writes and prints. An error means that no leg was begun; whatever happens later is in the
-/// result, and [`failure`] says whether it is a success.
+/// Runs the scenario, and prints and writes the result. An error means that no leg was begun.
+/// Whatever happens later is part of the result, and [`failure`] says whether the run is a success.
 pub async fn run(options: &BenchOptions, interrupt: &Interrupt) -> anyhow::Result<RunResult> {
     let asked_for = options.scenario.clone();
     let (program, known) = tokio::task::spawn_blocking(move || built(&asked_for)).await??;
@@ -133,7 +133,8 @@ pub async fn run(options: &BenchOptions, interrupt: &Interrupt) -> anyhow::Resul
     }
     let planned = plan::legs(scenario).len();
     result.complete = result.legs.len() == planned && result.legs.iter().all(|leg| leg.complete);
-    // How fast it has to be was set for the servers; what is right is right on every stack.
+    // The bounds on speed were set for the stack with servers; what is correct is the same on every
+    // stack.
     let wanted = if place == Place::Embedded {
         scenario.expectations.without_speed()
     } else {
@@ -145,7 +146,8 @@ pub async fn run(options: &BenchOptions, interrupt: &Interrupt) -> anyhow::Resul
     Ok(result)
 }
 
-/// The system's binary, which does not refuse any engine of the scenario, and the engines it knows.
+/// Builds the system's binary, and returns its path with the engines that it knows. An error if it
+/// refuses an engine of the scenario.
 fn built(scenario: &Scenario) -> anyhow::Result<(PathBuf, Vec<EngineEntry>)> {
     let program = system_binary::build()?;
     let smallest = scenario
@@ -161,8 +163,8 @@ fn built(scenario: &Scenario) -> anyhow::Result<(PathBuf, Vec<EngineEntry>)> {
     Ok((program, known))
 }
 
-/// What [`run`] would do on the stack that was asked for; builds the system's binary, and starts
-/// and writes nothing.
+/// What [`run`] would do on the stack that was asked for. Builds the system's binary, but starts
+/// nothing and writes nothing.
 pub fn plan(options: &BenchOptions) -> anyhow::Result<String> {
     let (_, known) = built(&options.scenario)?;
     let place = Place::asked_for(&options.stack);
@@ -185,8 +187,8 @@ pub fn plan(options: &BenchOptions) -> anyhow::Result<String> {
     ))
 }
 
-/// Until the end, the first leg that fails, or an interrupt: what broke one leg would break the
-/// next one too.
+/// Runs one leg after the other, until the last one, the first that fails, or an interrupt. What
+/// broke one leg would break the next one too.
 async fn run_legs(context: &LegContext<'_>) -> Vec<Leg> {
     let plans = plan::legs(context.scenario);
     let mut legs = Vec::with_capacity(plans.len());
@@ -211,7 +213,8 @@ async fn run_legs(context: &LegContext<'_>) -> Vec<Leg> {
     legs
 }
 
-/// The tables are shown before the files are written: a full disk must not hide the result.
+/// The tables are printed before the files are written, so that a full disk does not hide the
+/// result.
 fn finish(result: &RunResult, options: &BenchOptions) -> anyhow::Result<()> {
     show(&as_text(result));
     for path in result_files::write(result, options.out.as_deref(), options.json.as_deref())? {
@@ -220,7 +223,7 @@ fn finish(result: &RunResult, options: &BenchOptions) -> anyhow::Result<()> {
     Ok(())
 }
 
-/// A reader of standard output that went away must not cost the files.
+/// If standard output is closed, the files must be written all the same.
 fn show(text: &str) {
     let _ = writeln!(std::io::stdout(), "{text}");
 }

@@ -1,5 +1,5 @@
-//! The scenarios that come with the lab, embedded in the binary, and scenario files of the user's
-//! own.
+//! The scenarios that come with the lab, which are embedded in the binary, and the user's own
+//! scenario files.
 
 use std::path::Path;
 
@@ -15,8 +15,8 @@ pub const EMBEDDED: [(&str, &str); 6] = [
     ("backlog", include_str!("../catalog/backlog.toml")),
 ];
 
-/// A scenario by its name in the catalog, or from a file: whatever ends in `.toml` or holds a `/`
-/// is a path.
+/// Loads a scenario by its name in the catalog, or from a file: a name that ends in `.toml` or
+/// contains a `/` is a path.
 pub fn load(name: &str) -> Result<Scenario, ScenarioError> {
     if name.ends_with(".toml") || name.contains('/') {
         return from_file(Path::new(name));
@@ -30,7 +30,7 @@ pub fn load(name: &str) -> Result<Scenario, ScenarioError> {
     Scenario::parse(name, &format!("scenarios/catalog/{name}.toml"), text)
 }
 
-/// All of them, in order.
+/// All scenarios of the catalog, in order.
 pub fn all() -> Result<Vec<Scenario>, ScenarioError> {
     EMBEDDED.iter().map(|(name, _)| load(name)).collect()
 }

@@ -44,11 +44,12 @@ const SEARCH_PATH: &str = "Binaries are looked for on PATH and in the usual fold
 enum Command {
     /// Find the servers, and install what is missing where that is possible
     Setup {
-        /// Only look, install nothing
+        /// Only look for them, and install nothing
         #[arg(long)]
         no_install: bool,
     },
-    /// Print what was found, versions, cores, memory, disk, and what each stack would need
+    /// Show what this machine has (binaries, versions, cores, memory, disk) and what each stack
+    /// needs
     #[command(after_help = SEARCH_PATH)]
     Doctor(StackOptions),
     /// Run a scenario: stack, system, load, drain, audit, tables
@@ -56,17 +57,18 @@ enum Command {
     /// Send load to a system that is already running
     #[command(subcommand)]
     Load(Load),
-    /// List the stock engines of the system's binary, which is built first, or that of LAB_SECKILL
+    /// List the stock engines that the system's binary knows; it is built first unless LAB_SECKILL
+    /// names one
     Engines {
-        /// As JSON, as the binary itself says it
+        /// Print the list as JSON, as the binary itself does
         #[arg(long)]
         json: bool,
     },
     /// List the scenarios of the catalog
     Scenarios,
     Audit(AuditArgs),
-    /// Set up, run every test with real servers, then the scenario `smoke` (without servers:
-    /// --stack embedded)
+    /// Install the servers if needed, run every test against them, then the scenario `smoke`
+    /// (--stack embedded does without servers)
     Test(StackOptions),
     /// Start the servers, print their addresses, and keep them until Ctrl-C
     Up(StackOptions),
@@ -80,7 +82,7 @@ enum Load {
     Grpc(Box<loadgen::cli::LoadGrpc>),
 }
 
-/// How a command ended that did not fail to run.
+/// How a command ended that could be carried out.
 enum Ending {
     Passed,
     Failed,
@@ -103,7 +105,7 @@ impl Ending {
     }
 }
 
-/// Wrong use of the command line that clap cannot see.
+/// Wrong usage that clap cannot detect.
 #[derive(Debug)]
 struct UsageError(String);
 
@@ -149,7 +151,7 @@ fn run(command: Command) -> anyhow::Result<Ending> {
         Command::Setup { no_install } => setup::setup(!no_install)?,
         Command::Doctor(options) => print!("{}", doctor::report(&options)),
         Command::Bench(arguments) => return run_bench(&arguments),
-        // These two build what runtime they need themselves.
+        // These two build the runtime that they need by themselves.
         Command::Load(Load::Grpc(arguments)) => drop(loadgen::cli::run(*arguments)?),
         Command::Guard(arguments) => guard::run(&arguments)?,
         Command::Engines { json } => listing::engines(json)?,
@@ -184,7 +186,8 @@ fn run_bench(arguments: &BenchArgs) -> anyhow::Result<Ending> {
     })
 }
 
-/// Options that belong to another stack; external servers are never guessed.
+/// Refuses options that belong to another stack. The addresses of external servers are never
+/// guessed.
 fn check_stack(options: &StackOptions) -> Result<(), UsageError> {
     let addresses = &options.external;
     let all = [
@@ -208,8 +211,8 @@ fn check_stack(options: &StackOptions) -> Result<(), UsageError> {
     }
 }
 
-/// Two workers: one that waits for the servers must not hold up the one that reads the driver's
-/// events.
+/// There are two worker threads, so that waiting for the servers does not delay the reading of the
+/// driver's events.
 fn block_on<T>(work: impl Future<Output = anyhow::Result<T>>) -> anyhow::Result<T> {
     let runtime = tokio::runtime::Builder::new_multi_thread()
         .worker_threads(2)

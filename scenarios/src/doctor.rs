@@ -1,4 +1,4 @@
-//! `lab doctor`: what is there, what each stack needs, and whether it would work here.
+//! `lab doctor`: what this machine has, what each stack needs, and whether it would work here.
 
 use std::path::Path;
 
@@ -6,14 +6,14 @@ use crate::setup::{self, Found};
 use crate::stack::{ExternalAddresses, StackOptions, scratch};
 
 const MIB: u64 = 1 << 20;
-/// What the private servers, the system and the driver take at the size of the catalog's largest
-/// scenario.
+/// What the private servers, the system and the driver need for the largest scenario of the
+/// catalog.
 const MEMORY_BYTES_MIN: u64 = 1 << 30;
-/// Room for the data of the catalog's largest scenario.
+/// Room for the data of the largest scenario of the catalog.
 const DISK_BYTES_COMFORTABLE: u64 = 1 << 30;
 
-/// The whole report, ready to print. It asks the binaries for their versions, which takes some 50
-/// ms.
+/// The whole report, ready to be printed. Asks the binaries for their versions, which takes about
+/// 50 ms.
 pub fn report(options: &StackOptions) -> String {
     let found = setup::find();
     let base = scratch::base(options.scratch.as_deref());
@@ -166,7 +166,7 @@ fn external(addresses: &ExternalAddresses) -> String {
     }
 }
 
-/// Of the folder, or of the nearest one above it that exists.
+/// Free bytes in the folder, or in the nearest one above it that exists.
 fn free_bytes(folder: &Path) -> Option<u64> {
     std::path::absolute(folder)
         .ok()?

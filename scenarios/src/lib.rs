@@ -1,6 +1,6 @@
-//! The lab: finds or installs servers, starts a private stack, drives the system as processes and
-//! sockets, audits every leg with an oracle of its own, and writes the result. The binary `lab` is
-//! a thin layer over this.
+//! The lab: finds or installs servers, starts a private stack, runs the system as processes and
+//! drives it through sockets, audits every leg with an oracle of its own, and writes the result.
+//! The binary `lab` is a thin layer over this.
 
 pub mod cli;
 

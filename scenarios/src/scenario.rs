@@ -1,11 +1,12 @@
-//! A scenario: a question and the load that answers it. `file` reads TOML and knows lines, `rules`
-//! says what is allowed; the command line's overrides go through the same rules.
+//! A scenario: a question and the load that answers it. `file` reads the TOML and knows its lines,
+//! `rules` says what is allowed. Options of the command line that change a scenario are held to the
+//! same rules.
 
 mod file;
 mod rules;
 
 pub use file::ScenarioError;
-pub use rules::Fault;
+pub use rules::BrokenRule;
 
 use reports::model::{AckMode, LoadRecord, ReferenceRow, SaleRecord, ScenarioRecord};
 
@@ -16,7 +17,7 @@ pub struct Scenario {
     pub title: String,
     pub question: String,
     pub sales: Vec<Sale>,
-    /// Names as `seckill engines` knows them, with parameters if any.
+    /// Names of engines that `seckill engines` lists, with parameters if any.
     pub engines: Vec<String>,
     pub driver: String,
     pub ack: AckMode,
@@ -66,13 +67,13 @@ pub struct Expectations {
 }
 
 impl Scenario {
-    /// Reads and checks a scenario; `name` is its short name, `file` what errors call it.
+    /// Reads and checks a scenario. `name` is its short name; `file` is how errors refer to it.
     pub fn parse(name: &str, file: &str, text: &str) -> Result<Self, ScenarioError> {
         file::parse(name, file, text)
     }
 
     /// The first rule that is broken, if any.
-    pub fn check(&self) -> Result<(), Fault> {
+    pub fn check(&self) -> Result<(), BrokenRule> {
         rules::check(self)
     }
 
@@ -126,7 +127,8 @@ impl Scenario {
 }
 
 impl Expectations {
-    /// What is left on another stack than the one that the bounds on speed were set for.
+    /// The expectations that also hold on another stack than the one for which the bounds on speed
+    /// were set.
     pub fn without_speed(&self) -> Self {
         Self {
             errors: self.errors,

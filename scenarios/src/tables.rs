@@ -1,6 +1,6 @@
-//! Reads the system's tables over one connection, by URL: on MariaDB or MySQL, or in the SQLite
-//! file of the embedded stack. It never writes, opens SQLite read-only, and shares no code with the
-//! system.
+//! Reads the system's tables over one connection that a URL names: to MariaDB or MySQL, or to the
+//! SQLite file of the embedded stack. It never writes, opens SQLite read-only, and shares no code
+//! with the system.
 
 use std::str::FromStr;
 use std::time::Duration;
@@ -17,7 +17,8 @@ const CONNECT_LIMIT: Duration = Duration::from_secs(10);
 /// or removed.
 const BUSY_LIMIT: Duration = Duration::from_secs(5);
 
-/// From here on every statement sees one state; SQLite takes its snapshot with the first read.
+/// After these statements, every further one sees the same state. SQLite takes its snapshot with
+/// the first read.
 const FREEZE_MYSQL: [&str; 2] = [
     "SET TRANSACTION ISOLATION LEVEL REPEATABLE READ",
     "START TRANSACTION WITH CONSISTENT SNAPSHOT, READ ONLY",
@@ -137,7 +138,7 @@ impl Tables {
         Ok(integers)
     }
 
-    /// What was read stays valid when this fails, so nobody needs to know.
+    /// Closes the connection. What was read stays valid if this fails, so a failure is ignored.
     pub(crate) async fn close(self) {
         let _ = match self {
             Self::MySql(connection) => connection.close().await,
@@ -173,7 +174,7 @@ impl TableRow<'_> {
 mod tests {
     use super::*;
 
-    /// A file with one table, whose writer is still there.
+    /// A file with one table, whose writer is still connected.
     async fn written(folder: &std::path::Path) -> (SqliteConnection, String) {
         let url = format!("sqlite://{}/leg.db", folder.display());
         let options = SqliteConnectOptions::from_str(&url)

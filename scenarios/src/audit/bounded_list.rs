@@ -1,19 +1,19 @@
-//! A list that counts everything and keeps the first few, so that a run with half a million faults
-//! stays readable and takes no memory.
+//! A list that counts all its items and keeps only the first few, so that the report of half a
+//! million faults stays readable and takes little memory.
 
 use reports::model::AuditCheck;
 use std::fmt;
 
-/// How many offenders a check names.
+/// Most offenders that a check names.
 const SHOWN_MAX: usize = 5;
 
 #[derive(Clone, Debug, Default)]
-pub(super) struct Bounded {
+pub(super) struct BoundedList {
     count: u64,
     shown: Vec<String>,
 }
 
-impl Bounded {
+impl BoundedList {
     pub(super) fn add(&mut self, item: impl FnOnce() -> String) {
         self.count += 1;
         if self.shown.len() < SHOWN_MAX {
@@ -46,7 +46,7 @@ impl Bounded {
     }
 }
 
-impl fmt::Display for Bounded {
+impl fmt::Display for BoundedList {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(&self.shown.join(", "))?;
         match self.count - self.shown.len() as u64 {
@@ -62,7 +62,7 @@ mod tests {
 
     #[test]
     fn it_counts_all_and_names_the_first_five() {
-        let mut list = Bounded::default();
+        let mut list = BoundedList::default();
         for order in 1..=7 {
             list.add(|| format!("order {order}"));
         }
@@ -76,7 +76,7 @@ mod tests {
 
     #[test]
     fn an_empty_list_passes_with_the_good_value() {
-        let check = Bounded::default().check("lost", "b", "0 lost", "12 of 12");
+        let check = BoundedList::default().check("lost", "b", "0 lost", "12 of 12");
         assert!(check.passed);
         assert_eq!(check.actual, "12 of 12");
     }

@@ -1,37 +1,38 @@
-//! Turns the log, the tables and the tally of the rows into one named check per promise, grouped by
-//! invariant.
+//! Turns the outcome logs, the tables and the tally of the rows into named checks, one per promise,
+//! grouped by invariant.
 
 mod stock;
 
 use super::{
-    EngineStock, bounded_list::Bounded, database::Sale, outcome_index::Asked, tally::Tally,
+    EngineStock, bounded_list::BoundedList, database::Sale, outcome_index::OutcomeIndex,
+    tally::Tally,
 };
 use reports::{model::AuditCheck, outcome_log::Outcome};
 use std::collections::BTreeMap;
 
 pub(super) fn conclude(
-    asked: &Asked,
+    outcomes: &OutcomeIndex,
     sales: &BTreeMap<i64, Sale>,
     mut tally: Tally<'_>,
     engine_stock: &[EngineStock],
 ) -> Vec<AuditCheck> {
     let mut checks = stock::allocations(sales, &tally);
-    checks.extend(accepted(asked, &tally));
+    checks.extend(accepted(outcomes, &tally));
     checks.extend(uniqueness(&mut tally));
     checks.extend(stock::conservation(sales, &tally, engine_stock));
-    checks.extend(strangers(asked, &tally));
-    checks.push(stock::sold_out(asked, sales, &tally));
+    checks.extend(unaccounted_orders(outcomes, &tally));
+    checks.push(stock::sold_out(outcomes, sales, &tally));
     checks
 }
 
 /// (b): every accepted order has its row, as asked and as quoted, and nothing has refused it
 /// afterwards.
-fn accepted(asked: &Asked, tally: &Tally<'_>) -> Vec<AuditCheck> {
+fn accepted(outcomes: &OutcomeIndex, tally: &Tally<'_>) -> Vec<AuditCheck> {
     let faults = &tally.faults;
-    let count = asked.accepted().len();
-    let mut lost = Bounded::default();
-    for at in asked.accepted().iter().filter(|at| !tally.has_row(**at)) {
-        let record = asked.record(*at);
+    let count = outcomes.accepted().len();
+    let mut lost = BoundedList::default();
+    for at in outcomes.accepted().iter().filter(|at| !tally.has_row(**at)) {
+        let record = outcomes.record(*at);
         lost.add(|| format!("order {} (user {})", record.order_id, record.user_id));
     }
     vec![
@@ -48,7 +49,7 @@ fn accepted(asked: &Asked, tally: &Tally<'_>) -> Vec<AuditCheck> {
             "none void",
         ),
         faults.another_buyers.check(
-            "orders belong to who was told",
+            "orders belong to the buyer who was told",
             "b",
             "user and product as asked",
             "all as asked",
@@ -74,22 +75,22 @@ fn accepted(asked: &Asked, tally: &Tally<'_>) -> Vec<AuditCheck> {
             "no unresolved parked record",
             "none left",
         ),
-        duplicates(asked),
+        duplicates(outcomes),
     ]
 }
 
-/// A buyer who asks again is given the order that he already has.
-fn duplicates(asked: &Asked) -> AuditCheck {
-    let mut wrong = Bounded::default();
+/// Buyers who ask again are told about the order that they already have.
+fn duplicates(outcomes: &OutcomeIndex) -> AuditCheck {
+    let mut wrong = BoundedList::default();
     let mut count = 0_u64;
-    for record in asked
+    for record in outcomes
         .records()
         .iter()
         .filter(|record| record.outcome == Outcome::Duplicate)
     {
         count += 1;
-        let same_buyer = asked.told(record.order_id).iter().any(|at| {
-            let told = asked.record(*at);
+        let same_buyer = outcomes.told(record.order_id).iter().any(|at| {
+            let told = outcomes.record(*at);
             (told.user_id, told.product_id) == (record.user_id, record.product_id)
         });
         if !same_buyer {
@@ -105,11 +106,11 @@ fn duplicates(asked: &Asked) -> AuditCheck {
     )
 }
 
-/// (c), by sorting all ids and buyers: a missing index must not go unnoticed.
+/// (c), found by sorting all ids and all buyers, because a missing index must not go unnoticed.
 fn uniqueness(tally: &mut Tally<'_>) -> Vec<AuditCheck> {
     tally.live_buyers.sort_unstable();
     tally.order_ids.sort_unstable();
-    let mut buyers = Bounded::default();
+    let mut buyers = BoundedList::default();
     for group in tally
         .live_buyers
         .chunk_by(|a, b| a == b)
@@ -123,7 +124,7 @@ fn uniqueness(tally: &mut Tally<'_>) -> Vec<AuditCheck> {
             )
         });
     }
-    let mut ids = Bounded::default();
+    let mut ids = BoundedList::default();
     for group in tally
         .order_ids
         .chunk_by(|a, b| a == b)
@@ -154,11 +155,12 @@ fn uniqueness(tally: &mut Tally<'_>) -> Vec<AuditCheck> {
     ]
 }
 
-/// (e): nobody has an order who was not told so, unless he was told nothing.
-fn strangers(asked: &Asked, tally: &Tally<'_>) -> Vec<AuditCheck> {
+/// (e): buyers who were not told yes have no order, unless they do not know what became of their
+/// request.
+fn unaccounted_orders(outcomes: &OutcomeIndex, tally: &Tally<'_>) -> Vec<AuditCheck> {
     let faults = &tally.faults;
     let told = |outcome| {
-        asked
+        outcomes
             .records()
             .iter()
             .filter(|record| record.outcome == outcome)
@@ -169,8 +171,8 @@ fn strangers(asked: &Asked, tally: &Tally<'_>) -> Vec<AuditCheck> {
         told(Outcome::Error),
         told(Outcome::Unknown),
     );
-    let with_row = (0..asked.len() as u32)
-        .filter(|at| asked.record(*at).outcome == Outcome::Unknown && tally.has_row(*at))
+    let with_row = (0..outcomes.len() as u32)
+        .filter(|at| outcomes.record(*at).outcome == Outcome::Unknown && tally.has_row(*at))
         .count();
     let known =
         format!("{unknown} outcomes unknown, {with_row} of them with an order of their own");

@@ -1,4 +1,4 @@
-//! `lab audit`: judges a database and outcome logs by hand.
+//! `lab audit`: audits a database against outcome logs that are named on the command line.
 
 use super::{AuditInput, ExpectedSale, audit, text};
 use anyhow::Context;
@@ -13,7 +13,7 @@ pub struct AuditArgs {
     /// the embedded stack
     #[arg(long, value_name = "URL")]
     pub database_url: String,
-    /// Outcome log of a driver; give all of them
+    /// Outcome logs of the drivers; all of them must be given
     #[arg(long = "log", value_name = "FILE", required = true, num_args = 1..)]
     pub logs: Vec<PathBuf>,
     /// A sale as it was set up, for example 1:1000000:9900; may be repeated
@@ -28,7 +28,7 @@ pub struct AuditArgs {
     pub json: Option<PathBuf>,
 }
 
-/// Prints the report. A report that failed is for the caller to turn into an exit code.
+/// Prints the report. It is up to the caller to turn a failed report into an exit code.
 ///
 /// # Errors
 /// As [`audit`], or when the JSON file cannot be written.

@@ -1,5 +1,5 @@
-//! Reads the system's tables over one connection and in one consistent snapshot, row by row. Knows
-//! the columns, judges nothing.
+//! Reads the system's tables row by row, over one connection and in one consistent snapshot. Knows
+//! the columns, and judges nothing.
 
 use super::ExpectedSale;
 use crate::tables::{TableRow, Tables};
@@ -51,7 +51,8 @@ pub(super) struct Snapshot {
 }
 
 impl Snapshot {
-    /// Rows, allocations and parked records of different moments would disagree without any fault.
+    /// Opens one snapshot for everything: rows, allocations and parked records of different moments
+    /// would disagree although nothing is wrong.
     pub(super) async fn open(url: &str) -> anyhow::Result<Self> {
         let mut tables = Tables::open(url).await?;
         tables.freeze().await?;

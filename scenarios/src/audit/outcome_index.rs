@@ -1,12 +1,13 @@
-//! What the buyers asked for and were told: the driver's outcome logs, with one index by order and
-//! one by buyer. Takes 56 bytes per request, so that half a million requests cost less than 30 MB.
+//! What the buyers asked for and what they were told: the drivers' outcome logs, with an index by
+//! order and an index by buyer. Takes 56 bytes per request, so that half a million requests need
+//! less than 30 MB.
 
 use anyhow::{Context, bail};
 use reports::outcome_log::{self, Outcome, Record};
 use std::path::PathBuf;
 
 #[derive(Debug)]
-pub(super) struct Asked {
+pub(super) struct OutcomeIndex {
     records: Vec<Record>,
     /// Positions of accepted records, by order id.
     accepted: Vec<u32>,
@@ -14,7 +15,7 @@ pub(super) struct Asked {
     by_buyer: Vec<u32>,
 }
 
-impl Asked {
+impl OutcomeIndex {
     /// Blocking.
     ///
     /// # Errors
@@ -84,14 +85,14 @@ impl Asked {
         self.accepted.iter().map(|at| self.record(*at))
     }
 
-    /// Positions of the accepted requests that were told this order id. Normally one; several
-    /// drivers may each have been told the same order of the same buyer.
+    /// Positions of the accepted requests that were told this order id. Normally there is one; but
+    /// several drivers may each have been told about the same order of the same buyer.
     pub(super) fn told(&self, order_id: i64) -> &[u32] {
         equal_range(&self.accepted, |at| self.record(at).order_id.cmp(&order_id))
     }
 
-    /// Positions of everything that this buyer asked of this sale, oldest first.
-    pub(super) fn buyer(&self, product_id: i64, user_id: i64) -> &[u32] {
+    /// Positions of this buyer's requests to this sale, oldest first.
+    pub(super) fn requests_of(&self, product_id: i64, user_id: i64) -> &[u32] {
         equal_range(&self.by_buyer, |at| {
             let record = self.record(at);
             (record.product_id, record.user_id).cmp(&(product_id, user_id))
@@ -100,7 +101,7 @@ impl Asked {
 
     /// Whether this buyer was ever told anything that allows an order to exist.
     pub(super) fn may_have_an_order(&self, product_id: i64, user_id: i64) -> bool {
-        self.buyer(product_id, user_id).iter().any(|at| {
+        self.requests_of(product_id, user_id).iter().any(|at| {
             matches!(
                 self.record(*at).outcome,
                 Outcome::Accepted | Outcome::Duplicate | Outcome::Unknown
@@ -108,9 +109,9 @@ impl Asked {
         })
     }
 
-    /// Whether an order of `quantity` units is what this request may have led to. A retry is given
-    /// the order of an earlier request, so the quantity may also be one that the same buyer asked
-    /// for, without being refused, before this reply came.
+    /// Whether an order of `quantity` units is what this request may have led to. A retry is
+    /// answered with the order of an earlier request, so the quantity may also be that of another
+    /// request of the same buyer which was sent before this reply arrived, and was not refused.
     pub(super) fn quantity_was_asked(&self, told: &Record, quantity: i64) -> bool {
         if i64::from(told.quantity) == quantity {
             return true;
@@ -118,7 +119,7 @@ impl Asked {
         let replied_at_us = told
             .sent_at_unix_us
             .saturating_add_unsigned(told.latency_us);
-        self.buyer(told.product_id, told.user_id)
+        self.requests_of(told.product_id, told.user_id)
             .iter()
             .map(|at| self.record(*at))
             .any(|other| {

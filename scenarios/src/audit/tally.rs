@@ -1,11 +1,11 @@
-//! One pass over the rows: finds faults that show in a single row and adds up what the checks
-//! compare afterwards. Keeps 24 bytes per row and one per request; ids and buyers are compared
+//! One pass over the rows: finds the faults that a single row shows, and adds up what the checks
+//! compare afterwards. Keeps 24 bytes per row and one byte per request. Ids and buyers are compared
 //! here, whatever indexes the tables have.
 
 use super::{
-    bounded_list::Bounded,
+    bounded_list::BoundedList,
     database::{Order, Parked, Sale},
-    outcome_index::Asked,
+    outcome_index::OutcomeIndex,
 };
 use reports::outcome_log::{Outcome, Record};
 use std::collections::{BTreeMap, HashMap};
@@ -17,56 +17,56 @@ const STATUS_MAX: i64 = 4;
 /// Faults by the check that names them.
 #[derive(Debug, Default)]
 pub(super) struct Faults {
-    pub(super) void: Bounded,
-    pub(super) another_buyers: Bounded,
-    pub(super) quantity: Bounded,
-    pub(super) price: Bounded,
-    pub(super) parked_accepted: Bounded,
-    pub(super) parked_unresolved: Bounded,
-    pub(super) status: Bounded,
-    pub(super) allocation: Bounded,
-    pub(super) refused_buyer: Bounded,
-    pub(super) error_buyer: Bounded,
-    pub(super) nowhere: Bounded,
+    pub(super) void: BoundedList,
+    pub(super) another_buyers: BoundedList,
+    pub(super) quantity: BoundedList,
+    pub(super) price: BoundedList,
+    pub(super) parked_accepted: BoundedList,
+    pub(super) parked_unresolved: BoundedList,
+    pub(super) status: BoundedList,
+    pub(super) allocation: BoundedList,
+    pub(super) refused_buyer: BoundedList,
+    pub(super) error_buyer: BoundedList,
+    pub(super) nowhere: BoundedList,
 }
 
 /// What the rows of one allocation add up to.
 #[derive(Debug)]
-pub(super) struct Booked {
+pub(super) struct AllocationTally {
     pub(super) product_id: i64,
     pub(super) live_units: i64,
-    /// Unix ms of its first order: the epoch was open by then.
+    /// Unix ms of its first order, at which its epoch must have been open.
     pub(super) first_order_ms: Option<i64>,
 }
 
 /// What the rows of one sale add up to.
 #[derive(Debug, Default)]
-pub(super) struct Sold {
+pub(super) struct SaleTally {
     pub(super) live_units: i64,
-    /// Unix ms at which the newest cancelled or void row came to be, which is when units came back.
+    /// Unix ms of the newest cancellation or voiding, at which units came back.
     pub(super) last_return_ms: Option<i64>,
 }
 
 #[derive(Debug)]
 pub(super) struct Tally<'a> {
-    asked: &'a Asked,
+    outcomes: &'a OutcomeIndex,
     sales: &'a BTreeMap<i64, Sale>,
     pub(super) faults: Faults,
-    pub(super) by_allocation: HashMap<i64, Booked>,
-    pub(super) by_sale: BTreeMap<i64, Sold>,
+    pub(super) by_allocation: HashMap<i64, AllocationTally>,
+    pub(super) by_sale: BTreeMap<i64, SaleTally>,
     pub(super) order_ids: Vec<i64>,
     /// (product, user) of every live row.
     pub(super) live_buyers: Vec<(i64, i64)>,
-    /// By position in the log: whether a row was found that this request accounts for.
+    /// By position in the log: whether this request accounts for a row that was found.
     has_row: Vec<bool>,
 }
 
 impl<'a> Tally<'a> {
-    pub(super) fn new(asked: &'a Asked, sales: &'a BTreeMap<i64, Sale>) -> Self {
+    pub(super) fn new(outcomes: &'a OutcomeIndex, sales: &'a BTreeMap<i64, Sale>) -> Self {
         let mut by_allocation = HashMap::new();
         for (product_id, sale) in sales {
             for allocation in &sale.allocations {
-                let booked = Booked {
+                let booked = AllocationTally {
                     product_id: *product_id,
                     live_units: 0,
                     first_order_ms: None,
@@ -75,14 +75,14 @@ impl<'a> Tally<'a> {
             }
         }
         Self {
-            asked,
+            outcomes,
             sales,
             faults: Faults::default(),
             by_allocation,
-            by_sale: sales.keys().map(|id| (*id, Sold::default())).collect(),
-            order_ids: Vec::with_capacity(asked.accepted().len()),
-            live_buyers: Vec::with_capacity(asked.accepted().len()),
-            has_row: vec![false; asked.len()],
+            by_sale: sales.keys().map(|id| (*id, SaleTally::default())).collect(),
+            order_ids: Vec::with_capacity(outcomes.accepted().len()),
+            live_buyers: Vec::with_capacity(outcomes.accepted().len()),
+            has_row: vec![false; outcomes.len()],
         }
     }
 
@@ -91,8 +91,9 @@ impl<'a> Tally<'a> {
     }
 
     pub(super) fn parked(&mut self, parked: &Parked) {
-        // Order id 0 stands for a whole message that could not be read; its orders show as lost.
-        if !self.asked.told(parked.order_id).is_empty() {
+        // Order id 0 stands for a whole message that could not be read; its orders are found as
+        // lost ones.
+        if !self.outcomes.told(parked.order_id).is_empty() {
             self.faults
                 .parked_accepted
                 .add(|| format!("order {} ({})", parked.order_id, parked.reason));
@@ -106,7 +107,7 @@ impl<'a> Tally<'a> {
 
     pub(super) fn order(&mut self, order: &Order) {
         self.order_ids.push(order.order_id);
-        let told = self.asked.told(order.order_id);
+        let told = self.outcomes.told(order.order_id);
         for at in told {
             self.compare_with_told(*at, order);
         }
@@ -125,8 +126,8 @@ impl<'a> Tally<'a> {
                 )
             });
         }
-        // A void row stands for an order that never was: nobody pays for it, and it belongs to
-        // nobody.
+        // A void row stands for an order that never came about, so its price and its buyer do not
+        // matter.
         if order.status == STATUS_VOID {
             return;
         }
@@ -142,8 +143,8 @@ impl<'a> Tally<'a> {
     }
 
     fn compare_with_told(&mut self, at: u32, order: &Order) {
-        let asked = self.asked;
-        let told = asked.record(at);
+        let outcomes = self.outcomes;
+        let told = outcomes.record(at);
         self.has_row[at as usize] = true;
         if (told.user_id, told.product_id) != (order.user_id, order.product_id) {
             self.faults.another_buyers.add(|| {
@@ -164,7 +165,7 @@ impl<'a> Tally<'a> {
     }
 
     fn compare_quantity(&mut self, told: &Record, order: &Order) {
-        if !self.asked.quantity_was_asked(told, order.quantity) {
+        if !self.outcomes.quantity_was_asked(told, order.quantity) {
             let (units, wanted) = (order.quantity, told.quantity);
             self.faults
                 .quantity
@@ -194,27 +195,27 @@ impl<'a> Tally<'a> {
         }
     }
 
-    /// An order whose id nobody was told is right only if its buyer does not know what became of a
-    /// request: one such request accounts for one order.
+    /// An order whose id was told to no buyer is right only if its own buyer has a request with an
+    /// unknown outcome. One such request accounts for one order.
     fn account_for_untold(&mut self, order: &Order) {
-        let asked = self.asked;
-        let requests = asked.buyer(order.product_id, order.user_id);
+        let outcomes = self.outcomes;
+        let requests = outcomes.requests_of(order.product_id, order.user_id);
         let may_account = |at: &&u32| {
-            asked.record(**at).outcome == Outcome::Unknown && !self.has_row[**at as usize]
+            outcomes.record(**at).outcome == Outcome::Unknown && !self.has_row[**at as usize]
         };
-        let wanted_this = |at: &&u32| i64::from(asked.record(**at).quantity) == order.quantity;
+        let wanted_this = |at: &&u32| i64::from(outcomes.record(**at).quantity) == order.quantity;
         let exact = requests.iter().filter(may_account).find(wanted_this);
         if let Some(at) = exact.or_else(|| requests.iter().find(may_account)) {
             self.has_row[*at as usize] = true;
-            self.compare_quantity(asked.record(*at), order);
+            self.compare_quantity(outcomes.record(*at), order);
             return;
         }
         let was_told = |outcome| {
             requests
                 .iter()
-                .any(|at| asked.record(*at).outcome == outcome)
+                .any(|at| outcomes.record(*at).outcome == outcome)
         };
-        let fault = if asked.may_have_an_order(order.product_id, order.user_id) {
+        let fault = if outcomes.may_have_an_order(order.product_id, order.user_id) {
             &mut self.faults.nowhere
         } else if was_told(Outcome::Refused) {
             &mut self.faults.refused_buyer
@@ -227,7 +228,7 @@ impl<'a> Tally<'a> {
     }
 }
 
-/// By its status; the column of that name is checked, not trusted.
+/// Judged by the status; the column `live` is checked, not trusted.
 fn is_live(order: &Order) -> bool {
     !matches!(order.status, STATUS_CANCELLED | STATUS_VOID)
 }

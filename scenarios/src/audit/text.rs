@@ -1,4 +1,4 @@
-//! A report as a plain table: one line per check, with what was expected and what was found.
+//! An audit report as a plain table: one line per check, with what was expected and what was found.
 
 use reports::model::{AuditReport, AuditVerdict};
 

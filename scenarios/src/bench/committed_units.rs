@@ -1,5 +1,5 @@
-//! How many units of a sale are committed, as the allocation guard counts them: for the timeline,
-//! for the share at the last reply, and for the end of the drain.
+//! How many units of a sale are committed, as the allocation guard counts them. The timeline, the
+//! share committed at the last reply and the end of the drain are all measured by this.
 
 use std::time::Duration;
 
@@ -12,16 +12,16 @@ use crate::tables::Tables;
 
 /// Time between two points of the timeline.
 pub(super) const TIMELINE: Duration = Duration::from_millis(250);
-/// A database that does not answer one small question for this long has stalled.
+/// A database that does not answer one small query for this long has stalled.
 const QUERY_LIMIT: Duration = Duration::from_secs(30);
 
 #[derive(Debug)]
-pub(super) struct Committed {
+pub(super) struct CommittedUnits {
     tables: Tables,
     product_id: i64,
 }
 
-impl Committed {
+impl CommittedUnits {
     pub(super) async fn open(database_url: &str, product_id: i64) -> anyhow::Result<Self> {
         Ok(Self {
             tables: Tables::open(database_url).await?,
@@ -50,7 +50,7 @@ impl Committed {
     }
 }
 
-/// Keeps the newest count at hand, read in the background.
+/// Reads the count again and again in the background, and holds the newest one.
 #[derive(Debug)]
 pub(super) struct CommittedWatch {
     newest: watch::Receiver<u64>,
@@ -59,15 +59,15 @@ pub(super) struct CommittedWatch {
 
 impl CommittedWatch {
     pub(super) async fn start(database_url: &str, product_id: i64) -> anyhow::Result<Self> {
-        let mut committed = Committed::open(database_url, product_id).await?;
+        let mut committed = CommittedUnits::open(database_url, product_id).await?;
         let (sender, newest) = watch::channel(0);
         let task = tokio::spawn(async move {
             let mut ticks = tokio::time::interval(TIMELINE);
             ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
             loop {
                 ticks.tick().await;
-                // A database that fails ends the leg elsewhere, with its reason; the timeline
-                // merely stops moving.
+                // If the database fails, the leg ends elsewhere, with the reason; the timeline
+                // merely stops.
                 let Ok(units) = committed.units().await else {
                     return;
                 };

@@ -1,5 +1,5 @@
-//! The driver as a child process: `lab load grpc --events`. A process of its own, so that its CPU
-//! is not the lab's and a slow terminal cannot slow the load down.
+//! The driver as a child process: `lab load grpc --events`. It is a process of its own so that its
+//! CPU is counted apart from the lab's, and a slow terminal cannot slow the load down.
 
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
@@ -13,9 +13,9 @@ use tokio::process::{Child, ChildStdout, Command};
 
 use crate::scenario::Load;
 
-/// How long an interrupted driver may wait for open replies; asked again, it gives those up.
+/// How long an interrupted driver may wait for open replies. Interrupted again, it gives them up.
 const REPLIES_LIMIT: Duration = Duration::from_secs(3);
-/// And how long it may then take to sum up.
+/// How long it may then take to sum up.
 const SUM_UP_LIMIT: Duration = Duration::from_secs(3);
 
 #[derive(Debug)]
@@ -62,8 +62,8 @@ impl Driver {
         })
     }
 
-    /// The next event; none after the last one. A driver that ends in an error is one here, in its
-    /// own words.
+    /// The next event, or none after the last one. If the driver failed, this is an error with the
+    /// driver's own message.
     pub(super) async fn next(&mut self) -> anyhow::Result<Option<Event>> {
         match self
             .events
@@ -87,7 +87,7 @@ impl Driver {
         }
     }
 
-    /// Follows it to its summary, and to its end.
+    /// Reads all events up to the summary, and waits for the end of the process.
     pub(super) async fn summary(&mut self) -> anyhow::Result<Summary> {
         while let Some(event) = self.next().await? {
             if let Event::Finished(summary) = event {
@@ -98,13 +98,15 @@ impl Driver {
         bail!("the driver ended without a summary")
     }
 
-    /// After its summary: until the process has ended, and with it the writing of its outcome log.
+    /// After the summary: waits until the process has ended, and has therefore written its outcome
+    /// log.
     pub(super) async fn ended(&mut self) -> anyhow::Result<()> {
         while self.next().await?.is_some() {}
         Ok(())
     }
 
-    /// Asks it to stop and gives it a moment to sum up; the events that follow are returned.
+    /// Asks the driver to stop and gives it a moment to sum up. Returns the events that it still
+    /// sends.
     pub(super) async fn interrupt(&mut self) -> Vec<Event> {
         let mut events = Vec::new();
         for limit in [REPLIES_LIMIT, SUM_UP_LIMIT] {
@@ -118,7 +120,7 @@ impl Driver {
                 return events;
             }
         }
-        // It may just have ended by itself, which is as good.
+        // It may have ended by itself meanwhile, which is just as good.
         drop(self.child.start_kill());
         events
     }
@@ -130,7 +132,7 @@ impl Driver {
         }
     }
 
-    /// Its last error, in its own words; none when it was killed.
+    /// The driver's own last error message; it has none when it was killed.
     fn complaint(&self) -> String {
         let text = std::fs::read_to_string(&self.stderr).unwrap_or_default();
         let error = text

@@ -1,6 +1,6 @@
-//! How long after "accepted" a row is there, seen by a reader with a connection of its own. It asks
-//! the database every few milliseconds for a sample of accepted orders, so it shares no clock,
-//! cache or code with the consumer.
+//! How long after the reply "accepted" the order's row is committed, as a reader with a connection
+//! of its own sees it. Every few milliseconds it queries the database for a sample of the accepted
+//! orders, so it shares no clock, cache or code with the consumer.
 
 use std::collections::{HashSet, VecDeque};
 use std::time::Duration;
@@ -15,13 +15,14 @@ use tokio::time::MissedTickBehavior;
 use super::timestamp::now_unix_us;
 use crate::tables::Tables;
 
-/// Time between two questions.
+/// Time between two queries.
 const POLL: Duration = Duration::from_millis(10);
-/// How often the driver hands its samples over.
+/// How often the driver reports samples.
 const HAND_OVER: Duration = Duration::from_millis(10);
-/// Most orders asked for at once; more would make the reader a load of its own.
+/// Most orders in one query; more would make the reader a load of its own.
 const ASKED_MAX: usize = 256;
-/// Most samples waiting for their row; when the consumer lags behind further ones are left out.
+/// Most samples that wait for their row; while the consumer lags behind, further samples are left
+/// out.
 const WAITING_MAX: usize = 4_096;
 /// Longest latency that is told apart: 10 minutes.
 const LATENCY_US_MAX: u64 = 600_000_000;
@@ -43,14 +44,14 @@ impl DurableReader {
         Ok(Self { samples, task })
     }
 
-    /// Never waits: a sample that does not fit is left out.
+    /// Adds samples to those that are watched. Never waits: a sample that does not fit is left out.
     pub(super) fn watch(&self, samples: &[Sample]) {
         for sample in samples {
             let _ = self.samples.try_send(*sample);
         }
     }
 
-    /// Asks one last time and sums up.
+    /// Looks up the waiting samples one last time, and sums up.
     pub(super) async fn finish(self) -> anyhow::Result<DurableLatency> {
         drop(self.samples);
         self.task
@@ -70,7 +71,7 @@ async fn read(
     loop {
         ticks.tick().await;
         let ended = take_new(&mut samples, &mut waiting);
-        // At the end everything that still waits is asked for once, in portions.
+        // At the end, all samples that still wait are looked up once, in several queries.
         let rounds = if ended {
             waiting.len().div_ceil(ASKED_MAX)
         } else {
@@ -91,7 +92,7 @@ async fn read(
     })
 }
 
-/// True when no more samples will come. Those still in the channel then are taken whatever their
+/// True when no more samples will come. Those still in the channel are then taken whatever their
 /// number, which the channel itself bounds.
 fn take_new(samples: &mut mpsc::Receiver<Sample>, waiting: &mut VecDeque<Sample>) -> bool {
     let ended = samples.is_closed();
@@ -104,7 +105,7 @@ fn take_new(samples: &mut mpsc::Receiver<Sample>, waiting: &mut VecDeque<Sample>
     ended
 }
 
-/// Asks for the samples that have waited longest; those without a row go to the back.
+/// Looks up the samples that have waited longest; those without a row go to the end of the queue.
 async fn ask(
     tables: &mut Tables,
     waiting: &mut VecDeque<Sample>,

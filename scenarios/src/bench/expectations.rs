@@ -1,12 +1,11 @@
-//! Whether a run may be called a success: what the scenario expects, held against every leg that
-//! was measured.
+//! Whether a run is a success: compares every leg that was measured with what the scenario expects.
 
 use reports::model::{AuditVerdict, Expectation, Leg, RunResult};
 
 use super::system_binary::engine_name;
 use crate::scenario::Expectations;
 
-/// `null` sells nothing, so only its errors are held against it.
+/// The engine that sells nothing, of which only the errors are judged.
 pub(super) const UNRANKED: &str = "null";
 
 pub(super) fn expectations(wanted: &Expectations, legs: &[Leg]) -> Vec<Expectation> {
@@ -16,8 +15,8 @@ pub(super) fn expectations(wanted: &Expectations, legs: &[Leg]) -> Vec<Expectati
         .collect()
 }
 
-/// Why a run is no success, in one sentence: the first thing that went wrong. None when it is
-/// complete, nothing failed, every audit passed and every expectation is met.
+/// Why a run is not a success, in one sentence: the first thing that went wrong. None when the run
+/// is complete, nothing failed, every audit passed and every expectation is met.
 pub fn failure(run: &RunResult) -> Option<String> {
     run.legs
         .iter()
@@ -38,7 +37,7 @@ pub fn failure(run: &RunResult) -> Option<String> {
 fn failure_of_leg(leg: &Leg) -> Option<String> {
     let name = format!("{} round {}", leg.engine, leg.round);
     if let Some(error) = &leg.error {
-        // What follows the first line are the last lines of a log; the report has them.
+        // After the first line come the last lines of a log, which the report shows.
         return Some(format!(
             "{name}: {}",
             error.lines().next().unwrap_or_default()
@@ -61,54 +60,54 @@ fn failure_of_leg(leg: &Leg) -> Option<String> {
 }
 
 fn of_leg(wanted: &Expectations, leg: &Leg) -> Vec<Expectation> {
-    let mut list = List {
+    let mut expectations = LegExpectations {
         leg,
         found: Vec::new(),
     };
     let failed = leg.counts.error + leg.counts.unknown;
-    list.at_most(
+    expectations.at_most(
         "errors",
         wanted.errors.map(|errors| errors as f64),
         Some(failed as f64),
     );
     if engine_name(&leg.engine) == UNRANKED {
-        return list.found;
+        return expectations.found;
     }
     let cpu = leg.system_cpu_per_order;
-    list.at_most(
+    expectations.at_most(
         "P99 in ms",
         wanted.p99_ms_max,
         Some(leg.latency.p99_us as f64 / 1000.0),
     );
-    list.at_least(
+    expectations.at_least(
         "requests/s",
         wanted.requests_per_s_min,
         Some(leg.requests_per_s),
     );
-    list.at_least(
+    expectations.at_least(
         "share committed at last reply",
         wanted.committed_at_last_reply_min,
         leg.committed_at_last_reply,
     );
-    list.at_most(
+    expectations.at_most(
         "system CPU µs per order until last reply",
         wanted.system_cpu_until_reply_us_max,
         cpu.map(|cpu| cpu.until_reply_us),
     );
-    list.at_most(
+    expectations.at_most(
         "system CPU µs per order until drained",
         wanted.system_cpu_until_drained_us_max,
         cpu.and_then(|cpu| cpu.until_drained_us),
     );
-    list.found
+    expectations.found
 }
 
-struct List<'a> {
+struct LegExpectations<'a> {
     leg: &'a Leg,
     found: Vec<Expectation>,
 }
 
-impl List<'_> {
+impl LegExpectations<'_> {
     fn at_most(&mut self, what: &str, bound: Option<f64>, actual: Option<f64>) {
         self.add(what, "at most", bound, actual, |actual, bound| {
             actual <= bound
@@ -121,7 +120,7 @@ impl List<'_> {
         });
     }
 
-    /// A figure that was not measured does not meet anything.
+    /// A figure that was not measured meets no expectation.
     fn add(
         &mut self,
         what: &str,

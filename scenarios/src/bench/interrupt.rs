@@ -1,5 +1,5 @@
-//! Ctrl-C and its relatives: the first one ends the leg in order, the second one ends the process,
-//! and then the guard takes the servers down.
+//! Ctrl-C and similar signals: the first one ends the leg in an orderly way; the second one ends
+//! the process, and the guard then takes the servers down.
 
 use std::future::Future;
 
@@ -11,7 +11,7 @@ use super::progress::say;
 /// Exit code of a process that was interrupted, as shells count it.
 const INTERRUPTED_EXIT_CODE: i32 = 130;
 
-/// The work was cut short because somebody asked for it.
+/// The work was cut short because the user asked for it.
 #[derive(Debug)]
 pub struct Interrupted;
 
@@ -42,13 +42,15 @@ impl Interrupt {
                 if sender.send_replace(true) {
                     std::process::exit(INTERRUPTED_EXIT_CODE);
                 }
-                say("interrupted: ending this leg and taking the stack down (again: exit at once)");
+                say(
+                    "interrupted: ending this leg and taking the stack down (interrupt again to exit immediately)",
+                );
             }
         });
         Ok(Self(receiver))
     }
 
-    /// One that never comes, for tests and for steps that must not be cut short.
+    /// An interrupt that never comes, for tests and for steps that must not be cut short.
     pub fn never() -> Self {
         let (sender, receiver) = watch::channel(false);
         // A closed channel counts as "never" in `wait`.

@@ -1,6 +1,6 @@
-//! One leg: fresh state, roles, warm-up, load, drain, audit, clean-up. Whatever ends it early (a
-//! dead server, a driver that fails, Ctrl-C), what was measured until then stays in the leg, and
-//! the roles are stopped.
+//! One leg: fresh state, roles, warm-up, load, drain, audit, clean-up. If something ends it early
+//! (a dead server, a failing driver, Ctrl-C), the leg keeps what was measured until then, and the
+//! roles are stopped.
 
 mod drain;
 mod load_phase;
@@ -19,16 +19,16 @@ use super::interrupt::Interrupt;
 use super::namespace::Namespace;
 use super::process_usage;
 use super::progress::say;
-use super::roles::{RolePlan, Roles};
-use super::stock_inspector::Inspect;
+use super::roles::{RoleSettings, Roles};
+use super::stock_inspector::StockInspector;
 use crate::audit::{AuditInput, EngineStock, ExpectedSale, audit};
 use crate::bench::system_binary::engine_name;
 use crate::scenario::{Sale, Scenario};
 use crate::stack::Stack;
 
-/// The only stack whose data outlives it.
+/// The only stack whose data stays when the stack is taken down.
 const EXTERNAL: &str = "external";
-/// How often the servers and roles are looked after while a leg runs.
+/// How often the servers and the roles are checked while a leg runs.
 const CHECK_EVERY: Duration = Duration::from_millis(500);
 
 #[derive(Debug)]
@@ -40,16 +40,16 @@ pub(super) struct LegContext<'a> {
     pub interrupt: &'a Interrupt,
     /// Name of the run on the servers, letters and digits.
     pub run: &'a str,
-    /// Leave database, keys, queues and logs for somebody to look at.
+    /// Leave the database, keys, queues and logs in place, to be looked at.
     pub keep: bool,
 }
 
-/// One engine, one round.
+/// One leg of the plan: one engine, one round.
 #[derive(Clone, Copy, Debug)]
-pub(super) struct LegPlan<'a> {
+pub(super) struct PlannedLeg<'a> {
     pub engine: &'a str,
     pub round: u32,
-    /// Place in the run's order, from 1.
+    /// Position in the order of the run, from 1.
     pub index: usize,
 }
 
@@ -60,8 +60,8 @@ struct Evidence {
     engine_stock: Vec<EngineStock>,
 }
 
-/// Never fails: an error is part of the leg.
-pub(super) async fn run(context: &LegContext<'_>, plan: LegPlan<'_>) -> Leg {
+/// Runs one leg. An error is part of the leg that is returned.
+pub(super) async fn run(context: &LegContext<'_>, plan: PlannedLeg<'_>) -> Leg {
     let mut leg = Leg::begin(plan.engine, plan.round, context.scenario.load.requests);
     let namespace = Namespace::new(context.run, plan.index);
     let mut roles = Roles::default();
@@ -78,7 +78,7 @@ pub(super) async fn run(context: &LegContext<'_>, plan: LegPlan<'_>) -> Leg {
     let judged = match measured {
         Ok(evidence) => Box::pin(work.judge(&mut leg, &mut roles, evidence)).await,
         Err(error) => {
-            // The first error is the one that counts; roles may have died of the same cause.
+            // Only the first error is reported, because the roles may have died of the same cause.
             drop(roles.stop().await);
             Err(error)
         }
@@ -111,7 +111,7 @@ async fn watch(stack: &Stack) -> anyhow::Error {
 
 struct LegWork<'a> {
     context: &'a LegContext<'a>,
-    plan: LegPlan<'a>,
+    plan: PlannedLeg<'a>,
     namespace: &'a Namespace,
 }
 
@@ -123,19 +123,19 @@ impl LegWork<'_> {
         let (stack, interrupt) = (context.stack, context.interrupt);
         let sales = self.sales();
         let products: Vec<i64> = sales.iter().map(|sale| sale.product_id).collect();
-        let role_plan = self.role_plan();
+        let role_settings = self.role_settings();
         stack.reset_peaks();
         interrupt
-            .cut_short(Roles::migrate(&role_plan, stack, namespace, &sales))
+            .cut_short(Roles::migrate(&role_settings, stack, namespace, &sales))
             .await?;
         interrupt.cut_short(namespace.check_file(stack)).await?;
         let address = interrupt
-            .cut_short(roles.start(&role_plan, stack, namespace))
+            .cut_short(roles.start(&role_settings, stack, namespace))
             .await?;
-        let mut inspect = Inspect::new(address)?;
+        let mut inspector = StockInspector::new(address)?;
         let open = async {
-            let opened = inspect.wait_open(&products).await;
-            opened.map_err(|error| anyhow::anyhow!("{error:#}{}", roles.words_of_the_opener()))
+            let opened = inspector.wait_open(&products).await;
+            opened.map_err(|error| anyhow::anyhow!("{error:#}{}", roles.why_nothing_opened()))
         };
         interrupt.cut_short(open).await?;
 
@@ -149,7 +149,7 @@ impl LegWork<'_> {
                 &log,
             );
             interrupt
-                .cut_short(self.warm_up(&spec, &mut inspect))
+                .cut_short(self.warm_up(&spec, &mut inspector))
                 .await
                 .context("warm-up")?;
             evidence.logs.push(log);
@@ -172,18 +172,22 @@ impl LegWork<'_> {
             spec,
             held_back,
         };
-        Box::pin(phase.run(leg, &mut inspect)).await?;
+        Box::pin(phase.run(leg, &mut inspector)).await?;
         evidence.logs.push(log);
         if !self.is_unranked() {
             evidence.engine_stock = interrupt
-                .cut_short(engine_stock(&mut inspect, &products))
+                .cut_short(engine_stock(&mut inspector, &products))
                 .await?;
         }
         Ok(evidence)
     }
 
-    /// Sends the warm-up's requests and waits until nothing of them is left in the system.
-    async fn warm_up(&self, spec: &LoadSpec<'_>, inspect: &mut Inspect) -> anyhow::Result<()> {
+    /// Sends the requests of the warm-up, and waits until the system has finished with all of them.
+    async fn warm_up(
+        &self,
+        spec: &LoadSpec<'_>,
+        inspector: &mut StockInspector,
+    ) -> anyhow::Result<()> {
         let mut driver = Driver::start(spec)?;
         let summary = driver.summary().await?;
         anyhow::ensure!(
@@ -202,14 +206,15 @@ impl LegWork<'_> {
         let database_url = self.context.stack.database_url(&self.namespace.database);
         drain::wait(
             &database_url,
-            inspect,
+            inspector,
             spec.product_id,
             summary.accepted_units,
         )
         .await
     }
 
-    /// Stops the service, lets the reconciler finish what is left, stops the others, and audits.
+    /// Stops the service, lets the reconciler finish what is left, stops the other roles, and
+    /// audits.
     async fn judge(
         &self,
         leg: &mut Leg,
@@ -225,7 +230,7 @@ impl LegWork<'_> {
             .interrupt
             .cut_short(self.settle_and_audit(roles, &evidence))
             .await;
-        // After a failure they still run.
+        // After a failure the roles are still running.
         let stopped = roles.stop().await;
         leg.audit = Some(audited?);
         if !self.context.keep {
@@ -246,7 +251,7 @@ impl LegWork<'_> {
             context, namespace, ..
         } = self;
         roles.stop_service().await?;
-        Roles::reconcile_once(&self.role_plan(), context.stack, namespace).await?;
+        Roles::reconcile_once(&self.role_settings(), context.stack, namespace).await?;
         roles.stop().await?;
         let input = AuditInput {
             database_url: context.stack.database_url(&namespace.database),
@@ -268,8 +273,8 @@ impl LegWork<'_> {
             .collect()
     }
 
-    fn role_plan(&self) -> RolePlan<'_> {
-        RolePlan {
+    fn role_settings(&self) -> RoleSettings<'_> {
+        RoleSettings {
             program: self.context.program,
             engine: self.plan.engine,
             ack: self.context.scenario.ack,
@@ -327,10 +332,13 @@ impl LegWork<'_> {
     }
 }
 
-async fn engine_stock(inspect: &mut Inspect, products: &[i64]) -> anyhow::Result<Vec<EngineStock>> {
+async fn engine_stock(
+    inspector: &mut StockInspector,
+    products: &[i64],
+) -> anyhow::Result<Vec<EngineStock>> {
     let mut list = Vec::with_capacity(products.len());
     for &product_id in products {
-        let stock = inspect.expect_stock(product_id).await?;
+        let stock = inspector.expect_stock(product_id).await?;
         list.push(EngineStock {
             product_id,
             remaining: stock.remaining,

@@ -1,6 +1,6 @@
-//! Which engines a run has: those it was asked for that can run on its stack, and who takes the
-//! place of engines that cannot. What an engine needs is the word of the system's binary; nothing
-//! here knows a particular engine's needs.
+//! Which engines take part in a run: those that were asked for and can run on its stack, and
+//! stand-ins for those that cannot. The system's binary says what each engine needs; nothing here
+//! knows the needs of a particular engine.
 
 use reports::model::SkippedEngine;
 
@@ -10,7 +10,7 @@ use super::system_binary::{EngineEntry, engine_name};
 use crate::scenario::Scenario;
 use crate::stack::{ANY_REDIS, ONE_REDIS, Place};
 
-/// Who runs when a scenario's own engines that sell cannot, the fastest first.
+/// The engines that run when none of a scenario's own selling engines can, the fastest first.
 const STAND_INS: [&str; 2] = ["preallocated", "database-row"];
 
 #[derive(Debug, PartialEq)]
@@ -21,8 +21,8 @@ pub(super) struct Lineup {
     pub stand_ins: Vec<String>,
 }
 
-/// `by_hand`: the engines come from the command line, and nobody may take their place.
-/// `is_fallback`: `auto` took this place because it could not have the servers.
+/// `by_hand`: the engines come from the command line, and none of them may be replaced.
+/// `is_fallback`: `auto` chose this place because the servers were not to be had.
 pub(super) fn line_up(
     scenario: &Scenario,
     by_hand: bool,
@@ -58,7 +58,7 @@ pub(super) fn line_up(
         }
     }
     if by_hand {
-        // A fallback may leave some out, because the stack was not asked for either.
+        // A fallback may leave engines out, because the user did not ask for this stack.
         let refused = !is_fallback || lineup.engines.is_empty();
         return match lineup.skipped.first().filter(|_| refused) {
             Some(skipped) => Err(CannotRun(refusal(skipped, known, place, is_fallback))),
@@ -115,7 +115,7 @@ fn refusal(
 }
 
 impl EngineEntry {
-    /// The first thing that it needs and that is not offered, in words: `needs redis`.
+    /// The first thing that the engine needs and the place does not offer, in words: `needs redis`.
     pub(crate) fn lacks(&self, place: Place) -> Option<String> {
         let offers = place.offers();
         let need = self
@@ -133,8 +133,8 @@ impl EngineEntry {
 }
 
 impl Lineup {
-    /// What a person should know before the first leg; empty when everything runs that was asked
-    /// for.
+    /// What the user should know before the first leg. Empty when every engine that was asked for
+    /// runs.
     pub(super) fn remarks(&self) -> Vec<String> {
         let mut remarks = Vec::new();
         if !self.skipped.is_empty() {
@@ -222,7 +222,7 @@ mod tests {
         );
         let (engines, _) = lined_up(&["null", "lua-single-key"], false, Place::Embedded, false);
         assert_eq!(engines, ["null", "preallocated", "database-row"]);
-        // Only null was wanted, so only null runs.
+        // Only null was asked for, so only null runs.
         assert_eq!(
             lined_up(&["null"], false, Place::Embedded, false).0,
             ["null"]

@@ -1,4 +1,4 @@
-//! What the figures come from: the machine, and the version of this tool.
+//! Where the figures come from: the machine, and the version of this tool.
 
 use std::path::Path;
 use std::process::Command;

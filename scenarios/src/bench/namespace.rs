@@ -1,6 +1,6 @@
-//! What belongs to one leg on the servers: a database, keys and queues behind a prefix; on the
-//! embedded stack one file. Made by the system when it starts, removed by the lab afterwards;
-//! nothing without the prefix is ever touched.
+//! What belongs to one leg on the servers: a database, and keys and queues with a prefix; on the
+//! embedded stack, one file. The system creates all of it when it starts, and the lab removes it
+//! afterwards. Nothing without the prefix is ever touched.
 
 use std::path::Path;
 use std::time::Duration;
@@ -48,14 +48,14 @@ impl Namespace {
             .is_some_and(|(leg, _)| leg.parse::<usize>().is_ok())
     }
 
-    /// Removes everything; each part is tried even if another one fails, and the first failure is
-    /// returned.
+    /// Removes all of it. Each part is attempted even if another one fails, and the first failure
+    /// is returned.
     pub(super) async fn remove(&self, stack: &Stack) -> anyhow::Result<()> {
         if stack.is_embedded() {
             return self.remove_files(stack.scratch());
         }
         let removing = async {
-            // The queues' names are in the database, so it goes last.
+            // The database holds the names of the queues, so it is removed last.
             let queues = self.remove_queues(stack).await;
             let keys = redis_cleanup::unlink_prefix(&stack.redis_url(), &self.redis_prefix).await;
             let database = self.drop_database(stack).await;
@@ -68,7 +68,7 @@ impl Namespace {
             .context("removing the leg's data took too long")?
     }
 
-    /// Log and index are there after a kill only.
+    /// The log and its index exist only after a kill.
     fn remove_files(&self, folder: &Path) -> anyhow::Result<()> {
         for ending in FILE_ENDINGS {
             let path = folder.join(format!("{}{ending}", self.database));
@@ -83,7 +83,7 @@ impl Namespace {
         Ok(())
     }
 
-    /// Holds the system to what a result of the embedded stack says about its file.
+    /// Checks that the file of the embedded stack is really in the mode that its result claims.
     pub(super) async fn check_file(&self, stack: &Stack) -> anyhow::Result<()> {
         if !stack.is_embedded() {
             return Ok(());

@@ -1,15 +1,15 @@
-//! What a run will do, how long it may take and how much disk it needs, said before anything is
-//! started.
+//! What a run will do, in which order, how long it may take and how much disk it needs: known
+//! before anything is started.
 
 use std::collections::BTreeMap;
 
 use reports::render::grouped;
 
-use super::leg::LegPlan;
+use super::leg::PlannedLeg;
 use crate::scenario::Scenario;
 use crate::stack::{StackKind, StackOptions};
 
-/// Cautious figures of a small machine; they are for an estimate, not for a result.
+/// Cautious figures of a small machine, for the estimates only.
 const REQUESTS_PER_S: f64 = 8_000.0;
 const STACK_START_S: f64 = 20.0;
 const LEG_OVERHEAD_S: f64 = 12.0;
@@ -18,15 +18,15 @@ const STACK_BYTES: u64 = 400 << 20;
 /// Row, indexes, redo log, append-only file, broker, outcome log.
 const BYTES_PER_REQUEST: u64 = 1_200;
 
-/// Legs in the order in which they run: every engine once per round, and each round starts with
-/// another engine, so that a slow minute and a warm machine favour nobody.
-pub(super) fn legs(scenario: &Scenario) -> Vec<LegPlan<'_>> {
+/// The legs in the order in which they run: every engine once per round. Each round begins with
+/// another engine, so that a slow minute or a warm machine favours none of them.
+pub(super) fn legs(scenario: &Scenario) -> Vec<PlannedLeg<'_>> {
     let engines = &scenario.engines;
     let mut legs = Vec::new();
     for round in 1..=scenario.rounds {
         for place in 0..engines.len() {
             let engine = &engines[(place + round as usize - 1) % engines.len()];
-            legs.push(LegPlan {
+            legs.push(PlannedLeg {
                 engine,
                 round,
                 index: legs.len() + 1,
@@ -36,7 +36,8 @@ pub(super) fn legs(scenario: &Scenario) -> Vec<LegPlan<'_>> {
     legs
 }
 
-/// `--dry-run`. `remarks`: which engines of the scenario are skipped, and who takes their place.
+/// The text that `--dry-run` prints. `remarks`: which engines of the scenario are skipped, and
+/// which ones stand in for them.
 pub(super) fn text(
     scenario: &Scenario,
     stack: &StackOptions,

@@ -1,5 +1,6 @@
-//! CPU and memory in the two windows of a leg: until the last reply, and until everything is
-//! drained. Counters of processes only rise, so a window is a difference of two readings.
+//! CPU and memory of each process in the two windows of a leg: until the last reply, and until
+//! everything is drained. The counters of a process only rise, so a window is the difference of two
+//! readings.
 
 use reports::model::{Usage, UsageByProcess};
 use rustix::time::{ClockId, clock_gettime};
@@ -10,8 +11,8 @@ use super::namespace::Namespace;
 const DRIVER: &str = "driver";
 const LAB: &str = "lab";
 
-/// CPU since `before`; the peak of memory stays what it is. A process that was not there before
-/// counts from zero.
+/// CPU used since `before`, and the peak of memory as it is now. A process that did not exist
+/// before counts from zero.
 pub(super) fn since(before: &UsageByProcess, now: &UsageByProcess) -> UsageByProcess {
     now.iter()
         .map(|(name, usage)| {
@@ -28,7 +29,7 @@ pub(super) fn since(before: &UsageByProcess, now: &UsageByProcess) -> UsageByPro
         .collect()
 }
 
-/// CPU of every server process per accepted order; none when nobody was accepted.
+/// CPU of the whole system per accepted order; none when no order was accepted.
 pub(super) fn system_cpu_us_per_order(usage: &UsageByProcess, accepted: u64) -> Option<f64> {
     let system: u64 = usage
         .iter()
@@ -53,7 +54,7 @@ pub(super) fn with_driver(
     usage
 }
 
-/// The servers and this leg's roles, under their plain names; roles of earlier legs are left out.
+/// The servers and this leg's roles, by their plain names; roles of other legs are left out.
 pub(super) fn of_leg(usage: UsageByProcess, namespace: &Namespace) -> UsageByProcess {
     usage
         .into_iter()

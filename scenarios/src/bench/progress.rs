@@ -1,6 +1,6 @@
-//! What a person sees while a leg runs: a bar with the live rate and P99 on a terminal, a plain
-//! line every two seconds otherwise. Everything goes to standard error; standard output is the
-//! result's.
+//! What the user sees while a leg runs: on a terminal a bar with the current rate and P99,
+//! otherwise a plain line every two seconds. All of it goes to standard error, because standard
+//! output is for the result.
 
 use std::io::{IsTerminal, Write};
 use std::time::{Duration, Instant};
@@ -81,8 +81,8 @@ impl Drop for Progress {
     }
 }
 
-/// A line about what happens next, outside of any bar. A reader that went away is no reason to
-/// stop.
+/// Prints a line about what happens next, outside of any bar. If standard error is closed, the run
+/// goes on.
 pub(super) fn say(line: &str) {
     let _ = writeln!(std::io::stderr(), "{line}");
 }

@@ -1,5 +1,6 @@
-//! Just enough of the Redis protocol to remove a leg's own keys: AUTH, SELECT, SCAN with a prefix,
-//! UNLINK. The lab shares no client with the system, and it never flushes a server.
+//! Deletes the keys that a leg left in Redis, and only those: it never flushes a server. The lab
+//! shares no client with the system, so this speaks as much of the Redis protocol as it needs:
+//! AUTH, SELECT, SCAN with a prefix, and UNLINK.
 
 use std::time::Duration;
 
@@ -78,7 +79,7 @@ async fn unlink_at(url: &str, prefix: &str, keys_at_once: usize) -> anyhow::Resu
     }
 }
 
-/// SCAN takes a glob, and a prefix is not one.
+/// SCAN expects a glob, so the characters that have a meaning in globs are escaped.
 fn escaped(prefix: &str) -> String {
     let mut pattern = String::with_capacity(prefix.len());
     for letter in prefix.chars() {
@@ -143,7 +144,7 @@ impl Connection {
     }
 }
 
-/// Reads one reply; lists may hold lists, as SCAN's does.
+/// Reads one reply. A list may hold lists, as the reply to SCAN does.
 async fn read(stream: &mut BufReader<TcpStream>) -> anyhow::Result<Reply> {
     let mut line = Vec::new();
     stream.read_until(b'\n', &mut line).await?;
@@ -284,7 +285,7 @@ mod tests {
         for node in redis_nodes(&url) {
             let mut connection = Connection::open(&node).await.expect("connected");
             for index in 0..50 {
-                // Two of three are another node's, which this one says.
+                // Two of three keys belong to other nodes, and are refused here.
                 set += u64::from(
                     connection
                         .call(&["SET", &format!("mine:{index}"), "1"])

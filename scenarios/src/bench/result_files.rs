@@ -1,5 +1,5 @@
-//! Where a run's result is kept: one JSON file and one Markdown summary per run, written in one
-//! step each, so that nobody ever reads half a result.
+//! The files in which a run's result is kept: one JSON file and one Markdown summary per run. Each
+//! is replaced in one step, so that half a result can never be read.
 
 use std::path::{Path, PathBuf};
 
@@ -12,8 +12,8 @@ use super::system_binary::workspace;
 /// Inside the workspace, or the current folder when there is none; git ignores it.
 const OUT_FOLDER: &str = "reports/out";
 
-/// Writes everything and returns the paths, for people. `out` is another folder than the usual one,
-/// `json` one more place for the result.
+/// Writes all files and returns their paths. `out` replaces the usual folder; `json` is a further
+/// file for the result.
 pub(super) fn write(
     run: &RunResult,
     out: Option<&Path>,
@@ -27,7 +27,7 @@ pub(super) fn write(
         folder.join(format!("{}.json", run.id)),
         folder.join(format!("{}.md", run.id)),
     ];
-    // First where the user asked for it: that must not depend on the other folder.
+    // The file that the user asked for comes first, because it must not depend on the other folder.
     if let Some(path) = json {
         replace(path, &run.to_json())?;
         written.insert(0, path.to_path_buf());

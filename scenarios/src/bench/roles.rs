@@ -17,23 +17,23 @@ use crate::stack::{Role, RoleSpec, Stack};
 const STARTS_AT: i64 = 0;
 const ENDS_AT: i64 = 4_102_444_800;
 
-/// Consumers and the reconciler first: the service opens for sale once somebody has opened its
-/// epoch.
+/// The reconciler and the consumer come first: the service can sell only once the reconciler has
+/// opened an epoch.
 const LONG_RUNNING: [&str; 3] = ["reconciler", "create-consumer", "seckill"];
-/// All of them in one process, on the embedded stack.
+/// The role that runs all of them in one process, on the embedded stack.
 const ALL: &str = "all";
-/// Who opens sales, and knows why one cannot be opened.
+/// The roles that open sales, and know why one cannot be opened.
 const OPENERS: [&str; 2] = ["reconciler", ALL];
 
 /// How the roles of one leg are started.
 #[derive(Clone, Debug)]
-pub struct RolePlan<'a> {
+pub struct RoleSettings<'a> {
     pub program: &'a Path,
     pub engine: &'a str,
     pub ack: AckMode,
     /// Address of the service; port 0 lets the system choose.
     pub listen: &'a str,
-    /// Settings by hand, `SECKILL__…`; they win over the lab's own.
+    /// Settings that the user changed, `SECKILL__…`; they take precedence over the lab's own.
     pub overrides: &'a BTreeMap<String, String>,
 }
 
@@ -43,7 +43,7 @@ pub(super) struct Roles(Vec<Role>);
 impl Roles {
     /// Creates the database, its tables and the sales.
     pub(super) async fn migrate(
-        plan: &RolePlan<'_>,
+        settings: &RoleSettings<'_>,
         stack: &Stack,
         namespace: &Namespace,
         sales: &[Sale],
@@ -59,16 +59,16 @@ impl Roles {
             seed.display().to_string(),
         ];
         stack
-            .run_to_end(&spec(plan, stack, namespace, "migrate", arguments))
+            .run_to_end(&spec(settings, stack, namespace, "migrate", arguments))
             .await?;
         Ok(())
     }
 
-    /// Starts one role after the other; each is ready before the next one starts. Those that did
-    /// start are kept when one fails, so that the caller can stop them.
+    /// Starts one role after the other; each is ready before the next one is started. If one fails,
+    /// those that did start are kept, so that the caller can stop them.
     pub(super) async fn start(
         &mut self,
-        plan: &RolePlan<'_>,
+        settings: &RoleSettings<'_>,
         stack: &Stack,
         namespace: &Namespace,
     ) -> anyhow::Result<SocketAddr> {
@@ -78,7 +78,7 @@ impl Roles {
             &LONG_RUNNING
         };
         for &name in names {
-            let spec = spec(plan, stack, namespace, name, vec![name.to_owned()]);
+            let spec = spec(settings, stack, namespace, name, vec![name.to_owned()]);
             self.0.push(stack.spawn_role(&spec).await?);
         }
         self.0
@@ -87,8 +87,8 @@ impl Roles {
             .context("seckill did not say where it listens")
     }
 
-    /// Why a sale may not have opened, in the words of the role that opens them.
-    pub(super) fn words_of_the_opener(&self) -> String {
+    /// Why a sale may not have opened: the last log lines of the role that opens sales.
+    pub(super) fn why_nothing_opened(&self) -> String {
         let opener = self
             .0
             .iter()
@@ -96,8 +96,9 @@ impl Roles {
         opener.map_or_else(String::new, Role::last_words)
     }
 
-    /// Holds the consumer back, as a process: it is stopped, and loses nothing.
-    pub(super) fn hold_consumer(&self) -> anyhow::Result<Option<HeldBack>> {
+    /// Holds the consumer back by stopping its process (SIGSTOP), so that it loses nothing. None on
+    /// the embedded stack.
+    pub(super) fn hold_consumer(&self) -> anyhow::Result<Option<HeldBackConsumer>> {
         let consumer = self
             .0
             .iter()
@@ -105,12 +106,12 @@ impl Roles {
         let pid = consumer.and_then(|role| Pid::from_raw(i32::try_from(role.pid()).ok()?));
         let Some(pid) = pid else { return Ok(None) };
         kill_process(pid, Signal::STOP).context("the consumer cannot be held back")?;
-        Ok(Some(HeldBack(pid)))
+        Ok(Some(HeldBackConsumer(pid)))
     }
 
-    /// Stops the service alone: from then on nobody accepts, while the others can still bring
-    /// everything to an end. On the embedded stack that is the one process; its repair starts what
-    /// it needs itself.
+    /// Stops the service alone: from then on nothing is accepted, while the other roles can still
+    /// finish what is under way. On the embedded stack the service is the only process; the repair
+    /// there starts what it needs itself.
     pub(super) async fn stop_service(&mut self) -> anyhow::Result<()> {
         match self.0.pop() {
             Some(role) => stop(role).await,
@@ -127,10 +128,11 @@ impl Roles {
         result
     }
 
-    /// Repairs what is left. The service has stopped and the consumer has not: its markers are what
-    /// a drain waits for. On the embedded stack the repair has a consumer of its own.
+    /// Repairs what is left open. The service must have been stopped, but not the consumer, because
+    /// a drain waits for the consumer to commit its markers. On the embedded stack the repair has a
+    /// consumer of its own.
     pub(super) async fn reconcile_once(
-        plan: &RolePlan<'_>,
+        settings: &RoleSettings<'_>,
         stack: &Stack,
         namespace: &Namespace,
     ) -> anyhow::Result<String> {
@@ -142,7 +144,7 @@ impl Roles {
         let arguments = vec![role.to_owned(), "--once".to_owned()];
         stack
             .run_to_end(&spec(
-                plan,
+                settings,
                 stack,
                 namespace,
                 &format!("{role}-once"),
@@ -159,11 +161,11 @@ async fn stop(mut role: Role) -> anyhow::Result<()> {
         .with_context(|| format!("{name} did not stop in order"))
 }
 
-/// Lets the consumer go when dropped, however the leg ends.
+/// A consumer that is held back. Lets it go on when dropped, however the leg ends.
 #[derive(Debug)]
-pub(super) struct HeldBack(Pid);
+pub(super) struct HeldBackConsumer(Pid);
 
-impl Drop for HeldBack {
+impl Drop for HeldBackConsumer {
     fn drop(&mut self) {
         // It may have been killed in the meantime.
         kill_process(self.0, Signal::CONT).ok();
@@ -171,7 +173,7 @@ impl Drop for HeldBack {
 }
 
 fn spec(
-    plan: &RolePlan<'_>,
+    settings: &RoleSettings<'_>,
     stack: &Stack,
     namespace: &Namespace,
     name: &str,
@@ -179,33 +181,37 @@ fn spec(
 ) -> RoleSpec {
     RoleSpec {
         name: format!("{}{name}", namespace.role_prefix),
-        program: plan.program.to_path_buf(),
+        program: settings.program.to_path_buf(),
         args,
-        env: environment(plan, stack, namespace),
+        env: environment(settings, stack, namespace),
     }
 }
 
-fn environment(plan: &RolePlan<'_>, stack: &Stack, namespace: &Namespace) -> Vec<(String, String)> {
-    let mut settings = BTreeMap::from([
+fn environment(
+    settings: &RoleSettings<'_>,
+    stack: &Stack,
+    namespace: &Namespace,
+) -> Vec<(String, String)> {
+    let mut variables = BTreeMap::from([
         (
             "SECKILL__DATABASE__URL".to_owned(),
             stack.database_url(&namespace.database),
         ),
         (
             "SECKILL__SECKILL__LISTEN".to_owned(),
-            plan.listen.to_owned(),
+            settings.listen.to_owned(),
         ),
         (
             "SECKILL__SECKILL__ENGINE".to_owned(),
-            plan.engine.to_owned(),
+            settings.engine.to_owned(),
         ),
         (
             "SECKILL__SECKILL__ACK".to_owned(),
-            plan.ack.as_str().to_owned(),
+            settings.ack.as_str().to_owned(),
         ),
     ]);
     if !stack.is_embedded() {
-        settings.extend([
+        variables.extend([
             ("SECKILL__REDIS__URL".to_owned(), stack.redis_url()),
             (
                 "SECKILL__REDIS__PREFIX".to_owned(),
@@ -219,10 +225,10 @@ fn environment(plan: &RolePlan<'_>, stack: &Stack, namespace: &Namespace) -> Vec
         ]);
     }
     if let Some(queue_type) = stack.settings().get("rabbitmq.queue_type") {
-        settings.insert("SECKILL__MQ__QUEUE_TYPE".to_owned(), queue_type.clone());
+        variables.insert("SECKILL__MQ__QUEUE_TYPE".to_owned(), queue_type.clone());
     }
-    settings.extend(plan.overrides.clone());
-    settings.into_iter().collect()
+    variables.extend(settings.overrides.clone());
+    variables.into_iter().collect()
 }
 
 fn seed_text(sales: &[Sale]) -> String {

@@ -1,5 +1,5 @@
-//! Asks a running seckill instance about its stock: whether it can sell yet, and whether it still
-//! has open holds.
+//! Asks a running seckill instance about the stock of its sales: whether it can sell yet, and
+//! whether it still has open holds.
 
 use std::net::SocketAddr;
 use std::time::{Duration, Instant};
@@ -20,12 +20,12 @@ const OPEN_POLL: Duration = Duration::from_millis(50);
 const CALL_LIMIT: Duration = Duration::from_secs(2);
 
 #[derive(Clone, Debug)]
-pub(super) struct Inspect {
+pub(super) struct StockInspector {
     client: proto::inspect_service_client::InspectServiceClient<Channel>,
 }
 
-impl Inspect {
-    /// Connects on first use, so that a service that is still starting is no error.
+impl StockInspector {
+    /// Connects at the first call, so that a service which is still starting is not an error.
     pub(super) fn new(address: SocketAddr) -> anyhow::Result<Self> {
         let endpoint = Endpoint::from_shared(format!("http://{address}"))?
             .connect_timeout(CALL_LIMIT)
@@ -44,7 +44,7 @@ impl Inspect {
         Ok(reply.into_inner())
     }
 
-    /// Until every one of these sales is open; the error says what the last answer was.
+    /// Waits until each of these sales is open; the error says what the last answer was.
     pub(super) async fn wait_open(&mut self, products: &[i64]) -> anyhow::Result<()> {
         let started = Instant::now();
         for &product_id in products {
@@ -68,10 +68,8 @@ impl Inspect {
         }
         Ok(())
     }
-}
 
-impl Inspect {
-    /// As [`Inspect::stock`], as an error that says which sale could not be inspected.
+    /// As [`StockInspector::stock`]; the error says which sale could not be inspected.
     pub(super) async fn expect_stock(&mut self, product_id: i64) -> anyhow::Result<Stock> {
         self.stock(product_id)
             .await

@@ -8,10 +8,10 @@ use serde::{Deserialize, Serialize};
 
 use super::machine::PROFILE;
 
-/// Names the system's binary instead of building it.
+/// Environment variable with the path of the system's binary, which is then not built.
 const PROGRAM_VARIABLE: &str = "LAB_SECKILL";
 
-/// One engine, as `seckill engines --json` lists it; more fields may follow.
+/// One engine, as `seckill engines --json` lists it. Further fields are ignored.
 #[derive(Clone, Debug, Default, Serialize, Deserialize)]
 pub struct EngineEntry {
     pub name: String,
@@ -39,11 +39,11 @@ pub struct ParamEntry {
     pub about: String,
 }
 
-/// What a guarantee's name begins with when it is something that the engine asks for.
+/// Prefix in the name of a guarantee that the engine asks for instead of giving it.
 const ASKS: &str = "needs_";
 
 impl EngineEntry {
-    /// Its guarantees in words, `survives process kill`; those that it does not give are left out.
+    /// The guarantees that the engine gives, in words: `survives process kill`.
     pub fn promises(&self) -> Vec<String> {
         self.flags()
             .filter(|name| !name.starts_with(ASKS))
@@ -51,7 +51,7 @@ impl EngineEntry {
             .collect()
     }
 
-    /// What it asks of its surroundings beyond servers, `user affinity`.
+    /// What the engine asks of its surroundings besides servers: `user affinity`.
     pub fn asks(&self) -> Vec<String> {
         self.flags()
             .filter_map(|name| name.strip_prefix(ASKS))
@@ -72,22 +72,22 @@ fn in_words(name: &str) -> String {
 
 /// The workspace that holds this binary or the current folder.
 pub fn workspace() -> Option<PathBuf> {
-    let places = [std::env::current_exe().ok(), std::env::current_dir().ok()];
+    let starts = [std::env::current_exe().ok(), std::env::current_dir().ok()];
     let is_root = |folder: &Path| {
         folder.join("Cargo.toml").is_file()
             && folder.join("system/Cargo.toml").is_file()
             && folder.join("scenarios/Cargo.toml").is_file()
     };
-    places.into_iter().flatten().find_map(|place| {
-        place
+    starts.into_iter().flatten().find_map(|start| {
+        start
             .ancestors()
             .find(|folder| is_root(folder))
             .map(Path::to_path_buf)
     })
 }
 
-/// Builds the system's binary with the profile this one was built with, and says where it is.
-/// Outside the workspace it is expected beside this binary.
+/// Builds the system's binary with the profile of this binary, and returns its path. Outside the
+/// workspace it is expected beside this binary.
 pub fn build() -> anyhow::Result<PathBuf> {
     if let Some(path) = std::env::var_os(PROGRAM_VARIABLE) {
         let path = PathBuf::from(path);
@@ -143,7 +143,7 @@ fn cargo_build(workspace: &Path, folder: &Path) -> anyhow::Result<()> {
     Ok(())
 }
 
-/// Asks the binary itself, so that an engine of somebody else's `main` is listed too.
+/// Asks the binary itself, so that engines which another project's `main` registers are listed too.
 pub fn engines(program: &Path) -> anyhow::Result<Vec<EngineEntry>> {
     let output = ask(program, &["--json".to_owned()])?;
     ensure!(
@@ -155,8 +155,8 @@ pub fn engines(program: &Path) -> anyhow::Result<Vec<EngineEntry>> {
         .context("seckill engines answered with something else than its list")
 }
 
-/// Why the binary refuses one of these specifications, `name?key=value`, for a sale of `stock`
-/// units; it knows names, parameters and values.
+/// Why the binary refuses one of these engines (`name?key=value`) for a sale of `stock` units; none
+/// if it accepts them all. Only the binary knows the names, parameters and values that are allowed.
 pub fn refusal(program: &Path, engines: &[String], stock: i64) -> anyhow::Result<Option<String>> {
     let checks = engines.iter().map(|engine| format!("--check={engine}"));
     let arguments: Vec<String> = checks.chain([format!("--stock={stock}")]).collect();

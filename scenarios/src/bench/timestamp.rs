@@ -1,4 +1,4 @@
-//! Times of day as results write them.
+//! Points in time, as results and the names of their files write them.
 
 use std::time::{SystemTime, UNIX_EPOCH};
 

@@ -1,4 +1,5 @@
-//! `lab bench`: the scenario, what is changed for this run, and where the result goes.
+//! The arguments of `lab bench`: the scenario, what is changed for this run, and where the result
+//! goes.
 
 use std::path::PathBuf;
 
@@ -9,29 +10,29 @@ use super::UsageError;
 use super::settings::{Setting, command_line, duration_ms};
 use crate::bench::BenchOptions;
 use crate::catalog;
-use crate::scenario::{Fault, Scenario};
+use crate::scenario::{BrokenRule, Scenario};
 use crate::stack::StackOptions;
 
-/// The setting of the roles behind `--allow-volatile`.
+/// The setting of the roles that `--allow-volatile` changes.
 const ALLOW_VOLATILE: &str = "SECKILL__ENGINE__ALLOW_VOLATILE";
 
 #[derive(Args, Clone, Debug)]
 pub(super) struct BenchArgs {
     /// Name in the catalog (`lab scenarios` lists them), or path of a .toml file
     pub scenario: String,
-    /// Engine with parameters if any, instead of the scenario's; may be repeated
+    /// Engine to run instead of the scenario's own, with its parameters if any; may be repeated
     #[arg(long = "engine", value_name = "NAME")]
     pub engines: Vec<String>,
-    /// Requests of each leg
+    /// Requests in each leg
     #[arg(long, short = 'n')]
     pub requests: Option<u64>,
     /// Requests in flight
     #[arg(long, short = 'c')]
     pub concurrency: Option<u32>,
-    /// Connections, at most as many as requests in flight
+    /// Connections; at most as many as there are requests in flight
     #[arg(long)]
     pub connections: Option<u32>,
-    /// How long a request is waited for, for example 2s or 500ms
+    /// How long each request is waited for, for example 2s or 500ms
     #[arg(long, value_parser = duration_ms, value_name = "TIME")]
     pub timeout: Option<u64>,
     /// Rounds, each with one leg of every engine
@@ -40,24 +41,24 @@ pub(super) struct BenchArgs {
     /// Seed of the users and quantities
     #[arg(long)]
     pub seed: Option<u64>,
-    /// When buyers are told yes; `published` does not wait for the broker's confirm
+    /// When buyers are told yes: after the broker's confirm, or already after the publish
     #[arg(long, value_enum)]
     pub ack: Option<Ack>,
-    /// Setting of the roles for an experiment, for example mq.order_batch_size=500; recorded in the
-    /// result
+    /// Change a setting of the roles for an experiment, for example mq.order_batch_size=500; the
+    /// result records it
     #[arg(long = "set", value_name = "KEY=VALUE")]
     pub settings: Vec<Setting>,
-    /// Accept servers that forget or evict what they acknowledged, which engines refuse otherwise;
-    /// recorded in the result
+    /// Accept servers that may forget or evict what they acknowledged, which engines otherwise
+    /// refuse; the result records it
     #[arg(long)]
     pub allow_volatile: bool,
-    /// Folder for the result and its summary, instead of reports/out
+    /// Folder for the result and its summary [default: reports/out]
     #[arg(long, value_name = "DIR")]
     pub out: Option<PathBuf>,
-    /// Write the result to this file too
+    /// Also write the result to this file
     #[arg(long, value_name = "FILE")]
     pub json: Option<PathBuf>,
-    /// Print what would be done, with estimated time and disk, and do nothing
+    /// Print what would be done, with an estimate of time and disk, without doing it
     #[arg(long)]
     pub dry_run: bool,
     #[command(flatten)]
@@ -76,7 +77,7 @@ impl BenchArgs {
         self.override_scenario(&mut scenario);
         scenario
             .check()
-            .map_err(|fault| UsageError(in_words_of_options(&fault)))?;
+            .map_err(|broken| UsageError(in_words_of_options(&broken)))?;
         let volatile = self
             .allow_volatile
             .then(|| (ALLOW_VOLATILE.to_owned(), "true".to_owned()));
@@ -115,13 +116,13 @@ impl BenchArgs {
     }
 }
 
-/// The scenario itself was right, so whatever is wrong now came from an option: `--requests:
-/// requests = 0 …`.
-fn in_words_of_options(fault: &Fault) -> String {
-    let option = match fault.key {
+/// The scenario itself was valid, so what is wrong now came from an option: `--requests: requests =
+/// 0 …`.
+fn in_words_of_options(broken: &BrokenRule) -> String {
+    let option = match broken.key {
         "engines" => "--engine".to_owned(),
         "load.timeout_ms" => "--timeout".to_owned(),
         key => format!("--{}", key.rsplit('.').next().unwrap_or(key)),
     };
-    format!("{option}: {}", fault.message)
+    format!("{option}: {}", broken.message)
 }

@@ -4,7 +4,7 @@ use crate::bench::system_binary::{self, EngineEntry, ParamEntry};
 use crate::catalog;
 use crate::stack::{ANY_REDIS, Place};
 
-/// Builds the system's binary if need be, and asks it.
+/// Builds the system's binary if necessary, and asks it for its engines.
 pub(super) fn engines(json: bool) -> anyhow::Result<()> {
     let entries = system_binary::engines(&system_binary::build()?)?;
     if json {

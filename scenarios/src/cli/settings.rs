@@ -1,10 +1,10 @@
-//! Values of options that have a form of their own: durations, role settings, and the command line
-//! for the record.
+//! Options whose values have a form of their own (durations, settings of the roles), and the
+//! command line as the result records it.
 
 use std::str::FromStr;
 
-/// Settings that make the leg what it is; changing them by hand would break it or make its record
-/// untrue.
+/// Settings that the lab itself makes for a leg, and what to use instead. Changing them by hand
+/// would break the leg or make its record untrue.
 const RESERVED: [(&str, &str); 9] = [
     ("SECKILL__DATABASE__URL", "--database-url"),
     ("SECKILL__REDIS__URL", "--redis-url"),
@@ -82,7 +82,7 @@ pub(super) fn duration_ms(text: &str) -> Result<u64, String> {
         })
 }
 
-/// `lab bench smoke --seed 7`; passwords in addresses are left out, because the result may be
+/// `lab bench smoke --seed 7`; passwords in addresses are masked, because the result may be
 /// published.
 pub(super) fn command_line(arguments: impl Iterator<Item = String>) -> String {
     let mut line = "lab".to_owned();

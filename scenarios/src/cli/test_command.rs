@@ -1,6 +1,6 @@
-//! `lab test`: set up, then every test of the workspace with real servers, also after one has
-//! failed, then the scenario `smoke`. A step that failed is the last, and its exit code the
-//! command's.
+//! `lab test`: installs servers if needed, runs every test of the workspace against real servers,
+//! even after one has failed, and then the scenario `smoke`. The first step that fails is the last
+//! one, and its exit code becomes the command's.
 
 use std::process::Command;
 
@@ -29,7 +29,7 @@ pub(super) fn run(options: &StackOptions) -> anyhow::Result<Ending> {
         .status()
         .context("cargo cannot be started")?;
     if !status.success() {
-        // A signal has no exit code; it is a failure like any other.
+        // After a signal there is no exit code; it counts as a failure like any other.
         let code = status
             .code()
             .and_then(|code| u8::try_from(code).ok())

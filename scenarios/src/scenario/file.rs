@@ -1,5 +1,5 @@
-//! A scenario's TOML form. Every value keeps its place in the file, so that a broken rule can point
-//! at its line.
+//! A scenario in its TOML form. The position of every value in the file is kept, so that an error
+//! about a broken rule can name the line.
 
 use std::collections::BTreeMap;
 use std::ops::Range;
@@ -8,7 +8,7 @@ use reports::model::{AckMode, ReferenceRow};
 use serde::Deserialize;
 use toml::Spanned;
 
-use super::rules::{ACK_MODES, CONSUMER_MODES, Fault, one_of};
+use super::rules::{ACK_MODES, BrokenRule, CONSUMER_MODES, one_of};
 use super::{Expectations, Load, Sale, Scenario};
 
 /// Why there is no scenario to run, each in one sentence.
@@ -22,8 +22,8 @@ pub enum ScenarioError {
         file: String,
         reason: String,
     },
-    /// `my.toml:12: requests = 0 is out of range; allowed: 1 to 100000000`. No line: the whole file
-    /// is at fault.
+    /// `my.toml:12: requests = 0 is out of range; allowed: 1 to 100000000`. Without a line, the
+    /// file as a whole is at fault.
     Invalid {
         file: String,
         line: Option<usize>,
@@ -124,59 +124,59 @@ pub(super) fn parse(name: &str, file: &str, text: &str) -> Result<Scenario, Scen
         message,
     };
     let parsed: File = toml::from_str(text).map_err(|problem| {
-        // TOML's message may hold a second line with the expected kinds; an error here is one
+        // TOML's message may have a second line with the expected types; an error here is one
         // sentence.
         error(problem.span(), problem.message().replace('\n', ", "))
     })?;
-    let mut places = Places::default();
-    let scenario = convert(name, parsed, &mut places);
+    let mut spans = KeySpans::default();
+    let scenario = convert(name, parsed, &mut spans);
     let checked = scenario.and_then(|scenario| scenario.check().map(|()| scenario));
-    checked.map_err(|fault| error(places.of(fault.key), fault.message))
+    checked.map_err(|broken| error(spans.of(broken.key), broken.message))
 }
 
-fn convert(name: &str, file: File, places: &mut Places) -> Result<Scenario, Fault> {
+fn convert(name: &str, file: File, spans: &mut KeySpans) -> Result<Scenario, BrokenRule> {
     let ack = file
         .ack
-        .map_or_else(|| "confirmed".to_owned(), |ack| places.take("ack", ack));
+        .map_or_else(|| "confirmed".to_owned(), |ack| spans.take("ack", ack));
     let consumer = file.consumer.map_or_else(
         || "running".to_owned(),
-        |consumer| places.take("consumer", consumer),
+        |consumer| spans.take("consumer", consumer),
     );
     let mut sales = Vec::with_capacity(file.sales.len());
     for sale in file.sales {
-        let sale = places.take("sales", sale);
+        let sale = spans.take("sales", sale);
         sales.push(Sale {
-            product_id: places.take("sales.product", sale.product),
-            total: places.take("sales.total", sale.total),
-            price_cents: places.take("sales.price_cents", sale.price_cents),
+            product_id: spans.take("sales.product", sale.product),
+            total: spans.take("sales.total", sale.total),
+            price_cents: spans.take("sales.price_cents", sale.price_cents),
         });
     }
     let scenario = Scenario {
         name: name.to_owned(),
-        title: places.take("title", file.title),
-        question: places.take("question", file.question),
+        title: spans.take("title", file.title),
+        question: spans.take("question", file.question),
         sales,
-        engines: places.take("engines", file.engines),
-        driver: places.take("driver", file.driver),
+        engines: spans.take("engines", file.engines),
+        driver: spans.take("driver", file.driver),
         ack: AckMode::Confirmed,
         consumer_held_back: consumer == "held-back",
         rounds: file
             .rounds
-            .map_or(Ok(1), |rounds| places.count("rounds", rounds))?,
+            .map_or(Ok(1), |rounds| spans.count("rounds", rounds))?,
         load: Load {
-            concurrency: places.count("load.concurrency", file.load.concurrency)?,
-            connections: places.count("load.connections", file.load.connections)?,
-            requests: places.count("load.requests", file.load.requests)?,
-            timeout_ms: places.count("load.timeout_ms", file.load.timeout_ms)?,
-            users: places.count("load.users", file.load.users)?,
-            max_quantity: places.count("load.max_quantity", file.load.max_quantity)?,
-            seed: places.count("load.seed", file.load.seed)?,
+            concurrency: spans.count("load.concurrency", file.load.concurrency)?,
+            connections: spans.count("load.connections", file.load.connections)?,
+            requests: spans.count("load.requests", file.load.requests)?,
+            timeout_ms: spans.count("load.timeout_ms", file.load.timeout_ms)?,
+            users: spans.count("load.users", file.load.users)?,
+            max_quantity: spans.count("load.max_quantity", file.load.max_quantity)?,
+            seed: spans.count("load.seed", file.load.seed)?,
         },
         warmup_requests: file.warmup.map_or(Ok(0), |warmup| {
-            places.count("warmup.requests", warmup.requests)
+            spans.count("warmup.requests", warmup.requests)
         })?,
         reference: file.reference,
-        expectations: expectations(file.expectations, places)?,
+        expectations: expectations(file.expectations, spans)?,
     };
     one_of("ack", &ack, &ACK_MODES)?;
     one_of("consumer", &consumer, &CONSUMER_MODES)?;
@@ -195,12 +195,15 @@ fn ack_mode(name: &str) -> AckMode {
     }
 }
 
-fn expectations(table: ExpectationsTable, places: &mut Places) -> Result<Expectations, Fault> {
+fn expectations(
+    table: ExpectationsTable,
+    spans: &mut KeySpans,
+) -> Result<Expectations, BrokenRule> {
     let errors = table
         .errors
-        .map(|errors| places.count("expectations.errors", errors))
+        .map(|errors| spans.count("expectations.errors", errors))
         .transpose()?;
-    let mut number = |key, value: Option<Spanned<f64>>| value.map(|value| places.take(key, value));
+    let mut number = |key, value: Option<Spanned<f64>>| value.map(|value| spans.take(key, value));
     let expectations = Expectations {
         errors,
         p99_ms_max: number("expectations.p99_ms_max", table.p99_ms_max),
@@ -219,12 +222,12 @@ fn expectations(table: ExpectationsTable, places: &mut Places) -> Result<Expecta
         ),
     };
     if let Some(audit) = table.audit {
-        let audit = places.take("expectations.audit", audit);
+        let audit = spans.take("expectations.audit", audit);
         if audit != "passed" {
             let message = format!(
                 "audit = \"{audit}\" cannot be expected; allowed: \"passed\" (it must pass in any case)"
             );
-            return Err(Fault {
+            return Err(BrokenRule {
                 key: "expectations.audit",
                 message,
             });
@@ -233,23 +236,23 @@ fn expectations(table: ExpectationsTable, places: &mut Places) -> Result<Expecta
     Ok(expectations)
 }
 
-/// Where each key's value stands in the text. With several sales the last one wins, and then the
-/// rule that is broken is their number.
+/// Where in the text the value of each key stands. With several sales the last one counts, because
+/// then the broken rule is that there are several.
 #[derive(Default)]
-struct Places(BTreeMap<&'static str, Range<usize>>);
+struct KeySpans(BTreeMap<&'static str, Range<usize>>);
 
-impl Places {
+impl KeySpans {
     fn take<T>(&mut self, key: &'static str, value: Spanned<T>) -> T {
         self.0.insert(key, value.span());
         value.into_inner()
     }
 
-    /// A number that is never negative; its exact range is a matter of the rules.
+    /// A number that must not be negative; its exact range is for `rules` to check.
     fn count<T: TryFrom<i64>>(
         &mut self,
         key: &'static str,
         value: Spanned<i64>,
-    ) -> Result<T, Fault> {
+    ) -> Result<T, BrokenRule> {
         let number = self.take(key, value);
         T::try_from(number).map_err(|_| {
             let name = key.rsplit('.').next().unwrap_or(key);
@@ -258,7 +261,7 @@ impl Places {
             } else {
                 "a smaller number"
             };
-            Fault {
+            BrokenRule {
                 key,
                 message: format!("{name} = {number} is out of range; allowed: {allowed}"),
             }

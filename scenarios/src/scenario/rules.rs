@@ -1,5 +1,5 @@
-//! What a scenario may hold, once, for files and for the command line. A broken rule names the key,
-//! the value and what is allowed instead.
+//! What a scenario may contain: one set of rules for files and for the command line. The error
+//! about a broken rule names the key, the value and what is allowed instead.
 
 use std::fmt::Display;
 
@@ -23,12 +23,12 @@ const PRICE_CENTS_MAX: i64 = 1_000_000_000_000;
 
 /// A rule that is broken. `key` is the key's path in a scenario file, `load.requests`.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Fault {
+pub struct BrokenRule {
     pub key: &'static str,
     pub message: String,
 }
 
-pub(super) fn check(scenario: &Scenario) -> Result<(), Fault> {
+pub(super) fn check(scenario: &Scenario) -> Result<(), BrokenRule> {
     let load = &scenario.load;
     non_empty("title", &scenario.title)?;
     non_empty("question", &scenario.question)?;
@@ -51,7 +51,7 @@ pub(super) fn check(scenario: &Scenario) -> Result<(), Fault> {
             "{} connections for {} workers leaves connections idle; allowed: 1 to {} (the concurrency)",
             load.connections, load.concurrency, load.concurrency
         );
-        return Err(Fault {
+        return Err(BrokenRule {
             key: "load.connections",
             message,
         });
@@ -61,13 +61,13 @@ pub(super) fn check(scenario: &Scenario) -> Result<(), Fault> {
     expectations(scenario)
 }
 
-fn sales(scenario: &Scenario) -> Result<(), Fault> {
+fn sales(scenario: &Scenario) -> Result<(), BrokenRule> {
     let [sale] = scenario.sales.as_slice() else {
         let message = format!(
             "{} sales; the driver grpc needs exactly one [[sales]]",
             scenario.sales.len()
         );
-        return Err(Fault {
+        return Err(BrokenRule {
             key: "sales",
             message,
         });
@@ -77,24 +77,24 @@ fn sales(scenario: &Scenario) -> Result<(), Fault> {
     within("sales.price_cents", sale.price_cents, 0, PRICE_CENTS_MAX)
 }
 
-fn engines(scenario: &Scenario) -> Result<(), Fault> {
-    let fault = |message: String| {
-        Err(Fault {
+fn engines(scenario: &Scenario) -> Result<(), BrokenRule> {
+    let broken = |message: String| {
+        Err(BrokenRule {
             key: "engines",
             message,
         })
     };
     if scenario.engines.is_empty() {
-        return fault("no engine; `lab engines` lists the known ones".to_owned());
+        return broken("no engine; `lab engines` lists the known ones".to_owned());
     }
     for (index, name) in scenario.engines.iter().enumerate() {
         if name.trim().is_empty() {
-            return fault(
+            return broken(
                 "an engine without a name; `lab engines` lists the known ones".to_owned(),
             );
         }
         if scenario.engines[..index].contains(name) {
-            return fault(format!(
+            return broken(format!(
                 "engine \"{name}\" is listed twice; allowed: each once"
             ));
         }
@@ -102,7 +102,7 @@ fn engines(scenario: &Scenario) -> Result<(), Fault> {
     Ok(())
 }
 
-fn expectations(scenario: &Scenario) -> Result<(), Fault> {
+fn expectations(scenario: &Scenario) -> Result<(), BrokenRule> {
     let wanted = &scenario.expectations;
     for (key, value, top) in [
         ("expectations.p99_ms_max", wanted.p99_ms_max, f64::MAX),
@@ -137,7 +137,7 @@ fn expectations(scenario: &Scenario) -> Result<(), Fault> {
                 "{} is out of range; allowed: {allowed}",
                 value.unwrap_or(0.0)
             );
-            return Err(Fault { key, message });
+            return Err(BrokenRule { key, message });
         }
     }
     Ok(())
@@ -148,20 +148,20 @@ fn within<T: PartialOrd + Display>(
     value: T,
     low: T,
     high: T,
-) -> Result<(), Fault> {
+) -> Result<(), BrokenRule> {
     if value >= low && value <= high {
         return Ok(());
     }
     let name = key.rsplit('.').next().unwrap_or(key);
-    Err(Fault {
+    Err(BrokenRule {
         key,
         message: format!("{name} = {value} is out of range; allowed: {low} to {high}"),
     })
 }
 
-fn non_empty(key: &'static str, text: &str) -> Result<(), Fault> {
+fn non_empty(key: &'static str, text: &str) -> Result<(), BrokenRule> {
     match text.trim() {
-        "" => Err(Fault {
+        "" => Err(BrokenRule {
             key,
             message: format!("{key} is empty; allowed: one sentence"),
         }),
@@ -170,11 +170,11 @@ fn non_empty(key: &'static str, text: &str) -> Result<(), Fault> {
 }
 
 /// `unknown driver "htpp"; known: grpc`.
-pub(super) fn one_of(key: &'static str, name: &str, known: &[&str]) -> Result<(), Fault> {
+pub(super) fn one_of(key: &'static str, name: &str, known: &[&str]) -> Result<(), BrokenRule> {
     if known.contains(&name) {
         return Ok(());
     }
-    Err(Fault {
+    Err(BrokenRule {
         key,
         message: format!("unknown {key} \"{name}\"; known: {}", known.join(", ")),
     })

@@ -61,7 +61,7 @@ async fn an_order_of_another_buyer_than_was_told_is_named() {
     run.sql("UPDATE orders SET user_id = 888 WHERE order_id = 1005")
         .await;
     let found = "1 offending: order 1005 (user 888) of product 1, told to user 5";
-    run.expect_found("orders belong to who was told", found)
+    run.expect_found("orders belong to the buyer who was told", found)
         .await;
 }
 

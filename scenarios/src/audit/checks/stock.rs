@@ -2,26 +2,26 @@
 
 use super::super::{
     EngineStock,
-    bounded_list::Bounded,
+    bounded_list::BoundedList,
     database::{Allocation, Sale},
-    outcome_index::Asked,
+    outcome_index::OutcomeIndex,
     tally::Tally,
 };
 use reports::{model::AuditCheck, outcome_log::Outcome};
 use std::collections::BTreeMap;
 
-/// The engine gives units back within this time after the row says so; a refusal in between was
-/// right (R18).
+/// After a row says that units came back, the engine has them again within this time. A refusal in
+/// between was right: sold-out-means-gone (R18).
 const RELEASE_GRACE_MS: i64 = 5_000;
 
-/// Per sale what holds, and the sales for which it does not.
+/// The result of one check, sale by sale: where it holds and where it does not.
 #[derive(Default)]
-struct Verdicts {
-    right: Bounded,
-    wrong: Bounded,
+struct PerSale {
+    right: BoundedList,
+    wrong: BoundedList,
 }
 
-impl Verdicts {
+impl PerSale {
     fn add(&mut self, holds: bool, actual: String) {
         let list = if holds {
             &mut self.right
@@ -36,10 +36,10 @@ impl Verdicts {
     }
 }
 
-/// (a): nothing is sold that nobody had the right to sell.
+/// (a): nothing is sold without the right to sell it.
 pub(super) fn allocations(sales: &BTreeMap<i64, Sale>, tally: &Tally<'_>) -> Vec<AuditCheck> {
-    let (mut granted, mut oversold) = (Verdicts::default(), Verdicts::default());
-    let (mut within, mut booked) = (Verdicts::default(), Verdicts::default());
+    let (mut granted, mut oversold) = (PerSale::default(), PerSale::default());
+    let (mut within, mut booked) = (PerSale::default(), PerSale::default());
     for (product_id, sale) in sales {
         let total = sale.expected.total;
         let sum = granted_units(sale);
@@ -94,11 +94,8 @@ pub(super) fn conservation(
     tally: &Tally<'_>,
     engine_stock: &[EngineStock],
 ) -> Vec<AuditCheck> {
-    let (mut totals, mut conserved, mut engine) = (
-        Verdicts::default(),
-        Verdicts::default(),
-        Verdicts::default(),
-    );
+    let (mut totals, mut conserved, mut engine) =
+        (PerSale::default(), PerSale::default(), PerSale::default());
     for (product_id, sale) in sales {
         let (total, stored) = (sale.expected.total, sale.total);
         totals.add(
@@ -146,48 +143,49 @@ pub(super) fn conservation(
     checks
 }
 
-/// (f): nobody is told "sold out" while there is enough for him. Only refusals after the last unit
-/// came back count (R18); buyers who hold an order were refused for another reason (a cap per
-/// buyer) and prove nothing.
+/// (f): no buyers are told "sold out" while there are enough units left for them. Only refusals
+/// after the last unit came back count: sold-out-means-gone (R18). Buyers who hold an order were
+/// refused for another reason (a limit per buyer) and prove nothing.
 pub(super) fn sold_out(
-    asked: &Asked,
+    outcomes: &OutcomeIndex,
     sales: &BTreeMap<i64, Sale>,
     tally: &Tally<'_>,
 ) -> AuditCheck {
-    let mut verdicts = Verdicts::default();
+    let mut per_sale = PerSale::default();
     for (product_id, sale) in sales {
         let remaining = sale.expected.total - live_units(tally, *product_id);
         let settled_us = last_return_us(sale, tally);
-        let refused = asked.records().iter().filter(|record| {
+        let refused = outcomes.records().iter().filter(|record| {
             record.product_id == *product_id
                 && record.outcome == Outcome::Refused
                 && record.sent_at_unix_us > settled_us
-                && !asked.may_have_an_order(*product_id, record.user_id)
+                && !outcomes.may_have_an_order(*product_id, record.user_id)
         });
         let (count, smallest) = refused.fold((0_u64, u32::MAX), |(count, min), record| {
             (count + 1, min.min(record.quantity))
         });
         if count == 0 {
-            verdicts.add(
+            per_sale.add(
                 true,
                 format!("sale {product_id}: {remaining} left, nobody refused at the end"),
             );
             continue;
         }
-        verdicts.add(
+        per_sale.add(
             remaining < i64::from(smallest),
             format!("sale {product_id}: {remaining} left, {count} refused, the smallest wanted {smallest}"),
         );
     }
-    verdicts.check(
+    per_sale.check(
         "sold out means sold",
         "f",
         "left < the smallest quantity refused",
     )
 }
 
-/// Unix µs before which a refusal may have been right although units are left now: they were on
-/// somebody's hands and came back later. `i64::MAX` when no refusal can be placed after that.
+/// Unix µs before which a refusal may have been right although units are left now, because other
+/// buyers held those units and they came back later. `i64::MAX` when it is not known for any
+/// refusal that it came after that.
 fn last_return_us(sale: &Sale, tally: &Tally<'_>) -> i64 {
     let returned_ms = tally
         .by_sale
@@ -216,8 +214,8 @@ fn last_return_us(sale: &Sale, tally: &Tally<'_>) -> i64 {
     returned_us.max(reopened_ms.map_or(i64::MAX, |ms| ms.saturating_mul(1_000)))
 }
 
-/// Units that can still be sold: rights of open allocations. What no allocation grants, nobody will
-/// ever sell; with leases the pool holds whatever is not leased.
+/// Units that can still be sold: the rights of open allocations. What no allocation grants can
+/// never be sold; with leases, the pool holds whatever is not leased.
 fn open_units(sale: &Sale) -> i64 {
     sale.allocations
         .iter()

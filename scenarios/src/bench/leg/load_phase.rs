@@ -1,5 +1,5 @@
-//! The measured part of a leg: the driver runs, its events are written into the leg as they come,
-//! and at the last reply and at the end of the drain the processes' counters are read.
+//! The measured part of a leg: the driver runs, and its events are recorded in the leg as they
+//! come. The counters of the processes are read at the last reply and at the end of the drain.
 
 use std::time::Duration;
 
@@ -8,34 +8,38 @@ use loadgen::events::{Event, Summary};
 use reports::model::{Leg, OutcomeCounts, SystemCpuPerOrder, TimelinePoint, UsageByProcess};
 
 use super::{LegWork, drain};
-use crate::bench::committed_units::{Committed, CommittedWatch, TIMELINE};
+use crate::bench::committed_units::{CommittedUnits, CommittedWatch, TIMELINE};
 use crate::bench::driver::{Driver, LoadSpec};
 use crate::bench::durable_latency::DurableReader;
 use crate::bench::interrupt::Interrupted;
 use crate::bench::process_usage;
 use crate::bench::progress::{Progress, Step};
-use crate::bench::roles::HeldBack;
-use crate::bench::stock_inspector::Inspect;
+use crate::bench::roles::HeldBackConsumer;
+use crate::bench::stock_inspector::StockInspector;
 use crate::bench::timestamp::now_unix_us;
 
 pub(super) struct LoadPhase<'a> {
     pub work: &'a LegWork<'a>,
     pub spec: LoadSpec<'a>,
-    /// Let go at the last reply.
-    pub held_back: Option<HeldBack>,
+    /// A consumer that goes on at the last reply.
+    pub held_back: Option<HeldBackConsumer>,
 }
 
 /// What was read while the driver ran.
 struct Readings {
-    /// When all connections were up and nothing was sent yet.
+    /// Counters when all connections were up and nothing had been sent.
     before: UsageByProcess,
-    /// When the last reply had arrived.
+    /// Counters when the last reply had arrived.
     at_reply: UsageByProcess,
     committed_units: u64,
 }
 
 impl LoadPhase<'_> {
-    pub(super) async fn run(mut self, leg: &mut Leg, inspect: &mut Inspect) -> anyhow::Result<()> {
+    pub(super) async fn run(
+        mut self,
+        leg: &mut Leg,
+        inspector: &mut StockInspector,
+    ) -> anyhow::Result<()> {
         let context = self.work.context;
         let stack = context.stack;
         let database_url = stack.database_url(&self.work.namespace.database);
@@ -45,7 +49,7 @@ impl LoadPhase<'_> {
             true => None,
             false => Some(DurableReader::start(&database_url).await?),
         };
-        let mut committed = Committed::open(&database_url, product_id).await?;
+        let mut committed = CommittedUnits::open(&database_url, product_id).await?;
         let mut driver = Driver::start(&self.spec)?;
         let observers = Observers {
             timeline: &timeline,
@@ -73,7 +77,7 @@ impl LoadPhase<'_> {
                 let share = readings.committed_units as f64 / leg.accepted_units as f64;
                 leg.committed_at_last_reply = Some(share.min(1.0));
             }
-            let drain = drain::wait(&database_url, inspect, product_id, leg.accepted_units);
+            let drain = drain::wait(&database_url, inspector, product_id, leg.accepted_units);
             context.interrupt.cut_short(drain).await?;
             let drained_us = now_unix_us() - summary.last_reply_unix_us;
             leg.drain_s = Some(drained_us.max(0) as f64 / 1e6);
@@ -89,13 +93,13 @@ impl LoadPhase<'_> {
         driver.ended().await
     }
 
-    /// Follows the driver to its summary.
+    /// Handles the driver's events up to its summary.
     async fn drive(
         &self,
         leg: &mut Leg,
         driver: &mut Driver,
         observers: &Observers<'_>,
-        committed: &mut Committed,
+        committed: &mut CommittedUnits,
     ) -> anyhow::Result<(Summary, Readings)> {
         let context = self.work.context;
         let mut progress = Progress::start(&self.work.title(), self.spec.requests);
@@ -137,8 +141,8 @@ impl LoadPhase<'_> {
                     observers.timeline.units(),
                 ));
             }
-            // The summary follows the last reply only after the outcome log is written; do not wait
-            // for it.
+            // The driver writes its outcome log between the last reply and the summary, so the
+            // counters are not read as late as the summary.
             let all_replied =
                 matches!(&event, Event::Progress(now) if now.done == self.spec.requests);
             if at_reply.is_none() && (all_replied || matches!(event, Event::Finished(_))) {
@@ -160,7 +164,7 @@ impl LoadPhase<'_> {
     }
 }
 
-/// Who else wants to know what the driver says.
+/// The background readers that a run's events concern, too.
 struct Observers<'a> {
     timeline: &'a CommittedWatch,
     reader: Option<&'a DurableReader>,
@@ -179,7 +183,7 @@ impl Observers<'_> {
     }
 }
 
-/// Writes what the driver said into the leg, so that it is there even if nothing more comes.
+/// Records an event in the leg, so that the leg has it even if no more events come.
 fn record(leg: &mut Leg, event: &Event) {
     match event {
         Event::Progress(now) => {
@@ -214,12 +218,12 @@ fn set_rate(leg: &mut Leg, requests: u64, total_s: f64) {
     };
 }
 
-/// Gathers the driver's steps into points of the timeline.
+/// Combines the driver's steps into points of the timeline.
 #[derive(Default)]
 struct Timeline {
     last_t_ms: u64,
     last_done: u64,
-    /// Of the driver's intervals since the last point, the worst.
+    /// The worst P99 of the driver's intervals since the last point.
     worst_p99_us: u64,
 }
 
