@@ -4,6 +4,8 @@
 //! Unknown keys and impossible values are refused with the key's name and what is allowed. The
 //! effective configuration is printed at start with secrets masked.
 
+#[cfg(test)]
+mod example;
 mod names;
 mod sections;
 
