@@ -46,10 +46,6 @@ const LONG_FILES: &[(&str, &str)] = &[
         "grew past the limit when lines became shorter; to be split",
     ),
     (
-        "scenarios/tests/cli.rs",
-        "grew past the limit when lines became shorter; to be split",
-    ),
-    (
         "system/src/broker/embedded/tests.rs",
         "grew past the limit when lines became shorter; to be split",
     ),

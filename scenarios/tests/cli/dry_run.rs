@@ -1,0 +1,149 @@
+//! `lab bench --dry-run`: the plan is printed and nothing starts, and an engine that cannot run is
+//! refused with the reason.
+
+use crate::{plan, refused_plan};
+
+#[test]
+fn an_engine_that_cannot_be_built_is_refused_before_anything_starts() {
+    for (engine, refusal) in [
+        ("foo", r#"unknown engine "foo"; known: null, "#),
+        (
+            "sharded-slots?foo=1",
+            r#"unknown parameter "foo" of engine sharded-slots; known: slots"#,
+        ),
+        (
+            "null?slots=1",
+            r#"unknown parameter "slots" of engine null; it takes none"#,
+        ),
+        (
+            "sharded-slots?slots=0",
+            r#"engine sharded-slots: parameter slots = "0" is not an integer from 1 to 1024"#,
+        ),
+        (
+            "preallocated?block=0",
+            r#"parameter block = "0" is not a number of units from 1 to 1000000"#,
+        ),
+        (
+            "preallocated?block=20000",
+            "block = 20000 is larger than the stock of a sale, 10000 units",
+        ),
+        (
+            "preallocated?partitions=x",
+            r#"parameter partitions = "x" is not an integer from 1 to 4096"#,
+        ),
+        (
+            "sharded-slots?slots",
+            r#""slots" is not key=value; expected name?key=value&key=value"#,
+        ),
+        (
+            "sharded-slots?slots=4&slots=8",
+            r#"parameter "slots" is given twice"#,
+        ),
+        ("?slots=4", r#"engine "?slots=4": "" is not a name"#),
+    ] {
+        let error = refused_plan(&["smoke", "--engine", "null", "--engine", engine]);
+        assert!(
+            error.starts_with("error: ") && error.contains(refusal),
+            "{engine}: {error}"
+        );
+    }
+    let error = refused_plan(&["smoke", "--stack", "embedded", "--engine", "lua-single-key"]);
+    assert!(
+        error.contains("lua-single-key cannot run on the embedded stack: it needs redis"),
+        "{error}"
+    );
+}
+
+#[test]
+fn the_plan_says_which_stack_it_is_for_and_which_engines_run_there() {
+    let line = |plan: &str, start: &str| {
+        plan.lines()
+            .find(|line| line.starts_with(start))
+            .map(str::to_owned)
+    };
+    let servers = plan(&["laptop"]);
+    assert!(
+        line(&servers, "stack: ")
+            .expect("said")
+            .contains("embedded where that fails")
+    );
+    assert_eq!(line(&servers, "skipped"), None);
+    let embedded = plan(&["laptop", "--stack", "embedded"]);
+    assert!(
+        line(&embedded, "stack: ")
+            .expect("said")
+            .starts_with("stack: embedded")
+    );
+    assert_eq!(
+        line(&embedded, "skipped").expect("said"),
+        "skipped on this stack: lua-single-key (needs redis)"
+    );
+    assert_eq!(
+        line(&embedded, "in their").expect("said"),
+        "in their place: preallocated, database-row"
+    );
+    assert!(
+        embedded.contains("  1. preallocated, round 1\n") && !embedded.contains(". lua-single-key"),
+        "{embedded}"
+    );
+    let cluster = plan(&["engines", "--redis-cluster", "--allow-volatile"]);
+    assert!(
+        line(&cluster, "stack: ")
+            .expect("said")
+            .contains("Redis as a cluster of three")
+    );
+    assert!(
+        line(&cluster, "skipped")
+            .expect("said")
+            .contains("lua-single-key (needs a single redis"),
+        "{cluster}"
+    );
+    assert!(
+        line(&cluster, "set: ")
+            .expect("said")
+            .contains("SECKILL__ENGINE__ALLOW_VOLATILE=true"),
+        "{cluster}"
+    );
+}
+
+#[test]
+fn a_dry_run_prints_the_plan_and_starts_nothing() {
+    let plan = plan(&[
+        "laptop",
+        "--engine",
+        "null",
+        "--engine",
+        "lua-single-key",
+        "--requests",
+        "20000",
+        "--rounds",
+        "2",
+        "--ack",
+        "published",
+        "--set",
+        "mq.order_batch_size=500",
+    ]);
+    for line in [
+        "laptop: 500,000 buyers, one product, 500 in flight",
+        "load: -c 500 -n 20000 --connections=200 --timeout=2s",
+        "users: 500,000, quantity 1 to 2, seed 1",
+        "sale: product 1, 1,000,000 units at 9,900 cents",
+        "warm-up: 5,000 requests to a sale of its own",
+        "ack: published",
+        "set: SECKILL__MQ__ORDER_BATCH_SIZE=500",
+        "legs: 4",
+        "  1. null, round 1",
+        "  2. lua-single-key, round 1",
+        "  3. lua-single-key, round 2",
+        "  4. null, round 2",
+    ] {
+        assert!(
+            plan.lines().any(|found| found == line),
+            "no line {line:?} in\n{plan}"
+        );
+    }
+    assert!(
+        plan.contains("estimated time: ") && plan.contains("estimated disk: "),
+        "{plan}"
+    );
+}
