@@ -1,6 +1,6 @@
 //! The audit against a real database: a consistent run passes, and each planted fault is named by
-//! exactly the checks that it breaks. The same cases run on the servers' database and on the
-//! embedded stack's file.
+//! exactly the checks that it breaks. The same cases run on a database server and on the SQLite
+//! file of the embedded stack.
 #![allow(clippy::duplicate_mod, reason = "the same cases on both databases")]
 
 #[path = "audit/database.rs"]

@@ -1,5 +1,5 @@
-//! Whole runs of `lab bench`, with real servers and without any: the result of a good one, what is
-//! refused, and what is left of one that is ended early.
+//! Whole runs of `lab bench`, with real servers and without any: the result of a successful run,
+//! what is refused, and what remains of a run that ends early.
 
 #[path = "bench/embedded.rs"]
 mod embedded;
@@ -272,7 +272,7 @@ fn interrupt(child: &Child) {
     rustix::process::kill_process(pid, rustix::process::Signal::INT).expect("it is running");
 }
 
-/// The exit code, once it has ended.
+/// The exit code once the process has ended; none if it does not end.
 fn ended(child: &mut Child) -> Option<Option<i32>> {
     let started = Instant::now();
     while started.elapsed() < END_LIMIT {
@@ -281,7 +281,7 @@ fn ended(child: &mut Child) -> Option<Option<i32>> {
         }
         std::thread::sleep(Duration::from_millis(50));
     }
-    // Only so that the test leaves nothing behind.
+    // So that the test leaves no process behind.
     let _ = child.kill();
     let _ = child.wait();
     None

@@ -23,7 +23,7 @@ fn text(bytes: &[u8]) -> String {
     String::from_utf8(bytes.to_vec()).expect("UTF-8")
 }
 
-/// Standard error of a command that must end with this exit code and print no result.
+/// Standard error of a command that must end with this exit code and without a result.
 fn refused(arguments: &[&str], exit_code: i32) -> String {
     let output = lab(arguments);
     let error = text(&output.stderr);
@@ -37,14 +37,14 @@ fn refused(arguments: &[&str], exit_code: i32) -> String {
     error
 }
 
-/// One sentence, in one line.
+/// The same for an error that is one sentence in one line.
 fn refused_in_one_line(arguments: &[&str], exit_code: i32) -> String {
     let error = refused(arguments, exit_code);
     assert_eq!(error.lines().count(), 1, "{arguments:?}: {error}");
     error.trim_end().to_owned()
 }
 
-/// The last line of what a plan is refused with; before it cargo may say what it builds.
+/// The last line that a refused plan prints; before it, cargo may say what it builds.
 fn refused_plan(arguments: &[&str]) -> String {
     let output = lab(&[&["bench", "--dry-run"], arguments].concat());
     assert_eq!(

@@ -1,9 +1,9 @@
 //! The system under crashes, from outside: real servers, every role a process of its own, killed at
-//! its failpoints, at random, frozen, or robbed of a server. Each test ends with the audit. R1 to
-//! R19 are the rules of the protocol.
+//! its failpoints or at random, frozen, or deprived of a server. Each test ends with the audit.
+//! Names such as fence-wait (R1) are those of the protocol's rules.
 //!
-//! One test at a time: they stop servers that they share. `CRASH_ROUNDS` sets the rounds of the
-//! random kills.
+//! The tests run one at a time, because they share servers and stop them. `CRASH_ROUNDS` sets the
+//! rounds of the random kills.
 
 #[path = "crash/forged_events.rs"]
 mod forged_events;

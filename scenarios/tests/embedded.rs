@@ -1,6 +1,6 @@
 //! The embedded stack under crashes: every role in one process on one SQLite file, killed at random
 //! moments under load and at its failpoints. Each round ends with the audit. `CRASH_ROUNDS` and
-//! `CRASH_SEED` as for the other crash tests.
+//! `CRASH_SEED` have the same meaning as in the other crash tests.
 
 #[path = "crash/inspect.rs"]
 mod inspect;
@@ -31,7 +31,7 @@ const TOTAL: i64 = 200_000;
 const PRICE_CENTS: i64 = 9_900;
 const KILL_WITHIN_MS: u64 = 600;
 
-struct House {
+struct EmbeddedWorld {
     stack: Stack,
     program: PathBuf,
     engine: &'static str,
@@ -40,7 +40,7 @@ struct House {
     lease_ms: u64,
 }
 
-impl House {
+impl EmbeddedWorld {
     async fn new(engine: &'static str) -> Self {
         let options = StackOptions {
             kind: StackKind::Embedded,
@@ -48,7 +48,7 @@ impl House {
         };
         let stack = Stack::start(&options).await.expect("it needs nothing");
         let program = scenarios::bench::system_binary::build().expect("the system builds");
-        let mut house = Self {
+        let mut world = Self {
             stack,
             program,
             engine,
@@ -56,15 +56,15 @@ impl House {
             started: 0,
             lease_ms: 1_500,
         };
-        let seed = house.stack.scratch().join("seed.toml");
+        let seed = world.stack.scratch().join("seed.toml");
         let text = format!(
             "[[sales]]\nproduct_id = {PRODUCT}\nname = \"a thing\"\nprice_cents = {PRICE_CENTS}\ntotal = {TOTAL}\n\
              starts_at = 0\nends_at = 4102444800\n"
         );
         std::fs::write(&seed, text).expect("the scratch folder can be written");
-        let migrate = house.spec(&["migrate", "--seed", &seed.display().to_string()], None);
-        house.stack.run_to_end(&migrate).await.expect("migrated");
-        house
+        let migrate = world.spec(&["migrate", "--seed", &seed.display().to_string()], None);
+        world.stack.run_to_end(&migrate).await.expect("migrated");
+        world
     }
 
     fn spec(&mut self, args: &[&str], failpoint: Option<&str>) -> RoleSpec {
@@ -117,7 +117,7 @@ impl House {
         }
     }
 
-    /// Every role in one process, selling.
+    /// Starts every role in one process, and waits until the sale is open.
     async fn all(&mut self, failpoint: Option<&str>) -> Role {
         let spec = self.spec(&["all"], failpoint);
         let role = self.stack.spawn_role(&spec).await.expect("it starts");
@@ -161,7 +161,7 @@ impl House {
             .expect(query)
     }
 
-    /// Brings everything to its end without a service.
+    /// Repairs what is left open, without a service.
     async fn repair(&mut self) {
         let once = self.spec(&["all", "--once"], None);
         let summary = self
@@ -172,7 +172,7 @@ impl House {
         assert!(summary.contains("\"left\":0"), "{summary}");
     }
 
-    /// The same, and audits.
+    /// Repairs what is left open, and audits.
     async fn audit(&mut self) {
         self.repair().await;
         let log = self
@@ -222,7 +222,7 @@ async fn sells(load: &Load, more: u64) {
 async fn killed_at_random_moments(engine: &'static str) {
     let (rounds, seed) = repetitions::from_environment();
     let mut random = SmallRng::seed_from_u64(seed);
-    let mut house = House::new(engine).await;
+    let mut world = EmbeddedWorld::new(engine).await;
     for round in 1..=rounds {
         let crowd = Crowd {
             seed: seed + round,
@@ -230,10 +230,10 @@ async fn killed_at_random_moments(engine: &'static str) {
             concurrency: 32,
         };
         for _ in 0..2 {
-            let mut all = house.all(None).await;
-            let load = house.load(&all, crowd);
+            let mut all = world.all(None).await;
+            let load = world.load(&all, crowd);
             sells(&load, 50).await;
-            // The moment itself is what is drawn; there is no condition to wait for.
+            // The moment itself is random, so there is no condition to wait for.
             tokio::time::sleep(Duration::from_millis(
                 random.random_range(0..KILL_WITHIN_MS),
             ))
@@ -241,27 +241,27 @@ async fn killed_at_random_moments(engine: &'static str) {
             all.kill().await.expect("killed");
             load.finish().await;
         }
-        house.audit().await;
+        world.audit().await;
     }
-    house.stack.stop().await.expect("an orderly end");
+    world.stack.stop().await.expect("an orderly end");
 }
 
 #[tokio::test]
-async fn preallocated_loses_and_doubles_nothing_when_everything_is_killed_at_once() {
+async fn preallocated_loses_and_doubles_nothing_when_the_one_process_is_killed() {
     killed_at_random_moments("preallocated?block=500").await;
 }
 
 #[tokio::test]
-async fn database_row_loses_and_doubles_nothing_when_everything_is_killed_at_once() {
+async fn database_row_loses_and_doubles_nothing_when_the_one_process_is_killed() {
     killed_at_random_moments("database-row").await;
 }
 
 #[tokio::test]
-async fn it_may_die_at_any_point_of_a_queue_a_write_or_a_reserve() {
+async fn the_process_may_die_at_any_step_of_a_publish_a_write_or_a_reserve() {
     if !cfg!(debug_assertions) {
         return eprintln!("ignored: failpoints are in debug builds only");
     }
-    let mut house = House::new("preallocated?block=500").await;
+    let mut world = EmbeddedWorld::new("preallocated?block=500").await;
     let failpoints = [
         "queue.before_commit:20",
         "queue.after_commit:20",
@@ -272,8 +272,8 @@ async fn it_may_die_at_any_point_of_a_queue_a_write_or_a_reserve() {
         "seckill.after_publish:30",
     ];
     for (failpoint, seed) in failpoints.into_iter().zip(1..) {
-        let mut all = house.all(Some(failpoint)).await;
-        let load = house.load(
+        let mut all = world.all(Some(failpoint)).await;
+        let load = world.load(
             &all,
             Crowd {
                 seed,
@@ -290,19 +290,20 @@ async fn it_may_die_at_any_point_of_a_queue_a_write_or_a_reserve() {
         .await;
         all.kill().await.expect("reaped");
         load.finish().await;
-        house.audit().await;
+        world.audit().await;
     }
-    house.stack.stop().await.expect("an orderly end");
+    world.stack.stop().await.expect("an orderly end");
 }
 
 #[tokio::test]
-async fn what_a_crash_leaves_in_the_queue_of_one_that_is_gone_is_taken_out_and_holds_up_nothing() {
+async fn what_a_crash_leaves_in_the_queue_of_an_incarnation_that_is_gone_is_removed_and_delays_nothing()
+ {
     if !cfg!(debug_assertions) {
         return eprintln!("ignored: failpoints are in debug builds only");
     }
-    let mut house = House::new("database-row").await;
-    let mut all = house.all(Some("consumer.before_commit:1")).await;
-    let load = house.load(
+    let mut world = EmbeddedWorld::new("database-row").await;
+    let mut all = world.all(Some("consumer.before_commit:1")).await;
+    let load = world.load(
         &all,
         Crowd {
             seed: 1,
@@ -319,49 +320,49 @@ async fn what_a_crash_leaves_in_the_queue_of_one_that_is_gone_is_taken_out_and_h
     .await;
     all.kill().await.expect("reaped");
     load.finish().await;
-    house
+    world
         .sql("CREATE TABLE kept AS SELECT * FROM queue_messages")
         .await;
-    house.audit().await;
-    // Its rows are committed and it is gone; the deletion of what it had acknowledged was lost, and
-    // that of its queue.
-    assert!(house.number("SELECT COUNT(*) FROM kept").await > 0);
+    world.audit().await;
+    // The incarnation is gone and its orders have rows. Now it is made to look as if the deletion
+    // of its acknowledged messages and of its queue had been lost.
+    assert!(world.number("SELECT COUNT(*) FROM kept").await > 0);
     assert_eq!(
-        house
+        world
             .number("SELECT COUNT(*) FROM incarnations WHERE state <> 'gone' OR queue <> ''")
             .await,
         0
     );
-    house
+    world
         .sql("UPDATE incarnations SET queue = 'left' WHERE id IN (SELECT incarnation FROM kept)")
         .await;
-    house.sql("INSERT INTO queue_bindings (incarnation, generation) SELECT DISTINCT incarnation, 0 FROM kept").await;
-    house
+    world.sql("INSERT INTO queue_bindings (incarnation, generation) SELECT DISTINCT incarnation, 0 FROM kept").await;
+    world
         .sql("INSERT INTO queue_messages SELECT * FROM kept")
         .await;
-    house.audit().await;
+    world.audit().await;
     assert_eq!(
-        house
+        world
             .number("SELECT COUNT(*) FROM incarnations WHERE queue <> ''")
             .await,
         0
     );
-    assert_eq!(house.number("SELECT COUNT(*) FROM queue_messages").await, 0);
-    house.stack.stop().await.expect("an orderly end");
+    assert_eq!(world.number("SELECT COUNT(*) FROM queue_messages").await, 0);
+    world.stack.stop().await.expect("an orderly end");
 }
 
 #[tokio::test]
 async fn a_sale_with_many_orders_opens_again_though_its_grant_outlasts_the_lease() {
-    let mut house = House::new("preallocated").await;
-    house.lease_ms = 500;
-    house
+    let mut world = EmbeddedWorld::new("preallocated").await;
+    world.lease_ms = 500;
+    world
         .all(None)
         .await
         .stop()
         .await
         .expect("stopped in order");
-    house.repair().await;
-    house
+    world.repair().await;
+    world
         .sql(
             "WITH RECURSIVE n (i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n WHERE i < 190000)
              INSERT INTO orders (order_id, user_id, product_id, quantity, total_price_cents, allocation_id, status, live,
@@ -369,7 +370,8 @@ async fn a_sale_with_many_orders_opens_again_though_its_grant_outlasts_the_lease
              SELECT i, i, 1, 1, 9900, 1, 0, 1, 1, 1 FROM n; UPDATE allocations SET granted = 190000, sold = 190000",
         )
         .await;
-    // No heartbeat gets through while it is granted, and still it is dealt to who lives.
-    let _all = house.all(None).await;
-    house.stack.stop().await.expect("an orderly end");
+    // No heartbeat gets through while the epoch is granted, and still it is given to the process
+    // that lives.
+    let _all = world.all(None).await;
+    world.stack.stop().await.expect("an orderly end");
 }

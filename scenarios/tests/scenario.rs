@@ -1,5 +1,5 @@
-//! Scenario files: the catalog is what it says, and every mistake is refused with its line and what
-//! is allowed.
+//! Scenario files: the catalog contains what it should, and every mistake is refused with its line
+//! and what is allowed.
 
 use reports::model::AckMode;
 use scenarios::catalog;
@@ -79,7 +79,7 @@ fn the_profiles_have_the_published_load_and_both_reference_rows() {
                 .iter()
                 .all(|row| row.parameters == parameters)
         );
-        // Nobody may be refused for want of stock.
+        // There must be enough stock for every buyer.
         let demand = scenario.load.requests as i64 * i64::from(scenario.load.max_quantity);
         assert!(scenario.sales[0].total >= demand);
     }

@@ -145,7 +145,7 @@ fn modules_are_files_beside_their_folder() {
     );
 }
 
-/// The role that runs the others in one process, and has to know them for that.
+/// The role that runs all the others in one process, for which it has to know them.
 const EVERY_ROLE: &str = "all";
 
 /// A role is a process; what two of them share belongs outside of `roles`.
@@ -188,8 +188,8 @@ fn mentions(text: &str, path: &str) -> bool {
         .any(|line| !line.starts_with("//") && line.contains(path))
 }
 
-/// R2: a binding is made only by who owns its generation, so the client must not make one again by
-/// itself.
+/// bind-then-recheck (R2): only the process that owns a generation makes its binding, so the client
+/// library must not repeat a binding by itself.
 #[test]
 fn the_broker_client_recovers_no_topology_by_itself() {
     let (topology_recovery, here) = ("enable_auto_recover", "scenarios/tests/tidy.rs");
@@ -205,7 +205,7 @@ fn the_broker_client_recovers_no_topology_by_itself() {
     );
 }
 
-/// The arrows of the architecture that Cargo enforces only as long as nobody adds a dependency.
+/// The arrows of the architecture, which Cargo enforces only as long as no dependency is added.
 #[test]
 fn the_lab_shares_no_code_with_the_system() {
     for (manifest, forbidden) in [

@@ -34,15 +34,15 @@ pub(super) async fn unlink_prefix(url: &str, prefix: &str) -> anyhow::Result<u64
     );
     let nodes = redis_nodes(url);
     // A node of a cluster takes keys of different slots only one by one.
-    let keys_at_once = if nodes.len() > 1 { 1 } else { SCAN_COUNT };
+    let keys_per_unlink = if nodes.len() > 1 { 1 } else { SCAN_COUNT };
     let mut removed = 0;
     for node in &nodes {
-        removed += unlink_at(node, prefix, keys_at_once).await?;
+        removed += unlink_at(node, prefix, keys_per_unlink).await?;
     }
     Ok(removed)
 }
 
-async fn unlink_at(url: &str, prefix: &str, keys_at_once: usize) -> anyhow::Result<u64> {
+async fn unlink_at(url: &str, prefix: &str, keys_per_unlink: usize) -> anyhow::Result<u64> {
     let mut connection = Connection::open(url).await?;
     let pattern = format!("{}*", escaped(prefix));
     let count = SCAN_COUNT.to_string();
@@ -65,7 +65,7 @@ async fn unlink_at(url: &str, prefix: &str, keys_at_once: usize) -> anyhow::Resu
                 _ => None,
             })
             .collect();
-        for some in keys.chunks(keys_at_once) {
+        for some in keys.chunks(keys_per_unlink) {
             let unlink: Vec<&[u8]> = std::iter::once(b"UNLINK".as_slice())
                 .chain(some.iter().copied())
                 .collect();

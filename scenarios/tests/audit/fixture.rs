@@ -1,5 +1,6 @@
-//! A run that came to rest, made by hand: the system's tables, filled so that every invariant
-//! holds, and the log of what the buyers were told. A test plants one fault in either and audits.
+//! A run that has come to rest, made by hand: the system's tables, filled so that every invariant
+//! holds, and the log of what the buyers were told. A test plants one fault in either of them and
+//! audits.
 
 use reports::{
     model::{AuditReport, AuditVerdict},
@@ -117,8 +118,8 @@ impl Run {
         self.database.execute(statements).await;
     }
 
-    /// Takes from a table what would refuse the fault: on a server `constraint`, on SQLite, which
-    /// drops none, all.
+    /// Removes from a table what would refuse the fault: on a server `constraint`; on SQLite, which
+    /// cannot drop a single one, all constraints.
     pub async fn unprotect(&mut self, table: &str, constraint: &str) {
         self.database.unprotect(table, constraint).await;
     }

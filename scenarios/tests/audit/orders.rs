@@ -1,5 +1,5 @@
-//! Faults of single orders: lost, void, wrong, parked (b), doubled (c), or of somebody who should
-//! have none (e).
+//! Faults of single orders: lost, void, wrong or parked (b), doubled (c), or belonging to a buyer
+//! who should have none (e).
 
 use crate::fixture::*;
 use reports::outcome_log::Outcome;

@@ -1,5 +1,4 @@
-//! Faults in the count of units: oversold (a), stranded (d), or refused while there were enough
-//! (f).
+//! Faults in the count of units: oversold (a), stranded (d), or refused while enough were left (f).
 
 use crate::fixture::*;
 use reports::outcome_log::Outcome;

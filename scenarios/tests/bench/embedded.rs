@@ -1,5 +1,5 @@
-//! Runs without any server: what `auto` falls back to, what it skips, what is refused, and what a
-//! kill leaves.
+//! Runs without any server: what `auto` falls back to, what it skips, what is refused, and that a
+//! killed lab leaves nothing behind.
 
 use std::io::{BufRead, BufReader};
 use std::path::Path;
@@ -11,7 +11,7 @@ use scenarios::usage::proc;
 
 use crate::{fresh_folder, lab, only_result, text};
 
-/// What the issue promises for a killed lab.
+/// Longest time until all that a killed lab has started is gone.
 const GONE_LIMIT: Duration = Duration::from_secs(5);
 
 /// On a machine that seems to have no servers at all.

@@ -1,5 +1,5 @@
-//! The broker hangs or dies: what was not confirmed in time is unknown, never a failure and never a
-//! yes.
+//! The broker hangs or dies: an order that was not confirmed in time is unknown, never refused and
+//! never accepted.
 
 use crate::forged_events::Queue;
 use crate::fresh_world;
@@ -28,8 +28,8 @@ fn broker_pid(world: &World) -> u32 {
     }
 }
 
-/// Kills the broker and starts it again exactly as it was started, run id and all, so that the
-/// stack's guard takes it down in the end.
+/// Kills the broker and starts it again exactly as it was started before, with the same run id, so
+/// that the stack's guard takes it down in the end.
 async fn restart(world: &World) {
     let pid = broker_pid(world);
     let process = PathBuf::from(format!("/proc/{pid}"));
@@ -126,8 +126,8 @@ async fn a_broker_that_is_killed_and_restarted_under_load_loses_nothing_that_was
         "Redis lost nothing"
     );
     assert_eq!(world.number("SELECT COUNT(*) FROM parked").await, 0);
-    // Buyers went on asking for seconds; only what was under way when the broker died was held in
-    // vain.
+    // Buyers went on asking for seconds, but only requests that were under way when the broker died
+    // left holds to be voided.
     let voided = world
         .number("SELECT COUNT(*) FROM orders WHERE status = 4")
         .await;
@@ -152,9 +152,10 @@ async fn an_order_event_that_comes_back_as_unroutable_is_not_accepted() {
     assert_eq!(world.number("SELECT COUNT(*) FROM orders").await, 1);
 }
 
-/// Returned and taken messages are under way side by side: each answer must be about its own.
+/// Some messages are returned while others are taken: each answer must be about the buyer's own
+/// order.
 #[tokio::test]
-async fn while_messages_come_back_under_load_every_buyer_is_told_what_became_of_his_own_order() {
+async fn while_messages_come_back_under_load_all_buyers_are_told_what_became_of_their_own_orders() {
     let mut world = fresh_world!("returned", 200_000);
     let _reconciler = world.role("reconciler").await;
     let _consumer = world.role("create-consumer").await;

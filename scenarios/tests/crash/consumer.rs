@@ -1,9 +1,10 @@
-//! create-consumer dies at each place between a message and its settled hold.
+//! create-consumer dies at each step between receiving a message and settling its holds.
 
 use crate::fresh_world;
 use crate::load::Crowd;
 
-/// Kills one consumer after another at `failpoint` while orders come, then lets one work.
+/// Lets one consumer after another die at `failpoint` while orders arrive; then one goes on without
+/// dying.
 async fn dies_at(name: &str, failpoint: &str) {
     let mut world = fresh_world!(name, 50_000);
     let _reconciler = world.role("reconciler").await;
@@ -14,7 +15,8 @@ async fn dies_at(name: &str, failpoint: &str) {
         users: 20_000,
         concurrency: 48,
     });
-    // At its first visit, with nothing behind it, and at a later one, with redeliveries in its way.
+    // The first consumer dies at its first visit, when nothing has been committed; the second one
+    // at its third visit, after redeliveries.
     for visit in [1, 3] {
         let mut consumer = world
             .armed("create-consumer", &format!("{failpoint}:{visit}"))
@@ -70,7 +72,7 @@ async fn a_second_consumer_takes_over_where_a_killed_one_stopped() {
     world.sells(&load, 100).await;
     let _second = world.role("create-consumer").await;
     world.sells(&load, 100).await;
-    // One active consumer per queue: the session stays the first's.
+    // one-consumer-per-queue (R4): the session is still that of the first consumer.
     world
         .until_number("SELECT consumer_session FROM incarnations", 1)
         .await;

@@ -1,5 +1,5 @@
-//! The database hangs: nothing is parked, nothing is lost, and nobody waits for it longer than he
-//! said.
+//! The database hangs: nothing is parked, nothing is lost, and no buyer and no stopping process
+//! waits for it longer than its time-out.
 
 use crate::fresh_world;
 use crate::frozen::Frozen;

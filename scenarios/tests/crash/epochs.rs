@@ -1,10 +1,10 @@
-//! Epoch faults, engine by engine: the server behind an engine, or the process that keeps its
-//! state, is killed in the middle of a sale while orders are still queued. The sale goes on under
-//! the next epoch, nothing accepted is lost, everything left is sold, and the audit passes. Each
-//! round prints how long the sale was closed.
+//! Loss of an engine's state, engine by engine: the server behind an engine, or the process that
+//! holds its state, is killed in the middle of a sale while orders are still queued. The sale goes
+//! on under the next epoch, nothing accepted is lost, everything left is sold, and the audit
+//! passes. Each round prints how long the sale was closed.
 //!
-//! `EPOCH_ROUNDS` repeats each fault so often; `EPOCH_ORDERS` is how much is sold before a Redis
-//! has to be told of it all.
+//! `EPOCH_ROUNDS` says how often each fault is repeated; `EPOCH_ORDERS`, how many orders there are
+//! before Redis is lost and has to be told about all of them again.
 
 use crate::frozen::Frozen;
 use crate::load::{Answer, Crowd, Load};
@@ -18,7 +18,7 @@ const ROUNDS_VARIABLE: &str = "EPOCH_ROUNDS";
 const TOTAL: i64 = 6_000;
 const ORDERS_VARIABLE: &str = "EPOCH_ORDERS";
 const ORDERS: u64 = 10_000;
-/// Longest time until the sale is open again after the fault is over, with the short leases of
+/// Longest time from the end of the fault until the sale is open again, with the short leases of
 /// these tests.
 const OPEN_AGAIN_WITHIN: Duration = Duration::from_secs(5);
 
@@ -30,7 +30,8 @@ enum Loss {
     LogIntact,
 }
 
-/// Goes on until everybody is refused, also those who want a single unit.
+/// Lets the load go on until everything is sold and even a buyer who wants a single unit is
+/// refused.
 pub async fn sell_out(world: &World, load: Load) {
     until("nearly everything is sold", async || {
         match world.stock().await {
@@ -48,7 +49,8 @@ pub async fn sell_out(world: &World, load: Load) {
                 assert_eq!(why, "OK, refused: sold out");
                 return;
             }
-            // Units may be on their way; whoever is told so asks again.
+            // Units may be on their way between processes or slots; buyers who are told so ask
+            // again.
             Answer::Unavailable(_) => {}
             other => panic!("{other:?}"),
         }
@@ -91,8 +93,8 @@ async fn redis_is_lost(engine: &str, loss: Loss) {
         world.sells(&load, 100).await;
         redis.remember();
         world.sells(&load, 100).await;
-        // From here on orders stay queued; they must not be missing from what the next epoch is
-        // given.
+        // From here on, orders stay queued. Their units must not be missing when the next epoch is
+        // granted what is left.
         let frozen = Frozen::freeze(consumer.pid());
         world.sells(&load, 50).await;
         redis.kill();
@@ -168,8 +170,8 @@ async fn the_service_is_lost(engine: &str, newest_epoch: i32) {
     }
 }
 
-/// A sale that has sold much loses its Redis: every buyer and every unit is back in it before it
-/// opens.
+/// A sale with many orders loses its Redis: every buyer and every unit is in Redis again before the
+/// sale opens.
 async fn much_was_sold(engine: &str, name: &str) {
     let orders = number(ORDERS_VARIABLE, ORDERS);
     let total = 2 * i64::try_from(orders).expect("a number of orders");
@@ -217,7 +219,7 @@ async fn much_was_sold(engine: &str, name: &str) {
     assert_eq!(
         world.buy(1, 1).await,
         first,
-        "who has an order is told which"
+        "a buyer who has an order is told which one it is"
     );
     world.buy(SOMEBODY, 1).await.order();
     world.audit().await;

@@ -1,4 +1,4 @@
-//! A service that does not move for longer than its lease (R1, R17).
+//! A service is frozen for longer than its lease: fence-wait (R1), worker-id-outlives-lease (R17).
 
 use crate::fresh_world;
 use crate::frozen::Frozen;
@@ -48,8 +48,8 @@ async fn a_service_that_was_frozen_past_its_lease_says_no_more_yes_and_serves_ag
     let gone = "SELECT COUNT(*) FROM incarnations WHERE state = 'live' AND id > 1";
     match answer {
         Answer::Unavailable(_) | Answer::Unknown(_) => {}
-        // It may have been slow to read the request; then it knew that it was fenced and had
-        // registered anew.
+        // The service may have read the request late, when it knew that it was fenced and had
+        // registered again.
         Answer::Yes(_) => assert_eq!(
             world.number(gone).await,
             1,
@@ -63,7 +63,7 @@ async fn a_service_that_was_frozen_past_its_lease_says_no_more_yes_and_serves_ag
     load.finish().await;
     world.buy(SOMEBODY, 1).await.order();
     world.audit().await;
-    // Late messages of the old incarnation, if any, came back as unroutable: nothing reached a
+    // If the old incarnation still sent messages, they came back as unroutable: nothing reached a
     // queue that is gone.
     assert_eq!(world.number("SELECT COUNT(*) FROM parked").await, 0);
 }

@@ -1,5 +1,5 @@
-//! Order events made by hand, as a broken or foreign publisher would send them, straight into a
-//! queue of the world.
+//! Forged order events, as a broken or foreign publisher would send them, put straight into a queue
+//! of a test's world.
 
 use lapin::options::{
     BasicPublishOptions, ConfirmSelectOptions, QueueBindOptions, QueueDeclareOptions,
@@ -12,9 +12,9 @@ use prost::Message;
 use crate::wait::until;
 use crate::world::{PRICE_CENTS, PRODUCT};
 
-/// Type of a message full of orders.
+/// Type of a message that carries a batch of orders.
 pub const ORDERS: &str = "order.batch.v1";
-/// Survives a restart of the broker.
+/// Delivery mode of a message that survives a restart of the broker.
 const PERSISTENT: u8 = 2;
 
 #[derive(Clone, PartialEq, prost::Message)]
@@ -58,7 +58,7 @@ pub fn event(order_id: i64, user_id: i64, quantity: i32) -> OrderCreated {
     }
 }
 
-/// A publisher into one queue, and a look at it.
+/// One queue of the broker: publishes into it and looks at it.
 #[derive(Debug)]
 pub struct Queue {
     channel: Channel,
@@ -84,7 +84,7 @@ impl Queue {
         }
     }
 
-    /// Asked on a channel of its own, which the broker closes if there is no such queue.
+    /// Asks on a separate channel, because the broker closes it if there is no such queue.
     pub async fn exists(&self) -> bool {
         let channel = self.connection.create_channel().await.expect("a channel");
         let passive = QueueDeclareOptions {
@@ -97,7 +97,7 @@ impl Queue {
             .is_ok()
     }
 
-    /// Messages that nobody has taken yet.
+    /// Messages that no consumer has taken yet.
     pub async fn depth(&self) -> u32 {
         let options = QueueDeclareOptions {
             passive: true,
@@ -109,7 +109,7 @@ impl Queue {
         declaring.await.expect("it is there").message_count()
     }
 
-    /// Until somebody has put another message into it.
+    /// Waits until there are more than this many messages in the queue.
     pub async fn deeper_than(&self, messages: u32) {
         until("another message is in the queue", async || {
             match self.depth().await {
@@ -158,7 +158,7 @@ impl Queue {
         self.message(Some(ORDERS), Some(message_id), &body).await;
     }
 
-    /// Any message at all.
+    /// Publishes any message at all.
     pub async fn message(&self, kind: Option<&str>, message_id: Option<&str>, body: &[u8]) {
         let mut properties = BasicProperties::default().with_delivery_mode(PERSISTENT);
         if let Some(kind) = kind {

@@ -1,9 +1,10 @@
-//! A process that is stopped in its tracks for a while, and other things done to a process by its
-//! id.
+//! Freezes a process for a while (SIGSTOP), kills one, and sees whether one has ended, each by its
+//! process id.
 
 use rustix::process::{Pid, Signal, kill_process};
 
-/// SIGSTOP until it is dropped, also when the test fails: the servers are shared.
+/// A process under SIGSTOP until this is dropped, even when the test fails, because the servers are
+/// shared.
 #[derive(Debug)]
 pub struct Frozen(Pid);
 
@@ -14,7 +15,7 @@ impl Frozen {
         Self(pid)
     }
 
-    /// SIGCONT.
+    /// Lets the process go on (SIGCONT).
     pub fn thaw(self) {}
 }
 
@@ -32,7 +33,7 @@ fn id(pid: u32) -> Pid {
         .expect("a process id")
 }
 
-/// SIGKILL.
+/// Kills a process with SIGKILL.
 pub fn kill(pid: u32) {
     kill_process(id(pid), Signal::KILL).expect("a process of ours");
 }

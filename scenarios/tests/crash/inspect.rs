@@ -1,4 +1,4 @@
-//! Asks a running service about its stock, in its own words of the wire contract.
+//! Asks a running service about its stock. The messages are written by hand from the wire contract.
 
 use std::net::SocketAddr;
 use std::time::Duration;
@@ -27,7 +27,7 @@ pub struct Stock {
     pub server: String,
 }
 
-/// An error is what went wrong, in words.
+/// The stock of a sale, or in words why it cannot be read.
 pub async fn stock(address: SocketAddr, product_id: i64) -> Result<Stock, String> {
     let endpoint = Endpoint::from_shared(format!("http://{address}")).expect("an address");
     let endpoint = endpoint.connect_timeout(CALL_LIMIT).timeout(CALL_LIMIT);

@@ -1,5 +1,5 @@
-//! Load from the lab's own driver, in a thread beside the test, and single purchases by the same
-//! means.
+//! Load from the lab's own driver, in a thread beside the test, and single purchases with the same
+//! driver.
 
 use loadgen::data::{DataSpec, Element, Encoded, generate};
 use loadgen::events::{Event, Summary};
@@ -28,7 +28,8 @@ pub struct Load {
     told: Told,
 }
 
-/// Who buys in a load: users 1 to `users` in turn, again and again, each 1 or 2 units.
+/// The buyers of a load: users 1 to `users` in turn, again and again, each of whom asks for 1 or 2
+/// units.
 #[derive(Clone, Copy, Debug)]
 pub struct Crowd {
     pub seed: u64,
@@ -73,7 +74,7 @@ impl Load {
         }
     }
 
-    /// Orders accepted so far, a moment ago.
+    /// Orders accepted so far, as of a moment ago.
     pub fn accepted(&self) -> u64 {
         self.accepted.load(Ordering::Relaxed)
     }
@@ -90,15 +91,15 @@ impl Load {
 /// What one buyer was told.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Answer {
-    /// His order.
+    /// Told yes, with this order.
     Yes(i64),
-    /// There will be no order, with the reason.
+    /// Told that there will be no order, with the reason.
     No(String),
     /// Turned away for now, with the reason.
     Unavailable(String),
-    /// He does not know.
+    /// The buyer does not know, with the reason.
     Unknown(String),
-    /// There is nobody to ask.
+    /// No service could be reached, with the reason.
     Unreachable(String),
 }
 

@@ -1,5 +1,5 @@
-//! Messages that can never become rows are parked with their reason; nothing else suffers (R9,
-//! R10).
+//! Messages that can never become rows are parked with their reason, and nothing else suffers:
+//! void-before-release (R9), parked-is-final (R10).
 
 use crate::forged_events::{ORDERS, OrderCreated, Queue, event};
 use crate::fresh_world;
@@ -7,7 +7,7 @@ use crate::load::Answer;
 use crate::wait::until;
 use crate::world::{SOMEBODY, World};
 
-/// Service and consumer-less queue of incarnation 1, ready to be filled.
+/// The queue of incarnation 1.
 async fn queue_of(world: &World) -> Queue {
     assert_eq!(world.number("SELECT MIN(id) FROM allocations").await, 1);
     Queue::open(&world.stack.amqp_url(), world.queue(1)).await
@@ -35,7 +35,7 @@ async fn poison_is_parked_with_its_reason_and_the_orders_around_it_are_committed
         .await;
     queue.message(Some("💥 büy"), Some("m3"), b"words").await;
     world.buy(SOMEBODY + 1, 2).await.order();
-    // Neither has an id, and they are not the same.
+    // Two different messages, neither of which has an id.
     queue.message(None, None, b"one").await;
     queue.message(None, None, b"two").await;
     queue.orders("m4", Vec::new()).await;
@@ -81,7 +81,7 @@ async fn poison_is_parked_with_its_reason_and_the_orders_around_it_are_committed
             .await,
         3
     );
-    // Somebody has looked at them.
+    // An operator has looked at them.
     world.sql("UPDATE parked SET resolved = 1").await;
     world.audit().await;
 }
@@ -97,19 +97,20 @@ async fn one_invalid_order_in_a_batch_is_parked_and_the_others_become_rows() {
         let order = world.buy(SOMEBODY + buyer, 2).await.order();
         orders.push(event(order, SOMEBODY + buyer, 2));
     }
-    // What the service said is thrown away and said again by somebody who makes mistakes.
+    // The service's messages are thrown away, and a publisher that makes mistakes sends the same
+    // orders again.
     let queue = queue_of(&world).await;
     assert!(queue.purge().await > 0);
-    let nobody = event(77, SOMEBODY + 4, 0);
-    let nameless = event(0, SOMEBODY + 5, 1);
+    let no_units = event(77, SOMEBODY + 4, 0);
+    let no_order_id = event(0, SOMEBODY + 5, 1);
     orders.splice(
         2..2,
         [
-            nobody,
-            nameless,
+            no_units,
+            no_order_id,
             OrderCreated {
                 user_id: -1,
-                ..nameless
+                ..no_order_id
             },
         ],
     );
@@ -149,11 +150,11 @@ async fn an_order_beyond_the_allocation_is_parked_and_void_and_does_not_take_its
     world.open(1).await;
     let queue = queue_of(&world).await;
     world.buy(SOMEBODY, 2).await.order();
-    // Redis lied: eleven of ten.
+    // Redis was wrong: eleven units of ten.
     queue
         .orders("too many", vec![event(4_711, SOMEBODY + 9, 11)])
         .await;
-    // And an order out of nowhere for a buyer who has one.
+    // And a further order, which no request led to, for a buyer who already has one.
     queue
         .orders("second", vec![event(4_712, SOMEBODY, 1)])
         .await;
@@ -190,7 +191,7 @@ async fn an_order_beyond_the_allocation_is_parked_and_void_and_does_not_take_its
 }
 
 #[tokio::test]
-async fn a_hold_that_may_be_in_an_unreadable_message_is_not_voided_until_somebody_has_looked() {
+async fn a_hold_that_may_be_in_an_unreadable_message_is_not_voided_until_the_message_is_resolved() {
     let mut world = fresh_world!("unreadable", 10);
     let _consumer = world.role("create-consumer").await;
     let mut reconciler = world.role("reconciler").await;
@@ -207,8 +208,8 @@ async fn a_hold_that_may_be_in_an_unreadable_message_is_not_voided_until_somebod
     let _seckill = world.seckill().await;
 
     let _reconciler = world.role("reconciler").await;
-    // Retired after its lease and its margin, which together are longer than the grace period of
-    // its hold.
+    // It is retired after its lease and the margin, which together are longer than the grace period
+    // of its hold.
     world
         .until_number("SELECT COUNT(*) FROM incarnations WHERE state = 'gone'", 1)
         .await;

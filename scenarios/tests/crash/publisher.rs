@@ -1,4 +1,4 @@
-//! seckill dies, or is stopped, between a reservation and its answer.
+//! The seckill service dies, or is stopped, between a reservation and its answer.
 
 use crate::forged_events::Queue;
 use crate::fresh_world;
@@ -6,11 +6,11 @@ use crate::load::{Answer, Crowd};
 use crate::world::{PRODUCT, SOMEBODY};
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
-/// A stop answers what was accepted within this time.
+/// Within this time, a stopping service answers what it has accepted.
 const STOP_LIMIT: Duration = Duration::from_secs(10);
-/// Grace period during which nobody gives up a hold, ms: longer than any of these tests.
+/// Grace period that is longer than any of these tests, so that no hold is given up; ms.
 const NEVER_MS: u32 = 120_000;
-/// An order id carries the ms since then at which it was minted, above the lowest bits.
+/// Above its lowest bits, an order id carries the ms from this moment until it was minted.
 const ORDER_ID_EPOCH_MS: i64 = 1_735_689_600_000;
 const ORDER_ID_TIME_SHIFT: u32 = 22;
 
@@ -22,7 +22,7 @@ fn now_ms() -> i64 {
 }
 
 #[tokio::test]
-async fn a_buyer_whose_service_died_after_reserving_is_given_the_same_order_when_he_asks_again() {
+async fn a_buyer_whose_service_died_after_reserving_is_given_the_same_order_when_they_ask_again() {
     let mut world = fresh_world!("died_after_reserve", 10);
     world.set("SECKILL__RECONCILER__GRACE_MS", NEVER_MS);
     let _reconciler = world.role("reconciler").await;
@@ -74,8 +74,8 @@ async fn an_abandoned_hold_is_voided_behind_a_marker_and_its_units_are_sold_agai
         Answer::No("OK, refused: sold out".to_owned())
     );
 
-    // The reconciler has put a marker where the order might be. Without a consumer nobody knows
-    // whether it is there, so the hold stays, whatever its age.
+    // The reconciler has put a marker into the queue where the order might be. Without a consumer
+    // it cannot be known whether the order is there, so the hold stays, whatever its age.
     let queue = Queue::open(&world.stack.amqp_url(), world.queue(1)).await;
     queue.deeper_than(0).await;
     assert_eq!(world.stock().await.expect("open").open_units, 2);
@@ -159,7 +159,7 @@ async fn a_stopped_service_answers_what_it_accepted_and_hands_its_incarnation_ba
             1,
         )
         .await;
-    // Its holds are settled although nothing of it is left.
+    // Its holds are settled although the process is gone.
     let _seckill = world.seckill().await;
     world.open(1).await;
     world.audit().await;

@@ -1,5 +1,5 @@
-//! The proof by chance: both sides of the queue are killed at random moments under load, again and
-//! again.
+//! Random kills: the processes on both sides of the queue are killed at random moments under load,
+//! again and again.
 
 use crate::load::Crowd;
 use crate::repetitions;
@@ -8,7 +8,7 @@ use rand::rngs::SmallRng;
 use rand::{Rng, SeedableRng};
 use std::time::Duration;
 
-/// More than the fastest machine asks for in one round, and more than they can buy.
+/// More buyers than the fastest machine serves in one round, and more units than they can buy.
 const USERS: u64 = 300_000;
 const TOTAL: i64 = 1_000_000;
 /// Longest time before each kill, ms.
@@ -33,7 +33,7 @@ async fn killed_at_random_moments_under_load_nothing_is_lost_doubled_or_left_ove
         };
         let load = world.load(crowd);
         world.sells(&load, 100).await;
-        // The moment itself is what is drawn; there is no condition to wait for.
+        // The moment itself is random, so there is no condition to wait for.
         let moments_ms = [
             random.random_range(0..KILL_WITHIN_MS),
             random.random_range(0..KILL_WITHIN_MS),
@@ -48,7 +48,7 @@ async fn killed_at_random_moments_under_load_nothing_is_lost_doubled_or_left_ove
         world.open(1).await;
         world.sells(&load, 100).await;
         let told = load.finish().await;
-        // Everybody asks again, also those who do not know what became of their request.
+        // All buyers ask again, including those who do not know what became of their request.
         let again = world.load(crowd);
         world
             .sells(&again, told.counts.accepted + told.counts.unknown)

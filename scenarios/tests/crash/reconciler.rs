@@ -1,4 +1,4 @@
-//! The reconciler dies between any two steps of a repair, or has company.
+//! The reconciler dies between any two steps of a repair, or runs beside a second one.
 
 use crate::forged_events::{Queue, event};
 use crate::fresh_world;
@@ -13,7 +13,7 @@ const OPENING: [&str; 3] = [
     "reconciler.after_engine_open",
 ];
 
-/// `--once` must end with nothing left; returns what it did.
+/// Runs the reconciler with `--once`, which must leave nothing open; returns its summary.
 async fn once(world: &World) -> Value {
     let summary = world
         .run(&["reconciler", "--once"])
@@ -24,7 +24,7 @@ async fn once(world: &World) -> Value {
     summary
 }
 
-/// A service that reserves for `user`, dies, and leaves the hold behind.
+/// Starts a service that reserves for `user`, dies, and leaves the hold behind.
 async fn abandon(world: &mut World, user: i64, quantity: i32) {
     let mut seckill = world.armed_seckill("seckill.after_reserve").await;
     world.open(1).await;
@@ -43,7 +43,7 @@ async fn a_reconciler_that_dies_while_voiding_is_finished_by_the_next_one() {
     abandon(&mut world, SOMEBODY, 2).await;
     let mut reconciler = world.armed("reconciler", "reconciler.after_mark").await;
     world.crashed(&mut reconciler).await;
-    // R8: a mark outlives who made it, and no retry gets past it.
+    // mark-with-age (R8): a mark outlives the reconciler that made it, and no retry gets past it.
     let mut seckill = world.seckill().await;
     world.open(1).await;
     assert!(
@@ -77,9 +77,9 @@ async fn a_reconciler_that_dies_while_voiding_is_finished_by_the_next_one() {
 }
 
 #[tokio::test]
-async fn a_repair_of_everything_at_once_deals_with_what_is_too_young_to_be_judged_yet() {
+async fn a_repair_with_once_deals_with_what_is_too_young_to_be_judged_yet() {
     let mut world = fresh_world!("once", 2);
-    // Longer than it takes to retire the dead service.
+    // This is longer than it takes to retire the dead service.
     world.set("SECKILL__RECONCILER__GRACE_MS", 3_500);
     let _consumer = world.role("create-consumer").await;
     once(&world).await;
@@ -108,8 +108,8 @@ async fn orders_that_wait_for_a_slow_consumer_are_not_voided_whatever_their_age(
     for buyer in 0..10 {
         world.buy(SOMEBODY + buyer, 2).await.order();
     }
-    // Their holds are older than the grace period now: a marker goes behind their orders, and until
-    // it is committed nobody knows whether they will have rows.
+    // Once their holds are older than the grace period, a marker is put behind their orders. Until
+    // it is committed, it cannot be known whether they will have rows.
     let queue = Queue::open(&world.stack.amqp_url(), world.queue(1)).await;
     queue.deeper_than(queue.depth().await).await;
     assert_eq!(world.number("SELECT COUNT(*) FROM orders").await, 0);
@@ -175,7 +175,7 @@ async fn a_reconciler_that_dies_while_opening_an_epoch_is_finished_by_the_next_o
 }
 
 #[tokio::test]
-async fn two_reconcilers_at_once_do_no_harm() {
+async fn two_reconcilers_side_by_side_do_no_harm() {
     let mut world = fresh_world!("two", 50_000);
     let _reconcilers = [
         world.role("reconciler").await,
@@ -201,8 +201,8 @@ async fn two_reconcilers_at_once_do_no_harm() {
     assert_eq!(epochs, 2, "they do not take each other's epochs");
 }
 
-/// A second service beside the first dies with a hold, so that both reconcilers find the same
-/// orphan.
+/// A second service, beside the first, dies and leaves a hold, so that both reconcilers find the
+/// same orphan.
 async fn abandon_by_second_service(world: &World) {
     let mut second = world.second_armed_seckill("seckill.after_reserve").await;
     let address = second.listen().expect("it listens");
@@ -232,7 +232,7 @@ async fn a_queue_goes_only_after_drained_is_stored_and_one_left_over_goes_with_t
     seckill.stop().await.expect("stopped in order");
     let mut reconciler = world.armed("reconciler", "reconciler.after_retire").await;
     world.crashed(&mut reconciler).await;
-    // R6: from here on it counts as drained, and it is still there.
+    // exclusive-route (R6): from here on the queue counts as drained, although it still exists.
     assert_eq!(
         world
             .number("SELECT COUNT(*) FROM incarnations WHERE state = 'gone' AND queue <> ''")
@@ -240,7 +240,7 @@ async fn a_queue_goes_only_after_drained_is_stored_and_one_left_over_goes_with_t
         1
     );
     assert!(queue.exists().await);
-    // A consumer that dies before it acknowledges leaves what is a row already.
+    // A consumer that dies before it acknowledges leaves messages whose orders already have rows.
     consumer.kill().await.expect("killed");
     queue.orders("again", vec![event(order, SOMEBODY, 2)]).await;
     let _consumer = world.role("create-consumer").await;
@@ -264,7 +264,7 @@ async fn an_epoch_is_granted_only_after_a_write_under_way_and_counts_it() {
     let _consumer = world.role("create-consumer").await;
     let _seckill = world.seckill().await;
     world.open(1).await;
-    // What a consumer does, held open just before its commit.
+    // A transaction like that of a consumer, held open just before its commit.
     let made = world.buy(SOMEBODY, 1).await.order();
     world.quiet().await;
     let mut writing = world.database.begin().await.expect("a transaction");
@@ -276,15 +276,15 @@ async fn an_epoch_is_granted_only_after_a_write_under_way_and_counts_it() {
         sqlx::query(statement).execute(&mut *writing).await.expect(statement);
     }
     redis::flush(&world.stack.redis_url()).await;
-    // R11: the allocation's row is locked first, so the grant waits, and then reads what is
-    // committed.
+    // grant-under-lock (R11): the allocation's row is locked first, so the grant waits, and then
+    // reads what is committed.
     let waiting = "SELECT COUNT(*) FROM information_schema.processlist WHERE db = DATABASE()
                    AND info LIKE 'SELECT id FROM allocations WHERE id = %FOR UPDATE'";
     world.until_number(waiting, 1).await;
     writing.commit().await.expect("committed");
     let stock = world.open(2).await;
     assert_eq!(stock.remaining, 6);
-    // R19: both are in the new gate.
+    // gate-from-rows (R19): both orders are in the new gate.
     assert_eq!(world.buy(SOMEBODY, 1).await.order(), made);
     assert_eq!(world.buy(SOMEBODY + 1, 1).await.order(), made + 1);
     let granted = world

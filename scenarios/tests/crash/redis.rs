@@ -1,4 +1,5 @@
-//! Takes Redis away: all data and scripts at once, or the whole server of a test's own.
+//! Takes Redis away from the system: empties the shared server, or kills a server of the test's
+//! own.
 
 use scenarios::stack::Stack;
 use std::net::{Ipv4Addr, TcpListener};
@@ -18,7 +19,7 @@ pub async fn flush(url: &str) {
     assert_eq!(answer, "+OK\r\n+OK\r\n");
 }
 
-/// Sends commands and reads as many lines.
+/// Sends commands and reads `lines` lines of replies.
 async fn ask(address: &str, commands: &str, lines: usize) -> std::io::Result<String> {
     let mut stream = TcpStream::connect(address).await?;
     stream.write_all(commands.as_bytes()).await?;
@@ -31,7 +32,8 @@ async fn ask(address: &str, commands: &str, lines: usize) -> std::io::Result<Str
     Ok(String::from_utf8_lossy(&answer).into_owned())
 }
 
-/// A server that can be killed and started again on its port, with or without what it has logged.
+/// A server of the test's own, which can be killed and started again on the same port, with or
+/// without its append-only log.
 #[derive(Debug)]
 pub struct OwnRedis {
     program: PathBuf,
@@ -75,7 +77,7 @@ impl OwnRedis {
         }
     }
 
-    /// From its log.
+    /// Starts the server from its log.
     pub async fn start_again(&mut self) {
         let child = Command::new(&self.program)
             .current_dir(&self.folder)
@@ -107,7 +109,7 @@ impl OwnRedis {
         .await;
     }
 
-    /// Everything it ever knew.
+    /// Deletes the log, so that the server will start empty.
     pub fn forget(&self) {
         empty(&self.folder);
     }
@@ -119,7 +121,7 @@ impl OwnRedis {
         copy(&self.folder, &aside);
     }
 
-    /// Takes that copy for the log.
+    /// Replaces the log with that copy.
     pub fn recall(&self) {
         self.forget();
         copy(&self.aside(), &self.folder);

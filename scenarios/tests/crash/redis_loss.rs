@@ -1,5 +1,5 @@
-//! Redis forgets, or is another server than before: not open, and never a stock that comes back by
-//! itself.
+//! Redis loses its data, or is another server than before: the sale is not open, and its stock is
+//! never re-created without a new epoch.
 
 use crate::epochs::sell_out;
 use crate::fresh_world;
@@ -22,7 +22,7 @@ async fn an_emptied_redis_means_not_open_until_a_new_epoch_sells_exactly_what_is
     world.sells(&load, 100).await;
     reconciler.stop().await.expect("stopped in order");
     redis::flush(&world.stack.redis_url()).await;
-    // Nobody opens it: the service must not do so by itself.
+    // Without a reconciler the sale stays closed: the service must not open it by itself.
     let answer = world.buy(SOMEBODY, 1).await;
     assert_eq!(
         answer,
@@ -33,7 +33,7 @@ async fn an_emptied_redis_means_not_open_until_a_new_epoch_sells_exactly_what_is
     let _reconciler = world.role("reconciler").await;
     world.open(2).await;
     world.sells(&load, 20).await;
-    // Once more, with the reconciler at work.
+    // The same again while the reconciler is running.
     redis::flush(&world.stack.redis_url()).await;
     world.open(3).await;
     sell_out(&world, load).await;

@@ -1,5 +1,5 @@
-//! Two processes that sell from leases of their own: every unit once, no buyer twice, and nothing
-//! stranded when one of them dies, freezes or stops.
+//! Two service processes sell from leases of their own: every unit is sold once, no buyer is
+//! accepted twice, and no unit is stranded when one of them dies, freezes or stops.
 
 use crate::frozen::Frozen;
 use crate::load::{Answer, Crowd, Load};
@@ -12,7 +12,7 @@ use std::net::SocketAddr;
 const ENGINE: &str = "preallocated?block=200";
 const TOTAL: i64 = 8_000;
 const PRODUCT: i64 = crate::world::PRODUCT;
-/// The same buyers are sent to both, so that each asks at the wrong place too.
+/// The same buyers ask both services, so that each of them also asks the wrong one.
 const CROWD: Crowd = Crowd {
     seed: 31,
     users: 40_000,
@@ -21,7 +21,7 @@ const CROWD: Crowd = Crowd {
 const SOLD: &str = "SELECT CAST(COALESCE(SUM(quantity), 0) AS SIGNED) FROM orders WHERE live = 1";
 const OWNERS: &str = "SELECT COUNT(DISTINCT owner) FROM engine_partitions";
 
-struct Two {
+struct TwoServices {
     world: World,
     _consumer: Role,
     reconciler: Role,
@@ -29,7 +29,7 @@ struct Two {
     second: Role,
 }
 
-impl Two {
+impl TwoServices {
     async fn start(world: World) -> Self {
         Self::start_with(ENGINE, world).await
     }
@@ -48,7 +48,7 @@ impl Two {
             first,
             second,
         };
-        // The second is dealt its share of the buyers with the next epoch.
+        // The second service is given its share of the buyers with the next epoch.
         two.world.until_number(OWNERS, 2).await;
         for address in [two.world.address(), two.second_address()] {
             until(
@@ -75,14 +75,15 @@ impl Two {
     }
 }
 
-/// Single units to new buyers, each at whichever of `places` serves him, until one is refused.
-async fn sell_the_rest(world: &World, places: &[SocketAddr]) {
+/// Sells single units to new buyers, each from whichever of `services` serves them, until one is
+/// refused.
+async fn sell_the_rest(world: &World, services: &[SocketAddr]) {
     'buyers: for buyer in SOMEBODY.. {
-        for place in places {
-            match world.buy_at(*place, buyer, 1, PATIENCE).await {
+        for service in services {
+            match world.buy_at(*service, buyer, 1, PATIENCE).await {
                 Answer::Yes(_) => continue 'buyers,
                 Answer::No(why) => return assert_eq!(why, "OK, refused: sold out"),
-                // The wrong place, or units are on their way.
+                // This service does not serve the buyer, or units are on their way.
                 Answer::Unavailable(_) => {}
                 other => panic!("{other:?}"),
             }
@@ -102,7 +103,7 @@ async fn until_nearly_sold_out(world: &World) {
 
 #[tokio::test]
 async fn two_instances_sell_every_unit_once_and_accept_no_buyer_twice() {
-    let two = Two::start(fresh_world!("twoleases", TOTAL)).await;
+    let two = TwoServices::start(fresh_world!("twoleases", TOTAL)).await;
     let [first, second] = two.loads();
     two.world.sells(&first, 500).await;
     two.world.sells(&second, 500).await;
@@ -115,7 +116,7 @@ async fn two_instances_sell_every_unit_once_and_accept_no_buyer_twice() {
             .find(|(words, _)| words.contains("another instance serves this buyer"));
         assert!(
             wrong.is_some(),
-            "each was asked by buyers of the other: {:?}",
+            "each was also asked by buyers of the other: {:?}",
             told.statuses
         );
     }
@@ -127,7 +128,7 @@ async fn two_instances_sell_every_unit_once_and_accept_no_buyer_twice() {
 
 #[tokio::test]
 async fn after_a_kill_exactly_what_was_granted_and_not_sold_goes_back_and_is_sold() {
-    let mut two = Two::start(fresh_world!("killedlease", TOTAL)).await;
+    let mut two = TwoServices::start(fresh_world!("killedlease", TOTAL)).await;
     let [first, second] = two.loads();
     two.world.sells(&first, 300).await;
     two.world.sells(&second, 300).await;
@@ -143,9 +144,9 @@ async fn after_a_kill_exactly_what_was_granted_and_not_sold_goes_back_and_is_sol
     assert_eq!(two.world.number(SOLD).await, TOTAL);
 }
 
-/// The last publishers may die while an epoch is being dealt to them.
+/// The last publishers may die while the buyers of an epoch are being shared out among them.
 #[tokio::test]
-async fn an_epoch_that_was_dealt_to_nobody_is_followed_by_one_for_whoever_comes() {
+async fn an_epoch_whose_publishers_are_all_gone_is_followed_by_one_for_the_next_publisher() {
     let mut world = fresh_world!("dealtnobody", TOTAL);
     world.set("SECKILL__SECKILL__ENGINE", ENGINE);
     let _reconciler = world.role("reconciler").await;
@@ -165,7 +166,7 @@ async fn an_epoch_that_was_dealt_to_nobody_is_followed_by_one_for_whoever_comes(
 
 #[tokio::test]
 async fn more_instances_than_partitions_sell_in_one_epoch() {
-    let two = Two::start_with(
+    let two = TwoServices::start_with(
         "preallocated?block=200&partitions=1",
         fresh_world!("fewpartitions", TOTAL),
     )
@@ -180,7 +181,7 @@ async fn more_instances_than_partitions_sell_in_one_epoch() {
     assert_eq!(
         two.world.stock().await.expect("it answers").epoch,
         epoch,
-        "nobody is dealt anew"
+        "the buyers are not shared out again"
     );
     sell_the_rest(&two.world, &[two.world.address(), two.second_address()]).await;
     two.world.quiet_at(two.second_address()).await;
@@ -190,7 +191,7 @@ async fn more_instances_than_partitions_sell_in_one_epoch() {
 
 #[tokio::test]
 async fn one_that_was_frozen_past_its_lease_sells_nothing_more_of_it() {
-    let two = Two::start(fresh_world!("frozenlease", TOTAL)).await;
+    let two = TwoServices::start(fresh_world!("frozenlease", TOTAL)).await;
     let [first, second] = two.loads();
     two.world.sells(&second, 300).await;
     let epoch = two.world.stock().await.expect("it answers").epoch;
@@ -203,7 +204,7 @@ async fn one_that_was_frozen_past_its_lease_sells_nothing_more_of_it() {
     };
     two.world.open(epoch + 1).await;
     frozen.thaw();
-    // It is taken up again with the epoch after that.
+    // It gets a share again with the epoch after that.
     two.world.open(epoch + 2).await;
     two.world.sells(&first, 100).await;
     two.world.sells(&second, 100).await;
@@ -217,11 +218,11 @@ async fn one_that_was_frozen_past_its_lease_sells_nothing_more_of_it() {
 }
 
 #[tokio::test]
-async fn a_clean_stop_hands_the_rest_of_the_lease_back_at_once() {
-    let mut two = Two::start(fresh_world!("stoppedlease", TOTAL)).await;
+async fn a_clean_stop_hands_the_rest_of_the_lease_back_immediately() {
+    let mut two = TwoServices::start(fresh_world!("stoppedlease", TOTAL)).await;
     let [first, second] = two.loads();
     two.world.sells(&second, 100).await;
-    // Nobody else could have done it.
+    // Without a reconciler, only the stopping service itself can hand the lease back.
     two.reconciler.stop().await.expect("stopped in order");
     two.second.stop().await.expect("stopped in order");
     second.finish().await;

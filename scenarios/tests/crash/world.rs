@@ -1,5 +1,5 @@
-//! One test's world: a database, keys and queues of its own on the shared servers, the roles as
-//! processes, what the buyers were told, and the audit over all of it.
+//! The world of one test: a database, keys and queues of its own on the shared servers, the roles
+//! as processes, what the buyers were told, and the audit of all of it.
 
 use crate::frozen::has_ended;
 use crate::inspect::{self, Stock};
@@ -22,13 +22,13 @@ use tokio::sync::{Mutex, MutexGuard};
 
 pub const PRODUCT: i64 = 1;
 pub const PRICE_CENTS: i64 = 9_900;
-/// Single buyers have ids from here, so that they are never in a crowd.
+/// User ids of single buyers begin here, so that they are never among those of a crowd.
 pub const SOMEBODY: i64 = 1_000_000;
 
-/// Longest time that a service says yes after its last heartbeat, ms.
+/// Longest time after its last heartbeat during which a service says yes; ms.
 pub const LEASE_MS: i64 = 1_500;
-/// Short times, so that what waits for them does not take long. The lease still is several
-/// heartbeats, because two busy cores keep a process waiting now and then.
+/// Short times, so that the tests do not wait long for them. The lease is still several heartbeats
+/// long, because two busy cores keep a process waiting now and then.
 const TIMES: [(&str, &str); 6] = [
     ("SECKILL__INCARNATION__HEARTBEAT_MS", "150"),
     ("SECKILL__INCARNATION__MARGIN_MS", "300"),
@@ -55,7 +55,7 @@ pub struct World {
     _turn: MutexGuard<'static, ()>,
 }
 
-/// Whether roles can be told to die at a failpoint; says so if not.
+/// Whether roles can be told to die at a failpoint; if not, prints that the test is ignored.
 pub fn has_failpoints() -> bool {
     if !cfg!(debug_assertions) {
         eprintln!("ignored: failpoints are in debug builds only");
@@ -138,7 +138,7 @@ impl World {
         }
     }
 
-    /// Runs a role that ends by itself.
+    /// Runs a role that ends by itself, and returns what it printed.
     pub async fn run(&self, args: &[&str]) -> anyhow::Result<String> {
         self.stack.run_to_end(&self.spec(args, &[])).await
     }
@@ -156,7 +156,7 @@ impl World {
         self.stack.spawn_role(&spec).await.expect("the role starts")
     }
 
-    /// The service; every later one listens where the first one did.
+    /// Starts the service. Later ones listen on the address of the first one.
     pub async fn seckill(&mut self) -> Role {
         let role = self.role("seckill").await;
         self.listens(&role);
@@ -201,7 +201,7 @@ impl World {
         self.address.expect("the service was started before")
     }
 
-    /// Waits for an armed role to die of its failpoint.
+    /// Waits for an armed role to die at its failpoint.
     pub async fn crashed(&self, role: &mut Role) {
         let (name, pid) = (role.name().to_owned(), role.pid());
         until(&format!("{name} dies at its failpoint"), async || {
@@ -215,7 +215,7 @@ impl World {
         inspect::stock(self.address(), PRODUCT).await
     }
 
-    /// Until the service can sell in an epoch of at least `epoch`; returns what it says then.
+    /// Waits until the service can sell in an epoch of at least `epoch`, and returns its stock.
     pub async fn open(&self, epoch: i32) -> Stock {
         until("the sale is open", async || match self.stock().await {
             Ok(stock) if stock.open && stock.epoch >= epoch => Ok(stock),
@@ -230,7 +230,7 @@ impl World {
             .await
     }
 
-    /// From one of several services, or with more patience.
+    /// A purchase from one of several services, or with another patience.
     pub async fn buy_at(
         &self,
         address: SocketAddr,
@@ -255,7 +255,7 @@ impl World {
         Load::start(address, PRODUCT, crowd, self.told.clone())
     }
 
-    /// Until the load has sold this many orders more.
+    /// Waits until this many more orders of the load are accepted.
     pub async fn sells(&self, load: &Load, more: u64) {
         let wanted = load.accepted() + more;
         until("orders are accepted", async || match load.accepted() {
@@ -273,7 +273,7 @@ impl World {
             .unwrap_or_else(|error| panic!("{sql}: {error}"))
     }
 
-    /// Until a number of the database is as wanted.
+    /// Waits until a number from the database is the wanted one.
     pub async fn until_number(&self, sql: &str, wanted: i64) {
         until(sql, async || match self.number(sql).await {
             found if found == wanted => Ok(()),
@@ -289,7 +289,7 @@ impl World {
             .unwrap_or_else(|error| panic!("{sql}: {error}"));
     }
 
-    /// Until no hold is open any more: then every accepted order has its row and is settled.
+    /// Waits until no hold is open any more. Then every accepted order has its row and is settled.
     pub async fn quiet(&self) -> Stock {
         self.quiet_at(self.address()).await
     }
@@ -306,7 +306,7 @@ impl World {
         .await
     }
 
-    /// Waits for quiet, with service, consumer and reconciler running, and audits.
+    /// Waits until no hold is open, with service, consumer and reconciler running, and audits.
     pub async fn audit(&self) {
         let stock = self.quiet().await;
         let log = self.stack.scratch().join(format!(
