@@ -1,6 +1,6 @@
-//! Results of the lab as data, and how people look at them: the result model with its schema
-//! number, the log of what each buyer was told, and pure rendering as text and Markdown. Nothing
-//! here measures, connects or judges.
+//! Results of the lab as data, and their presentation: the result model with its schema number, the
+//! log of what each buyer was told, and pure rendering as text and Markdown. Nothing here measures,
+//! connects or judges.
 
 pub mod model;
 pub mod outcome_log;

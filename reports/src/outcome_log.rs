@@ -1,6 +1,6 @@
-//! Log of what each buyer was told: the driver writes it at the end of a run, the audit judges the
-//! databases by it. A file is the 8 bytes `LABLOG01` and then little-endian records of 48 bytes, in
-//! no particular order.
+//! The log of what each buyer was told. The driver writes it at the end of a run, and the audit
+//! compares the database with it. A file is the 8 bytes `LABLOG01` and then little-endian records
+//! of 48 bytes, in no particular order.
 
 use std::fs::File;
 use std::io::{self, BufReader, BufWriter, Read, Write};
@@ -12,7 +12,7 @@ pub const RECORD_LEN: usize = 48;
 /// Bytes buffered before a write, a whole number of records.
 const BUFFER_LEN: usize = RECORD_LEN * 4096;
 
-/// What one request came to.
+/// How one request ended for its buyer.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 #[repr(u8)]
 pub enum Outcome {
@@ -24,7 +24,7 @@ pub enum Outcome {
     Duplicate = 3,
     /// Certainly not executed: never sent, or turned away by the server.
     Error = 4,
-    /// Sent, and nobody knows: an order may exist or not.
+    /// Sent, but without an answer: an order may or may not exist.
     Unknown = 5,
 }
 
@@ -47,9 +47,9 @@ impl Outcome {
 pub struct Record {
     pub user_id: i64,
     pub product_id: i64,
-    /// As told by the server; 0 where none was told.
+    /// The order that the server named in its reply; 0 if it named none.
     pub order_id: i64,
-    /// When it was sent, or for a request that was never sent, when it was first due.
+    /// When it was sent; for a request that was never sent, when it was first due.
     pub sent_at_unix_us: i64,
     pub latency_us: u64,
     pub quantity: u32,
@@ -113,7 +113,8 @@ impl Writer {
             .map_err(|source| self.failed(source))
     }
 
-    /// Hands everything to the system; a failed last write is not lost in a drop.
+    /// Writes what is still buffered, so that a failure is reported and not lost when the writer is
+    /// dropped.
     pub fn finish(mut self) -> Result<()> {
         self.out.flush().map_err(|source| self.failed(source))
     }

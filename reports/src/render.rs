@@ -1,5 +1,6 @@
-//! Rendering of a run as text and as Markdown. Pure: the same result gives the same bytes. `report`
-//! decides what is said and in which order, `text` and `markdown` only how it looks.
+//! Rendering of a run as text and as Markdown. It is pure: the same result gives the same bytes.
+//! `report` decides what is said and in which order; `text` and `markdown` decide only how it
+//! looks.
 
 mod document;
 mod format;

@@ -1,5 +1,5 @@
 //! Reports are compared with files byte by byte. After an intended change, `UPDATE_GOLDEN=1 cargo
-//! test -p reports` rewrites them, and the difference is read in review.
+//! test -p reports` rewrites them, and the difference is reviewed.
 
 mod sample;
 

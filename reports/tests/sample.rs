@@ -219,8 +219,8 @@ fn in_one_process(usages: &UsageByProcess) -> UsageByProcess {
         .collect()
 }
 
-/// Three engines over two rounds without any server; of the scenario's own, one could not run
-/// there, and one of those that did lost an order in its second round.
+/// Three engines over two rounds without any server. One engine of the scenario could not run
+/// there, and one of those that ran lost an order in its second round.
 pub fn embedded() -> RunResult {
     let mut run = one_engine();
     run.scenario.rounds = 2;

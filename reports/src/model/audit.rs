@@ -1,5 +1,4 @@
-//! What the audit of a leg found: one entry per check, each with what was expected and what was
-//! there.
+//! What the audit of a leg found: one entry per check, each with the expected and the actual value.
 
 use serde::{Deserialize, Serialize};
 
@@ -47,7 +46,7 @@ impl AuditReport {
         }
     }
 
-    /// The verdict follows from the checks: one that failed fails the audit.
+    /// A report with its verdict, which follows from the checks: one failed check fails the audit.
     pub fn of(checks: Vec<AuditCheck>) -> Self {
         let passed = checks.iter().all(|check| check.passed);
         let verdict = if passed {

@@ -4,7 +4,7 @@
 use hdrhistogram::Histogram;
 use serde::{Deserialize, Serialize};
 
-/// Most buckets a summary keeps; each covers a value range of equal ratio.
+/// Most buckets in a summary. The bounds of each bucket have the same ratio.
 const BUCKETS_MAX: usize = 200;
 
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
@@ -16,13 +16,14 @@ pub struct LatencySummary {
     pub p99_us: u64,
     pub p999_us: u64,
     pub max_us: u64,
-    /// `(upper bound in µs, how many values at or below it and above the bound before)`; at most
-    /// 200, empty ranges left out.
+    /// `(upper bound in µs, number of values up to it and above the previous bound)`; at most 200,
+    /// and empty buckets are left out.
     pub buckets: Vec<(u64, u64)>,
 }
 
 impl LatencySummary {
-    /// Summary of a histogram whose values are microseconds; all zero when it is empty.
+    /// Summary of a histogram of microseconds; all its figures are zero when the histogram is
+    /// empty.
     pub fn of(histogram: &Histogram<u64>) -> Self {
         if histogram.is_empty() {
             return Self::default();
@@ -44,8 +45,9 @@ impl LatencySummary {
     }
 }
 
-/// Ranges of equal ratio between the smallest and the largest value. A value is counted in the
-/// range that holds the top of its histogram cell, so every count is kept exactly once.
+/// Divides the range from the smallest to the largest value into buckets of equal ratio. A value is
+/// counted in the bucket that holds the upper end of its histogram cell, so that each is counted
+/// exactly once.
 fn buckets(histogram: &Histogram<u64>) -> Vec<(u64, u64)> {
     let low = histogram.min().max(1) as f64;
     let ratio = (histogram.max().max(1) as f64 / low)

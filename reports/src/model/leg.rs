@@ -14,7 +14,7 @@ pub struct OutcomeCounts {
     /// Answered with an order that the same buyer was already given.
     pub duplicate: u64,
     pub error: u64,
-    /// Sent, but nobody knows what became of it; it may or may not have an order.
+    /// Sent, but without an answer, so that it is not known whether there is an order.
     pub unknown: u64,
 }
 
@@ -24,26 +24,27 @@ impl OutcomeCounts {
     }
 }
 
-/// What a process and its children used since the leg's load began (CPU) or since it started (peak
-/// memory).
+/// What a process and its children used: CPU since the leg's load began, and the peak of memory
+/// since the process started.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Usage {
     pub cpu_us: u64,
     pub peak_rss_bytes: u64,
 }
 
-/// By name: `driver`, `lab`, each role (`seckill`, `create-consumer`, …), each server (`redis`, …).
+/// Usage by the name of the process: `driver`, `lab`, each role (`seckill`, `create-consumer`, …)
+/// and each server (`redis`, …).
 pub type UsageByProcess = BTreeMap<String, Usage>;
 
-/// Time from "accepted" at the driver to a committed row, seen by a reader that polls on a
-/// connection of its own.
+/// Time from the reply "accepted" at the driver to a committed row, as a reader sees it that polls
+/// the database on a connection of its own.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct DurableLatency {
     pub summary: LatencySummary,
     pub samples: u64,
-    /// Samples that had no row yet when the leg was drained or given up.
+    /// Samples that still had no row when the leg was drained or given up.
     pub missing: u64,
-    /// Time between two polls: a value is late by up to this much and the time of a poll itself.
+    /// Time between two polls. A value may be too large by this much and the duration of a poll.
     pub resolution_us: u64,
 }
 
@@ -63,8 +64,8 @@ pub struct TimelinePoint {
 pub struct SystemCpuPerOrder {
     /// From first send to last reply.
     pub until_reply_us: f64,
-    /// From first send until everything accepted was in the database and settled; none when it
-    /// never got there.
+    /// From first send until everything accepted was in the database and settled; none when that
+    /// was never reached.
     pub until_drained_us: Option<f64>,
 }
 
@@ -73,25 +74,25 @@ pub struct Leg {
     pub engine: String,
     /// From 1.
     pub round: u32,
-    /// False when the leg was interrupted or failed before its audit; its numbers are what was seen
-    /// until then.
+    /// False when the leg was interrupted or failed before its audit. Its figures are then those
+    /// measured until that moment.
     pub complete: bool,
     pub counts: OutcomeCounts,
-    /// Replies (or errors) that were received, of those the scenario asked for.
+    /// Requests that have ended, in a reply or in an error.
     pub requests: u64,
     pub requests_planned: u64,
     pub accepted_units: u64,
-    /// First send to last reply.
+    /// From first send to last reply.
     pub total_s: f64,
     pub requests_per_s: f64,
     /// From send to reply, of every request.
     pub latency: LatencySummary,
-    /// gRPC status (or the driver's own reason) and how often.
+    /// gRPC status, or the driver's own reason, and its number of requests.
     pub statuses: Vec<(String, u64)>,
     pub durable_latency: Option<DurableLatency>,
     /// Share of accepted units committed at the last reply, 0 to 1.
     pub committed_at_last_reply: Option<f64>,
-    /// Last reply until everything accepted was committed and settled.
+    /// From the last reply until everything accepted was committed and settled.
     pub drain_s: Option<f64>,
     pub usage_until_reply: UsageByProcess,
     pub usage_until_drained: Option<UsageByProcess>,
@@ -102,12 +103,13 @@ pub struct Leg {
     pub error: Option<String>,
 }
 
-/// Share of accepted rows that must be committed at the last reply for a system to be keeping up.
+/// A system is keeping up if at least this share of the accepted rows is committed at the last
+/// reply.
 pub const KEEPING_UP: f64 = 0.95;
 
 impl Leg {
-    /// Rows per second that were committed after the last reply, if there was enough of a drain to
-    /// speak of one.
+    /// Rows per second that were committed after the last reply; none if the system was keeping up,
+    /// because the drain is then too short to be measured.
     pub fn drained_rows_per_s(&self) -> Option<f64> {
         let (drain_s, committed) = (self.drain_s?, self.committed_at_last_reply?);
         let rows = self.counts.accepted as f64 * (1.0 - committed);

@@ -1,4 +1,4 @@
-//! One run: which tool, machine, stack and scenario, and its legs. Reading checks the schema number
+//! One run: its tool, machine, stack, scenario and legs. Reading a result checks the schema number
 //! first.
 
 use std::collections::BTreeMap;
@@ -36,7 +36,7 @@ pub struct ToolVersion {
     /// Empty when the tool does not run inside its repository.
     pub commit: String,
     pub dirty: bool,
-    /// `release` or `debug`; numbers of a debug build say nothing about speed.
+    /// `release` or `debug`; the figures of a debug build say nothing about speed.
     pub profile: String,
 }
 
@@ -50,7 +50,7 @@ pub struct Machine {
 }
 
 impl Machine {
-    /// One cell of a table: `2 cores, 15.6 GiB, AMD EPYC 7763`.
+    /// The machine in one cell of a table: `2 cores, 15.6 GiB, AMD EPYC 7763`.
     pub fn environment(&self) -> String {
         format!(
             "{} cores, {:.1} GiB, {}",
@@ -86,7 +86,7 @@ pub struct LoadRecord {
 }
 
 impl LoadRecord {
-    /// The load in the words of the reference tool: `-c 500 -n 500000 --connections=200
+    /// The load as options of ghz, the reference tool: `-c 500 -n 500000 --connections=200
     /// --timeout=2s`.
     pub fn parameters(&self) -> String {
         let timeout = match self.timeout_ms % 1000 {
@@ -100,12 +100,12 @@ impl LoadRecord {
     }
 }
 
-/// A row measured elsewhere that this scenario is to be compared with.
+/// Figures measured elsewhere, with which this scenario is to be compared.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct ReferenceRow {
     pub label: String,
-    /// Where the numbers were published or how they were measured.
+    /// Where the figures were published, or how they were measured.
     pub source: String,
     pub parameters: String,
     pub requests: u64,
@@ -119,7 +119,7 @@ pub struct ReferenceRow {
     pub note: Option<String>,
 }
 
-/// A condition of the scenario and what became of it.
+/// A condition that the scenario sets, and whether a leg met it.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Expectation {
     /// `p99_ms_max = 100, lua-single-key, round 1`.
@@ -147,11 +147,11 @@ pub struct ScenarioRecord {
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct StackRecord {
     pub kind: String,
-    /// The kind, and why it was taken: `servers: private ones on free ports, …`.
+    /// The kind, and why it was chosen: `servers: private ones on free ports, …`.
     pub why: String,
     /// Versions and every durability setting in force, `redis.appendfsync` = `everysec`.
     pub settings: BTreeMap<String, String>,
-    /// Role settings given by hand for an experiment (`--set`).
+    /// Settings of the roles that the user changed for an experiment (`--set`).
     #[serde(default)]
     pub overrides: BTreeMap<String, String>,
     /// Engines that were asked for and cannot run on this stack.
@@ -160,8 +160,8 @@ pub struct StackRecord {
 }
 
 impl StackRecord {
-    /// The stack without servers. What was measured with servers, here or elsewhere, does not
-    /// compare with it.
+    /// Whether this is the stack without servers, whose figures are never compared with those of
+    /// servers.
     pub fn is_embedded(&self) -> bool {
         self.kind == "embedded"
     }
@@ -204,8 +204,8 @@ pub enum ResultError {
 }
 
 impl RunResult {
-    /// Reads a result, its schema number first: a file of another schema is refused by that name,
-    /// not by whichever field happens to differ.
+    /// Reads a result, and checks its schema number first, so that a file of another schema is
+    /// refused for that reason and not because some field differs.
     pub fn from_json(text: &str) -> Result<Self, ResultError> {
         let value: serde_json::Value = serde_json::from_str(text)?;
         match value.get("schema") {

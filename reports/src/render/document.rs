@@ -1,4 +1,4 @@
-//! A report as blocks, before anything is known about how it will look.
+//! A report as a list of blocks, independent of how it will look.
 
 #[derive(Debug)]
 pub(super) enum Block {

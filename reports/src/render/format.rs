@@ -1,7 +1,7 @@
-//! Numbers as people read them: grouped thousands, units behind the figure, and a dash for what was
-//! not measured.
+//! Numbers as people read them: thousands are grouped, units follow the figure, and a dash stands
+//! for what was not measured.
 
-/// What a cell holds when there is no figure for it.
+/// The text of a cell for which there is no figure.
 pub(super) const NOTHING: &str = "–";
 
 /// `1234567` as `1,234,567`.

@@ -1,6 +1,6 @@
-//! What is said about a run, and in which order: what must not be missed first, then the engines by
-//! speed if there are several, the reference table, one column per engine with everything else, CPU
-//! and memory per process, what failed, and what it ran on.
+//! What a report says about a run, and in which order: first what must not be missed; then the
+//! engines by speed, if there are several; the reference table; one column per engine with all
+//! other figures; CPU and memory per process; what failed; and what the run ran on.
 
 mod notes;
 mod processes;
@@ -35,8 +35,8 @@ pub(super) fn report(run: &RunResult) -> Vec<Block> {
     blocks
 }
 
-/// `lua-single-key, ack=published (median of 3 rounds)`: whatever makes a row mean something else
-/// stands in its name.
+/// `lua-single-key, ack=published (median of 3 rounds)`: whatever changes the meaning of a row is
+/// part of its name.
 fn label(run: &RunResult, row: &EngineRow<'_>) -> String {
     let mut label = row.leg.engine.clone();
     if run.ack == AckMode::Published {

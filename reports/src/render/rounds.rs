@@ -1,5 +1,6 @@
-//! Which leg speaks for an engine: its only one, or the round with the median throughput. A whole
-//! leg is chosen rather than a median per column, so that the figures of a row belong together.
+//! Chooses the leg that represents an engine: its only one, or the round of median throughput. A
+//! whole leg is chosen rather than a median per column, so that the figures of a row belong
+//! together.
 
 use crate::model::{AuditVerdict, Leg, RunResult};
 
@@ -9,20 +10,20 @@ const NULL: &str = "null";
 #[derive(Debug)]
 pub(super) struct EngineRow<'a> {
     pub leg: &'a Leg,
-    /// How many rounds it was chosen from; failed and interrupted ones count only when there is
-    /// nothing else.
+    /// From how many rounds the leg was chosen. Failed and interrupted ones count only if there are
+    /// no others.
     pub of_rounds: usize,
     /// Slowest and fastest of those rounds in requests/s, when there was more than one.
     pub range: Option<(f64, f64)>,
     pub ratio_to_null: Option<Ratio>,
-    /// Rounds of this engine whose audit failed, whichever leg speaks for it.
+    /// Rounds of this engine whose audit failed, whichever leg represents it.
     pub failed_audits: Vec<u32>,
 }
 
 impl EngineRow<'_> {
-    /// Whether it has a speed that counts: a fast run that lost an order is a failed run, one that
-    /// did not end has none, and `null` is the ceiling of the path around the engine, not a
-    /// competitor.
+    /// Whether the engine has a place in the ranking. A leg that lost an order has failed, however
+    /// fast it was; one that did not end has no result; and `null` is no competitor, but the
+    /// ceiling of the path around the engine.
     pub(super) fn is_ranked(&self) -> bool {
         let audited = self.leg.audit.is_some() && self.failed_audits.is_empty();
         self.leg.complete && audited && !self.is_null()

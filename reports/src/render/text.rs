@@ -1,5 +1,5 @@
-//! Blocks as plain text for a terminal of any width; tables are not folded, so that they can be
-//! searched.
+//! Blocks as plain text for a terminal. Tables are never folded to its width, so that their lines
+//! can be searched.
 
 use comfy_table::{
     CellAlignment, ContentArrangement, Table as Drawn, presets::UTF8_FULL_CONDENSED,

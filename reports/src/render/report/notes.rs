@@ -83,7 +83,7 @@ pub(super) fn reference_notes(run: &RunResult) -> Option<Block> {
     (!notes.is_empty()).then_some(Block::List(notes))
 }
 
-/// What the reader of durable rows can resolve, because a figure below that is not one.
+/// The resolution of the reader of durable rows, because a figure below it means nothing.
 pub(super) fn reader_note(rows: &[EngineRow<'_>]) -> Option<Block> {
     let measured: Vec<String> = rows
         .iter()
@@ -147,8 +147,7 @@ pub(super) fn failures(run: &RunResult) -> Vec<Block> {
     ]
 }
 
-/// Statuses other than OK. A refusal is an answer (`OK, refused: sold out`), not something that
-/// went wrong.
+/// Statuses other than OK. A refusal is an answer (`OK, refused: sold out`) and not a failure.
 fn other_statuses(leg: &Leg) -> Option<String> {
     let failed: Vec<String> = leg
         .statuses

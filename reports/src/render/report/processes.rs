@@ -1,5 +1,6 @@
-//! CPU per accepted order and peak memory of every process, in both windows, and in sum: of one
-//! engine in a table with all of it, of several side by side.
+//! CPU per accepted order and peak memory of every process and of the system as a whole, in both
+//! windows. For one engine there is one table with all of it; several engines are shown side by
+//! side.
 
 use std::collections::BTreeSet;
 

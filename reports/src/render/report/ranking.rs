@@ -1,6 +1,6 @@
-//! Several engines side by side: who was how fast in the same rounds, how far that is from doing
-//! nothing, and what each round said. One run is one machine and one stack, so that nothing else is
-//! ever compared here.
+//! Several engines side by side: how fast each of them was in the same rounds, how that compares
+//! with `null`, and the figures of each round. A run has one machine and one stack, so that nothing
+//! else is ever compared here.
 
 use super::super::document::{Block, Table, left, right};
 use super::super::format::{NOTHING, milliseconds, or_nothing, rate};
@@ -37,7 +37,7 @@ fn places(rows: &[EngineRow<'_>]) -> Table {
         left("audit"),
     ];
     let mut sorted: Vec<&EngineRow<'_>> = rows.iter().collect();
-    // The sort is stable: those without a place stay in the order in which they ran.
+    // The sort is stable: engines without a place stay in the order in which they ran.
     sorted.sort_by(|a, b| {
         let speed = |row: &EngineRow<'_>| {
             if row.is_ranked() {
@@ -82,8 +82,8 @@ fn places(rows: &[EngineRow<'_>]) -> Table {
     }
 }
 
-/// `2`, or `1–3` where the rounds do not tell which: an engine is ahead of another only if its
-/// slowest round was faster than the other's fastest.
+/// `2`, or `1–3` if the rounds do not tell the engines apart: an engine is ahead of another only if
+/// its slowest round was faster than the fastest round of the other.
 fn place(row: &EngineRow<'_>, rows: &[EngineRow<'_>]) -> String {
     let others = || {
         rows.iter()
@@ -105,7 +105,7 @@ fn rounds_of(row: &EngineRow<'_>) -> (f64, f64) {
         .unwrap_or((row.leg.requests_per_s, row.leg.requests_per_s))
 }
 
-/// As in the details, unless it is another round than the one shown that failed.
+/// As in the table of details, with the failed audits of rounds other than the one shown.
 fn audit_of(row: &EngineRow<'_>) -> String {
     let elsewhere: Vec<String> = row
         .failed_audits

@@ -1,5 +1,5 @@
-//! The reference table, whose columns are those of the published one, and the table with everything
-//! else.
+//! The reference table, which has the columns of the published one, and the table with all other
+//! figures.
 
 use super::super::document::{Table, left, right};
 use super::super::format::{NOTHING, duration_s, grouped, milliseconds, or_nothing, percent, rate};
