@@ -46,7 +46,7 @@ impl Tables {
             match url.split_once(':').map(|(scheme, _)| scheme) {
                 Some("sqlite") => {
                     let options = SqliteConnectOptions::from_str(url)
-                        .context("this is no URL of a SQLite file")?;
+                        .context("this is not the URL of a SQLite file")?;
                     let options = options
                         .read_only(true)
                         .create_if_missing(false)
@@ -74,7 +74,7 @@ impl Tables {
             .await
             .with_context(|| {
                 format!(
-                    "the database took no connection within {} s",
+                    "the database accepted no connection within {} s",
                     CONNECT_LIMIT.as_secs()
                 )
             })?

@@ -151,7 +151,7 @@ fn resolve(address: &str) -> Result<Vec<SocketAddr>> {
         Ok(addresses) if !addresses.is_empty() => Ok(addresses),
         Ok(_) => Err(Error::Connect {
             address: address.to_owned(),
-            reason: "the name has no address".to_owned(),
+            reason: "no address was found for the name".to_owned(),
         }),
         Err(error) => Err(Error::Connect {
             address: address.to_owned(),

@@ -40,7 +40,7 @@ pub(super) struct Driver {
 
 impl Driver {
     pub(super) fn start(spec: &LoadSpec<'_>) -> anyhow::Result<Self> {
-        let lab = std::env::current_exe().context("this binary does not know where it is")?;
+        let lab = std::env::current_exe().context("the path of this binary is not known")?;
         let stderr = std::fs::File::create(&spec.stderr)
             .with_context(|| format!("{} cannot be written", spec.stderr.display()))?;
         let mut command = Command::new(lab);
@@ -73,7 +73,7 @@ impl Driver {
         {
             Some(line) => {
                 let event = serde_json::from_str(&line).with_context(|| {
-                    format!("the driver said something that is no event: {line}")
+                    format!("the driver printed something that is not an event: {line}")
                 })?;
                 Ok(Some(event))
             }
@@ -139,7 +139,7 @@ impl Driver {
             .lines()
             .rev()
             .find_map(|line| line.strip_prefix("error: "));
-        error.unwrap_or("it did not say why").to_owned()
+        error.unwrap_or("it gave no reason").to_owned()
     }
 }
 

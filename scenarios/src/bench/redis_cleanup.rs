@@ -214,7 +214,7 @@ impl<'a> Address<'a> {
             host: host.trim_start_matches('[').trim_end_matches(']'),
             port: port
                 .parse()
-                .with_context(|| format!("\"{port}\" is no port of Redis"))?,
+                .with_context(|| format!("\"{port}\" is not a port number of Redis"))?,
             database: Some(database).filter(|database| !database.is_empty() && *database != "0"),
         })
     }

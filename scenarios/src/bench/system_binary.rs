@@ -93,7 +93,7 @@ pub fn build() -> anyhow::Result<PathBuf> {
         let path = PathBuf::from(path);
         ensure!(
             path.is_file(),
-            "{PROGRAM_VARIABLE} names {}, which is no file",
+            "{PROGRAM_VARIABLE} names {}, which is not a file",
             path.display()
         );
         return Ok(path);
@@ -152,7 +152,7 @@ pub fn engines(program: &Path) -> anyhow::Result<Vec<EngineEntry>> {
         last_words(&output)
     );
     serde_json::from_slice(&output.stdout)
-        .context("seckill engines answered with something else than its list")
+        .context("seckill engines printed something other than its list")
 }
 
 /// Why the binary refuses one of these engines (`name?key=value`) for a sale of `stock` units; none

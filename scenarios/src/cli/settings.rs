@@ -52,7 +52,7 @@ impl FromStr for Setting {
                     .all(|byte| byte.is_ascii_uppercase() || byte.is_ascii_digit() || byte == b'_')
         };
         if parts.len() != 2 || !parts.iter().all(is_name) {
-            return Err(format!("\"{key}\" is no setting; {form}"));
+            return Err(format!("\"{key}\" is not a setting; {form}"));
         }
         if let Some((_, instead)) = RESERVED.iter().find(|(reserved, _)| *reserved == variable) {
             return Err(format!("{variable} is set by the lab; use {instead}"));
@@ -144,8 +144,8 @@ mod tests {
         let refused = |text: &str| text.parse::<Setting>().expect_err(text);
         assert!(refused("seckill.engine=null").contains("use --engine"));
         assert!(refused("mq.order_batch_size").contains("no value"));
-        assert!(refused("batch=1").contains("is no setting"));
-        assert!(refused("a.b.c=1").contains("is no setting"));
+        assert!(refused("batch=1").contains("is not a setting"));
+        assert!(refused("a.b.c=1").contains("is not a setting"));
     }
 
     #[test]
