@@ -8,7 +8,7 @@ pub mod error;
 pub mod events;
 pub mod grpc;
 mod message;
-mod process;
+pub mod process;
 mod summary_text;
 mod wire;
 

@@ -10,7 +10,8 @@ mod run;
 pub use audit::{AuditCheck, AuditReport, AuditVerdict};
 pub use latency::LatencySummary;
 pub use leg::{
-    DurableLatency, Leg, OutcomeCounts, SystemCpuPerOrder, TimelinePoint, Usage, UsageByProcess,
+    DRIVER, DurableLatency, LAB, Leg, NULL_ENGINE, OutcomeCounts, SystemCpuPerOrder, TimelinePoint,
+    Usage, UsageByProcess, is_system_process,
 };
 pub use run::{
     AckMode, Expectation, LoadRecord, Machine, ReferenceRow, ResultError, RunResult, SCHEMA,

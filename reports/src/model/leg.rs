@@ -32,6 +32,18 @@ pub struct Usage {
     pub peak_rss_bytes: u64,
 }
 
+/// Name of the process that sends the load.
+pub const DRIVER: &str = "driver";
+/// Name of the process that runs the legs and watches them.
+pub const LAB: &str = "lab";
+/// The engine that sells nothing: it shows the ceiling of the path around an engine.
+pub const NULL_ENGINE: &str = "null";
+
+/// Whether a process belongs to the system that is measured: all but the driver and the lab do.
+pub fn is_system_process(name: &str) -> bool {
+    name != DRIVER && name != LAB
+}
+
 /// Usage by the name of the process: `driver`, `lab`, each role (`seckill`, `create-consumer`, …)
 /// and each server (`redis`, …).
 pub type UsageByProcess = BTreeMap<String, Usage>;

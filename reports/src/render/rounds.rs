@@ -2,10 +2,7 @@
 //! whole leg is chosen rather than a median per column, so that the figures of a row belong
 //! together.
 
-use crate::model::{AuditVerdict, Leg, RunResult};
-
-/// The engine that sells nothing.
-const NULL: &str = "null";
+use crate::model::{AuditVerdict, Leg, NULL_ENGINE, RunResult};
 
 #[derive(Debug)]
 pub(super) struct EngineRow<'a> {
@@ -30,7 +27,7 @@ impl EngineRow<'_> {
     }
 
     pub(super) fn is_null(&self) -> bool {
-        self.leg.engine == NULL
+        self.leg.engine == NULL_ENGINE
     }
 }
 
@@ -93,10 +90,10 @@ fn ratio_to_null(run: &RunResult, name: &str) -> Option<Ratio> {
             .iter()
             .filter(move |leg| leg.complete && leg.engine == engine && leg.requests_per_s > 0.0)
     };
-    if name == NULL {
+    if name == NULL_ENGINE {
         return None;
     }
-    let mut ratios: Vec<f64> = complete(NULL)
+    let mut ratios: Vec<f64> = complete(NULL_ENGINE)
         .filter_map(|null| {
             let other = run
                 .legs

@@ -1,12 +1,9 @@
 //! Whether a run is a success: compares every leg that was measured with what the scenario expects.
 
-use reports::model::{AuditVerdict, Expectation, Leg, RunResult};
+use reports::model::{AuditVerdict, Expectation, Leg, NULL_ENGINE, RunResult};
 
 use super::system_binary::engine_name;
 use crate::scenario::Expectations;
-
-/// The engine that sells nothing, of which only the errors are judged.
-pub(super) const UNRANKED: &str = "null";
 
 pub(super) fn expectations(wanted: &Expectations, legs: &[Leg]) -> Vec<Expectation> {
     legs.iter()
@@ -70,7 +67,8 @@ fn of_leg(wanted: &Expectations, leg: &Leg) -> Vec<Expectation> {
         wanted.errors.map(|errors| errors as f64),
         Some(failed as f64),
     );
-    if engine_name(&leg.engine) == UNRANKED {
+    // It sells nothing, so that only its errors say something.
+    if engine_name(&leg.engine) == NULL_ENGINE {
         return expectations.found;
     }
     let cpu = leg.system_cpu_per_order;

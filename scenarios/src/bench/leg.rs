@@ -10,11 +10,10 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use anyhow::Context;
-use reports::model::{AuditReport, Leg, UsageByProcess};
+use reports::model::{AuditReport, Leg, NULL_ENGINE, UsageByProcess};
 
 use self::load_phase::LoadPhase;
 use super::driver::{Driver, LoadSpec};
-use super::expectations::UNRANKED;
 use super::interrupt::Interrupt;
 use super::namespace::Namespace;
 use super::process_usage;
@@ -317,7 +316,7 @@ impl LegWork<'_> {
     }
 
     fn is_unranked(&self) -> bool {
-        engine_name(self.plan.engine) == UNRANKED
+        engine_name(self.plan.engine) == NULL_ENGINE
     }
 
     /// `lua-single-key, round 2 of 3`.

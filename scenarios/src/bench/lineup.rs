@@ -2,10 +2,9 @@
 //! stand-ins for those that cannot. The system's binary says what each engine needs; nothing here
 //! knows the needs of a particular engine.
 
-use reports::model::SkippedEngine;
+use reports::model::{NULL_ENGINE, SkippedEngine};
 
 use super::CannotRun;
-use super::expectations::UNRANKED;
 use super::system_binary::{EngineEntry, engine_name};
 use crate::scenario::Scenario;
 use crate::stack::{ANY_REDIS, ONE_REDIS, Place};
@@ -68,7 +67,7 @@ pub(super) fn line_up(
     let sells = lineup
         .engines
         .iter()
-        .any(|engine| engine_name(engine) != UNRANKED);
+        .any(|engine| engine_name(engine) != NULL_ENGINE);
     if !sells && !lineup.skipped.is_empty() {
         let can = |name: &str| {
             known

@@ -2,14 +2,10 @@
 //! everything is drained. The counters of a process only rise, so a window is the difference of two
 //! readings.
 
-use reports::model::{Usage, UsageByProcess};
-use rustix::time::{ClockId, clock_gettime};
+use loadgen::process;
+use reports::model::{DRIVER, LAB, Usage, UsageByProcess, is_system_process};
 
 use super::namespace::Namespace;
-
-/// Names that are not the system: the load's own process and this one.
-const DRIVER: &str = "driver";
-const LAB: &str = "lab";
 
 /// CPU used since `before`, and the peak of memory as it is now. A process that did not exist
 /// before counts from zero.
@@ -33,7 +29,7 @@ pub(super) fn since(before: &UsageByProcess, now: &UsageByProcess) -> UsageByPro
 pub(super) fn system_cpu_us_per_order(usage: &UsageByProcess, accepted: u64) -> Option<f64> {
     let system: u64 = usage
         .iter()
-        .filter(|(name, _)| *name != DRIVER && *name != LAB)
+        .filter(|(name, _)| is_system_process(name))
         .map(|(_, usage)| usage.cpu_us)
         .sum();
     (accepted > 0).then(|| system as f64 / accepted as f64)
@@ -67,30 +63,14 @@ pub(super) fn of_leg(usage: UsageByProcess, namespace: &Namespace) -> UsageByPro
         .collect()
 }
 
-/// This process's own counters.
+/// Adds this process's own counters.
 pub(super) fn with_lab(mut usage: UsageByProcess) -> UsageByProcess {
-    let time = clock_gettime(ClockId::ProcessCPUTime);
-    let status = std::fs::read_to_string("/proc/self/status").unwrap_or_default();
     let own = Usage {
-        cpu_us: time.tv_sec as u64 * 1_000_000 + time.tv_nsec as u64 / 1_000,
-        peak_rss_bytes: peak_rss_kib(&status) * 1024,
+        cpu_us: process::cpu_us(),
+        peak_rss_bytes: process::peak_rss_bytes(),
     };
     usage.insert(LAB.to_owned(), own);
     usage
-}
-
-fn peak_rss_kib(status: &str) -> u64 {
-    status
-        .lines()
-        .find_map(|line| {
-            line.strip_prefix("VmHWM:")?
-                .trim()
-                .trim_end_matches("kB")
-                .trim()
-                .parse()
-                .ok()
-        })
-        .unwrap_or(0)
 }
 
 #[cfg(test)]
@@ -148,7 +128,6 @@ mod tests {
 
     #[test]
     fn own_memory_is_read() {
-        assert_eq!(peak_rss_kib("VmPeak: 9 kB\nVmHWM:\t  812 kB\n"), 812);
         assert!(with_lab(UsageByProcess::new())[LAB].peak_rss_bytes > 0);
     }
 }

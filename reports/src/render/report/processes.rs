@@ -7,10 +7,7 @@ use std::collections::BTreeSet;
 use super::super::document::{Block, Table, left, right};
 use super::super::format::{NOTHING, mebibytes, or_nothing, per_order};
 use super::super::rounds::EngineRow;
-use crate::model::{Leg, Usage, UsageByProcess};
-
-/// Processes that make the load and watch it; everything else is the system.
-const NOT_SYSTEM: [&str; 2] = ["driver", "lab"];
+use crate::model::{Leg, Usage, UsageByProcess, is_system_process};
 
 /// Sum of every process that is not the load's.
 const SYSTEM: &str = "system in sum";
@@ -41,30 +38,29 @@ type Figure<'a> = &'a dyn Fn(&Leg, Option<Usage>) -> String;
 
 /// One line per process of any of them, one column per engine.
 fn side_by_side(legs: &[&Leg], figure: Figure<'_>) -> Block {
-    let names: BTreeSet<&String> = legs
+    let names = legs
         .iter()
         .flat_map(|leg| leg.usage_until_reply.keys())
         .collect();
-    let (watchers, system): (Vec<&String>, Vec<&String>) = names
-        .into_iter()
-        .partition(|name| NOT_SYSTEM.contains(&name.as_str()));
-    let line = |name: &str, usage: &dyn Fn(&UsageByProcess) -> Option<Usage>| {
-        let cells = legs.iter().map(|leg| {
-            let drained = leg.usage_until_drained.as_ref();
-            match (usage(&leg.usage_until_reply), drained.and_then(usage)) {
-                (None, None) => NOTHING.to_owned(),
-                (reply, drained) => format!("{} → {}", figure(leg, reply), figure(leg, drained)),
-            }
-        });
-        std::iter::once(name.to_owned()).chain(cells).collect()
+    let cells = |usage: Pick<'_>| {
+        legs.iter()
+            .map(|leg| {
+                let drained = leg.usage_until_drained.as_ref();
+                match (usage(&leg.usage_until_reply), drained.and_then(usage)) {
+                    (None, None) => NOTHING.to_owned(),
+                    (reply, drained) => {
+                        format!("{} → {}", figure(leg, reply), figure(leg, drained))
+                    }
+                }
+            })
+            .collect()
     };
-    let one = |name: &String| line(name, &|usages| usages.get(name).copied());
-    let mut rows: Vec<Vec<String>> = system.iter().map(|name| one(name)).collect();
-    rows.push(line(SYSTEM, &|usages| Some(sum(usages, &system))));
-    rows.extend(watchers.iter().map(|name| one(name)));
     let mut columns = vec![left("process")];
     columns.extend(legs.iter().map(|leg| right(&leg.engine)));
-    Block::Table(Table { columns, rows })
+    Block::Table(Table {
+        columns,
+        rows: lines(names, &cells),
+    })
 }
 
 fn of_one(leg: &Leg) -> Vec<Block> {
@@ -76,33 +72,51 @@ fn of_one(leg: &Leg) -> Vec<Block> {
         right("peak RSS, until drained"),
     ];
     let drained = leg.usage_until_drained.as_ref();
-    let names: BTreeSet<&String> = leg
+    let names = leg
         .usage_until_reply
         .keys()
         .chain(drained.into_iter().flat_map(UsageByProcess::keys))
         .collect();
-    let (watchers, system): (Vec<&String>, Vec<&String>) = names
-        .into_iter()
-        .partition(|name| NOT_SYSTEM.contains(&name.as_str()));
-    let line = |name: &str, usage: &dyn Fn(&UsageByProcess) -> Option<Usage>| {
+    let cells = |usage: Pick<'_>| {
         let reply = usage(&leg.usage_until_reply);
         let drained = drained.and_then(usage);
         vec![
-            name.to_owned(),
             cpu(leg, reply),
             cpu(leg, drained),
             or_nothing(reply, |usage| mebibytes(usage.peak_rss_bytes)),
             or_nothing(drained, |usage| mebibytes(usage.peak_rss_bytes)),
         ]
     };
-    let one = |name: &String| line(name, &|usages| usages.get(name).copied());
-    let mut rows: Vec<Vec<String>> = system.iter().map(|name| one(name)).collect();
-    rows.push(line(SYSTEM, &|usages| Some(sum(usages, &system))));
-    rows.extend(watchers.iter().map(|name| one(name)));
     vec![
         Block::Heading(format!("CPU and memory per process: {}", leg.engine)),
-        Block::Table(Table { columns, rows }),
+        Block::Table(Table {
+            columns,
+            rows: lines(names, &cells),
+        }),
     ]
+}
+
+/// Finds the usage that a line is about among those of all processes.
+type Pick<'a> = &'a dyn Fn(&UsageByProcess) -> Option<Usage>;
+
+/// The processes of the system, then their sum, then the driver and the lab; `cells` makes the
+/// figures of one line.
+fn lines(names: BTreeSet<&String>, cells: &dyn Fn(Pick<'_>) -> Vec<String>) -> Vec<Vec<String>> {
+    let (system, others): (Vec<&String>, Vec<&String>) =
+        names.into_iter().partition(|name| is_system_process(name));
+    let line = |name: &str, usage: Pick<'_>| {
+        std::iter::once(name.to_owned())
+            .chain(cells(usage))
+            .collect::<Vec<String>>()
+    };
+    let one = |name: &&String| line(name, &|usages| usages.get(*name).copied());
+    let sum_of_system = line(SYSTEM, &|usages| Some(sum(usages, &system)));
+    system
+        .iter()
+        .map(one)
+        .chain([sum_of_system])
+        .chain(others.iter().map(one))
+        .collect()
 }
 
 fn sum(usages: &UsageByProcess, names: &[&String]) -> Usage {
