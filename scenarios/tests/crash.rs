@@ -17,6 +17,8 @@ mod load;
 mod redis;
 #[path = "crash/repetitions.rs"]
 mod repetitions;
+#[path = "crash/sale.rs"]
+mod sale;
 #[path = "crash/wait.rs"]
 mod wait;
 #[path = "crash/world.rs"]

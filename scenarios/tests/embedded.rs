@@ -9,26 +9,23 @@ mod inspect;
 mod load;
 #[path = "crash/repetitions.rs"]
 mod repetitions;
+#[path = "crash/sale.rs"]
+mod sale;
 #[path = "crash/wait.rs"]
 mod wait;
 
 use load::{Crowd, Load, Told};
 use rand::rngs::SmallRng;
 use rand::{Rng, SeedableRng};
-use reports::model::AuditVerdict;
-use reports::outcome_log::Writer;
-use scenarios::audit::{AuditInput, ExpectedSale, audit};
+use sale::{PRODUCT, audit_passes};
 use scenarios::stack::{Role, RoleSpec, Stack, StackKind, StackOptions};
 use scenarios::testing;
 use sqlx::{Connection, SqliteConnection};
 use std::path::PathBuf;
-use std::sync::PoisonError;
 use std::time::Duration;
 use wait::until;
 
-const PRODUCT: i64 = 1;
 const TOTAL: i64 = 200_000;
-const PRICE_CENTS: i64 = 9_900;
 const KILL_WITHIN_MS: u64 = 600;
 
 struct EmbeddedWorld {
@@ -57,11 +54,7 @@ impl EmbeddedWorld {
             lease_ms: 1_500,
         };
         let seed = world.stack.scratch().join("seed.toml");
-        let text = format!(
-            "[[sales]]\nproduct_id = {PRODUCT}\nname = \"a thing\"\nprice_cents = {PRICE_CENTS}\ntotal = {TOTAL}\n\
-             starts_at = 0\nends_at = 4102444800\n"
-        );
-        std::fs::write(&seed, text).expect("the scratch folder can be written");
+        std::fs::write(&seed, sale::seed(TOTAL)).expect("the scratch folder can be written");
         let migrate = world.spec(&["migrate", "--seed", &seed.display().to_string()], None);
         world.stack.run_to_end(&migrate).await.expect("migrated");
         world
@@ -179,44 +172,9 @@ impl EmbeddedWorld {
             .stack
             .scratch()
             .join(format!("told-{}.log", self.started));
-        let mut writer = Writer::create(&log).expect("the scratch folder can be written");
-        for record in self
-            .told
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner)
-            .iter()
-        {
-            writer.push(record).expect("written");
-        }
-        writer.finish().expect("written");
-        let report = audit(&AuditInput {
-            database_url: self.stack.database_url("sale"),
-            logs: vec![log],
-            sales: vec![ExpectedSale {
-                product_id: PRODUCT,
-                total: TOTAL,
-                price_cents: PRICE_CENTS,
-            }],
-            engine_stock: Vec::new(),
-        })
-        .await
-        .expect("there is something to judge");
-        assert_eq!(
-            report.verdict,
-            AuditVerdict::Passed,
-            "{}",
-            scenarios::audit::text(&report)
-        );
+        let database_url = self.stack.database_url("sale");
+        audit_passes(database_url, log, &self.told, TOTAL, Vec::new()).await;
     }
-}
-
-async fn sells(load: &Load, more: u64) {
-    let wanted = load.accepted() + more;
-    until("orders are accepted", async || match load.accepted() {
-        accepted if accepted >= wanted => Ok(()),
-        accepted => Err(format!("{accepted} of {wanted}")),
-    })
-    .await;
 }
 
 async fn killed_at_random_moments(engine: &'static str) {
@@ -232,7 +190,7 @@ async fn killed_at_random_moments(engine: &'static str) {
         for _ in 0..2 {
             let mut all = world.all(None).await;
             let load = world.load(&all, crowd);
-            sells(&load, 50).await;
+            load.sells(50).await;
             // The moment itself is random, so there is no condition to wait for.
             tokio::time::sleep(Duration::from_millis(
                 random.random_range(0..KILL_WITHIN_MS),

@@ -4,7 +4,8 @@ use crate::fresh_world;
 use crate::frozen::Frozen;
 use crate::load::{Answer, Crowd, buy};
 use crate::redis;
-use crate::world::{LEASE_MS, PRODUCT, SOMEBODY};
+use crate::sale::PRODUCT;
+use crate::world::{LEASE_MS, SOMEBODY};
 use loadgen::data::Element;
 use std::time::Duration;
 

@@ -9,8 +9,8 @@ use lapin::types::{FieldTable, ShortString};
 use lapin::{BasicProperties, Channel, Confirmation, Connection, ConnectionProperties};
 use prost::Message;
 
+use crate::sale::{PRICE_CENTS, PRODUCT};
 use crate::wait::until;
-use crate::world::{PRICE_CENTS, PRODUCT};
 
 /// Type of a message that carries a batch of orders.
 pub const ORDERS: &str = "order.batch.v1";

@@ -1,6 +1,7 @@
 //! Load from the lab's own driver, in a thread beside the test, and single purchases with the same
 //! driver.
 
+use crate::wait::until;
 use loadgen::data::{DataSpec, Element, Encoded, generate};
 use loadgen::events::{Event, Summary};
 use loadgen::grpc::{LoadPlan, Measured, Stop, drive};
@@ -77,6 +78,16 @@ impl Load {
     /// Orders accepted so far, as of a moment ago.
     pub fn accepted(&self) -> u64 {
         self.accepted.load(Ordering::Relaxed)
+    }
+
+    /// Waits until this many more orders are accepted.
+    pub async fn sells(&self, more: u64) {
+        let wanted = self.accepted() + more;
+        until("orders are accepted", async || match self.accepted() {
+            accepted if accepted >= wanted => Ok(()),
+            accepted => Err(format!("{accepted} of {wanted}")),
+        })
+        .await;
     }
 
     /// Stops sending, waits for the open replies and keeps what was told for the audit.

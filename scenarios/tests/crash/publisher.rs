@@ -3,7 +3,8 @@
 use crate::forged_events::Queue;
 use crate::fresh_world;
 use crate::load::{Answer, Crowd};
-use crate::world::{PRODUCT, SOMEBODY};
+use crate::sale::PRODUCT;
+use crate::world::SOMEBODY;
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 /// Within this time, a stopping service answers what it has accepted.

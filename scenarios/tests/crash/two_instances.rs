@@ -3,6 +3,7 @@
 
 use crate::frozen::Frozen;
 use crate::load::{Answer, Crowd, Load};
+use crate::sale::PRODUCT;
 use crate::wait::until;
 use crate::world::{LEASE_MS, PATIENCE, SOMEBODY, World};
 use crate::{fresh_world, inspect};
@@ -11,7 +12,6 @@ use std::net::SocketAddr;
 
 const ENGINE: &str = "preallocated?block=200";
 const TOTAL: i64 = 8_000;
-const PRODUCT: i64 = crate::world::PRODUCT;
 /// The same buyers ask both services, so that each of them also asks the wrong one.
 const CROWD: Crowd = Crowd {
     seed: 31,

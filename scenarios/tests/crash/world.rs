@@ -4,24 +4,21 @@
 use crate::frozen::has_ended;
 use crate::inspect::{self, Stock};
 use crate::load::{self, Answer, Crowd, Load, Told};
+use crate::sale::{self, PRODUCT, audit_passes};
 use crate::wait::until;
 use loadgen::data::Element;
-use reports::model::AuditVerdict;
-use reports::outcome_log::Writer;
-use scenarios::audit::{AuditInput, EngineStock, ExpectedSale, audit};
+use scenarios::audit::EngineStock;
 use scenarios::stack::{Role, RoleSpec, Stack};
 use scenarios::testing;
 use sqlx::MySqlPool;
 use sqlx::mysql::MySqlPoolOptions;
 use std::net::SocketAddr;
 use std::path::PathBuf;
+use std::sync::OnceLock;
 use std::sync::atomic::{AtomicU32, Ordering};
-use std::sync::{OnceLock, PoisonError};
 use std::time::Duration;
 use tokio::sync::{Mutex, MutexGuard};
 
-pub const PRODUCT: i64 = 1;
-pub const PRICE_CENTS: i64 = 9_900;
 /// User ids of single buyers begin here, so that they are never among those of a crowd.
 pub const SOMEBODY: i64 = 1_000_000;
 
@@ -102,11 +99,7 @@ impl World {
             _turn: turn,
         };
         let seed = stack.scratch().join(format!("{name}.toml"));
-        let text = format!(
-            "[[sales]]\nproduct_id = {PRODUCT}\nname = \"a thing\"\nprice_cents = {PRICE_CENTS}\ntotal = {total}\n\
-             starts_at = 0\nends_at = 4102444800\n"
-        );
-        std::fs::write(&seed, text).expect("the scratch folder can be written");
+        std::fs::write(&seed, sale::seed(total)).expect("the scratch folder can be written");
         world
             .run(&["migrate", "--seed", &seed.display().to_string()])
             .await
@@ -257,12 +250,7 @@ impl World {
 
     /// Waits until this many more orders of the load are accepted.
     pub async fn sells(&self, load: &Load, more: u64) {
-        let wanted = load.accepted() + more;
-        until("orders are accepted", async || match load.accepted() {
-            accepted if accepted >= wanted => Ok(()),
-            accepted => Err(format!("{accepted} of {wanted}")),
-        })
-        .await;
+        load.sells(more).await;
     }
 
     /// One number from the database.
@@ -314,39 +302,20 @@ impl World {
             self.name,
             self.spawned.load(Ordering::Relaxed)
         ));
-        let mut writer = Writer::create(&log).expect("the scratch folder can be written");
-        for record in self
-            .told
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner)
-            .iter()
-        {
-            writer.push(record).expect("written");
-        }
-        writer.finish().expect("written");
         let engine_stock = EngineStock {
             product_id: PRODUCT,
             remaining: stock.remaining,
             open_units: stock.open_units,
         };
-        let report = audit(&AuditInput {
-            database_url: self.stack.database_url(&self.name),
-            logs: vec![log],
-            sales: vec![ExpectedSale {
-                product_id: PRODUCT,
-                total: self.total,
-                price_cents: PRICE_CENTS,
-            }],
-            engine_stock: vec![engine_stock],
-        })
-        .await
-        .expect("there is something to judge");
-        assert_eq!(
-            report.verdict,
-            AuditVerdict::Passed,
-            "{}",
-            scenarios::audit::text(&report)
-        );
+        let database_url = self.stack.database_url(&self.name);
+        audit_passes(
+            database_url,
+            log,
+            &self.told,
+            self.total,
+            vec![engine_stock],
+        )
+        .await;
     }
 
     /// Name of the exchange of this world.

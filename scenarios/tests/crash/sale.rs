@@ -1,0 +1,49 @@
+//! The one sale of a crash test: its seed for `migrate`, and the audit of what the buyers were told
+//! about it.
+
+use crate::load::Told;
+use reports::model::AuditVerdict;
+use reports::outcome_log::Writer;
+use scenarios::audit::{AuditInput, EngineStock, ExpectedSale, audit, text};
+use std::path::PathBuf;
+use std::sync::PoisonError;
+
+pub const PRODUCT: i64 = 1;
+pub const PRICE_CENTS: i64 = 9_900;
+
+/// The seed file of one sale of `total` units that is always open.
+pub fn seed(total: i64) -> String {
+    format!(
+        "[[sales]]\nproduct_id = {PRODUCT}\nname = \"a thing\"\nprice_cents = {PRICE_CENTS}\ntotal = {total}\n\
+         starts_at = 0\nends_at = 4102444800\n"
+    )
+}
+
+/// Writes what the buyers were told to `log`, audits the database with it, and fails the test if the
+/// audit fails. The sale must have come to rest.
+pub async fn audit_passes(
+    database_url: String,
+    log: PathBuf,
+    told: &Told,
+    total: i64,
+    engine_stock: Vec<EngineStock>,
+) {
+    let mut writer = Writer::create(&log).expect("the scratch folder can be written");
+    for record in told.lock().unwrap_or_else(PoisonError::into_inner).iter() {
+        writer.push(record).expect("written");
+    }
+    writer.finish().expect("written");
+    let report = audit(&AuditInput {
+        database_url,
+        logs: vec![log],
+        sales: vec![ExpectedSale {
+            product_id: PRODUCT,
+            total,
+            price_cents: PRICE_CENTS,
+        }],
+        engine_stock,
+    })
+    .await
+    .expect("there is something to judge");
+    assert_eq!(report.verdict, AuditVerdict::Passed, "{}", text(&report));
+}
