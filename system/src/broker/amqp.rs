@@ -6,13 +6,15 @@
 mod consumer;
 mod publisher;
 
-pub use consumer::Deliveries;
-pub use publisher::Publisher;
+pub use publisher::AmqpPublisher;
 
+use super::contract::{Broker, Deliveries};
 use super::names::{Names, marker_id};
 use crate::config::{MqConfig, QueueType};
 use crate::envelope;
 use anyhow::{Context, ensure};
+use async_trait::async_trait;
+use consumer::AmqpDeliveries;
 use lapin::options::{
     BasicPublishOptions, ConfirmSelectOptions, ExchangeDeclareOptions, QueueBindOptions,
     QueueDeclareOptions, QueueDeleteOptions,
@@ -21,7 +23,6 @@ use lapin::types::{AMQPValue, FieldTable, ShortString};
 use lapin::{
     BasicProperties, Channel, Confirmation, Connection, ConnectionProperties, ExchangeKind,
 };
-use std::sync::Arc;
 use std::time::Duration;
 
 /// AMQP delivery mode of a message that survives a broker restart.
@@ -30,33 +31,42 @@ const PERSISTENT: u8 = 2;
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
 
 /// One connection; every operation takes a channel of its own.
-#[derive(Clone, Debug)]
-pub struct Broker {
-    connection: Arc<Connection>,
+#[derive(Debug)]
+pub struct AmqpBroker {
+    connection: Connection,
     names: Names,
     config: MqConfig,
 }
 
-impl Broker {
+impl AmqpBroker {
     /// Opens a connection named after its user.
     pub async fn connect(config: &MqConfig, name: &str) -> anyhow::Result<Self> {
-        let connection = Arc::new(connect(config, name).await?);
         Ok(Self {
-            connection,
+            connection: connect(config, name).await?,
             names: Names::new(config),
             config: config.clone(),
         })
     }
 
-    pub fn is_connected(&self) -> bool {
+    async fn channel(&self) -> anyhow::Result<Channel> {
+        self.connection
+            .create_channel()
+            .await
+            .context("cannot open a channel")
+    }
+}
+
+#[async_trait]
+impl Broker for AmqpBroker {
+    fn is_connected(&self) -> bool {
         self.connection.status().connected()
     }
 
-    pub async fn close(&self, why: &str) {
+    async fn close(&self, why: &str) {
         let _ = self.connection.close(200, why.into()).await;
     }
 
-    pub async fn bind(&self, incarnation: i64, generation: i64) -> anyhow::Result<()> {
+    async fn bind(&self, incarnation: i64, generation: i64) -> anyhow::Result<()> {
         let channel = self.channel().await?;
         declare_exchanges(&channel, &self.names).await?;
         declare_order_queue(&channel, &self.names, &self.config, incarnation).await?;
@@ -75,7 +85,7 @@ impl Broker {
         Ok(())
     }
 
-    pub async fn unbind(&self, incarnation: i64, generation: i64) -> anyhow::Result<()> {
+    async fn unbind(&self, incarnation: i64, generation: i64) -> anyhow::Result<()> {
         let channel = self.channel().await?;
         let key = self.names.order_key(incarnation, generation);
         let (queue, exchange) = (self.names.order_queue(incarnation), self.names.exchange());
@@ -92,7 +102,7 @@ impl Broker {
         Ok(())
     }
 
-    pub async fn delete_queue(&self, incarnation: i64) -> anyhow::Result<()> {
+    async fn delete_queue(&self, incarnation: i64) -> anyhow::Result<()> {
         let channel = self.channel().await?;
         let queue = self.names.order_queue(incarnation);
         channel
@@ -109,7 +119,7 @@ impl Broker {
         Ok(())
     }
 
-    pub async fn put_marker(&self, incarnation: i64, nonce: u64) -> anyhow::Result<()> {
+    async fn put_marker(&self, incarnation: i64, nonce: u64) -> anyhow::Result<()> {
         let channel = confirming_channel(&self.connection).await?;
         let queue = self.names.order_queue(incarnation);
         let confirm = channel
@@ -133,21 +143,11 @@ impl Broker {
         Ok(())
     }
 
-    pub async fn consume(&self, incarnation: i64) -> anyhow::Result<Deliveries> {
+    async fn consume(&self, incarnation: i64) -> anyhow::Result<Box<dyn Deliveries>> {
         let queue = self.names.order_queue(incarnation);
-        Deliveries::start(
-            self.channel().await?,
-            queue.into(),
-            self.config.consumer_prefetch,
-        )
-        .await
-    }
-
-    async fn channel(&self) -> anyhow::Result<Channel> {
-        self.connection
-            .create_channel()
-            .await
-            .context("cannot open a channel")
+        let (channel, prefetch) = (self.channel().await?, self.config.consumer_prefetch);
+        let deliveries = AmqpDeliveries::start(channel, queue.into(), prefetch).await?;
+        Ok(Box::new(deliveries))
     }
 }
 

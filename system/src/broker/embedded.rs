@@ -11,15 +11,15 @@ mod publisher;
 mod tests;
 mod writer;
 
-pub use consumer::Deliveries;
-pub use publisher::Publisher;
-
-use super::PublishOutcome;
+use super::contract::{Broker, Deliveries, PublishOutcome};
 use super::names::{MessageIds, Names, marker_id};
-use crate::config::MqConfig;
+use crate::config::{Ack, MqConfig};
 use crate::envelope;
 use anyhow::{Context, ensure};
+use async_trait::async_trait;
+use consumer::EmbeddedDeliveries;
 use database::sqlite::SqliteFile;
+use publisher::EmbeddedPublisher;
 use sqlx::Row;
 use std::collections::HashMap;
 use std::sync::atomic::{AtomicI64, AtomicU64, Ordering};
@@ -70,15 +70,15 @@ struct Queue {
     length_at_most: AtomicU64,
 }
 
-/// The queues of one file, for one user; cheap to clone.
-#[derive(Clone, Debug)]
-pub struct Broker {
+/// The queues of one file, for one user.
+#[derive(Debug)]
+pub struct EmbeddedBroker {
     shared: Arc<Shared>,
     names: Names,
     config: MqConfig,
 }
 
-impl Broker {
+impl EmbeddedBroker {
     /// The queues in the file of this URL; everybody in this process who opens it shares one
     /// writer.
     pub fn open(url: &str, config: &MqConfig, name: &str) -> anyhow::Result<Self> {
@@ -113,12 +113,25 @@ impl Broker {
         })
     }
 
-    pub fn is_connected(&self) -> bool {
+    /// Publishes through the writer that everybody shares.
+    pub fn publisher(&self, ack: Ack, name: &str) -> EmbeddedPublisher {
+        EmbeddedPublisher::new(
+            self.shared.clone(),
+            self.config.queue_max_messages,
+            ack,
+            MessageIds::new(name),
+        )
+    }
+}
+
+#[async_trait]
+impl Broker for EmbeddedBroker {
+    fn is_connected(&self) -> bool {
         self.shared.writer.is_alive()
     }
 
     /// Waits, within a bound, until what was acknowledged so far is deleted.
-    pub async fn close(&self) {
+    async fn close(&self, _why: &str) {
         if tokio::time::timeout(CLOSE_TIMEOUT, self.shared.writer.flush())
             .await
             .is_err()
@@ -130,7 +143,7 @@ impl Broker {
         }
     }
 
-    pub async fn bind(&self, incarnation: i64, generation: i64) -> anyhow::Result<()> {
+    async fn bind(&self, incarnation: i64, generation: i64) -> anyhow::Result<()> {
         let binding = async {
             let mut transaction = self.shared.file.write().await?;
             for generation in [QUEUE_ITSELF, generation] {
@@ -152,7 +165,7 @@ impl Broker {
         })
     }
 
-    pub async fn unbind(&self, incarnation: i64, generation: i64) -> anyhow::Result<()> {
+    async fn unbind(&self, incarnation: i64, generation: i64) -> anyhow::Result<()> {
         let unbinding = async {
             let mut transaction = self.shared.file.write().await?;
             sqlx::query("DELETE FROM queue_bindings WHERE incarnation = ? AND generation = ?")
@@ -170,7 +183,7 @@ impl Broker {
         })
     }
 
-    pub async fn delete_queue(&self, incarnation: i64) -> anyhow::Result<()> {
+    async fn delete_queue(&self, incarnation: i64) -> anyhow::Result<()> {
         let queue = self.shared.queues.of(incarnation);
         // What is with the consumer is as good as acknowledged: the queue is drained, so all of it
         // is committed.
@@ -210,7 +223,7 @@ impl Broker {
         Ok(())
     }
 
-    pub async fn put_marker(&self, incarnation: i64, nonce: u64) -> anyhow::Result<()> {
+    async fn put_marker(&self, incarnation: i64, nonce: u64) -> anyhow::Result<()> {
         let message = Message {
             incarnation,
             generation: QUEUE_ITSELF,
@@ -228,12 +241,13 @@ impl Broker {
         Ok(())
     }
 
-    pub fn consume(&self, incarnation: i64) -> Deliveries {
-        Deliveries::new(
-            self.shared.clone(),
+    async fn consume(&self, incarnation: i64) -> anyhow::Result<Box<dyn Deliveries>> {
+        let (shared, prefetch) = (self.shared.clone(), self.config.consumer_prefetch);
+        Ok(Box::new(EmbeddedDeliveries::new(
+            shared,
             incarnation,
-            self.config.consumer_prefetch,
-        )
+            prefetch,
+        )))
     }
 }
 

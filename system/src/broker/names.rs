@@ -1,7 +1,6 @@
 //! The names of everything that is declared, and the ids of messages.
 
 use crate::config::MqConfig;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
 /// The names of everything this system declares, all behind one prefix.
@@ -45,18 +44,18 @@ pub fn marker_id(nonce: u64) -> String {
 }
 
 /// Ids of the messages of one publisher, different from those of every other.
-#[derive(Clone, Debug)]
+#[derive(Debug)]
 pub struct MessageIds {
-    prefix: Arc<str>,
-    sequence: Arc<AtomicU64>,
+    prefix: String,
+    sequence: AtomicU64,
 }
 
 impl MessageIds {
     /// Ids of the publisher of this name.
     pub fn new(publisher: &str) -> Self {
         Self {
-            prefix: format!("{publisher}-{:08x}", rand::random::<u32>()).into(),
-            sequence: Arc::default(),
+            prefix: format!("{publisher}-{:08x}", rand::random::<u32>()),
+            sequence: AtomicU64::new(0),
         }
     }
 

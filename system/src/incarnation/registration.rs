@@ -1,7 +1,7 @@
 //! Takes a free worker id, declares the incarnation's queue and binds its key.
 
 use super::Identity;
-use crate::broker::{Broker, Settings};
+use crate::broker::{self, Settings};
 use crate::clock::{monotonic_ms, unix_ms};
 use crate::order_id::{MAX_AHEAD_MS, Minter, WORKER_IDS};
 use crate::store::Store;
@@ -66,7 +66,7 @@ impl Registrar {
         minter: Arc<Minter>,
         sent_ms: u64,
     ) -> anyhow::Result<Arc<Identity>> {
-        let broker = Broker::connect(&self.broker, &format!("incarnation-{id}")).await?;
+        let broker = broker::connect(&self.broker, &format!("incarnation-{id}")).await?;
         broker.bind(id.0, generation).await?;
         if !self
             .store

@@ -4,9 +4,10 @@
 //! committed it is the one that was current before it was put (R5: nothing was returned in
 //! between), everything before it has its row.
 
-use crate::broker::{Broker, Settings};
+use crate::broker::{self, Broker, Settings};
 use crate::config::Config;
 use crate::store::Store;
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 use tokio::sync::Mutex;
 
@@ -21,7 +22,7 @@ pub struct Drainer {
     store: Store,
     settings: Settings,
     timeout: Duration,
-    connection: Mutex<Option<Broker>>,
+    connection: Mutex<Option<Arc<dyn Broker>>>,
 }
 
 impl Drainer {
@@ -75,12 +76,12 @@ impl Drainer {
     }
 
     /// A connection that is opened again when it was lost.
-    async fn broker(&self) -> anyhow::Result<Broker> {
+    async fn broker(&self) -> anyhow::Result<Arc<dyn Broker>> {
         let mut slot = self.connection.lock().await;
         if let Some(broker) = slot.as_ref().filter(|broker| broker.is_connected()) {
             return Ok(broker.clone());
         }
-        let broker = Broker::connect(&self.settings, "reconciler").await?;
+        let broker = broker::connect(&self.settings, "reconciler").await?;
         *slot = Some(broker.clone());
         Ok(broker)
     }

@@ -10,7 +10,7 @@ mod queue;
 mod settle;
 mod writer;
 
-use crate::broker::{Broker, Settings};
+use crate::broker::{self, Broker, Settings};
 use crate::config::Config;
 use crate::roles::{self, Ready};
 use crate::shutdown::Shutdown;
@@ -20,6 +20,7 @@ use engines::Registry;
 use queue::QueueConsumer;
 use settle::Settler;
 use std::collections::HashMap;
+use std::sync::Arc;
 use std::time::Duration;
 use tokio::task::JoinHandle;
 use tokio::time::{Instant, timeout_at};
@@ -54,7 +55,7 @@ pub async fn run(
     let terms = Terms::start(store.clone(), until_drained).await?;
     let (settler, settling) = Settler::start(engine, terms);
     let settings = Settings::new(config);
-    let mut broker = Broker::connect(&settings, NAME).await?;
+    let mut broker = broker::connect(&settings, NAME).await?;
     ready(None)?;
     loop {
         let ended = consume_queues(config, &store, &settler, &broker, &shutdown).await;
@@ -64,7 +65,7 @@ pub async fn run(
         if let Err(error) = ended {
             tracing::warn!(error = format!("{error:#}"), "consuming was interrupted");
         }
-        broker = match reconnect(&settings, &broker, &shutdown).await {
+        broker = match reconnect(&settings, broker.as_ref(), &shutdown).await {
             Some(broker) => broker,
             None => break,
         };
@@ -82,14 +83,18 @@ pub async fn run(
     Ok(())
 }
 
-async fn reconnect(settings: &Settings, old: &Broker, shutdown: &Shutdown) -> Option<Broker> {
+async fn reconnect(
+    settings: &Settings,
+    old: &dyn Broker,
+    shutdown: &Shutdown,
+) -> Option<Arc<dyn Broker>> {
     old.close("reconnecting").await;
     loop {
         tokio::select! {
             () = shutdown.requested() => return None,
             () = tokio::time::sleep(RECONNECT_PAUSE) => {}
         }
-        match Broker::connect(settings, NAME).await {
+        match broker::connect(settings, NAME).await {
             Ok(broker) => return Some(broker),
             Err(error) => {
                 tracing::warn!(
@@ -107,7 +112,7 @@ async fn consume_queues(
     config: &Config,
     store: &Store,
     settler: &Settler,
-    broker: &Broker,
+    broker: &Arc<dyn Broker>,
     shutdown: &Shutdown,
 ) -> anyhow::Result<()> {
     let mut tasks: HashMap<i64, JoinHandle<()>> = HashMap::new();
@@ -156,11 +161,11 @@ async fn consume_queues(
     ended
 }
 
-async fn supervise(consumer: QueueConsumer, broker: Broker, shutdown: Shutdown) {
+async fn supervise(consumer: QueueConsumer, broker: Arc<dyn Broker>, shutdown: Shutdown) {
     let incarnation = consumer.incarnation();
     let ended = match broker.consume(incarnation).await {
         Ok(mut deliveries) => {
-            let ended = consumer.run(&mut deliveries, &shutdown).await;
+            let ended = consumer.run(deliveries.as_mut(), &shutdown).await;
             // R5: nothing is nack-requeued; closing gives back what was not acknowledged, in order.
             deliveries.close().await;
             ended

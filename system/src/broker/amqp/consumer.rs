@@ -1,7 +1,8 @@
 //! Consumes one queue on a channel of its own.
 
-use crate::broker::Delivery;
+use crate::broker::contract::{Deliveries, Delivery};
 use anyhow::Context;
+use async_trait::async_trait;
 use futures_util::StreamExt;
 use lapin::options::{BasicAckOptions, BasicConsumeOptions, BasicQosOptions};
 use lapin::types::{FieldTable, ShortString};
@@ -10,12 +11,12 @@ use lapin::{Channel, Consumer};
 /// The consumer is declared first because it has to be dropped first: its cancellation goes over
 /// the channel.
 #[derive(Debug)]
-pub struct Deliveries {
+pub struct AmqpDeliveries {
     consumer: Consumer,
     channel: Channel,
 }
 
-impl Deliveries {
+impl AmqpDeliveries {
     pub(super) async fn start(
         channel: Channel,
         queue: ShortString,
@@ -36,8 +37,11 @@ impl Deliveries {
             .context("cannot consume")?;
         Ok(Self { consumer, channel })
     }
+}
 
-    pub async fn next(&mut self) -> anyhow::Result<Option<Delivery>> {
+#[async_trait]
+impl Deliveries for AmqpDeliveries {
+    async fn next(&mut self) -> anyhow::Result<Option<Delivery>> {
         let Some(delivery) = self.consumer.next().await else {
             return Ok(None);
         };
@@ -57,7 +61,7 @@ impl Deliveries {
         }))
     }
 
-    pub async fn acknowledge(&self, tag: u64) -> anyhow::Result<()> {
+    async fn acknowledge(&mut self, tag: u64) -> anyhow::Result<()> {
         let multiple = BasicAckOptions { multiple: true };
         self.channel
             .basic_ack(tag, multiple)
@@ -65,12 +69,13 @@ impl Deliveries {
             .context("cannot acknowledge")
     }
 
-    pub fn is_lost(&self) -> bool {
+    fn is_lost(&self) -> bool {
         !self.channel.status().connected()
     }
 
-    pub async fn close(self) {
-        drop(self.consumer);
-        super::done(&self.channel).await;
+    async fn close(self: Box<Self>) {
+        let Self { consumer, channel } = *self;
+        drop(consumer);
+        super::done(&channel).await;
     }
 }

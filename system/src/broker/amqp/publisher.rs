@@ -1,12 +1,13 @@
 //! Publishes order batches under confirms over a connection that is re-established by itself.
 
 use super::{confirming_channel, connect, properties};
-use crate::broker::PublishOutcome;
+use crate::broker::contract::{PublishOutcome, Publisher};
 use crate::broker::names::{MessageIds, Names};
 use crate::config::{Ack, MqConfig};
 use crate::envelope::ORDER_BATCH_TYPE;
 use crate::shutdown::Shutdown;
 use anyhow::Context;
+use async_trait::async_trait;
 use lapin::options::BasicPublishOptions;
 use lapin::{Channel, Confirmation, Connection};
 use std::sync::Arc;
@@ -32,16 +33,16 @@ struct Lane {
 }
 
 /// A pool of confirming channels on one connection.
-#[derive(Clone, Debug)]
-pub struct Publisher {
+#[derive(Debug)]
+pub struct AmqpPublisher {
     names: Names,
     ack: Ack,
     ids: MessageIds,
-    turn: Arc<AtomicUsize>,
+    turn: AtomicUsize,
     lanes: watch::Receiver<Arc<[Lane]>>,
 }
 
-impl Publisher {
+impl AmqpPublisher {
     /// Connects, and keeps connected on the current runtime until `shutdown`.
     pub async fn start(
         config: &MqConfig,
@@ -62,48 +63,9 @@ impl Publisher {
             names: Names::new(config),
             ack,
             ids: MessageIds::new(name),
-            turn: Arc::default(),
+            turn: AtomicUsize::new(0),
             lanes: receiver,
         })
-    }
-
-    pub async fn publish(&self, incarnation: i64, generation: i64, body: &[u8]) -> PublishOutcome {
-        let Some((channel, turn)) = self.channel().await else {
-            return PublishOutcome::NotSent;
-        };
-        let (exchange, key) = (
-            self.names.exchange().into(),
-            self.names.order_key(incarnation, generation).into(),
-        );
-        let options = BasicPublishOptions {
-            mandatory: true,
-            ..BasicPublishOptions::default()
-        };
-        let properties = properties(ORDER_BATCH_TYPE, self.ids.next());
-        let confirm = match channel
-            .basic_publish(exchange, key, options, body, properties)
-            .await
-        {
-            Ok(confirm) => confirm,
-            Err(error) => {
-                tracing::warn!(%error, "publish failed");
-                return PublishOutcome::Unknown;
-            }
-        };
-        if self.ack == Ack::Published {
-            tokio::spawn(async move { judge(confirm.await) });
-            return PublishOutcome::Accepted;
-        }
-        let outcome = judge(confirm.await);
-        drop(turn);
-        outcome
-    }
-
-    pub fn is_connected(&self) -> bool {
-        self.lanes
-            .borrow()
-            .iter()
-            .any(|lane| lane.channel.status().connected())
     }
 
     /// A channel, and the right to be alone on it; who says yes before the confirm needs none.
@@ -127,6 +89,48 @@ impl Publisher {
             .await
             .ok()?;
         Some((lane.channel.clone(), Some(turn)))
+    }
+}
+
+#[async_trait]
+impl Publisher for AmqpPublisher {
+    async fn publish(&self, incarnation: i64, generation: i64, body: Vec<u8>) -> PublishOutcome {
+        let Some((channel, turn)) = self.channel().await else {
+            return PublishOutcome::NotSent;
+        };
+        let (exchange, key) = (
+            self.names.exchange().into(),
+            self.names.order_key(incarnation, generation).into(),
+        );
+        let options = BasicPublishOptions {
+            mandatory: true,
+            ..BasicPublishOptions::default()
+        };
+        let properties = properties(ORDER_BATCH_TYPE, self.ids.next());
+        let confirm = match channel
+            .basic_publish(exchange, key, options, &body, properties)
+            .await
+        {
+            Ok(confirm) => confirm,
+            Err(error) => {
+                tracing::warn!(%error, "publish failed");
+                return PublishOutcome::Unknown;
+            }
+        };
+        if self.ack == Ack::Published {
+            tokio::spawn(async move { judge(confirm.await) });
+            return PublishOutcome::Accepted;
+        }
+        let outcome = judge(confirm.await);
+        drop(turn);
+        outcome
+    }
+
+    fn is_connected(&self) -> bool {
+        self.lanes
+            .borrow()
+            .iter()
+            .any(|lane| lane.channel.status().connected())
     }
 }
 

@@ -1,8 +1,9 @@
 //! Consumes one queue: waits for its turn, reads in order, and remembers what is not acknowledged.
 
 use super::{Queue, Shared};
-use crate::broker::Delivery;
+use crate::broker::contract::{Deliveries, Delivery};
 use anyhow::{Context, ensure};
+use async_trait::async_trait;
 use sqlx::Row;
 use std::collections::VecDeque;
 use std::sync::Arc;
@@ -16,7 +17,7 @@ const POLL_INTERVAL: Duration = Duration::from_millis(500);
 
 /// One consumer of one queue.
 #[derive(Debug)]
-pub struct Deliveries {
+pub struct EmbeddedDeliveries {
     shared: Arc<Shared>,
     queue: Arc<Queue>,
     incarnation: i64,
@@ -31,7 +32,7 @@ pub struct Deliveries {
     read_to: i64,
 }
 
-impl Deliveries {
+impl EmbeddedDeliveries {
     pub(super) fn new(shared: Arc<Shared>, incarnation: i64, prefetch: u16) -> Self {
         let queue = shared.queues.of(incarnation);
         Self {
@@ -44,40 +45,6 @@ impl Deliveries {
             unacknowledged: VecDeque::new(),
             read_to: 0,
         }
-    }
-
-    pub async fn next(&mut self) -> anyhow::Result<Option<Delivery>> {
-        loop {
-            if let Some(delivery) = self.ready.pop_front() {
-                return Ok(Some(delivery));
-            }
-            self.take_turn().await;
-            self.read().await.context("cannot read the queue")?;
-            if !self.ready.is_empty() {
-                continue;
-            }
-            if !self.exists().await.context("cannot look for the queue")? {
-                return Ok(None);
-            }
-            // A message that was committed since it was read has left its mark.
-            let _ = tokio::time::timeout(POLL_INTERVAL, self.queue.arrived.notified()).await;
-        }
-    }
-
-    /// Cannot fail for want of a database: what is acknowledged in memory is not delivered again
-    /// while the process lives, and deleted as soon as something can be written.
-    pub fn acknowledge(&mut self, tag: u64) -> anyhow::Result<()> {
-        let seq = tag.cast_signed();
-        let count = self
-            .unacknowledged
-            .iter()
-            .take_while(|unacknowledged| **unacknowledged <= seq)
-            .count();
-        ensure!(count > 0, "unknown delivery tag {tag}");
-        self.unacknowledged.drain(..count);
-        self.queue.acknowledged.fetch_max(seq, Ordering::SeqCst);
-        self.shared.writer.wake();
-        Ok(())
     }
 
     /// The first time, begins where the consumer before left off.
@@ -127,7 +94,51 @@ impl Deliveries {
     }
 }
 
-impl Drop for Deliveries {
+#[async_trait]
+impl Deliveries for EmbeddedDeliveries {
+    async fn next(&mut self) -> anyhow::Result<Option<Delivery>> {
+        loop {
+            if let Some(delivery) = self.ready.pop_front() {
+                return Ok(Some(delivery));
+            }
+            self.take_turn().await;
+            self.read().await.context("cannot read the queue")?;
+            if !self.ready.is_empty() {
+                continue;
+            }
+            if !self.exists().await.context("cannot look for the queue")? {
+                return Ok(None);
+            }
+            // A message that was committed since it was read has left its mark.
+            let _ = tokio::time::timeout(POLL_INTERVAL, self.queue.arrived.notified()).await;
+        }
+    }
+
+    /// Cannot fail for want of a database: what is acknowledged in memory is not delivered again
+    /// while the process lives, and deleted as soon as something can be written.
+    async fn acknowledge(&mut self, tag: u64) -> anyhow::Result<()> {
+        let seq = tag.cast_signed();
+        let count = self
+            .unacknowledged
+            .iter()
+            .take_while(|unacknowledged| **unacknowledged <= seq)
+            .count();
+        ensure!(count > 0, "unknown delivery tag {tag}");
+        self.unacknowledged.drain(..count);
+        self.queue.acknowledged.fetch_max(seq, Ordering::SeqCst);
+        self.shared.writer.wake();
+        Ok(())
+    }
+
+    /// One process uses the file: nobody else can have been given it.
+    fn is_lost(&self) -> bool {
+        false
+    }
+
+    async fn close(self: Box<Self>) {}
+}
+
+impl Drop for EmbeddedDeliveries {
     /// R5: what is not acknowledged goes to whoever is next, in order, because it is still in the
     /// file.
     fn drop(&mut self) {

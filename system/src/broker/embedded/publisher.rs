@@ -1,50 +1,58 @@
 //! Publishes order batches into the file.
 
+use super::Shared;
 use super::writer::Message;
-use super::{Broker, MessageIds, PublishOutcome};
+use crate::broker::contract::{PublishOutcome, Publisher};
+use crate::broker::names::MessageIds;
 use crate::config::Ack;
 use crate::envelope::ORDER_BATCH_TYPE;
+use async_trait::async_trait;
+use std::sync::Arc;
 
-/// One publisher; cheap to clone.
-#[derive(Clone, Debug)]
-pub struct Publisher {
-    broker: Broker,
+/// One publisher.
+#[derive(Debug)]
+pub struct EmbeddedPublisher {
+    shared: Arc<Shared>,
+    queue_max_messages: u32,
     ack: Ack,
     ids: MessageIds,
 }
 
-impl Publisher {
-    /// Publishes through `broker`.
-    pub fn new(broker: Broker, ack: Ack, name: &str) -> Self {
+impl EmbeddedPublisher {
+    pub(super) fn new(
+        shared: Arc<Shared>,
+        queue_max_messages: u32,
+        ack: Ack,
+        ids: MessageIds,
+    ) -> Self {
         Self {
-            broker,
+            shared,
+            queue_max_messages,
             ack,
-            ids: MessageIds::new(name),
+            ids,
         }
     }
+}
 
-    pub async fn publish(
-        &self,
-        incarnation: i64,
-        generation: i64,
-        body: Vec<u8>,
-    ) -> PublishOutcome {
+#[async_trait]
+impl Publisher for EmbeddedPublisher {
+    async fn publish(&self, incarnation: i64, generation: i64, body: Vec<u8>) -> PublishOutcome {
         let message = Message {
             incarnation,
             generation,
             kind: ORDER_BATCH_TYPE,
             message_id: self.ids.next(),
             body,
-            max_messages: self.broker.config.queue_max_messages.into(),
+            max_messages: self.queue_max_messages.into(),
         };
-        let put = self.broker.shared.writer.put(message).await;
+        let put = self.shared.writer.put(message).await;
         match self.ack {
             Ack::Confirmed => put.confirmed().await,
             Ack::Published => put.handed_over(),
         }
     }
 
-    pub fn is_connected(&self) -> bool {
-        self.broker.shared.writer.is_writing()
+    fn is_connected(&self) -> bool {
+        self.shared.writer.is_writing()
     }
 }

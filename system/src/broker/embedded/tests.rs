@@ -1,8 +1,8 @@
 //! The embedded queue keeps what its users count on, and what RabbitMQ would do in the same place.
 
 use super::*;
-use crate::broker::{Delivery, EMBEDDED_SCHEMA};
-use crate::config::Ack;
+use crate::broker::EMBEDDED_SCHEMA;
+use crate::broker::contract::{Delivery, Publisher};
 use futures_util::poll;
 use sqlx::{Sqlite, Transaction};
 use std::pin::pin;
@@ -17,15 +17,15 @@ const ID: i64 = 7;
 
 struct Fixture {
     folder: TempDir,
-    broker: Broker,
-    publisher: Publisher,
+    broker: EmbeddedBroker,
+    publisher: Arc<dyn Publisher>,
 }
 
 impl Fixture {
     /// A queue of [`ID`], bound to generation 1.
     async fn new(config: MqConfig) -> Self {
         let folder = tempfile::tempdir().unwrap();
-        let broker = Broker::open(&url(&folder), &config, "test").unwrap();
+        let broker = EmbeddedBroker::open(&url(&folder), &config, "test").unwrap();
         let mut transaction = broker.shared.file.write().await.unwrap();
         sqlx::raw_sql(EMBEDDED_SCHEMA)
             .execute(&mut *transaction)
@@ -33,7 +33,7 @@ impl Fixture {
             .unwrap();
         transaction.commit().await.unwrap();
         broker.bind(ID, 1).await.unwrap();
-        let publisher = Publisher::new(broker.clone(), Ack::Confirmed, "test");
+        let publisher = Arc::new(broker.publisher(Ack::Confirmed, "test"));
         Self {
             folder,
             broker,
@@ -89,7 +89,11 @@ fn limited(consumer_prefetch: u16, queue_max_messages: u32) -> MqConfig {
     }
 }
 
-async fn next(deliveries: &mut Deliveries) -> Delivery {
+async fn consume(broker: &EmbeddedBroker) -> Box<dyn Deliveries> {
+    broker.consume(ID).await.unwrap()
+}
+
+async fn next(deliveries: &mut Box<dyn Deliveries>) -> Delivery {
     tokio::time::timeout(PATIENCE, deliveries.next())
         .await
         .expect(NEVER)
@@ -97,7 +101,7 @@ async fn next(deliveries: &mut Deliveries) -> Delivery {
         .expect("the queue is gone")
 }
 
-async fn take(deliveries: &mut Deliveries, count: usize) -> (Vec<String>, u64) {
+async fn take(deliveries: &mut Box<dyn Deliveries>, count: usize) -> (Vec<String>, u64) {
     let (mut bodies, mut tag) = (Vec::new(), 0);
     for _ in 0..count {
         let delivery = next(deliveries).await;
@@ -113,7 +117,7 @@ async fn messages_come_as_they_were_published_and_in_that_order() {
     fixture.publish_all(&["a", "b"]).await;
     fixture.broker.put_marker(ID, 0xfeed).await.unwrap();
     fixture.publish_all(&["c"]).await;
-    let mut deliveries = fixture.broker.consume(ID);
+    let mut deliveries = consume(&fixture.broker).await;
     assert_eq!(take(&mut deliveries, 2).await.0, ["a", "b"]);
     let marker = next(&mut deliveries).await;
     assert_eq!(
@@ -140,17 +144,17 @@ async fn messages_come_as_they_were_published_and_in_that_order() {
 async fn what_a_consumer_did_not_acknowledge_goes_to_the_next_in_order_and_the_rest_is_gone() {
     let fixture = Fixture::new(MqConfig::default()).await;
     fixture.publish_all(&["a", "b", "c", "d"]).await;
-    let mut first = fixture.broker.consume(ID);
+    let mut first = consume(&fixture.broker).await;
     let (_, tag) = take(&mut first, 2).await;
     take(&mut first, 1).await;
-    first.acknowledge(tag).unwrap();
-    assert!(first.acknowledge(tag).is_err(), "acknowledged twice");
+    first.acknowledge(tag).await.unwrap();
+    assert!(first.acknowledge(tag).await.is_err(), "acknowledged twice");
     drop(first);
-    let mut second = fixture.broker.consume(ID);
+    let mut second = consume(&fixture.broker).await;
     let (bodies, tag) = take(&mut second, 2).await;
     assert_eq!(bodies, ["c", "d"]);
-    second.acknowledge(tag).unwrap();
-    fixture.broker.close().await;
+    second.acknowledge(tag).await.unwrap();
+    fixture.broker.close("done").await;
     assert_eq!(
         fixture.count().await,
         0,
@@ -161,10 +165,10 @@ async fn what_a_consumer_did_not_acknowledge_goes_to_the_next_in_order_and_the_r
 #[tokio::test]
 async fn of_two_consumers_one_gets_messages_and_the_other_waits_for_its_end() {
     let fixture = Fixture::new(MqConfig::default()).await;
-    let mut first = fixture.broker.consume(ID);
+    let mut first = consume(&fixture.broker).await;
     fixture.publish_all(&["a"]).await;
     take(&mut first, 1).await;
-    let mut second = fixture.broker.consume(ID);
+    let mut second = consume(&fixture.broker).await;
     let waiting = tokio::spawn(async move { take(&mut second, 2).await.0 });
     fixture.publish_all(&["b", "c"]).await;
     let (bodies, _) = take(&mut first, 2).await;
@@ -178,11 +182,11 @@ async fn of_two_consumers_one_gets_messages_and_the_other_waits_for_its_end() {
 async fn no_more_than_the_prefetch_is_unacknowledged() {
     let fixture = Fixture::new(limited(2, 100)).await;
     fixture.publish_all(&["a", "b", "c"]).await;
-    let mut deliveries = fixture.broker.consume(ID);
+    let mut deliveries = consume(&fixture.broker).await;
     let (_, tag) = take(&mut deliveries, 2).await;
     let more = tokio::time::timeout(Duration::from_millis(50), deliveries.next()).await;
     assert!(more.is_err(), "a third one: {more:?}");
-    deliveries.acknowledge(tag).unwrap();
+    deliveries.acknowledge(tag).await.unwrap();
     assert_eq!(take(&mut deliveries, 1).await.0, ["c"]);
 }
 
@@ -225,14 +229,14 @@ async fn a_full_queue_rejects_until_something_was_acknowledged() {
     fixture.publish_all(&["a", "b", "c"]).await;
     assert_eq!(fixture.publish(1, "d").await, PublishOutcome::Rejected);
     assert!(fixture.broker.put_marker(ID, 1).await.is_err());
-    let mut deliveries = fixture.broker.consume(ID);
+    let mut deliveries = consume(&fixture.broker).await;
     let (_, tag) = take(&mut deliveries, 2).await;
     assert_eq!(
         fixture.publish(1, "d").await,
         PublishOutcome::Rejected,
         "delivered is not acknowledged"
     );
-    deliveries.acknowledge(tag).unwrap();
+    deliveries.acknowledge(tag).await.unwrap();
     fixture.publish_all(&["d", "e"]).await;
     assert_eq!(fixture.publish(1, "f").await, PublishOutcome::Rejected);
     assert_eq!(take(&mut deliveries, 3).await.0, ["c", "d", "e"]);
@@ -274,7 +278,7 @@ async fn those_who_wait_at_the_same_time_share_a_commit_and_each_has_an_outcome(
     let (yes, no) = (PublishOutcome::Accepted, PublishOutcome::Rejected);
     assert_eq!(outcomes, [yes, no, yes, yes, no, yes, yes, no]);
     assert_eq!(
-        take(&mut fixture.broker.consume(ID), 5).await.0,
+        take(&mut consume(&fixture.broker).await, 5).await.0,
         ["a", "c", "d", "f", "g"]
     );
 }
@@ -283,7 +287,7 @@ async fn those_who_wait_at_the_same_time_share_a_commit_and_each_has_an_outcome(
 async fn published_is_said_before_the_commit_and_confirmed_after_it() {
     let fixture = Fixture::new(MqConfig::default()).await;
     let held = fixture.hold_up().await;
-    let hasty = Publisher::new(fixture.broker.clone(), Ack::Published, "hasty");
+    let hasty = fixture.broker.publisher(Ack::Published, "hasty");
     assert_eq!(
         hasty.publish(ID, 1, b"hasty".to_vec()).await,
         PublishOutcome::Accepted
@@ -300,21 +304,21 @@ async fn published_is_said_before_the_commit_and_confirmed_after_it() {
 async fn what_was_accepted_survives_the_death_of_the_process() {
     let fixture = Fixture::new(MqConfig::default()).await;
     fixture.publish_all(&["a", "b", "c"]).await;
-    let mut deliveries = fixture.broker.consume(ID);
+    let mut deliveries = consume(&fixture.broker).await;
     let (_, tag) = take(&mut deliveries, 1).await;
-    deliveries.acknowledge(tag).unwrap();
-    fixture.broker.close().await;
+    deliveries.acknowledge(tag).await.unwrap();
+    fixture.broker.close("done").await;
     take(&mut deliveries, 1).await;
     // The files as a process that is killed now leaves them behind.
     let after = tempfile::tempdir().unwrap();
     for name in ["queue.db", "queue.db-wal"] {
         std::fs::copy(fixture.folder.path().join(name), after.path().join(name)).unwrap();
     }
-    let broker = Broker::open(&url(&after), &MqConfig::default(), "next").unwrap();
+    let broker = EmbeddedBroker::open(&url(&after), &MqConfig::default(), "next").unwrap();
     assert!(!Arc::ptr_eq(&broker.shared, &fixture.broker.shared));
-    let mut deliveries = broker.consume(ID);
+    let mut deliveries = consume(&broker).await;
     assert_eq!(take(&mut deliveries, 2).await.0, ["b", "c"]);
-    let publisher = Publisher::new(broker, Ack::Confirmed, "next");
+    let publisher = broker.publisher(Ack::Confirmed, "next");
     assert_eq!(
         publisher.publish(ID, 1, b"d".to_vec()).await,
         PublishOutcome::Accepted
@@ -331,7 +335,7 @@ async fn a_queue_is_deleted_when_nothing_waits_in_it_and_its_consumer_ends() {
         .await
         .expect("a queue that is not there is fine");
     fixture.publish_all(&["a", "b"]).await;
-    let mut deliveries = fixture.broker.consume(ID);
+    let mut deliveries = consume(&fixture.broker).await;
     let error = fixture.broker.delete_queue(ID).await.unwrap_err();
     assert!(
         format!("{error:#}").contains("2 messages wait"),
@@ -340,7 +344,7 @@ async fn a_queue_is_deleted_when_nothing_waits_in_it_and_its_consumer_ends() {
     let (_, tag) = take(&mut deliveries, 2).await;
     fixture.broker.delete_queue(ID).await.unwrap();
     assert_eq!(fixture.count().await, 0);
-    deliveries.acknowledge(tag).unwrap();
+    deliveries.acknowledge(tag).await.unwrap();
     let ended = tokio::time::timeout(PATIENCE, deliveries.next())
         .await
         .expect(NEVER)
@@ -359,7 +363,7 @@ async fn giving_up_waiting_loses_nothing() {
             publisher.publish(ID, 1, number.to_string().into()).await;
         }
     });
-    let mut deliveries = fixture.broker.consume(ID);
+    let mut deliveries = consume(&fixture.broker).await;
     let (mut seen, deadline) = (Vec::new(), Instant::now() + PATIENCE);
     while seen.len() < 100 {
         assert!(Instant::now() < deadline, "{} came", seen.len());
@@ -369,7 +373,7 @@ async fn giving_up_waiting_loses_nothing() {
                 continue;
             };
             seen.push(String::from_utf8(delivery.body).unwrap());
-            deliveries.acknowledge(delivery.tag).unwrap();
+            deliveries.acknowledge(delivery.tag).await.unwrap();
         }
     }
     publishing.await.unwrap();
@@ -381,7 +385,7 @@ async fn giving_up_waiting_loses_nothing() {
     );
 }
 
-async fn within_polls(deliveries: &mut Deliveries, most: usize) -> Option<Delivery> {
+async fn within_polls(deliveries: &mut Box<dyn Deliveries>, most: usize) -> Option<Delivery> {
     let mut waiting = pin!(deliveries.next());
     for _ in 0..most {
         if let std::task::Poll::Ready(delivery) = poll!(&mut waiting) {
@@ -398,11 +402,9 @@ async fn publishers_on_runtimes_of_their_own_wake_the_consumer_and_keep_their_or
     let fixture = Fixture::new(limited(16, 1_000)).await;
     let threads: Vec<_> = (0..4)
         .map(|thread| {
-            let publisher = Publisher::new(
-                fixture.broker.clone(),
-                Ack::Confirmed,
-                &format!("thread-{thread}"),
-            );
+            let publisher = fixture
+                .broker
+                .publisher(Ack::Confirmed, &format!("thread-{thread}"));
             std::thread::spawn(move || {
                 let runtime = tokio::runtime::Builder::new_current_thread()
                     .enable_time()
@@ -420,12 +422,12 @@ async fn publishers_on_runtimes_of_their_own_wake_the_consumer_and_keep_their_or
             })
         })
         .collect();
-    let mut deliveries = fixture.broker.consume(ID);
+    let mut deliveries = consume(&fixture.broker).await;
     let mut bodies = Vec::new();
     while bodies.len() < 4 * EACH {
         let (one, tag) = take(&mut deliveries, 1).await;
         bodies.extend(one);
-        deliveries.acknowledge(tag).unwrap();
+        deliveries.acknowledge(tag).await.unwrap();
     }
     for thread in 0..4 {
         let of_thread: Vec<_> = bodies
@@ -455,7 +457,7 @@ async fn a_full_disk_refuses_what_it_cannot_keep_and_is_found_free_again() {
     fixture.until_connected().await;
     fixture.publish_all(&[&big]).await;
     assert_eq!(
-        take(&mut fixture.broker.consume(ID), 2).await.0,
+        take(&mut consume(&fixture.broker).await, 2).await.0,
         ["a".to_owned(), big]
     );
 }
@@ -464,14 +466,14 @@ async fn a_full_disk_refuses_what_it_cannot_keep_and_is_found_free_again() {
 async fn nothing_can_be_sent_while_nothing_can_be_written_and_acknowledgements_are_made_up_for() {
     let fixture = Fixture::new(MqConfig::default()).await;
     fixture.publish_all(&["a", "b"]).await;
-    let mut deliveries = fixture.broker.consume(ID);
+    let mut deliveries = consume(&fixture.broker).await;
     let (_, tag) = take(&mut deliveries, 1).await;
     fixture
         .execute("ALTER TABLE queue_bindings RENAME TO elsewhere")
         .await;
     assert_eq!(fixture.publish(1, "c").await, PublishOutcome::NotSent);
     assert!(!fixture.publisher.is_connected() && fixture.broker.is_connected());
-    deliveries.acknowledge(tag).unwrap();
+    deliveries.acknowledge(tag).await.unwrap();
     drop(deliveries);
     fixture
         .execute("ALTER TABLE elsewhere RENAME TO queue_bindings")
@@ -479,5 +481,8 @@ async fn nothing_can_be_sent_while_nothing_can_be_written_and_acknowledgements_a
     fixture.until_connected().await;
     fixture.publish_all(&["d"]).await;
     assert_eq!(fixture.count().await, 2, "the acknowledged one is gone");
-    assert_eq!(take(&mut fixture.broker.consume(ID), 2).await.0, ["b", "d"]);
+    assert_eq!(
+        take(&mut consume(&fixture.broker).await, 2).await.0,
+        ["b", "d"]
+    );
 }

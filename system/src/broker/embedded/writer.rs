@@ -2,7 +2,7 @@
 //! outcome for each.
 
 use super::{Queue, Queues};
-use crate::broker::PublishOutcome;
+use crate::broker::contract::PublishOutcome;
 use anyhow::Context;
 use database::sqlite::SqliteFile;
 use sqlx::{Row, SqliteConnection};

@@ -53,7 +53,7 @@ impl QueueConsumer {
     /// Consumes until shutdown, or until the deliveries end.
     pub async fn run(
         mut self,
-        deliveries: &mut Deliveries,
+        deliveries: &mut dyn Deliveries,
         shutdown: &Shutdown,
     ) -> anyhow::Result<()> {
         while let Some(gathered) = self.gather(deliveries, shutdown).await? {
@@ -65,7 +65,7 @@ impl QueueConsumer {
     /// Up to `order_batch_size` orders, or what came within `order_batch_interval_ms` of the first.
     async fn gather(
         &self,
-        deliveries: &mut Deliveries,
+        deliveries: &mut dyn Deliveries,
         shutdown: &Shutdown,
     ) -> anyhow::Result<Option<Gathered>> {
         let first = tokio::select! {
@@ -95,7 +95,7 @@ impl QueueConsumer {
 
     async fn handle(
         &mut self,
-        deliveries: &mut Deliveries,
+        deliveries: &mut dyn Deliveries,
         gathered: Gathered,
     ) -> anyhow::Result<()> {
         let settle = self.write(deliveries, gathered.write).await?;
@@ -110,7 +110,7 @@ impl QueueConsumer {
     /// own.
     async fn write(
         &mut self,
-        deliveries: &Deliveries,
+        deliveries: &dyn Deliveries,
         mut batch: WriteBatch,
     ) -> anyhow::Result<Vec<envelope::OrderEvent>> {
         let mut pause = RETRY_MIN;

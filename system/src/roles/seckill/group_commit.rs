@@ -57,7 +57,11 @@ pub struct Committer {
 
 impl Committer {
     /// Starts the gathering task on the current runtime; it ends when the last clone is dropped.
-    pub fn start(shared: Arc<Shared>, engine: Arc<dyn StockEngine>, publisher: Publisher) -> Self {
+    pub fn start(
+        shared: Arc<Shared>,
+        engine: Arc<dyn StockEngine>,
+        publisher: Arc<dyn Publisher>,
+    ) -> Self {
         let (sender, receiver) = mpsc::unbounded_channel();
         let config = &shared.config;
         let committer = Self {
@@ -111,7 +115,7 @@ impl Drop for Place<'_> {
 async fn gather(
     shared: Arc<Shared>,
     engine: Arc<dyn StockEngine>,
-    publisher: Publisher,
+    publisher: Arc<dyn Publisher>,
     mut receiver: mpsc::UnboundedReceiver<Pending>,
 ) {
     let config = &shared.config.group_commit;

@@ -4,7 +4,7 @@ use super::DRAIN_TIMEOUT;
 use super::group_commit::Committer;
 use super::published::Published;
 use super::service::Service;
-use crate::broker::{Publisher, Settings};
+use crate::broker::{self, Settings};
 use crate::config::Config;
 use crate::incarnation::Incarnation;
 use crate::proto;
@@ -77,7 +77,7 @@ impl Serving {
         };
         let name = format!("seckill-{}-{index}", std::process::id());
         let settings = Settings::new(config);
-        let publisher = Publisher::start(
+        let publisher = broker::publisher(
             &settings,
             config.seckill.ack,
             &name,

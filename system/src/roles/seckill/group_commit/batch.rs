@@ -27,7 +27,7 @@ pub struct Batch {
     pub engine: Arc<dyn StockEngine>,
     /// Whether grants are published; an engine that keeps no stock has nothing to publish.
     pub keeps_stock: bool,
-    pub publisher: Publisher,
+    pub publisher: Arc<dyn Publisher>,
 }
 
 /// A request whose order event has to be durable before it is answered yes.

@@ -1,0 +1,122 @@
+//! What a broker does for the roles: three traits, the same promises whichever implementation
+//! keeps them. What the messages mean is the envelope's business.
+
+use async_trait::async_trait;
+use std::fmt::Debug;
+
+/// A connection to the broker.
+#[async_trait]
+pub trait Broker: Debug + Send + Sync {
+    /// Whether this connection can still be used. One that was lost does not come back: connect
+    /// again.
+    fn is_connected(&self) -> bool;
+
+    /// Declares the queue of an incarnation and binds it to a generation.
+    ///
+    /// # Contract
+    /// - What is published under that generation reaches the queue from now on.
+    /// - Idempotent.
+    /// - bind-then-recheck (R2): the caller has either bumped the generation itself, or re-reads
+    ///   it afterwards and uses it only if unchanged.
+    async fn bind(&self, incarnation: i64, generation: i64) -> anyhow::Result<()>;
+
+    /// Takes a binding away: the second defence of fence-wait (R1).
+    ///
+    /// # Contract
+    /// - Late messages of that generation are rejected.
+    /// - Idempotent.
+    async fn unbind(&self, incarnation: i64, generation: i64) -> anyhow::Result<()>;
+
+    /// Deletes the queue of a drained incarnation.
+    ///
+    /// # Contract
+    /// - exclusive-route (R6): the caller has stored before that the queue is drained.
+    /// - A queue that is not there is fine.
+    /// - One that holds messages which nobody has taken is an error, and stays.
+    async fn delete_queue(&self, incarnation: i64) -> anyhow::Result<()>;
+
+    /// Puts a marker straight into the queue of `incarnation`, whatever is bound to it, and waits
+    /// until it is durable.
+    ///
+    /// # Contract
+    /// - An error means that the marker may or may not be there; put another one under another
+    ///   nonce.
+    async fn put_marker(&self, incarnation: i64, nonce: u64) -> anyhow::Result<()>;
+
+    /// Begins to consume the queue of `incarnation`.
+    ///
+    /// # Contract
+    /// - one-consumer-per-queue (R4): of several consumers one gets messages, the others wait.
+    async fn consume(&self, incarnation: i64) -> anyhow::Result<Box<dyn Deliveries>>;
+
+    /// Ends the connection; what was acknowledged on it is not delivered again.
+    async fn close(&self, why: &str);
+}
+
+/// The messages of one queue, in order, at most `mq.consumer_prefetch` of them unacknowledged.
+///
+/// drain-in-one-session (R5): dropping it gives back, in order, what was not acknowledged; nothing
+/// is ever put back one by one.
+#[async_trait]
+pub trait Deliveries: Debug + Send + Sync {
+    /// Waits for the next message.
+    ///
+    /// # Contract
+    /// - `None` when the queue is gone or the channel was closed.
+    /// - Nothing is lost when the caller gives up waiting.
+    async fn next(&mut self) -> anyhow::Result<Option<Delivery>>;
+
+    /// Acknowledges everything up to and including `tag`.
+    ///
+    /// # Contract
+    /// - one-consumer-per-queue (R4): the caller does so for committed rows and parked records
+    ///   only.
+    async fn acknowledge(&mut self, tag: u64) -> anyhow::Result<()>;
+
+    /// Whether what was delivered belongs to somebody else by now.
+    fn is_lost(&self) -> bool;
+
+    /// Gives the queue up.
+    async fn close(self: Box<Self>);
+}
+
+/// Publishes order batches and knows when they are durable.
+#[async_trait]
+pub trait Publisher: Debug + Send + Sync {
+    /// Publishes one batch of orders.
+    ///
+    /// # Contract
+    /// - Waits until the batch is durable, without a bound of its own: the caller has the
+    ///   deadline, and an outcome that comes after it must still be taken in.
+    /// - exclusive-route (R6): a message that reached no queue is not accepted.
+    async fn publish(&self, incarnation: i64, generation: i64, body: Vec<u8>) -> PublishOutcome;
+
+    /// Whether a message could be sent now.
+    fn is_connected(&self) -> bool;
+}
+
+/// What became of one message.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum PublishOutcome {
+    /// It is durable in the queue, or (under `published`) handed over.
+    Accepted,
+    /// The broker said it is not in the queue: full, or no binding.
+    Rejected,
+    /// It was not sent: the broker is out of reach.
+    NotSent,
+    /// It was sent and nobody knows.
+    Unknown,
+}
+
+/// A message as a consumer gets it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Delivery {
+    /// Ascending within one [`Deliveries`].
+    pub tag: u64,
+    /// What kind of message it says it is.
+    pub kind: Option<String>,
+    /// The id that its publisher gave it.
+    pub message_id: Option<String>,
+    /// Its content.
+    pub body: Vec<u8>,
+}
