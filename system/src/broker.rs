@@ -10,16 +10,12 @@ mod names;
 
 pub use contract::{Broker, Deliveries, Delivery, PublishOutcome, Publisher};
 
-use crate::config::{Ack, Config, DatabaseConfig, MqConfig};
+use crate::config::{Ack, Config, DatabaseConfig, DatabaseKind, MqConfig};
 use crate::shutdown::Shutdown;
-use crate::store::DatabaseKind;
 use amqp::{AmqpBroker, AmqpPublisher};
 use embedded::EmbeddedBroker;
 use names::Names;
 use std::sync::Arc;
-
-/// Tables of the embedded queue.
-pub const EMBEDDED_SCHEMA: &str = include_str!("broker/embedded.sqlite.sql");
 
 /// Which broker is used, and how: the database decides, because the embedded queue lives in its
 /// file.

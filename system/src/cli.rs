@@ -1,8 +1,7 @@
 //! The command line of `seckill`: one subcommand per role, and the one place where an error becomes
 //! an exit code.
 
-use crate::config::Config;
-use crate::store::DatabaseKind;
+use crate::config::{Config, DatabaseKind};
 use crate::{logging, roles};
 use anyhow::ensure;
 use clap::{Parser, Subcommand};

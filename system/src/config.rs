@@ -4,14 +4,18 @@
 //! Unknown keys and impossible values are refused with the key's name and what is allowed. The
 //! effective configuration is printed at start with secrets masked.
 
+mod database;
 #[cfg(test)]
 mod example;
+mod mask;
 mod names;
 mod sections;
 
+pub use database::{DatabaseConfig, DatabaseKind};
+pub use mask::mask_password;
 pub use sections::{
-    Ack, DatabaseConfig, EngineConfig, GroupCommitConfig, IncarnationConfig, LogConfig, LogFormat,
-    MqConfig, QueueType, ReconcilerConfig, RedisConfig, SeckillConfig,
+    Ack, EngineConfig, GroupCommitConfig, IncarnationConfig, LogConfig, LogFormat, MqConfig,
+    QueueType, ReconcilerConfig, RedisConfig, SeckillConfig,
 };
 
 use anyhow::{Context, bail, ensure};
@@ -210,20 +214,6 @@ impl Config {
             *url = mask_password(url);
         }
         serde_json::to_value(copy).unwrap_or_default()
-    }
-}
-
-/// `scheme://user:secret@host` becomes `scheme://user:***@host`.
-pub fn mask_password(url: &str) -> String {
-    let Some((scheme, rest)) = url.split_once("://") else {
-        return url.to_owned();
-    };
-    let Some((credentials, host)) = rest.rsplit_once('@') else {
-        return url.to_owned();
-    };
-    match credentials.split_once(':') {
-        Some((user, _)) => format!("{scheme}://{user}:***@{host}"),
-        None => url.to_owned(),
     }
 }
 

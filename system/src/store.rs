@@ -10,10 +10,8 @@ mod types;
 
 pub use types::{Fenced, OpenSale, Poison, SaleRow, SeedSale, Snapshot, WriteBatch, Written};
 
-use crate::config::DatabaseConfig;
+use crate::config::{DatabaseConfig, DatabaseKind};
 use crate::envelope::OrderEvent;
-use anyhow::bail;
-use database::sqlite::SqliteFile;
 use engines::{Epoch, OpenHold, OrderId, SaleId, Term};
 use std::collections::{HashMap, HashSet};
 use std::time::Duration;
@@ -95,31 +93,6 @@ impl TurnLock {
         if let Some(connection) = self.connection {
             let _ = sqlx::Connection::close(connection).await;
         }
-    }
-}
-
-/// Which database a URL names.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum DatabaseKind {
-    /// `mysql://…` or `mariadb://…`
-    MySql,
-    /// `sqlite://…`, which selects the embedded queue too.
-    Sqlite,
-}
-
-impl DatabaseConfig {
-    /// The kind of database that `database.url` names.
-    pub fn kind(&self) -> anyhow::Result<DatabaseKind> {
-        if SqliteFile::is_url(&self.url) {
-            return Ok(DatabaseKind::Sqlite);
-        }
-        if self.url.starts_with("mysql://") || self.url.starts_with("mariadb://") {
-            return Ok(DatabaseKind::MySql);
-        }
-        bail!(
-            "database.url: {} is neither mysql://user:password@host:port/database nor sqlite:///path/file.db",
-            crate::config::mask_password(&self.url)
-        )
     }
 }
 

@@ -1,8 +1,9 @@
-//! Everything AMQP: topology, confirmed publishing, markers and consuming.
+//! Everything AMQP: topology and markers here, publishing and consuming in files of their own.
 //!
 //! The client library's topology recovery stays off (R2): a binding is made only by who owns its
 //! generation.
 
+mod connection;
 mod consumer;
 mod publisher;
 
@@ -14,21 +15,14 @@ use crate::config::{MqConfig, QueueType};
 use crate::envelope;
 use anyhow::{Context, ensure};
 use async_trait::async_trait;
+use connection::{confirming_channel, connect, done, properties};
 use consumer::AmqpDeliveries;
 use lapin::options::{
-    BasicPublishOptions, ConfirmSelectOptions, ExchangeDeclareOptions, QueueBindOptions,
-    QueueDeclareOptions, QueueDeleteOptions,
+    BasicPublishOptions, ExchangeDeclareOptions, QueueBindOptions, QueueDeclareOptions,
+    QueueDeleteOptions,
 };
 use lapin::types::{AMQPValue, FieldTable, ShortString};
-use lapin::{
-    BasicProperties, Channel, Confirmation, Connection, ConnectionProperties, ExchangeKind,
-};
-use std::time::Duration;
-
-/// AMQP delivery mode of a message that survives a broker restart.
-const PERSISTENT: u8 = 2;
-/// Longest wait for a connection to be established.
-const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
+use lapin::{Channel, Confirmation, Connection, ExchangeKind};
 
 /// One connection; every operation takes a channel of its own.
 #[derive(Debug)]
@@ -151,16 +145,6 @@ impl Broker for AmqpBroker {
     }
 }
 
-async fn connect(config: &MqConfig, name: &str) -> anyhow::Result<Connection> {
-    let properties = ConnectionProperties::default().with_connection_name(name.into());
-    let connecting = Connection::connect(&config.url, properties);
-    let host = crate::config::mask_password(&config.url);
-    tokio::time::timeout(CONNECT_TIMEOUT, connecting)
-        .await
-        .with_context(|| format!("RabbitMQ at {host} did not answer within {CONNECT_TIMEOUT:?}"))?
-        .with_context(|| format!("cannot connect to RabbitMQ at {host}"))
-}
-
 /// Declares the exchanges; idempotent.
 async fn declare_exchanges(channel: &Channel, names: &Names) -> anyhow::Result<()> {
     let durable = ExchangeDeclareOptions {
@@ -219,28 +203,4 @@ async fn declare_order_queue(
         .await
         .with_context(|| format!("cannot declare queue {queue}"))?;
     Ok(())
-}
-
-/// A channel with publisher confirms on.
-async fn confirming_channel(connection: &Connection) -> anyhow::Result<Channel> {
-    let channel = connection
-        .create_channel()
-        .await
-        .context("cannot open a channel")?;
-    channel
-        .confirm_select(ConfirmSelectOptions::default())
-        .await
-        .context("cannot switch on publisher confirms")?;
-    Ok(channel)
-}
-
-async fn done(channel: &Channel) {
-    let _ = channel.close(200, "done".into()).await;
-}
-
-fn properties(kind: &str, message_id: String) -> BasicProperties {
-    BasicProperties::default()
-        .with_delivery_mode(PERSISTENT)
-        .with_type(kind.into())
-        .with_message_id(message_id.into())
 }

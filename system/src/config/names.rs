@@ -1,6 +1,6 @@
 //! Settings that are one of a few names: an unknown one is refused with those that are known.
 
-use super::{Ack, LogFormat, QueueType};
+use super::sections::{Ack, LogFormat, QueueType};
 
 macro_rules! named {
     ($type:ident: $($name:literal => $variant:ident),+) => {

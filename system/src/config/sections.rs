@@ -3,25 +3,6 @@
 use engines::EngineSpec;
 use serde::{Deserialize, Serialize};
 
-/// MySQL or MariaDB.
-#[derive(Clone, Debug, Serialize, Deserialize)]
-#[serde(default, deny_unknown_fields)]
-pub struct DatabaseConfig {
-    /// `mysql://user:password@host:port/database`, or `sqlite:///path/file.db` for `seckill all`.
-    pub url: String,
-    /// Most connections of one process.
-    pub max_connections: u32,
-}
-
-impl Default for DatabaseConfig {
-    fn default() -> Self {
-        Self {
-            url: "mysql://root@127.0.0.1:3306/seckill".to_owned(),
-            max_connections: 8,
-        }
-    }
-}
-
 /// Redis.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]

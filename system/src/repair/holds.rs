@@ -5,8 +5,8 @@
 //! retry is then told "busy"), every queue it may have gone through is drained, and only then its
 //! absence is made final (R8, R9).
 
-use super::Pass;
 use super::drain::Drainer;
+use super::pass::Pass;
 use crate::clock::monotonic_ms;
 use crate::failpoint;
 use crate::store::{OpenSale, Store};

@@ -4,10 +4,9 @@
 //! On a SQLite file this is the whole system: orders and queue are in the file, and the process is
 //! its only user.
 
-use crate::config::Config;
+use crate::config::{Config, DatabaseKind};
 use crate::roles::{self, Ready};
 use crate::shutdown::Shutdown;
-use crate::store::DatabaseKind;
 use anyhow::{Context, anyhow};
 use engines::Registry;
 use rustix::fs::{FlockOperation, flock};

@@ -11,6 +11,7 @@ mod published;
 mod replies;
 mod service;
 mod serving;
+mod shared;
 
 use crate::broker::Settings;
 use crate::config::{Ack, Config};
@@ -23,15 +24,12 @@ use anyhow::{Context, anyhow};
 use caretaker::Caretaker;
 use engines::{Maintain, Registry, StockEngine};
 use published::Published;
-use serving::{Serving, Shared};
+use serving::Serving;
+use shared::Shared;
 use std::net::{SocketAddr, TcpListener};
 use std::sync::Arc;
-use std::time::Duration;
 use tokio::sync::mpsc;
 
-/// Longest time a stopping process drains what it has accepted; handing the incarnation back stays
-/// within 10 s too.
-const DRAIN_TIMEOUT: Duration = Duration::from_secs(8);
 /// Pending connections of one listener.
 const LISTEN_BACKLOG: i32 = 4_096;
 

@@ -89,7 +89,7 @@ impl Database {
                 "incarnations",
                 include_str!("../../migrations/sqlite/incarnations.sql"),
             ),
-            ("queue", crate::broker::EMBEDDED_SCHEMA),
+            ("queue", include_str!("../../migrations/sqlite/queue.sql")),
             ("preallocated engine", engines::PREALLOCATED_SQLITE),
             ("database-row engine", engines::DATABASE_ROW_SQLITE),
         ];

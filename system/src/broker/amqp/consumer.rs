@@ -1,5 +1,6 @@
 //! Consumes one queue on a channel of its own.
 
+use super::connection::done;
 use crate::broker::contract::{Deliveries, Delivery};
 use anyhow::Context;
 use async_trait::async_trait;
@@ -76,6 +77,6 @@ impl Deliveries for AmqpDeliveries {
     async fn close(self: Box<Self>) {
         let Self { consumer, channel } = *self;
         drop(consumer);
-        super::done(&channel).await;
+        done(&channel).await;
     }
 }

@@ -1,6 +1,6 @@
 //! Publishes order batches under confirms over a connection that is re-established by itself.
 
-use super::{confirming_channel, connect, properties};
+use super::connection::{confirming_channel, connect, properties};
 use crate::broker::contract::{PublishOutcome, Publisher};
 use crate::broker::names::{MessageIds, Names};
 use crate::config::{Ack, MqConfig};

@@ -1,6 +1,7 @@
 //! Consumes one queue: waits for its turn, reads in order, and remembers what is not acknowledged.
 
-use super::{Queue, Shared};
+use super::file::QueueFile;
+use super::queues::{QUEUE_ITSELF, Queue};
 use crate::broker::contract::{Deliveries, Delivery};
 use anyhow::{Context, ensure};
 use async_trait::async_trait;
@@ -18,7 +19,7 @@ const POLL_INTERVAL: Duration = Duration::from_millis(500);
 /// One consumer of one queue.
 #[derive(Debug)]
 pub struct EmbeddedDeliveries {
-    shared: Arc<Shared>,
+    file: Arc<QueueFile>,
     queue: Arc<Queue>,
     incarnation: i64,
     prefetch: usize,
@@ -33,10 +34,10 @@ pub struct EmbeddedDeliveries {
 }
 
 impl EmbeddedDeliveries {
-    pub(super) fn new(shared: Arc<Shared>, incarnation: i64, prefetch: u16) -> Self {
-        let queue = shared.queues.of(incarnation);
+    pub(super) fn new(file: Arc<QueueFile>, incarnation: i64, prefetch: u16) -> Self {
+        let queue = file.queues.of(incarnation);
         Self {
-            shared,
+            file,
             queue,
             incarnation,
             prefetch: prefetch.into(),
@@ -65,7 +66,7 @@ impl EmbeddedDeliveries {
             .bind(self.incarnation)
             .bind(self.read_to)
             .bind(i64::try_from(room).unwrap_or(i64::MAX))
-            .fetch_all(self.shared.file.readers())
+            .fetch_all(self.file.sqlite.readers())
             .await?;
         for row in rows {
             let seq: i64 = row.try_get(0)?;
@@ -87,8 +88,8 @@ impl EmbeddedDeliveries {
             "SELECT COUNT(*) FROM queue_bindings WHERE incarnation = ? AND generation = ?",
         )
         .bind(self.incarnation)
-        .bind(super::QUEUE_ITSELF)
-        .fetch_one(self.shared.file.readers())
+        .bind(QUEUE_ITSELF)
+        .fetch_one(self.file.sqlite.readers())
         .await?;
         Ok(row.try_get::<i64, _>(0)? > 0)
     }
@@ -126,7 +127,7 @@ impl Deliveries for EmbeddedDeliveries {
         ensure!(count > 0, "unknown delivery tag {tag}");
         self.unacknowledged.drain(..count);
         self.queue.acknowledged.fetch_max(seq, Ordering::SeqCst);
-        self.shared.writer.wake();
+        self.file.writer.wake();
         Ok(())
     }
 

@@ -1,6 +1,6 @@
 //! Publishes order batches into the file.
 
-use super::Shared;
+use super::file::QueueFile;
 use super::writer::Message;
 use crate::broker::contract::{PublishOutcome, Publisher};
 use crate::broker::names::MessageIds;
@@ -12,7 +12,7 @@ use std::sync::Arc;
 /// One publisher.
 #[derive(Debug)]
 pub struct EmbeddedPublisher {
-    shared: Arc<Shared>,
+    file: Arc<QueueFile>,
     queue_max_messages: u32,
     ack: Ack,
     ids: MessageIds,
@@ -20,13 +20,13 @@ pub struct EmbeddedPublisher {
 
 impl EmbeddedPublisher {
     pub(super) fn new(
-        shared: Arc<Shared>,
+        file: Arc<QueueFile>,
         queue_max_messages: u32,
         ack: Ack,
         ids: MessageIds,
     ) -> Self {
         Self {
-            shared,
+            file,
             queue_max_messages,
             ack,
             ids,
@@ -45,7 +45,7 @@ impl Publisher for EmbeddedPublisher {
             body,
             max_messages: self.queue_max_messages.into(),
         };
-        let put = self.shared.writer.put(message).await;
+        let put = self.file.writer.put(message).await;
         match self.ack {
             Ack::Confirmed => put.confirmed().await,
             Ack::Published => put.handed_over(),
@@ -53,6 +53,6 @@ impl Publisher for EmbeddedPublisher {
     }
 
     fn is_connected(&self) -> bool {
-        self.shared.writer.is_writing()
+        self.file.writer.is_writing()
     }
 }

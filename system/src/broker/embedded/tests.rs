@@ -1,7 +1,6 @@
 //! The embedded queue keeps what its users count on, and what RabbitMQ would do in the same place.
 
 use super::*;
-use crate::broker::EMBEDDED_SCHEMA;
 use crate::broker::contract::{Delivery, Publisher};
 use futures_util::poll;
 use sqlx::{Sqlite, Transaction};
@@ -9,6 +8,7 @@ use std::pin::pin;
 use std::time::Instant;
 use tempfile::TempDir;
 
+const SCHEMA: &str = include_str!("../../../migrations/sqlite/queue.sql");
 const NEVER: &str = "nothing came";
 /// Longest wait for what must happen.
 const PATIENCE: Duration = Duration::from_secs(10);
@@ -26,8 +26,8 @@ impl Fixture {
     async fn new(config: MqConfig) -> Self {
         let folder = tempfile::tempdir().unwrap();
         let broker = EmbeddedBroker::open(&url(&folder), &config, "test").unwrap();
-        let mut transaction = broker.shared.file.write().await.unwrap();
-        sqlx::raw_sql(EMBEDDED_SCHEMA)
+        let mut transaction = broker.file.sqlite.write().await.unwrap();
+        sqlx::raw_sql(SCHEMA)
             .execute(&mut *transaction)
             .await
             .unwrap();
@@ -53,7 +53,7 @@ impl Fixture {
 
     async fn count(&self) -> i64 {
         let row = sqlx::query("SELECT COUNT(*) FROM queue_messages")
-            .fetch_one(self.broker.shared.file.readers());
+            .fetch_one(self.broker.file.sqlite.readers());
         row.await.unwrap().get(0)
     }
 
@@ -73,7 +73,7 @@ impl Fixture {
 
     /// Holds up everybody else who wants to write.
     async fn hold_up(&self) -> Transaction<'static, Sqlite> {
-        self.broker.shared.file.write().await.unwrap()
+        self.broker.file.sqlite.write().await.unwrap()
     }
 }
 
@@ -315,7 +315,7 @@ async fn what_was_accepted_survives_the_death_of_the_process() {
         std::fs::copy(fixture.folder.path().join(name), after.path().join(name)).unwrap();
     }
     let broker = EmbeddedBroker::open(&url(&after), &MqConfig::default(), "next").unwrap();
-    assert!(!Arc::ptr_eq(&broker.shared, &fixture.broker.shared));
+    assert!(!Arc::ptr_eq(&broker.file, &fixture.broker.file));
     let mut deliveries = consume(&broker).await;
     assert_eq!(take(&mut deliveries, 2).await.0, ["b", "c"]);
     let publisher = broker.publisher(Ack::Confirmed, "next");

@@ -1,7 +1,7 @@
 //! The one writer of a queue file: commits whatever waits at the same time together, with an
 //! outcome for each.
 
-use super::{Queue, Queues};
+use super::queues::{Queue, Queues};
 use crate::broker::contract::PublishOutcome;
 use anyhow::Context;
 use database::sqlite::SqliteFile;

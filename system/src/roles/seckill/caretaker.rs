@@ -1,7 +1,7 @@
 //! Looks after an engine that keeps its state in this process: refills its leases, hands back what
 //! others need, and settles, or voids, the holds that only this process knows.
 
-use super::serving::Shared;
+use super::shared::Shared;
 use crate::envelope::OrderEvent;
 use crate::repair::{Drainer, HoldRepair, Look};
 use crate::shutdown::Shutdown;

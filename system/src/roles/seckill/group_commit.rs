@@ -5,13 +5,15 @@
 //! `gather_us_per_request` adds to it.
 
 mod batch;
+mod pending;
 
 use super::replies::Reply;
-use super::serving::Shared;
+use super::shared::Shared;
 use crate::broker::Publisher;
 use crate::clock::monotonic_ms;
 use batch::Batch;
 use engines::{SaleId, StockEngine, UserId};
+use pending::Pending;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
@@ -19,31 +21,6 @@ use tokio::sync::{Semaphore, mpsc, oneshot};
 
 /// Gathering times below this are not worth a timer, whose resolution is 1 ms.
 const MIN_GATHER_US: u64 = 1_000;
-
-/// One request that waits for its batch.
-#[derive(Debug)]
-pub struct Pending {
-    pub sale: SaleId,
-    pub user: UserId,
-    pub quantity: u32,
-    /// R7: the deadline starts when the request arrives. Monotonic ms, for this process.
-    pub deadline_ms: u64,
-    /// The same deadline as unix ms, for the engine.
-    pub expires_at_ms: i64,
-    reply: oneshot::Sender<Reply>,
-}
-
-impl Pending {
-    /// Answers the caller, if he is still there.
-    pub fn answer(self, reply: Reply) {
-        let _ = self.reply.send(reply);
-    }
-
-    /// Whether nobody waits for the answer any more.
-    pub fn is_abandoned(&self) -> bool {
-        self.reply.is_closed()
-    }
-}
 
 /// The way into the group commit of one serving thread; cheap to clone.
 #[derive(Clone, Debug)]

@@ -2,7 +2,7 @@
 
 use super::group_commit::Committer;
 use super::replies::{Reply, refusal};
-use super::serving::Shared;
+use super::shared::Shared;
 use crate::clock::unix_ms;
 use crate::proto::inspect::inspect_service_server::InspectService;
 use crate::proto::inspect::{GetStockRequest, GetStockResponse};

@@ -1,26 +1,24 @@
 //! One serving thread: its runtime, engine, publisher, group commit and gRPC server.
 
-use super::DRAIN_TIMEOUT;
 use super::group_commit::Committer;
-use super::published::Published;
 use super::service::Service;
+use super::shared::Shared;
 use crate::broker::{self, Settings};
-use crate::config::Config;
-use crate::incarnation::Incarnation;
 use crate::proto;
 use crate::proto::inspect::inspect_service_server::InspectServiceServer;
 use crate::proto::seckill::seckill_service_server::SeckillServiceServer;
 use crate::roles;
-use crate::shutdown::Shutdown;
-use crate::terms::Terms;
 use anyhow::Context;
-use engines::{Registry, StockEngine};
 use std::net::TcpListener;
 use std::sync::Arc;
+use std::time::Duration;
 use tokio::sync::mpsc;
 use tonic::transport::Server;
 use tonic::transport::server::TcpIncoming;
 
+/// Longest time a stopping process drains what it has accepted; handing the incarnation back stays
+/// within 10 s too.
+const DRAIN_TIMEOUT: Duration = Duration::from_secs(8);
 /// HTTP/2 flow-control window of a connection, bytes. Large, so that thousands of small messages
 /// never wait for it.
 const CONNECTION_WINDOW_BYTES: u32 = 16 * 1024 * 1024;
@@ -30,21 +28,6 @@ const STREAM_WINDOW_BYTES: u32 = 64 * 1024;
 const MAX_REQUEST_BYTES: usize = 4 * 1024;
 /// Requests under way at once on one connection.
 const MAX_CONCURRENT_STREAMS: u32 = 4_096;
-
-/// What all threads of the role share.
-#[derive(Debug)]
-pub struct Shared {
-    pub config: Config,
-    pub registry: Registry,
-    /// The one engine of the process, where state lives in it; otherwise every thread connects for
-    /// itself.
-    pub engine: Option<Arc<dyn StockEngine>>,
-    /// Orders on their way to becoming rows, where this process has to settle their holds itself.
-    pub published: Option<Published>,
-    pub terms: Terms,
-    pub incarnation: Incarnation,
-    pub shutdown: Shutdown,
-}
 
 /// Everything one thread needs to start.
 #[derive(Debug)]

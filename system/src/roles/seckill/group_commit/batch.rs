@@ -2,7 +2,7 @@
 //!
 //! R3: identity and term are read once, at the start, and used for everything that follows.
 
-use super::Pending;
+use super::pending::Pending;
 use crate::broker::{PublishOutcome, Publisher};
 use crate::clock::{monotonic_ms, unix_ms};
 use crate::envelope::{self, OrderEvent};
@@ -10,7 +10,7 @@ use crate::failpoint;
 use crate::incarnation::Identity;
 use crate::order_id::minted_at_ms;
 use crate::roles::seckill::replies::Reply;
-use crate::roles::seckill::serving::Shared;
+use crate::roles::seckill::shared::Shared;
 use crate::store::SaleRow;
 use engines::{AllocationId, EngineError, OrderId, Reserve, SaleId, StockEngine, Verdict};
 use std::collections::HashMap;

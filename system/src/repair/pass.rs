@@ -1,0 +1,37 @@
+//! What a pass over everything that may need repair did, and what it left.
+
+use serde::Serialize;
+
+/// What one pass did, and what it found but could not finish.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]
+pub struct Pass {
+    /// Dead or stopped incarnations that were fenced and drained.
+    pub incarnations_retired: u64,
+    /// Epochs opened.
+    pub epochs_opened: u64,
+    /// Holds settled because their row exists.
+    pub holds_settled: u64,
+    /// Holds whose order was voided and whose units went back.
+    pub holds_released: u64,
+    /// Interrupted transfers that were finished, and units that were moved.
+    pub transfers: u64,
+    /// Things still to be repaired.
+    pub left: u64,
+}
+
+impl Pass {
+    /// Counts another pass in.
+    pub fn add(&mut self, other: Self) {
+        self.incarnations_retired += other.incarnations_retired;
+        self.epochs_opened += other.epochs_opened;
+        self.holds_settled += other.holds_settled;
+        self.holds_released += other.holds_released;
+        self.transfers += other.transfers;
+        self.left += other.left;
+    }
+
+    /// Whether anything was repaired.
+    pub fn did_something(&self) -> bool {
+        Self { left: 0, ..*self } != Self::default()
+    }
+}

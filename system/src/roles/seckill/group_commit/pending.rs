@@ -1,0 +1,30 @@
+//! A request between its arrival and its answer.
+
+use crate::roles::seckill::replies::Reply;
+use engines::{SaleId, UserId};
+use tokio::sync::oneshot;
+
+/// One request that waits for its batch.
+#[derive(Debug)]
+pub struct Pending {
+    pub sale: SaleId,
+    pub user: UserId,
+    pub quantity: u32,
+    /// R7: the deadline starts when the request arrives. Monotonic ms, for this process.
+    pub deadline_ms: u64,
+    /// The same deadline as unix ms, for the engine.
+    pub expires_at_ms: i64,
+    pub reply: oneshot::Sender<Reply>,
+}
+
+impl Pending {
+    /// Answers whoever asked; they may have gone.
+    pub fn answer(self, reply: Reply) {
+        let _ = self.reply.send(reply);
+    }
+
+    /// Whether nobody waits for the answer any more.
+    pub fn is_abandoned(&self) -> bool {
+        self.reply.is_closed()
+    }
+}

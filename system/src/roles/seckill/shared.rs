@@ -1,0 +1,24 @@
+//! What the threads of one seckill process have in common.
+
+use super::published::Published;
+use crate::config::Config;
+use crate::incarnation::Incarnation;
+use crate::shutdown::Shutdown;
+use crate::terms::Terms;
+use engines::{Registry, StockEngine};
+use std::sync::Arc;
+
+/// What all threads of the role share.
+#[derive(Debug)]
+pub struct Shared {
+    pub config: Config,
+    pub registry: Registry,
+    /// The one engine of the process, where state lives in it; otherwise every thread connects for
+    /// itself.
+    pub engine: Option<Arc<dyn StockEngine>>,
+    /// Orders on their way to becoming rows, where this process has to settle their holds itself.
+    pub published: Option<Published>,
+    pub terms: Terms,
+    pub incarnation: Incarnation,
+    pub shutdown: Shutdown,
+}
