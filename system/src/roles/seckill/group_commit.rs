@@ -7,7 +7,7 @@
 mod batch;
 mod pending;
 
-use super::replies::Reply;
+use super::replies::{Reason, Reply};
 use super::shared::Shared;
 use crate::broker::Publisher;
 use crate::clock::monotonic_ms;
@@ -54,7 +54,7 @@ impl Committer {
     /// Waits for the outcome of one request.
     pub async fn submit(&self, sale: SaleId, user: UserId, quantity: u32, now_ms: i64) -> Reply {
         let Some(_place) = Place::take(&self.waiting, self.max_pending) else {
-            return Reply::SHED;
+            return Reply::Unavailable(Reason::Crowded);
         };
         let (reply, answer) = oneshot::channel();
         let pending = Pending {
@@ -66,7 +66,7 @@ impl Committer {
             reply,
         };
         if self.sender.send(pending).is_err() {
-            return Reply::Unavailable("stopping");
+            return Reply::Unavailable(Reason::Stopping);
         }
         // A batch that ended without an answer was cut off after it may have been sent on.
         answer.await.unwrap_or(Reply::Unknown)

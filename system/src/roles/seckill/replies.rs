@@ -1,24 +1,77 @@
-//! What a buyer is told, and how each answer looks on the wire.
+//! What a buyer is told: every outcome, its text, and how it looks on the wire, as the kept wire
+//! contract has it.
+
+#[cfg(test)]
+mod tests;
 
 use crate::proto::seckill::SeckillResponse;
-use engines::OrderId;
+use engines::{EngineError, OrderId};
 use tonic::{Response, Status};
 
 /// The outcome of one request.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Reply {
-    /// The order event is durable; also for a buyer who asks again while his order lives.
+    /// The order event is durable; also for a buyer who asks again while their order lives.
     Accepted(OrderId),
-    /// Not enough units are left.
-    SoldOut,
+    /// The sale does not sell to them. An answer, not an error.
+    Refused(Refusal),
     /// Nothing was sold; a retry can help.
-    Unavailable(&'static str),
+    Unavailable(Reason),
     /// It was sent on and nobody knows yet; a retry is safe and says what happened.
     Unknown,
 }
 
+/// Why a sale does not sell.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Refusal {
+    /// Not enough units are left.
+    SoldOut,
+    /// Its window has not begun.
+    NotStarted,
+    /// Its window is over.
+    Ended,
+}
+
+/// Why nothing was sold although it might have been.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Reason {
+    /// As many requests wait as may.
+    Crowded,
+    /// The deadline came before the request's turn.
+    TooLate,
+    /// This process may not publish now.
+    NoLease,
+    /// Its clock is so far behind that an order id could repeat.
+    ClockBack,
+    /// The sale has no epoch that can be sold from yet.
+    SaleOpening,
+    /// The engine wants this buyer at another instance.
+    OtherInstance,
+    /// The buyer's earlier hold is being cleared, or units are on their way between slots.
+    Busy,
+    /// The engine did not answer, and has sold nothing.
+    EngineAway,
+    /// Nothing can be published.
+    BrokerAway,
+    /// The queue takes no more.
+    QueueFull,
+    /// The process ends.
+    Stopping,
+}
+
+/// What is wrong with a request, with the value that it has.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Fault {
+    /// Not the id of a buyer.
+    UserId(i64),
+    /// Not a number of units that may be bought at once.
+    Quantity { got: i32, most: u32 },
+    /// There is no sale of this product.
+    Product(i64),
+}
+
 impl Reply {
-    /// The gRPC answer, as the kept wire contract has it.
+    /// The gRPC answer.
     pub fn into_response(self) -> Result<Response<SeckillResponse>, Status> {
         match self {
             Self::Accepted(order) => Ok(Response::new(SeckillResponse {
@@ -26,8 +79,12 @@ impl Reply {
                 message: String::new(),
                 order_id: order.0,
             })),
-            Self::SoldOut => refusal("sold out"),
-            Self::Unavailable(reason) => Err(Status::unavailable(reason)),
+            Self::Refused(refusal) => Ok(Response::new(SeckillResponse {
+                success: false,
+                message: refusal.text().to_owned(),
+                order_id: 0,
+            })),
+            Self::Unavailable(reason) => Err(Status::unavailable(reason.text())),
             Self::Unknown => Err(Status::deadline_exceeded(
                 "outcome unknown; asking again is safe and says what happened",
             )),
@@ -35,11 +92,51 @@ impl Reply {
     }
 }
 
-/// A refusal is an answer, not an error.
-pub fn refusal(message: &str) -> Result<Response<SeckillResponse>, Status> {
-    Ok(Response::new(SeckillResponse {
-        success: false,
-        message: message.to_owned(),
-        order_id: 0,
-    }))
+impl Refusal {
+    fn text(self) -> &'static str {
+        match self {
+            Self::SoldOut => "sold out",
+            Self::NotStarted => "the sale has not started",
+            Self::Ended => "the sale has ended",
+        }
+    }
+}
+
+impl Reason {
+    fn text(self) -> &'static str {
+        match self {
+            Self::Crowded => "too many requests are waiting; try again",
+            Self::TooLate => "the request waited too long; try again",
+            Self::NoLease => "this instance has no lease; try again",
+            Self::ClockBack => "the clock of this instance stepped back; try again",
+            Self::SaleOpening => "the sale is being opened; try again",
+            Self::OtherInstance => "another instance serves this buyer; try again",
+            Self::Busy => {
+                "an earlier request of this buyer is being cleared, or units are on their way; try again"
+            }
+            Self::EngineAway => "the stock engine is out of reach; try again",
+            Self::BrokerAway => "the order queue is out of reach; try again",
+            Self::QueueFull => "the order queue is full; try again",
+            Self::Stopping => "stopping",
+        }
+    }
+}
+
+impl From<Fault> for Status {
+    fn from(fault: Fault) -> Self {
+        match fault {
+            Fault::UserId(got) => {
+                Self::invalid_argument(format!("user_id must be positive, got {got}"))
+            }
+            Fault::Quantity { got, most } => {
+                Self::invalid_argument(format!("quantity must be 1 to {most}, got {got}"))
+            }
+            Fault::Product(id) => Self::not_found(format!("no product {id} is on sale")),
+        }
+    }
+}
+
+/// Whoever inspects the stock is told what the engine says.
+pub fn stock_unavailable(error: &EngineError) -> Status {
+    Status::unavailable(error.to_string())
 }

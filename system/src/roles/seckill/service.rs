@@ -1,7 +1,7 @@
 //! The gRPC surface: validates, checks the sale's window, hands over to the group commit.
 
 use super::group_commit::Committer;
-use super::replies::{Reply, refusal};
+use super::replies::{Fault, Refusal, Reply, stock_unavailable};
 use super::shared::Shared;
 use crate::clock::unix_ms;
 use crate::proto::inspect::inspect_service_server::InspectService;
@@ -32,10 +32,10 @@ impl SeckillService for Service {
         let sale = self.sale(request.product_id)?;
         let now_ms = unix_ms();
         if now_ms < sale.starts_at.saturating_mul(1_000) {
-            return refusal("the sale has not started");
+            return Reply::Refused(Refusal::NotStarted).into_response();
         }
         if now_ms >= sale.ends_at.saturating_mul(1_000) {
-            return refusal("the sale has ended");
+            return Reply::Refused(Refusal::Ended).into_response();
         }
         let reply = self
             .committer
@@ -46,28 +46,23 @@ impl SeckillService for Service {
 }
 
 impl Service {
-    fn validate(&self, request: &SeckillRequest) -> Result<u32, Status> {
+    fn validate(&self, request: &SeckillRequest) -> Result<u32, Fault> {
         if request.user_id <= 0 {
-            return Err(Status::invalid_argument(format!(
-                "user_id must be positive, got {}",
-                request.user_id
-            )));
+            return Err(Fault::UserId(request.user_id));
         }
         let most = self.shared.config.seckill.max_quantity;
         let quantity = u32::try_from(request.quantity)
             .ok()
             .filter(|quantity| (1..=most).contains(quantity));
-        quantity.ok_or_else(|| {
-            Status::invalid_argument(format!(
-                "quantity must be 1 to {most}, got {}",
-                request.quantity
-            ))
+        quantity.ok_or(Fault::Quantity {
+            got: request.quantity,
+            most,
         })
     }
 
-    fn sale(&self, product_id: i64) -> Result<SaleRow, Status> {
+    fn sale(&self, product_id: i64) -> Result<SaleRow, Fault> {
         let sale = self.shared.terms.sale(SaleId(product_id));
-        sale.ok_or_else(|| Status::not_found(format!("no product {product_id} is on sale")))
+        sale.ok_or(Fault::Product(product_id))
     }
 }
 
@@ -85,7 +80,7 @@ impl InspectService for Service {
             .engine
             .stock(&open.term)
             .await
-            .map_err(|error| Status::unavailable(error.to_string()))?;
+            .map_err(|error| stock_unavailable(&error))?;
         // Where buyers are dealt, an instance sells only what it was dealt.
         let are_dealt = self.engine.info().guarantees.needs_user_affinity;
         let identity = self.shared.incarnation.current();
@@ -99,9 +94,4 @@ impl InspectService for Service {
             server: stock.server,
         }))
     }
-}
-
-impl Reply {
-    /// A request that found no place.
-    pub const SHED: Self = Self::Unavailable("too many requests are waiting; try again");
 }

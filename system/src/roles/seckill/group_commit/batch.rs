@@ -9,16 +9,13 @@ use crate::envelope::{self, OrderEvent};
 use crate::failpoint;
 use crate::incarnation::Identity;
 use crate::order_id::minted_at_ms;
-use crate::roles::seckill::replies::Reply;
+use crate::roles::seckill::replies::{Reason, Refusal, Reply};
 use crate::roles::seckill::shared::Shared;
 use crate::store::SaleRow;
 use engines::{AllocationId, EngineError, OrderId, Reserve, SaleId, StockEngine, Verdict};
 use std::collections::HashMap;
 use std::sync::Arc;
 use std::time::Duration;
-
-const BROKER_LOST: Reply = Reply::Unavailable("the order queue is out of reach; try again");
-const LEASE_LOST: Reply = Reply::Unavailable("this instance has no lease; try again");
 
 /// Runs batches of one serving thread.
 #[derive(Debug)]
@@ -40,12 +37,12 @@ impl Batch {
     /// Answers every request of `pending`.
     pub async fn run(self, pending: Vec<Pending>) {
         let Some(identity) = self.shared.incarnation.current() else {
-            return answer_all(pending, LEASE_LOST);
+            return answer_all(pending, Reply::Unavailable(Reason::NoLease));
         };
         // What is reserved and cannot be published is lost to other buyers until the reconciler has
         // voided it: without this a broker that is away for a second would cost the whole stock.
         if self.keeps_stock && !self.publisher.is_connected() {
-            return answer_all(pending, BROKER_LOST);
+            return answer_all(pending, Reply::Unavailable(Reason::BrokerAway));
         }
         let mut sold = Vec::with_capacity(pending.len());
         let mut events = Vec::with_capacity(pending.len());
@@ -62,7 +59,10 @@ impl Batch {
         } else {
             // R1: the lease ran out meanwhile and yes could not be said any more, so nothing is
             // sent either.
-            answer_all(sold.into_iter().map(|sold| sold.pending), LEASE_LOST);
+            answer_all(
+                sold.into_iter().map(|sold| sold.pending),
+                Reply::Unavailable(Reason::NoLease),
+            );
         }
     }
 
@@ -81,10 +81,7 @@ impl Batch {
             .sale(sale)
             .and_then(|row| Some((row, row.open?)))
         else {
-            return answer_all(
-                requests,
-                Reply::Unavailable("the sale is being opened; try again"),
-            );
+            return answer_all(requests, Reply::Unavailable(Reason::SaleOpening));
         };
         let (requests, items) = start(identity, requests);
         let Some(latest_ms) = requests.iter().map(|request| request.deadline_ms).max() else {
@@ -108,8 +105,10 @@ impl Batch {
                     sold.push(Sold { pending, order });
                 }
                 Judged::Publish { order, .. } => pending.answer(Reply::Accepted(order)),
-                Judged::Answer(Reply::Accepted(_) | Reply::SoldOut) if !may_act => {
-                    pending.answer(LEASE_LOST)
+                Judged::Answer(Reply::Accepted(_) | Reply::Refused(Refusal::SoldOut))
+                    if !may_act =>
+                {
+                    pending.answer(Reply::Unavailable(Reason::NoLease))
                 }
                 Judged::Answer(reply) => pending.answer(reply),
             }
@@ -149,10 +148,8 @@ impl Batch {
                     Reply::Accepted(order)
                 }
                 PublishOutcome::Accepted | PublishOutcome::Unknown => Reply::Unknown,
-                PublishOutcome::Rejected => {
-                    Reply::Unavailable("the order queue is full; try again")
-                }
-                PublishOutcome::NotSent => BROKER_LOST,
+                PublishOutcome::Rejected => Reply::Unavailable(Reason::QueueFull),
+                PublishOutcome::NotSent => Reply::Unavailable(Reason::BrokerAway),
             };
             pending.answer(reply);
         }
@@ -186,21 +183,17 @@ fn judge(item: &Reserve, verdict: Result<Verdict, EngineError>) -> Judged {
                 allocation: hold.allocation,
             };
         }
-        Ok(Verdict::SoldOut { .. }) => Reply::SoldOut,
-        Ok(Verdict::NotOpen) => Reply::Unavailable("the sale is being opened; try again"),
-        Ok(Verdict::WrongInstance) => {
-            Reply::Unavailable("another instance serves this buyer; try again")
-        }
-        Ok(Verdict::Busy) => Reply::Unavailable(
-            "an earlier request of this buyer is being cleared, or units are on their way; try again",
-        ),
-        Ok(Verdict::Expired) => Reply::Unavailable("the request waited too long; try again"),
+        Ok(Verdict::SoldOut { .. }) => Reply::Refused(Refusal::SoldOut),
+        Ok(Verdict::NotOpen) => Reply::Unavailable(Reason::SaleOpening),
+        Ok(Verdict::WrongInstance) => Reply::Unavailable(Reason::OtherInstance),
+        Ok(Verdict::Busy) => Reply::Unavailable(Reason::Busy),
+        Ok(Verdict::Expired) => Reply::Unavailable(Reason::TooLate),
         Err(error) => {
             tracing::warn!(%error, "reserve failed");
             if error.is_unknown() {
                 Reply::Unknown
             } else {
-                Reply::Unavailable("the stock engine is out of reach; try again")
+                Reply::Unavailable(Reason::EngineAway)
             }
         }
     };
@@ -217,13 +210,11 @@ fn start(identity: &Identity, requests: Vec<Pending>) -> (Vec<Pending>, Vec<Rese
             continue;
         }
         if now_ms >= request.deadline_ms {
-            request.answer(Reply::Unavailable("the request waited too long; try again"));
+            request.answer(Reply::Unavailable(Reason::TooLate));
             continue;
         }
         let Some(order) = identity.minter.mint(wall_ms) else {
-            request.answer(Reply::Unavailable(
-                "the clock of this instance stepped back; try again",
-            ));
+            request.answer(Reply::Unavailable(Reason::ClockBack));
             continue;
         };
         items.push(Reserve {
