@@ -2,7 +2,9 @@
 //! an exit code.
 
 use crate::config::{Config, DatabaseKind};
-use crate::{logging, roles};
+use crate::logging;
+use crate::roles::{self, RoleConfig};
+use crate::shutdown::Shutdown;
 use anyhow::ensure;
 use clap::{Parser, Subcommand};
 use engines::Registry;
@@ -117,29 +119,47 @@ fn dispatch(
         Role::Migrate { seed } => {
             roles::block_on(async |_| roles::migrate::run(&config.database, seed.as_deref()).await)
         }
-        Role::Seckill => roles::block_on(async |shutdown| {
-            roles::seckill::run(&config, registry, shutdown, roles::announce("seckill")).await
+        Role::Seckill => {
+            let listener = roles::seckill::bind(&config)?;
+            start("seckill", config, registry, listener, roles::seckill::run)
+        }
+        Role::CreateConsumer => {
+            let run = roles::create_consumer::run;
+            start("create-consumer", config, registry, (), run)
+        }
+        Role::Reconciler { once: false } => {
+            start("reconciler", config, registry, (), roles::reconciler::run)
+        }
+        Role::Reconciler { once: true } => roles::block_on(async |shutdown| {
+            roles::reconciler::once(&config, registry, shutdown).await
         }),
-        Role::All { once } => roles::all::run(&config, registry, once),
-        Role::CreateConsumer => roles::block_on(async |shutdown| {
-            roles::create_consumer::run(
-                &config,
-                registry,
-                shutdown,
-                roles::announce("create-consumer"),
-            )
-            .await
-        }),
-        Role::Reconciler { once } => roles::block_on(async |shutdown| {
-            roles::reconciler::run(
-                &config,
-                registry,
-                once,
-                shutdown,
-                roles::announce("reconciler"),
-            )
-            .await
-        }),
+        Role::All { once } => {
+            let _only_user = roles::all::lock(&config)?;
+            if once {
+                return roles::block_on(async |shutdown| {
+                    roles::all::finish(&config, registry, shutdown).await
+                });
+            }
+            let listeners = roles::all::bind(&config)?;
+            start("all", config, registry, listeners, roles::all::run)
+        }
         Role::Engines { .. } => Ok(()),
     }
+}
+
+/// Runs a role with its listener until this process is asked to stop, and announces that it is
+/// ready.
+fn start<L>(
+    name: &'static str,
+    config: Config,
+    registry: &Registry,
+    listener: L,
+    run: impl AsyncFnOnce(RoleConfig, L, Shutdown) -> anyhow::Result<()>,
+) -> anyhow::Result<()> {
+    let config = RoleConfig {
+        config,
+        registry: registry.clone(),
+        ready: roles::announce(name),
+    };
+    roles::block_on(async |shutdown| run(config, listener, shutdown).await)
 }

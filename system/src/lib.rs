@@ -1,22 +1,23 @@
 //! The flash-sale system: one binary, `seckill`, with a subcommand per role.
 //!
-//! Each role is `run(config, …, shutdown)` and owns nothing it was not given. Roles do not import
-//! one another; what they share is the store (SQL), the broker (AMQP), the envelope between them
-//! and the engine registry.
+//! Each role is `run(config, listener, shutdown)` and owns nothing it was not given. Roles do not
+//! import one another; what they share is the store, the broker, the envelope between them and the
+//! engine registry. What starts a role is public, so that a test can own its socket and its end.
 
 mod broker;
 mod cli;
 mod clock;
-mod config;
+pub mod config;
 mod envelope;
 mod failpoint;
 mod ids;
 mod incarnation;
+pub mod listener;
 mod logging;
 mod order_id;
 mod repair;
-mod roles;
-mod shutdown;
+pub mod roles;
+pub mod shutdown;
 mod store;
 mod terms;
 

@@ -1,4 +1,13 @@
-//! The roles of the system. Each is `run(config, …, shutdown)`; none imports another.
+//! The roles of the system; none imports another.
+//!
+//! A role that serves or works until it is told to stop is
+//! `run(config: RoleConfig, listener, shutdown: Shutdown)`: whoever starts it owns its socket and
+//! its end. `listener` is a [`Listener`](crate::listener::Listener) that its starter has bound
+//! (with the role's own `bind`, which knows how many sockets it wants), and `()` for a role that
+//! serves nobody, so that all of them can stand in one list, as in [`all`]. The role calls
+//! [`RoleConfig::ready`] once, when it can be used, and returns when `shutdown` is requested and
+//! everything that it had begun has come to its end. What does its work and ends by itself
+//! (`migrate`, `reconciler::once`) takes only what it needs.
 
 pub mod all;
 pub mod create_consumer;
@@ -12,41 +21,32 @@ use crate::shutdown::Shutdown;
 use ::engines::{EngineEnv, Registry, StockEngine};
 use anyhow::Context;
 use serde::Serialize;
+use std::fmt;
 use std::io::Write;
 use std::net::SocketAddr;
 use std::sync::Arc;
+use tokio::runtime::Runtime;
 
-/// Runs an async role on a runtime of one thread, which is also the cheapest flavour for a service
-/// that batches.
-pub fn block_on(role: impl AsyncFnOnce(Shutdown) -> anyhow::Result<()>) -> anyhow::Result<()> {
-    let runtime = tokio::runtime::Builder::new_current_thread()
-        .enable_all()
-        .build()
-        .context("cannot start a runtime")?;
-    runtime.block_on(async {
-        let shutdown = Shutdown::on_signals().context("cannot listen for signals")?;
-        role(shutdown).await
-    })
+/// What a role is started with.
+pub struct RoleConfig {
+    /// The configuration; a role reads the sections it needs.
+    pub config: Config,
+    /// The engines that can be built.
+    pub registry: Registry,
+    /// Called once, when the role is ready.
+    pub ready: Ready,
 }
 
-/// Builds the configured engine for the current runtime.
-pub async fn build_engine(
-    config: &Config,
-    registry: &Registry,
-) -> anyhow::Result<Arc<dyn StockEngine>> {
-    let environment = EngineEnv {
-        redis_url: Some(config.redis.url.clone()),
-        key_prefix: config.redis.prefix.clone(),
-        database_url: Some(config.database.url.clone()),
-    };
-    let spec = &config.seckill.engine;
-    registry
-        .build(spec, &environment)
-        .await
-        .with_context(|| format!("engine {spec}"))
+impl fmt::Debug for RoleConfig {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("RoleConfig")
+            .field("config", &self.config.masked())
+            .field("registry", &self.registry)
+            .finish_non_exhaustive()
+    }
 }
 
-/// Called once, when a role is ready, with the address that it serves on.
+/// Called with the address that a role serves on, if it serves.
 pub type Ready = Box<dyn FnOnce(Option<SocketAddr>) -> anyhow::Result<()> + Send>;
 
 /// Tells whoever started this process, on stdout, that it is ready and where.
@@ -69,6 +69,39 @@ pub fn announce(role: &'static str) -> Ready {
             .and_then(|()| stdout.flush())
             .context("cannot write the ready line")
     })
+}
+
+/// A runtime of one thread, which is also the cheapest flavour for a service that batches.
+pub fn runtime() -> anyhow::Result<Runtime> {
+    tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .build()
+        .context("cannot start a runtime")
+}
+
+/// Runs what this process is for, on this thread, until SIGTERM or SIGINT.
+pub fn block_on(role: impl AsyncFnOnce(Shutdown) -> anyhow::Result<()>) -> anyhow::Result<()> {
+    runtime()?.block_on(async {
+        let shutdown = Shutdown::on_signals().context("cannot listen for signals")?;
+        role(shutdown).await
+    })
+}
+
+/// Builds the configured engine for the current runtime.
+pub async fn build_engine(
+    config: &Config,
+    registry: &Registry,
+) -> anyhow::Result<Arc<dyn StockEngine>> {
+    let environment = EngineEnv {
+        redis_url: Some(config.redis.url.clone()),
+        key_prefix: config.redis.prefix.clone(),
+        database_url: Some(config.database.url.clone()),
+    };
+    let spec = &config.seckill.engine;
+    registry
+        .build(spec, &environment)
+        .await
+        .with_context(|| format!("engine {spec}"))
 }
 
 /// Whether the configured engine keeps its state in the memory of the publishing process.

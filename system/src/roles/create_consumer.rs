@@ -12,11 +12,10 @@ mod writer;
 
 use crate::broker::{self, Broker, Settings};
 use crate::config::Config;
-use crate::roles::{self, Ready};
+use crate::roles::{self, RoleConfig};
 use crate::shutdown::Shutdown;
 use crate::store::Store;
 use crate::terms::Terms;
-use engines::Registry;
 use queue::QueueConsumer;
 use settle::Settler;
 use std::collections::HashMap;
@@ -40,25 +39,28 @@ const SETTLE_TIMEOUT: Duration = Duration::from_secs(1);
 
 /// Consumes until asked to stop.
 pub async fn run(
-    config: &Config,
-    registry: &Registry,
+    RoleConfig {
+        config,
+        registry,
+        ready,
+    }: RoleConfig,
+    (): (),
     shutdown: Shutdown,
-    ready: Ready,
 ) -> anyhow::Result<()> {
     let store = Store::connect(&config.database).await?;
     // What a publishing process keeps in its memory, only that process can settle.
-    let engine = match roles::keeps_state_in_process(config, registry)? {
+    let engine = match roles::keeps_state_in_process(&config, &registry)? {
         true => None,
-        false => Some(roles::build_engine(config, registry).await?),
+        false => Some(roles::build_engine(&config, &registry).await?),
     };
     let (keep_alive, until_drained) = Shutdown::channel();
     let terms = Terms::start(store.clone(), until_drained).await?;
     let (settler, settling) = Settler::start(engine, terms);
-    let settings = Settings::new(config);
+    let settings = Settings::new(&config);
     let mut broker = broker::connect(&settings, NAME).await?;
     ready(None)?;
     loop {
-        let ended = consume_queues(config, &store, &settler, &broker, &shutdown).await;
+        let ended = consume_queues(&config, &store, &settler, &broker, &shutdown).await;
         if shutdown.is_requested() {
             break;
         }

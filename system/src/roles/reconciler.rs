@@ -10,7 +10,7 @@ mod turns;
 use crate::clock::{monotonic_ms, unix_ms};
 use crate::config::Config;
 use crate::repair::{Drainer, HoldRepair, Look, Pass};
-use crate::roles::{self, Ready};
+use crate::roles::{self, Ready, RoleConfig};
 use crate::shutdown::Shutdown;
 use crate::store::Store;
 use anyhow::{Context, bail};
@@ -38,40 +38,45 @@ struct Reconciler {
     since_ms: Option<i64>,
 }
 
-/// Repairs until asked to stop, or, with `once`, until nothing is left.
+/// Repairs until asked to stop.
 pub async fn run(
-    config: &Config,
-    registry: &Registry,
-    once: bool,
+    RoleConfig {
+        config,
+        registry,
+        ready,
+    }: RoleConfig,
+    (): (),
     shutdown: Shutdown,
-    ready: Ready,
 ) -> anyhow::Result<()> {
-    let store = Store::connect(&config.database).await?;
-    let engine = roles::build_engine(config, registry).await?;
-    let look = if once {
-        Look::Since(monotonic_ms())
-    } else {
-        Look::Orphans
-    };
-    let mut reconciler = Reconciler {
-        config: config.clone(),
-        drainer: Drainer::new(store.clone(), config),
-        holds: HoldRepair::new(config.reconciler.grace_ms, look),
-        store,
-        engine,
-        turns: Turns::default(),
-        since_ms: None,
-    };
-    let ended = if once {
-        reconciler.once(&shutdown).await
-    } else {
-        reconciler.forever(&shutdown, ready).await
-    };
+    let mut reconciler = Reconciler::new(&config, &registry, Look::Orphans).await?;
+    let ended = reconciler.forever(&shutdown, ready).await;
+    reconciler.store.close().await;
+    ended
+}
+
+/// Repairs until nothing is left, and prints what was done; an error if something is left.
+pub async fn once(config: &Config, registry: &Registry, shutdown: Shutdown) -> anyhow::Result<()> {
+    let mut reconciler = Reconciler::new(config, registry, Look::Since(monotonic_ms())).await?;
+    let ended = reconciler.once(&shutdown).await;
     reconciler.store.close().await;
     ended
 }
 
 impl Reconciler {
+    async fn new(config: &Config, registry: &Registry, look: Look) -> anyhow::Result<Self> {
+        let store = Store::connect(&config.database).await?;
+        let engine = roles::build_engine(config, registry).await?;
+        Ok(Self {
+            config: config.clone(),
+            drainer: Drainer::new(store.clone(), config),
+            holds: HoldRepair::new(config.reconciler.grace_ms, look),
+            store,
+            engine,
+            turns: Turns::default(),
+            since_ms: None,
+        })
+    }
+
     async fn forever(&mut self, shutdown: &Shutdown, ready: Ready) -> anyhow::Result<()> {
         ready(None)?;
         let interval = Duration::from_millis(self.config.reconciler.interval_ms);

@@ -16,7 +16,8 @@ mod shared;
 use crate::broker::Settings;
 use crate::config::{Ack, Config};
 use crate::incarnation::Incarnation;
-use crate::roles::{self, Ready};
+use crate::listener::Listener;
+use crate::roles::{self, RoleConfig};
 use crate::shutdown::Shutdown;
 use crate::store::Store;
 use crate::terms::Terms;
@@ -26,74 +27,38 @@ use engines::{Maintain, Registry, StockEngine};
 use published::Published;
 use serving::Serving;
 use shared::Shared;
-use std::net::{SocketAddr, TcpListener};
 use std::sync::Arc;
 use tokio::sync::mpsc;
 
-/// Pending connections of one listener.
-const LISTEN_BACKLOG: i32 = 4_096;
-
-fn threads(config: &Config) -> usize {
+/// Listens where the configuration says, with a socket for each serving thread.
+pub fn bind(config: &Config) -> anyhow::Result<Listener> {
     let cores = std::thread::available_parallelism().map_or(1, usize::from);
-    if config.seckill.threads > 0 {
-        config.seckill.threads
-    } else {
-        (cores / 2).max(1)
-    }
+    let threads = match config.seckill.threads {
+        0 => (cores / 2).max(1),
+        threads => threads,
+    };
+    Listener::bind(&config.seckill.listen, threads).context("seckill.listen")
 }
 
-/// One listening socket per serving thread, all on the same address.
-fn bind(address: &str, threads: usize) -> anyhow::Result<Vec<TcpListener>> {
-    let mut address: SocketAddr = address.parse().with_context(|| {
-        format!("seckill.listen: {address:?} is not of the form ip:port, e.g. 0.0.0.0:50053")
-    })?;
-    let mut listeners = Vec::with_capacity(threads);
-    for index in 0..threads {
-        let listener =
-            listen(address, threads > 1).with_context(|| format!("cannot listen on {address}"))?;
-        if index == 0 {
-            // Port 0 was a request for any port; the other threads join the one that was given.
-            address = listener.local_addr()?;
-        }
-        listeners.push(listener);
-    }
-    Ok(listeners)
-}
-
-fn listen(address: SocketAddr, shared: bool) -> std::io::Result<TcpListener> {
-    use socket2::{Domain, Protocol, Socket, Type};
-    let socket = Socket::new(
-        Domain::for_address(address),
-        Type::STREAM,
-        Some(Protocol::TCP),
-    )?;
-    socket.set_reuse_address(true)?;
-    if shared {
-        socket.set_reuse_port(true)?;
-    }
-    socket.set_nonblocking(true)?;
-    socket.bind(&address.into())?;
-    socket.listen(LISTEN_BACKLOG)?;
-    Ok(socket.into())
-}
-
-/// Serves until asked to stop. This runtime holds lease and terms; serving threads have their own.
+/// Serves on `listener`, with a thread for each of its sockets, until asked to stop. This runtime holds lease and terms; serving threads have their own.
 pub async fn run(
-    config: &Config,
-    registry: &Registry,
+    RoleConfig {
+        config,
+        registry,
+        ready,
+    }: RoleConfig,
+    listener: Listener,
     shutdown: Shutdown,
-    ready: Ready,
 ) -> anyhow::Result<()> {
-    let listeners = bind(&config.seckill.listen, threads(config))?;
-    let engine = checked_engine(config, registry).await?;
-    let address = listeners.first().context("no listener")?.local_addr()?;
+    let (address, sockets) = (listener.address(), listener.into_sockets());
+    let engine = checked_engine(&config, &registry).await?;
     let store = Store::connect(&config.database).await?;
     // Terms and lease outlive the request to stop: what was accepted still has to be published.
     let (keep_alive, until_drained) = Shutdown::channel();
     let terms = Terms::start(store.clone(), until_drained).await?;
     let (incarnation, keeper) = Incarnation::start(
         store.clone(),
-        Settings::new(config),
+        Settings::new(&config),
         config.incarnation.clone(),
         terms.clone(),
     )
@@ -113,9 +78,9 @@ pub async fn run(
         .clone()
         .map(|engine| Caretaker::start(shared.clone(), engine, store.clone()));
 
-    let (reports, mut started) = mpsc::channel(listeners.len());
-    let mut threads = Vec::with_capacity(listeners.len());
-    for (index, listener) in listeners.into_iter().enumerate() {
+    let (reports, mut started) = mpsc::channel(sockets.len());
+    let mut threads = Vec::with_capacity(sockets.len());
+    for (index, socket) in sockets.into_iter().enumerate() {
         let (shared, reports) = (shared.clone(), reports.clone());
         let thread = std::thread::Builder::new().name(format!("serve-{index}"));
         threads.push(
@@ -126,7 +91,7 @@ pub async fn run(
                         index,
                         ready: reports,
                     }
-                    .run(listener)
+                    .run(socket)
                 })
                 .context("cannot start a thread")?,
         );

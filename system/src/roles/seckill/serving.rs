@@ -40,11 +40,7 @@ pub struct Serving {
 impl Serving {
     /// Serves `listener` until shutdown; blocks the thread.
     pub fn run(self, listener: TcpListener) -> anyhow::Result<()> {
-        let runtime = tokio::runtime::Builder::new_current_thread()
-            .enable_all()
-            .build()
-            .context("cannot start a runtime")?;
-        runtime.block_on(self.serve(listener))
+        roles::runtime()?.block_on(self.serve(listener))
     }
 
     async fn serve(self, listener: TcpListener) -> anyhow::Result<()> {

@@ -1,0 +1,127 @@
+//! One role among several in a process: a thread with a runtime of its own, started, watched and
+//! stopped.
+
+use crate::config::Config;
+use crate::roles::{self, Ready, RoleConfig};
+use crate::shutdown::Shutdown;
+use anyhow::{Context, anyhow};
+use engines::Registry;
+use std::fmt;
+use std::net::SocketAddr;
+use std::thread::JoinHandle;
+use std::time::Duration;
+use tokio::sync::{oneshot, watch};
+
+/// Longest wait for a role to be ready.
+const START_TIMEOUT: Duration = Duration::from_secs(10);
+
+type Body = Box<dyn FnOnce(RoleConfig, Shutdown) -> anyhow::Result<()> + Send>;
+
+/// A role with its listener, not started yet.
+pub struct Member {
+    name: &'static str,
+    body: Body,
+}
+
+impl fmt::Debug for Member {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Member")
+            .field("name", &self.name)
+            .finish_non_exhaustive()
+    }
+}
+
+impl Member {
+    /// `run` is a role's, `listener` what it asks for: a listener, or `()`.
+    pub fn new<L, F>(
+        name: &'static str,
+        listener: L,
+        run: impl FnOnce(RoleConfig, L, Shutdown) -> F + Send + 'static,
+    ) -> Self
+    where
+        L: Send + 'static,
+        F: Future<Output = anyhow::Result<()>>,
+    {
+        let body =
+            move |config, shutdown| roles::runtime()?.block_on(run(config, listener, shutdown));
+        Self {
+            name,
+            body: Box::new(body),
+        }
+    }
+
+    /// Starts it and waits until it is ready; `ended` is set when it ends, for whatever reason.
+    pub async fn start(
+        self,
+        config: &Config,
+        registry: &Registry,
+        ended: watch::Sender<bool>,
+    ) -> anyhow::Result<Running> {
+        let Self { name, body } = self;
+        let (stop, stopped) = Shutdown::channel();
+        let (sender, started) = oneshot::channel();
+        let ready: Ready = Box::new(move |address| {
+            let _ = sender.send(address);
+            Ok(())
+        });
+        let config = RoleConfig {
+            config: config.clone(),
+            registry: registry.clone(),
+            ready,
+        };
+        let thread = std::thread::Builder::new()
+            .name(name.to_owned())
+            .spawn(move || {
+                let _ended = Ended(ended);
+                body(config, stopped)
+            })
+            .context("cannot start a thread")?;
+        let mut running = Running {
+            name,
+            address: None,
+            stop,
+            thread,
+        };
+        match tokio::time::timeout(START_TIMEOUT, started).await {
+            Ok(Ok(address)) => {
+                running.address = address;
+                Ok(running)
+            }
+            Ok(Err(_)) => Err(running
+                .stop()
+                .await
+                .err()
+                .unwrap_or_else(|| anyhow!("{name} ended at once"))),
+            Err(_) => Err(anyhow!("{name} was not ready within {START_TIMEOUT:?}")),
+        }
+    }
+}
+
+/// Says so when a thread ends, also when it panics.
+struct Ended(watch::Sender<bool>);
+
+impl Drop for Ended {
+    fn drop(&mut self) {
+        self.0.send_replace(true);
+    }
+}
+
+/// A role that is ready.
+#[derive(Debug)]
+pub struct Running {
+    name: &'static str,
+    /// Where it serves, if it does.
+    pub address: Option<SocketAddr>,
+    stop: watch::Sender<bool>,
+    thread: JoinHandle<anyhow::Result<()>>,
+}
+
+impl Running {
+    /// Asks it to end, and waits until it has.
+    pub async fn stop(self) -> anyhow::Result<()> {
+        self.stop.send_replace(true);
+        let joined = tokio::task::spawn_blocking(move || self.thread.join()).await?;
+        let ended = joined.unwrap_or_else(|_| Err(anyhow!("it panicked")));
+        ended.with_context(|| format!("{} failed", self.name))
+    }
+}
