@@ -187,8 +187,8 @@ impl Lane {
                     cx,
                     &mut |request: Request, end: Ended| match RequestEnd::of(end) {
                         Some(end) => ended.push((request, end)),
-                        // These are reported from the last to the first, so pushing each to the front
-                        // keeps them in order and before anything newer.
+                        // These are reported from the last to the first, so pushing each of them to
+                        // the front keeps their order, before anything newer.
                         None => waiting.push_front(Request {
                             sent_us: None,
                             ..request

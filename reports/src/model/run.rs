@@ -22,6 +22,13 @@ pub enum AckMode {
 }
 
 impl AckMode {
+    pub const ALL: [Self; 2] = [Self::Confirmed, Self::Published];
+
+    /// The mode that [`Self::as_str`] gives this name.
+    pub fn named(name: &str) -> Option<Self> {
+        Self::ALL.into_iter().find(|mode| mode.as_str() == name)
+    }
+
     pub fn as_str(self) -> &'static str {
         match self {
             Self::Confirmed => "confirmed",

@@ -4,6 +4,7 @@
 use std::path::PathBuf;
 
 use clap::Args;
+use clap::builder::{PossibleValuesParser, TypedValueParser};
 use reports::model::AckMode;
 
 use super::UsageError;
@@ -42,8 +43,8 @@ pub(super) struct BenchArgs {
     #[arg(long)]
     pub seed: Option<u64>,
     /// When buyers are told yes: after the broker's confirm, or already after the publish
-    #[arg(long, value_enum)]
-    pub ack: Option<Ack>,
+    #[arg(long, value_parser = ack_modes(), value_name = "ACK")]
+    pub ack: Option<AckMode>,
     /// Change a setting of the roles for an experiment, for example mq.order_batch_size=500; the
     /// result records it
     #[arg(long = "set", value_name = "KEY=VALUE")]
@@ -65,10 +66,10 @@ pub(super) struct BenchArgs {
     pub stack: StackOptions,
 }
 
-#[derive(Clone, Copy, Debug, clap::ValueEnum)]
-pub(super) enum Ack {
-    Confirmed,
-    Published,
+/// The names of the modes, as scenario files know them.
+fn ack_modes() -> impl TypedValueParser<Value = AckMode> {
+    PossibleValuesParser::new(AckMode::ALL.map(AckMode::as_str))
+        .map(|name| AckMode::named(&name).unwrap_or_default())
 }
 
 impl BenchArgs {
@@ -108,11 +109,7 @@ impl BenchArgs {
         load.timeout_ms = self.timeout.unwrap_or(load.timeout_ms);
         load.seed = self.seed.unwrap_or(load.seed);
         scenario.rounds = self.rounds.unwrap_or(scenario.rounds);
-        match self.ack {
-            Some(Ack::Confirmed) => scenario.ack = AckMode::Confirmed,
-            Some(Ack::Published) => scenario.ack = AckMode::Published,
-            None => {}
-        }
+        scenario.ack = self.ack.unwrap_or(scenario.ack);
     }
 }
 

@@ -8,7 +8,7 @@ use reports::model::{AckMode, ReferenceRow};
 use serde::Deserialize;
 use toml::Spanned;
 
-use super::rules::{ACK_MODES, BrokenRule, CONSUMER_MODES, one_of};
+use super::rules::{BrokenRule, CONSUMER_MODES, one_of};
 use super::{Expectations, Load, Sale, Scenario};
 
 /// Why there is no scenario to run, each in one sentence.
@@ -135,9 +135,10 @@ pub(super) fn parse(name: &str, file: &str, text: &str) -> Result<Scenario, Scen
 }
 
 fn convert(name: &str, file: File, spans: &mut KeySpans) -> Result<Scenario, BrokenRule> {
-    let ack = file
-        .ack
-        .map_or_else(|| "confirmed".to_owned(), |ack| spans.take("ack", ack));
+    let ack = file.ack.map_or_else(
+        || AckMode::default().as_str().to_owned(),
+        |ack| spans.take("ack", ack),
+    );
     let consumer = file.consumer.map_or_else(
         || "running".to_owned(),
         |consumer| spans.take("consumer", consumer),
@@ -158,7 +159,7 @@ fn convert(name: &str, file: File, spans: &mut KeySpans) -> Result<Scenario, Bro
         sales,
         engines: spans.take("engines", file.engines),
         driver: spans.take("driver", file.driver),
-        ack: AckMode::Confirmed,
+        ack: AckMode::default(),
         consumer_held_back: consumer == "held-back",
         rounds: file
             .rounds
@@ -178,21 +179,12 @@ fn convert(name: &str, file: File, spans: &mut KeySpans) -> Result<Scenario, Bro
         reference: file.reference,
         expectations: expectations(file.expectations, spans)?,
     };
-    one_of("ack", &ack, &ACK_MODES)?;
+    one_of("ack", &ack, &AckMode::ALL.map(AckMode::as_str))?;
     one_of("consumer", &consumer, &CONSUMER_MODES)?;
     Ok(Scenario {
-        ack: ack_mode(&ack),
+        ack: AckMode::named(&ack).unwrap_or_default(),
         ..scenario
     })
-}
-
-/// `name` is one of `ACK_MODES`.
-fn ack_mode(name: &str) -> AckMode {
-    if name == "published" {
-        AckMode::Published
-    } else {
-        AckMode::Confirmed
-    }
 }
 
 fn expectations(

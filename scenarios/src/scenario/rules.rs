@@ -8,7 +8,6 @@ use super::Scenario;
 pub(super) const DRIVERS: [&str; 1] = ["grpc"];
 /// Whether create-consumer works while the load runs, or is stopped until the last reply.
 pub(super) const CONSUMER_MODES: [&str; 2] = ["running", "held-back"];
-pub(super) const ACK_MODES: [&str; 2] = ["confirmed", "published"];
 
 const CONCURRENCY_MAX: u32 = 10_000;
 const REQUESTS_MAX: u64 = 100_000_000;

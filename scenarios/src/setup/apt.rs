@@ -1,5 +1,6 @@
 //! Installing with apt-get, without the services that packages start by themselves: the lab starts
-//! servers of its own, on other ports, and a server that nobody asked for would only be in the way.
+//! servers of its own, on other ports, and a server that was not asked for would only be in the
+//! way.
 
 use std::process::{Command, Stdio};
 

@@ -20,8 +20,8 @@ const MORE_FOLDERS: [&str; 9] = [
     "/usr/local/opt/rabbitmq/sbin",
     "/opt/homebrew/sbin",
 ];
-/// Debian's `rabbitmq-server` on PATH switches to a user of its own; this one runs as whoever calls
-/// it.
+/// Debian's `rabbitmq-server` on PATH switches to a user of its own; this one runs as the user who
+/// calls it.
 const RABBITMQ_DIRECT: &str = "/usr/lib/rabbitmq/bin/rabbitmq-server";
 const ERLANG_HOME: &str = "/usr/lib/erlang";
 

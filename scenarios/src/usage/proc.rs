@@ -10,7 +10,7 @@ const US_PER_TICK: u64 = 10_000;
 pub struct ProcessStat {
     pub pid: u32,
     pub parent: u32,
-    /// `R`, `S`, `D`, `T`, or `Z` for one that has ended and that nobody has waited for.
+    /// `R`, `S`, `D`, `T`, or `Z` for one that has ended and whose parent has not waited for it.
     pub state: char,
     /// Clock ticks after boot. Together with the pid it names a process for good: pids are used
     /// again.

@@ -1,4 +1,5 @@
-//! Scenarios that are unknown, missing or wrong: refused with the file, the line and what is allowed.
+//! Scenarios that are unknown, missing or wrong are refused with the file, the line and what is
+//! allowed.
 
 use std::path::PathBuf;
 

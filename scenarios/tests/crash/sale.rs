@@ -19,8 +19,8 @@ pub fn seed(total: i64) -> String {
     )
 }
 
-/// Writes what the buyers were told to `log`, audits the database with it, and fails the test if the
-/// audit fails. The sale must have come to rest.
+/// Writes what the buyers were told to `log` and audits the database with it; a failed audit fails
+/// the test. The sale must have come to rest.
 pub async fn audit_passes(
     database_url: String,
     log: PathBuf,

@@ -99,11 +99,11 @@ impl<T> Session<T> {
         ended: &mut impl FnMut(T, Ended),
     ) -> Result<()> {
         // The block of a stream that we gave up still changes the table.
-        let mut nobody = Reply::default();
+        let mut discarded = Reply::default();
         let index = super::position(self.first_id, id);
         let reply = index
             .and_then(|index| self.streams.get_mut(index)?.as_mut())
-            .map_or(&mut nobody, |stream| &mut stream.reply);
+            .map_or(&mut discarded, |stream| &mut stream.reply);
         self.decoder
             .decode(block, &mut |field| match field {
                 Field::HttpStatus(status) => reply.http_status = *status,
