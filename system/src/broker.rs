@@ -14,6 +14,7 @@ use crate::config::{Ack, Config, DatabaseConfig, DatabaseKind, MqConfig};
 use crate::shutdown::Shutdown;
 use amqp::{AmqpBroker, AmqpPublisher};
 use embedded::EmbeddedBroker;
+use engines::IncarnationId;
 use names::Names;
 use std::sync::Arc;
 
@@ -35,7 +36,7 @@ impl Settings {
     }
 
     /// The name under which the queue of `incarnation` is known.
-    pub fn queue_name(&self, incarnation: i64) -> String {
+    pub fn queue_name(&self, incarnation: IncarnationId) -> String {
         Names::new(&self.mq).order_queue(incarnation)
     }
 

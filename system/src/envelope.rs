@@ -1,7 +1,9 @@
 //! What travels through the broker: order batches and markers, encoded, decoded and validated in
 //! one place.
 
+use crate::ids::Generation;
 use crate::proto::events;
+use engines::{AllocationId, IncarnationId, OrderId, SaleId, UserId};
 use prost::Message;
 
 /// AMQP `type` property of an order batch.
@@ -11,36 +13,45 @@ pub const MARKER_TYPE: &str = "marker.v1";
 /// Most orders one message may carry; a larger one is poison.
 pub const MAX_ORDERS_PER_MESSAGE: usize = 5_000;
 
-/// One order on its way to becoming a row.
+/// One order on its way to becoming a row. Its ids and its time are greater than zero.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct OrderEvent {
     /// Its id.
-    pub order_id: i64,
+    pub order: OrderId,
     /// The buyer.
-    pub user_id: i64,
-    /// The product on offer.
-    pub product_id: i64,
+    pub user: UserId,
+    /// The sale of the product on offer.
+    pub sale: SaleId,
     /// Units, at least 1.
-    pub quantity: i32,
-    /// Price of all units, cents.
+    pub quantity: u32,
+    /// Price of all units, cents; not negative.
     pub total_price_cents: i64,
     /// The allocation it was sold from.
-    pub allocation_id: i64,
+    pub allocation: AllocationId,
     /// Unix ms at which it was minted.
     pub created_at_ms: i64,
 }
 
+/// An order that cannot become a row.
+#[derive(Clone, Debug, PartialEq)]
+pub struct InvalidOrder {
+    /// As it came, whatever its values are.
+    pub raw: events::OrderCreated,
+    /// What is wrong with it.
+    pub reason: String,
+}
+
 /// What a message turned out to be.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq)]
 pub enum Envelope {
     /// Orders, and those of them that are not valid with the reason.
     Orders {
         /// Who published them.
-        incarnation: i64,
+        incarnation: IncarnationId,
         /// The valid ones, in the order they were published.
         valid: Vec<OrderEvent>,
         /// The others.
-        invalid: Vec<(OrderEvent, String)>,
+        invalid: Vec<InvalidOrder>,
     },
     /// A marker.
     Marker {
@@ -50,20 +61,15 @@ pub enum Envelope {
 }
 
 /// Body of an order batch.
-pub fn encode_orders(incarnation: i64, generation: i64, orders: &[OrderEvent]) -> Vec<u8> {
-    let orders = orders.iter().map(|order| events::OrderCreated {
-        order_id: order.order_id,
-        user_id: order.user_id,
-        product_id: order.product_id,
-        quantity: order.quantity,
-        total_price_cents: order.total_price_cents,
-        allocation_id: order.allocation_id,
-        created_at_ms: order.created_at_ms,
-    });
+pub fn encode_orders(
+    incarnation: IncarnationId,
+    generation: Generation,
+    orders: &[OrderEvent],
+) -> Vec<u8> {
     events::OrderBatch {
-        incarnation,
-        generation,
-        orders: orders.collect(),
+        incarnation: incarnation.0,
+        generation: generation.0,
+        orders: orders.iter().map(OrderEvent::to_wire).collect(),
     }
     .encode_to_vec()
 }
@@ -102,69 +108,87 @@ fn decode_orders(body: &[u8]) -> Result<Envelope, String> {
     }
     let mut valid = Vec::with_capacity(batch.orders.len());
     let mut invalid = Vec::new();
-    for order in batch.orders {
-        let event = OrderEvent {
-            order_id: order.order_id,
-            user_id: order.user_id,
-            product_id: order.product_id,
-            quantity: order.quantity,
-            total_price_cents: order.total_price_cents,
-            allocation_id: order.allocation_id,
-            created_at_ms: order.created_at_ms,
-        };
-        match fault(&event) {
-            None => valid.push(event),
-            Some(reason) => invalid.push((event, reason)),
+    for raw in batch.orders {
+        match OrderEvent::from_wire(&raw) {
+            Ok(order) => valid.push(order),
+            Err(reason) => invalid.push(InvalidOrder { raw, reason }),
         }
     }
     Ok(Envelope::Orders {
-        incarnation: batch.incarnation,
+        incarnation: IncarnationId(batch.incarnation),
         valid,
         invalid,
     })
 }
 
-fn fault(event: &OrderEvent) -> Option<String> {
-    let positive = [
-        ("order_id", event.order_id),
-        ("user_id", event.user_id),
-        ("product_id", event.product_id),
-        ("quantity", i64::from(event.quantity)),
-        ("allocation_id", event.allocation_id),
-        ("created_at_ms", event.created_at_ms),
-    ];
-    if let Some((name, value)) = positive.into_iter().find(|(_, value)| *value <= 0) {
-        return Some(format!("{name} must be positive, got {value}"));
+impl OrderEvent {
+    fn to_wire(&self) -> events::OrderCreated {
+        events::OrderCreated {
+            order_id: self.order.0,
+            user_id: self.user.0,
+            product_id: self.sale.0,
+            // A configured bound keeps quantities far below.
+            quantity: i32::try_from(self.quantity).unwrap_or(i32::MAX),
+            total_price_cents: self.total_price_cents,
+            allocation_id: self.allocation.0,
+            created_at_ms: self.created_at_ms,
+        }
     }
-    (event.total_price_cents < 0).then(|| {
-        format!(
-            "total_price_cents must not be negative, got {}",
-            event.total_price_cents
-        )
-    })
+
+    /// An error is the reason why this is not an order.
+    fn from_wire(raw: &events::OrderCreated) -> Result<Self, String> {
+        let positive = [
+            ("order_id", raw.order_id),
+            ("user_id", raw.user_id),
+            ("product_id", raw.product_id),
+            ("quantity", i64::from(raw.quantity)),
+            ("allocation_id", raw.allocation_id),
+            ("created_at_ms", raw.created_at_ms),
+        ];
+        if let Some((name, value)) = positive.into_iter().find(|(_, value)| *value <= 0) {
+            return Err(format!("{name} must be positive, got {value}"));
+        }
+        if raw.total_price_cents < 0 {
+            return Err(format!(
+                "total_price_cents must not be negative, got {}",
+                raw.total_price_cents
+            ));
+        }
+        Ok(Self {
+            order: OrderId(raw.order_id),
+            user: UserId(raw.user_id),
+            sale: SaleId(raw.product_id),
+            quantity: raw.quantity.unsigned_abs(),
+            total_price_cents: raw.total_price_cents,
+            allocation: AllocationId(raw.allocation_id),
+            created_at_ms: raw.created_at_ms,
+        })
+    }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
 
+    const PUBLISHER: IncarnationId = IncarnationId(3);
+
     fn event() -> OrderEvent {
         OrderEvent {
-            order_id: 11,
-            user_id: 22,
-            product_id: 1,
+            order: OrderId(11),
+            user: UserId(22),
+            sale: SaleId(1),
             quantity: 2,
             total_price_cents: 19_800,
-            allocation_id: 5,
+            allocation: AllocationId(5),
             created_at_ms: 1_800_000_000_000,
         }
     }
 
     #[test]
     fn a_batch_survives_the_wire() {
-        let body = encode_orders(3, 9, &[event()]);
+        let body = encode_orders(PUBLISHER, Generation(9), &[event()]);
         let expected = Envelope::Orders {
-            incarnation: 3,
+            incarnation: PUBLISHER,
             valid: vec![event()],
             invalid: vec![],
         };
@@ -176,21 +200,54 @@ mod tests {
     }
 
     #[test]
-    fn one_bad_order_does_not_spoil_its_batch() {
-        let bad = OrderEvent {
-            quantity: 0,
-            ..event()
-        };
-        let body = encode_orders(3, 9, &[event(), bad]);
-        let Ok(Envelope::Orders { valid, invalid, .. }) = decode(Some(ORDER_BATCH_TYPE), &body)
-        else {
-            panic!("orders")
-        };
-        assert_eq!(valid, [event()]);
-        assert_eq!(
-            invalid,
-            [(bad, "quantity must be positive, got 0".to_owned())]
-        );
+    fn one_bad_order_does_not_spoil_its_batch_and_keeps_the_values_it_came_with() {
+        let good = event().to_wire();
+        for (bad, reason) in [
+            (
+                events::OrderCreated {
+                    quantity: 0,
+                    ..good
+                },
+                "quantity must be positive, got 0",
+            ),
+            (
+                events::OrderCreated {
+                    quantity: i32::MIN,
+                    ..good
+                },
+                "quantity must be positive, got -2147483648",
+            ),
+            (
+                events::OrderCreated {
+                    order_id: -1,
+                    ..good
+                },
+                "order_id must be positive, got -1",
+            ),
+            (
+                events::OrderCreated {
+                    total_price_cents: -5,
+                    ..good
+                },
+                "total_price_cents must not be negative, got -5",
+            ),
+        ] {
+            let body = events::OrderBatch {
+                incarnation: PUBLISHER.0,
+                generation: 9,
+                orders: vec![good, bad],
+            }
+            .encode_to_vec();
+            let expected = Envelope::Orders {
+                incarnation: PUBLISHER,
+                valid: vec![event()],
+                invalid: vec![InvalidOrder {
+                    raw: bad,
+                    reason: reason.to_owned(),
+                }],
+            };
+            assert_eq!(decode(Some(ORDER_BATCH_TYPE), &body), Ok(expected));
+        }
     }
 
     #[test]

@@ -13,10 +13,12 @@ use super::contract::{Broker, Deliveries};
 use super::names::{Names, marker_id};
 use crate::config::{MqConfig, QueueType};
 use crate::envelope;
+use crate::ids::Generation;
 use anyhow::{Context, ensure};
 use async_trait::async_trait;
 use connection::{confirming_channel, connect, done, properties};
 use consumer::AmqpDeliveries;
+use engines::IncarnationId;
 use lapin::options::{
     BasicPublishOptions, ExchangeDeclareOptions, QueueBindOptions, QueueDeclareOptions,
     QueueDeleteOptions,
@@ -60,7 +62,7 @@ impl Broker for AmqpBroker {
         let _ = self.connection.close(200, why.into()).await;
     }
 
-    async fn bind(&self, incarnation: i64, generation: i64) -> anyhow::Result<()> {
+    async fn bind(&self, incarnation: IncarnationId, generation: Generation) -> anyhow::Result<()> {
         let channel = self.channel().await?;
         declare_exchanges(&channel, &self.names).await?;
         declare_order_queue(&channel, &self.names, &self.config, incarnation).await?;
@@ -79,7 +81,11 @@ impl Broker for AmqpBroker {
         Ok(())
     }
 
-    async fn unbind(&self, incarnation: i64, generation: i64) -> anyhow::Result<()> {
+    async fn unbind(
+        &self,
+        incarnation: IncarnationId,
+        generation: Generation,
+    ) -> anyhow::Result<()> {
         let channel = self.channel().await?;
         let key = self.names.order_key(incarnation, generation);
         let (queue, exchange) = (self.names.order_queue(incarnation), self.names.exchange());
@@ -96,7 +102,7 @@ impl Broker for AmqpBroker {
         Ok(())
     }
 
-    async fn delete_queue(&self, incarnation: i64) -> anyhow::Result<()> {
+    async fn delete_queue(&self, incarnation: IncarnationId) -> anyhow::Result<()> {
         let channel = self.channel().await?;
         let queue = self.names.order_queue(incarnation);
         channel
@@ -113,7 +119,7 @@ impl Broker for AmqpBroker {
         Ok(())
     }
 
-    async fn put_marker(&self, incarnation: i64, nonce: u64) -> anyhow::Result<()> {
+    async fn put_marker(&self, incarnation: IncarnationId, nonce: u64) -> anyhow::Result<()> {
         let channel = confirming_channel(&self.connection).await?;
         let queue = self.names.order_queue(incarnation);
         let confirm = channel
@@ -137,7 +143,7 @@ impl Broker for AmqpBroker {
         Ok(())
     }
 
-    async fn consume(&self, incarnation: i64) -> anyhow::Result<Box<dyn Deliveries>> {
+    async fn consume(&self, incarnation: IncarnationId) -> anyhow::Result<Box<dyn Deliveries>> {
         let queue = self.names.order_queue(incarnation);
         let (channel, prefetch) = (self.channel().await?, self.config.consumer_prefetch);
         let deliveries = AmqpDeliveries::start(channel, queue.into(), prefetch).await?;
@@ -173,7 +179,7 @@ async fn declare_order_queue(
     channel: &Channel,
     names: &Names,
     config: &MqConfig,
-    incarnation: i64,
+    incarnation: IncarnationId,
 ) -> anyhow::Result<()> {
     let queue_type = match config.queue_type {
         QueueType::Classic => "classic",

@@ -1,7 +1,9 @@
 //! What a broker does for the roles: three traits, the same promises whichever implementation
 //! keeps them. What the messages mean is the envelope's business.
 
+use crate::ids::Generation;
 use async_trait::async_trait;
+use engines::IncarnationId;
 use std::fmt::Debug;
 
 /// A connection to the broker.
@@ -18,14 +20,18 @@ pub trait Broker: Debug + Send + Sync {
     /// - Idempotent.
     /// - bind-then-recheck (R2): the caller has either bumped the generation itself, or re-reads
     ///   it afterwards and uses it only if unchanged.
-    async fn bind(&self, incarnation: i64, generation: i64) -> anyhow::Result<()>;
+    async fn bind(&self, incarnation: IncarnationId, generation: Generation) -> anyhow::Result<()>;
 
     /// Takes a binding away: the second defence of fence-wait (R1).
     ///
     /// # Contract
     /// - Late messages of that generation are rejected.
     /// - Idempotent.
-    async fn unbind(&self, incarnation: i64, generation: i64) -> anyhow::Result<()>;
+    async fn unbind(
+        &self,
+        incarnation: IncarnationId,
+        generation: Generation,
+    ) -> anyhow::Result<()>;
 
     /// Deletes the queue of a drained incarnation.
     ///
@@ -33,7 +39,7 @@ pub trait Broker: Debug + Send + Sync {
     /// - exclusive-route (R6): the caller has stored before that the queue is drained.
     /// - A queue that is not there is fine.
     /// - One that holds messages which nobody has taken is an error, and stays.
-    async fn delete_queue(&self, incarnation: i64) -> anyhow::Result<()>;
+    async fn delete_queue(&self, incarnation: IncarnationId) -> anyhow::Result<()>;
 
     /// Puts a marker straight into the queue of `incarnation`, whatever is bound to it, and waits
     /// until it is durable.
@@ -41,13 +47,13 @@ pub trait Broker: Debug + Send + Sync {
     /// # Contract
     /// - An error means that the marker may or may not be there; put another one under another
     ///   nonce.
-    async fn put_marker(&self, incarnation: i64, nonce: u64) -> anyhow::Result<()>;
+    async fn put_marker(&self, incarnation: IncarnationId, nonce: u64) -> anyhow::Result<()>;
 
     /// Begins to consume the queue of `incarnation`.
     ///
     /// # Contract
     /// - one-consumer-per-queue (R4): of several consumers one gets messages, the others wait.
-    async fn consume(&self, incarnation: i64) -> anyhow::Result<Box<dyn Deliveries>>;
+    async fn consume(&self, incarnation: IncarnationId) -> anyhow::Result<Box<dyn Deliveries>>;
 
     /// Ends the connection; what was acknowledged on it is not delivered again.
     async fn close(&self, why: &str);
@@ -89,7 +95,12 @@ pub trait Publisher: Debug + Send + Sync {
     /// - Waits until the batch is durable, without a bound of its own: the caller has the
     ///   deadline, and an outcome that comes after it must still be taken in.
     /// - exclusive-route (R6): a message that reached no queue is not accepted.
-    async fn publish(&self, incarnation: i64, generation: i64, body: Vec<u8>) -> PublishOutcome;
+    async fn publish(
+        &self,
+        incarnation: IncarnationId,
+        generation: Generation,
+        body: Vec<u8>,
+    ) -> PublishOutcome;
 
     /// Whether a message could be sent now.
     fn is_connected(&self) -> bool;

@@ -17,9 +17,11 @@ use super::contract::{Broker, Deliveries, PublishOutcome};
 use super::names::{MessageIds, Names, marker_id};
 use crate::config::{Ack, MqConfig};
 use crate::envelope;
+use crate::ids::Generation;
 use anyhow::{Context, ensure};
 use async_trait::async_trait;
 use consumer::EmbeddedDeliveries;
+use engines::IncarnationId;
 use file::QueueFile;
 use publisher::EmbeddedPublisher;
 use queues::QUEUE_ITSELF;
@@ -84,15 +86,15 @@ impl Broker for EmbeddedBroker {
         }
     }
 
-    async fn bind(&self, incarnation: i64, generation: i64) -> anyhow::Result<()> {
+    async fn bind(&self, incarnation: IncarnationId, generation: Generation) -> anyhow::Result<()> {
         let binding = async {
             let mut transaction = self.file.sqlite.write().await?;
             for generation in [QUEUE_ITSELF, generation] {
                 sqlx::query(
                     "INSERT INTO queue_bindings (incarnation, generation) VALUES (?, ?) ON CONFLICT DO NOTHING",
                 )
-                .bind(incarnation)
-                .bind(generation)
+                .bind(incarnation.0)
+                .bind(generation.0)
                 .execute(&mut *transaction)
                 .await?;
             }
@@ -106,12 +108,16 @@ impl Broker for EmbeddedBroker {
         })
     }
 
-    async fn unbind(&self, incarnation: i64, generation: i64) -> anyhow::Result<()> {
+    async fn unbind(
+        &self,
+        incarnation: IncarnationId,
+        generation: Generation,
+    ) -> anyhow::Result<()> {
         let unbinding = async {
             let mut transaction = self.file.sqlite.write().await?;
             sqlx::query("DELETE FROM queue_bindings WHERE incarnation = ? AND generation = ?")
-                .bind(incarnation)
-                .bind(generation)
+                .bind(incarnation.0)
+                .bind(generation.0)
                 .execute(&mut *transaction)
                 .await?;
             transaction.commit().await
@@ -124,7 +130,7 @@ impl Broker for EmbeddedBroker {
         })
     }
 
-    async fn delete_queue(&self, incarnation: i64) -> anyhow::Result<()> {
+    async fn delete_queue(&self, incarnation: IncarnationId) -> anyhow::Result<()> {
         let queue = self.file.queues.of(incarnation);
         // What is with the consumer is as good as acknowledged: the queue is drained, so all of it
         // is committed.
@@ -137,7 +143,7 @@ impl Broker for EmbeddedBroker {
             let waiting = sqlx::query(
                 "SELECT COUNT(*) FROM queue_messages WHERE incarnation = ? AND seq > ?",
             )
-            .bind(incarnation)
+            .bind(incarnation.0)
             .bind(taken)
             .fetch_one(&mut *transaction)
             .await?
@@ -145,7 +151,7 @@ impl Broker for EmbeddedBroker {
             ensure!(waiting == 0, "{waiting} messages wait in it");
             for table in ["queue_messages", "queue_bindings"] {
                 sqlx::query(&format!("DELETE FROM {table} WHERE incarnation = ?"))
-                    .bind(incarnation)
+                    .bind(incarnation.0)
                     .execute(&mut *transaction)
                     .await?;
             }
@@ -164,7 +170,7 @@ impl Broker for EmbeddedBroker {
         Ok(())
     }
 
-    async fn put_marker(&self, incarnation: i64, nonce: u64) -> anyhow::Result<()> {
+    async fn put_marker(&self, incarnation: IncarnationId, nonce: u64) -> anyhow::Result<()> {
         let message = Message {
             incarnation,
             generation: QUEUE_ITSELF,
@@ -182,7 +188,7 @@ impl Broker for EmbeddedBroker {
         Ok(())
     }
 
-    async fn consume(&self, incarnation: i64) -> anyhow::Result<Box<dyn Deliveries>> {
+    async fn consume(&self, incarnation: IncarnationId) -> anyhow::Result<Box<dyn Deliveries>> {
         let (file, prefetch) = (self.file.clone(), self.config.consumer_prefetch);
         Ok(Box::new(EmbeddedDeliveries::new(
             file,

@@ -1,6 +1,8 @@
 //! The names of everything that is declared, and the ids of messages.
 
 use crate::config::MqConfig;
+use crate::ids::Generation;
+use engines::IncarnationId;
 use std::sync::atomic::{AtomicU64, Ordering};
 
 /// The names of everything this system declares, all behind one prefix.
@@ -28,12 +30,12 @@ impl Names {
     }
 
     /// The queue of one incarnation.
-    pub fn order_queue(&self, incarnation: i64) -> String {
+    pub fn order_queue(&self, incarnation: IncarnationId) -> String {
         format!("{}order.create.q.{incarnation}", self.prefix)
     }
 
     /// The routing key of one incarnation in one generation.
-    pub fn order_key(&self, incarnation: i64, generation: i64) -> String {
+    pub fn order_key(&self, incarnation: IncarnationId, generation: Generation) -> String {
         format!("order.create.{incarnation}.{generation}")
     }
 }

@@ -3,6 +3,7 @@
 use super::Identity;
 use crate::broker::{self, Settings};
 use crate::clock::{monotonic_ms, unix_ms};
+use crate::ids::Generation;
 use crate::order_id::{MAX_AHEAD_MS, Minter, WORKER_IDS};
 use crate::store::Store;
 use crate::terms::Terms;
@@ -67,13 +68,13 @@ impl Registrar {
         sent_ms: u64,
     ) -> anyhow::Result<Arc<Identity>> {
         let broker = broker::connect(&self.broker, &format!("incarnation-{id}")).await?;
-        broker.bind(id.0, generation).await?;
+        broker.bind(id, Generation(generation)).await?;
         if !self
             .store
-            .confirm_binding(id.0, generation, &self.broker.queue_name(id.0))
+            .confirm_binding(id.0, generation, &self.broker.queue_name(id))
             .await?
         {
-            broker.unbind(id.0, generation).await?;
+            broker.unbind(id, Generation(generation)).await?;
             bail!("fenced while binding generation {generation}");
         }
         broker.close("bound").await;

@@ -6,7 +6,9 @@
 
 use crate::broker::{self, Broker, Settings};
 use crate::config::Config;
+use crate::ids::Generation;
 use crate::store::Store;
+use engines::IncarnationId;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 use tokio::sync::Mutex;
@@ -46,7 +48,10 @@ impl Drainer {
                 return Ok(true);
             };
             let nonce = rand::random();
-            self.broker().await?.put_marker(incarnation, nonce).await?;
+            self.broker()
+                .await?
+                .put_marker(IncarnationId(incarnation), nonce)
+                .await?;
             let patience = (Instant::now() + MARKER_PATIENCE).min(deadline);
             if self.committed_in(nonce, patience).await? == Some(session) {
                 return Ok(true);
@@ -57,12 +62,18 @@ impl Drainer {
 
     /// Takes away the binding of an earlier generation, the second defence of R1.
     pub async fn unbind(&self, incarnation: i64, generation: i64) -> anyhow::Result<()> {
-        self.broker().await?.unbind(incarnation, generation).await
+        self.broker()
+            .await?
+            .unbind(IncarnationId(incarnation), Generation(generation))
+            .await
     }
 
     /// Deletes the queue of a drained incarnation.
     pub async fn delete_queue(&self, incarnation: i64) -> anyhow::Result<()> {
-        self.broker().await?.delete_queue(incarnation).await
+        self.broker()
+            .await?
+            .delete_queue(IncarnationId(incarnation))
+            .await
     }
 
     async fn committed_in(&self, nonce: u64, deadline: Instant) -> sqlx::Result<Option<i64>> {

@@ -16,6 +16,7 @@ use crate::roles::{self, RoleConfig};
 use crate::shutdown::Shutdown;
 use crate::store::Store;
 use crate::terms::Terms;
+use engines::IncarnationId;
 use queue::QueueConsumer;
 use settle::Settler;
 use std::collections::HashMap;
@@ -165,7 +166,7 @@ async fn consume_queues(
 
 async fn supervise(consumer: QueueConsumer, broker: Arc<dyn Broker>, shutdown: Shutdown) {
     let incarnation = consumer.incarnation();
-    let ended = match broker.consume(incarnation).await {
+    let ended = match broker.consume(IncarnationId(incarnation)).await {
         Ok(mut deliveries) => {
             let ended = consumer.run(deliveries.as_mut(), &shutdown).await;
             // R5: nothing is nack-requeued; closing gives back what was not acknowledged, in order.

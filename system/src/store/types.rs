@@ -79,7 +79,7 @@ impl Poison {
         let body = format!("{order:?}").into_bytes();
         Self {
             message_id: "order".to_owned(),
-            order_id: order.order_id,
+            order_id: order.order.0,
             reason,
             body,
         }

@@ -5,9 +5,11 @@ use crate::broker::contract::{PublishOutcome, Publisher};
 use crate::broker::names::{MessageIds, Names};
 use crate::config::{Ack, MqConfig};
 use crate::envelope::ORDER_BATCH_TYPE;
+use crate::ids::Generation;
 use crate::shutdown::Shutdown;
 use anyhow::Context;
 use async_trait::async_trait;
+use engines::IncarnationId;
 use lapin::options::BasicPublishOptions;
 use lapin::{Channel, Confirmation, Connection};
 use std::sync::Arc;
@@ -94,7 +96,12 @@ impl AmqpPublisher {
 
 #[async_trait]
 impl Publisher for AmqpPublisher {
-    async fn publish(&self, incarnation: i64, generation: i64, body: Vec<u8>) -> PublishOutcome {
+    async fn publish(
+        &self,
+        incarnation: IncarnationId,
+        generation: Generation,
+        body: Vec<u8>,
+    ) -> PublishOutcome {
         let Some((channel, turn)) = self.channel().await else {
             return PublishOutcome::NotSent;
         };

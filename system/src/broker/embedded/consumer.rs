@@ -5,6 +5,7 @@ use super::queues::{QUEUE_ITSELF, Queue};
 use crate::broker::contract::{Deliveries, Delivery};
 use anyhow::{Context, ensure};
 use async_trait::async_trait;
+use engines::IncarnationId;
 use sqlx::Row;
 use std::collections::VecDeque;
 use std::sync::Arc;
@@ -21,7 +22,7 @@ const POLL_INTERVAL: Duration = Duration::from_millis(500);
 pub struct EmbeddedDeliveries {
     file: Arc<QueueFile>,
     queue: Arc<Queue>,
-    incarnation: i64,
+    incarnation: IncarnationId,
     prefetch: usize,
     /// R4: it is this consumer's turn for as long as this is held.
     turn: Option<OwnedMutexGuard<()>>,
@@ -34,7 +35,7 @@ pub struct EmbeddedDeliveries {
 }
 
 impl EmbeddedDeliveries {
-    pub(super) fn new(file: Arc<QueueFile>, incarnation: i64, prefetch: u16) -> Self {
+    pub(super) fn new(file: Arc<QueueFile>, incarnation: IncarnationId, prefetch: u16) -> Self {
         let queue = file.queues.of(incarnation);
         Self {
             file,
@@ -63,7 +64,7 @@ impl EmbeddedDeliveries {
         let sql = "SELECT seq, kind, message_id, body FROM queue_messages WHERE incarnation = ? AND seq > ?
                    ORDER BY seq LIMIT ?";
         let rows = sqlx::query(sql)
-            .bind(self.incarnation)
+            .bind(self.incarnation.0)
             .bind(self.read_to)
             .bind(i64::try_from(room).unwrap_or(i64::MAX))
             .fetch_all(self.file.sqlite.readers())
@@ -87,8 +88,8 @@ impl EmbeddedDeliveries {
         let row = sqlx::query(
             "SELECT COUNT(*) FROM queue_bindings WHERE incarnation = ? AND generation = ?",
         )
-        .bind(self.incarnation)
-        .bind(QUEUE_ITSELF)
+        .bind(self.incarnation.0)
+        .bind(QUEUE_ITSELF.0)
         .fetch_one(self.file.sqlite.readers())
         .await?;
         Ok(row.try_get::<i64, _>(0)? > 0)

@@ -6,7 +6,9 @@ use crate::broker::contract::{PublishOutcome, Publisher};
 use crate::broker::names::MessageIds;
 use crate::config::Ack;
 use crate::envelope::ORDER_BATCH_TYPE;
+use crate::ids::Generation;
 use async_trait::async_trait;
+use engines::IncarnationId;
 use std::sync::Arc;
 
 /// One publisher.
@@ -36,7 +38,12 @@ impl EmbeddedPublisher {
 
 #[async_trait]
 impl Publisher for EmbeddedPublisher {
-    async fn publish(&self, incarnation: i64, generation: i64, body: Vec<u8>) -> PublishOutcome {
+    async fn publish(
+        &self,
+        incarnation: IncarnationId,
+        generation: Generation,
+        body: Vec<u8>,
+    ) -> PublishOutcome {
         let message = Message {
             incarnation,
             generation,

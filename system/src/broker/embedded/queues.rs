@@ -1,6 +1,8 @@
 //! What is known in memory of the queues of one file: who consumes, what was given out and what is
 //! done with.
 
+use crate::ids::Generation;
+use engines::IncarnationId;
 use std::collections::HashMap;
 use std::sync::atomic::{AtomicI64, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -8,12 +10,12 @@ use tokio::sync::Notify;
 
 /// The generation that every queue is bound to by itself; markers are put under it. Those of
 /// publishers begin at 1.
-pub const QUEUE_ITSELF: i64 = 0;
+pub const QUEUE_ITSELF: Generation = Generation(0);
 
 /// The queues that this process has used.
 #[derive(Debug, Default)]
 pub struct Queues {
-    by_incarnation: Mutex<HashMap<i64, Arc<Queue>>>,
+    by_incarnation: Mutex<HashMap<IncarnationId, Arc<Queue>>>,
 }
 
 /// What is known in memory of one queue.
@@ -36,17 +38,17 @@ pub struct Queue {
 
 impl Queues {
     /// The queue of an incarnation, made when it is first asked for.
-    pub fn of(&self, incarnation: i64) -> Arc<Queue> {
+    pub fn of(&self, incarnation: IncarnationId) -> Arc<Queue> {
         self.lock().entry(incarnation).or_default().clone()
     }
 
     /// Ids are never used again, so nobody who still has this queue can meet one who makes it anew.
-    pub fn forget(&self, incarnation: i64) {
+    pub fn forget(&self, incarnation: IncarnationId) {
         self.lock().remove(&incarnation);
     }
 
     /// Queues with acknowledged messages that are still there, and the newest such message.
-    pub fn acknowledged(&self) -> Vec<(i64, Arc<Queue>, i64)> {
+    pub fn acknowledged(&self) -> Vec<(IncarnationId, Arc<Queue>, i64)> {
         let queues = self.lock();
         let newest = queues.iter().map(|(incarnation, queue)| {
             (
@@ -60,7 +62,7 @@ impl Queues {
             .collect()
     }
 
-    fn lock(&self) -> MutexGuard<'_, HashMap<i64, Arc<Queue>>> {
+    fn lock(&self) -> MutexGuard<'_, HashMap<IncarnationId, Arc<Queue>>> {
         self.by_incarnation
             .lock()
             .unwrap_or_else(PoisonError::into_inner)

@@ -2,6 +2,8 @@
 
 use super::*;
 use crate::broker::contract::{Delivery, Publisher};
+use crate::ids::Generation;
+use engines::IncarnationId;
 use futures_util::poll;
 use sqlx::{Sqlite, Transaction};
 use std::pin::pin;
@@ -13,7 +15,9 @@ const NEVER: &str = "nothing came";
 /// Longest wait for what must happen.
 const PATIENCE: Duration = Duration::from_secs(10);
 /// The incarnation of most tests.
-const ID: i64 = 7;
+const ID: IncarnationId = IncarnationId(7);
+/// One that some tests have besides.
+const OTHER: IncarnationId = IncarnationId(8);
 
 struct Fixture {
     folder: TempDir,
@@ -32,7 +36,7 @@ impl Fixture {
             .await
             .unwrap();
         transaction.commit().await.unwrap();
-        broker.bind(ID, 1).await.unwrap();
+        broker.bind(ID, Generation(1)).await.unwrap();
         let publisher = Arc::new(broker.publisher(Ack::Confirmed, "test"));
         Self {
             folder,
@@ -42,7 +46,9 @@ impl Fixture {
     }
 
     async fn publish(&self, generation: i64, body: &str) -> PublishOutcome {
-        self.publisher.publish(ID, generation, body.into()).await
+        self.publisher
+            .publish(ID, Generation(generation), body.into())
+            .await
     }
 
     async fn publish_all(&self, bodies: &[&str]) {
@@ -194,18 +200,18 @@ async fn no_more_than_the_prefetch_is_unacknowledged() {
 async fn a_generation_that_is_not_bound_is_rejected_and_a_marker_is_not() {
     let fixture = Fixture::new(MqConfig::default()).await;
     assert_eq!(fixture.publish(2, "early").await, PublishOutcome::Rejected);
-    fixture.broker.bind(ID, 2).await.unwrap();
-    fixture.broker.bind(ID, 2).await.unwrap();
+    fixture.broker.bind(ID, Generation(2)).await.unwrap();
+    fixture.broker.bind(ID, Generation(2)).await.unwrap();
     assert_eq!(fixture.publish(2, "in").await, PublishOutcome::Accepted);
     for _ in 0..2 {
-        fixture.broker.unbind(ID, 1).await.unwrap();
-        fixture.broker.unbind(ID, 2).await.unwrap();
+        fixture.broker.unbind(ID, Generation(1)).await.unwrap();
+        fixture.broker.unbind(ID, Generation(2)).await.unwrap();
     }
     assert_eq!(fixture.publish(1, "late").await, PublishOutcome::Rejected);
     assert_eq!(fixture.publish(2, "late").await, PublishOutcome::Rejected);
     fixture.broker.put_marker(ID, 1).await.unwrap();
     assert!(
-        fixture.broker.put_marker(ID + 1, 1).await.is_err(),
+        fixture.broker.put_marker(OTHER, 1).await.is_err(),
         "there is no such queue"
     );
     assert_eq!(fixture.count().await, 2);
@@ -214,11 +220,11 @@ async fn a_generation_that_is_not_bound_is_rejected_and_a_marker_is_not() {
 #[tokio::test]
 async fn a_full_queue_rejects_until_something_was_acknowledged() {
     let fixture = Fixture::new(limited(64, 3)).await;
-    fixture.broker.bind(ID + 1, 1).await.unwrap();
+    fixture.broker.bind(OTHER, Generation(1)).await.unwrap();
     assert_eq!(
         fixture
             .publisher
-            .publish(ID + 1, 1, b"elsewhere".to_vec())
+            .publish(OTHER, Generation(1), b"elsewhere".to_vec())
             .await,
         PublishOutcome::Accepted
     );
@@ -259,7 +265,11 @@ async fn those_who_wait_at_the_same_time_share_a_commit_and_each_has_an_outcome(
     ] {
         puts.push(tokio::spawn({
             let publisher = fixture.publisher.clone();
-            async move { publisher.publish(ID, generation, body.into()).await }
+            async move {
+                publisher
+                    .publish(ID, Generation(generation), body.into())
+                    .await
+            }
         }));
         // Each is on its way before the next is.
         tokio::task::yield_now().await;
@@ -289,7 +299,7 @@ async fn published_is_said_before_the_commit_and_confirmed_after_it() {
     let held = fixture.hold_up().await;
     let hasty = fixture.broker.publisher(Ack::Published, "hasty");
     assert_eq!(
-        hasty.publish(ID, 1, b"hasty".to_vec()).await,
+        hasty.publish(ID, Generation(1), b"hasty".to_vec()).await,
         PublishOutcome::Accepted
     );
     assert_eq!(fixture.count().await, 0);
@@ -320,7 +330,7 @@ async fn what_was_accepted_survives_the_death_of_the_process() {
     assert_eq!(take(&mut deliveries, 2).await.0, ["b", "c"]);
     let publisher = broker.publisher(Ack::Confirmed, "next");
     assert_eq!(
-        publisher.publish(ID, 1, b"d".to_vec()).await,
+        publisher.publish(ID, Generation(1), b"d".to_vec()).await,
         PublishOutcome::Accepted
     );
     assert_eq!(take(&mut deliveries, 1).await.0, ["d"]);
@@ -331,7 +341,7 @@ async fn a_queue_is_deleted_when_nothing_waits_in_it_and_its_consumer_ends() {
     let fixture = Fixture::new(MqConfig::default()).await;
     fixture
         .broker
-        .delete_queue(ID + 1)
+        .delete_queue(OTHER)
         .await
         .expect("a queue that is not there is fine");
     fixture.publish_all(&["a", "b"]).await;
@@ -360,7 +370,9 @@ async fn giving_up_waiting_loses_nothing() {
     let publisher = fixture.publisher.clone();
     let publishing = tokio::spawn(async move {
         for number in 0..100 {
-            publisher.publish(ID, 1, number.to_string().into()).await;
+            publisher
+                .publish(ID, Generation(1), number.to_string().into())
+                .await;
         }
     });
     let mut deliveries = consume(&fixture.broker).await;
@@ -414,7 +426,7 @@ async fn publishers_on_runtimes_of_their_own_wake_the_consumer_and_keep_their_or
                     for number in 0..EACH {
                         let body = format!("{thread} {number}").into_bytes();
                         assert_eq!(
-                            publisher.publish(ID, 1, body).await,
+                            publisher.publish(ID, Generation(1), body).await,
                             PublishOutcome::Accepted
                         );
                     }

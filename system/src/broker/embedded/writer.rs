@@ -3,8 +3,10 @@
 
 use super::queues::{Queue, Queues};
 use crate::broker::contract::PublishOutcome;
+use crate::ids::Generation;
 use anyhow::Context;
 use database::sqlite::SqliteFile;
+use engines::IncarnationId;
 use sqlx::{Row, SqliteConnection};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -22,8 +24,8 @@ const RETRY_MAX: Duration = Duration::from_secs(2);
 /// What is to be published.
 #[derive(Debug)]
 pub struct Message {
-    pub incarnation: i64,
-    pub generation: i64,
+    pub incarnation: IncarnationId,
+    pub generation: Generation,
     pub kind: &'static str,
     pub message_id: String,
     pub body: Vec<u8>,
@@ -287,12 +289,12 @@ async fn write(
     connection: &mut SqliteConnection,
     queues: &Queues,
     messages: &[(Message, oneshot::Sender<PublishOutcome>)],
-    acknowledged: &[(i64, Arc<Queue>, i64)],
+    acknowledged: &[(IncarnationId, Arc<Queue>, i64)],
 ) -> sqlx::Result<Vec<PublishOutcome>> {
     // First, because it makes room.
     for (incarnation, _, newest) in acknowledged {
         sqlx::query("DELETE FROM queue_messages WHERE incarnation = ? AND seq <= ?")
-            .bind(incarnation)
+            .bind(incarnation.0)
             .bind(newest)
             .execute(&mut *connection)
             .await?;
@@ -320,7 +322,7 @@ async fn has_room(
     let mut length = queue.length_at_most.load(Ordering::SeqCst);
     if length >= message.max_messages {
         let row = sqlx::query("SELECT COUNT(*) FROM queue_messages WHERE incarnation = ?")
-            .bind(message.incarnation)
+            .bind(message.incarnation.0)
             .fetch_one(connection)
             .await?;
         length = row.try_get::<i64, _>(0)?.cast_unsigned();
@@ -337,8 +339,8 @@ async fn insert(connection: &mut SqliteConnection, message: &Message) -> sqlx::R
     let sql = "INSERT INTO queue_messages (incarnation, generation, kind, message_id, body) SELECT ?1, ?2, ?3, ?4, ?5
                WHERE EXISTS (SELECT 1 FROM queue_bindings WHERE incarnation = ?1 AND generation = ?2)";
     let inserted = sqlx::query(sql)
-        .bind(message.incarnation)
-        .bind(message.generation)
+        .bind(message.incarnation.0)
+        .bind(message.generation.0)
         .bind(message.kind)
         .bind(message.message_id.as_str())
         .bind(message.body.as_slice())

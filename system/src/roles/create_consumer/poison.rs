@@ -1,6 +1,6 @@
 //! What can never become a row, and the name under which it is parked.
 
-use crate::envelope::OrderEvent;
+use crate::envelope::InvalidOrder;
 use crate::store::Poison;
 
 /// Longest message id that is taken as it is, bytes; the column holds a little more, for the
@@ -22,14 +22,13 @@ pub fn order(
     message_id: Option<&str>,
     message: &[u8],
     position: usize,
-    order: &OrderEvent,
-    reason: String,
+    order: InvalidOrder,
 ) -> Poison {
     Poison {
         message_id: format!("{}#{position}", name(message_id, message)),
-        order_id: order.order_id.max(0),
-        reason,
-        body: format!("{order:?}").into_bytes(),
+        order_id: order.raw.order_id.max(0),
+        reason: order.reason,
+        body: format!("{:?}", order.raw).into_bytes(),
     }
 }
 

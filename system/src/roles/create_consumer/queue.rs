@@ -138,11 +138,9 @@ impl Gathered {
             Ok(Envelope::Orders { valid, invalid, .. }) => {
                 self.write.orders.extend(valid);
                 let invalid = invalid.into_iter().enumerate();
-                self.write
-                    .poison
-                    .extend(invalid.map(|(position, (order, reason))| {
-                        poison::order(message_id, &delivery.body, position, &order, reason)
-                    }));
+                self.write.poison.extend(invalid.map(|(position, order)| {
+                    poison::order(message_id, &delivery.body, position, order)
+                }));
             }
             Ok(Envelope::Marker { nonce }) => self.write.markers.push(nonce),
             Err(reason) => {

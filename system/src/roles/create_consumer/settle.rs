@@ -5,7 +5,7 @@
 use crate::envelope::OrderEvent;
 use crate::failpoint;
 use crate::terms::Terms;
-use engines::{Finish, FinishKind, OrderId, SaleId, StockEngine, Term, UserId};
+use engines::{Finish, FinishKind, StockEngine, Term};
 use std::collections::HashMap;
 use std::sync::Arc;
 use tokio::sync::mpsc;
@@ -49,11 +49,9 @@ async fn settle(engine: &dyn StockEngine, terms: &Terms, orders: &[OrderEvent]) 
     let sales = terms.sales();
     let mut by_term: HashMap<i64, (Term, Vec<Finish>)> = HashMap::new();
     for order in orders {
-        let open = sales
-            .get(&SaleId(order.product_id))
-            .and_then(|row| row.open);
+        let open = sales.get(&order.sale).and_then(|row| row.open);
         // An order of an earlier epoch is in the gate of the present one as settled already.
-        let Some(open) = open.filter(|open| open.allocation_id == order.allocation_id) else {
+        let Some(open) = open.filter(|open| open.allocation_id == order.allocation.0) else {
             continue;
         };
         by_term
@@ -61,9 +59,9 @@ async fn settle(engine: &dyn StockEngine, terms: &Terms, orders: &[OrderEvent]) 
             .or_insert_with(|| (open.term, Vec::with_capacity(orders.len())))
             .1
             .push(Finish {
-                user: UserId(order.user_id),
-                order: OrderId(order.order_id),
-                quantity: u32::try_from(order.quantity).unwrap_or_default(),
+                user: order.user,
+                order: order.order,
+                quantity: order.quantity,
                 kind: FinishKind::Settle,
             });
     }

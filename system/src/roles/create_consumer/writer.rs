@@ -37,15 +37,15 @@ impl Writer {
         if self.commit(batch, &orders, false).await?.is_some() {
             return Ok(orders);
         }
-        let ids: Vec<i64> = orders.iter().map(|order| order.order_id).collect();
+        let ids: Vec<i64> = orders.iter().map(|order| order.order.0).collect();
         let known = self.store.live_by_order(&ids).await?;
         let (existing, fresh): (Vec<_>, Vec<_>) = orders
             .into_iter()
-            .partition(|order| known.contains_key(&order.order_id));
+            .partition(|order| known.contains_key(&order.order.0));
         // R9: only what is live is settled; a void or cancelled order is not.
         let mut live: Vec<_> = existing
             .into_iter()
-            .filter(|order| known.get(&order.order_id) == Some(&true))
+            .filter(|order| known.get(&order.order.0) == Some(&true))
             .collect();
         if self.commit(batch, &fresh, false).await?.is_some() {
             live.extend(fresh);
@@ -55,7 +55,7 @@ impl Writer {
         live.extend(
             fresh
                 .into_iter()
-                .filter(|order| !refused.contains(&order.order_id)),
+                .filter(|order| !refused.contains(&order.order.0)),
         );
         Ok(live)
     }
@@ -83,7 +83,7 @@ fn without_repeats(orders: &[OrderEvent]) -> Vec<OrderEvent> {
     let mut seen = HashSet::with_capacity(orders.len());
     orders
         .iter()
-        .filter(|order| seen.insert(order.order_id))
+        .filter(|order| seen.insert(order.order.0))
         .copied()
         .collect()
 }

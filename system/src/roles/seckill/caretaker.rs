@@ -6,7 +6,7 @@ use crate::envelope::OrderEvent;
 use crate::repair::{Drainer, HoldRepair, Look};
 use crate::shutdown::Shutdown;
 use crate::store::Store;
-use engines::{Finish, FinishKind, Maintain, OrderId, SaleId, StockEngine, UserId};
+use engines::{Finish, FinishKind, IncarnationId, Maintain, StockEngine};
 use std::collections::HashSet;
 use std::sync::Arc;
 use std::time::Duration;
@@ -143,7 +143,7 @@ async fn settle(
     }
 }
 
-fn count(batches: &[(i64, Vec<OrderEvent>)]) -> usize {
+fn count(batches: &[(IncarnationId, Vec<OrderEvent>)]) -> usize {
     batches.iter().map(|(_, orders)| orders.len()).sum()
 }
 
@@ -152,19 +152,19 @@ async fn settle_drained(
     engine: &dyn StockEngine,
     store: &Store,
     drainer: &Drainer,
-    waiting: &mut Vec<(i64, Vec<OrderEvent>)>,
+    waiting: &mut Vec<(IncarnationId, Vec<OrderEvent>)>,
 ) -> anyhow::Result<()> {
     let Some((incarnation, _)) = waiting.first() else {
         return Ok(());
     };
     let incarnation = *incarnation;
     anyhow::ensure!(
-        drainer.drain(incarnation).await?,
+        drainer.drain(incarnation.0).await?,
         "the queue of incarnation {incarnation} does not drain"
     );
     // R9: only what became a live row is settled. What was refused or is unreadable was parked in
     // the same transaction.
-    let parked: HashSet<i64> = store.parked_of(incarnation).await?.into_iter().collect();
+    let parked: HashSet<i64> = store.parked_of(incarnation.0).await?.into_iter().collect();
     let (drained, others) = std::mem::take(waiting)
         .into_iter()
         .partition(|(id, _)| *id == incarnation);
@@ -174,20 +174,16 @@ async fn settle_drained(
             "an unreadable message of incarnation {incarnation} is parked; its holds are looked at one by one"
         );
     }
-    let drained: Vec<(i64, Vec<OrderEvent>)> = drained;
+    let drained: Vec<(IncarnationId, Vec<OrderEvent>)> = drained;
     let orders = drained.into_iter().flat_map(|(_, orders)| orders);
     let orders: Vec<_> = orders
-        .filter(|order| !parked.contains(&order.order_id))
+        .filter(|order| !parked.contains(&order.order.0))
         .collect();
     for chunk in orders
-        .chunk_by(|a, b| a.product_id == b.product_id)
+        .chunk_by(|a, b| a.sale == b.sale)
         .flat_map(|of_sale| of_sale.chunks(CHUNK))
     {
-        let Some(open) = shared
-            .terms
-            .sale(SaleId(chunk[0].product_id))
-            .and_then(|row| row.open)
-        else {
+        let Some(open) = shared.terms.sale(chunk[0].sale).and_then(|row| row.open) else {
             continue;
         };
         let finishes: Vec<_> = chunk.iter().map(settled).collect();
@@ -201,9 +197,9 @@ async fn settle_drained(
 
 fn settled(order: &OrderEvent) -> Finish {
     Finish {
-        user: UserId(order.user_id),
-        order: OrderId(order.order_id),
-        quantity: u32::try_from(order.quantity).unwrap_or_default(),
+        user: order.user,
+        order: order.order,
+        quantity: order.quantity,
         kind: FinishKind::Settle,
     }
 }

@@ -2,6 +2,7 @@
 //! only this process can settle.
 
 use crate::envelope::OrderEvent;
+use engines::IncarnationId;
 use std::sync::{Mutex, PoisonError};
 
 /// Most orders remembered, about 60 MB; the holds of any more are settled by looking for their
@@ -18,14 +19,14 @@ pub struct Published {
 struct Batches {
     /// What was published since the caretaker last looked, each with the incarnation in whose queue
     /// it is.
-    list: Vec<(i64, Vec<OrderEvent>)>,
+    list: Vec<(IncarnationId, Vec<OrderEvent>)>,
     /// Orders in the list, and those that the caretaker has taken and not dealt with.
     orders: usize,
 }
 
 impl Published {
     /// The broker has confirmed these.
-    pub fn confirmed(&self, incarnation: i64, orders: Vec<OrderEvent>) {
+    pub fn confirmed(&self, incarnation: IncarnationId, orders: Vec<OrderEvent>) {
         let mut batches = self.lock();
         if batches.orders < REMEMBERED_MAX {
             batches.orders += orders.len();
@@ -34,7 +35,7 @@ impl Published {
     }
 
     /// Everything so far; it counts as remembered until it is [`Self::forgotten`].
-    pub fn take(&self) -> Vec<(i64, Vec<OrderEvent>)> {
+    pub fn take(&self) -> Vec<(IncarnationId, Vec<OrderEvent>)> {
         std::mem::take(&mut self.lock().list)
     }
 
@@ -51,26 +52,29 @@ impl Published {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use engines::{AllocationId, OrderId, SaleId, UserId};
+
+    const PUBLISHER: IncarnationId = IncarnationId(1);
 
     #[test]
     fn what_nobody_settles_is_remembered_up_to_a_bound() {
         let published = Published::default();
         let order = OrderEvent {
-            order_id: 1,
-            user_id: 1,
-            product_id: 1,
+            order: OrderId(1),
+            user: UserId(1),
+            sale: SaleId(1),
             quantity: 1,
             total_price_cents: 1,
-            allocation_id: 1,
+            allocation: AllocationId(1),
             created_at_ms: 1,
         };
         let orders = |count| vec![order; count];
-        published.confirmed(1, orders(REMEMBERED_MAX));
+        published.confirmed(PUBLISHER, orders(REMEMBERED_MAX));
         let taken = published.take();
-        published.confirmed(1, orders(1));
+        published.confirmed(PUBLISHER, orders(1));
         assert!(published.take().is_empty(), "what was taken still counts");
         published.forgotten(taken[0].1.len());
-        published.confirmed(1, orders(1));
+        published.confirmed(PUBLISHER, orders(1));
         assert_eq!(published.take().len(), 1);
     }
 }

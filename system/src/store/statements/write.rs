@@ -69,12 +69,12 @@ async fn bulk(connection: &mut DbConnection, orders: &[OrderEvent]) -> sqlx::Res
         let mut query = sqlx::query(INSERT_ORDERS.for_rows(slice.len()));
         for order in slice {
             query = query
-                .bind(order.order_id)
-                .bind(order.user_id)
-                .bind(order.product_id)
+                .bind(order.order.0)
+                .bind(order.user.0)
+                .bind(order.sale.0)
                 .bind(order.quantity)
                 .bind(order.total_price_cents)
-                .bind(order.allocation_id)
+                .bind(order.allocation.0)
                 .bind(order.created_at_ms)
                 .bind(order.created_at_ms);
         }
@@ -83,7 +83,7 @@ async fn bulk(connection: &mut DbConnection, orders: &[OrderEvent]) -> sqlx::Res
     // In ascending order of allocations, so that two consumers cannot wait for each other.
     let mut sold: BTreeMap<i64, i64> = BTreeMap::new();
     for order in orders {
-        *sold.entry(order.allocation_id).or_default() += i64::from(order.quantity);
+        *sold.entry(order.allocation.0).or_default() += i64::from(order.quantity);
     }
     for (allocation_id, units) in sold {
         if !guard(connection, allocation_id, units).await? {
@@ -182,10 +182,10 @@ async fn one_by_one(
             // Voided or cancelled in the meantime: final already, nothing to settle and nothing to
             // park.
             Some(false) => {
-                refused.insert(order.order_id);
+                refused.insert(order.order.0);
             }
             None => {
-                refused.insert(order.order_id);
+                refused.insert(order.order.0);
                 refuse(connection, incarnation, order, reason).await?;
             }
         }
@@ -207,7 +207,7 @@ async fn try_alone(
         Ok(false) => {
             format!(
                 "allocation {} is closed or has fewer than {} units left",
-                order.allocation_id, order.quantity
+                order.allocation.0, order.quantity
             )
         }
         Err(error) if is_refusal(&error) => format!("refused by the database: {error}"),
@@ -220,7 +220,7 @@ async fn try_alone(
 /// `None` if there is no row.
 async fn is_live(connection: &mut DbConnection, order: &OrderEvent) -> sqlx::Result<Option<bool>> {
     let row = sqlx::query("SELECT live IS NOT NULL FROM orders WHERE order_id = ?")
-        .bind(order.order_id)
+        .bind(order.order.0)
         .fetch_optional(connection)
         .await?;
     row.map(|row| Ok(row.try_get::<i64, _>(0)? != 0))
@@ -242,12 +242,12 @@ async fn refuse(
         or_nothing("order_id")
     );
     sqlx::query(&sql)
-        .bind(order.order_id)
-        .bind(order.user_id)
-        .bind(order.product_id)
+        .bind(order.order.0)
+        .bind(order.user.0)
+        .bind(order.sale.0)
         .bind(order.quantity)
         .bind(order.total_price_cents)
-        .bind(order.allocation_id)
+        .bind(order.allocation.0)
         .bind(status::VOID)
         .bind(order.created_at_ms)
         .bind(order.created_at_ms)

@@ -7,6 +7,7 @@ use crate::broker::{PublishOutcome, Publisher};
 use crate::clock::{monotonic_ms, unix_ms};
 use crate::envelope::{self, OrderEvent};
 use crate::failpoint;
+use crate::ids::Generation;
 use crate::incarnation::Identity;
 use crate::order_id::minted_at_ms;
 use crate::roles::seckill::replies::{Reason, Refusal, Reply};
@@ -100,8 +101,8 @@ impl Batch {
                     quantity,
                     allocation,
                 } if self.keeps_stock => {
-                    let allocation_id = allocation.map_or(open.allocation_id, |lease| lease.0);
-                    events.push(event(&row, allocation_id, &pending, order, quantity));
+                    let allocation = allocation.unwrap_or(AllocationId(open.allocation_id));
+                    events.push(event(&row, allocation, &pending, order, quantity));
                     sold.push(Sold { pending, order });
                 }
                 Judged::Publish { order, .. } => pending.answer(Reply::Accepted(order)),
@@ -118,9 +119,9 @@ impl Batch {
     /// Publishes one message for the whole batch and answers when its fate is known, or at the
     /// deadline.
     async fn publish(&self, identity: &Arc<Identity>, sold: Vec<Sold>, events: Vec<OrderEvent>) {
-        let body = envelope::encode_orders(identity.id.0, identity.generation, &events);
-        let (publisher, incarnation, generation) =
-            (self.publisher.clone(), identity.id.0, identity.generation);
+        let (incarnation, generation) = (identity.id, Generation(identity.generation));
+        let body = envelope::encode_orders(identity.id, generation, &events);
+        let publisher = self.publisher.clone();
         // A task of its own: a confirm that comes after the deadline must still be taken in by
         // somebody.
         let publishing =
@@ -136,7 +137,7 @@ impl Batch {
         };
         failpoint::hit("seckill.after_publish");
         if let (PublishOutcome::Accepted, Some(published)) = (outcome, &self.shared.published) {
-            published.confirmed(identity.id.0, events);
+            published.confirmed(identity.id, events);
         }
         // R1: the confirm has arrived; yes is said only if the lease still runs and nobody has
         // fenced this term.
@@ -231,18 +232,18 @@ fn start(identity: &Identity, requests: Vec<Pending>) -> (Vec<Pending>, Vec<Rese
 
 fn event(
     row: &SaleRow,
-    allocation_id: i64,
+    allocation: AllocationId,
     pending: &Pending,
     order: OrderId,
     quantity: u32,
 ) -> OrderEvent {
     OrderEvent {
-        order_id: order.0,
-        user_id: pending.user.0,
-        product_id: row.sale.0,
-        quantity: i32::try_from(quantity).unwrap_or(i32::MAX),
+        order,
+        user: pending.user,
+        sale: row.sale,
+        quantity,
         total_price_cents: row.price_cents.saturating_mul(i64::from(quantity)),
-        allocation_id,
+        allocation,
         created_at_ms: minted_at_ms(order),
     }
 }
