@@ -81,7 +81,7 @@ pub fn run(registry: Registry) -> ExitCode {
     }
 }
 
-/// On a SQLite file the queue, and who consumes it, live in one process (R4).
+/// On a SQLite file the queue and its consumer live in one process (one-consumer-per-queue, R4).
 fn refuse_file(config: &Config) -> anyhow::Result<()> {
     ensure!(
         config.database.kind()? != DatabaseKind::Sqlite,

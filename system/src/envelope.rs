@@ -69,7 +69,7 @@ pub fn encode_orders(
     events::OrderBatch {
         incarnation: incarnation.0,
         generation: generation.0,
-        orders: orders.iter().map(OrderEvent::to_wire).collect(),
+        orders: orders.iter().copied().map(OrderEvent::to_wire).collect(),
     }
     .encode_to_vec()
 }
@@ -122,7 +122,7 @@ fn decode_orders(body: &[u8]) -> Result<Envelope, String> {
 }
 
 impl OrderEvent {
-    fn to_wire(&self) -> events::OrderCreated {
+    fn to_wire(self) -> events::OrderCreated {
         events::OrderCreated {
             order_id: self.order.0,
             user_id: self.user.0,

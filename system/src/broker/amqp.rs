@@ -1,7 +1,7 @@
 //! Everything AMQP: topology and markers here, publishing and consuming in files of their own.
 //!
-//! The client library's topology recovery stays off (R2): a binding is made only by who owns its
-//! generation.
+//! The client library's topology recovery stays off (bind-then-recheck, R2): a binding is made only
+//! by the owner of its generation.
 
 mod connection;
 mod consumer;
@@ -173,8 +173,8 @@ async fn declare_exchanges(channel: &Channel, names: &Names) -> anyhow::Result<(
 
 /// Declares the queue of one incarnation; idempotent.
 ///
-/// R4: one active consumer. R6: no TTL, no delivery limit, and overflow rejects the publish instead
-/// of dropping.
+/// one-consumer-per-queue (R4): a single active consumer. exclusive-route (R6): no TTL, no delivery
+/// limit, and overflow rejects the publish instead of dropping.
 async fn declare_order_queue(
     channel: &Channel,
     names: &Names,

@@ -1,9 +1,9 @@
 //! The create-consumer role: turns order events into rows, in batches, and settles the holds
 //! afterwards.
 //!
-//! One channel and one active consumer per queue (R4); consumers share out the queues through the
-//! broker. A message is acknowledged only after its rows are committed, a hold settled only after
-//! that.
+//! One channel and one active consumer per queue (one-consumer-per-queue, R4); consumers share out
+//! the queues through the broker. A message is acknowledged only after its rows are committed, a
+//! hold settled only after that.
 
 mod poison;
 mod queue;
@@ -169,7 +169,8 @@ async fn supervise(consumer: QueueConsumer, broker: Arc<dyn Broker>, shutdown: S
     let ended = match broker.consume(IncarnationId(incarnation)).await {
         Ok(mut deliveries) => {
             let ended = consumer.run(deliveries.as_mut(), &shutdown).await;
-            // R5: nothing is nack-requeued; closing gives back what was not acknowledged, in order.
+            // drain-in-one-session (R5): nothing is nack-requeued; closing gives back, in order,
+            // what was not acknowledged.
             deliveries.close().await;
             ended
         }

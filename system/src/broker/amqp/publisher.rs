@@ -27,7 +27,7 @@ const HEALTH_INTERVAL: Duration = Duration::from_millis(100);
 
 /// A channel that carries one message at a time. With two under way the client gives a returned
 /// message to whichever confirm comes next: an order that is in the queue would be called rejected,
-/// and one that is not, accepted (R6).
+/// and one that is not, accepted (exclusive-route, R6).
 #[derive(Clone, Debug)]
 struct Lane {
     channel: Channel,
@@ -70,7 +70,8 @@ impl AmqpPublisher {
         })
     }
 
-    /// A channel, and the right to be alone on it; who says yes before the confirm needs none.
+    /// A channel, and the right to be alone on it, which saying yes before the confirm does not
+    /// need.
     async fn channel(&self) -> Option<(Channel, Option<OwnedMutexGuard<()>>)> {
         let lanes = self.lanes.borrow().clone();
         let first = self.turn.fetch_add(1, Ordering::Relaxed);
@@ -144,7 +145,7 @@ impl Publisher for AmqpPublisher {
 fn judge(confirm: lapin::Result<Confirmation>) -> PublishOutcome {
     match confirm {
         Ok(Confirmation::Ack(None)) => PublishOutcome::Accepted,
-        // R6: a returned message is not accepted, even when it is acked.
+        // exclusive-route (R6): a returned message is not accepted, even when it is acked.
         Ok(Confirmation::Ack(Some(returned)) | Confirmation::Nack(Some(returned))) => {
             tracing::warn!(reply = %returned.reply_text, "order batch returned by the broker");
             PublishOutcome::Rejected

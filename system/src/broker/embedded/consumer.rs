@@ -24,7 +24,7 @@ pub struct EmbeddedDeliveries {
     queue: Arc<Queue>,
     incarnation: IncarnationId,
     prefetch: usize,
-    /// R4: it is this consumer's turn for as long as this is held.
+    /// one-consumer-per-queue (R4): it is this consumer's turn for as long as this is held.
     turn: Option<OwnedMutexGuard<()>>,
     /// Read, and not handed out yet.
     ready: VecDeque<Delivery>,
@@ -141,8 +141,8 @@ impl Deliveries for EmbeddedDeliveries {
 }
 
 impl Drop for EmbeddedDeliveries {
-    /// R5: what is not acknowledged goes to whoever is next, in order, because it is still in the
-    /// file.
+    /// drain-in-one-session (R5): what is not acknowledged goes to the next consumer, in order,
+    /// because it is still in the file.
     fn drop(&mut self) {
         if self.turn.is_some() {
             self.queue.delivered.store(0, Ordering::SeqCst);

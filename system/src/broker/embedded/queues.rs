@@ -21,7 +21,7 @@ pub struct Queues {
 /// What is known in memory of one queue.
 #[derive(Debug)]
 pub struct Queue {
-    /// R4: whoever holds it is the active consumer.
+    /// one-consumer-per-queue (R4): whoever holds it is the active consumer.
     pub active: Arc<tokio::sync::Mutex<()>>,
     /// Wakes the active consumer.
     pub arrived: Notify,
@@ -42,7 +42,7 @@ impl Queues {
         self.lock().entry(incarnation).or_default().clone()
     }
 
-    /// Ids are never used again, so nobody who still has this queue can meet one who makes it anew.
+    /// Incarnations never come back, so a queue that is forgotten is not asked for anew.
     pub fn forget(&self, incarnation: IncarnationId) {
         self.lock().remove(&incarnation);
     }

@@ -13,7 +13,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 use tokio::sync::{mpsc, oneshot};
 
-/// Messages that wait to be taken by the writer; who comes after them waits too.
+/// Messages that wait to be taken by the writer; senders beyond them wait for room.
 const WAITING_MAX: usize = 1_024;
 /// Most messages of one commit.
 const GROUP_MAX: usize = 256;
@@ -158,8 +158,8 @@ impl Writer {
         }
     }
 
-    /// Commits the group with all who have come by the time it is its turn to write. On an error,
-    /// everybody in it knows what became of his message all the same.
+    /// Commits the group, together with whatever has come by the time it is its turn to write.
+    /// Every message gets its outcome, also after an error.
     async fn commit(&mut self, group: &mut Group) -> sqlx::Result<()> {
         if group.messages.is_empty() && self.queues.acknowledged().is_empty() {
             group.answer(&[]);
@@ -226,7 +226,7 @@ impl Writer {
         Err(error)
     }
 
-    /// Turns away who comes until something can be written again, so that nothing is reserved that
+    /// Turns messages away until something can be written again, so that nothing is reserved that
     /// cannot be queued.
     async fn recover(&mut self) {
         let mut pause = RETRY_MIN;

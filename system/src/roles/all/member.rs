@@ -91,7 +91,7 @@ impl Member {
                 .stop()
                 .await
                 .err()
-                .unwrap_or_else(|| anyhow!("{name} ended at once"))),
+                .unwrap_or_else(|| anyhow!("{name} ended before it was ready"))),
             Err(_) => Err(anyhow!("{name} was not ready within {START_TIMEOUT:?}")),
         }
     }

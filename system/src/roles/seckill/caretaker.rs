@@ -162,8 +162,8 @@ async fn settle_drained(
         drainer.drain(incarnation.0).await?,
         "the queue of incarnation {incarnation} does not drain"
     );
-    // R9: only what became a live row is settled. What was refused or is unreadable was parked in
-    // the same transaction.
+    // void-before-release (R9): only what became a live row is settled. What was refused or is
+    // unreadable was parked in the same transaction.
     let parked: HashSet<i64> = store.parked_of(incarnation.0).await?.into_iter().collect();
     let (drained, others) = std::mem::take(waiting)
         .into_iter()

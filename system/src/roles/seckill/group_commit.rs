@@ -53,7 +53,7 @@ impl Committer {
 
     /// Waits for the outcome of one request.
     pub async fn submit(&self, sale: SaleId, user: UserId, quantity: u32, now_ms: i64) -> Reply {
-        let Some(_place) = Place::take(&self.waiting, self.max_pending) else {
+        let Some(_admission) = Admission::take(&self.waiting, self.max_pending) else {
             return Reply::Unavailable(Reason::Crowded);
         };
         let (reply, answer) = oneshot::channel();
@@ -73,17 +73,18 @@ impl Committer {
     }
 }
 
-/// A place among the waiting, given back on drop.
-struct Place<'a>(&'a AtomicUsize);
+/// Leave to wait for an answer, of which there is a bounded number; given back on drop.
+struct Admission<'a>(&'a AtomicUsize);
 
-impl<'a> Place<'a> {
+impl<'a> Admission<'a> {
     fn take(waiting: &'a AtomicUsize, most: usize) -> Option<Self> {
-        let place = Self(waiting);
-        (waiting.fetch_add(1, Ordering::Relaxed) < most).then_some(place)
+        // One too many gives its own back at once.
+        let admission = Self(waiting);
+        (waiting.fetch_add(1, Ordering::Relaxed) < most).then_some(admission)
     }
 }
 
-impl Drop for Place<'_> {
+impl Drop for Admission<'_> {
     fn drop(&mut self) {
         self.0.fetch_sub(1, Ordering::Relaxed);
     }
@@ -153,13 +154,13 @@ mod tests {
     }
 
     #[test]
-    fn places_are_bounded_and_given_back() {
+    fn admissions_are_bounded_and_given_back() {
         let waiting = AtomicUsize::new(0);
-        let held = [Place::take(&waiting, 2), Place::take(&waiting, 2)];
+        let held = [Admission::take(&waiting, 2), Admission::take(&waiting, 2)];
         assert!(held.iter().all(Option::is_some));
-        assert!(Place::take(&waiting, 2).is_none());
+        assert!(Admission::take(&waiting, 2).is_none());
         drop(held);
-        assert!(Place::take(&waiting, 2).is_some());
+        assert!(Admission::take(&waiting, 2).is_some());
         assert_eq!(waiting.load(Ordering::Relaxed), 0);
     }
 }

@@ -1,6 +1,7 @@
 //! One batch: reserve, publish what was granted, wait for the confirm, answer everyone.
 //!
-//! R3: identity and term are read once, at the start, and used for everything that follows.
+//! one-term-per-batch (R3): identity and term are read once, at the start, and used for everything
+//! that follows.
 
 use super::pending::Pending;
 use crate::broker::{PublishOutcome, Publisher};
@@ -58,8 +59,8 @@ impl Batch {
         if identity.may_act() {
             self.publish(&identity, sold, events).await;
         } else {
-            // R1: the lease ran out meanwhile and yes could not be said any more, so nothing is
-            // sent either.
+            // fence-wait (R1): the lease ran out meanwhile and yes could not be said any more, so
+            // nothing is sent either.
             answer_all(
                 sold.into_iter().map(|sold| sold.pending),
                 Reply::Unavailable(Reason::NoLease),
@@ -67,7 +68,7 @@ impl Batch {
         }
     }
 
-    /// Asks the engine; what needs no publishing is answered at once.
+    /// Asks the engine, and answers what needs no publishing.
     async fn reserve(
         &self,
         identity: &Identity,
@@ -92,7 +93,8 @@ impl Batch {
         let Ok(verdicts) = tokio::time::timeout(until(latest_ms), reserving).await else {
             return answer_all(requests, Reply::Unknown);
         };
-        // R1, R18: an order that is settled and "sold out" are said only while the lease runs, too.
+        // fence-wait (R1), sold-out-means-gone (R18): that an order is settled, and "sold out", are
+        // said only while the lease runs, too.
         let may_act = identity.may_act();
         for ((pending, item), verdict) in requests.into_iter().zip(items).zip(verdicts) {
             match judge(&item, verdict) {
@@ -139,8 +141,8 @@ impl Batch {
         if let (PublishOutcome::Accepted, Some(published)) = (outcome, &self.shared.published) {
             published.confirmed(identity.id, events);
         }
-        // R1: the confirm has arrived; yes is said only if the lease still runs and nobody has
-        // fenced this term.
+        // fence-wait (R1): the confirm has arrived; yes is said only if the lease still runs and
+        // nobody has fenced this term.
         let may_say_yes = identity.may_act();
         let now_ms = monotonic_ms();
         for Sold { pending, order } in sold {
@@ -201,7 +203,7 @@ fn judge(item: &Reserve, verdict: Result<Verdict, EngineError>) -> Judged {
     Judged::Answer(reply)
 }
 
-/// Drops who has gone or come too late, and mints ids for the others.
+/// Drops requests that nobody waits for or that come too late, and mints ids for the others.
 fn start(identity: &Identity, requests: Vec<Pending>) -> (Vec<Pending>, Vec<Reserve>) {
     let (now_ms, wall_ms) = (monotonic_ms(), unix_ms());
     let mut started = Vec::with_capacity(requests.len());

@@ -10,7 +10,8 @@ pub struct Pending {
     pub sale: SaleId,
     pub user: UserId,
     pub quantity: u32,
-    /// R7: the deadline starts when the request arrives. Monotonic ms, for this process.
+    /// deadline-before-reserve (R7): it starts when the request arrives. Monotonic ms, for this
+    /// process.
     pub deadline_ms: u64,
     /// The same deadline as unix ms, for the engine.
     pub expires_at_ms: i64,
