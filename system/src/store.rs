@@ -6,8 +6,10 @@
 
 mod mysql;
 mod sqlite;
+mod turn_lock;
 mod types;
 
+pub use turn_lock::TurnLock;
 pub use types::{Fenced, OpenSale, Poison, SaleRow, SeedSale, Snapshot, WriteBatch, Written};
 
 use crate::config::{DatabaseConfig, DatabaseKind};
@@ -35,12 +37,6 @@ pub enum Store {
     MySql(mysql::Database),
     /// The embedded stack's file.
     Sqlite(sqlite::Database),
-}
-
-/// Whose turn it is to open epochs; kept for as long as this lives.
-#[derive(Debug)]
-pub struct TurnLock {
-    connection: Option<sqlx::MySqlConnection>,
 }
 
 impl Store {
@@ -82,16 +78,7 @@ impl Store {
         match self {
             Self::MySql(database) => database.take_turn().await,
             // One process uses the file, with one reconciler in it.
-            Self::Sqlite(_) => Ok((Some(TurnLock { connection: None }), 0)),
-        }
-    }
-}
-
-impl TurnLock {
-    /// Lets others open; dropping it does so too, a little later.
-    pub async fn give_back(self) {
-        if let Some(connection) = self.connection {
-            let _ = sqlx::Connection::close(connection).await;
+            Self::Sqlite(_) => Ok((Some(TurnLock::alone()), 0)),
         }
     }
 }

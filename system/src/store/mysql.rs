@@ -3,7 +3,7 @@
 #[path = "statements.rs"]
 mod statements;
 
-use super::TurnLock;
+use super::turn_lock::TurnLock;
 use crate::config::{DatabaseConfig, mask_password};
 use anyhow::Context;
 use sqlx::migrate::MigrateDatabase;
