@@ -40,7 +40,8 @@ pub fn bind(config: &Config) -> anyhow::Result<Listener> {
     Listener::bind(&config.seckill.listen, threads).context("seckill.listen")
 }
 
-/// Serves on `listener`, with a thread for each of its sockets, until asked to stop. This runtime holds lease and terms; serving threads have their own.
+/// Serves on `listener`, with a thread for each of its sockets, until asked to stop. This runtime
+/// holds lease and terms; serving threads have their own.
 pub async fn run(
     RoleConfig {
         config,
