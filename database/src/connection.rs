@@ -1,11 +1,10 @@
-//! Statements over whole numbers that read the same on MySQL/MariaDB and on SQLite, and run on
-//! either.
+//! Statements that read the same on MySQL/MariaDB and on SQLite, and run on either.
 //!
-//! Every parameter is a `?` and every value an `i64`, but for [`Arg`] and one column of bytes at
-//! the end of a row. What the dialects say differently is `for_update` and `now_ms`.
+//! Every parameter is a `?`. What the dialects say differently is in [`DatabaseKind`].
 
 use crate::sqlite::SqliteFile;
-use sqlx::{MySql, MySqlConnection, MySqlPool, Row, Sqlite, SqliteConnection, Transaction};
+use crate::{Arg, DatabaseKind, FromRow, RowRef, arg};
+use sqlx::{MySql, MySqlConnection, MySqlPool, Result, Sqlite, SqliteConnection, Transaction};
 use std::sync::Arc;
 
 /// A connection of either kind.
@@ -15,163 +14,171 @@ pub enum Connection<'a> {
     Sqlite(&'a mut SqliteConnection),
 }
 
-/// A database of either kind.
-#[derive(Debug)]
+/// A database of either kind; cheap to clone.
+#[derive(Clone, Debug)]
 pub enum Database {
     MySql(MySqlPool),
     Sqlite(Arc<SqliteFile>),
 }
 
-/// A transaction that writes. Dropping it rolls back.
+/// A transaction that writes, or a part of one. Dropping it rolls back.
 #[derive(Debug)]
-pub enum Tx {
-    MySql(Transaction<'static, MySql>),
-    Sqlite(Transaction<'static, Sqlite>),
+pub enum Tx<'a> {
+    MySql(Transaction<'a, MySql>),
+    Sqlite(Transaction<'a, Sqlite>),
 }
 
-/// A parameter of a statement that has not only numbers.
-#[derive(Clone, Copy, Debug)]
-pub enum Arg<'a> {
-    Number(i64),
-    Bytes(&'a [u8]),
-}
-
-macro_rules! numbers {
-    ($row:expr) => {{
-        let mut numbers = [0; N];
-        for (index, number) in numbers.iter_mut().enumerate() {
-            *number = $row.try_get(index)?;
-        }
-        numbers
-    }};
-}
-
-macro_rules! fetch {
-    ($executor:expr, $sql:expr, $args:expr) => {{
-        let query = $args
-            .iter()
-            .fold(sqlx::query($sql), |query, arg| query.bind(*arg));
-        let rows = query.fetch_all($executor).await?;
-        rows.iter().map(|row| Ok(numbers!(row))).collect()
-    }};
-}
-
-macro_rules! fetch_with_bytes {
-    ($executor:expr, $sql:expr, $args:expr) => {{
-        let query = $args
-            .iter()
-            .fold(sqlx::query($sql), |query, arg| query.bind(*arg));
-        let rows = query.fetch_all($executor).await?;
+macro_rules! rows {
+    ($kind:ident, $query:expr, $executor:expr) => {{
+        let rows = $query.fetch_all($executor).await?;
         rows.iter()
-            .map(|row| Ok((numbers!(row), row.try_get(N)?)))
+            .map(|row| R::from_row(RowRef::$kind(row)))
             .collect()
     }};
 }
 
-macro_rules! run_with {
-    ($executor:expr, $sql:expr, $args:expr) => {{
-        let query = $args
-            .iter()
-            .fold(sqlx::query($sql), |query, arg| match *arg {
-                Arg::Number(number) => query.bind(number),
-                Arg::Bytes(bytes) => query.bind(bytes),
-            });
-        Ok(query.execute($executor).await?.rows_affected())
-    }};
-}
-
 impl Connection<'_> {
-    /// Rows of `N` numbers each.
-    pub async fn rows<const N: usize>(
-        &mut self,
-        sql: &str,
-        args: &[i64],
-    ) -> sqlx::Result<Vec<[i64; N]>> {
+    /// Which database it is.
+    pub fn kind(&self) -> DatabaseKind {
         match self {
-            Self::MySql(connection) => fetch!(&mut **connection, sql, args),
-            Self::Sqlite(connection) => fetch!(&mut **connection, sql, args),
+            Self::MySql(_) => DatabaseKind::MySql,
+            Self::Sqlite(_) => DatabaseKind::Sqlite,
         }
     }
 
-    /// How many rows the statement found.
-    pub async fn run(&mut self, sql: &str, args: &[i64]) -> sqlx::Result<u64> {
+    /// What makes a `SELECT` lock its rows.
+    pub fn for_update(&self) -> &'static str {
+        self.kind().for_update()
+    }
+
+    /// Every row.
+    pub async fn rows<'q, R: FromRow>(
+        &mut self,
+        sql: &'q str,
+        args: impl IntoIterator<Item: Into<Arg<'q>>>,
+    ) -> Result<Vec<R>> {
+        match self {
+            Self::MySql(connection) => rows!(MySql, arg::mysql(sql, args), &mut **connection),
+            Self::Sqlite(connection) => rows!(Sqlite, arg::sqlite(sql, args), &mut **connection),
+        }
+    }
+
+    /// The first row, if there is one.
+    pub async fn row<'q, R: FromRow>(
+        &mut self,
+        sql: &'q str,
+        args: impl IntoIterator<Item: Into<Arg<'q>>>,
+    ) -> Result<Option<R>> {
+        Ok(self.rows(sql, args).await?.into_iter().next())
+    }
+
+    /// How many rows the statement found, changed or not.
+    pub async fn run<'q>(
+        &mut self,
+        sql: &'q str,
+        args: impl IntoIterator<Item: Into<Arg<'q>>>,
+    ) -> Result<u64> {
         match self {
             Self::MySql(connection) => {
-                let query = args
-                    .iter()
-                    .fold(sqlx::query(sql), |query, arg| query.bind(*arg));
-                Ok(query.execute(&mut **connection).await?.rows_affected())
+                let done = arg::mysql(sql, args).execute(&mut **connection).await?;
+                Ok(done.rows_affected())
             }
             Self::Sqlite(connection) => {
-                let query = args
-                    .iter()
-                    .fold(sqlx::query(sql), |query, arg| query.bind(*arg));
-                Ok(query.execute(&mut **connection).await?.rows_affected())
+                let done = arg::sqlite(sql, args).execute(&mut **connection).await?;
+                Ok(done.rows_affected())
             }
         }
     }
 
-    /// Rows of `N` numbers each, and bytes in the column behind them.
-    pub async fn rows_with_bytes<const N: usize>(
+    /// Inserts a row into a table that numbers its rows; returns the row's number.
+    pub async fn insert<'q>(
         &mut self,
-        sql: &str,
-        args: &[i64],
-    ) -> sqlx::Result<Vec<([i64; N], Vec<u8>)>> {
+        sql: &'q str,
+        args: impl IntoIterator<Item: Into<Arg<'q>>>,
+    ) -> Result<i64> {
         match self {
-            Self::MySql(connection) => fetch_with_bytes!(&mut **connection, sql, args),
-            Self::Sqlite(connection) => fetch_with_bytes!(&mut **connection, sql, args),
+            Self::MySql(connection) => {
+                let done = arg::mysql(sql, args).execute(&mut **connection).await?;
+                Ok(done.last_insert_id().cast_signed())
+            }
+            Self::Sqlite(connection) => {
+                let done = arg::sqlite(sql, args).execute(&mut **connection).await?;
+                Ok(done.last_insert_rowid())
+            }
         }
     }
 
-    /// [`run`](Self::run) with bytes among the parameters.
-    pub async fn run_with(&mut self, sql: &str, args: &[Arg<'_>]) -> sqlx::Result<u64> {
+    /// Begins a part of the transaction that can be rolled back by itself.
+    pub async fn savepoint(&mut self) -> Result<Tx<'_>> {
         match self {
-            Self::MySql(connection) => run_with!(&mut **connection, sql, args),
-            Self::Sqlite(connection) => run_with!(&mut **connection, sql, args),
-        }
-    }
-
-    /// What makes a `SELECT` lock its rows; a writing transaction of SQLite has the whole file.
-    pub fn for_update(&self) -> &'static str {
-        match self {
-            Self::MySql(_) => " FOR UPDATE",
-            Self::Sqlite(_) => "",
+            Self::MySql(connection) => {
+                Ok(Tx::MySql(sqlx::Connection::begin(&mut **connection).await?))
+            }
+            Self::Sqlite(connection) => Ok(Tx::Sqlite(
+                sqlx::Connection::begin(&mut **connection).await?,
+            )),
         }
     }
 }
 
 impl Database {
+    /// Which database it is.
+    pub fn kind(&self) -> DatabaseKind {
+        match self {
+            Self::MySql(_) => DatabaseKind::MySql,
+            Self::Sqlite(_) => DatabaseKind::Sqlite,
+        }
+    }
+
+    /// The clock of the database, unix ms; see [`DatabaseKind::now_ms`].
+    pub fn now_ms(&self) -> &'static str {
+        self.kind().now_ms()
+    }
+
     /// Begins a transaction that may write.
-    pub async fn begin(&self) -> sqlx::Result<Tx> {
+    pub async fn begin(&self) -> Result<Tx<'static>> {
         match self {
             Self::MySql(pool) => Ok(Tx::MySql(pool.begin().await?)),
             Self::Sqlite(file) => Ok(Tx::Sqlite(file.write().await?)),
         }
     }
 
-    /// Rows of `N` numbers each, of everything committed when the statement begins.
-    pub async fn rows<const N: usize>(
+    /// Runs one statement in a transaction of its own; how many rows it found, changed or not.
+    pub async fn run<'q>(
         &self,
-        sql: &str,
-        args: &[i64],
-    ) -> sqlx::Result<Vec<[i64; N]>> {
+        sql: &'q str,
+        args: impl IntoIterator<Item: Into<Arg<'q>>>,
+    ) -> Result<u64> {
+        let mut tx = self.begin().await?;
+        let found = tx.connection().run(sql, args).await?;
+        tx.commit().await?;
+        Ok(found)
+    }
+
+    /// Every row, of everything committed when the statement begins.
+    pub async fn rows<'q, R: FromRow>(
+        &self,
+        sql: &'q str,
+        args: impl IntoIterator<Item: Into<Arg<'q>>>,
+    ) -> Result<Vec<R>> {
         match self {
-            Self::MySql(pool) => fetch!(pool, sql, args),
-            Self::Sqlite(file) => fetch!(file.readers(), sql, args),
+            Self::MySql(pool) => rows!(MySql, arg::mysql(sql, args), pool),
+            Self::Sqlite(file) => rows!(Sqlite, arg::sqlite(sql, args), file.readers()),
         }
     }
 
-    /// The clock of the database, unix ms: one clock for all processes. Read when the row is, not
-    /// when the statement begins: that may be long ago if it had to wait for a lock.
-    pub fn now_ms(&self) -> &'static str {
-        match self {
-            Self::MySql(_) => "CAST(UNIX_TIMESTAMP(SYSDATE(3)) * 1000 AS SIGNED)",
-            Self::Sqlite(_) => "CAST(unixepoch('subsec') * 1000 AS INTEGER)",
-        }
+    /// The first row, if there is one.
+    pub async fn row<'q, R: FromRow>(
+        &self,
+        sql: &'q str,
+        args: impl IntoIterator<Item: Into<Arg<'q>>>,
+    ) -> Result<Option<R>> {
+        Ok(self.rows(sql, args).await?.into_iter().next())
     }
 }
 
-impl Tx {
+impl Tx<'_> {
+    /// Where its statements run.
     pub fn connection(&mut self) -> Connection<'_> {
         match self {
             Self::MySql(transaction) => Connection::MySql(transaction),
@@ -179,10 +186,99 @@ impl Tx {
         }
     }
 
-    pub async fn commit(self) -> sqlx::Result<()> {
+    /// Makes it last.
+    pub async fn commit(self) -> Result<()> {
         match self {
             Self::MySql(transaction) => transaction.commit().await,
             Self::Sqlite(transaction) => transaction.commit().await,
         }
+    }
+
+    /// Undoes it, and waits until that is done.
+    pub async fn rollback(self) -> Result<()> {
+        match self {
+            Self::MySql(transaction) => transaction.rollback().await,
+            Self::Sqlite(transaction) => transaction.rollback().await,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::{NO_ARGS, PoolLimits, fault};
+    use std::time::Duration;
+
+    const LIMITS: PoolLimits = PoolLimits {
+        connections_max: 1,
+        acquire_max: Duration::from_secs(1),
+        lock_wait_max: None,
+        idle_transaction_max: None,
+    };
+
+    async fn with_table() -> (tempfile::TempDir, Database) {
+        let folder = tempfile::tempdir().unwrap();
+        let url = format!("sqlite://{}", folder.path().join("a.db").display());
+        let database = Database::open(&url, &LIMITS).unwrap();
+        let sql = "CREATE TABLE t (id INTEGER PRIMARY KEY, big INTEGER NOT NULL, word TEXT, raw BLOB) STRICT";
+        database.run(sql, NO_ARGS).await.unwrap();
+        (folder, database)
+    }
+
+    const INSERT: &str = "INSERT INTO t (big, word, raw) VALUES (?, ?, ?)";
+
+    #[tokio::test]
+    async fn what_goes_in_comes_out_as_what_it_was() {
+        let (_folder, database) = with_table().await;
+        let mut tx = database.begin().await.unwrap();
+        let mut connection = tx.connection();
+        let full = [u64::MAX.into(), "a".into(), Arg::from(&b"\0\x01"[..])];
+        assert_eq!(connection.insert(INSERT, full).await.unwrap(), 1);
+        let empty = [Arg::from(3_u32), None::<&str>.into(), Arg::Null];
+        assert_eq!(connection.insert(INSERT, empty).await.unwrap(), 2);
+        tx.commit().await.unwrap();
+        type Row = (u64, Option<String>, Option<Vec<u8>>, bool);
+        let rows: Vec<Row> = database
+            .rows("SELECT big, word, raw, word IS NULL FROM t", NO_ARGS)
+            .await
+            .unwrap();
+        let full = (u64::MAX, Some("a".to_owned()), Some(vec![0, 1]), false);
+        assert_eq!(rows, [full, (3, None, None, true)]);
+        let sizes = "SELECT id, big FROM t WHERE id = ?";
+        assert_eq!(
+            database.row(sizes, [2_i64]).await.unwrap(),
+            Some([2_i64, 3])
+        );
+        assert_eq!(database.row::<i64>(sizes, [7_i64]).await.unwrap(), None);
+        let refused = database.row::<u32>("SELECT -1", NO_ARGS).await;
+        assert!(refused.unwrap_err().to_string().contains("column"));
+    }
+
+    #[tokio::test]
+    async fn a_savepoint_undoes_its_own_part_only() {
+        let (_folder, database) = with_table().await;
+        let mut tx = database.begin().await.unwrap();
+        let mut connection = tx.connection();
+        let insert = "INSERT INTO t (id, big) VALUES (?, 0)";
+        connection.run(insert, [1_i64]).await.unwrap();
+        let mut savepoint = connection.savepoint().await.unwrap();
+        savepoint.connection().run(insert, [2_i64]).await.unwrap();
+        let refused = savepoint.connection().run(insert, [1_i64]).await;
+        let refused = refused.unwrap_err();
+        assert!(fault::is_refusal(&refused) && fault::is_unique_violation(&refused));
+        savepoint.rollback().await.unwrap();
+        connection.run(insert, [3_i64]).await.unwrap();
+        tx.commit().await.unwrap();
+        let ids: Vec<i64> = database.rows("SELECT id FROM t", NO_ARGS).await.unwrap();
+        assert_eq!(ids, [1, 3]);
+    }
+
+    #[test]
+    fn an_url_of_neither_database_is_refused_without_its_password() {
+        let refused = Database::open("postgres://u:secret@h/d", &LIMITS).unwrap_err();
+        assert_eq!(
+            refused.to_string(),
+            "postgres://u:***@h/d is neither mysql://user:password@host:port/database nor sqlite:///path/file.db"
+        );
     }
 }

@@ -1,11 +1,26 @@
 //! The one way in which this project talks to two databases, MySQL (or MariaDB) and SQLite:
-//! connections, transactions, statements in fixed sizes.
+//! connections, transactions, typed rows, statements in fixed sizes, and what the two say
+//! differently.
 //!
 //! It knows no table: engines and system bring their own statements and schema.
 
+mod arg;
+mod connect;
 mod connection;
+mod id;
+mod kind;
+mod lock;
+mod row;
 
+pub mod fault;
 pub mod fixed_rows;
+pub mod schema;
 pub mod sqlite;
 
-pub use connection::{Arg, Connection, Database, Tx};
+pub use arg::{Arg, NO_ARGS};
+pub use connect::{PoolLimits, SetupError};
+pub use connection::{Connection, Database, Tx};
+pub use kind::{DatabaseKind, masked};
+pub use lock::NamedLock;
+pub use row::{FromColumn, FromRow, RowRef};
+pub use sqlx::{Error, Result};

@@ -14,13 +14,10 @@ mod mariadb;
 #[allow(dead_code)]
 mod redis_server;
 
-use database::sqlite::SqliteFile;
 use engines::{
-    DATABASE_ROW_MYSQL, DATABASE_ROW_SQLITE, EngineEnv, Epoch, Finish, FinishKind, Finished,
-    IncarnationId, Nonce, Opening, OrderId, Registry, Reserve, SaleId, StockEngine, Term, UserId,
-    Verdict,
+    EngineEnv, Epoch, Finish, FinishKind, Finished, IncarnationId, Nonce, Opening, OrderId,
+    Registry, Reserve, SaleId, StockEngine, Term, UserId, Verdict,
 };
-use sqlx::Connection;
 use std::{error::Error, time::Instant};
 
 /// Calls in flight at once: enough to keep the server busy while the client prepares the next.
@@ -66,18 +63,12 @@ impl Server {
             Self::Redis(server, _) => env.redis_url = Some(server.url()),
             Self::MariaDb(server) => {
                 let url = server.create_database().await;
-                sqlx::raw_sql(DATABASE_ROW_MYSQL)
-                    .execute(&mut sqlx::MySqlConnection::connect(&url).await?)
-                    .await?;
+                create_tables(&url).await?;
                 env.database_url = Some(url);
             }
             Self::Sqlite(folder) => {
                 let url = format!("sqlite://{}", folder.path().join("sales.db").display());
-                let mut transaction = SqliteFile::open(&url)?.write().await?;
-                sqlx::raw_sql(DATABASE_ROW_SQLITE)
-                    .execute(&mut *transaction)
-                    .await?;
-                transaction.commit().await?;
+                create_tables(&url).await?;
                 env.database_url = Some(url);
             }
         }
@@ -238,4 +229,9 @@ async fn info(
     Ok(info
         .get::<f64>(name)
         .ok_or_else(|| format!("INFO {part} names no {name}"))?)
+}
+
+async fn create_tables(url: &str) -> engines::Result<()> {
+    let registry = Registry::standard();
+    registry.get("database-row")?.create_tables(url).await
 }

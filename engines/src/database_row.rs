@@ -17,16 +17,12 @@ use crate::{
     HoldPage, HoldQuery, Maintain, Maintained, Opened, Opening, Params, Reserve, Result, SaleId,
     StockEngine, StockView, Term, Verdict,
 };
+use database::schema::Migration;
 use database::{Connection, Database, Tx};
 use faults::{Fault, Faults};
 use gate::{GateRow, Gates};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
-
-/// MySQL/MariaDB statements, separated by `;`, that create this engine's tables.
-pub const TABLES_MYSQL: &str = include_str!("../sql/database_row.mysql.sql");
-/// The same for SQLite.
-pub const TABLES_SQLITE: &str = include_str!("../sql/database_row.sqlite.sql");
 
 const NAME: &str = "database-row";
 const TABLES: [&str; 2] = ["engine_stock", "engine_gate"];
@@ -58,12 +54,22 @@ const GUARANTEES: Guarantees = Guarantees {
     needs_user_affinity: false,
 };
 
+const MIGRATIONS: &[Migration] = &[Migration {
+    version: 2026_11_26_06,
+    name: "database-row engine",
+    oldest_binary: 0,
+    tables: &["engine_stock", "engine_gate"],
+    mysql: include_str!("../sql/database_row.mysql.sql"),
+    sqlite: include_str!("../sql/database_row.sqlite.sql"),
+}];
+
 /// How the registry lists and builds it.
 pub const FACTORY: EngineFactory = EngineFactory {
     name: NAME,
     about: "one row of stock in the database, locked and updated once per batch; what everyone starts with, the baseline",
     needs: &["database"],
     params: &[],
+    migrations: MIGRATIONS,
     guarantees: GUARANTEES,
     build,
 };
@@ -114,7 +120,7 @@ impl Stock {
 
 /// An open sale whose stock row this transaction has locked. Dropping it undoes everything.
 struct Locked {
-    tx: Tx,
+    tx: Tx<'static>,
     sale: SaleId,
     stock: Stock,
 }
@@ -510,11 +516,11 @@ impl StockEngine for DatabaseRow {
     }
 }
 
-fn not_done(error: sqlx::Error) -> EngineError {
+fn not_done(error: database::Error) -> EngineError {
     database_server::not_done(NAME, error)
 }
 
-fn unknown(error: sqlx::Error) -> EngineError {
+fn unknown(error: database::Error) -> EngineError {
     database_server::unknown(NAME, error)
 }
 

@@ -26,11 +26,8 @@ pub use contract::{
     HoldPage, HoldQuery, IncarnationId, Maintain, Maintained, Nonce, OpenHold, Opened, Opening,
     OpeningBuyer, OrderId, Reserve, Result, SaleId, StockEngine, StockView, Term, UserId, Verdict,
 };
-pub use database_row::{TABLES_MYSQL as DATABASE_ROW_MYSQL, TABLES_SQLITE as DATABASE_ROW_SQLITE};
-pub use helpers::allocations::{
-    ALLOCATIONS_MYSQL, ALLOCATIONS_SQLITE, close_leases_mysql, close_leases_sqlite,
-};
-pub use preallocated::{TABLES_MYSQL as PREALLOCATED_MYSQL, TABLES_SQLITE as PREALLOCATED_SQLITE};
+pub use database::id;
+pub use helpers::allocations::{ALLOCATIONS, close_leases};
 pub use registry::{
     BuildFuture, EngineEnv, EngineFactory, EngineSpec, ParamKind, ParamSpec, Params, Registry,
 };

@@ -37,6 +37,7 @@ pub const FACTORY: EngineFactory = EngineFactory {
     about: "one hash-tagged key set on one Redis, one Lua script per batch; the Go project's mechanism, done right",
     needs: &["redis"],
     params: &[],
+    migrations: &[],
     guarantees: GUARANTEES,
     build,
 };

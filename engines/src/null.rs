@@ -16,6 +16,7 @@ pub const FACTORY: EngineFactory = EngineFactory {
     about: "nowhere: grants everything and publishes nothing; the ceiling of the path around an engine, never ranked",
     needs: &[],
     params: &[],
+    migrations: &[],
     guarantees: GUARANTEES,
     build,
 };

@@ -3,7 +3,7 @@
 //!
 //! A lease is a row of `allocations`; it and every unit that is not leased yet survive any process.
 //! What a dead one had not sold goes back when it is retired: exactly `granted − sold`
-//! ([`close_leases`](crate::close_leases_mysql)). Buyers are dealt among the living processes by
+//! ([`close_leases`](crate::close_leases)). Buyers are dealt among the living processes by
 //! partition (user id modulo `partitions`), so that two of them never accept one buyer twice. A
 //! partition moves only by opening the next epoch: only then is every publisher fenced and every
 //! queue drained, so that the rows from which the new owner loads its gate are complete.
@@ -16,6 +16,7 @@ mod rights;
 mod stock;
 mod transfer;
 
+use crate::helpers::allocations::ALLOCATIONS;
 use crate::helpers::database_server;
 use crate::registry::{BuildFuture, EngineFactory};
 use crate::{
@@ -24,17 +25,13 @@ use crate::{
     Reserve, Result, SaleId, StockEngine, StockView, Term, Verdict,
 };
 use database::Database;
+use database::schema::Migration;
 use faults::Faults;
 use lease::Lease;
 use opening::{NewestOpening, Plan};
 use std::collections::{HashMap, HashSet};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
-
-/// MySQL/MariaDB statements, separated by `;`, that create this engine's tables.
-pub const TABLES_MYSQL: &str = include_str!("../sql/preallocated.mysql.sql");
-/// The same for SQLite.
-pub const TABLES_SQLITE: &str = include_str!("../sql/preallocated.sqlite.sql");
 
 const NAME: &str = "preallocated";
 /// Tables that take part in a transfer.
@@ -76,12 +73,25 @@ const PARAMS: &[ParamSpec] = &[
     },
 ];
 
+const MIGRATIONS: &[Migration] = &[
+    ALLOCATIONS,
+    Migration {
+        version: 2026_11_26_07,
+        name: "preallocated engine",
+        oldest_binary: 0,
+        tables: &["engine_openings", "engine_partitions", "engine_wants"],
+        mysql: include_str!("../sql/preallocated.mysql.sql"),
+        sqlite: include_str!("../sql/preallocated.sqlite.sql"),
+    },
+];
+
 /// How the registry lists and builds it.
 pub const FACTORY: EngineFactory = EngineFactory {
     name: NAME,
     about: "blocks leased from the database into the process, sold from memory to the buyers it owns; the fastest",
     needs: &["database"],
     params: PARAMS,
+    migrations: MIGRATIONS,
     guarantees: GUARANTEES,
     build,
 };
@@ -248,7 +258,7 @@ impl Process {
             "SELECT DISTINCT owner FROM engine_partitions WHERE sale_id = ? ORDER BY owner";
         let owners = self
             .database
-            .rows::<1>(owners, &[term.sale.0])
+            .rows::<[i64; 1]>(owners, &[term.sale.0])
             .await
             .map_err(not_done)?;
         Ok(StockView {
@@ -268,7 +278,7 @@ impl Process {
                    ELSE 0 END), 0) AS SIGNED) FROM allocations WHERE product_id = ? AND epoch = ? AND state = 'open'";
         let rows = self
             .database
-            .rows::<1>(sql, &[except.0, sale.0, epoch])
+            .rows::<[i64; 1]>(sql, &[except.0, sale.0, epoch])
             .await
             .map_err(not_done)?;
         Ok(rows.first().map_or(0, |[units]| *units))
@@ -489,12 +499,12 @@ fn now_ms() -> i64 {
 }
 
 /// See [`database_server::not_done`].
-fn not_done(error: sqlx::Error) -> EngineError {
+fn not_done(error: database::Error) -> EngineError {
     database_server::not_done(NAME, error)
 }
 
 /// See [`database_server::unknown`].
-fn unknown(error: sqlx::Error) -> EngineError {
+fn unknown(error: database::Error) -> EngineError {
     database_server::unknown(NAME, error)
 }
 

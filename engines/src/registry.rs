@@ -10,7 +10,9 @@ mod spec;
 pub use params::{ParamKind, ParamSpec, Params};
 pub use spec::EngineSpec;
 
+use crate::helpers::database_server;
 use crate::{EngineError, Guarantees, Result, StockEngine};
+use database::schema::{Migration, Schema};
 use serde::Serialize;
 use std::{fmt, future::Future, pin::Pin, sync::Arc};
 
@@ -67,11 +69,28 @@ pub struct EngineFactory {
     pub needs: &'static [&'static str],
     /// Every parameter it takes.
     pub params: &'static [ParamSpec],
+    /// The tables that it needs beside the system's; `seckill migrate` creates them.
+    #[serde(skip)]
+    pub migrations: &'static [Migration],
     /// What it promises.
     pub guarantees: Guarantees,
     /// Builds it. Connections belong to the runtime that polls the future.
     #[serde(skip)]
     pub build: fn(EngineEnv, Params) -> BuildFuture,
+}
+
+impl EngineFactory {
+    /// Creates this engine's tables in the database at `url`, which is what `seckill migrate` does
+    /// for all engines together; for whoever has an engine without the system around it.
+    pub async fn create_tables(&self, url: &str) -> Result<()> {
+        let database = database_server::connect(self.name, Some(&url.to_owned()))?;
+        let refused = |error| EngineError::Config(format!("engine {}: {error}", self.name));
+        let owner = format!("engine {}", self.name);
+        let schema = Schema::new([(owner, self.migrations)]).map_err(refused)?;
+        schema.migrate(&database).await.map_err(refused)?;
+        database.close().await;
+        Ok(())
+    }
 }
 
 /// Every engine that can be selected.

@@ -57,6 +57,7 @@ pub const FACTORY: EngineFactory = EngineFactory {
         default: "4",
         about: "key sets that the stock of a sale is dealt over, a few per Redis node; the same in every process",
     }],
+    migrations: &[],
     guarantees: GUARANTEES,
     build,
 };

@@ -6,12 +6,11 @@
 #[allow(dead_code)]
 mod mariadb;
 
-use database::sqlite::SqliteFile;
 use engines::conformance::{self, Harness, Subject};
 use engines::{
-    DATABASE_ROW_MYSQL, DATABASE_ROW_SQLITE, EngineEnv, Epoch, Finish, FinishKind, Finished,
-    HoldQuery, IncarnationId, Maintain, Nonce, Opened, Opening, OpeningBuyer, OrderId, Registry,
-    Reserve, Result, SaleId, StockEngine, Term, UserId, Verdict,
+    EngineEnv, Epoch, Finish, FinishKind, Finished, HoldQuery, IncarnationId, Maintain, Nonce,
+    Opened, Opening, OpeningBuyer, OrderId, Registry, Reserve, Result, SaleId, StockEngine, Term,
+    UserId, Verdict,
 };
 use mariadb::MariaDb;
 use sqlx::{Connection, MySqlConnection, Row};
@@ -33,6 +32,12 @@ async fn engine(url: &str) -> Result<Arc<dyn StockEngine>> {
         .await
 }
 
+async fn create_tables(url: &str) {
+    let registry = Registry::standard();
+    let factory = registry.get("database-row").unwrap();
+    factory.create_tables(url).await.unwrap();
+}
+
 /// A database with the tables of this engine.
 struct Place {
     url: String,
@@ -43,13 +48,7 @@ impl Place {
     async fn sqlite() -> Self {
         let folder = tempfile::tempdir().unwrap();
         let url = format!("sqlite://{}", folder.path().join("sales.db").display());
-        let file = SqliteFile::open(&url).unwrap();
-        let mut transaction = file.write().await.unwrap();
-        sqlx::raw_sql(DATABASE_ROW_SQLITE)
-            .execute(&mut *transaction)
-            .await
-            .unwrap();
-        transaction.commit().await.unwrap();
+        create_tables(&url).await;
         Self {
             url,
             _folder: Some(folder),
@@ -58,11 +57,7 @@ impl Place {
 
     async fn mariadb(server: &MariaDb) -> Self {
         let url = server.create_database().await;
-        let mut connection = MySqlConnection::connect(&url).await.unwrap();
-        sqlx::raw_sql(DATABASE_ROW_MYSQL)
-            .execute(&mut connection)
-            .await
-            .unwrap();
+        create_tables(&url).await;
         Self { url, _folder: None }
     }
 }

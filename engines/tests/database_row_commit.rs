@@ -6,11 +6,10 @@
 mod mariadb;
 
 use engines::{
-    DATABASE_ROW_MYSQL, EngineEnv, Epoch, Finish, FinishKind, Finished, IncarnationId, Nonce,
-    Opened, Opening, OrderId, Registry, Reserve, SaleId, StockEngine, Term, UserId, Verdict,
+    EngineEnv, Epoch, Finish, FinishKind, Finished, IncarnationId, Nonce, Opened, Opening, OrderId,
+    Registry, Reserve, SaleId, StockEngine, Term, UserId, Verdict,
 };
 use mariadb::MariaDb;
-use sqlx::{Connection, MySqlConnection};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU8, Ordering};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
@@ -100,11 +99,9 @@ async fn a_commit_whose_answer_is_lost_is_unknown_and_a_retry_tells_what_became_
         return;
     };
     let url = server.create_database().await;
-    let mut connection = MySqlConnection::connect(&url).await.unwrap();
-    sqlx::raw_sql(DATABASE_ROW_MYSQL)
-        .execute(&mut connection)
-        .await
-        .unwrap();
+    let registry = Registry::standard();
+    let factory = registry.get("database-row").unwrap();
+    factory.create_tables(&url).await.unwrap();
     let address = server.root_url().rsplit('@').next().unwrap().to_owned();
     let proxy = Proxy::to(address.clone()).await;
     let env = EngineEnv {

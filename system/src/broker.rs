@@ -10,9 +10,10 @@ mod names;
 
 pub use contract::{Broker, Deliveries, Delivery, PublishOutcome, Publisher};
 
-use crate::config::{Ack, Config, DatabaseConfig, DatabaseKind, MqConfig};
+use crate::config::{Ack, Config, DatabaseConfig, MqConfig};
 use crate::shutdown::Shutdown;
 use amqp::{AmqpBroker, AmqpPublisher};
+use database::DatabaseKind;
 use embedded::EmbeddedBroker;
 use engines::IncarnationId;
 use names::Names;

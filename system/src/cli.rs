@@ -1,12 +1,13 @@
 //! The command line of `seckill`: one subcommand per role, and the one place where an error becomes
 //! an exit code.
 
-use crate::config::{Config, DatabaseKind};
+use crate::config::Config;
 use crate::logging;
 use crate::roles::{self, RoleConfig};
 use crate::shutdown::Shutdown;
 use anyhow::ensure;
 use clap::{Parser, Subcommand};
+use database::DatabaseKind;
 use engines::Registry;
 use std::path::PathBuf;
 use std::process::ExitCode;
@@ -116,9 +117,9 @@ fn dispatch(
     logging::init(&config.log)?;
     tracing::info!(config = %config.masked(), "effective configuration");
     match role {
-        Role::Migrate { seed } => {
-            roles::block_on(async |_| roles::migrate::run(&config.database, seed.as_deref()).await)
-        }
+        Role::Migrate { seed } => roles::block_on(async |_| {
+            roles::migrate::run(&config.database, registry, seed.as_deref()).await
+        }),
         Role::Seckill => {
             let listener = roles::seckill::bind(&config)?;
             start("seckill", config, registry, listener, roles::seckill::run)

@@ -4,15 +4,13 @@
 //! Unknown keys and impossible values are refused with the key's name and what is allowed. The
 //! effective configuration is printed at start with secrets masked.
 
-mod database;
+mod database_config;
 #[cfg(test)]
 mod example;
-mod mask;
 mod names;
 mod sections;
 
-pub use database::{DatabaseConfig, DatabaseKind};
-pub use mask::mask_password;
+pub use database_config::DatabaseConfig;
 pub use sections::{
     Ack, EngineConfig, GroupCommitConfig, IncarnationConfig, LogConfig, LogFormat, MqConfig,
     QueueType, ReconcilerConfig, RedisConfig, SeckillConfig,
@@ -211,7 +209,7 @@ impl Config {
             &mut copy.redis.url,
             &mut copy.mq.url,
         ] {
-            *url = mask_password(url);
+            *url = database::masked(url);
         }
         serde_json::to_value(copy).unwrap_or_default()
     }

@@ -10,6 +10,7 @@ mod registration;
 use crate::broker::Settings;
 use crate::clock::{monotonic_ms, unix_ms};
 use crate::config::IncarnationConfig;
+use crate::ids::Generation;
 use crate::order_id::Minter;
 use crate::shutdown::Shutdown;
 use crate::store::Store;
@@ -34,7 +35,7 @@ pub struct Identity {
     /// The incarnation.
     pub id: IncarnationId,
     /// Its generation; part of the routing key.
-    pub generation: i64,
+    pub generation: Generation,
     /// Mints this incarnation's order ids.
     pub minter: Arc<Minter>,
     revoked: AtomicBool,
@@ -52,7 +53,7 @@ impl Identity {
 
     fn new(
         id: IncarnationId,
-        generation: i64,
+        generation: Generation,
         minter: Arc<Minter>,
         valid_until_ms: u64,
     ) -> Arc<Self> {
@@ -142,7 +143,7 @@ async fn keep(
                 identity.revoked.store(true, Ordering::SeqCst);
                 tracing::warn!(
                     incarnation = identity.id.0,
-                    generation = identity.generation,
+                    generation = identity.generation.0,
                     "fenced"
                 );
                 if let Some(next) = succeed(&registrar, &identity, &stopped).await {
@@ -167,11 +168,11 @@ async fn keep(
 }
 
 /// Extends the lease; `false` means this generation has been fenced.
-async fn heartbeat(store: &Store, identity: &Identity, lease_ms: u64) -> sqlx::Result<bool> {
+async fn heartbeat(store: &Store, identity: &Identity, lease_ms: u64) -> database::Result<bool> {
     let sent_ms = monotonic_ms();
     let minted_until_ms = minted_until_ms(identity.minter.high_water_ms(unix_ms()), lease_ms);
     let is_ours = store
-        .heartbeat(identity.id.0, identity.generation, minted_until_ms)
+        .heartbeat(identity.id, identity.generation, minted_until_ms)
         .await?;
     if is_ours {
         identity
@@ -212,7 +213,7 @@ async fn succeed(
 async fn try_succeed(registrar: &Registrar, fenced: &Identity) -> anyhow::Result<Arc<Identity>> {
     // `fenced` is revoked already: no request of the old term can be answered yes after this
     // acknowledgement.
-    let (generation, is_live) = registrar.store.acknowledge(fenced.id.0).await?;
+    let (generation, is_live) = registrar.store.acknowledge(fenced.id).await?;
     if !is_live {
         tracing::warn!(
             incarnation = fenced.id.0,
@@ -225,8 +226,8 @@ async fn try_succeed(registrar: &Registrar, fenced: &Identity) -> anyhow::Result
         .await
 }
 
-async fn hand_back(store: &Store, identity: &Identity) -> sqlx::Result<()> {
+async fn hand_back(store: &Store, identity: &Identity) -> database::Result<()> {
     store
-        .hand_back(identity.id.0, identity.minter.high_water_ms(unix_ms()))
+        .hand_back(identity.id, identity.minter.high_water_ms(unix_ms()))
         .await
 }

@@ -4,6 +4,7 @@
 //! used and borrows from the future within [`MAX_AHEAD_MS`]; beyond that it refuses instead of
 //! minting something a restart could repeat.
 
+use crate::ids::WorkerId;
 use engines::OrderId;
 use std::sync::atomic::{AtomicU64, Ordering};
 
@@ -12,7 +13,7 @@ const EPOCH_MS: i64 = 1_735_689_600_000;
 const SEQUENCE_BITS: u32 = 12;
 const WORKER_BITS: u32 = 10;
 /// Number of worker ids.
-pub const WORKER_IDS: u16 = 1 << WORKER_BITS;
+pub const WORKER_IDS: i64 = 1 << WORKER_BITS;
 /// How far the time part may run ahead of the wall clock, ms. Heartbeats store the high-water mark
 /// plus this, and the next holder of the worker id starts above it.
 pub const MAX_AHEAD_MS: i64 = 2_000;
@@ -28,11 +29,14 @@ pub struct Minter {
 impl Minter {
     /// A minter of `worker`, above everything an earlier holder can have minted (`minted_until_ms`,
     /// unix).
-    pub fn new(worker: u16, minted_until_ms: i64) -> Self {
-        assert!(worker < WORKER_IDS, "worker id {worker} out of range");
+    pub fn new(worker: WorkerId, minted_until_ms: i64) -> Self {
+        assert!(
+            (0..WORKER_IDS).contains(&worker.0),
+            "worker id {worker} out of range"
+        );
         let floor = u64::try_from(minted_until_ms - EPOCH_MS + 1).unwrap_or(0);
         Self {
-            worker: u64::from(worker),
+            worker: worker.0.cast_unsigned(),
             last: AtomicU64::new(floor << SEQUENCE_BITS),
         }
     }
@@ -78,7 +82,7 @@ mod tests {
 
     #[test]
     fn ids_grow_and_never_repeat_even_when_the_clock_steps_back() {
-        let minter = Minter::new(7, 0);
+        let minter = Minter::new(WorkerId(7), 0);
         // Back by up to 1,500 ms, and forward again: within the bound.
         let clock = (0..20_000).map(|i| if i % 3 == 0 { NOW - 500 } else { NOW + i / 20 });
         let ids: Vec<_> = clock
@@ -90,19 +94,19 @@ mod tests {
 
     #[test]
     fn a_clock_far_behind_is_refused_instead_of_repeated() {
-        let minter = Minter::new(7, 0);
+        let minter = Minter::new(WorkerId(7), 0);
         minter.mint(NOW).expect("first");
         assert_eq!(minter.mint(NOW - MAX_AHEAD_MS - 1), None);
     }
 
     #[test]
     fn a_new_holder_of_a_worker_id_starts_above_everything_the_old_one_minted() {
-        let old = Minter::new(3, 0);
+        let old = Minter::new(WorkerId(3), 0);
         let last = (0..5_000)
             .filter_map(|_| old.mint(NOW))
             .last()
             .expect("ids");
-        let new = Minter::new(3, old.high_water_ms(NOW));
+        let new = Minter::new(WorkerId(3), old.high_water_ms(NOW));
         let first = new
             .mint(NOW + 10)
             .expect("the old holder's margin lies within the bound");
@@ -111,7 +115,10 @@ mod tests {
 
     #[test]
     fn different_workers_never_collide_and_the_mint_time_can_be_read_back() {
-        let (a, b) = (Minter::new(0, 0), Minter::new(WORKER_IDS - 1, 0));
+        let (a, b) = (
+            Minter::new(WorkerId(0), 0),
+            Minter::new(WorkerId(WORKER_IDS - 1), 0),
+        );
         let (a, b) = (a.mint(NOW).expect("a"), b.mint(NOW).expect("b"));
         assert_ne!(a, b);
         assert_eq!((minted_at_ms(a), minted_at_ms(b)), (NOW, NOW));

@@ -59,7 +59,7 @@ impl Terms {
     }
 
     /// Reads now: what [`Self::sales`] says afterwards is no older than this call.
-    pub async fn refresh(&self) -> sqlx::Result<()> {
+    pub async fn refresh(&self) -> database::Result<()> {
         self.source.refresh().await
     }
 
@@ -75,7 +75,7 @@ impl Terms {
 }
 
 impl Source {
-    async fn refresh(&self) -> sqlx::Result<()> {
+    async fn refresh(&self) -> database::Result<()> {
         let sender = self.sender.lock().await;
         let sales = read(&self.store).await?;
         sender.send_if_modified(|current| {
@@ -89,7 +89,7 @@ impl Source {
     }
 }
 
-async fn read(store: &Store) -> sqlx::Result<Sales> {
+async fn read(store: &Store) -> database::Result<Sales> {
     Ok(Arc::new(
         store
             .sales()

@@ -6,13 +6,10 @@ use super::mariadb::MariaDb;
 use super::places::Place;
 use super::redis_server::RedisServer;
 use super::rest_of_system::Rest;
-use database::sqlite::SqliteFile;
 use engines::{
-    DATABASE_ROW_MYSQL, DATABASE_ROW_SQLITE, EngineEnv, EngineError, Epoch, IncarnationId,
-    Maintain, Nonce, Opened, Opening, OpeningBuyer, OrderId, Registry, SaleId, StockEngine, Term,
-    UserId,
+    EngineEnv, EngineError, Epoch, IncarnationId, Maintain, Nonce, Opened, Opening, OpeningBuyer,
+    OrderId, Registry, SaleId, StockEngine, Term, UserId,
 };
-use sqlx::Connection;
 use std::fmt;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -221,32 +218,13 @@ impl Stand {
 
 /// A database with the tables of every engine.
 async fn place(server: &Server, on: On) -> Option<Arc<Place>> {
-    match (server, on) {
-        (Server::MariaDb(server), _) => {
-            let place = Place::mariadb(server).await;
-            let mut connection = sqlx::MySqlConnection::connect(&place.url)
-                .await
-                .expect("a connection");
-            sqlx::raw_sql(DATABASE_ROW_MYSQL)
-                .execute(&mut connection)
-                .await
-                .expect("tables");
-            Some(place)
-        }
-        (_, On::Sqlite) => {
-            let place = Place::sqlite().await;
-            let mut transaction = SqliteFile::open(&place.url)
-                .expect("a url")
-                .write()
-                .await
-                .expect("a transaction");
-            sqlx::raw_sql(DATABASE_ROW_SQLITE)
-                .execute(&mut *transaction)
-                .await
-                .expect("tables");
-            transaction.commit().await.expect("tables");
-            Some(place)
-        }
-        _ => None,
-    }
+    let place = match (server, on) {
+        (Server::MariaDb(server), _) => Place::mariadb(server).await,
+        (_, On::Sqlite) => Place::sqlite().await,
+        _ => return None,
+    };
+    let registry = Registry::standard();
+    let factory = registry.get("database-row").expect("a stock engine");
+    factory.create_tables(&place.url).await.expect("tables");
+    Some(place)
 }

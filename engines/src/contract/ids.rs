@@ -1,25 +1,7 @@
 //! Newtypes for the ids that cross the engine boundary, so that a user can never be passed where an
 //! order is due.
 
-/// Declares an id: `id!(/** A buyer. */ UserId(i64));`. The crate that calls it needs `serde`.
-#[macro_export]
-macro_rules! id {
-    ($(#[$doc:meta])* $name:ident($inner:ty)) => {
-        $(#[$doc])*
-        #[derive(
-            Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash,
-            ::serde::Serialize, ::serde::Deserialize,
-        )]
-        #[serde(transparent)]
-        pub struct $name(pub $inner);
-
-        impl ::std::fmt::Display for $name {
-            fn fmt(&self, f: &mut ::std::fmt::Formatter<'_>) -> ::std::fmt::Result {
-                ::std::fmt::Display::fmt(&self.0, f)
-            }
-        }
-    };
-}
+use database::id;
 
 id!(
     /// A sale; equal to the id of the product on offer.

@@ -183,16 +183,16 @@ async fn read(
     args: &[i64],
 ) -> Result<impl Iterator<Item = GateRow>> {
     let rows = connection
-        .rows_with_bytes::<6>(sql, args)
+        .rows::<(i64, i64, i64, bool, bool, i64, Vec<u8>)>(sql, args)
         .await
         .map_err(not_done)?;
     Ok(rows.into_iter().map(
-        |([user, order, quantity, is_open, is_marked, touched_at_ms], touched_by)| GateRow {
+        |(user, order, quantity, is_open, is_marked, touched_at_ms, touched_by)| GateRow {
             user: UserId(user),
             order: OrderId(order),
             quantity: u32::try_from(quantity).unwrap_or(u32::MAX),
-            is_open: is_open != 0,
-            is_marked: is_marked != 0,
+            is_open,
+            is_marked,
             touched_at_ms,
             touched_by,
             change: Change::None,
@@ -256,7 +256,7 @@ async fn replace(connection: &mut Connection<'_>, sale: SaleId, gates: &[&GateRo
             ]);
         }
         connection
-            .run_with(REPLACE.for_rows(slice.len()), &args)
+            .run(REPLACE.for_rows(slice.len()), &args)
             .await
             .map_err(not_done)?;
     }

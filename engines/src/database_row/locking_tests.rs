@@ -18,11 +18,7 @@ const RACES_MAX: i64 = 5;
 /// A fresh database with these tables.
 async fn database(server: &MariaDb) -> String {
     let url = server.create_database().await;
-    let mut connection = MySqlConnection::connect(&url).await.unwrap();
-    sqlx::raw_sql(TABLES_MYSQL)
-        .execute(&mut connection)
-        .await
-        .unwrap();
+    FACTORY.create_tables(&url).await.unwrap();
     url
 }
 

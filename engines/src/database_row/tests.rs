@@ -3,8 +3,6 @@
 
 use super::*;
 use crate::conformance::{self, Harness, Subject};
-use database::sqlite::SqliteFile;
-use sqlx::{Connection, MySqlConnection};
 
 #[path = "../../tests/support/mariadb.rs"]
 #[allow(dead_code, clippy::duplicate_mod)] // The tests of each engine start servers of their own.
@@ -47,12 +45,7 @@ async fn is_caught_at(url: String, fault: Fault) {
 async fn file() -> (tempfile::TempDir, String) {
     let folder = tempfile::tempdir().unwrap();
     let url = format!("sqlite://{}", folder.path().join("sales.db").display());
-    let mut transaction = SqliteFile::open(&url).unwrap().write().await.unwrap();
-    sqlx::raw_sql(TABLES_SQLITE)
-        .execute(&mut *transaction)
-        .await
-        .unwrap();
-    transaction.commit().await.unwrap();
+    FACTORY.create_tables(&url).await.unwrap();
     (folder, url)
 }
 
@@ -93,11 +86,7 @@ async fn a_stock_row_that_nobody_locks_is_caught() {
         return;
     };
     let url = server.create_database().await;
-    let mut connection = MySqlConnection::connect(&url).await.unwrap();
-    sqlx::raw_sql(TABLES_MYSQL)
-        .execute(&mut connection)
-        .await
-        .unwrap();
+    FACTORY.create_tables(&url).await.unwrap();
     is_caught_at(url, Fault::LocksNothing).await;
 }
 

@@ -2,82 +2,28 @@
 //! committed and isolates transactions as needed, and what its errors mean.
 
 use crate::{EngineError, Result};
-use database::Database;
-use database::sqlite::SqliteFile;
-use sqlx::mysql::{MySqlConnectOptions, MySqlDatabaseError, MySqlPoolOptions};
-use sqlx::{MySqlPool, Row};
-use std::str::FromStr;
+use database::{Arg, Database, DatabaseKind, FromRow, NO_ARGS, PoolLimits, fault};
 use std::time::Duration;
 use tokio::runtime::Handle;
 
 /// Connections of one engine object: transactions of different sales, and looks.
-const MAX_CONNECTIONS: u32 = 4;
-/// Longest wait for a connection.
-const ACQUIRE_TIMEOUT: Duration = Duration::from_secs(1);
+const LIMITS: PoolLimits = PoolLimits {
+    connections_max: 4,
+    acquire_max: Duration::from_secs(1),
+    // Then the request behind it is too old anyway.
+    lock_wait_max: Some(Duration::from_secs(1)),
+    // A process that is frozen in a transaction would stop the sale for everybody.
+    idle_transaction_max: Some(Duration::from_secs(2)),
+};
 /// `PRAGMA synchronous` of FULL.
 const SYNCHRONOUS_FULL: i64 = 2;
-/// MySQL/MariaDB: a lock was not given in time. Only this statement is undone; dropping the
-/// transaction undoes the rest.
-const LOCK_WAIT_TIMEOUT: u16 = 1_205;
-/// MySQL/MariaDB: two transactions waited for each other, and this one was rolled back.
-const DEADLOCK: u16 = 1_213;
-/// SQLite: somebody else writes. The low byte of the code; the others say why.
-const SQLITE_BUSY: i64 = 5;
 
 /// The database at `url`, for `engine`. Connections are opened when first used.
 pub fn connect(engine: &str, url: Option<&String>) -> Result<Database> {
     let url =
         url.ok_or_else(|| EngineError::Config(format!("engine {engine} needs a database url")))?;
-    let malformed = |error| {
-        EngineError::Config(format!(
-            "engine {engine}: the database url is malformed: {error}"
-        ))
-    };
-    if SqliteFile::is_url(url) {
-        return Ok(Database::Sqlite(SqliteFile::open(url).map_err(malformed)?));
-    }
-    let options = MySqlConnectOptions::from_str(url).map_err(malformed)?;
-    let pool = MySqlPoolOptions::new()
-        .max_connections(MAX_CONNECTIONS)
-        .acquire_timeout(ACQUIRE_TIMEOUT);
-    let pool = pool
-        .test_before_acquire(false)
-        .after_connect(|connection, _| {
-            Box::pin(async move {
-                // Every look must see what others have committed since the last, and no gap between
-                // rows is locked. A lock is waited for 1 s at most: then the request behind it is
-                // too old anyway.
-                sqlx::query("SET SESSION TRANSACTION ISOLATION LEVEL READ COMMITTED")
-                    .execute(&mut *connection)
-                    .await?;
-                sqlx::query("SET SESSION innodb_lock_wait_timeout = 1")
-                    .execute(&mut *connection)
-                    .await?;
-                // A process that is frozen in a transaction would stop the sale for everybody.
-                // MySQL has no such setting.
-                let frozen = sqlx::query("SET SESSION idle_transaction_timeout = 2")
-                    .execute(connection)
-                    .await;
-                frozen.map(|_| ()).or_else(|error| {
-                    if is_unknown_variable(&error) {
-                        Ok(())
-                    } else {
-                        Err(error)
-                    }
-                })
-            })
-        });
-    Ok(Database::MySql(pool.connect_lazy_with(options)))
-}
-
-fn is_unknown_variable(error: &sqlx::Error) -> bool {
-    const ER_UNKNOWN_SYSTEM_VARIABLE: u16 = 1193;
-    let sqlx::Error::Database(error) = error else {
-        return false;
-    };
-    error
-        .try_downcast_ref::<sqlx::mysql::MySqlDatabaseError>()
-        .is_some_and(|error| error.number() == ER_UNKNOWN_SYSTEM_VARIABLE)
+    Database::open(url, &LIMITS)
+        .map_err(|error| EngineError::Config(format!("engine {engine}: {error}")))
 }
 
 /// Waits for `call`, which goes on to its end on `runtime` even if nobody waits any more: a caller
@@ -101,7 +47,7 @@ pub async fn within<T: Send + 'static>(
 }
 
 /// Before the commit was sent: nothing has happened.
-pub fn not_done(engine: &str, error: sqlx::Error) -> EngineError {
+pub fn not_done(engine: &str, error: database::Error) -> EngineError {
     EngineError::Unavailable {
         context: format!("{engine}: {error}"),
         source: Some(Box::new(error)),
@@ -109,14 +55,9 @@ pub fn not_done(engine: &str, error: sqlx::Error) -> EngineError {
 }
 
 /// The commit was sent.
-pub fn unknown(engine: &str, error: sqlx::Error) -> EngineError {
+pub fn unknown(engine: &str, error: database::Error) -> EngineError {
     let context = format!("{engine}: commit: {error}");
-    let code = error
-        .as_database_error()
-        .and_then(|error| error.code())
-        .and_then(|code| code.parse::<i64>().ok());
-    let is_sqlite = !matches!(&error, sqlx::Error::Database(error) if error.try_downcast_ref::<MySqlDatabaseError>().is_some());
-    if is_sqlite && code.is_some_and(|code| code & 0xFF == SQLITE_BUSY) {
+    if fault::is_busy(&error) {
         return EngineError::Unavailable {
             context,
             source: Some(Box::new(error)),
@@ -138,18 +79,9 @@ pub fn may_be_repeated(error: &EngineError) -> bool {
     else {
         return false;
     };
-    match source.downcast_ref::<sqlx::Error>() {
-        Some(sqlx::Error::Io(_)) => true,
-        Some(sqlx::Error::Database(error)) => {
-            let number = error
-                .try_downcast_ref::<MySqlDatabaseError>()
-                .map(MySqlDatabaseError::number);
-            // A row that is not there cannot be locked: of two who insert it, one is told so here.
-            number.is_some_and(|number| [LOCK_WAIT_TIMEOUT, DEADLOCK].contains(&number))
-                || error.is_unique_violation()
-        }
-        _ => false,
-    }
+    source
+        .downcast_ref::<database::Error>()
+        .is_some_and(fault::may_be_repeated)
 }
 
 /// Refuses a database that cannot carry `engine` with its `tables`, with the reason and what is
@@ -162,17 +94,19 @@ pub async fn check(
 ) -> Result<Vec<(String, String)>> {
     let check = Check {
         engine,
+        database,
         tables,
         allow_volatile,
     };
-    match database {
-        Database::MySql(pool) => check.mysql(pool).await,
-        Database::Sqlite(file) => check.sqlite(file).await,
+    match database.kind() {
+        DatabaseKind::MySql => check.mysql().await,
+        DatabaseKind::Sqlite => check.sqlite().await,
     }
 }
 
 struct Check<'a> {
     engine: &'a str,
+    database: &'a Database,
     tables: &'a [&'a str],
     allow_volatile: bool,
 }
@@ -182,19 +116,16 @@ impl Check<'_> {
         Err(EngineError::Config(format!("{}: {what}", self.engine)))
     }
 
-    fn not_done(&self, error: sqlx::Error) -> EngineError {
-        not_done(self.engine, error)
+    /// The first row of what the server says about itself.
+    async fn ask<R: FromRow>(&self, sql: &str, args: &[Arg<'_>]) -> Result<Option<R>> {
+        let row = self.database.row(sql, args).await;
+        row.map_err(|error| not_done(self.engine, error))
     }
 
-    async fn mysql(&self, pool: &MySqlPool) -> Result<Vec<(String, String)>> {
-        let row = sqlx::query("SELECT CAST(VERSION() AS CHAR)")
-            .fetch_one(pool)
-            .await;
-        let version: String = row
-            .and_then(|row| row.try_get(0))
-            .map_err(|error| self.not_done(error))?;
+    async fn mysql(&self) -> Result<Vec<(String, String)>> {
+        let version: Option<String> = self.ask("SELECT CAST(VERSION() AS CHAR)", &NO_ARGS).await?;
         let flush = self
-            .variable(pool, "innodb_flush_log_at_trx_commit")
+            .variable("innodb_flush_log_at_trx_commit")
             .await?
             .unwrap_or_default();
         if flush != "1" && !self.allow_volatile {
@@ -202,9 +133,9 @@ impl Check<'_> {
                 .refused(&format!("innodb_flush_log_at_trx_commit is {flush}; only 1 survives a crash of the server; --allow-volatile accepts that"));
         }
         // MariaDB before 11.1 has the one name, MySQL 8 the other.
-        let isolation = match self.variable(pool, "transaction_isolation").await? {
+        let isolation = match self.variable("transaction_isolation").await? {
             Some(isolation) => Some(isolation),
-            None => self.variable(pool, "tx_isolation").await?,
+            None => self.variable("tx_isolation").await?,
         };
         if isolation.as_deref() != Some("READ-COMMITTED") {
             let isolation =
@@ -214,12 +145,12 @@ impl Check<'_> {
             ));
         }
         let has_log = self
-            .variable(pool, "log_bin")
+            .variable("log_bin")
             .await?
             .is_some_and(|value| value == "ON");
         if has_log
             && self
-                .variable(pool, "binlog_format")
+                .variable("binlog_format")
                 .await?
                 .is_some_and(|format| format == "STATEMENT")
         {
@@ -228,26 +159,21 @@ impl Check<'_> {
             );
         }
         for table in self.tables {
-            self.table(pool, table).await?;
+            self.table(table).await?;
         }
         Ok(vec![
-            ("database.version".to_owned(), version),
+            ("database.version".to_owned(), version.unwrap_or_default()),
             ("database.innodb_flush_log_at_trx_commit".to_owned(), flush),
         ])
     }
 
-    async fn table(&self, pool: &MySqlPool, table: &str) -> Result<()> {
+    async fn table(&self, table: &str) -> Result<()> {
         let sql = "SELECT CAST(ENGINE AS CHAR) FROM information_schema.TABLES
                    WHERE TABLE_SCHEMA = DATABASE() AND TABLE_NAME = ?";
-        let row = sqlx::query(sql)
-            .bind(table)
-            .fetch_optional(pool)
-            .await
-            .map_err(|error| self.not_done(error))?;
-        let Some(row) = row else {
+        let found: Option<Option<String>> = self.ask(sql, &[table.into()]).await?;
+        let Some(stored_by) = found else {
             return self.missing(table);
         };
-        let stored_by: Option<String> = row.try_get(0).map_err(|error| self.not_done(error))?;
         let stored_by = stored_by.unwrap_or_default();
         if stored_by.eq_ignore_ascii_case("InnoDB") {
             return Ok(());
@@ -263,34 +189,20 @@ impl Check<'_> {
         ))
     }
 
-    async fn variable(&self, pool: &MySqlPool, name: &str) -> Result<Option<String>> {
-        let row = sqlx::query(&format!("SHOW VARIABLES LIKE '{name}'"))
-            .fetch_optional(pool)
-            .await;
-        let value = row.and_then(|row| row.map(|row| row.try_get(1)).transpose());
-        value.map_err(|error| self.not_done(error))
+    async fn variable(&self, name: &str) -> Result<Option<String>> {
+        let sql = format!("SHOW VARIABLES LIKE '{name}'");
+        let row: Option<(String, String)> = self.ask(&sql, &NO_ARGS).await?;
+        Ok(row.map(|(_, value)| value))
     }
 
-    async fn sqlite(&self, file: &SqliteFile) -> Result<Vec<(String, String)>> {
-        let ask = async |text: &'static str| {
-            sqlx::query(text)
-                .fetch_one(file.readers())
-                .await
-                .map_err(|error| self.not_done(error))
+    async fn sqlite(&self) -> Result<Vec<(String, String)>> {
+        let ask = async |sql| -> Result<String> {
+            Ok(self.ask(sql, &NO_ARGS).await?.unwrap_or_default())
         };
-        let unread = |error| self.not_done(error);
-        let version: String = ask("SELECT sqlite_version()")
-            .await?
-            .try_get(0)
-            .map_err(unread)?;
-        let journal: String = ask("PRAGMA journal_mode")
-            .await?
-            .try_get(0)
-            .map_err(unread)?;
-        let synchronous: i64 = ask("PRAGMA synchronous")
-            .await?
-            .try_get(0)
-            .map_err(unread)?;
+        let version = ask("SELECT sqlite_version()").await?;
+        let journal = ask("PRAGMA journal_mode").await?;
+        let synchronous: Option<i64> = self.ask("PRAGMA synchronous", &NO_ARGS).await?;
+        let synchronous = synchronous.unwrap_or_default();
         if journal != "wal" {
             return self.refused(&format!(
                 "the database's journal_mode is {journal}; wal is needed, so that those who read do not wait for the writer"
@@ -303,11 +215,7 @@ impl Check<'_> {
         }
         for table in self.tables {
             let sql = "SELECT name FROM sqlite_master WHERE type = 'table' AND name = ?";
-            let found = sqlx::query(sql)
-                .bind(table)
-                .fetch_optional(file.readers())
-                .await
-                .map_err(unread)?;
+            let found: Option<String> = self.ask(sql, &[(*table).into()]).await?;
             if found.is_none() {
                 return self.missing(table);
             }

@@ -80,11 +80,11 @@ pub struct NewestOpening {
 impl NewestOpening {
     pub async fn read(database: &Database, sale: i64) -> Result<Option<Self>> {
         let sql = "SELECT epoch, nonce, partitions FROM engine_openings WHERE sale_id = ?";
-        let rows = database.rows(sql, &[sale]).await.map_err(not_done)?;
-        Ok(rows.first().map(|[epoch, nonce, partitions]| Self {
-            epoch: *epoch,
-            nonce: *nonce,
-            partitions: *partitions,
+        let row: Option<[i64; 3]> = database.row(sql, &[sale]).await.map_err(not_done)?;
+        Ok(row.map(|[epoch, nonce, partitions]| Self {
+            epoch,
+            nonce,
+            partitions,
         }))
     }
 
@@ -103,12 +103,11 @@ pub async fn open(database: &Database, plan: &Plan) -> Result<Opened> {
         "SELECT epoch, nonce FROM engine_openings WHERE sale_id = ?{}",
         connection.for_update()
     );
-    if let Some([newest, its_nonce]) = connection
-        .rows(&sql, &[term.sale.0])
+    let row: Option<[i64; 2]> = connection
+        .row(&sql, &[term.sale.0])
         .await
-        .map_err(not_done)?
-        .pop()
-    {
+        .map_err(not_done)?;
+    if let Some([newest, its_nonce]) = row {
         if (newest, its_nonce) == (epoch, nonce) {
             return Ok(Opened::AlreadyOpen);
         }
@@ -178,7 +177,7 @@ pub async fn load(database: &Database, terms: &Terms) -> Result<Option<Loaded>> 
     };
     let sql = "SELECT part FROM engine_partitions WHERE sale_id = ? AND owner = ?";
     let parts = database
-        .rows::<1>(sql, &[sale, incarnation])
+        .rows::<[i64; 1]>(sql, &[sale, incarnation])
         .await
         .map_err(not_done)?;
     let mut owned =
@@ -243,18 +242,17 @@ async fn take_lease(database: &Database, rows: &LeaseRows) -> Result<Option<(i64
         "SELECT id FROM allocations WHERE product_id = ? AND epoch = ? AND holder = 'pool' AND state = 'open'{}",
         connection.for_update()
     );
-    let pool = connection
-        .rows(&pool, &[rows.sale, rows.epoch])
+    let pool: Option<i64> = connection
+        .row(&pool, &[rows.sale, rows.epoch])
         .await
         .map_err(not_done)?;
-    let Some([pool]) = pool.first() else {
+    let Some(pool) = pool else {
         return Ok(None);
     };
     let lease = "SELECT id, moves, granted, state = 'open' FROM allocations WHERE product_id = ? AND epoch = ? AND owner = ?";
     let args = [rows.sale, rows.epoch, rows.incarnation];
-    if let Some([id, moves, granted, is_open]) =
-        connection.rows(lease, &args).await.map_err(not_done)?.pop()
-    {
+    let found: Option<[i64; 4]> = connection.row(lease, &args).await.map_err(not_done)?;
+    if let Some([id, moves, granted, is_open]) = found {
         if moves != 0 || granted != 0 {
             // What it holds is in the memory of somebody else, or died with it: in either case not
             // ours to sell.
@@ -264,7 +262,7 @@ async fn take_lease(database: &Database, rows: &LeaseRows) -> Result<Option<(i64
                 Err(lease_in_use(rows))
             };
         }
-        return Ok((is_open != 0).then_some((*pool, id, moves)));
+        return Ok((is_open != 0).then_some((pool, id, moves)));
     }
     let insert = format!(
         "INSERT INTO allocations (product_id, epoch, holder, granted, owner, heartbeat_at_ms)
@@ -273,11 +271,10 @@ async fn take_lease(database: &Database, rows: &LeaseRows) -> Result<Option<(i64
         database.now_ms()
     );
     connection.run(&insert, &args).await.map_err(not_done)?;
-    let inserted = connection.rows(lease, &args).await.map_err(not_done)?;
-    let [id, moves, _, _] = inserted
-        .first()
-        .ok_or_else(|| EngineError::Protocol("a lease vanished".to_owned()))?;
-    let taken = Some((*pool, *id, *moves));
+    let inserted: Option<[i64; 4]> = connection.row(lease, &args).await.map_err(not_done)?;
+    let [id, moves, _, _] =
+        inserted.ok_or_else(|| EngineError::Protocol("a lease vanished".to_owned()))?;
+    let taken = Some((pool, id, moves));
     tx.commit().await.map_err(unknown)?;
     Ok(taken)
 }

@@ -182,7 +182,7 @@ impl LeaseRows {
         let for_update = connection.for_update();
         let sql = format!("SELECT id FROM allocations WHERE id = ? AND state = 'open'{for_update}");
         Ok(!connection
-            .rows::<1>(&sql, &[self.pool])
+            .rows::<[i64; 1]>(&sql, &[self.pool])
             .await
             .map_err(not_done)?
             .is_empty())
@@ -274,7 +274,7 @@ impl LeaseRows {
                 .chain(slice.iter().copied())
                 .collect();
             let rows = connection
-                .rows::<1>(COUNTED.for_rows(slice.len()), &args)
+                .rows::<[i64; 1]>(COUNTED.for_rows(slice.len()), &args)
                 .await
                 .map_err(not_done)?;
             counted.extend(rows.into_iter().flatten());

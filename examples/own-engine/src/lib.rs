@@ -34,6 +34,7 @@ pub const FACTORY: EngineFactory = EngineFactory {
     about: "the example of an engine of one's own: one key set on one Redis, optimistic WATCH, MULTI and EXEC, no script",
     needs: &["redis"],
     params: &[],
+    migrations: &[],
     guarantees: Guarantees {
         keeps_stock: true,
         survives_process_kill: true, // Everything is in Redis; this process keeps nothing but a connection.

@@ -3,7 +3,7 @@
 use super::Identity;
 use crate::broker::{self, Settings};
 use crate::clock::{monotonic_ms, unix_ms};
-use crate::ids::Generation;
+use crate::ids::{Generation, WorkerId};
 use crate::order_id::{MAX_AHEAD_MS, Minter, WORKER_IDS};
 use crate::store::Store;
 use crate::terms::Terms;
@@ -25,7 +25,7 @@ pub(super) struct Registrar {
 
 struct Registered {
     id: IncarnationId,
-    worker: u16,
+    worker: WorkerId,
     minted_until_ms: i64,
 }
 
@@ -35,10 +35,12 @@ impl Registrar {
         let sent_ms = monotonic_ms();
         let registered = self.take_worker_id().await?;
         let minter = Arc::new(Minter::new(registered.worker, registered.minted_until_ms));
-        let identity = self.bind(registered.id, 1, minter, sent_ms).await?;
+        let identity = self
+            .bind(registered.id, Generation(1), minter, sent_ms)
+            .await?;
         tracing::info!(
             incarnation = identity.id.0,
-            worker = registered.worker,
+            worker = registered.worker.0,
             "registered"
         );
         Ok(identity)
@@ -48,14 +50,14 @@ impl Registrar {
     pub(super) async fn adopt(
         &self,
         id: IncarnationId,
-        generation: i64,
+        generation: Generation,
         minter: Arc<Minter>,
     ) -> anyhow::Result<Arc<Identity>> {
         let sent_ms = monotonic_ms();
         // Acknowledged here too: a second fence may have come between the acknowledgement and the
         // reading of the generation, and no identity acts at this point. Its fencer would otherwise
         // wait for ever.
-        ensure!(self.store.adopt(id.0, generation).await?, "fenced again");
+        ensure!(self.store.adopt(id, generation).await?, "fenced again");
         self.bind(id, generation, minter, sent_ms).await
     }
 
@@ -63,18 +65,18 @@ impl Registrar {
     async fn bind(
         &self,
         id: IncarnationId,
-        generation: i64,
+        generation: Generation,
         minter: Arc<Minter>,
         sent_ms: u64,
     ) -> anyhow::Result<Arc<Identity>> {
         let broker = broker::connect(&self.broker, &format!("incarnation-{id}")).await?;
-        broker.bind(id, Generation(generation)).await?;
+        broker.bind(id, generation).await?;
         if !self
             .store
-            .confirm_binding(id.0, generation, &self.broker.queue_name(id))
+            .confirm_binding(id, generation, &self.broker.queue_name(id))
             .await?
         {
-            broker.unbind(id, Generation(generation)).await?;
+            broker.unbind(id, generation).await?;
             bail!("fenced while binding generation {generation}");
         }
         broker.close("bound").await;
@@ -98,13 +100,10 @@ impl Registrar {
             let (worker, minted_until_ms) = self.pick_worker_id().await?;
             let until_ms = minted_until_ms.max(unix_ms() + MAX_AHEAD_MS);
             let until_ms = super::minted_until_ms(until_ms, self.lease_ms);
-            let id = self
-                .store
-                .register(i64::from(worker), self.lease_ms, until_ms)
-                .await;
+            let id = self.store.register(worker, self.lease_ms, until_ms).await;
             if let Some(id) = id.context("cannot register this process")? {
                 return Ok(Registered {
-                    id: IncarnationId(id),
+                    id,
                     worker,
                     minted_until_ms,
                 });
@@ -115,21 +114,21 @@ impl Registrar {
 
     /// R17: a worker id is free when nobody holds it; of the free ones the one used longest ago is
     /// taken.
-    async fn pick_worker_id(&self) -> anyhow::Result<(u16, i64)> {
+    async fn pick_worker_id(&self) -> anyhow::Result<(WorkerId, i64)> {
         let known = self
             .store
             .worker_ids()
             .await
             .context("cannot read the worker ids")?;
-        let used: HashMap<u16, (i64, bool)> = known
-            .into_iter()
-            .map(|(worker, until, held)| (u16::try_from(worker).unwrap_or(u16::MAX), (until, held)))
-            .collect();
-        let free = (0..WORKER_IDS).filter_map(|worker| match used.get(&worker) {
-            None => Some((worker, 0)),
-            Some((until, false)) => Some((worker, *until)),
-            Some((_, true)) => None,
-        });
+        let used: HashMap<WorkerId, _> =
+            known.into_iter().map(|used| (used.worker, used)).collect();
+        let free = (0..WORKER_IDS)
+            .map(WorkerId)
+            .filter_map(|worker| match used.get(&worker) {
+                None => Some((worker, 0)),
+                Some(used) if used.is_held => None,
+                Some(used) => Some((worker, used.minted_until_ms)),
+            });
         free.min_by_key(|(worker, until)| (*until, *worker))
             .with_context(|| {
                 format!("all {WORKER_IDS} worker ids are held; is the reconciler running?")

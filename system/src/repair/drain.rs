@@ -6,7 +6,7 @@
 
 use crate::broker::{self, Broker, Settings};
 use crate::config::Config;
-use crate::ids::Generation;
+use crate::ids::{ConsumerSession, Generation};
 use crate::store::Store;
 use engines::IncarnationId;
 use std::sync::Arc;
@@ -41,17 +41,14 @@ impl Drainer {
 
     /// Whether the queue of `incarnation` was drained of everything that was in it when this was
     /// called. `false` means not within the time allowed; it may be drained later.
-    pub async fn drain(&self, incarnation: i64) -> anyhow::Result<bool> {
+    pub async fn drain(&self, incarnation: IncarnationId) -> anyhow::Result<bool> {
         let deadline = Instant::now() + self.timeout;
         while Instant::now() < deadline {
             let Some(session) = self.store.consumer_session(incarnation).await? else {
                 return Ok(true);
             };
             let nonce = rand::random();
-            self.broker()
-                .await?
-                .put_marker(IncarnationId(incarnation), nonce)
-                .await?;
+            self.broker().await?.put_marker(incarnation, nonce).await?;
             let patience = (Instant::now() + MARKER_PATIENCE).min(deadline);
             if self.committed_in(nonce, patience).await? == Some(session) {
                 return Ok(true);
@@ -61,22 +58,24 @@ impl Drainer {
     }
 
     /// Takes away the binding of an earlier generation, the second defence of R1.
-    pub async fn unbind(&self, incarnation: i64, generation: i64) -> anyhow::Result<()> {
-        self.broker()
-            .await?
-            .unbind(IncarnationId(incarnation), Generation(generation))
-            .await
+    pub async fn unbind(
+        &self,
+        incarnation: IncarnationId,
+        generation: Generation,
+    ) -> anyhow::Result<()> {
+        self.broker().await?.unbind(incarnation, generation).await
     }
 
     /// Deletes the queue of a drained incarnation.
-    pub async fn delete_queue(&self, incarnation: i64) -> anyhow::Result<()> {
-        self.broker()
-            .await?
-            .delete_queue(IncarnationId(incarnation))
-            .await
+    pub async fn delete_queue(&self, incarnation: IncarnationId) -> anyhow::Result<()> {
+        self.broker().await?.delete_queue(incarnation).await
     }
 
-    async fn committed_in(&self, nonce: u64, deadline: Instant) -> sqlx::Result<Option<i64>> {
+    async fn committed_in(
+        &self,
+        nonce: u64,
+        deadline: Instant,
+    ) -> database::Result<Option<ConsumerSession>> {
         while Instant::now() < deadline {
             if let Some(session) = self.store.marker_session(nonce).await? {
                 return Ok(Some(session));

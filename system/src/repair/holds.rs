@@ -199,12 +199,12 @@ impl SaleRepair<'_> {
         holds: Vec<OpenHold>,
         pass: &mut Pass,
     ) -> anyhow::Result<Vec<OpenHold>> {
-        let ids: Vec<i64> = holds.iter().map(|hold| hold.order.0).collect();
+        let ids: Vec<OrderId> = holds.iter().map(|hold| hold.order).collect();
         let rows = self.store.live_by_order(&ids).await?;
         let mut finishes = Vec::new();
         let mut others = Vec::new();
         for hold in holds {
-            match rows.get(&hold.order.0) {
+            match rows.get(&hold.order) {
                 Some(true) => finishes.push(finish(&hold, FinishKind::Settle)),
                 // Void or cancelled.
                 Some(false) => finishes.push(finish(&hold, FinishKind::Release)),
@@ -224,7 +224,7 @@ impl SaleRepair<'_> {
             .collect();
         let mut drained = HashSet::new();
         for queue in queues {
-            if self.drainer.drain(queue.0).await? {
+            if self.drainer.drain(queue).await? {
                 drained.insert(queue);
             }
         }

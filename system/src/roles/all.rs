@@ -5,11 +5,12 @@
 
 mod member;
 
-use crate::config::{Config, DatabaseKind};
+use crate::config::Config;
 use crate::listener::Listener;
 use crate::roles::{self, RoleConfig};
 use crate::shutdown::Shutdown;
 use anyhow::{Context, bail};
+use database::DatabaseKind;
 use engines::Registry;
 use member::{Member, Running};
 use rustix::fs::{FlockOperation, flock};

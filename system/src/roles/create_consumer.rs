@@ -8,7 +8,6 @@
 mod poison;
 mod queue;
 mod settle;
-mod writer;
 
 use crate::broker::{self, Broker, Settings};
 use crate::config::Config;
@@ -118,7 +117,7 @@ async fn consume_queues(
     broker: &Arc<dyn Broker>,
     shutdown: &Shutdown,
 ) -> anyhow::Result<()> {
-    let mut tasks: HashMap<i64, JoinHandle<()>> = HashMap::new();
+    let mut tasks: HashMap<IncarnationId, JoinHandle<()>> = HashMap::new();
     let ended = loop {
         if shutdown.is_requested() {
             break Ok(());
@@ -157,7 +156,11 @@ async fn consume_queues(
     for (incarnation, mut task) in tasks {
         if timeout_at(deadline, &mut task).await.is_err() {
             // What is not acknowledged is delivered again.
-            tracing::warn!(incarnation, ?DRAIN_TIMEOUT, "gave up a batch under way");
+            tracing::warn!(
+                incarnation = incarnation.0,
+                ?DRAIN_TIMEOUT,
+                "gave up a batch under way"
+            );
             task.abort();
         }
     }
@@ -166,7 +169,7 @@ async fn consume_queues(
 
 async fn supervise(consumer: QueueConsumer, broker: Arc<dyn Broker>, shutdown: Shutdown) {
     let incarnation = consumer.incarnation();
-    let ended = match broker.consume(IncarnationId(incarnation)).await {
+    let ended = match broker.consume(incarnation).await {
         Ok(mut deliveries) => {
             let ended = consumer.run(deliveries.as_mut(), &shutdown).await;
             // drain-in-one-session (R5): nothing is nack-requeued; closing gives back, in order,
@@ -178,7 +181,7 @@ async fn supervise(consumer: QueueConsumer, broker: Arc<dyn Broker>, shutdown: S
     };
     if let Err(error) = ended {
         tracing::warn!(
-            incarnation,
+            incarnation = incarnation.0,
             error = format!("{error:#}"),
             "queue given up; it will be taken up again"
         );

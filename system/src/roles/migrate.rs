@@ -4,6 +4,7 @@ use crate::clock::unix_ms;
 use crate::config::DatabaseConfig;
 use crate::store::{SeedSale, Store};
 use anyhow::{Context, ensure};
+use engines::Registry;
 use serde::Deserialize;
 use std::path::Path;
 
@@ -14,9 +15,13 @@ struct Seed {
 }
 
 /// Applies migrations, then the seed.
-pub async fn run(config: &DatabaseConfig, seed: Option<&Path>) -> anyhow::Result<()> {
+pub async fn run(
+    config: &DatabaseConfig,
+    registry: &Registry,
+    seed: Option<&Path>,
+) -> anyhow::Result<()> {
     let seed = seed.map(read_seed).transpose()?;
-    let store = Store::migrate(config).await?;
+    let store = Store::migrate(config, registry).await?;
     tracing::info!("schema is up to date");
     for sale in seed.iter().flat_map(|seed| &seed.sales) {
         store
@@ -24,7 +29,7 @@ pub async fn run(config: &DatabaseConfig, seed: Option<&Path>) -> anyhow::Result
             .await
             .with_context(|| format!("cannot create sale {}", sale.product_id))?;
         tracing::info!(
-            product_id = sale.product_id,
+            product_id = sale.product_id.0,
             total = sale.total,
             "sale seeded"
         );
@@ -41,7 +46,7 @@ fn read_seed(path: &Path) -> anyhow::Result<Seed> {
     for sale in &seed.sales {
         let id = sale.product_id;
         ensure!(
-            id > 0,
+            id.0 > 0,
             "seed file {}: product_id must be positive, got {id}",
             path.display()
         );

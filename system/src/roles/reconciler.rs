@@ -166,7 +166,7 @@ impl Reconciler {
 
 impl Reconciler {
     /// Has the engine finish what was interrupted, in every open sale.
-    async fn tend(&self, pass: &mut Pass) -> sqlx::Result<()> {
+    async fn tend(&self, pass: &mut Pass) -> database::Result<()> {
         for row in self.store.sales().await? {
             let Some(open) = row.open else { continue };
             let task = Maintain::Tend {

@@ -1,9 +1,9 @@
 //! What goes into the store and what comes out of it.
 
 use crate::envelope::OrderEvent;
-use engines::{OpeningBuyer, SaleId, Term};
+use crate::ids::{ConsumerSession, Generation, WorkerId};
+use engines::{AllocationId, IncarnationId, OpeningBuyer, OrderId, SaleId, Term};
 use serde::Deserialize;
-use std::collections::HashSet;
 
 /// A sale and its term, as the `sales` row has it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -16,7 +16,7 @@ pub struct SaleRow {
     pub starts_at: i64,
     /// End of the window, unix s.
     pub ends_at: i64,
-    /// The term and allocation, if an epoch is open (R14).
+    /// The term and allocation, if an epoch is open (open-by-condition, R14).
     pub open: Option<OpenSale>,
 }
 
@@ -26,14 +26,14 @@ pub struct OpenSale {
     /// Epoch and nonce.
     pub term: Term,
     /// The allocation that orders are counted against, unless a grant names a lease's own.
-    pub allocation_id: i64,
+    pub allocation_id: AllocationId,
 }
 
 /// One sale to create.
 #[derive(Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct SeedSale {
-    pub product_id: i64,
+    pub product_id: SaleId,
     pub name: String,
     pub price_cents: i64,
     pub total: i64,
@@ -47,7 +47,7 @@ pub struct SeedSale {
 #[derive(Debug)]
 pub struct Snapshot {
     /// The allocation that was made for it.
-    pub allocation_id: i64,
+    pub allocation_id: AllocationId,
     /// Units that it grants.
     pub granted: u64,
     /// Every live order.
@@ -57,8 +57,18 @@ pub struct Snapshot {
 /// A fenced incarnation.
 #[derive(Clone, Copy, Debug)]
 pub struct Fenced {
-    pub id: i64,
-    pub generation: i64,
+    pub id: IncarnationId,
+    pub generation: Generation,
+}
+
+/// A worker id that was used before.
+#[derive(Clone, Copy, Debug)]
+pub struct WorkerUse {
+    pub worker: WorkerId,
+    /// Until when ids may have been minted under it, unix ms.
+    pub minted_until_ms: i64,
+    /// Whether somebody holds it now.
+    pub is_held: bool,
 }
 
 /// A message or order that can never become a row.
@@ -68,7 +78,7 @@ pub struct Poison {
     /// `parked` keeps one record of each.
     pub message_id: String,
     /// 0 if the whole message is poison, or the order does not say which one it is.
-    pub order_id: i64,
+    pub order: OrderId,
     pub reason: String,
     pub body: Vec<u8>,
 }
@@ -79,7 +89,7 @@ impl Poison {
         let body = format!("{order:?}").into_bytes();
         Self {
             message_id: "order".to_owned(),
-            order_id: order.order.0,
+            order: order.order,
             reason,
             body,
         }
@@ -90,9 +100,9 @@ impl Poison {
 #[derive(Debug, Default)]
 pub struct WriteBatch {
     /// Whose queue it came from.
-    pub incarnation: i64,
-    /// R5: the consumer's session with that queue; `None` begins a new one.
-    pub session: Option<i64>,
+    pub incarnation: IncarnationId,
+    /// drain-in-one-session (R5): the consumer's session with that queue; `None` begins a new one.
+    pub session: Option<ConsumerSession>,
     /// Orders in the order they were published; repeats are allowed.
     pub orders: Vec<OrderEvent>,
     /// What can never become a row.
@@ -108,12 +118,12 @@ impl WriteBatch {
     }
 }
 
-/// How a transaction ended that did not fail.
+/// A batch that is committed.
 #[derive(Debug)]
-pub enum Written {
-    /// Everything is in, except the orders that were refused for good and parked (never without
-    /// `careful`).
-    Committed { session: i64, refused: HashSet<i64> },
-    /// Rolled back: a unique key or the guard refused something; try a more careful way.
-    Refused,
+pub struct Written {
+    /// The session under which it was.
+    pub session: ConsumerSession,
+    /// Those of its orders whose rows are live now; the others were refused for good and parked, or
+    /// were void or cancelled already.
+    pub live: Vec<OrderEvent>,
 }

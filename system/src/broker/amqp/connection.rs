@@ -1,6 +1,6 @@
 //! Connections, channels and the properties that every message has.
 
-use crate::config::{MqConfig, mask_password};
+use crate::config::MqConfig;
 use anyhow::Context;
 use lapin::options::ConfirmSelectOptions;
 use lapin::{BasicProperties, Channel, Connection, ConnectionProperties};
@@ -15,7 +15,7 @@ const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
 pub async fn connect(config: &MqConfig, name: &str) -> anyhow::Result<Connection> {
     let properties = ConnectionProperties::default().with_connection_name(name.into());
     let connecting = Connection::connect(&config.url, properties);
-    let host = mask_password(&config.url);
+    let host = database::masked(&config.url);
     tokio::time::timeout(CONNECT_TIMEOUT, connecting)
         .await
         .with_context(|| format!("RabbitMQ at {host} did not answer within {CONNECT_TIMEOUT:?}"))?

@@ -2,6 +2,7 @@
 
 use crate::envelope::InvalidOrder;
 use crate::store::Poison;
+use engines::OrderId;
 
 /// Longest message id that is taken as it is, bytes; the column holds a little more, for the
 /// position of an order.
@@ -11,7 +12,7 @@ const ID_MAX: usize = 48;
 pub fn message(message_id: Option<&str>, body: Vec<u8>, reason: String) -> Poison {
     Poison {
         message_id: name(message_id, &body),
-        order_id: 0,
+        order: OrderId(0),
         reason,
         body,
     }
@@ -26,7 +27,7 @@ pub fn order(
 ) -> Poison {
     Poison {
         message_id: format!("{}#{position}", name(message_id, message)),
-        order_id: order.raw.order_id.max(0),
+        order: OrderId(order.raw.order_id.max(0)),
         reason: order.reason,
         body: format!("{:?}", order.raw).into_bytes(),
     }

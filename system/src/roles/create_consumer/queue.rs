@@ -2,14 +2,15 @@
 
 use super::poison;
 use super::settle::Settler;
-use super::writer::Writer;
 use crate::broker::{Deliveries, Delivery};
 use crate::config::{Config, MqConfig};
 use crate::envelope::{self, Envelope};
 use crate::failpoint;
+use crate::ids::ConsumerSession;
 use crate::shutdown::Shutdown;
 use crate::store::{Store, WriteBatch};
 use anyhow::bail;
+use engines::IncarnationId;
 use std::time::Duration;
 use tokio::time::{Instant, timeout_at};
 
@@ -22,8 +23,11 @@ const RETRY_MAX: Duration = Duration::from_secs(2);
 pub struct QueueConsumer {
     mq: MqConfig,
     settler: Settler,
-    writer: Writer,
-    incarnation: i64,
+    store: Store,
+    incarnation: IncarnationId,
+    /// drain-in-one-session (R5): counts who consumes; a new number with the first commit on a new
+    /// channel.
+    session: Option<ConsumerSession>,
 }
 
 /// Deliveries that are written together.
@@ -36,17 +40,23 @@ struct Gathered {
 
 impl QueueConsumer {
     /// A consumer whose session with the queue has not begun yet.
-    pub fn new(config: &Config, store: Store, settler: Settler, incarnation: i64) -> Self {
+    pub fn new(
+        config: &Config,
+        store: Store,
+        settler: Settler,
+        incarnation: IncarnationId,
+    ) -> Self {
         Self {
             mq: config.mq.clone(),
             settler,
-            writer: Writer::new(store, incarnation),
+            store,
             incarnation,
+            session: None,
         }
     }
 
     /// Whose queue this is.
-    pub fn incarnation(&self) -> i64 {
+    pub fn incarnation(&self) -> IncarnationId {
         self.incarnation
     }
 
@@ -113,12 +123,17 @@ impl QueueConsumer {
         deliveries: &dyn Deliveries,
         mut batch: WriteBatch,
     ) -> anyhow::Result<Vec<envelope::OrderEvent>> {
+        batch.incarnation = self.incarnation;
+        batch.session = self.session;
         let mut pause = RETRY_MIN;
         loop {
-            match self.writer.write(&mut batch).await {
-                Ok(settle) => return Ok(settle),
+            match self.store.write(&batch).await {
+                Ok(written) => {
+                    self.session = Some(written.session);
+                    return Ok(written.live);
+                }
                 Err(error) => {
-                    tracing::warn!(incarnation = self.incarnation, %error, "write failed; trying again")
+                    tracing::warn!(incarnation = self.incarnation.0, %error, "write failed; trying again")
                 }
             }
             if deliveries.is_lost() {

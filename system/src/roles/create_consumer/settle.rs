@@ -5,7 +5,7 @@
 use crate::envelope::OrderEvent;
 use crate::failpoint;
 use crate::terms::Terms;
-use engines::{Finish, FinishKind, StockEngine, Term};
+use engines::{AllocationId, Finish, FinishKind, StockEngine, Term};
 use std::collections::HashMap;
 use std::sync::Arc;
 use tokio::sync::mpsc;
@@ -47,11 +47,11 @@ impl Settler {
 
 async fn settle(engine: &dyn StockEngine, terms: &Terms, orders: &[OrderEvent]) {
     let sales = terms.sales();
-    let mut by_term: HashMap<i64, (Term, Vec<Finish>)> = HashMap::new();
+    let mut by_term: HashMap<AllocationId, (Term, Vec<Finish>)> = HashMap::new();
     for order in orders {
         let open = sales.get(&order.sale).and_then(|row| row.open);
         // An order of an earlier epoch is in the gate of the present one as settled already.
-        let Some(open) = open.filter(|open| open.allocation_id == order.allocation.0) else {
+        let Some(open) = open.filter(|open| open.allocation_id == order.allocation) else {
             continue;
         };
         by_term

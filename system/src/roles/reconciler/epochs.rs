@@ -7,10 +7,11 @@
 
 use super::turns::Turns;
 use crate::failpoint;
+use crate::ids::Generation;
 use crate::repair::{Drainer, Pass};
 use crate::store::{SaleRow, Store};
 use anyhow::{Context, bail, ensure};
-use engines::{Epoch, IncarnationId, Nonce, Opened, Opening, SaleId, StockEngine, Term};
+use engines::{Epoch, Nonce, Opened, Opening, SaleId, StockEngine, Term};
 use std::time::{Duration, Instant};
 
 /// How often an outstanding acknowledgement is looked for.
@@ -100,7 +101,7 @@ impl Opener<'_> {
     /// publishers, an epoch ends too when those who live are not those it was dealt among: buyers
     /// move only behind fence and drain.
     async fn is_open(&self, row: &SaleRow) -> anyhow::Result<bool> {
-        let publishers = self.publishers().await?;
+        let publishers = self.store.live_publishers().await?;
         let are_dealt = self.engine.info().guarantees.needs_user_affinity;
         if are_dealt && publishers.is_empty() {
             // Nobody to deal the buyers to. Whoever comes is looked for again in the next pass.
@@ -119,21 +120,11 @@ impl Opener<'_> {
         Ok(stock.is_open && (!are_dealt || stock.owners == publishers))
     }
 
-    async fn publishers(&self) -> sqlx::Result<Vec<IncarnationId>> {
-        Ok(self
-            .store
-            .live_publishers()
-            .await?
-            .into_iter()
-            .map(IncarnationId)
-            .collect())
-    }
-
     /// Needs every publisher fenced and every queue drained since the claim.
     async fn open_claimed(&self, sale: SaleId, epoch: Epoch) -> anyhow::Result<()> {
         // Before the grant: on SQLite a long one lets no heartbeat through, and then those who live
         // seem to have died.
-        let publishers = self.publishers().await?;
+        let publishers = self.store.live_publishers().await?;
         let snapshot = self
             .store
             .grant(sale, epoch)
@@ -185,7 +176,8 @@ impl Opener<'_> {
         let bumped = self.store.generations().await?;
         let deadline = Instant::now() + Duration::from_millis(self.timeout_ms);
         for (id, generation) in bumped {
-            self.drainer.unbind(id, generation - 1).await?;
+            let before = Generation(generation.0 - 1);
+            self.drainer.unbind(id, before).await?;
             while !self.store.is_fenced(id, generation, self.margin_ms).await? {
                 if Instant::now() > deadline {
                     bail!("incarnation {id} neither acknowledged its fence nor lost its lease");

@@ -2,6 +2,7 @@
 //! what their leases have not sold, and delete the queue.
 
 use crate::failpoint;
+use crate::ids::Generation;
 use crate::repair::{Drainer, Pass};
 use crate::store::Store;
 
@@ -20,19 +21,20 @@ pub async fn retire(store: &Store, drainer: &Drainer, margin_ms: u64) -> anyhow:
     }
     let mut pass = Pass::default();
     for fenced in store.fenced_for_sure(margin_ms, MAX_PER_PASS).await? {
-        for old in (fenced.generation - MAX_OLD_GENERATIONS).max(1)..fenced.generation {
-            drainer.unbind(fenced.id, old).await?;
+        let present = fenced.generation.0;
+        for old in (present - MAX_OLD_GENERATIONS).max(1)..present {
+            drainer.unbind(fenced.id, Generation(old)).await?;
         }
         if !drainer.drain(fenced.id).await? {
             tracing::warn!(
-                incarnation = fenced.id,
+                incarnation = fenced.id.0,
                 "not drained yet; is a create-consumer running?"
             );
             continue;
         }
         store.retire(fenced.id).await?;
         failpoint::hit("reconciler.after_retire");
-        tracing::info!(incarnation = fenced.id, "fenced, drained, gone");
+        tracing::info!(incarnation = fenced.id.0, "fenced, drained, gone");
         pass.incarnations_retired += 1;
     }
     // R6: "drained" is stored before the queue goes. One whose deletion failed is found again here.
@@ -41,7 +43,7 @@ pub async fn retire(store: &Store, drainer: &Drainer, margin_ms: u64) -> anyhow:
             Ok(()) => store.queue_deleted(id).await?,
             Err(error) => {
                 tracing::warn!(
-                    incarnation = id,
+                    incarnation = id.0,
                     error = format!("{error:#}"),
                     "its queue stays for now"
                 );

@@ -4,7 +4,8 @@
 //! This keeps them making progress, not correct: the conditional updates of an opening do that
 //! without it (R14).
 
-use crate::store::{Store, TurnLock};
+use crate::store::Store;
+use database::NamedLock;
 use std::time::{Duration, Instant};
 
 /// A reconciler that has the turn and claims no epoch for this long is taken for stalled. One that
@@ -27,12 +28,12 @@ struct Waiting {
 /// The turn, for as long as its lock lives; none when it is taken over from one that stalled.
 #[derive(Debug)]
 pub struct Turn {
-    lock: Option<TurnLock>,
+    lock: Option<NamedLock>,
 }
 
 impl Turns {
     /// `None` while another reconciler has it.
-    pub async fn take(&mut self, store: &Store) -> sqlx::Result<Option<Turn>> {
+    pub async fn take(&mut self, store: &Store) -> database::Result<Option<Turn>> {
         let (lock, epochs) = store.take_turn().await?;
         if lock.is_some() {
             self.waiting = None;

@@ -6,7 +6,7 @@ use crate::envelope::OrderEvent;
 use crate::repair::{Drainer, HoldRepair, Look};
 use crate::shutdown::Shutdown;
 use crate::store::Store;
-use engines::{Finish, FinishKind, IncarnationId, Maintain, StockEngine};
+use engines::{Finish, FinishKind, IncarnationId, Maintain, OrderId, StockEngine};
 use std::collections::HashSet;
 use std::sync::Arc;
 use std::time::Duration;
@@ -159,17 +159,17 @@ async fn settle_drained(
     };
     let incarnation = *incarnation;
     anyhow::ensure!(
-        drainer.drain(incarnation.0).await?,
+        drainer.drain(incarnation).await?,
         "the queue of incarnation {incarnation} does not drain"
     );
     // void-before-release (R9): only what became a live row is settled. What was refused or is
     // unreadable was parked in the same transaction.
-    let parked: HashSet<i64> = store.parked_of(incarnation.0).await?.into_iter().collect();
+    let parked: HashSet<OrderId> = store.parked_of(incarnation).await?.into_iter().collect();
     let (drained, others) = std::mem::take(waiting)
         .into_iter()
         .partition(|(id, _)| *id == incarnation);
     *waiting = others;
-    if parked.contains(&0) {
+    if parked.contains(&OrderId(0)) {
         anyhow::bail!(
             "an unreadable message of incarnation {incarnation} is parked; its holds are looked at one by one"
         );
@@ -177,7 +177,7 @@ async fn settle_drained(
     let drained: Vec<(IncarnationId, Vec<OrderEvent>)> = drained;
     let orders = drained.into_iter().flat_map(|(_, orders)| orders);
     let orders: Vec<_> = orders
-        .filter(|order| !parked.contains(&order.order.0))
+        .filter(|order| !parked.contains(&order.order))
         .collect();
     for chunk in orders
         .chunk_by(|a, b| a.sale == b.sale)

@@ -8,7 +8,6 @@ use crate::broker::{PublishOutcome, Publisher};
 use crate::clock::{monotonic_ms, unix_ms};
 use crate::envelope::{self, OrderEvent};
 use crate::failpoint;
-use crate::ids::Generation;
 use crate::incarnation::Identity;
 use crate::order_id::minted_at_ms;
 use crate::roles::seckill::replies::{Reason, Refusal, Reply};
@@ -103,7 +102,7 @@ impl Batch {
                     quantity,
                     allocation,
                 } if self.keeps_stock => {
-                    let allocation = allocation.unwrap_or(AllocationId(open.allocation_id));
+                    let allocation = allocation.unwrap_or(open.allocation_id);
                     events.push(event(&row, allocation, &pending, order, quantity));
                     sold.push(Sold { pending, order });
                 }
@@ -121,7 +120,7 @@ impl Batch {
     /// Publishes one message for the whole batch and answers when its fate is known, or at the
     /// deadline.
     async fn publish(&self, identity: &Arc<Identity>, sold: Vec<Sold>, events: Vec<OrderEvent>) {
-        let (incarnation, generation) = (identity.id, Generation(identity.generation));
+        let (incarnation, generation) = (identity.id, identity.generation);
         let body = envelope::encode_orders(identity.id, generation, &events);
         let publisher = self.publisher.clone();
         // A task of its own: a confirm that comes after the deadline must still be taken in by

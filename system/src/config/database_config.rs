@@ -1,8 +1,7 @@
 //! The database's section, and which database its URL names.
 
-use super::mask::mask_password;
-use anyhow::bail;
-use database::sqlite::SqliteFile;
+use anyhow::Context;
+use database::DatabaseKind;
 use serde::{Deserialize, Serialize};
 
 /// MySQL, MariaDB or a SQLite file.
@@ -24,27 +23,14 @@ impl Default for DatabaseConfig {
     }
 }
 
-/// Which database a URL names.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum DatabaseKind {
-    /// `mysql://…` or `mariadb://…`
-    MySql,
-    /// `sqlite://…`, which selects the embedded queue too.
-    Sqlite,
-}
-
 impl DatabaseConfig {
     /// The kind of database that `database.url` names.
     pub fn kind(&self) -> anyhow::Result<DatabaseKind> {
-        if SqliteFile::is_url(&self.url) {
-            return Ok(DatabaseKind::Sqlite);
-        }
-        if self.url.starts_with("mysql://") || self.url.starts_with("mariadb://") {
-            return Ok(DatabaseKind::MySql);
-        }
-        bail!(
-            "database.url: {} is neither mysql://user:password@host:port/database nor sqlite:///path/file.db",
-            mask_password(&self.url)
-        )
+        DatabaseKind::of_url(&self.url).with_context(|| {
+            format!(
+                "database.url: {} is neither mysql://user:password@host:port/database nor sqlite:///path/file.db",
+                database::masked(&self.url)
+            )
+        })
     }
 }

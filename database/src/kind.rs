@@ -1,0 +1,91 @@
+//! Which of the two databases it is, and the words of SQL that they say differently.
+
+use std::borrow::Cow;
+
+/// Which database a URL names.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum DatabaseKind {
+    /// `mysql://…` or `mariadb://…`
+    MySql,
+    /// `sqlite:///path/of.db`
+    Sqlite,
+}
+
+impl DatabaseKind {
+    /// `None` if it is neither.
+    #[must_use]
+    pub fn of_url(url: &str) -> Option<Self> {
+        match url.split_once(':')?.0 {
+            "sqlite" => Some(Self::Sqlite),
+            "mysql" | "mariadb" => Some(Self::MySql),
+            _ => None,
+        }
+    }
+
+    /// What makes a `SELECT` lock its rows against writers and other lockers. A writing transaction
+    /// of SQLite has the whole file.
+    #[must_use]
+    pub fn for_update(self) -> &'static str {
+        match self {
+            Self::MySql => " FOR UPDATE",
+            Self::Sqlite => "",
+        }
+    }
+
+    /// What makes a `SELECT` read what is committed now, and keeps that from changing.
+    #[must_use]
+    pub fn for_share(self) -> &'static str {
+        match self {
+            Self::MySql => " LOCK IN SHARE MODE",
+            Self::Sqlite => "",
+        }
+    }
+
+    /// The clock of the database, unix ms: one clock for all processes. Read when the row is, not
+    /// when the statement begins: that may be long ago if it had to wait for a lock.
+    #[must_use]
+    pub fn now_ms(self) -> &'static str {
+        match self {
+            Self::MySql => "CAST(UNIX_TIMESTAMP(SYSDATE(3)) * 1000 AS SIGNED)",
+            Self::Sqlite => "CAST(ROUND(unixepoch('subsec') * 1000) AS INTEGER)",
+        }
+    }
+
+    /// Behind an `INSERT`: a row whose key is there already is left as it is. Unlike `INSERT
+    /// IGNORE` it hides no other fault. `key` is any column of the table.
+    #[must_use]
+    pub fn or_nothing(self, key: &str) -> Cow<'static, str> {
+        match self {
+            Self::MySql => format!(" ON DUPLICATE KEY UPDATE {key} = {key}").into(),
+            Self::Sqlite => " ON CONFLICT DO NOTHING".into(),
+        }
+    }
+}
+
+/// `url` with the password, if it has one, replaced by `***`; also for URLs of other servers.
+#[must_use]
+pub fn masked(url: &str) -> String {
+    let Some((scheme, rest)) = url.split_once("://") else {
+        return url.to_owned();
+    };
+    let Some((login, host)) = rest.rsplit_once('@') else {
+        return url.to_owned();
+    };
+    match login.split_once(':') {
+        Some((user, _)) => format!("{scheme}://{user}:***@{host}"),
+        None => url.to_owned(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn passwords_are_masked() {
+        assert_eq!(masked("redis://u:p@w@h:1/0"), "redis://u:***@h:1/0");
+        assert_eq!(masked("redis://h:1/0"), "redis://h:1/0");
+        assert_eq!(masked("mysql://root@h/db"), "mysql://root@h/db");
+        assert_eq!(masked("mysql://u:a/b@h/db"), "mysql://u:***@h/db");
+    }
+}

@@ -1,0 +1,44 @@
+//! A lock by name that goes when its holder does.
+
+use crate::Database;
+use sqlx::{Connection, MySqlConnection, Result};
+
+/// Held for as long as it lives.
+#[derive(Debug)]
+pub struct NamedLock {
+    connection: Option<MySqlConnection>,
+}
+
+impl Database {
+    /// Takes the lock called `name` in this database, or learns that somebody else has it. A file
+    /// has one process for its user, which needs no lock: it always gets it.
+    pub async fn try_lock(&self, name: &str) -> Result<Option<NamedLock>> {
+        let Self::MySql(pool) = self else {
+            return Ok(Some(NamedLock { connection: None }));
+        };
+        // Not a pooled connection: the lock belongs to it and must go when this process or task
+        // goes.
+        let mut connection = pool.acquire().await?.detach();
+        let take = "SELECT GET_LOCK(CONCAT(?, '.', MD5(DATABASE())), 0)";
+        let taken: Option<i64> = sqlx::query_scalar(take)
+            .bind(name)
+            .fetch_one(&mut connection)
+            .await?;
+        if taken == Some(1) {
+            return Ok(Some(NamedLock {
+                connection: Some(connection),
+            }));
+        }
+        let _ = connection.close().await;
+        Ok(None)
+    }
+}
+
+impl NamedLock {
+    /// Lets others have it; dropping it does so too, a little later.
+    pub async fn give_back(self) {
+        if let Some(connection) = self.connection {
+            let _ = connection.close().await;
+        }
+    }
+}

@@ -1,0 +1,172 @@
+//! Tables as named, explicitly versioned migrations, from whoever brings some: checked together
+//! before anything is changed, then run, each once.
+//!
+//! sqlx keeps what has run, with its checksum, and the lock under which it runs. Beside it,
+//! `schema_migrations` keeps each one's name and the oldest binary that it allows, so that an older
+//! one notices that it must not touch the database any more.
+
+mod checks;
+mod history;
+
+use crate::{Connection, Database, SetupError};
+use history::History;
+use sqlx::migrate::{Migrate, MigrationType, Migrator};
+use std::borrow::Cow;
+
+/// Which tables and columns this binary knows how to use: grows by one with every change that an
+/// older binary must not meet, and is what [`Migration::oldest_binary`] compares with.
+pub const BINARY: u32 = 1;
+
+/// One step of the schema. Once it has run anywhere it is never changed; a change is a new one.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Migration {
+    /// Unique over everything that is run together: the day it was written and a number of that
+    /// day, such as `2026_11_26_01`. They run in the order in which they are brought.
+    pub version: i64,
+    /// What it is for, in a word or two.
+    pub name: &'static str,
+    /// The smallest [`BINARY`] that may use a database in which it has run; 0 allows all.
+    pub oldest_binary: u32,
+    /// Every table that it creates, on either database.
+    pub tables: &'static [&'static str],
+    /// Its statements for MySQL and MariaDB, separated by `;`. Empty: nothing to do there.
+    pub mysql: &'static str,
+    /// The same for SQLite.
+    pub sqlite: &'static str,
+}
+
+/// A migration and who brings it.
+#[derive(Clone, Debug)]
+struct Part {
+    owner: String,
+    migration: Migration,
+}
+
+/// Migrations that do not contradict each other.
+#[derive(Clone, Debug)]
+pub struct Schema {
+    parts: Vec<Part>,
+}
+
+impl Schema {
+    /// All migrations of all owners, such as `the system` or `engine x`. The very same one may be
+    /// brought by several; it counts once.
+    ///
+    /// # Errors
+    /// When two have the same version or create the same table, when one does not name a table that
+    /// it creates, and when one is for a newer binary.
+    pub fn new<O: Into<String>>(
+        owners: impl IntoIterator<Item = (O, &'static [Migration])>,
+    ) -> Result<Self, SetupError> {
+        let mut parts: Vec<Part> = Vec::new();
+        for (owner, migrations) in owners {
+            let owner = owner.into();
+            for migration in migrations.iter().copied() {
+                if parts.iter().all(|part| part.migration != migration) {
+                    parts.push(Part {
+                        owner: owner.clone(),
+                        migration,
+                    });
+                }
+            }
+        }
+        checks::agree(&parts)?;
+        Ok(Self { parts })
+    }
+
+    /// Runs what has not run yet. One process at a time; what it refuses it refuses before anything
+    /// is changed.
+    ///
+    /// # Errors
+    /// When a migration that has run is another one here, when the database asks for a newer
+    /// binary, when a table to be created is there already, and when a statement fails.
+    pub async fn migrate(&self, database: &Database) -> Result<(), SetupError> {
+        let cannot = |error| SetupError::because("cannot write to the database", error);
+        match database {
+            Database::MySql(pool) => {
+                // Closed at the end, which lets go of the lock however this ends.
+                let mut connection = pool.acquire().await.map_err(cannot)?.detach();
+                connection.lock().await.map_err(failed)?;
+                let run = self.run(Connection::MySql(&mut connection)).await;
+                let _ = sqlx::Connection::close(connection).await;
+                run
+            }
+            Database::Sqlite(_) => {
+                let mut tx = database.begin().await.map_err(cannot)?;
+                self.run(tx.connection()).await?;
+                tx.commit().await.map_err(cannot)
+            }
+        }
+    }
+
+    async fn run(&self, mut connection: Connection<'_>) -> Result<(), SetupError> {
+        let history = History::read(&mut connection).await?;
+        checks::allowed(&history)?;
+        checks::unchanged(&self.parts, &history, connection.kind())?;
+        checks::not_there(&self.parts, &history, connection.kind())?;
+        history::prepare(&mut connection).await?;
+        let migrator = Migrator {
+            migrations: self
+                .parts
+                .iter()
+                .map(|part| part.migration.to_sqlx(connection.kind()))
+                .collect(),
+            // Those of engines that this binary does not have.
+            ignore_missing: true,
+            locking: false,
+            ..Migrator::DEFAULT
+        };
+        let ran = match connection {
+            Connection::MySql(connection) => migrator.run_direct(connection).await,
+            Connection::Sqlite(connection) => migrator.run_direct(connection).await,
+        };
+        ran.map_err(failed)
+    }
+
+    /// Refuses a database in which one of these has not run, and one that asks for a newer binary.
+    ///
+    /// # Errors
+    /// With the name of the first that is missing, and what to do about it.
+    pub async fn check(&self, database: &Database) -> Result<(), SetupError> {
+        let mut tx = database.begin().await.map_err(|error| {
+            SetupError::because("cannot look which tables the database has", error)
+        })?;
+        let history = History::read(&mut tx.connection()).await?;
+        checks::allowed(&history)?;
+        checks::has_run(&self.parts, &history)
+    }
+}
+
+impl Migration {
+    /// With its row of `schema_migrations`, so that both are there or neither.
+    fn to_sqlx(self, kind: crate::DatabaseKind) -> sqlx::migrate::Migration {
+        let sql = format!(
+            "INSERT INTO schema_migrations (version, name, oldest_binary) VALUES ({}, '{}', {});\n{}",
+            self.version,
+            self.name.replace('\'', "''"),
+            self.oldest_binary,
+            self.text(kind)
+        );
+        sqlx::migrate::Migration::new(
+            self.version,
+            Cow::Borrowed(self.name),
+            MigrationType::Simple,
+            Cow::Owned(sql),
+            false,
+        )
+    }
+
+    fn text(&self, kind: crate::DatabaseKind) -> &'static str {
+        match kind {
+            crate::DatabaseKind::MySql => self.mysql,
+            crate::DatabaseKind::Sqlite => self.sqlite,
+        }
+    }
+}
+
+fn failed(error: sqlx::migrate::MigrateError) -> SetupError {
+    SetupError::because("cannot bring the schema up to date", error.into())
+}
+
+#[cfg(test)]
+mod tests;

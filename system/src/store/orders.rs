@@ -1,0 +1,91 @@
+//! Order rows as the reconciler looks at them, and the VOID row that makes "there is no such order"
+//! final.
+
+use super::{Store, status};
+use crate::clock::unix_ms;
+use database::fixed_rows::{BULK, Statement};
+use database::{Arg, NO_ARGS, Result};
+use engines::{AllocationId, IncarnationId, OpenHold, OrderId, SaleId};
+use std::collections::{HashMap, HashSet};
+
+impl Store {
+    /// Which of these orders have rows, and whether those are live (not void, not cancelled).
+    pub async fn live_by_order(&self, orders: &[OrderId]) -> Result<HashMap<OrderId, bool>> {
+        static SELECT: Statement = Statement::new(
+            BULK,
+            "SELECT order_id, live IS NOT NULL FROM orders WHERE order_id IN (",
+            "?",
+            ")",
+        );
+        let mut found = HashMap::with_capacity(orders.len());
+        for slice in BULK.cut(orders) {
+            let rows = self.database.rows(SELECT.for_rows(slice.len()), slice);
+            found.extend(rows.await?.into_iter().map(|row: (OrderId, bool)| row));
+        }
+        Ok(found)
+    }
+
+    /// void-before-release (R9): makes it final that these orders never were; returns those for
+    /// which it is final now. For the others a row appeared meanwhile: look again.
+    pub async fn insert_voids(
+        &self,
+        sale: SaleId,
+        allocation: AllocationId,
+        holds: &[OpenHold],
+    ) -> Result<HashSet<OrderId>> {
+        let now_ms = unix_ms();
+        let mut tx = self.database.begin().await?;
+        let sql = format!(
+            "INSERT INTO orders (order_id, user_id, product_id, quantity, total_price_cents, allocation_id, status, live,
+             created_at_ms, updated_at_ms) VALUES (?, ?, ?, ?, 0, ?, ?, NULL, ?, ?){}",
+            self.database.kind().or_nothing("order_id")
+        );
+        for hold in holds {
+            let values = [
+                Arg::from(hold.order),
+                hold.user.into(),
+                sale.into(),
+                hold.quantity.into(),
+                allocation.into(),
+                status::VOID.into(),
+                now_ms.into(),
+                now_ms.into(),
+            ];
+            tx.connection().run(&sql, values).await?;
+        }
+        tx.commit().await?;
+        // How many rows were affected proves nothing either way: look what is there.
+        let ids: Vec<OrderId> = holds.iter().map(|hold| hold.order).collect();
+        let rows = self.live_by_order(&ids).await?;
+        Ok(ids
+            .into_iter()
+            .filter(|order| rows.get(order) == Some(&false))
+            .collect())
+    }
+
+    /// Orders of this incarnation that were ever parked; 0 stands for a whole message.
+    pub async fn parked_of(&self, incarnation: IncarnationId) -> Result<Vec<OrderId>> {
+        let sql = "SELECT order_id FROM parked WHERE incarnation = ?";
+        self.database.rows(sql, [incarnation]).await
+    }
+
+    /// parked-is-final (R10): those of `holds` that an unresolved parked record may be; they are
+    /// not voided until it is resolved.
+    pub async fn maybe_parked(&self, holds: &[OpenHold]) -> Result<HashSet<OrderId>> {
+        let sql = "SELECT order_id, incarnation FROM parked WHERE resolved = 0";
+        let parked: Vec<(OrderId, IncarnationId)> = self.database.rows(sql, NO_ARGS).await?;
+        let (mut orders, mut incarnations) = (HashSet::new(), HashSet::new());
+        for (order, incarnation) in parked {
+            match order {
+                // A whole message: it may hold any order that this incarnation has touched.
+                OrderId(0) => incarnations.insert(incarnation),
+                order => orders.insert(order),
+            };
+        }
+        let may_be = |hold: &&OpenHold| {
+            let in_message = |id| incarnations.contains(id);
+            orders.contains(&hold.order) || hold.touched_by.iter().any(in_message)
+        };
+        Ok(holds.iter().filter(may_be).map(|hold| hold.order).collect())
+    }
+}

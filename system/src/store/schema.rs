@@ -1,0 +1,48 @@
+//! The system's own tables, and together with those that the engines bring.
+
+use database::SetupError;
+use database::schema::{Migration, Schema};
+use engines::Registry;
+
+/// Who brings them, as refusals say it.
+const OWNER: &str = "the system";
+
+macro_rules! migration {
+    ($version:literal, $name:literal, $tables:expr) => {
+        Migration {
+            version: $version,
+            name: $name,
+            oldest_binary: 0,
+            tables: &$tables,
+            mysql: include_str!(concat!("../../migrations/mysql/", $name, ".sql")),
+            sqlite: include_str!(concat!("../../migrations/sqlite/", $name, ".sql")),
+        }
+    };
+}
+
+const MIGRATIONS: &[Migration] = &[
+    migration!(2026_11_26_01, "products", ["products", "sales"]),
+    engines::ALLOCATIONS,
+    migration!(2026_11_26_03, "orders", ["orders", "parked"]),
+    migration!(2026_11_26_04, "incarnations", ["incarnations", "markers"]),
+    Migration {
+        version: 2026_11_26_05,
+        name: "embedded queue",
+        oldest_binary: 0,
+        tables: &["queue_bindings", "queue_messages"],
+        mysql: "",
+        sqlite: include_str!("../../migrations/sqlite/queue.sql"),
+    },
+];
+
+/// What every role needs.
+pub fn of_system() -> Result<Schema, SetupError> {
+    Schema::new([(OWNER, MIGRATIONS)])
+}
+
+/// What the system and every registered engine need.
+pub fn of_all(registry: &Registry) -> Result<Schema, SetupError> {
+    let engines = registry.list().iter();
+    let engines = engines.map(|engine| (format!("engine {}", engine.name), engine.migrations));
+    Schema::new([(OWNER.to_owned(), MIGRATIONS)].into_iter().chain(engines))
+}

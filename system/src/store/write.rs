@@ -1,0 +1,281 @@
+//! A consumer's transaction: rows, allocation guard, markers and parked poison, all or nothing; the
+//! fast way first and then ever more carefully.
+//!
+//! 1. Everything is inserted in multi-row statements.
+//! 2. If a key says that some rows are there already (a redelivery), those are looked up and the
+//!    rest inserted.
+//! 3. If the guard or a key refuses what is left, each order is tried alone, under a savepoint, and
+//!    one that is refused is parked together with a VOID row (parked-is-final, R10).
+
+use super::{Poison, Store, WriteBatch, Written, status};
+use crate::clock::unix_ms;
+use crate::envelope::OrderEvent;
+use crate::failpoint;
+use crate::ids::ConsumerSession;
+use database::fixed_rows::{BULK, Statement};
+use database::{Arg, Connection, Error, Result, Tx, fault};
+use engines::{AllocationId, IncarnationId, OrderId};
+use std::collections::{BTreeMap, HashSet};
+
+/// Values of an order's row; status and live are constants of a new order.
+const ORDER_VALUES: usize = 8;
+
+static INSERT_ORDERS: Statement = Statement::new(
+    BULK,
+    "INSERT INTO orders (order_id, user_id, product_id, quantity, total_price_cents, allocation_id,
+     created_at_ms, updated_at_ms, status, live) VALUES ",
+    "(?, ?, ?, ?, ?, ?, ?, ?, 0, 1)",
+    "",
+);
+
+/// Longest stored reason, characters, and longest stored body, bytes.
+const MAX_REASON: usize = 500;
+const MAX_BODY: usize = 1024 * 1024;
+
+impl Store {
+    /// Commits `batch` and says which of its orders have live rows now. An error means that nothing
+    /// is known to be committed; writing the same batch again is safe.
+    pub async fn write(&self, batch: &WriteBatch) -> Result<Written> {
+        let orders = without_repeats(&batch.orders);
+        if let Some(session) = self.write_fast(batch, &orders).await? {
+            return Ok(Written {
+                session,
+                live: orders,
+            });
+        }
+        let ids: Vec<OrderId> = orders.iter().map(id).collect();
+        let known = self.live_by_order(&ids).await?;
+        let (existing, fresh): (Vec<_>, Vec<_>) = orders
+            .into_iter()
+            .partition(|order| known.contains_key(&id(order)));
+        // void-before-release (R9): only what is live is settled; a void or cancelled order is not.
+        let mut live: Vec<_> = existing
+            .into_iter()
+            .filter(|order| known.get(&id(order)) == Some(&true))
+            .collect();
+        let (session, written) = match self.write_fast(batch, &fresh).await? {
+            Some(session) => (session, fresh),
+            None => self.write_one_by_one(batch, fresh).await?,
+        };
+        live.extend(written);
+        Ok(Written { session, live })
+    }
+
+    /// `None`: rolled back, because a key or the guard refused something.
+    async fn write_fast(
+        &self,
+        batch: &WriteBatch,
+        orders: &[OrderEvent],
+    ) -> Result<Option<ConsumerSession>> {
+        let mut tx = self.database.begin().await?;
+        let mut connection = tx.connection();
+        let session = session(&mut connection, batch).await?;
+        match bulk(&mut connection, orders).await {
+            Ok(true) => conclude(tx, batch, session).await.map(|()| Some(session)),
+            Ok(false) => tx.rollback().await.map(|()| None),
+            Err(error) if fault::is_refusal(&error) => tx.rollback().await.map(|()| None),
+            Err(error) => Err(error),
+        }
+    }
+
+    /// Writes what can be written and returns what has a live row now; the others get a VOID row
+    /// and a `parked` record.
+    async fn write_one_by_one(
+        &self,
+        batch: &WriteBatch,
+        orders: Vec<OrderEvent>,
+    ) -> Result<(ConsumerSession, Vec<OrderEvent>)> {
+        let mut tx = self.database.begin().await?;
+        let mut connection = tx.connection();
+        let session = session(&mut connection, batch).await?;
+        let mut live = Vec::with_capacity(orders.len());
+        for order in orders {
+            let Some(reason) = try_alone(&mut connection, &order).await? else {
+                live.push(order);
+                continue;
+            };
+            match is_live(&mut connection, &order).await? {
+                // Another consumer was faster; its row counts.
+                Some(true) => live.push(order),
+                // Voided or cancelled in the meantime: final already, nothing to settle and nothing
+                // to park.
+                Some(false) => {}
+                None => refuse(&mut connection, batch.incarnation, &order, reason).await?,
+            }
+        }
+        conclude(tx, batch, session).await?;
+        Ok((session, live))
+    }
+}
+
+/// What goes with the orders, and the commit.
+async fn conclude(mut tx: Tx<'_>, batch: &WriteBatch, session: ConsumerSession) -> Result<()> {
+    let mut connection = tx.connection();
+    for poison in &batch.poison {
+        park(&mut connection, batch.incarnation, poison).await?;
+    }
+    for nonce in &batch.markers {
+        commit_marker(&mut connection, *nonce, batch.incarnation, session).await?;
+    }
+    failpoint::hit("consumer.before_commit");
+    tx.commit().await
+}
+
+/// The first of each order id; a retry publishes the same order again.
+fn without_repeats(orders: &[OrderEvent]) -> Vec<OrderEvent> {
+    let mut seen = HashSet::with_capacity(orders.len());
+    orders
+        .iter()
+        .filter(|order| seen.insert(id(order)))
+        .copied()
+        .collect()
+}
+
+fn id(order: &OrderEvent) -> OrderId {
+    order.order
+}
+
+/// The values of a row, in the order of the statements.
+fn values(order: &OrderEvent) -> [Arg<'static>; ORDER_VALUES] {
+    [
+        order.order.into(),
+        order.user.into(),
+        order.sale.into(),
+        i64::from(order.quantity).into(),
+        order.total_price_cents.into(),
+        order.allocation.into(),
+        order.created_at_ms.into(),
+        order.created_at_ms.into(),
+    ]
+}
+
+/// Inserts rows, then counts them against their allocations. `false` if a guard refused.
+async fn bulk(connection: &mut Connection<'_>, orders: &[OrderEvent]) -> Result<bool> {
+    let mut args = Vec::with_capacity(ORDER_VALUES * orders.len().min(BULK.most()));
+    for slice in BULK.cut(orders) {
+        args.clear();
+        args.extend(slice.iter().flat_map(values));
+        connection
+            .run(INSERT_ORDERS.for_rows(slice.len()), &args)
+            .await?;
+    }
+    // In ascending order of allocations, so that two consumers cannot wait for each other.
+    let mut sold: BTreeMap<AllocationId, i64> = BTreeMap::new();
+    for order in orders {
+        *sold.entry(order.allocation).or_default() += i64::from(order.quantity);
+    }
+    for (allocation, units) in sold {
+        if !guard(connection, allocation, units).await? {
+            return Ok(false);
+        }
+    }
+    Ok(true)
+}
+
+/// The allocation guard: whatever an engine says, no more is sold than was granted, and nothing
+/// from a closed epoch.
+async fn guard(
+    connection: &mut Connection<'_>,
+    allocation: AllocationId,
+    units: i64,
+) -> Result<bool> {
+    let sql = "UPDATE allocations SET sold = sold + ? WHERE id = ? AND state = 'open' AND sold + ? <= granted";
+    let args = [Arg::from(units), allocation.into(), units.into()];
+    Ok(connection.run(sql, args).await? == 1)
+}
+
+/// drain-in-one-session (R5): counts who consumes. The row stays locked until the commit.
+async fn session(connection: &mut Connection<'_>, batch: &WriteBatch) -> Result<ConsumerSession> {
+    if let Some(session) = batch.session {
+        return Ok(session);
+    }
+    let next = "UPDATE incarnations SET consumer_session = consumer_session + 1 WHERE id = ?";
+    connection.run(next, [batch.incarnation]).await?;
+    let sql = "SELECT consumer_session FROM incarnations WHERE id = ?";
+    let session = connection.row(sql, [batch.incarnation]).await?;
+    session.ok_or(Error::RowNotFound)
+}
+
+async fn commit_marker(
+    connection: &mut Connection<'_>,
+    nonce: u64,
+    incarnation: IncarnationId,
+    session: ConsumerSession,
+) -> Result<()> {
+    // A redelivered marker keeps its first record: what it proved then it proves still.
+    let sql = format!(
+        "INSERT INTO markers (nonce, incarnation, consumer_session, committed_at_ms) VALUES (?, ?, ?, ?){}",
+        connection.kind().or_nothing("nonce")
+    );
+    let values = [
+        Arg::from(nonce),
+        incarnation.into(),
+        session.into(),
+        unix_ms().into(),
+    ];
+    connection.run(&sql, values).await.map(drop)
+}
+
+async fn park(
+    connection: &mut Connection<'_>,
+    incarnation: IncarnationId,
+    poison: &Poison,
+) -> Result<()> {
+    tracing::error!(incarnation = incarnation.0, message_id = %poison.message_id, order_id = poison.order.0, reason = %poison.reason, "parked");
+    let sql = format!(
+        "INSERT INTO parked (incarnation, message_id, order_id, reason, body, created_at_ms) VALUES (?, ?, ?, ?, ?, ?){}",
+        connection.kind().or_nothing("id")
+    );
+    let reason: String = poison.reason.chars().take(MAX_REASON).collect();
+    let values = [
+        Arg::from(incarnation),
+        poison.message_id.as_str().into(),
+        poison.order.into(),
+        reason.as_str().into(),
+        Arg::Bytes(&poison.body[..poison.body.len().min(MAX_BODY)]),
+        unix_ms().into(),
+    ];
+    connection.run(&sql, values).await.map(drop)
+}
+
+/// `None` when the row is in, else why not.
+async fn try_alone(connection: &mut Connection<'_>, order: &OrderEvent) -> Result<Option<String>> {
+    let mut savepoint = connection.savepoint().await?;
+    let reason = match bulk(&mut savepoint.connection(), std::slice::from_ref(order)).await {
+        Ok(true) => return savepoint.commit().await.map(|()| None),
+        Ok(false) => {
+            format!(
+                "allocation {} is closed or has fewer than {} units left",
+                order.allocation, order.quantity
+            )
+        }
+        Err(error) if fault::is_refusal(&error) => format!("refused by the database: {error}"),
+        Err(error) => return Err(error),
+    };
+    savepoint.rollback().await?;
+    Ok(Some(reason))
+}
+
+/// `None` if there is no row.
+async fn is_live(connection: &mut Connection<'_>, order: &OrderEvent) -> Result<Option<bool>> {
+    let sql = "SELECT live IS NOT NULL FROM orders WHERE order_id = ?";
+    connection.row(sql, [id(order)]).await
+}
+
+/// parked-is-final (R10): the refusal becomes final and loud; it cannot happen to an accepted
+/// order, and if it does the audit fails.
+async fn refuse(
+    connection: &mut Connection<'_>,
+    incarnation: IncarnationId,
+    order: &OrderEvent,
+    reason: String,
+) -> Result<()> {
+    park(connection, incarnation, &Poison::refused(order, reason)).await?;
+    let sql = format!(
+        "INSERT INTO orders (order_id, user_id, product_id, quantity, total_price_cents, allocation_id,
+         created_at_ms, updated_at_ms, status, live) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, NULL){}",
+        connection.kind().or_nothing("order_id")
+    );
+    let values = values(order).into_iter().chain([status::VOID.into()]);
+    connection.run(&sql, values).await.map(drop)
+}
