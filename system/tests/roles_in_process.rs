@@ -27,7 +27,7 @@ async fn shop(folder: &TempDir) -> Config {
     config.seckill.listen = "127.0.0.1:0".to_owned();
     config.seckill.threads = 2;
     config.seckill.engine = "preallocated".parse().expect("a name");
-    roles::migrate::run(&config.database, None)
+    roles::migrate::run(&config.database, &engines::Registry::standard(), None)
         .await
         .expect("migrated");
     config
