@@ -7,10 +7,10 @@
 //! The last column is what one core of it could do, which is the figure to compare between machines
 //! that also run the client. The benches have the other engines.
 
-#[path = "../tests/support/mariadb.rs"]
+#[path = "../../servers/src/database_server.rs"]
 #[allow(dead_code)]
 mod mariadb;
-#[path = "../tests/support/redis_server.rs"]
+#[path = "../../servers/src/redis_server.rs"]
 #[allow(dead_code)]
 mod redis_server;
 

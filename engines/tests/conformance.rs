@@ -1,6 +1,6 @@
 //! Every engine of this crate, on its real server, against the whole contract.
 
-#[path = "support/redis_server.rs"]
+#[path = "../../servers/src/redis_server.rs"]
 #[allow(dead_code)]
 mod redis_server;
 

@@ -2,7 +2,7 @@
 //! that survive a killed server, locks that are waited for within bounds, and a database that is
 //! not good enough.
 
-#[path = "support/mariadb.rs"]
+#[path = "../../servers/src/database_server.rs"]
 #[allow(dead_code)]
 mod mariadb;
 

@@ -1,7 +1,7 @@
 //! `database-row` when the connection breaks at the commit: the outcome is unknown, and a retry
 //! tells what it was.
 
-#[path = "support/mariadb.rs"]
+#[path = "../../servers/src/database_server.rs"]
 #[allow(dead_code)]
 mod mariadb;
 

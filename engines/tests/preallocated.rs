@@ -2,12 +2,12 @@
 //! killed process, a cancel that overtakes the settle, calls that are dropped in the middle, and a
 //! database that is not good enough.
 
-#[path = "support/mariadb.rs"]
+#[path = "../../servers/src/database_server.rs"]
 #[allow(dead_code)]
 mod mariadb;
-#[path = "support/places.rs"]
+#[path = "../../engines/src/testing/test_database.rs"]
 mod places;
-#[path = "support/rest_of_system.rs"]
+#[path = "../../engines/src/testing/system_around.rs"]
 mod rest_of_system;
 
 use engines::conformance::{self, Harness, Subject};

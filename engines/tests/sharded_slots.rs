@@ -1,10 +1,10 @@
 //! `sharded-slots` on its real servers: the whole contract, nothing stranded, and what a moving or
 //! dying node does.
 
-#[path = "support/redis_cluster.rs"]
+#[path = "../../servers/src/redis_cluster.rs"]
 #[allow(dead_code)]
 mod redis_cluster;
-#[path = "support/redis_server.rs"]
+#[path = "../../servers/src/redis_server.rs"]
 #[allow(dead_code)]
 mod redis_server;
 

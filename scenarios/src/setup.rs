@@ -2,6 +2,7 @@
 //! this; `bench`, `test` and `up` begin with it.
 
 mod apt;
+#[path = "../../servers/src/programs.rs"]
 mod find;
 
 use anyhow::bail;

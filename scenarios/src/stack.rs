@@ -4,16 +4,23 @@
 
 mod address;
 mod choice;
+#[path = "../../servers/src/cluster.rs"]
 mod cluster;
+#[path = "../../servers/src/database.rs"]
 mod database;
 mod external;
 mod options;
+#[path = "../../servers/src/ports.rs"]
 mod ports;
+#[path = "../../servers/src/process.rs"]
 mod process;
+#[path = "../../servers/src/rabbitmq.rs"]
 mod rabbitmq;
+#[path = "../../servers/src/redis.rs"]
 mod redis;
 mod role;
 pub mod scratch;
+#[path = "../../servers/src/server.rs"]
 mod server;
 mod start;
 mod up;

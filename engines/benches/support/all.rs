@@ -1,12 +1,12 @@
 //! The bodies of the benches, of the `memory` example, and of the test that runs them all tiny.
 
-#[path = "../../tests/support/mariadb.rs"]
+#[path = "../../../servers/src/database_server.rs"]
 pub mod mariadb;
-#[path = "../../tests/support/places.rs"]
+#[path = "../../../engines/src/testing/test_database.rs"]
 pub mod places;
-#[path = "../../tests/support/redis_server.rs"]
+#[path = "../../../servers/src/redis_server.rs"]
 pub mod redis_server;
-#[path = "../../tests/support/rest_of_system.rs"]
+#[path = "../../../engines/src/testing/system_around.rs"]
 pub mod rest_of_system;
 
 pub mod cases;

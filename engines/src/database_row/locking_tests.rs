@@ -5,7 +5,7 @@ use super::*;
 use crate::{IncarnationId, Nonce, OrderId, UserId};
 use sqlx::{Connection as _, MySqlConnection, Row};
 
-#[path = "../../tests/support/mariadb.rs"]
+#[path = "../../../servers/src/database_server.rs"]
 #[allow(dead_code, clippy::duplicate_mod)] // The tests of each engine start servers of their own.
 mod mariadb;
 use mariadb::MariaDb;

@@ -4,7 +4,7 @@
 use super::*;
 use crate::conformance::{self, Harness, Subject};
 
-#[path = "../../tests/support/mariadb.rs"]
+#[path = "../../../servers/src/database_server.rs"]
 #[allow(dead_code, clippy::duplicate_mod)] // The tests of each engine start servers of their own.
 mod mariadb;
 

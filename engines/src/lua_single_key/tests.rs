@@ -6,7 +6,7 @@ use crate::conformance::{self, Harness, Subject};
 use crate::helpers::redis_server;
 use crate::{Nonce, SaleId};
 
-#[path = "../../tests/support/redis_server.rs"]
+#[path = "../../../servers/src/redis_server.rs"]
 #[allow(dead_code)]
 mod private_server;
 use private_server::RedisServer;

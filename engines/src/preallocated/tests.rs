@@ -9,13 +9,13 @@ use crate::{
 };
 use std::sync::Arc;
 
-#[path = "../../tests/support/mariadb.rs"]
+#[path = "../../../servers/src/database_server.rs"]
 #[allow(dead_code)]
 mod mariadb;
-#[path = "../../tests/support/places.rs"]
+#[path = "../../../engines/src/testing/test_database.rs"]
 #[allow(dead_code)]
 mod places;
-#[path = "../../tests/support/rest_of_system.rs"]
+#[path = "../../../engines/src/testing/system_around.rs"]
 #[allow(dead_code)]
 mod rest_of_system;
 

@@ -7,7 +7,7 @@ use crate::conformance::{self, Harness, Subject};
 use crate::{Epoch, IncarnationId, Nonce, SaleId, UserId};
 
 // The tests of other engines in this crate have it too, each in a module of its own.
-#[path = "../../tests/support/redis_server.rs"]
+#[path = "../../../servers/src/redis_server.rs"]
 #[allow(dead_code, clippy::duplicate_mod)]
 mod private_server;
 use private_server::RedisServer;

@@ -1,7 +1,7 @@
 //! The whole contract on a private Redis, and every way to lose that Redis: the one call every
 //! engine has to pass.
 
-#[path = "../../../engines/tests/support/redis_server.rs"]
+#[path = "../../../servers/src/redis_server.rs"]
 #[allow(dead_code)]
 mod redis_server;
 

@@ -4,7 +4,7 @@ use super::*;
 use sqlx::ConnectOptions;
 use sqlx::sqlite::SqliteConnectOptions;
 
-#[path = "../../../tests/support/mariadb.rs"]
+#[path = "../../../../servers/src/database_server.rs"]
 #[allow(dead_code, clippy::duplicate_mod)] // Each engine's tests start servers of their own.
 mod mariadb;
 
