@@ -7,17 +7,11 @@
 //! The last column is what one core of it could do, which is the figure to compare between machines
 //! that also run the client. The benches have the other engines.
 
-#[path = "../../servers/src/database_server.rs"]
-#[allow(dead_code)]
-mod mariadb;
-#[path = "../../servers/src/redis_server.rs"]
-#[allow(dead_code)]
-mod redis_server;
-
 use engines::{
     EngineEnv, Epoch, Finish, FinishKind, Finished, IncarnationId, Nonce, Opening, OrderId,
     Registry, Reserve, SaleId, StockEngine, Term, UserId, Verdict,
 };
+use servers::{DatabaseServer, RedisServer};
 use std::{error::Error, time::Instant};
 
 /// Calls in flight at once: enough to keep the server busy while the client prepares the next.
@@ -32,8 +26,8 @@ const TICKS_PER_SECOND: f64 = 100.0;
 
 /// What the engine runs on.
 enum Server {
-    Redis(redis_server::RedisServer, redis::aio::MultiplexedConnection),
-    MariaDb(mariadb::MariaDb),
+    Redis(RedisServer, redis::aio::MultiplexedConnection),
+    MariaDb(DatabaseServer),
     Sqlite(tempfile::TempDir),
 }
 
@@ -44,10 +38,10 @@ impl Server {
         }
         if engine == "database-row" {
             return Ok(Self::MariaDb(
-                mariadb::MariaDb::start().await.ok_or("no mariadbd")?,
+                DatabaseServer::start().await.ok_or("no mariadbd")?,
             ));
         }
-        let server = redis_server::RedisServer::start().ok_or("no redis-server")?;
+        let server = RedisServer::start().await.ok_or("no redis-server")?;
         let meter = redis::Client::open(server.url())?
             .get_multiplexed_async_connection()
             .await?;
@@ -86,7 +80,7 @@ impl Server {
                     + info(meter, "cpu", "used_cpu_sys").await?)
                     * 1e6);
             }
-            Self::MariaDb(server) => server.process().to_string(),
+            Self::MariaDb(server) => server.pid().to_string(),
             Self::Sqlite(_) => "self".to_owned(),
         };
         // Behind the name in parentheses come state and eleven counters, then user and system time.

@@ -20,6 +20,7 @@ mod sharded_slots;
 mod standard;
 
 pub mod conformance;
+pub mod testing;
 
 pub use contract::{
     AllocationId, EngineError, EngineInfo, Epoch, Finish, FinishKind, Finished, Guarantees, Hold,

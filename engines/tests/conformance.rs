@@ -1,23 +1,19 @@
 //! Every engine of this crate, on its real server, against the whole contract.
 
-#[path = "../../servers/src/redis_server.rs"]
-#[allow(dead_code)]
-mod redis_server;
-
 use engines::conformance::{self, CheckResult, Harness, Subject};
 use engines::{EngineEnv, Guarantees, Registry, Result, StockEngine};
-use redis_server::{LOSSES, RedisServer};
-use std::sync::{Arc, Mutex};
+use servers::{LOSSES, RedisServer};
+use std::sync::Arc;
 
 struct OnRedis {
     engine: &'static str,
-    server: Mutex<RedisServer>,
+    server: RedisServer,
 }
 
 #[async_trait::async_trait]
 impl Subject for OnRedis {
     async fn connect(&self) -> Result<Arc<dyn StockEngine>> {
-        let redis_url = Some(self.server.lock().unwrap().url());
+        let redis_url = Some(self.server.url());
         let env = EngineEnv {
             redis_url,
             key_prefix: "conformance:".to_owned(),
@@ -33,18 +29,19 @@ impl Subject for OnRedis {
     }
 
     async fn lose(&self, how: &str) -> std::result::Result<(), String> {
-        self.server.lock().unwrap().lose(how)
+        let lost = self.server.lose(how).await;
+        lost.map_err(|error| error.to_string())
     }
 }
 
 #[tokio::test]
 async fn lua_single_key_keeps_the_contract() {
-    let Some(server) = RedisServer::start() else {
+    let Some(server) = RedisServer::start().await else {
         return;
     };
     let harness = Harness::new(OnRedis {
         engine: "lua-single-key",
-        server: Mutex::new(server),
+        server,
     });
     match conformance::run_all(&harness).await {
         Ok(passed) => eprintln!("{passed} checks passed"),

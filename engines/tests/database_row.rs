@@ -2,17 +2,13 @@
 //! that survive a killed server, locks that are waited for within bounds, and a database that is
 //! not good enough.
 
-#[path = "../../servers/src/database_server.rs"]
-#[allow(dead_code)]
-mod mariadb;
-
 use engines::conformance::{self, Harness, Subject};
 use engines::{
     EngineEnv, Epoch, Finish, FinishKind, Finished, HoldQuery, IncarnationId, Maintain, Nonce,
     Opened, Opening, OpeningBuyer, OrderId, Registry, Reserve, Result, SaleId, StockEngine, Term,
     UserId, Verdict,
 };
-use mariadb::MariaDb;
+use servers::DatabaseServer;
 use sqlx::{Connection, MySqlConnection, Row};
 use std::collections::HashSet;
 use std::sync::Arc;
@@ -55,7 +51,7 @@ impl Place {
         }
     }
 
-    async fn mariadb(server: &MariaDb) -> Self {
+    async fn mariadb(server: &DatabaseServer) -> Self {
         let url = server.create_database().await;
         create_tables(&url).await;
         Self { url, _folder: None }
@@ -83,7 +79,7 @@ async fn it_keeps_the_contract_on_sqlite() {
 
 #[tokio::test]
 async fn it_keeps_the_contract_on_mariadb() {
-    let Some(server) = MariaDb::start().await else {
+    let Some(server) = DatabaseServer::start().await else {
         return;
     };
     keeps_the_contract(Place::mariadb(&server).await).await;
@@ -277,7 +273,7 @@ macro_rules! on_both {
         /// One server for all: its start takes longer than they do.
         #[tokio::test]
         async fn the_same_holds_on_mariadb() {
-            let Some(server) = MariaDb::start().await else { return };
+            let Some(server) = DatabaseServer::start().await else { return };
             $(eprintln!(stringify!($scenario));
             $scenario(Place::mariadb(&server).await).await;)+
         }
@@ -292,7 +288,7 @@ on_both!(
 
 #[tokio::test]
 async fn a_request_that_waits_for_the_lock_beyond_its_deadline_sells_nothing() {
-    let Some(server) = MariaDb::start().await else {
+    let Some(server) = DatabaseServer::start().await else {
         return;
     };
     let place = Place::mariadb(&server).await;
@@ -338,7 +334,7 @@ async fn a_request_that_waits_for_the_lock_beyond_its_deadline_sells_nothing() {
 
 #[tokio::test]
 async fn a_lock_that_is_never_given_back_makes_the_engine_unavailable_within_bounds() {
-    let Some(server) = MariaDb::start().await else {
+    let Some(server) = DatabaseServer::start().await else {
         return;
     };
     let place = Place::mariadb(&server).await;
@@ -361,7 +357,7 @@ async fn a_lock_that_is_never_given_back_makes_the_engine_unavailable_within_bou
 
 #[tokio::test]
 async fn a_database_that_cannot_keep_or_lock_is_refused_with_the_reason() {
-    let Some(server) = MariaDb::start().await else {
+    let Some(server) = DatabaseServer::start().await else {
         return;
     };
     let place = Place::mariadb(&server).await;
@@ -429,7 +425,7 @@ async fn a_killed_server_loses_nothing_it_acknowledged_and_doubles_nothing() {
     const BATCH: i64 = 20;
     const BUYERS: i64 = 4_000;
     const ACKNOWLEDGED_FIRST: usize = 400;
-    let Some(mut server) = MariaDb::start().await else {
+    let Some(server) = DatabaseServer::start().await else {
         return;
     };
     let place = Place::mariadb(&server).await;
@@ -466,12 +462,12 @@ async fn a_killed_server_loses_nothing_it_acknowledged_and_doubles_nothing() {
         .unwrap()
         .unwrap();
     let when_killed = *seen.borrow();
-    server.kill();
+    server.kill().await.unwrap();
     assert!(
         (when_killed as i64) < BUYERS,
         "the stream was over before the server was killed"
     );
-    server.restart().await;
+    server.restart().await.unwrap();
     let (acknowledged, failed) = stream.await.unwrap();
     eprintln!(
         "{when_killed} acknowledged before the kill, {} in all, {failed} failed",

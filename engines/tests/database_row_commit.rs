@@ -1,15 +1,11 @@
 //! `database-row` when the connection breaks at the commit: the outcome is unknown, and a retry
 //! tells what it was.
 
-#[path = "../../servers/src/database_server.rs"]
-#[allow(dead_code)]
-mod mariadb;
-
 use engines::{
     EngineEnv, Epoch, Finish, FinishKind, Finished, IncarnationId, Nonce, Opened, Opening, OrderId,
     Registry, Reserve, SaleId, StockEngine, Term, UserId, Verdict,
 };
-use mariadb::MariaDb;
+use servers::DatabaseServer;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU8, Ordering};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
@@ -95,7 +91,7 @@ fn request(user: i64, order: i64) -> Reserve {
 
 #[tokio::test]
 async fn a_commit_whose_answer_is_lost_is_unknown_and_a_retry_tells_what_became_of_it() {
-    let Some(server) = MariaDb::start().await else {
+    let Some(server) = DatabaseServer::start().await else {
         return;
     };
     let url = server.create_database().await;

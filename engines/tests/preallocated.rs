@@ -2,23 +2,14 @@
 //! killed process, a cancel that overtakes the settle, calls that are dropped in the middle, and a
 //! database that is not good enough.
 
-#[path = "../../servers/src/database_server.rs"]
-#[allow(dead_code)]
-mod mariadb;
-#[path = "../../engines/src/testing/test_database.rs"]
-mod places;
-#[path = "../../engines/src/testing/system_around.rs"]
-mod rest_of_system;
-
 use engines::conformance::{self, Harness, Subject};
+use engines::testing::{SystemAround, TestDatabase};
 use engines::{
     AllocationId, EngineEnv, Epoch, Finish, FinishKind, Finished, Hold, HoldQuery, IncarnationId,
     Maintain, Nonce, Opened, Opening, OpeningBuyer, OrderId, Registry, Reserve, Result, SaleId,
     StockEngine, Term, UserId, Verdict,
 };
-use mariadb::MariaDb;
-use places::Place;
-use rest_of_system::Rest;
+use servers::DatabaseServer;
 use sqlx::Connection;
 use std::sync::Arc;
 use std::time::Duration;
@@ -34,24 +25,24 @@ async fn engine(spec: &str, url: &str) -> Result<Arc<dyn StockEngine>> {
     Registry::standard().build(&spec.parse()?, &env).await
 }
 
-struct OnPlace {
+struct InDatabase {
     spec: &'static str,
-    rest: Rest,
+    rest: SystemAround,
 }
 
 #[async_trait::async_trait]
-impl Subject for OnPlace {
+impl Subject for InDatabase {
     async fn connect(&self) -> Result<Arc<dyn StockEngine>> {
         Ok(self
             .rest
-            .around(engine(self.spec, &self.rest.place.url).await?))
+            .around(engine(self.spec, &self.rest.database.url).await?))
     }
 }
 
-async fn keeps_the_contract(spec: &'static str, place: Arc<Place>) {
-    match conformance::run_all(&Harness::new(OnPlace {
+async fn keeps_the_contract(spec: &'static str, database: Arc<TestDatabase>) {
+    match conformance::run_all(&Harness::new(InDatabase {
         spec,
-        rest: Rest::new(place),
+        rest: SystemAround::new(database),
     }))
     .await
     {
@@ -62,39 +53,47 @@ async fn keeps_the_contract(spec: &'static str, place: Arc<Place>) {
 
 #[tokio::test]
 async fn it_keeps_the_contract_on_sqlite() {
-    keeps_the_contract("preallocated", Place::sqlite().await).await;
+    keeps_the_contract("preallocated", TestDatabase::sqlite().await).await;
 }
 
 #[tokio::test]
 async fn it_keeps_the_contract_on_sqlite_when_every_unit_is_fetched_alone() {
-    keeps_the_contract("preallocated?block=1&partitions=3", Place::sqlite().await).await;
+    keeps_the_contract(
+        "preallocated?block=1&partitions=3",
+        TestDatabase::sqlite().await,
+    )
+    .await;
 }
 
 #[tokio::test]
 async fn it_keeps_the_contract_on_mariadb() {
-    let Some(server) = MariaDb::start().await else {
+    let Some(server) = DatabaseServer::start().await else {
         return;
     };
-    keeps_the_contract("preallocated?block=7", Place::mariadb(&server).await).await;
+    keeps_the_contract(
+        "preallocated?block=7",
+        TestDatabase::mysql(server.create_database().await).await,
+    )
+    .await;
 }
 
 /// One sale with two processes that share a database.
 struct Sale {
-    rest: Rest,
+    rest: SystemAround,
     one: Arc<dyn StockEngine>,
     two: Arc<dyn StockEngine>,
     term: Term,
 }
 
 impl Sale {
-    async fn new(place: Arc<Place>, granted: u64, block: u64) -> Self {
+    async fn new(database: Arc<TestDatabase>, granted: u64, block: u64) -> Self {
         let spec = format!("preallocated?block={block}&partitions=2");
         let (one, two) = (
-            engine(&spec, &place.url).await.unwrap(),
-            engine(&spec, &place.url).await.unwrap(),
+            engine(&spec, &database.url).await.unwrap(),
+            engine(&spec, &database.url).await.unwrap(),
         );
         let sale = Self {
-            rest: Rest::new(place),
+            rest: SystemAround::new(database),
             one,
             two,
             term: term(1),
@@ -133,12 +132,12 @@ impl Sale {
             ),
             format!("UPDATE allocations SET sold = sold + {units} WHERE id = {allocation} AND state = 'open'"),
         ];
-        self.rest.place.transaction(&script).await.unwrap();
+        self.rest.database.transaction(&script).await.unwrap();
     }
 
     async fn sum(&self, of: &str) -> i64 {
         self.rest
-            .place
+            .database
             .number(&format!(
                 "SELECT CAST(SUM({of}) AS SIGNED) FROM allocations"
             ))
@@ -186,8 +185,8 @@ fn release(of: &Reserve) -> Finish {
 
 /// The first is killed with units sold, in open holds and idle: what has no row goes back, exactly
 /// once.
-async fn a_killed_process_gives_back_what_it_had_not_sold(place: Arc<Place>) {
-    let sale = Sale::new(place, 100, 40).await;
+async fn a_killed_process_gives_back_what_it_had_not_sold(database: Arc<TestDatabase>) {
+    let sale = Sale::new(database, 100, 40).await;
     let sold = request(2, 3);
     let allocation = sale.allocation_of(sold).await;
     assert_eq!(
@@ -210,18 +209,18 @@ async fn a_killed_process_gives_back_what_it_had_not_sold(place: Arc<Place>) {
         "nothing of the killed process is left"
     );
     for _ in 0..2 {
-        rest.place.close_leases_of(ONE).await;
+        rest.database.close_leases_of(ONE).await;
         let of_lease = format!("WHERE id = {allocation}");
         for (what, expected) in [("granted", 3), ("sold", 3), ("idle", 0)] {
             let sql = format!("SELECT {what} FROM allocations {of_lease}");
             assert_eq!(
-                rest.place.number(&sql).await,
+                rest.database.number(&sql).await,
                 expected,
                 "{what} of the closed lease"
             );
         }
         assert_eq!(
-            rest.place
+            rest.database
                 .number("SELECT granted FROM allocations WHERE holder = 'pool'")
                 .await,
             100 - 40 - 3
@@ -244,7 +243,7 @@ async fn a_killed_process_gives_back_what_it_had_not_sold(place: Arc<Place>) {
             .contains("0 units")
     );
     assert_eq!(
-        rest.place
+        rest.database
             .number("SELECT CAST(SUM(granted) AS SIGNED) FROM allocations")
             .await,
         100
@@ -252,10 +251,10 @@ async fn a_killed_process_gives_back_what_it_had_not_sold(place: Arc<Place>) {
 }
 
 /// A process that was only frozen while others retired it finds out, and sells nothing more.
-async fn a_retired_process_that_lives_on_is_not_open(place: Arc<Place>) {
-    let sale = Sale::new(place, 100, 10).await;
+async fn a_retired_process_that_lives_on_is_not_open(database: Arc<TestDatabase>) {
+    let sale = Sale::new(database, 100, 10).await;
     assert!(sale.ask(&sale.one, request(2, 1)).await.is_granted());
-    sale.rest.place.close_leases_of(ONE).await;
+    sale.rest.database.close_leases_of(ONE).await;
     let late = sale.ask(&sale.one, request(4, 20)).await;
     assert_eq!(late, Verdict::NotOpen);
     assert_eq!(
@@ -277,8 +276,8 @@ async fn a_retired_process_that_lives_on_is_not_open(place: Arc<Place>) {
 
 /// The row is there and cancelled before the settle came: its units moved with the cancel and must
 /// not move again.
-async fn a_cancel_that_overtakes_the_settle_gives_back_once(place: Arc<Place>) {
-    let sale = Sale::new(place, 10, 4).await;
+async fn a_cancel_that_overtakes_the_settle_gives_back_once(database: Arc<TestDatabase>) {
+    let sale = Sale::new(database, 10, 4).await;
     let bought = request(2, 3);
     let allocation = sale.allocation_of(bought).await;
     sale.insert_row(&bought, allocation).await;
@@ -292,7 +291,7 @@ async fn a_cancel_that_overtakes_the_settle_gives_back_once(place: Arc<Place>) {
             "UPDATE allocations SET sold = sold - 3, granted = granted - 3 WHERE id = {allocation}"
         ),
     ];
-    sale.rest.place.transaction(&cancel).await.unwrap();
+    sale.rest.database.transaction(&cancel).await.unwrap();
     assert_eq!(
         sale.one.finish(&sale.term, &[release(&bought)]).await[0]
             .as_ref()
@@ -311,15 +310,15 @@ async fn a_cancel_that_overtakes_the_settle_gives_back_once(place: Arc<Place>) {
     assert_eq!(granted, 2, "10 units of 10: {verdicts:?}");
     let lease = format!("SELECT granted - sold FROM allocations WHERE id = {allocation}");
     assert_eq!(
-        sale.rest.place.number(&lease).await,
+        sale.rest.database.number(&lease).await,
         10,
         "the guard admits every order that was granted"
     );
 }
 
 /// The opener is another process than those that sell; they load gate and lease when first asked.
-async fn a_process_loads_what_another_opened(place: Arc<Place>) {
-    let sale = Sale::new(place, 10, 4).await;
+async fn a_process_loads_what_another_opened(database: Arc<TestDatabase>) {
+    let sale = Sale::new(database, 10, 4).await;
     let buyer = |user| OpeningBuyer {
         user: UserId(user),
         order: OrderId(user * 10),
@@ -369,8 +368,8 @@ async fn a_process_loads_what_another_opened(place: Arc<Place>) {
 
 /// The same process under a new registration owns nothing until the next epoch deals anew; the old
 /// one is over.
-async fn a_new_registration_starts_afresh(place: Arc<Place>) {
-    let sale = Sale::new(place, 10, 4).await;
+async fn a_new_registration_starts_afresh(database: Arc<TestDatabase>) {
+    let sale = Sale::new(database, 10, 4).await;
     assert!(sale.ask(&sale.one, request(2, 1)).await.is_granted());
     let again = Reserve {
         incarnation: IncarnationId(9),
@@ -394,8 +393,8 @@ async fn a_new_registration_starts_afresh(place: Arc<Place>) {
 }
 
 /// Two engine objects for one process would sell the same units; the second is refused them.
-async fn a_lease_has_one_engine_object(place: Arc<Place>) {
-    let sale = Sale::new(place, 10, 4).await;
+async fn a_lease_has_one_engine_object(database: Arc<TestDatabase>) {
+    let sale = Sale::new(database, 10, 4).await;
     assert!(sale.ask(&sale.one, request(2, 1)).await.is_granted());
     let refused = sale
         .two
@@ -409,9 +408,9 @@ async fn a_lease_has_one_engine_object(place: Arc<Place>) {
 
 /// Callers that give up in the middle of a refill, a hand-back or a release: nothing is lost and
 /// nothing doubled.
-async fn dropped_calls_lose_and_double_nothing(place: Arc<Place>) {
+async fn dropped_calls_lose_and_double_nothing(database: Arc<TestDatabase>) {
     const USERS: i64 = 120;
-    let sale = Sale::new(place, 200, 3).await;
+    let sale = Sale::new(database, 200, 3).await;
     for user in (2..=USERS).step_by(2) {
         let patience = Duration::from_micros(user.unsigned_abs() * 20);
         let _ =
@@ -449,16 +448,16 @@ macro_rules! on_both {
         mod on_sqlite {
             $(#[tokio::test]
             async fn $scenario() {
-                super::$scenario(super::Place::sqlite().await).await;
+                super::$scenario(super::TestDatabase::sqlite().await).await;
             })+
         }
 
         /// One server for all: its start takes longer than they do.
         #[tokio::test]
         async fn the_same_holds_on_mariadb() {
-            let Some(server) = MariaDb::start().await else { return };
+            let Some(server) = DatabaseServer::start().await else { return };
             $(eprintln!(stringify!($scenario));
-            $scenario(Place::mariadb(&server).await).await;)+
+            $scenario(TestDatabase::mysql(server.create_database().await).await).await;)+
         }
     };
 }
@@ -475,8 +474,10 @@ on_both!(
 
 #[tokio::test]
 async fn a_block_larger_than_the_stock_is_refused_with_both_numbers() {
-    let place = Place::sqlite().await;
-    let engine = engine("preallocated?block=50", &place.url).await.unwrap();
+    let database = TestDatabase::sqlite().await;
+    let engine = engine("preallocated?block=50", &database.url)
+        .await
+        .unwrap();
     let refused = engine.open(&opening(1, 49, Vec::new())).await.unwrap_err();
     assert!(!refused.is_retryable());
     let refused = refused.to_string();
@@ -528,13 +529,13 @@ async fn parameters_out_of_range_and_a_missing_database_are_refused() {
 
 #[tokio::test]
 async fn a_database_that_cannot_keep_or_isolate_is_refused_with_the_reason() {
-    let Some(server) = MariaDb::start().await else {
+    let Some(server) = DatabaseServer::start().await else {
         return;
     };
-    let place = Place::mariadb(&server).await;
+    let database = TestDatabase::mysql(server.create_database().await).await;
     let check = async |allow_volatile| {
         // A new engine each time: settings of the server hold for new connections.
-        let engine = engine("preallocated", &place.url).await.unwrap();
+        let engine = engine("preallocated", &database.url).await.unwrap();
         engine
             .maintain(&Maintain::CheckServer { allow_volatile })
             .await
@@ -558,7 +559,7 @@ async fn a_database_that_cannot_keep_or_isolate_is_refused_with_the_reason() {
         "{refused}"
     );
     assert!(check(true).await.is_ok());
-    place
+    database
         .transaction(&["ALTER TABLE engine_wants ENGINE = MyISAM".to_owned()])
         .await
         .unwrap();
@@ -567,7 +568,7 @@ async fn a_database_that_cannot_keep_or_isolate_is_refused_with_the_reason() {
         refused.contains("engine_wants") && refused.contains("InnoDB is needed"),
         "{refused}"
     );
-    place
+    database
         .transaction(&["DROP TABLE engine_wants".to_owned()])
         .await
         .unwrap();
@@ -577,10 +578,15 @@ async fn a_database_that_cannot_keep_or_isolate_is_refused_with_the_reason() {
 
 #[tokio::test]
 async fn without_its_database_a_process_sells_what_it_has_and_then_is_unavailable() {
-    let Some(server) = MariaDb::start().await else {
+    let Some(server) = DatabaseServer::start().await else {
         return;
     };
-    let sale = Sale::new(Place::mariadb(&server).await, 100, 10).await;
+    let sale = Sale::new(
+        TestDatabase::mysql(server.create_database().await).await,
+        100,
+        10,
+    )
+    .await;
     assert!(sale.ask(&sale.one, request(2, 1)).await.is_granted());
     drop(server);
     let verdicts = sale

@@ -1,13 +1,6 @@
 //! `sharded-slots` on its real servers: the whole contract, nothing stranded, and what a moving or
 //! dying node does.
 
-#[path = "../../servers/src/redis_cluster.rs"]
-#[allow(dead_code)]
-mod redis_cluster;
-#[path = "../../servers/src/redis_server.rs"]
-#[allow(dead_code)]
-mod redis_server;
-
 use engines::conformance::{self, Harness, Subject};
 use engines::{
     EngineEnv, EngineError, Epoch, Finish, FinishKind, Finished, IncarnationId, Maintain, Nonce,
@@ -15,8 +8,7 @@ use engines::{
     UserId, Verdict,
 };
 use rand::{Rng, SeedableRng, rngs::SmallRng};
-use redis_cluster::RedisCluster;
-use redis_server::{LOSSES, RedisServer};
+use servers::{LOSSES, RedisCluster, RedisServer};
 use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex};
@@ -39,13 +31,13 @@ async fn engine(spec: &str, url: String) -> Result<Arc<dyn StockEngine>> {
 
 struct OnRedis {
     engine: &'static str,
-    server: Mutex<RedisServer>,
+    server: RedisServer,
 }
 
 #[async_trait::async_trait]
 impl Subject for OnRedis {
     async fn connect(&self) -> Result<Arc<dyn StockEngine>> {
-        let url = self.server.lock().unwrap().url();
+        let url = self.server.url();
         engine(self.engine, url).await
     }
 
@@ -54,7 +46,8 @@ impl Subject for OnRedis {
     }
 
     async fn lose(&self, how: &str) -> std::result::Result<(), String> {
-        self.server.lock().unwrap().lose(how)
+        let lost = self.server.lose(how).await;
+        lost.map_err(|error| error.to_string())
     }
 }
 
@@ -66,14 +59,10 @@ async fn keeps_the_contract(subject: impl Subject + 'static) {
 }
 
 async fn on_redis(engine: &'static str) {
-    let Some(server) = RedisServer::start() else {
+    let Some(server) = RedisServer::start().await else {
         return;
     };
-    keeps_the_contract(OnRedis {
-        engine,
-        server: Mutex::new(server),
-    })
-    .await;
+    keeps_the_contract(OnRedis { engine, server }).await;
 }
 
 #[tokio::test]
@@ -91,33 +80,31 @@ async fn one_slot_keeps_the_contract() {
     on_redis("sharded-slots?slots=1").await;
 }
 
-struct OnCluster(Mutex<RedisCluster>);
+struct OnCluster(RedisCluster);
 
 #[async_trait::async_trait]
 impl Subject for OnCluster {
     async fn connect(&self) -> Result<Arc<dyn StockEngine>> {
-        let url = self.0.lock().unwrap().url();
+        let url = self.0.url();
         engine("sharded-slots?slots=16", url).await
     }
 
     fn losses(&self) -> Vec<String> {
-        redis_cluster::LOSSES
-            .iter()
-            .map(|how| (*how).to_owned())
-            .collect()
+        LOSSES.iter().map(|how| (*how).to_owned()).collect()
     }
 
     async fn lose(&self, how: &str) -> std::result::Result<(), String> {
-        self.0.lock().unwrap().lose(how)
+        let lost = self.0.lose(how).await;
+        lost.map_err(|error| error.to_string())
     }
 }
 
 #[tokio::test]
 async fn a_cluster_of_three_nodes_keeps_the_contract() {
-    let Some(cluster) = RedisCluster::start() else {
+    let Some(cluster) = RedisCluster::start().await else {
         return;
     };
-    keeps_the_contract(OnCluster(Mutex::new(cluster))).await;
+    keeps_the_contract(OnCluster(cluster)).await;
 }
 
 fn term(epoch: u32) -> Term {
@@ -315,7 +302,7 @@ async fn sells_the_rest(engine: &dyn StockEngine, term: &Term, ledger: &Ledger, 
 #[tokio::test]
 async fn demand_above_stock_sells_every_unit_once_also_with_one_very_popular_slot() {
     const GRANTED: u64 = 3_001;
-    let Some(server) = RedisServer::start() else {
+    let Some(server) = RedisServer::start().await else {
         return;
     };
     let seed = rand::random();
@@ -336,32 +323,28 @@ async fn demand_above_stock_sells_every_unit_once_also_with_one_very_popular_slo
 async fn the_count_stays_exact_while_slots_move_and_after_a_node_was_killed() {
     const GRANTED: u64 = 6_000;
     const MOVES: usize = 6;
-    let Some(cluster) = RedisCluster::start() else {
+    let Some(cluster) = RedisCluster::start().await else {
         return;
     };
     let seed = rand::random();
     eprintln!("seed {seed}");
     let engines = four_clients(&cluster.url()).await;
     open(&*engines[0], 1, GRANTED, Vec::new()).await;
-    let hash_slot = cluster.hash_slot("{test:sale:1:slot:3}:meta");
+    let hash_slot = cluster
+        .hash_slot("{test:sale:1:slot:3}:meta")
+        .await
+        .unwrap();
     let stop = Arc::new(AtomicBool::new(false));
     let rushing = {
         let (engines, stop) = (engines.clone(), stop.clone());
         tokio::spawn(async move { rush(&engines, seed, usize::MAX, stop).await })
     };
-    let cluster = tokio::task::spawn_blocking(move || {
-        for _ in 0..MOVES {
-            let target = (cluster.owner(hash_slot) + 1) % redis_cluster::NODES;
-            // Longer than a call takes, so that calls meet every state in between.
-            cluster
-                .move_slot(hash_slot, target, || {
-                    std::thread::sleep(Duration::from_millis(20))
-                })
-                .unwrap();
-        }
-        cluster
-    });
-    let mut cluster: RedisCluster = cluster.await.unwrap();
+    for _ in 0..MOVES {
+        let target = (cluster.owner(hash_slot).await.unwrap() + 1) % RedisCluster::NODES;
+        // Longer than a call takes, so that calls meet every state in between.
+        let pause = async || tokio::time::sleep(Duration::from_millis(20)).await;
+        cluster.move_slot(hash_slot, target, pause).await.unwrap();
+    }
     stop.store(true, Ordering::Relaxed);
     let ledger = rushing.await.unwrap();
     let view = engines[1].stock(&term(1)).await.unwrap();
@@ -375,12 +358,8 @@ async fn the_count_stays_exact_while_slots_move_and_after_a_node_was_killed() {
 
     // The node that serves the busiest slot dies and comes back with its AOF: its part of the term
     // is over for good.
-    let _cluster = tokio::task::spawn_blocking(move || {
-        cluster.kill_and_restart(cluster.owner(hash_slot)).unwrap();
-        cluster
-    })
-    .await
-    .unwrap();
+    let owner = cluster.owner(hash_slot).await.unwrap();
+    cluster.kill_and_restart(owner).await.unwrap();
     let lost_user = (1..)
         .map(|user| -user)
         .find(|user| home(*user, 16) == 3)
@@ -459,7 +438,7 @@ async fn check(
 
 #[tokio::test]
 async fn a_server_that_can_forget_is_refused_unless_allowed() {
-    let Some(server) = RedisServer::start() else {
+    let Some(server) = RedisServer::start().await else {
         return;
     };
     let engine = engine("sharded-slots", server.url()).await.unwrap();
@@ -472,7 +451,10 @@ async fn a_server_that_can_forget_is_refused_unless_allowed() {
         ("maxmemory-policy allkeys-lru", "allkeys-lru"),
         ("appendonly no", "appendonly = no"),
     ] {
-        server.command(&format!("CONFIG SET {setting}")).unwrap();
+        server
+            .command(&format!("CONFIG SET {setting}"))
+            .await
+            .unwrap();
         let refused = check(&engine, false).await.unwrap_err().to_string();
         assert!(
             refused.contains("node 127.0.0.1:") && refused.contains(reason),
@@ -480,6 +462,7 @@ async fn a_server_that_can_forget_is_refused_unless_allowed() {
         );
         server
             .command("CONFIG SET maxmemory-policy noeviction")
+            .await
             .unwrap();
     }
     assert!(check(&engine, true).await.is_ok());
@@ -487,7 +470,7 @@ async fn a_server_that_can_forget_is_refused_unless_allowed() {
 
 #[tokio::test]
 async fn a_cluster_is_refused_for_one_bad_node_and_for_a_slot_that_nobody_serves() {
-    let Some(cluster) = RedisCluster::start() else {
+    let Some(cluster) = RedisCluster::start().await else {
         return;
     };
     let engine = engine("sharded-slots", cluster.url()).await.unwrap();
@@ -498,6 +481,7 @@ async fn a_cluster_is_refused_for_one_bad_node_and_for_a_slot_that_nobody_serves
     );
     cluster
         .run(1, &["CONFIG", "SET", "maxmemory-policy", "allkeys-lru"])
+        .await
         .unwrap();
     let refused = check(&engine, false).await.unwrap_err().to_string();
     assert!(
@@ -507,9 +491,14 @@ async fn a_cluster_is_refused_for_one_bad_node_and_for_a_slot_that_nobody_serves
     );
     cluster
         .run(1, &["CONFIG", "SET", "maxmemory-policy", "noeviction"])
+        .await
         .unwrap();
     cluster
-        .run(cluster.owner(0), &["CLUSTER", "DELSLOTS", "0"])
+        .run(
+            cluster.owner(0).await.unwrap(),
+            &["CLUSTER", "DELSLOTS", "0"],
+        )
+        .await
         .unwrap();
     for allow_volatile in [false, true] {
         let refused = check(&engine, allow_volatile).await.unwrap_err();

@@ -2,7 +2,7 @@
 
 use std::path::Path;
 
-use crate::setup::{self, Found};
+use crate::setup::{self, Programs};
 use crate::stack::{ExternalAddresses, StackOptions, scratch};
 
 const MIB: u64 = 1 << 20;
@@ -69,7 +69,7 @@ fn mebibytes(bytes: Option<u64>) -> String {
     )
 }
 
-fn binaries(found: &Found) -> String {
+fn binaries(found: &Programs) -> String {
     let missing = || "missing".to_owned();
     let with_version = |path: &Path| format!("{} ({})", path.display(), setup::version(path));
     let rabbitmq = |path: &Path| {
@@ -115,7 +115,7 @@ fn binaries(found: &Found) -> String {
     .concat()
 }
 
-fn servers(found: &Found, disk: Option<u64>, memory: Option<u64>, install: bool) -> String {
+fn servers(found: &Programs, disk: Option<u64>, memory: Option<u64>, install: bool) -> String {
     let missing = found.missing();
     let mut faults = Vec::new();
     if !missing.is_empty() {
@@ -192,7 +192,7 @@ mod tests {
 
     #[test]
     fn a_bare_machine_is_told_what_to_do() {
-        let bare = servers(&Found::default(), Some(u64::MAX), Some(u64::MAX), true);
+        let bare = servers(&Programs::default(), Some(u64::MAX), Some(u64::MAX), true);
         assert!(
             bare.contains("redis-server, rabbitmq-server, mariadbd or mysqld missing"),
             "{bare}"
@@ -202,11 +202,11 @@ mod tests {
 
     #[test]
     fn too_little_room_is_said_with_its_number() {
-        let found = Found {
+        let found = Programs {
             redis_server: Some("/r".into()),
             rabbitmq_server: Some("/q".into()),
             database_server: Some("/d".into()),
-            ..Found::default()
+            ..Programs::default()
         };
         assert_eq!(
             servers(&found, Some(u64::MAX), Some(u64::MAX), true),

@@ -14,6 +14,7 @@ use std::sync::Mutex;
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, ensure};
+use servers::Keeper;
 
 use crate::usage::proc;
 
@@ -75,20 +76,6 @@ impl Guard {
         (RUN_ID_VARIABLE, &self.tag[RUN_ID_VARIABLE.len() + 1..])
     }
 
-    /// Tells the guard about a child, in case it hides or changes its environment.
-    pub fn record(&self, pid: u32) -> anyhow::Result<()> {
-        // One that has already ended needs no guard.
-        let Some(stat) = proc::stat(pid) else {
-            return Ok(());
-        };
-        let mut pipe = self
-            .pipe
-            .lock()
-            .unwrap_or_else(std::sync::PoisonError::into_inner);
-        let pipe = pipe.as_mut().context("the guard was dismissed")?;
-        writeln!(pipe, "{pid} {}", stat.start_ticks).context("the guard has died")
-    }
-
     /// Whether the guard is still there to clean up.
     pub fn is_alive(&self) -> bool {
         proc::stat(self.child.id()).is_some_and(|stat| !stat.has_ended())
@@ -117,6 +104,27 @@ impl Guard {
     /// Has everything killed that is left, and waits for it.
     pub fn finish(mut self) -> anyhow::Result<()> {
         self.dismiss()
+    }
+}
+
+impl Keeper for Guard {
+    fn tag(&self) -> Option<(&str, &str)> {
+        Some(Guard::tag(self))
+    }
+
+    /// Tells the guard about a child, in case it hides or changes its environment.
+    fn record(&self, pid: u32) -> std::io::Result<()> {
+        // One that has already ended needs no guard.
+        let Some(stat) = proc::stat(pid) else {
+            return Ok(());
+        };
+        let mut pipe = self
+            .pipe
+            .lock()
+            .unwrap_or_else(std::sync::PoisonError::into_inner);
+        let dismissed = || std::io::Error::other("the guard was dismissed");
+        let pipe = pipe.as_mut().ok_or_else(dismissed)?;
+        writeln!(pipe, "{pid} {}", stat.start_ticks)
     }
 }
 

@@ -2,14 +2,13 @@
 //! this; `bench`, `test` and `up` begin with it.
 
 mod apt;
-#[path = "../../servers/src/programs.rs"]
-mod find;
 
-use anyhow::bail;
+use anyhow::{bail, ensure};
 
-pub use find::{Binaries, Found, Initializer, find, rabbitmq_version, search_path, version};
+pub use servers::Programs;
+pub use servers::programs::{find, rabbitmq_version, version};
 
-/// Names of the Debian and Ubuntu packages, in the order of [`Found::missing`].
+/// Names of the Debian and Ubuntu packages, in the order of [`Programs::missing`].
 const PACKAGES: [(&str, &str); 3] = [
     ("redis-server", "redis-server"),
     ("rabbitmq-server", "rabbitmq-server"),
@@ -18,20 +17,26 @@ const PACKAGES: [(&str, &str); 3] = [
 
 /// `lab setup`: says what is there, and installs the rest if it may. It blocks.
 pub fn setup(install: bool) -> anyhow::Result<()> {
-    let binaries = require(install)?;
-    println!("redis-server     {}", binaries.redis_server.display());
-    println!("rabbitmq-server  {}", binaries.rabbitmq_server.display());
-    println!("database server  {}", binaries.database_server.display());
+    let programs = require(install)?;
+    for (name, program) in [
+        ("redis-server", programs.redis_server),
+        ("rabbitmq-server", programs.rabbitmq_server),
+        ("database server", programs.database_server),
+    ] {
+        let path = program.unwrap_or_default();
+        println!("{name:<15}  {}", path.display());
+    }
     Ok(())
 }
 
-/// The binaries of a private stack; missing ones are installed if that is allowed and possible. It
+/// The programs of a private stack, none of them missing; missing ones are installed if that is allowed and possible. It
 /// blocks, and says on standard error what it changes before it changes it.
-pub fn require(install: bool) -> anyhow::Result<Binaries> {
-    let missing = match find().complete() {
-        Ok(binaries) => return Ok(binaries),
-        Err(missing) => missing,
-    };
+pub fn require(install: bool) -> anyhow::Result<Programs> {
+    let found = find();
+    let missing = found.missing();
+    if missing.is_empty() {
+        return Ok(found);
+    }
     let packages = packages_for(&missing);
     let names = missing.join(", ");
     if !install {
@@ -45,13 +50,14 @@ pub fn require(install: bool) -> anyhow::Result<Binaries> {
     };
     eprintln!("missing: {names}");
     apt::install(root, &packages)?;
-    match find().complete() {
-        Ok(binaries) => Ok(binaries),
-        Err(missing) => bail!(
-            "the packages were installed, and yet these are missing: {}",
-            missing.join(", ")
-        ),
-    }
+    let found = find();
+    let missing = found.missing();
+    ensure!(
+        missing.is_empty(),
+        "the packages were installed, and yet these are missing: {}",
+        missing.join(", ")
+    );
+    Ok(found)
 }
 
 /// What a person can run where the lab cannot install by itself.
@@ -81,7 +87,7 @@ mod tests {
 
     #[test]
     fn every_missing_binary_has_a_package() {
-        let missing = Found::default().missing();
+        let missing = Programs::default().missing();
         assert_eq!(missing.len(), PACKAGES.len());
         assert_eq!(
             packages_for(&missing),

@@ -4,23 +4,11 @@
 
 mod address;
 mod choice;
-#[path = "../../servers/src/cluster.rs"]
-mod cluster;
-#[path = "../../servers/src/database.rs"]
-mod database;
 mod external;
+mod measured;
 mod options;
-#[path = "../../servers/src/ports.rs"]
-mod ports;
-#[path = "../../servers/src/process.rs"]
-mod process;
-#[path = "../../servers/src/rabbitmq.rs"]
-mod rabbitmq;
-#[path = "../../servers/src/redis.rs"]
-mod redis;
 mod role;
 pub mod scratch;
-#[path = "../../servers/src/server.rs"]
 mod server;
 mod start;
 mod up;
@@ -32,6 +20,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use anyhow::{bail, ensure};
 use futures_util::future::join_all;
 use reports::model::UsageByProcess;
+use servers::rabbitmq;
 
 use self::external::Urls;
 use self::role::Roster;
@@ -46,7 +35,6 @@ pub use up::up;
 
 pub(crate) use address::redis_nodes;
 pub(crate) use choice::{ANY_REDIS, ONE_REDIS, Place};
-pub(crate) use start::new_run_id;
 
 /// Running servers. Dropping it has the guard kill everything that is left; [`Stack::stop`] ends it
 /// in order.

@@ -1,18 +1,10 @@
-//! Private servers for the tests of every crate: `None` when a binary is missing, with the reason
-//! printed, or a panic with `REQUIRE_SERVERS=1`. They end with the test's process, however that
-//! ends.
-
-mod redis_server;
+//! Stacks for the lab's tests: `None` when a program is missing, as with the single servers of the
+//! crate `servers`. They end with the test's process, however that ends.
 
 use std::sync::OnceLock;
 
 use crate::setup;
 use crate::stack::{Stack, StackOptions};
-
-pub use redis_server::{RedisServer, redis};
-
-/// Turns a missing server from an ignored test into a failed one.
-const REQUIRE_VARIABLE: &str = "REQUIRE_SERVERS";
 
 /// All three servers, shared by the tests of one binary: use databases, queues and keys of your
 /// own. Callable from inside a runtime and from outside; it blocks for some seconds the first time.
@@ -24,7 +16,7 @@ pub fn stack() -> Option<&'static Stack> {
 /// A stack of the test's own, for tests that break it.
 pub async fn own_stack(options: &StackOptions) -> Option<Stack> {
     if let Some(reason) = missing() {
-        ignore(&reason);
+        servers::ignored(&reason);
         return None;
     }
     Some(Stack::start(options).await.expect("a stack"))
@@ -32,7 +24,7 @@ pub async fn own_stack(options: &StackOptions) -> Option<Stack> {
 
 fn start() -> Option<Stack> {
     if let Some(reason) = missing() {
-        ignore(&reason);
+        servers::ignored(&reason);
         return None;
     }
     // A thread of its own, because a runtime cannot be entered twice. Nothing in a stack needs the
@@ -63,13 +55,4 @@ fn missing() -> Option<String> {
             missing.join(", ")
         )
     })
-}
-
-/// Says why a test does nothing, or fails it where servers are required.
-pub fn ignore(reason: &str) {
-    assert!(
-        std::env::var_os(REQUIRE_VARIABLE).is_none_or(|value| value != "1"),
-        "{reason} ({REQUIRE_VARIABLE}=1)"
-    );
-    eprintln!("ignored: {reason}");
 }

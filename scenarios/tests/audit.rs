@@ -7,15 +7,13 @@
 mod database;
 #[path = "audit/fixture.rs"]
 mod fixture;
-#[path = "audit/server.rs"]
-mod server;
 
 /// A consistent run in a database of its own, or the end of the test when there is no server
 /// binary.
 macro_rules! consistent_run {
     () => {
-        match crate::server::fresh_database_url().await {
-            Some(url) => Run::on_server(url).await,
+        match servers::DatabaseServer::shared().await {
+            Some(server) => Run::on_server(server.fresh_database_url()).await,
             None => return,
         }
     };

@@ -19,7 +19,7 @@ const START_LIMIT: Duration = Duration::from_secs(900);
 fn has_servers() -> bool {
     let missing = scenarios::setup::find().missing();
     if !missing.is_empty() {
-        scenarios::testing::ignore(&format!("{} missing", missing.join(", ")));
+        servers::ignored(&format!("{} missing", missing.join(", ")));
     }
     missing.is_empty()
 }

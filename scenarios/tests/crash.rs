@@ -7,8 +7,6 @@
 
 #[path = "crash/forged_events.rs"]
 mod forged_events;
-#[path = "crash/frozen.rs"]
-mod frozen;
 #[path = "crash/inspect.rs"]
 mod inspect;
 #[path = "crash/load.rs"]

@@ -18,6 +18,7 @@ use std::time::Duration;
 use rustix::process::{Pid, Signal, kill_process};
 use scenarios::stack::{RoleSpec, Stack, StackOptions};
 use scenarios::testing;
+use servers::RedisServer;
 use sqlx::Connection;
 
 use processes::Family;
@@ -155,7 +156,8 @@ fn a_lab_killed_with_sigkill_leaves_no_process_and_no_folder_and_other_servers_a
         return;
     }
     // A Redis of another run, on another port.
-    let Some(foreign) = testing::redis() else {
+    let runtime = tokio::runtime::Runtime::new().expect("a runtime");
+    let Some(foreign) = runtime.block_on(RedisServer::start()) else {
         return;
     };
     let (mut lab, _, run_id) =
@@ -191,7 +193,7 @@ fn nothing_of_a_stack_lies_outside_its_scratch_folder() {
 
 #[tokio::test]
 async fn a_server_that_fails_to_start_shows_its_log() {
-    if testing::redis().is_none() {
+    if RedisServer::start().await.is_none() {
         return;
     }
     let mut options = testing::options();

@@ -1,17 +1,18 @@
-//! A private Redis Cluster: three masters, each with a third of the slots. The lab joins them by
-//! Redis's own commands, so it needs no program beside redis-server.
+//! How a Redis Cluster is started: three masters, each with a third of the slots, joined by Redis's
+//! own commands, so that no program is needed beside redis-server.
 
 use std::time::{Duration, Instant};
 
-use anyhow::{Context, ensure};
 use futures_util::future::{try_join_all, try_join3};
 
-use super::address::Address;
-use super::server::{Place, Server, start_on_free_ports};
-use super::{ports, redis};
+use crate::address::Address;
+use crate::error::{OrFailed, Result, failed};
+use crate::process::Process;
+use crate::site::{Site, Started};
+use crate::{ports, redis};
 
 /// Their names; data folders and logs are called the same.
-const NODES: [&str; 3] = ["redis-0", "redis-1", "redis-2"];
+pub const NODES: [&str; 3] = ["redis-0", "redis-1", "redis-2"];
 /// Slots of every Redis Cluster.
 const SLOTS: usize = 16_384;
 /// How long a node may be silent before the others call it failed; the default of 15 s is for wider
@@ -21,17 +22,29 @@ const NODE_TIMEOUT_MS: &str = "2000";
 const FORMED_LIMIT: Duration = Duration::from_secs(30);
 const FORMED_POLL: Duration = Duration::from_millis(20);
 
+/// What makes a redis-server a node.
+const NODE_SETTINGS: [(&str, &str); 4] = [
+    ("cluster-enabled", "yes"),
+    ("cluster-config-file", "nodes.conf"),
+    ("cluster-node-timeout", NODE_TIMEOUT_MS),
+    // A node learns its own address only from others, and clients may ask before that.
+    ("cluster-announce-ip", "127.0.0.1"),
+];
+
 /// Starts the nodes and returns when each of them calls the cluster well.
-pub(super) async fn start(place: &Place<'_>) -> anyhow::Result<Vec<Server>> {
-    let node = async |name: &str| start_on_free_ports(async || start_node(place, name).await).await;
-    let (first, second, third) = try_join3(node(NODES[0]), node(NODES[1]), node(NODES[2])).await?;
+pub async fn start(site: &Site<'_>) -> Result<Vec<Started>> {
+    let (first, second, third) = try_join3(
+        start_node(site, NODES[0]),
+        start_node(site, NODES[1]),
+        start_node(site, NODES[2]),
+    )
+    .await?;
     let mut servers = vec![first, second, third];
-    let begin = Instant::now();
-    form(&servers)
+    let ports: Vec<u16> = servers.iter().map(|server| server.port).collect();
+    form(&ports)
         .await
-        .context("the Redis Cluster cannot be formed")?;
+        .or_failed(|| "the Redis Cluster cannot be formed".to_owned())?;
     for server in &mut servers {
-        server.start_ms += begin.elapsed().as_millis();
         server
             .settings
             .push(("cluster_nodes", NODES.len().to_string()));
@@ -42,31 +55,31 @@ pub(super) async fn start(place: &Place<'_>) -> anyhow::Result<Vec<Server>> {
     Ok(servers)
 }
 
+async fn start_node(site: &Site<'_>, name: &str) -> Result<Started> {
+    match redis::start_node(site, name, ports::free_with_bus()?, &NODE_SETTINGS).await {
+        Err(error) if error.is_port_taken() => {
+            redis::start_node(site, name, ports::free_with_bus()?, &NODE_SETTINGS).await
+        }
+        result => result,
+    }
+}
+
+/// Starts a node again on what it remembers of its data and of the cluster.
+pub(crate) async fn run_node(site: &Site<'_>, node: usize, port: u16) -> Result<Process> {
+    redis::run_node(site, NODES[node], port, &NODE_SETTINGS).await
+}
+
 /// `redis-cluster://127.0.0.1:4001,127.0.0.1:4002,127.0.0.1:4003`.
-pub(super) fn url(servers: &[Server]) -> String {
-    let places: Vec<String> = servers
-        .iter()
-        .map(|server| format!("127.0.0.1:{}", server.port))
+pub fn url(ports: impl IntoIterator<Item = u16>) -> String {
+    let nodes: Vec<String> = ports
+        .into_iter()
+        .map(|port| format!("127.0.0.1:{port}"))
         .collect();
-    format!("{}{}", super::address::REDIS_CLUSTER, places.join(","))
+    format!("redis-cluster://{}", nodes.join(","))
 }
 
-async fn start_node(place: &Place<'_>, name: &str) -> anyhow::Result<Server> {
-    let settings = [
-        ("cluster-enabled", "yes"),
-        ("cluster-config-file", "nodes.conf"),
-        ("cluster-node-timeout", NODE_TIMEOUT_MS),
-        // A node learns its own address only from others, and clients may ask before that.
-        ("cluster-announce-ip", "127.0.0.1"),
-    ];
-    redis::start_node(place, name, ports::free_with_bus()?, &settings).await
-}
-
-async fn form(servers: &[Server]) -> anyhow::Result<()> {
-    let nodes: Vec<Address> = servers
-        .iter()
-        .map(|server| Address::local(server.port))
-        .collect();
+async fn form(ports: &[u16]) -> Result<()> {
+    let nodes: Vec<Address> = ports.iter().copied().map(Address::local).collect();
     for (index, node) in nodes.iter().enumerate() {
         // Epochs that differ from the start spare the nodes the vote about who is newer.
         command(
@@ -86,6 +99,12 @@ async fn form(servers: &[Server]) -> anyhow::Result<()> {
         )
         .await?;
     }
+    wait_until_whole(ports).await
+}
+
+/// Until every node knows the others and a node for each slot, within 30 s.
+pub(crate) async fn wait_until_whole(ports: &[u16]) -> Result<()> {
+    let nodes: Vec<Address> = ports.iter().copied().map(Address::local).collect();
     try_join_all(nodes.iter().map(wait_until_formed)).await?;
     Ok(())
 }
@@ -95,20 +114,20 @@ fn slots_of(node: usize) -> std::ops::Range<usize> {
     node * SLOTS / NODES.len()..(node + 1) * SLOTS / NODES.len()
 }
 
-async fn command(node: &Address, words: &[&str]) -> anyhow::Result<()> {
+async fn command(node: &Address, words: &[&str]) -> Result<()> {
     let answer = redis::ask(node, words)
         .await
-        .with_context(|| format!("{} {}", words[0], words[1]))?;
-    ensure!(
-        answer == ["OK"],
-        "{} {} is answered with {answer:?}",
-        words[0],
-        words[1]
-    );
+        .or_failed(|| format!("{} {}", words[0], words[1]))?;
+    if answer != ["OK"] {
+        return Err(failed(format!(
+            "{} {} is answered with {answer:?}",
+            words[0], words[1]
+        )));
+    }
     Ok(())
 }
 
-async fn wait_until_formed(node: &Address) -> anyhow::Result<()> {
+async fn wait_until_formed(node: &Address) -> Result<()> {
     let deadline = Instant::now() + FORMED_LIMIT;
     let wanted = [
         "cluster_state:ok".to_owned(),
@@ -116,17 +135,23 @@ async fn wait_until_formed(node: &Address) -> anyhow::Result<()> {
     ];
     loop {
         let info = redis::ask(node, &["CLUSTER", "INFO"]).await?.concat();
-        if wanted
+        let nodes = redis::ask(node, &["CLUSTER", "NODES"]).await?.concat();
+        // A node that has just come back may not have heard yet that others were gone.
+        let is_whole = wanted
             .iter()
             .all(|line| info.lines().any(|found| found == line))
-        {
+            && nodes.matches(" connected").count() == NODES.len()
+            && !nodes.contains("fail")
+            && !nodes.contains("handshake");
+        if is_whole {
             return Ok(());
         }
-        ensure!(
-            Instant::now() < deadline,
-            "no cluster within {FORMED_LIMIT:?}: {}",
-            info.replace("\r\n", " ")
-        );
+        if Instant::now() >= deadline {
+            let info = info.replace("\r\n", " ");
+            return Err(failed(format!(
+                "no cluster within {FORMED_LIMIT:?}: {info}; {nodes}"
+            )));
+        }
         tokio::time::sleep(FORMED_POLL).await;
     }
 }

@@ -1,24 +1,20 @@
-//! A private MariaDB or MySQL: fresh tables, explicit durability, root without a password from the
+//! How a MariaDB or MySQL is started: fresh tables, explicit durability, root without a password from the
 //! loopback address.
 
 use std::path::Path;
 use std::process::Command;
 use std::time::Duration;
 
-use anyhow::{Context, bail, ensure};
 use sqlx::{Connection, MySqlConnection};
 
-use super::ports::{self, TAKEN};
-use super::server::{Place, Server, wait_until_ready};
-use crate::setup::Initializer;
+use crate::error::{OrFailed, Result, TAKEN, failed};
+use crate::ports;
+use crate::process::Process;
+use crate::programs::Initializer;
+use crate::site::{FirstAnswer, Site, Started, within};
 
 /// How long the creation of the system tables may take.
 const INITIALIZE_LIMIT: Duration = Duration::from_secs(60);
-/// Large enough that no run of the catalog reads pages back.
-const BUFFER_POOL: &str = "512M";
-/// A minute of inserts at full speed, so that page flushes are not forced while a leg is measured.
-/// It is written at the first start, and makes up most of what an idle stack takes on the disk.
-const LOG_FILE_SIZE: &str = "256M";
 /// While the tables are made a small log is quicker (0.6 s instead of 1.6 s here).
 const LOG_FILE_SIZE_AT_FIRST: &str = "--innodb-log-file-size=16M";
 /// What `mariadb-install-db` goes on with once the server has said what is wrong: twenty lines of
@@ -41,46 +37,78 @@ const SETTINGS: [&str; 10] = [
     "transaction_isolation",
 ];
 
-pub(super) async fn start(place: &Place<'_>) -> anyhow::Result<Server> {
+/// What its data folder is called, and its log until it has told its product.
+const FOLDER: &str = "database";
+
+/// A server without databases, on a free port.
+pub async fn start(site: &Site<'_>) -> Result<Started> {
+    match start_new(site).await {
+        Err(error) if error.is_port_taken() => start_new(site).await,
+        result => result,
+    }
+}
+
+async fn start_new(site: &Site<'_>) -> Result<Started> {
     let [port] = ports::free()?;
-    let folder = place.data_folder("database")?;
-    let data = folder.join("data");
-    initialize(place, &folder, &data).await?;
-    let command = server_command(place, &folder, port)?;
-    let mut process = place.spawn("database", command)?;
-    let url = url(port);
-    let mut connection = wait_until_ready(&process, async || {
-        let mut connection = MySqlConnection::connect(&url).await?;
-        // Its own folder in the answer: another server may have got the port.
-        let query = sqlx::query_scalar("SELECT CAST(@@GLOBAL.datadir AS CHAR)");
-        let folder: String = query.fetch_one(&mut connection).await?;
-        ensure!(
-            Path::new(&folder) == data,
-            "{TAKEN} by another database server"
-        );
-        Ok(connection)
-    })
-    .await?;
-    let settings = settings(&mut connection).await?;
-    process.rename(product(&settings));
-    // The server goes away with the stack anyway.
+    let folder = site.data_folder(FOLDER)?;
+    initialize(site, &folder, &folder.join("data")).await?;
+    let (process, mut connection) = run(site, port, &[]).await?;
+    let settings = settings(&mut connection)
+        .await
+        .or_failed(|| "the settings of the database cannot be read".to_owned())?;
+    // The server goes away with its owner anyway.
     drop(connection.close().await);
-    Ok(Server {
+    Ok(Started {
         process,
-        part_of: None,
         helper: None,
         port,
         settings,
-        start_ms: 0,
     })
 }
 
-pub(super) fn url(port: u16) -> String {
+/// The server on the data that it has, with these options on top; and a connection to it.
+pub(crate) async fn run(
+    site: &Site<'_>,
+    port: u16,
+    options: &[&str],
+) -> Result<(Process, MySqlConnection)> {
+    let folder = site.folder.join(FOLDER);
+    let mut command = server_command(site, &folder, port)?;
+    command.args(options);
+    let process = site.spawn(FOLDER, command)?;
+    let (url, data) = (url(port), folder.join("data"));
+    let first_answer = FirstAnswer::of(&process);
+    loop {
+        match within(answers(&url, &data)).await {
+            Ok(connection) => return Ok((process, connection)),
+            Err(error) => first_answer.not_yet(error).await?,
+        }
+    }
+}
+
+async fn answers(url: &str, data: &Path) -> Result<MySqlConnection> {
+    let no_answer = || "it does not answer".to_owned();
+    let mut connection = MySqlConnection::connect(url).await.or_failed(no_answer)?;
+    // Its own folder in the answer: another server may have got the port.
+    let query = sqlx::query_scalar("SELECT CAST(@@GLOBAL.datadir AS CHAR)");
+    let folder: String = query
+        .fetch_one(&mut connection)
+        .await
+        .or_failed(no_answer)?;
+    if Path::new(&folder) != data {
+        return Err(failed(format!("{TAKEN} by another database server")));
+    }
+    Ok(connection)
+}
+
+/// `mysql://root@127.0.0.1:4001`, without a database.
+pub fn url(port: u16) -> String {
     format!("mysql://root@127.0.0.1:{port}")
 }
 
-async fn initialize(place: &Place<'_>, folder: &Path, data: &Path) -> anyhow::Result<()> {
-    let mut command = match &place.binaries.initializer {
+async fn initialize(site: &Site<'_>, folder: &Path, data: &Path) -> Result<()> {
+    let server = site.programs.database_server()?;
+    let mut command = match &site.programs.initializer() {
         Initializer::InstallDb(program) => {
             let mut command = Command::new(program);
             command.args([
@@ -92,41 +120,42 @@ async fn initialize(place: &Place<'_>, folder: &Path, data: &Path) -> anyhow::Re
             command
         }
         Initializer::ServerItself => {
-            let mut command = Command::new(&place.binaries.database_server);
+            let mut command = Command::new(server);
             command.args(["--no-defaults", "--initialize-insecure"]);
             command
         }
     };
     command
-        .env("PATH", crate::setup::search_path())
+        .env("PATH", crate::programs::search_path())
         .arg(format!("--datadir={}", data.display()));
     // A server that starts deletes every temporary table in its folder for them, also another
     // server's.
     command.arg(format!("--tmpdir={}", folder.display()));
     run_as_this_user(&mut command);
-    let process = place.spawn("database-tables", command)?;
+    let process = site.spawn("database-tables", command)?;
     let words = || process.last_words_before(INSTALL_ADVICE);
     match process.ended_within(INITIALIZE_LIMIT).await {
         Some(status) if status.success() => Ok(()),
-        Some(status) => bail!(
+        Some(status) => Err(failed(format!(
             "the database's tables could not be made ({status}){}",
             words()
-        ),
-        None => bail!(
+        ))),
+        None => Err(failed(format!(
             "the database's tables are not made within {INITIALIZE_LIMIT:?}{}",
             words()
-        ),
+        ))),
     }
 }
 
-fn server_command(place: &Place<'_>, folder: &Path, port: u16) -> anyhow::Result<Command> {
+fn server_command(site: &Site<'_>, folder: &Path, port: u16) -> Result<Command> {
     let socket = folder.join("s");
-    ensure!(
-        socket.as_os_str().len() <= SOCKET_PATH_BYTES_MAX,
-        "{} is too long for a socket ({SOCKET_PATH_BYTES_MAX} bytes); choose a shorter --scratch folder",
-        socket.display()
-    );
-    let mut command = Command::new(&place.binaries.database_server);
+    if socket.as_os_str().len() > SOCKET_PATH_BYTES_MAX {
+        return Err(failed(format!(
+            "{} is too long for a socket ({SOCKET_PATH_BYTES_MAX} bytes); choose a shorter scratch folder",
+            socket.display()
+        )));
+    }
+    let mut command = Command::new(site.programs.database_server()?);
     command
         .arg("--no-defaults")
         .arg(format!("--datadir={}", folder.join("data").display()));
@@ -140,16 +169,20 @@ fn server_command(place: &Place<'_>, folder: &Path, port: u16) -> anyhow::Result
         "--skip-name-resolve",
         "--skip-log-bin",
     ]);
-    let flush = place.durability.innodb_flush_log_at_trx_commit;
+    let flush = site.settings.innodb_flush_log_at_trx_commit;
     command.arg(format!("--innodb-flush-log-at-trx-commit={flush}"));
-    command.arg(format!("--innodb-buffer-pool-size={BUFFER_POOL}"));
+    command.arg(format!(
+        "--innodb-buffer-pool-size={}",
+        site.settings.innodb_buffer_pool
+    ));
     // MySQL 8.0.30 renamed the size of its log, and listens on a second protocol and port unless
     // told otherwise.
-    command.arg(format!("--loose-innodb-log-file-size={LOG_FILE_SIZE}"));
+    let log = site.settings.innodb_log_file;
+    command.arg(format!("--loose-innodb-log-file-size={log}"));
     command
-        .arg(format!("--loose-innodb-redo-log-capacity={LOG_FILE_SIZE}"))
+        .arg(format!("--loose-innodb-redo-log-capacity={log}"))
         .arg("--loose-mysqlx=OFF");
-    if matches!(place.binaries.initializer, Initializer::ServerItself) {
+    if site.programs.initializer() == Initializer::ServerItself {
         command.arg(format!(
             "--init-file={}",
             write_root_account(folder)?.display()
@@ -160,11 +193,11 @@ fn server_command(place: &Place<'_>, folder: &Path, port: u16) -> anyhow::Result
 }
 
 /// MySQL makes root for `localhost` only, which without name lookup is not 127.0.0.1.
-fn write_root_account(folder: &Path) -> anyhow::Result<std::path::PathBuf> {
+fn write_root_account(folder: &Path) -> Result<std::path::PathBuf> {
     let path = folder.join("root.sql");
     let text = "CREATE USER IF NOT EXISTS 'root'@'127.0.0.1' IDENTIFIED BY '';\n\
                 GRANT ALL PRIVILEGES ON *.* TO 'root'@'127.0.0.1' WITH GRANT OPTION;\n";
-    std::fs::write(&path, text).with_context(|| format!("{} cannot be written", path.display()))?;
+    std::fs::write(&path, text).or_failed(|| format!("{} cannot be written", path.display()))?;
     Ok(path)
 }
 
@@ -176,9 +209,9 @@ fn run_as_this_user(command: &mut Command) {
 }
 
 /// Version and settings in force; one that this server does not have is left out.
-pub(super) async fn settings(
+pub async fn settings(
     connection: &mut MySqlConnection,
-) -> anyhow::Result<Vec<(&'static str, String)>> {
+) -> sqlx::Result<Vec<(&'static str, String)>> {
     let version: String = sqlx::query_scalar("SELECT CAST(VERSION() AS CHAR)")
         .fetch_one(&mut *connection)
         .await?;
@@ -197,7 +230,7 @@ pub(super) async fn settings(
 
 /// `mariadb` or `mysql`, as the server is called in settings, figures and messages; its version
 /// tells.
-pub(super) fn product(settings: &[(&'static str, String)]) -> &'static str {
+pub fn product(settings: &[(&'static str, String)]) -> &'static str {
     let version = settings
         .iter()
         .find(|(name, _)| *name == "version")

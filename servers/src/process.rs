@@ -1,20 +1,18 @@
-//! One child of the lab: started under the guard, in a process group of its own, with its output in
-//! log files. It is reaped only after its last CPU figures were read.
+//! One process: started in a process group of its own, with its output in log files. It is waited
+//! for only when it is dropped, so until then its id is nobody else's, and `/proc` tells what it
+//! has used.
 
 use std::fs::File;
 use std::io::{Read, Seek, SeekFrom};
+use std::os::unix::process::{CommandExt, ExitStatusExt};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, ExitStatus, Stdio};
-use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
-use anyhow::Context;
-use reports::model::Usage;
-use rustix::process::{Pid, Signal};
+use rustix::process::{Pid, Signal, WaitId, WaitIdOptions};
 
-use crate::guard::Guard;
-use crate::usage;
-use crate::usage::proc::{self, ProcessStat};
+use crate::error::{OrFailed, Result, failed};
+use crate::sweeper::Keeper;
 
 /// Pause between two looks at a process that is to end.
 const END_POLL: Duration = Duration::from_millis(5);
@@ -25,124 +23,92 @@ const TAIL_LINES: usize = 12;
 /// Last part of a log that is searched for them.
 const TAIL_BYTES: u64 = 8 << 10;
 
+/// Dropping it kills it.
 #[derive(Debug)]
-pub(super) struct Process {
+pub struct Process {
     name: String,
-    pid: u32,
+    child: Child,
     log: PathBuf,
     /// Where this life begins in a log that an earlier process of the name has written too.
     log_start: u64,
-    life: Mutex<Life>,
-}
-
-#[derive(Debug)]
-struct Life {
-    child: Child,
-    ended: Option<ExitStatus>,
-    /// The last figures that were seen.
-    usage: Usage,
 }
 
 impl Process {
     /// Standard error is appended to `log`; standard output goes there too unless there is a file
-    /// for it.
-    pub(super) fn spawn(
-        guard: &Guard,
+    /// for it. The environment is what `command` says, and the keeper's tag.
+    pub fn spawn(
+        keeper: &dyn Keeper,
         name: &str,
         mut command: Command,
         log: &Path,
         stdout: Option<File>,
-    ) -> anyhow::Result<Self> {
+    ) -> Result<Self> {
+        let unwritable = || format!("{} cannot be written", log.display());
         let open = || File::options().create(true).append(true).open(log);
-        let error_log = open().with_context(|| format!("{} cannot be written", log.display()))?;
-        let log_start = error_log.metadata()?.len();
-        let stdout = stdout.map_or_else(|| error_log.try_clone(), Ok)?;
-        let (tag, run_id) = guard.tag();
+        let error_log = open().or_failed(unwritable)?;
+        let log_start = error_log.metadata().or_failed(unwritable)?.len();
+        let stdout = stdout
+            .map_or_else(|| error_log.try_clone(), Ok)
+            .or_failed(unwritable)?;
+        if let Some((tag, value)) = keeper.tag() {
+            command.env(tag, value);
+        }
+        // Ctrl-C at the terminal is for the parent, which then stops the others in order.
         command
-            .env(tag, run_id)
             .stdin(Stdio::null())
             .stdout(stdout)
-            .stderr(error_log);
-        // Ctrl-C at the terminal is for the lab, which then stops the others in order.
-        std::os::unix::process::CommandExt::process_group(&mut command, 0);
+            .stderr(error_log)
+            .process_group(0);
         let program = command.get_program().to_string_lossy().into_owned();
         let child = command
             .spawn()
-            .with_context(|| format!("{name} cannot be started ({program})"))?;
-        let life = Life {
-            child,
-            ended: None,
-            usage: Usage::default(),
-        };
-        let pid = life.child.id();
+            .or_failed(|| format!("{name} cannot be started ({program})"))?;
         let process = Self {
             name: name.to_owned(),
-            pid,
+            child,
             log: log.to_path_buf(),
             log_start,
-            life: Mutex::new(life),
         };
-        guard.record(pid)?;
+        keeper
+            .record(process.pid())
+            .or_failed(|| format!("nobody would clean up behind {name}"))?;
         Ok(process)
     }
 
-    pub(super) fn name(&self) -> &str {
+    pub fn name(&self) -> &str {
         &self.name
     }
 
-    pub(super) fn rename(&mut self, name: &str) {
+    pub fn rename(&mut self, name: &str) {
         name.clone_into(&mut self.name);
     }
 
-    pub(super) fn pid(&self) -> u32 {
-        self.pid
-    }
-
-    fn life(&self) -> MutexGuard<'_, Life> {
-        self.life.lock().unwrap_or_else(PoisonError::into_inner)
+    pub fn pid(&self) -> u32 {
+        self.child.id()
     }
 
     /// How it ended; none while it runs.
-    pub(super) fn ended(&self) -> Option<ExitStatus> {
-        let mut life = self.life();
-        if life.ended.is_none() {
-            let stat = proc::stat(self.pid)?;
-            if !stat.has_ended() {
-                return None;
-            }
-            life.usage.cpu_us = life.usage.cpu_us.max(stat.cpu_us());
-            life.ended = life.child.try_wait().ok().flatten();
-        }
-        life.ended
+    pub fn ended(&self) -> Option<ExitStatus> {
+        // Without NOWAIT the id would be free again, and be given to somebody else.
+        let options = WaitIdOptions::EXITED | WaitIdOptions::NOHANG | WaitIdOptions::NOWAIT;
+        let status = rustix::process::waitid(WaitId::Pid(self.id()), options).ok()??;
+        let exited = status.exit_status().map(|code| code << 8);
+        Some(ExitStatus::from_raw(
+            exited.or_else(|| status.terminating_signal())?,
+        ))
     }
 
-    /// CPU and peak memory with its children, as of `processes`; of one that has ended, what was
-    /// seen last.
-    pub(super) fn usage(&self, processes: &[ProcessStat]) -> Usage {
-        let running = self
-            .ended()
-            .is_none()
-            .then(|| usage::of_tree(processes, self.pid))
-            .flatten();
-        let mut life = self.life();
-        if let Some(usage) = running.filter(|usage| usage.peak_rss_bytes > 0) {
-            life.usage = usage;
-        }
-        life.usage
+    fn id(&self) -> Pid {
+        Pid::from_child(&self.child)
     }
 
-    /// Does nothing to one that has ended: while it is not reaped its pid is nobody else's.
-    pub(super) fn signal(&self, signal: Signal) {
-        let life = self.life();
-        if life.ended.is_none()
-            && let Some(pid) = i32::try_from(self.pid).ok().and_then(Pid::from_raw)
-        {
-            // It may have ended just now, which is what was wanted.
-            let _ = rustix::process::kill_process(pid, signal);
-        }
+    /// Does nothing to one that has ended.
+    pub fn signal(&self, signal: Signal) {
+        // It may have ended just now, which is what was wanted.
+        let _ = rustix::process::kill_process(self.id(), signal);
     }
 
-    pub(super) async fn ended_within(&self, limit: Duration) -> Option<ExitStatus> {
+    pub async fn ended_within(&self, limit: Duration) -> Option<ExitStatus> {
         let deadline = Instant::now() + limit;
         loop {
             let ended = self.ended();
@@ -154,8 +120,7 @@ impl Process {
     }
 
     /// Asks it to end, and kills it when it does not within `limit`. None when it had to be killed.
-    pub(super) async fn stop(&self, limit: Duration) -> Option<ExitStatus> {
-        self.usage(&proc::all());
+    pub async fn stop(&self, limit: Duration) -> Option<ExitStatus> {
         self.signal(Signal::TERM);
         let ended = self.ended_within(limit).await;
         if ended.is_none() {
@@ -164,27 +129,31 @@ impl Process {
         ended
     }
 
-    pub(super) async fn kill(&self) -> anyhow::Result<()> {
-        self.usage(&proc::all());
+    /// SIGKILL, and waits until it is gone, within 5 s.
+    pub async fn kill(&self) -> Result<()> {
         self.signal(Signal::KILL);
         let ended = self.ended_within(KILL_LIMIT).await;
-        ended
-            .map(|_| ())
-            .with_context(|| format!("{} (pid {}) does not die of SIGKILL", self.name, self.pid))
+        ended.map(|_| ()).ok_or_else(|| {
+            failed(format!(
+                "{} (pid {}) does not die of SIGKILL",
+                self.name,
+                self.pid()
+            ))
+        })
     }
 
     /// The last lines of its log, for an error: `\n  its log, /tmp/…/redis.log:\n  | …`.
-    pub(super) fn last_words(&self) -> String {
+    pub fn last_words(&self) -> String {
         tail(&self.log, self.log_start, None)
     }
 
     /// Like [`Self::last_words`], without the general advice that some programs end with.
-    pub(super) fn last_words_before(&self, advice: &str) -> String {
+    pub fn last_words_before(&self, advice: &str) -> String {
         tail(&self.log, self.log_start, Some(advice))
     }
 
     /// What it has logged after `seen` bytes of this life, which then counts as seen.
-    pub(super) fn log_after(&self, seen: &mut u64) -> String {
+    pub fn log_after(&self, seen: &mut u64) -> String {
         let text = read_from(&self.log, self.log_start + *seen).unwrap_or_default();
         *seen += text.len() as u64;
         text
@@ -194,11 +163,8 @@ impl Process {
 impl Drop for Process {
     /// Nothing outlives its owner. This blocks for the moment that a kill takes.
     fn drop(&mut self) {
-        let life = self.life.get_mut().unwrap_or_else(PoisonError::into_inner);
-        if life.ended.is_none() {
-            drop(life.child.kill());
-            drop(life.child.wait());
-        }
+        drop(self.child.kill());
+        drop(self.child.wait());
     }
 }
 
@@ -239,8 +205,9 @@ mod tests {
 
     #[test]
     fn a_tail_starts_where_this_life_started_and_ends_with_the_last_line() {
-        let folder = tempfile::tempdir().expect("a folder");
-        let log = folder.path().join("redis.log");
+        let folder = std::env::temp_dir().join(format!("tail-{}", std::process::id()));
+        std::fs::create_dir_all(&folder).expect("a folder");
+        let log = folder.join("redis.log");
         std::fs::write(&log, "an earlier life\nhello\n\nbye\n").expect("written");
         let words = tail(&log, 16, None);
         assert!(words.ends_with("\n  | hello\n  | bye"), "{words}");
@@ -253,6 +220,7 @@ mod tests {
             tail(&log, 16, Some("farewell")).ends_with("\n  | bye"),
             "no advice, nothing cut off"
         );
-        assert!(tail(&folder.path().join("none"), 0, None).contains("nothing in"));
+        assert!(tail(&folder.join("none"), 0, None).contains("nothing in"));
+        std::fs::remove_dir_all(&folder).expect("removed");
     }
 }

@@ -6,6 +6,13 @@ use std::ffi::OsString;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 
+use crate::error::{Error, Result};
+
+/// How a missing one is called.
+const REDIS_SERVER: &str = "redis-server";
+const RABBITMQ_SERVER: &str = "rabbitmq-server";
+const DATABASE_SERVER: &str = "mariadbd or mysqld";
+
 /// Folders that are searched instead of every other place, in the form of PATH.
 const SEARCH_PATH_VARIABLE: &str = "LAB_SEARCH_PATH";
 /// Folders that are searched after those of PATH; an ordinary user's PATH has no sbin.
@@ -25,43 +32,34 @@ const MORE_FOLDERS: [&str; 9] = [
 const RABBITMQ_DIRECT: &str = "/usr/lib/rabbitmq/bin/rabbitmq-server";
 const ERLANG_HOME: &str = "/usr/lib/erlang";
 
-/// What a private stack is started from.
-#[derive(Clone, Debug)]
-pub struct Binaries {
-    pub redis_server: PathBuf,
-    pub rabbitmq_server: PathBuf,
-    /// Erlang's port mapper; without it Erlang starts one by itself.
-    pub epmd: Option<PathBuf>,
-    pub database_server: PathBuf,
-    pub initializer: Initializer,
-}
-
 /// What makes the database's own tables.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Initializer {
+pub(crate) enum Initializer {
     /// MariaDB's script.
     InstallDb(PathBuf),
     /// MySQL's server does it itself.
     ServerItself,
 }
 
-/// The binaries that are there.
+/// The programs that are there.
 #[derive(Clone, Debug, Default)]
-pub struct Found {
+pub struct Programs {
     pub redis_server: Option<PathBuf>,
     pub rabbitmq_server: Option<PathBuf>,
+    /// Erlang's port mapper; without it Erlang starts one by itself.
     pub epmd: Option<PathBuf>,
     pub database_server: Option<PathBuf>,
+    /// Makes MariaDB's own tables; MySQL's server does that itself.
     pub install_db: Option<PathBuf>,
 }
 
-impl Found {
-    /// What a private stack lacks; empty when it can start.
+impl Programs {
+    /// Which servers cannot be started, by the names of their programs; empty when all can.
     pub fn missing(&self) -> Vec<&'static str> {
         let needed = [
-            ("redis-server", self.redis_server.is_some()),
-            ("rabbitmq-server", self.rabbitmq_server.is_some()),
-            ("mariadbd or mysqld", self.database_server.is_some()),
+            (REDIS_SERVER, self.redis_server.is_some()),
+            (RABBITMQ_SERVER, self.rabbitmq_server.is_some()),
+            (DATABASE_SERVER, self.database_server.is_some()),
         ];
         needed
             .into_iter()
@@ -70,33 +68,36 @@ impl Found {
             .collect()
     }
 
-    /// Everything, or what is missing.
-    pub fn complete(self) -> Result<Binaries, Vec<&'static str>> {
-        let missing = self.missing();
-        match (
-            self.redis_server,
-            self.rabbitmq_server,
-            self.database_server,
-        ) {
-            (Some(redis_server), Some(rabbitmq_server), Some(database_server)) => Ok(Binaries {
-                redis_server,
-                rabbitmq_server,
-                epmd: self.epmd,
-                database_server,
-                initializer: self
-                    .install_db
-                    .map_or(Initializer::ServerItself, Initializer::InstallDb),
-            }),
-            _ => Err(missing),
-        }
+    pub(crate) fn redis_server(&self) -> Result<&Path> {
+        needed(&self.redis_server, REDIS_SERVER)
+    }
+
+    pub(crate) fn rabbitmq_server(&self) -> Result<&Path> {
+        needed(&self.rabbitmq_server, RABBITMQ_SERVER)
+    }
+
+    pub(crate) fn database_server(&self) -> Result<&Path> {
+        needed(&self.database_server, DATABASE_SERVER)
+    }
+
+    pub(crate) fn initializer(&self) -> Initializer {
+        self.install_db
+            .clone()
+            .map_or(Initializer::ServerItself, Initializer::InstallDb)
     }
 }
 
+fn needed<'a>(program: &'a Option<PathBuf>, name: &str) -> Result<&'a Path> {
+    program
+        .as_deref()
+        .ok_or_else(|| Error::Missing(format!("{name} is not installed")))
+}
+
 /// Looks for all of them; takes no time worth mentioning.
-pub fn find() -> Found {
+pub fn find() -> Programs {
     let everywhere = std::env::var_os(SEARCH_PATH_VARIABLE).is_none();
     let direct = Some(PathBuf::from(RABBITMQ_DIRECT)).filter(|path| everywhere && path.is_file());
-    Found {
+    Programs {
         redis_server: program(&["redis-server"]),
         rabbitmq_server: direct.or_else(|| program(&["rabbitmq-server"])),
         epmd: program(&["epmd"]).or_else(|| if everywhere { erlang_epmd() } else { None }),
@@ -114,7 +115,8 @@ pub fn search_path() -> OsString {
     std::env::join_paths(folders).unwrap_or(path)
 }
 
-pub(super) fn program(names: &[&str]) -> Option<PathBuf> {
+/// The first of these programs that is there.
+pub fn program(names: &[&str]) -> Option<PathBuf> {
     let path = std::env::var_os(SEARCH_PATH_VARIABLE).unwrap_or_else(search_path);
     names.iter().find_map(|name| {
         std::env::split_paths(&path)
@@ -190,22 +192,16 @@ mod tests {
     }
 
     #[test]
-    fn a_stack_without_a_server_names_it() {
-        let found = Found {
+    fn a_server_that_is_not_installed_is_named() {
+        let found = Programs {
             redis_server: Some("/r".into()),
             database_server: Some("/d".into()),
-            ..Found::default()
+            ..Programs::default()
         };
-        assert_eq!(
-            found.clone().complete().expect_err("incomplete"),
-            ["rabbitmq-server"]
-        );
-        let complete = Found {
-            rabbitmq_server: Some("/q".into()),
-            ..found
-        }
-        .complete()
-        .expect("complete");
-        assert_eq!(complete.initializer, Initializer::ServerItself);
+        assert_eq!(found.missing(), ["rabbitmq-server"]);
+        assert_eq!(found.redis_server(), Ok(Path::new("/r")));
+        let missing = Error::Missing("rabbitmq-server is not installed".to_owned());
+        assert_eq!(found.rabbitmq_server(), Err(missing));
+        assert_eq!(found.initializer(), Initializer::ServerItself);
     }
 }

@@ -103,22 +103,22 @@ fn bytes(stand: &Stand) -> f64 {
             .expect("a number of pages");
         return pages * PAGE_BYTES;
     }
-    match (&stand.server, &stand.place) {
+    match (&stand.server, &stand.database) {
         (Server::Redis(server), _) => {
             let client = redis::Client::open(server.url()).expect("a url");
             let mut connection = client.get_connection().expect("a connection");
             let info: redis::InfoDict = redis::cmd("INFO").arg("memory").query(&mut connection).expect("INFO");
             info.get("used_memory").expect("used_memory")
         }
-        (Server::MariaDb(_), Some(place)) => stand.runtime.block_on(async {
-            place.transaction(&["ANALYZE TABLE engine_stock, engine_gate".to_owned()]).await.expect("statistics");
+        (Server::MariaDb(_), Some(database)) => stand.runtime.block_on(async {
+            database.transaction(&["ANALYZE TABLE engine_stock, engine_gate".to_owned()]).await.expect("statistics");
             let sql = "SELECT CAST(SUM(data_length + index_length) AS SIGNED) FROM information_schema.tables
                        WHERE table_schema = DATABASE() AND table_name IN ('engine_stock', 'engine_gate')";
-            place.number(sql).await as f64
+            database.number(sql).await as f64
         }),
-        (_, Some(place)) => {
+        (_, Some(database)) => {
             let sql = "SELECT page_count * page_size FROM pragma_page_count(), pragma_page_size()";
-            stand.runtime.block_on(place.number(sql)) as f64
+            stand.runtime.block_on(database.number(sql)) as f64
         }
         (_, None) => unreachable!("an engine without server and database keeps its buyers in memory"),
     }

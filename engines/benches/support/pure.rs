@@ -2,10 +2,9 @@
 //! seeds of hash maps: what is counted, and what has to be there before the counting.
 
 use super::cases;
-use super::places::Place;
-use super::rest_of_system::Rest;
 use super::stand::PUBLISHER;
 use database::fixed_rows::BULK;
+use engines::testing::{SystemAround, TestDatabase};
 use engines::{
     EngineEnv, EngineSpec, Epoch, Finish, Finished, Maintain, Nonce, Opened, Opening, OrderId,
     Registry, Reserve, SaleId, StockEngine, Term, UserId,
@@ -32,7 +31,7 @@ pub struct Ready {
     term: Term,
     orders: Vec<Reserve>,
     settles: Vec<Finish>,
-    _place: Arc<Place>,
+    _database: Arc<TestDatabase>,
     _runtime: tokio::runtime::Runtime,
 }
 
@@ -47,10 +46,10 @@ pub fn ready(batch: usize) -> Ready {
         epoch: Epoch(1),
         nonce: Nonce(7),
     };
-    let (place, engine) = runtime.block_on(async {
-        let place = Place::sqlite().await;
+    let (database, engine) = runtime.block_on(async {
+        let database = TestDatabase::sqlite().await;
         let env = EngineEnv {
-            database_url: Some(place.url.clone()),
+            database_url: Some(database.url.clone()),
             ..EngineEnv::default()
         };
         let spec = "preallocated?block=100000"
@@ -66,7 +65,7 @@ pub fn ready(batch: usize) -> Ready {
             buyers: Vec::new(),
             publishers: vec![PUBLISHER],
         };
-        Rest::new(place.clone())
+        SystemAround::new(database.clone())
             .grant(&opening)
             .await
             .expect("a grant");
@@ -81,7 +80,7 @@ pub fn ready(batch: usize) -> Ready {
             })
             .await
             .expect("a lease");
-        (place, engine)
+        (database, engine)
     });
     let mut orders: Vec<_> = (0..BUYERS_BEFORE + batch)
         .map(|id| order(id as i64))
@@ -91,7 +90,7 @@ pub fn ready(batch: usize) -> Ready {
         term,
         orders: orders.drain(..BUYERS_BEFORE).collect(),
         settles: Vec::new(),
-        _place: place,
+        _database: database,
         _runtime: runtime,
     };
     let ready = reserve(before);

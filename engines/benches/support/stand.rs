@@ -2,14 +2,12 @@
 //! thread, and the rest of the system as far as an opening needs it.
 
 use super::client::{Client, Source};
-use super::mariadb::MariaDb;
-use super::places::Place;
-use super::redis_server::RedisServer;
-use super::rest_of_system::Rest;
+use engines::testing::{SystemAround, TestDatabase};
 use engines::{
     EngineEnv, EngineError, Epoch, IncarnationId, Maintain, Nonce, Opened, Opening, OpeningBuyer,
     OrderId, Registry, SaleId, StockEngine, Term, UserId,
 };
+use servers::{DatabaseServer, RedisServer};
 use std::fmt;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -95,8 +93,8 @@ pub struct Stand {
     pub clients: Vec<Client>,
     /// Whether threads share one engine object, which then answers from memory.
     pub is_in_process: bool,
-    pub place: Option<Arc<Place>>,
-    rest: Option<Rest>,
+    pub database: Option<Arc<TestDatabase>>,
+    rest: Option<SystemAround>,
     epoch: u32,
     /// What the last opening took the engine, gate and lease included.
     pub opened_in: Duration,
@@ -109,7 +107,7 @@ pub struct Stand {
 pub enum Server {
     None,
     Redis(RedisServer),
-    MariaDb(MariaDb),
+    MariaDb(DatabaseServer),
 }
 
 impl Stand {
@@ -124,15 +122,15 @@ impl Stand {
             .expect("a runtime");
         let server = match candidate.on {
             On::Memory | On::Sqlite => Server::None,
-            On::Redis => Server::Redis(RedisServer::start()?),
-            On::MariaDb => Server::MariaDb(runtime.block_on(MariaDb::start())?),
+            On::Redis => Server::Redis(runtime.block_on(RedisServer::start())?),
+            On::MariaDb => Server::MariaDb(runtime.block_on(DatabaseServer::start())?),
         };
         let mut env = EngineEnv {
             key_prefix: "bench:".to_owned(),
             ..EngineEnv::default()
         };
-        let place = runtime.block_on(place(&server, candidate.on));
-        env.database_url = place.as_ref().map(|place| place.url.clone());
+        let database = runtime.block_on(database(&server, candidate.on));
+        env.database_url = database.as_ref().map(|database| database.url.clone());
         if let Server::Redis(server) = &server {
             env.redis_url = Some(server.url());
         }
@@ -153,12 +151,15 @@ impl Stand {
             .map(|_| Client::start(source.clone()))
             .collect();
         // Only engines with leases read the allocations.
-        let rest = place.clone().filter(|_| is_in_process).map(Rest::new);
+        let rest = database
+            .clone()
+            .filter(|_| is_in_process)
+            .map(SystemAround::new);
         Some(Self {
             candidate,
             clients,
             is_in_process,
-            place,
+            database,
             rest,
             epoch: 0,
             opened_in: Duration::ZERO,
@@ -217,14 +218,14 @@ impl Stand {
 }
 
 /// A database with the tables of every engine.
-async fn place(server: &Server, on: On) -> Option<Arc<Place>> {
-    let place = match (server, on) {
-        (Server::MariaDb(server), _) => Place::mariadb(server).await,
-        (_, On::Sqlite) => Place::sqlite().await,
+async fn database(server: &Server, on: On) -> Option<Arc<TestDatabase>> {
+    let database = match (server, on) {
+        (Server::MariaDb(server), _) => TestDatabase::mysql(server.create_database().await).await,
+        (_, On::Sqlite) => TestDatabase::sqlite().await,
         _ => return None,
     };
     let registry = Registry::standard();
     let factory = registry.get("database-row").expect("a stock engine");
-    factory.create_tables(&place.url).await.expect("tables");
-    Some(place)
+    factory.create_tables(&database.url).await.expect("tables");
+    Some(database)
 }

@@ -3,12 +3,8 @@
 
 use super::*;
 use crate::{IncarnationId, Nonce, OrderId, UserId};
+use servers::DatabaseServer;
 use sqlx::{Connection as _, MySqlConnection, Row};
-
-#[path = "../../../servers/src/database_server.rs"]
-#[allow(dead_code, clippy::duplicate_mod)] // The tests of each engine start servers of their own.
-mod mariadb;
-use mariadb::MariaDb;
 
 /// Longest wait for a condition.
 const WITHIN: Duration = Duration::from_secs(10);
@@ -16,7 +12,7 @@ const WITHIN: Duration = Duration::from_secs(10);
 const RACES_MAX: i64 = 5;
 
 /// A fresh database with these tables.
-async fn database(server: &MariaDb) -> String {
+async fn database(server: &DatabaseServer) -> String {
     let url = server.create_database().await;
     FACTORY.create_tables(&url).await.unwrap();
     url
@@ -77,7 +73,7 @@ async fn until_wait(root: &mut MySqlConnection, count: i64) {
 
 /// A buyer whose hold is old asks again and is not committed yet when the hold is to be marked.
 /// Whether it was marked.
-async fn is_marked_behind_a_touch(server: &MariaDb, only: Option<Fault>) -> bool {
+async fn is_marked_behind_a_touch(server: &DatabaseServer, only: Option<Fault>) -> bool {
     const OLD_MS: u64 = 1_800_000;
     let url = database(server).await;
     let (touching, marking) = (engine(&url, None), engine(&url, only));
@@ -139,7 +135,7 @@ async fn is_marked_behind_a_touch(server: &MariaDb, only: Option<Fault>) -> bool
 
 #[tokio::test]
 async fn a_hold_is_not_marked_behind_a_touch_that_it_has_just_had() {
-    let Some(server) = MariaDb::start().await else {
+    let Some(server) = DatabaseServer::start().await else {
         return;
     };
     assert!(!is_marked_behind_a_touch(&server, None).await);
@@ -152,7 +148,7 @@ async fn a_hold_is_not_marked_behind_a_touch_that_it_has_just_had() {
 
 #[tokio::test]
 async fn a_transaction_that_loses_a_deadlock_is_begun_again() {
-    let Some(server) = MariaDb::start().await else {
+    let Some(server) = DatabaseServer::start().await else {
         return;
     };
     let url = database(&server).await;

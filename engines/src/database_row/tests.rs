@@ -3,10 +3,7 @@
 
 use super::*;
 use crate::conformance::{self, Harness, Subject};
-
-#[path = "../../../servers/src/database_server.rs"]
-#[allow(dead_code, clippy::duplicate_mod)] // The tests of each engine start servers of their own.
-mod mariadb;
+use servers::DatabaseServer;
 
 struct Copy {
     url: String,
@@ -82,7 +79,7 @@ caught!(
 /// On SQLite the transaction is the lock, which cannot be left out.
 #[tokio::test]
 async fn a_stock_row_that_nobody_locks_is_caught() {
-    let Some(server) = mariadb::MariaDb::start().await else {
+    let Some(server) = DatabaseServer::start().await else {
         return;
     };
     let url = server.create_database().await;

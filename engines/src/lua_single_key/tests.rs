@@ -5,11 +5,7 @@ use super::*;
 use crate::conformance::{self, Harness, Subject};
 use crate::helpers::redis_server;
 use crate::{Nonce, SaleId};
-
-#[path = "../../../servers/src/redis_server.rs"]
-#[allow(dead_code)]
-mod private_server;
-use private_server::RedisServer;
+use servers::RedisServer;
 
 fn engine(server: &RedisServer, script: &str) -> Arc<LuaSingleKey> {
     let redis = redis_server::connect(&server.url()).unwrap();
@@ -168,7 +164,7 @@ async fn broken_copies_of_the_script_are_caught_by_the_conformance_suite() {
             1,
             "{what}: the script does not have {healthy:?} exactly once"
         );
-        let Some(server) = RedisServer::start() else {
+        let Some(server) = RedisServer::start().await else {
             return;
         };
         let harness = Harness::new(Mutant {
@@ -192,12 +188,12 @@ async fn broken_copies_of_the_script_are_caught_by_the_conformance_suite() {
 
 #[tokio::test]
 async fn a_term_that_was_open_before_a_restart_cannot_be_opened_again() {
-    let Some(mut server) = RedisServer::start() else {
+    let Some(server) = RedisServer::start().await else {
         return;
     };
     let engine = engine(&server, SCRIPT);
     assert_eq!(engine.open(&opening(1, 5)).await.unwrap(), Opened::Opened);
-    server.lose("killed, AOF intact").unwrap();
+    server.lose("killed, AOF intact").await.unwrap();
     // The first calls may meet the connection of the old server.
     let mut answer = engine.open(&opening(1, 5)).await;
     for _ in 0..100 {
@@ -226,7 +222,7 @@ async fn a_term_that_was_open_before_a_restart_cannot_be_opened_again() {
 
 #[tokio::test]
 async fn of_two_openers_of_one_term_the_overtaken_one_fails() {
-    let Some(server) = RedisServer::start() else {
+    let Some(server) = RedisServer::start().await else {
         return;
     };
     let (first, second) = (engine(&server, SCRIPT), engine(&server, SCRIPT));
@@ -243,7 +239,7 @@ async fn of_two_openers_of_one_term_the_overtaken_one_fails() {
 
 #[tokio::test]
 async fn an_older_epoch_leaves_no_keys_behind() {
-    let Some(server) = RedisServer::start() else {
+    let Some(server) = RedisServer::start().await else {
         return;
     };
     let engine = engine(&server, SCRIPT);
@@ -277,7 +273,7 @@ async fn an_older_epoch_leaves_no_keys_behind() {
 
 #[tokio::test]
 async fn a_quantity_of_nothing_and_a_stock_beyond_counting_are_refused() {
-    let Some(server) = RedisServer::start() else {
+    let Some(server) = RedisServer::start().await else {
         return;
     };
     let engine = engine(&server, SCRIPT);
@@ -317,7 +313,7 @@ async fn a_quantity_of_nothing_and_a_stock_beyond_counting_are_refused() {
 
 #[tokio::test]
 async fn a_server_that_can_forget_is_refused_unless_allowed() {
-    let Some(server) = RedisServer::start() else {
+    let Some(server) = RedisServer::start().await else {
         return;
     };
     let engine = engine(&server, SCRIPT);
@@ -333,6 +329,7 @@ async fn a_server_that_can_forget_is_refused_unless_allowed() {
     );
     server
         .command("CONFIG SET maxmemory-policy allkeys-lru")
+        .await
         .unwrap();
     assert!(
         check(false)
@@ -343,8 +340,9 @@ async fn a_server_that_can_forget_is_refused_unless_allowed() {
     );
     server
         .command("CONFIG SET maxmemory-policy noeviction")
+        .await
         .unwrap();
-    server.command("CONFIG SET appendonly no").unwrap();
+    server.command("CONFIG SET appendonly no").await.unwrap();
     assert!(
         check(false)
             .await
@@ -357,19 +355,19 @@ async fn a_server_that_can_forget_is_refused_unless_allowed() {
 
 #[tokio::test]
 async fn a_server_out_of_memory_is_unavailable_and_sells_nothing() {
-    let Some(server) = RedisServer::start() else {
+    let Some(server) = RedisServer::start().await else {
         return;
     };
     let engine = engine(&server, SCRIPT);
     engine.open(&opening(1, 5)).await.unwrap();
-    server.command("CONFIG SET maxmemory 1").unwrap();
+    server.command("CONFIG SET maxmemory 1").await.unwrap();
     let refused = engine
         .reserve(&term(1), &[request(1)])
         .await
         .remove(0)
         .unwrap_err();
     assert!(refused.is_retryable() && !refused.is_unknown(), "{refused}");
-    server.command("CONFIG SET maxmemory 0").unwrap();
+    server.command("CONFIG SET maxmemory 0").await.unwrap();
     assert_eq!(engine.stock(&term(1)).await.unwrap().open_units, 0);
     assert_eq!(
         *engine.reserve(&term(1), &[request(1)]).await[0]
@@ -382,7 +380,7 @@ async fn a_server_out_of_memory_is_unavailable_and_sells_nothing() {
 #[tokio::test]
 async fn a_hold_forgets_no_incarnation_and_answers_busy_when_it_is_full() {
     const INCARNATIONS_MAX: i64 = 64;
-    let Some(server) = RedisServer::start() else {
+    let Some(server) = RedisServer::start().await else {
         return;
     };
     let engine = engine(&server, SCRIPT);

@@ -3,27 +3,15 @@
 use super::faults::{Fault, Faults};
 use super::{FACTORY, Preallocated, Process};
 use crate::conformance::{self, Harness, Subject};
+use crate::testing::{SystemAround, TestDatabase};
 use crate::{
     EngineEnv, Epoch, IncarnationId, Nonce, Opening, OrderId, Params, Reserve, Result, SaleId,
     StockEngine, Term, UserId, Verdict,
 };
 use std::sync::Arc;
 
-#[path = "../../../servers/src/database_server.rs"]
-#[allow(dead_code)]
-mod mariadb;
-#[path = "../../../engines/src/testing/test_database.rs"]
-#[allow(dead_code)]
-mod places;
-#[path = "../../../engines/src/testing/system_around.rs"]
-#[allow(dead_code)]
-mod rest_of_system;
-
-use places::Place;
-use rest_of_system::Rest;
-
 struct Copy {
-    rest: Rest,
+    rest: SystemAround,
     faults: Faults,
 }
 
@@ -35,9 +23,9 @@ impl Subject for Copy {
     }
 }
 
-fn process(rest: &Rest, faults: Faults) -> Result<Process> {
+fn process(rest: &SystemAround, faults: Faults) -> Result<Process> {
     let env = EngineEnv {
-        database_url: Some(rest.place.url.clone()),
+        database_url: Some(rest.database.url.clone()),
         ..EngineEnv::default()
     };
     let params = Params::new(
@@ -52,7 +40,7 @@ fn process(rest: &Rest, faults: Faults) -> Result<Process> {
 
 async fn first_failure(only: Option<Fault>) -> Option<(&'static str, String)> {
     let subject = Copy {
-        rest: Rest::new(Place::sqlite().await),
+        rest: SystemAround::new(TestDatabase::sqlite().await),
         faults: Faults { only },
     };
     let harness = Harness::new(subject);
@@ -120,7 +108,7 @@ async fn a_cancelled_order_given_back_a_second_time_is_caught() {
 async fn a_transfer_of_unknown_outcome_is_looked_up() {
     const ME: IncarnationId = IncarnationId(1);
     for is_committed in [true, false] {
-        let rest = Rest::new(Place::sqlite().await);
+        let rest = SystemAround::new(TestDatabase::sqlite().await);
         let process = Arc::new(process(&rest, Faults::default()).unwrap());
         let engine = Preallocated {
             process: process.clone(),
@@ -159,7 +147,7 @@ async fn a_transfer_of_unknown_outcome_is_looked_up() {
                 "UPDATE allocations SET granted = granted - 3 WHERE holder = 'pool'",
                 "UPDATE allocations SET granted = granted + 3, idle = 9, moves = moves + 1 WHERE holder <> 'pool'",
             ];
-            rest.place
+            rest.database
                 .transaction(&script.map(str::to_owned))
                 .await
                 .unwrap();

@@ -5,12 +5,7 @@ use super::transfers::{Move, carry_all, clear, credit, debit};
 use super::*;
 use crate::conformance::{self, Harness, Subject};
 use crate::{Epoch, IncarnationId, Nonce, SaleId, UserId};
-
-// The tests of other engines in this crate have it too, each in a module of its own.
-#[path = "../../../servers/src/redis_server.rs"]
-#[allow(dead_code, clippy::duplicate_mod)]
-mod private_server;
-use private_server::RedisServer;
+use servers::RedisServer;
 
 /// Few enough for their transfers to meet.
 const SLOTS: usize = 3;
@@ -160,7 +155,7 @@ fn broken(healthy: &str, becomes: &str) -> String {
 #[tokio::test]
 async fn broken_copies_of_the_script_are_caught_by_the_conformance_suite() {
     for (what, healthy, becomes) in MUTANTS {
-        let Some(server) = RedisServer::start() else {
+        let Some(server) = RedisServer::start().await else {
             return;
         };
         let harness = Harness::new(Mutant {
@@ -185,7 +180,7 @@ async fn broken_copies_of_the_script_are_caught_by_the_conformance_suite() {
 /// Interrupts a transfer after each of its steps, finishes it from another client, repeats all of
 /// its steps late, and sells everything.
 async fn a_transfer_survives(script: &str, steps: usize) -> std::result::Result<(), String> {
-    let Some(server) = RedisServer::start() else {
+    let Some(server) = RedisServer::start().await else {
         return Err("no server".to_owned());
     };
     let first = engine(&server, script).await;
@@ -275,7 +270,7 @@ async fn a_transfer_survives(script: &str, steps: usize) -> std::result::Result<
 
 #[tokio::test]
 async fn a_transfer_interrupted_at_any_step_loses_and_doubles_nothing() {
-    if RedisServer::start().is_none() {
+    if RedisServer::start().await.is_none() {
         return;
     }
     for steps in 1..=3 {
@@ -287,7 +282,7 @@ async fn a_transfer_interrupted_at_any_step_loses_and_doubles_nothing() {
 
 #[tokio::test]
 async fn broken_transfers_are_caught() {
-    if RedisServer::start().is_none() {
+    if RedisServer::start().await.is_none() {
         return;
     }
     for (what, healthy, becomes) in [
@@ -346,7 +341,7 @@ fn homes_are_spread_evenly_and_never_change() {
 
 #[tokio::test]
 async fn a_slot_sells_nothing_before_the_last_one_is_open() {
-    let Some(server) = RedisServer::start() else {
+    let Some(server) = RedisServer::start().await else {
         return;
     };
     let opener = engine(&server, SCRIPT).await;
@@ -391,7 +386,7 @@ async fn a_slot_sells_nothing_before_the_last_one_is_open() {
 
 #[tokio::test]
 async fn fewer_slots_in_a_new_epoch_retire_the_others() {
-    let Some(server) = RedisServer::start() else {
+    let Some(server) = RedisServer::start().await else {
         return;
     };
     let old = engine(&server, SCRIPT).await;
@@ -424,7 +419,7 @@ async fn fewer_slots_in_a_new_epoch_retire_the_others() {
 
 #[tokio::test]
 async fn a_quantity_of_nothing_and_a_stock_beyond_counting_are_refused() {
-    let Some(server) = RedisServer::start() else {
+    let Some(server) = RedisServer::start().await else {
         return;
     };
     let engine = engine(&server, SCRIPT).await;

@@ -2,8 +2,8 @@
 //! opener's grant, the consumer's rows under the guard, cancels (R15) and voids (R9). Nothing here
 //! knows the engine.
 
-use super::places::Place;
-use engines::{
+use super::TestDatabase;
+use crate::{
     EngineError, EngineInfo, Finish, FinishKind, Finished, HoldPage, HoldQuery, Maintain,
     Maintained, Opened, Opening, OpeningBuyer, OrderId, Reserve, Result, SaleId, StockEngine,
     StockView, Term, UserId, Verdict,
@@ -25,8 +25,9 @@ type Granted = HashMap<(SaleId, OrderId), (i64, u32)>;
 
 /// What the clients of one system have in common.
 #[derive(Clone, Debug)]
-pub struct Rest {
-    pub place: Arc<Place>,
+pub struct SystemAround {
+    /// Where its rows are.
+    pub database: Arc<TestDatabase>,
     /// The allocation that each granted order counts against, and its units.
     granted: Arc<Mutex<Granted>>,
     /// The consumers take turns.
@@ -37,25 +38,27 @@ pub struct Rest {
 
 /// An engine with the rest of the system around it.
 #[derive(Debug)]
-struct Dressed {
+struct EngineInSystem {
     engine: Arc<dyn StockEngine>,
-    rest: Rest,
+    system: SystemAround,
 }
 
-impl Rest {
-    pub fn new(place: Arc<Place>) -> Self {
+impl SystemAround {
+    /// A system whose tables are in `database`.
+    pub fn new(database: Arc<TestDatabase>) -> Self {
         Self {
-            place,
+            database,
             granted: Arc::default(),
             turn: Arc::default(),
             releases: Arc::default(),
         }
     }
 
+    /// The engine as the rest of the crate's tests see it: each order that it grants gets its row.
     pub fn around(&self, engine: Arc<dyn StockEngine>) -> Arc<dyn StockEngine> {
-        Arc::new(Dressed {
+        Arc::new(EngineInSystem {
             engine,
-            rest: self.clone(),
+            system: self.clone(),
         })
     }
 
@@ -91,7 +94,7 @@ impl Rest {
         for buyers in opening.buyers.chunks(1_000) {
             script.push(insert(buyers.iter().map(row)));
         }
-        self.place.transaction(&script).await.map_err(failed)
+        self.database.transaction(&script).await.map_err(failed)
     }
 
     /// What the database makes of `batch`; for each item whether the engine hears of it.
@@ -107,7 +110,7 @@ impl Rest {
         );
         let mut rows: HashMap<i64, (i64, i64, u32)> = HashMap::new();
         for [order, status, allocation, quantity] in
-            self.place.rows::<4>(&sql).await.map_err(failed)?
+            self.database.rows::<4>(&sql).await.map_err(failed)?
         {
             rows.insert(order, (status, allocation, quantity as u32));
         }
@@ -169,7 +172,7 @@ impl Rest {
         }
         self.count(term, &mut script, &counts, to_pool);
         if !script.is_empty() {
-            self.place.transaction(&script).await.map_err(failed)?;
+            self.database.transaction(&script).await.map_err(failed)?;
         }
         Ok(passes)
     }
@@ -226,7 +229,7 @@ fn failed(error: String) -> EngineError {
 }
 
 #[async_trait::async_trait]
-impl StockEngine for Dressed {
+impl StockEngine for EngineInSystem {
     fn info(&self) -> EngineInfo {
         self.engine.info()
     }
@@ -234,7 +237,7 @@ impl StockEngine for Dressed {
     async fn open(&self, opening: &Opening) -> Result<Opened> {
         let newest = self.engine.stock(&opening.term).await?.epoch;
         if newest.is_none_or(|newest| newest < opening.term.epoch) {
-            self.rest.grant(opening).await?;
+            self.system.grant(opening).await?;
         }
         let mut opening = opening.clone();
         let (user, order) = (UserId(-1), OrderId(-1));
@@ -248,7 +251,7 @@ impl StockEngine for Dressed {
 
     async fn reserve(&self, term: &Term, batch: &[Reserve]) -> Vec<Result<Verdict>> {
         let verdicts = self.engine.reserve(term, batch).await;
-        let mut granted = self.rest.granted.lock().unwrap();
+        let mut granted = self.system.granted.lock().unwrap();
         for (item, verdict) in batch.iter().zip(&verdicts) {
             if let Ok(Verdict::Granted {
                 allocation: Some(allocation),
@@ -263,16 +266,16 @@ impl StockEngine for Dressed {
     async fn finish(&self, term: &Term, batch: &[Finish]) -> Vec<Result<Finished>> {
         let releases = batch.iter().any(|item| item.kind == FinishKind::Release);
         let _releasing = if releases {
-            Some(self.rest.releases.read().await)
+            Some(self.system.releases.read().await)
         } else {
             None
         };
         let passes = {
-            let _turn = self.rest.turn.lock().await;
+            let _turn = self.system.turn.lock().await;
             let passes = async {
                 let is_open = !batch.is_empty() && self.engine.stock(term).await?.is_open;
                 if is_open {
-                    self.rest.rows_of(term, batch).await
+                    self.system.rows_of(term, batch).await
                 } else {
                     Ok(vec![true; batch.len()])
                 }
@@ -289,7 +292,7 @@ impl StockEngine for Dressed {
             && only.kind == FinishKind::Settle
             && only.order.0 / 2 % LATE_EVERY == 0
         {
-            drop(self.rest.releases.write().await);
+            drop(self.system.releases.write().await);
         }
         let passed: Vec<_> = batch
             .iter()

@@ -1,9 +1,9 @@
 //! A database with all tables that an engine with leases needs: a file, or one of its own on a
 //! private server.
 
-use super::mariadb::MariaDb;
+use crate::Registry;
 use database::{Database, NO_ARGS, PoolLimits};
-use engines::Registry;
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -20,40 +20,62 @@ const ORDERS: &str = "CREATE TABLE orders (order_id BIGINT NOT NULL, user_id BIG
     product_id BIGINT NOT NULL, quantity BIGINT NOT NULL, allocation_id BIGINT NOT NULL, status BIGINT NOT NULL,
     live BIGINT NULL, PRIMARY KEY (order_id, product_id), CONSTRAINT orders_one_live_per_buyer UNIQUE (user_id, product_id, live))";
 
+/// The database of one test. Its methods panic when the database does not do as it is told, except
+/// where they return an error.
 #[derive(Debug)]
-pub struct Place {
+pub struct TestDatabase {
+    /// As an engine is given it.
     pub url: String,
     database: Database,
     turn: Arc<tokio::sync::Mutex<()>>,
-    _folder: Option<tempfile::TempDir>,
+    _folder: Option<Folder>,
 }
 
-impl Place {
+/// Removed with all that is in it when dropped.
+#[derive(Debug)]
+struct Folder(PathBuf);
+
+impl Folder {
+    fn create() -> Self {
+        let name = format!("engine-test-{:016x}", rand::random::<u64>());
+        let path = std::env::temp_dir().join(name);
+        std::fs::create_dir(&path).expect("a scratch folder");
+        Self(path)
+    }
+}
+
+impl Drop for Folder {
+    fn drop(&mut self) {
+        // What cannot be removed is the temporary folder's business.
+        let _ = std::fs::remove_dir_all(&self.0);
+    }
+}
+
+impl TestDatabase {
     /// A fresh file.
     pub async fn sqlite() -> Arc<Self> {
-        let folder = tempfile::tempdir().expect("a scratch folder");
-        let url = format!("sqlite://{}", folder.path().join("leases.db").display());
-        let place = Self {
+        let folder = Folder::create();
+        let url = format!("sqlite://{}", folder.0.join("leases.db").display());
+        let this = Self {
             database: Database::open(&url, &LIMITS).expect("a url"),
             url,
             turn: Arc::default(),
             _folder: Some(folder),
         };
-        place.create_tables().await;
-        Arc::new(place)
+        this.create_tables().await;
+        Arc::new(this)
     }
 
-    /// A fresh database on `server`.
-    pub async fn mariadb(server: &MariaDb) -> Arc<Self> {
-        let url = server.create_database().await;
-        let place = Self {
+    /// An empty database on a server, `mysql://root@127.0.0.1:40001/test_0`.
+    pub async fn mysql(url: String) -> Arc<Self> {
+        let this = Self {
             database: Database::open(&url, &LIMITS).expect("a url"),
             url,
             turn: Arc::default(),
             _folder: None,
         };
-        place.create_tables().await;
-        Arc::new(place)
+        this.create_tables().await;
+        Arc::new(this)
     }
 
     async fn create_tables(&self) {
@@ -102,9 +124,9 @@ impl Place {
     }
 
     /// Closes the leases of a retired process, as the reconciler does in its own transaction.
-    pub async fn close_leases_of(&self, owner: engines::IncarnationId) {
+    pub async fn close_leases_of(&self, owner: crate::IncarnationId) {
         let mut tx = self.database.begin().await.unwrap();
-        engines::close_leases(&mut tx.connection(), owner)
+        crate::close_leases(&mut tx.connection(), owner)
             .await
             .unwrap();
         tx.commit().await.unwrap();

@@ -1,26 +1,22 @@
 //! The whole contract on a private Redis, and every way to lose that Redis: the one call every
 //! engine has to pass.
 
-#[path = "../../../servers/src/redis_server.rs"]
-#[allow(dead_code)]
-mod redis_server;
-
 use engines::conformance::{self, Harness, Subject};
 use engines::{EngineEnv, Registry, Result, StockEngine};
-use redis_server::{LOSSES, RedisServer};
-use std::sync::{Arc, Mutex};
+use servers::{LOSSES, RedisServer};
+use std::sync::Arc;
 
 /// Checks of the contract that `redis-watch` is held to: all but those of engines that deal their
 /// buyers.
 const CHECKS: usize = 38;
 
-struct OnRedis(Mutex<RedisServer>);
+struct OnRedis(RedisServer);
 
 #[async_trait::async_trait]
 impl Subject for OnRedis {
     async fn connect(&self) -> Result<Arc<dyn StockEngine>> {
         let env = EngineEnv {
-            redis_url: Some(self.0.lock().unwrap().url()),
+            redis_url: Some(self.0.url()),
             ..EngineEnv::default()
         };
         Registry::standard()
@@ -39,16 +35,17 @@ impl Subject for OnRedis {
     }
 
     async fn lose(&self, how: &str) -> std::result::Result<(), String> {
-        self.0.lock().unwrap().lose(how)
+        let lost = self.0.lose(how).await;
+        lost.map_err(|error| error.to_string())
     }
 }
 
 #[tokio::test]
 async fn redis_watch_keeps_the_contract() {
-    let Some(server) = RedisServer::start() else {
+    let Some(server) = RedisServer::start().await else {
         return;
     };
-    match conformance::run_all(&Harness::new(OnRedis(Mutex::new(server)))).await {
+    match conformance::run_all(&Harness::new(OnRedis(server))).await {
         Ok(passed) => assert_eq!(passed, CHECKS),
         Err(failure) => panic!("{failure}"),
     }

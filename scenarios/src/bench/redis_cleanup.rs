@@ -249,7 +249,7 @@ mod tests {
 
     #[tokio::test]
     async fn only_keys_with_the_prefix_are_removed() {
-        let Some(redis) = crate::testing::redis() else {
+        let Some(redis) = servers::RedisServer::start().await else {
             return;
         };
         let mut connection = Connection::open(&redis.url()).await.expect("connected");
@@ -302,7 +302,7 @@ mod tests {
 
     #[tokio::test]
     async fn a_refusal_of_redis_is_an_error_with_its_words() {
-        let Some(redis) = crate::testing::redis() else {
+        let Some(redis) = servers::RedisServer::start().await else {
             return;
         };
         let mut connection = Connection::open(&redis.url()).await.expect("connected");

@@ -6,7 +6,7 @@ use std::process::{Command, Stdio};
 
 use anyhow::{Context, ensure};
 
-use super::find::program;
+use servers::programs::program;
 
 /// Runs as root, with the packages as arguments. `policy-rc.d` is what package scripts ask before
 /// they start a service; one that belongs to the machine is left as it is, ours goes away however

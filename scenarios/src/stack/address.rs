@@ -1,60 +1,41 @@
 //! The parts of a server's URL that the lab itself needs.
 
 use anyhow::{Context, bail};
+use servers::Address;
 
 const SQLITE: &str = "sqlite://";
 
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) struct Address {
-    pub host: String,
-    pub port: u16,
-    pub user: String,
-    pub password: String,
-}
-
-impl Address {
-    /// A server of the lab's own, without a password.
-    pub(super) fn local(port: u16) -> Self {
-        Self {
-            host: "127.0.0.1".to_owned(),
-            port,
-            user: String::new(),
-            password: String::new(),
-        }
-    }
-
-    /// `SCHEME://[USER[:PASSWORD]@]HOST[:PORT][/…]`; the error never repeats the password.
-    pub(super) fn parse(url: &str, scheme: &str, default_port: u16) -> anyhow::Result<Self> {
-        let rest = url
-            .strip_prefix(scheme)
-            .and_then(|rest| rest.strip_prefix("://"))
-            .with_context(|| format!("an address that starts with {scheme}:// is needed"))?;
-        let authority = rest.split(['/', '?']).next().unwrap_or_default();
-        let (account, place) = authority.rsplit_once('@').unwrap_or(("", authority));
-        let (user, password) = account.split_once(':').unwrap_or((account, ""));
-        let (host, port) = match place.rsplit_once(':') {
-            // The colons of `[::1]` separate nothing.
-            Some((host, port)) if !port.contains(']') => (
-                host,
-                port.parse()
-                    .with_context(|| format!("{scheme} address: {port:?} is no port"))?,
-            ),
-            _ => (place, default_port),
-        };
-        if host.is_empty() {
-            bail!("{scheme} address: it names no host");
-        }
-        let host = host
-            .trim_start_matches('[')
-            .trim_end_matches(']')
-            .to_owned();
-        Ok(Self {
+/// `SCHEME://[USER[:PASSWORD]@]HOST[:PORT][/…]`; the error never repeats the password.
+pub(super) fn parse(url: &str, scheme: &str, default_port: u16) -> anyhow::Result<Address> {
+    let rest = url
+        .strip_prefix(scheme)
+        .and_then(|rest| rest.strip_prefix("://"))
+        .with_context(|| format!("an address that starts with {scheme}:// is needed"))?;
+    let authority = rest.split(['/', '?']).next().unwrap_or_default();
+    let (account, place) = authority.rsplit_once('@').unwrap_or(("", authority));
+    let (user, password) = account.split_once(':').unwrap_or((account, ""));
+    let (host, port) = match place.rsplit_once(':') {
+        // The colons of `[::1]` separate nothing.
+        Some((host, port)) if !port.contains(']') => (
             host,
-            port,
-            user: decoded(user),
-            password: decoded(password),
-        })
+            port.parse()
+                .with_context(|| format!("{scheme} address: {port:?} is no port"))?,
+        ),
+        _ => (place, default_port),
+    };
+    if host.is_empty() {
+        bail!("{scheme} address: it names no host");
     }
+    let host = host
+        .trim_start_matches('[')
+        .trim_end_matches(']')
+        .to_owned();
+    Ok(Address {
+        host,
+        port,
+        user: decoded(user),
+        password: decoded(password),
+    })
 }
 
 /// Undoes `%40` and its like; what is no escape stays as it is.
@@ -142,8 +123,8 @@ mod tests {
 
     #[test]
     fn an_address_is_taken_apart() {
-        let address = Address::parse("mysql://lab:p%40ss@db.example:3307/x?a=b", "mysql", 3306)
-            .expect("valid");
+        let address =
+            parse("mysql://lab:p%40ss@db.example:3307/x?a=b", "mysql", 3306).expect("valid");
         let expected = ("db.example", 3307, "lab", "p@ss");
         assert_eq!(
             (
@@ -155,13 +136,11 @@ mod tests {
             expected
         );
         assert_eq!(
-            Address::parse("redis://[::1]/", "redis", 6379)
-                .expect("valid")
-                .port,
+            parse("redis://[::1]/", "redis", 6379).expect("valid").port,
             6379
         );
-        assert!(Address::parse("redis://:80", "redis", 6379).is_err());
-        let refused = Address::parse("http://u:secret@h/", "redis", 6379)
+        assert!(parse("redis://:80", "redis", 6379).is_err());
+        let refused = parse("http://u:secret@h/", "redis", 6379)
             .unwrap_err()
             .to_string();
         assert!(

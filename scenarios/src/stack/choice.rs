@@ -3,7 +3,7 @@
 
 use super::address::REDIS_CLUSTER;
 use super::options::{StackKind, StackOptions};
-use crate::setup::{self, Binaries};
+use crate::setup::{self, Programs};
 
 /// What an engine may need: one Redis, or a Redis of either form.
 pub(crate) const ONE_REDIS: &str = "redis";
@@ -68,7 +68,7 @@ pub struct Choice {
 
 #[derive(Clone, Debug)]
 pub(super) enum Chosen {
-    Servers(Binaries),
+    Servers(Programs),
     External,
     Embedded,
 }
@@ -106,10 +106,10 @@ impl Choice {
     }
 }
 
-/// `servers` finds or installs the binaries of private servers.
+/// `servers` finds or installs the programs of private servers.
 fn decide(
     options: &StackOptions,
-    servers: impl FnOnce() -> anyhow::Result<Binaries>,
+    servers: impl FnOnce() -> anyhow::Result<Programs>,
 ) -> anyhow::Result<Choice> {
     let took = |chosen| Choice {
         chosen,
@@ -124,7 +124,7 @@ fn decide(
         // question.
         StackKind::Auto if options.redis_cluster => Ok(took(Chosen::Servers(servers()?))),
         StackKind::Auto => Ok(match servers() {
-            Ok(binaries) => took(Chosen::Servers(binaries)),
+            Ok(programs) => took(Chosen::Servers(programs)),
             Err(error) => {
                 let reason = format!("{error:#}").replace('\n', " ");
                 Choice {
@@ -140,7 +140,6 @@ fn decide(
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::setup::Initializer;
     use anyhow::bail;
 
     fn options(kind: StackKind) -> StackOptions {
@@ -150,17 +149,16 @@ mod tests {
         }
     }
 
-    fn found() -> anyhow::Result<Binaries> {
-        Ok(Binaries {
-            redis_server: "/r".into(),
-            rabbitmq_server: "/q".into(),
-            epmd: None,
-            database_server: "/d".into(),
-            initializer: Initializer::ServerItself,
+    fn found() -> anyhow::Result<Programs> {
+        Ok(Programs {
+            redis_server: Some("/r".into()),
+            rabbitmq_server: Some("/q".into()),
+            database_server: Some("/d".into()),
+            ..Programs::default()
         })
     }
 
-    fn not_installable() -> anyhow::Result<Binaries> {
+    fn not_installable() -> anyhow::Result<Programs> {
         bail!("installing redis-server with apt-get failed (exit status: 100); see above")
     }
 
@@ -189,7 +187,7 @@ mod tests {
             ..options(StackKind::Auto)
         };
         decide(&cluster, not_installable).expect_err("asked for");
-        let untouched = || -> anyhow::Result<Binaries> { panic!("nobody needs a server") };
+        let untouched = || -> anyhow::Result<Programs> { panic!("nobody needs a server") };
         assert_eq!(
             decide(&options(StackKind::Embedded), untouched)
                 .expect("chosen")

@@ -4,11 +4,11 @@ use std::collections::BTreeMap;
 use std::time::Duration;
 
 use anyhow::Context;
+use servers::{amqp, database, redis};
 use sqlx::{Connection, MySqlConnection};
 
-use super::address::{self, Address};
+use super::address;
 use super::options::ExternalAddresses;
-use super::{database, rabbitmq, redis};
 
 /// How long each of them may take to answer.
 const ANSWER_LIMIT: Duration = Duration::from_secs(10);
@@ -53,7 +53,7 @@ pub(super) async fn settings(
         // Of a cluster, the first node speaks for the others.
         let nodes = address::redis_nodes(&urls.redis);
         let first = nodes.first().context("--redis-url names no server")?;
-        let mut settings = redis::settings(&Address::parse(first, "redis", 6379)?).await?;
+        let mut settings = redis::settings(&address::parse(first, "redis", 6379)?).await?;
         if urls.redis.starts_with(address::REDIS_CLUSTER) {
             settings.push(("cluster_nodes", nodes.len().to_string()));
         }
@@ -61,7 +61,7 @@ pub(super) async fn settings(
     };
     add("redis", within("Redis", redis).await?);
     let broker = async {
-        let [version, _] = rabbitmq::greeting(&Address::parse(&urls.amqp, "amqp", 5672)?).await?;
+        let [version, _] = amqp::greeting(&address::parse(&urls.amqp, "amqp", 5672)?).await?;
         // The login is tried too: a version is told to everybody.
         let connection =
             lapin::Connection::connect(&urls.amqp, lapin::ConnectionProperties::default()).await?;

@@ -11,8 +11,9 @@ use std::time::{Duration, Instant};
 use anyhow::{Context, bail, ensure};
 use reports::model::UsageByProcess;
 use serde::Deserialize;
+use servers::Process;
 
-use super::process::Process;
+use super::measured::Measured;
 use crate::guard::Guard;
 use crate::usage::add_life;
 use crate::usage::proc::ProcessStat;
@@ -39,7 +40,7 @@ pub struct RoleSpec {
 /// A running role. Dropping it kills it.
 #[derive(Debug)]
 pub struct Role {
-    process: Arc<Process>,
+    process: Arc<Measured>,
     listen: Option<SocketAddr>,
     roster: Arc<Roster>,
 }
@@ -50,7 +51,7 @@ pub(super) struct Roster(Mutex<Entries>);
 
 #[derive(Debug, Default)]
 struct Entries {
-    running: Vec<Arc<Process>>,
+    running: Vec<Arc<Measured>>,
     past: UsageByProcess,
 }
 
@@ -93,7 +94,7 @@ impl Role {
             }
             tokio::time::sleep(READY_POLL).await;
         };
-        let process = Arc::new(process);
+        let process = Arc::new(Measured::from(process));
         roster.lock().running.push(Arc::clone(&process));
         Ok(Self {
             process,
@@ -148,7 +149,7 @@ impl Role {
         self.roster.retire(&self.process);
         let killed = self.process.kill().await;
         self.roster.bury(&self.process);
-        killed
+        Ok(killed?)
     }
 }
 
@@ -164,14 +165,14 @@ impl Roster {
     }
 
     /// From now on its end is nobody's fault.
-    fn retire(&self, process: &Arc<Process>) {
+    fn retire(&self, process: &Arc<Measured>) {
         self.lock()
             .running
             .retain(|running| !Arc::ptr_eq(running, process));
     }
 
     /// Keeps what it has used.
-    fn bury(&self, process: &Process) {
+    fn bury(&self, process: &Measured) {
         let usage = process.usage(&[]);
         add_life(&mut self.lock().past, process.name(), usage);
     }
@@ -202,7 +203,7 @@ impl Roster {
     }
 
     /// Takes every role that is left, for the end of the stack.
-    pub(super) fn take(&self) -> Vec<Arc<Process>> {
+    pub(super) fn take(&self) -> Vec<Arc<Measured>> {
         std::mem::take(&mut self.lock().running)
     }
 }

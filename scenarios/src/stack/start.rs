@@ -3,31 +3,38 @@
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex};
+use std::time::Instant;
 
 use anyhow::Context;
 use futures_util::future::try_join3;
+use servers::{Programs, Settings, Site, cluster, database, rabbitmq, redis};
 use sqlx::{Connection, SqliteConnection};
 
 use super::choice::{Choice, Chosen};
 use super::external::{self, Urls};
 use super::options::{StackKind, StackOptions};
 use super::role::Roster;
-use super::server::{Place, Server, start_on_free_ports};
-use super::{Stack, address, cluster, database, rabbitmq, redis, scratch};
+use super::server::Server;
+use super::{Stack, address, scratch};
 use crate::guard::Guard;
-use crate::setup::Binaries;
+
+/// Large enough that no run of the catalog reads pages back.
+const BUFFER_POOL: &str = "512M";
+/// A minute of inserts at full speed, so that page flushes are not forced while a leg is measured.
+const LOG_FILE_SIZE: &str = "256M";
+/// The lab ends a run with a clearer reason before the broker stops its publishers.
+const _: () = assert!(rabbitmq::DISK_FREE_LIMIT_BYTES < scratch::RUN_FREE_BYTES_MIN);
 
 pub(super) async fn start(options: &StackOptions, choice: &Choice) -> anyhow::Result<Stack> {
     match &choice.chosen {
         Chosen::External => external(options).await,
-        Chosen::Servers(binaries) => servers(options, binaries).await,
+        Chosen::Servers(programs) => servers(options, programs).await,
         Chosen::Embedded => embedded(options, choice).await,
     }
 }
 
 /// What every stack has: a folder of its own and a guard over it.
 struct Ground {
-    run_id: String,
     folder: PathBuf,
     guard: Guard,
 }
@@ -41,11 +48,7 @@ impl Ground {
             free_bytes_min,
         )?;
         let guard = guard(&run_id, &folder, options.keep).await?;
-        Ok(Self {
-            run_id,
-            folder,
-            guard,
-        })
+        Ok(Self { folder, guard })
     }
 
     fn into_stack(
@@ -111,18 +114,24 @@ async fn embedded(options: &StackOptions, choice: &Choice) -> anyhow::Result<Sta
     Ok(ground.into_stack("embedded", why, urls, settings))
 }
 
-async fn servers(options: &StackOptions, binaries: &Binaries) -> anyhow::Result<Stack> {
+async fn servers(options: &StackOptions, programs: &Programs) -> anyhow::Result<Stack> {
     let ground = Ground::prepare(options, scratch::START_FREE_BYTES_MIN).await?;
-    let place = Place {
-        guard: &ground.guard,
-        scratch: &ground.folder,
-        binaries,
-        durability: &options.durability,
+    let settings = Settings {
+        appendfsync: options.durability.appendfsync.clone(),
+        innodb_flush_log_at_trx_commit: options.durability.innodb_flush_log_at_trx_commit,
+        innodb_buffer_pool: BUFFER_POOL,
+        innodb_log_file: LOG_FILE_SIZE,
+    };
+    let site = Site {
+        keeper: &ground.guard,
+        folder: &ground.folder,
+        programs,
+        settings: &settings,
     };
     let starting = try_join3(
-        redis_servers(&place, options.redis_cluster),
-        start_on_free_ports(async || rabbitmq::start(&place, &ground.run_id).await),
-        start_on_free_ports(async || database::start(&place).await),
+        redis_servers(&site, options.redis_cluster),
+        broker(&site, &options.durability.queue_type),
+        database_server(&site),
     );
     let (redis, broker, database) = starting.await.with_context(|| {
         let kept = if options.keep {
@@ -134,11 +143,11 @@ async fn servers(options: &StackOptions, binaries: &Binaries) -> anyhow::Result<
     })?;
     let urls = Urls {
         redis: if options.redis_cluster {
-            cluster::url(&redis)
+            cluster::url(redis.iter().map(|server| server.port))
         } else {
             format!("{}127.0.0.1:{}/", address::REDIS, redis[0].port)
         },
-        amqp: format!("amqp://guest:guest@127.0.0.1:{}/%2f", broker.port),
+        amqp: rabbitmq::url(broker.port),
         database: database::url(database.port),
     };
     let servers: Vec<Server> = redis.into_iter().chain([broker, database]).collect();
@@ -163,13 +172,30 @@ async fn servers(options: &StackOptions, binaries: &Binaries) -> anyhow::Result<
     })
 }
 
-async fn redis_servers(place: &Place<'_>, as_cluster: bool) -> anyhow::Result<Vec<Server>> {
-    if as_cluster {
-        return cluster::start(place).await;
-    }
-    Ok(vec![
-        start_on_free_ports(async || redis::start(place).await).await?,
-    ])
+/// The nodes of a cluster count together, as `redis`.
+async fn redis_servers(site: &Site<'_>, as_cluster: bool) -> servers::Result<Vec<Server>> {
+    let begin = Instant::now();
+    let started = if as_cluster {
+        cluster::start(site).await?
+    } else {
+        vec![redis::start(site).await?]
+    };
+    let server = |started| Server::new(started, Some(redis::NAME), begin);
+    Ok(started.into_iter().map(server).collect())
+}
+
+async fn broker(site: &Site<'_>, queue_type: &str) -> servers::Result<Server> {
+    let begin = Instant::now();
+    let mut server = Server::new(rabbitmq::start(site).await?, None, begin);
+    server.settings.push(("queue_type", queue_type.to_owned()));
+    Ok(server)
+}
+
+async fn database_server(site: &Site<'_>) -> servers::Result<Server> {
+    let begin = Instant::now();
+    let mut started = database::start(site).await?;
+    started.process.rename(database::product(&started.settings));
+    Ok(Server::new(started, None, begin))
 }
 
 fn why(kind: StackKind, servers: &[Server]) -> String {
@@ -209,6 +235,6 @@ async fn guard(run_id: &str, folder: &Path, keep: bool) -> anyhow::Result<Guard>
 }
 
 /// 64 random bits, so that no two runs of a machine meet.
-pub(crate) fn new_run_id() -> String {
+fn new_run_id() -> String {
     format!("{:016x}", rand::random::<u64>())
 }

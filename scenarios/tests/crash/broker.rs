@@ -3,82 +3,11 @@
 
 use crate::forged_events::Queue;
 use crate::fresh_world;
-use crate::frozen::{Frozen, has_ended, kill};
 use crate::load::{Answer, Crowd};
 use crate::wait::until;
-use crate::world::{SOMEBODY, World};
-use lapin::{Connection, ConnectionProperties};
-use std::ffi::OsString;
-use std::os::unix::ffi::OsStringExt;
-use std::path::{Path, PathBuf};
-use std::process::{Command, Stdio};
-use std::sync::atomic::{AtomicU32, Ordering};
+use crate::world::SOMEBODY;
+use servers::{Frozen, RabbitMqServer};
 use std::time::Duration;
-
-/// Process id of the broker that a test has started in place of the stack's; 0 before.
-static RESTARTED: AtomicU32 = AtomicU32::new(0);
-
-fn broker_pid(world: &World) -> u32 {
-    match RESTARTED.load(Ordering::SeqCst) {
-        0 => world
-            .stack
-            .server_pid("rabbitmq")
-            .expect("a private broker"),
-        pid => pid,
-    }
-}
-
-/// Kills the broker and starts it again exactly as it was started before, with the same run id, so
-/// that the stack's guard takes it down in the end.
-async fn restart(world: &World) {
-    let pid = broker_pid(world);
-    let process = PathBuf::from(format!("/proc/{pid}"));
-    let program = std::fs::read_link(process.join("exe")).expect("a program");
-    let folder = std::fs::read_link(process.join("cwd")).expect("a folder");
-    let (arguments, environment) = (
-        texts(&process.join("cmdline")),
-        texts(&process.join("environ")),
-    );
-    kill(pid);
-    until("the broker is gone", async || {
-        has_ended(pid).then_some(()).ok_or("alive".into())
-    })
-    .await;
-    let mut command = Command::new(program);
-    command
-        .args(&arguments[1..])
-        .current_dir(folder)
-        .env_clear();
-    for entry in environment {
-        let entry = entry
-            .into_string()
-            .expect("a private broker's environment is plain text");
-        let (key, value) = entry.split_once('=').expect("key=value");
-        command.env(key, value);
-    }
-    let child = command
-        .stdin(Stdio::null())
-        .stdout(Stdio::null())
-        .stderr(Stdio::null())
-        .spawn();
-    RESTARTED.store(child.expect("the broker starts").id(), Ordering::SeqCst);
-    until("the broker answers", async || {
-        let connecting =
-            Connection::connect(&world.stack.amqp_url(), ConnectionProperties::default()).await;
-        connecting.map(drop).map_err(|error| error.to_string())
-    })
-    .await;
-}
-
-/// The texts of a file of texts that each end in a zero byte.
-fn texts(path: &Path) -> Vec<OsString> {
-    let bytes = std::fs::read(path).expect("a process of ours");
-    let bytes = bytes.strip_suffix(&[0]).unwrap_or(&bytes);
-    bytes
-        .split(|byte| *byte == 0)
-        .map(|text| OsString::from_vec(text.to_vec()))
-        .collect()
-}
 
 #[tokio::test]
 async fn a_confirm_that_comes_after_the_deadline_is_answered_unknown_and_a_retry_finds_the_order() {
@@ -87,7 +16,8 @@ async fn a_confirm_that_comes_after_the_deadline_is_answered_unknown_and_a_retry
     let _consumer = world.role("create-consumer").await;
     let _seckill = world.seckill().await;
     world.open(1).await;
-    let frozen = Frozen::freeze(broker_pid(&world));
+    let broker = world.stack.server_pid("rabbitmq");
+    let frozen = Frozen::freeze(broker.expect("a private broker"));
     let answer = world.buy(SOMEBODY, 2).await;
     assert!(
         matches!(&answer, Answer::Unknown(why) if why.contains("outcome unknown")),
@@ -106,6 +36,9 @@ async fn a_confirm_that_comes_after_the_deadline_is_answered_unknown_and_a_retry
 #[tokio::test]
 async fn a_broker_that_is_killed_and_restarted_under_load_loses_nothing_that_was_accepted() {
     let mut world = fresh_world!("broker_killed", 200_000);
+    let broker = RabbitMqServer::start().await;
+    let broker = broker.expect("the stack has one too");
+    world.set("SECKILL__MQ__URL", broker.url());
     let _reconciler = world.role("reconciler").await;
     let _consumer = world.role("create-consumer").await;
     let _seckill = world.seckill().await;
@@ -116,7 +49,7 @@ async fn a_broker_that_is_killed_and_restarted_under_load_loses_nothing_that_was
         concurrency: 32,
     });
     world.sells(&load, 200).await;
-    restart(&world).await;
+    broker.restart().await.expect("it is back");
     world.sells(&load, 200).await;
     load.finish().await;
     world.audit().await;

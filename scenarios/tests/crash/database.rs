@@ -2,10 +2,10 @@
 //! waits for it longer than its time-out.
 
 use crate::fresh_world;
-use crate::frozen::Frozen;
 use crate::load::{Answer, Crowd};
 use crate::wait::until;
 use crate::world::{SOMEBODY, World};
+use servers::Frozen;
 use std::time::{Duration, Instant};
 
 const STOP_LIMIT: Duration = Duration::from_secs(10);

@@ -6,12 +6,11 @@
 //! `EPOCH_ROUNDS` says how often each fault is repeated; `EPOCH_ORDERS`, how many orders there are
 //! before Redis is lost and has to be told about all of them again.
 
-use crate::frozen::Frozen;
 use crate::load::{Answer, Crowd, Load};
-use crate::redis::OwnRedis;
 use crate::repetitions::number;
 use crate::wait::until;
 use crate::world::{PATIENCE, SOMEBODY, World};
+use servers::{Frozen, RedisServer};
 use std::time::{Duration, Instant};
 
 const ROUNDS_VARIABLE: &str = "EPOCH_ROUNDS";
@@ -78,7 +77,7 @@ async fn redis_is_lost(engine: &str, loss: Loss) {
         let Some(mut world) = World::start(&name, TOTAL).await else {
             return;
         };
-        let mut redis = OwnRedis::start(world.stack, &name).await;
+        let redis = RedisServer::start().await.expect("the stack has one too");
         world.set("SECKILL__REDIS__URL", redis.url());
         world.set("SECKILL__SECKILL__ENGINE", engine);
         let _reconciler = world.role("reconciler").await;
@@ -91,19 +90,19 @@ async fn redis_is_lost(engine: &str, loss: Loss) {
             concurrency: 16,
         });
         world.sells(&load, 100).await;
-        redis.remember();
+        redis.set_aside().expect("copied");
         world.sells(&load, 100).await;
         // From here on, orders stay queued. Their units must not be missing when the next epoch is
         // granted what is left.
         let frozen = Frozen::freeze(consumer.pid());
         world.sells(&load, 50).await;
-        redis.kill();
+        redis.kill().await.expect("killed");
         match loss {
-            Loss::Empty => redis.forget(),
-            Loss::OlderLog => redis.recall(),
+            Loss::Empty => redis.erase().expect("erased"),
+            Loss::OlderLog => redis.bring_back().expect("brought back"),
             Loss::LogIntact => {}
         }
-        redis.start_again().await;
+        redis.restart().await.expect("it is back");
         let back = Instant::now();
         frozen.thaw();
         world.open(2).await;
@@ -178,7 +177,7 @@ async fn much_was_sold(engine: &str, name: &str) {
     let Some(mut world) = World::start(name, total).await else {
         return;
     };
-    let mut redis = OwnRedis::start(world.stack, name).await;
+    let redis = RedisServer::start().await.expect("the stack has one too");
     world.set("SECKILL__REDIS__URL", redis.url());
     world.set("SECKILL__SECKILL__ENGINE", engine);
     let _reconciler = world.role("reconciler").await;
@@ -199,9 +198,7 @@ async fn much_was_sold(engine: &str, name: &str) {
     let before = world.quiet().await;
     let first = world.buy(1, 1).await;
     for round in 1..=number(ROUNDS_VARIABLE, 1) {
-        redis.kill();
-        redis.forget();
-        redis.start_again().await;
+        redis.lose("killed, empty").await.expect("it is back");
         let back = Instant::now();
         let after = world
             .open(before.epoch + i32::try_from(round).expect("few rounds"))

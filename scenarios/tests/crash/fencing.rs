@@ -1,12 +1,12 @@
 //! A service is frozen for longer than its lease: fence-wait (R1), worker-id-outlives-lease (R17).
 
 use crate::fresh_world;
-use crate::frozen::Frozen;
 use crate::load::{Answer, Crowd, buy};
 use crate::redis;
 use crate::sale::PRODUCT;
 use crate::world::{LEASE_MS, SOMEBODY};
 use loadgen::data::Element;
+use servers::Frozen;
 use std::time::Duration;
 
 /// Patience of a buyer whose service is frozen until it is fenced, drained and gone.

@@ -4,8 +4,9 @@
 use crate::epochs::sell_out;
 use crate::fresh_world;
 use crate::load::{Answer, Crowd};
-use crate::redis::{self, OwnRedis};
+use crate::redis;
 use crate::world::SOMEBODY;
+use servers::RedisServer;
 
 #[tokio::test]
 async fn an_emptied_redis_means_not_open_until_a_new_epoch_sells_exactly_what_is_left() {
@@ -56,7 +57,7 @@ async fn an_emptied_redis_means_not_open_until_a_new_epoch_sells_exactly_what_is
 #[tokio::test]
 async fn a_restarted_redis_is_another_server_with_and_without_its_data() {
     let mut world = fresh_world!("restarted", 4_000);
-    let mut redis = OwnRedis::start(world.stack, "restarted").await;
+    let redis = RedisServer::start().await.expect("the stack has one too");
     world.set("SECKILL__REDIS__URL", redis.url());
     let _reconciler = world.role("reconciler").await;
     let _consumer = world.role("create-consumer").await;
@@ -69,15 +70,12 @@ async fn a_restarted_redis_is_another_server_with_and_without_its_data() {
     });
     world.sells(&load, 20).await;
 
-    redis.kill();
-    redis.start_again().await;
+    redis.lose("killed, AOF intact").await.expect("it is back");
     let second = world.open(2).await;
     assert_ne!(first.server, second.server);
     world.sells(&load, 10).await;
 
-    redis.kill();
-    redis.forget();
-    redis.start_again().await;
+    redis.lose("killed, empty").await.expect("it is back");
     world.open(3).await;
     sell_out(&world, load).await;
     world.audit().await;

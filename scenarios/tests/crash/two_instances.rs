@@ -1,13 +1,13 @@
 //! Two service processes sell from leases of their own: every unit is sold once, no buyer is
 //! accepted twice, and no unit is stranded when one of them dies, freezes or stops.
 
-use crate::frozen::Frozen;
 use crate::load::{Answer, Crowd, Load};
 use crate::sale::PRODUCT;
 use crate::wait::until;
 use crate::world::{LEASE_MS, PATIENCE, SOMEBODY, World};
 use crate::{fresh_world, inspect};
 use scenarios::stack::Role;
+use servers::Frozen;
 use std::net::SocketAddr;
 
 const ENGINE: &str = "preallocated?block=200";

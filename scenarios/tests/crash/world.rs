@@ -1,7 +1,6 @@
 //! The world of one test: a database, keys and queues of its own on the shared servers, the roles
 //! as processes, what the buyers were told, and the audit of all of it.
 
-use crate::frozen::has_ended;
 use crate::inspect::{self, Stock};
 use crate::load::{self, Answer, Crowd, Load, Told};
 use crate::sale::{self, PRODUCT, audit_passes};
@@ -10,6 +9,7 @@ use loadgen::data::Element;
 use scenarios::audit::EngineStock;
 use scenarios::stack::{Role, RoleSpec, Stack};
 use scenarios::testing;
+use scenarios::usage::proc;
 use sqlx::MySqlPool;
 use sqlx::mysql::MySqlPoolOptions;
 use std::net::SocketAddr;
@@ -198,7 +198,8 @@ impl World {
     pub async fn crashed(&self, role: &mut Role) {
         let (name, pid) = (role.name().to_owned(), role.pid());
         until(&format!("{name} dies at its failpoint"), async || {
-            has_ended(pid).then_some(()).ok_or("alive".into())
+            let has_ended = proc::stat(pid).is_none_or(|stat| stat.has_ended());
+            has_ended.then_some(()).ok_or("alive".into())
         })
         .await;
         role.kill().await.expect("reaped");

@@ -1,16 +1,13 @@
 //! Settings of a database that its users cannot provoke through an engine, which sets them itself.
 
 use super::*;
+use servers::DatabaseServer;
 use sqlx::ConnectOptions;
 use sqlx::sqlite::SqliteConnectOptions;
 
-#[path = "../../../../servers/src/database_server.rs"]
-#[allow(dead_code, clippy::duplicate_mod)] // Each engine's tests start servers of their own.
-mod mariadb;
-
 #[tokio::test]
 async fn a_session_without_read_committed_is_refused() {
-    let Some(server) = mariadb::MariaDb::start().await else {
+    let Some(server) = DatabaseServer::start().await else {
         return;
     };
     let url = server.create_database().await;
@@ -29,7 +26,7 @@ async fn a_session_without_read_committed_is_refused() {
 
 #[tokio::test]
 async fn a_server_that_would_refuse_to_write_because_of_its_binary_log_is_refused() {
-    let Some(mut server) = mariadb::MariaDb::start().await else {
+    let Some(server) = DatabaseServer::start().await else {
         return;
     };
     let url = server.create_database().await;
@@ -40,7 +37,8 @@ async fn a_server_that_would_refuse_to_write_because_of_its_binary_log_is_refuse
                 "--server-id=1",
                 &format!("--binlog-format={format}"),
             ])
-            .await;
+            .await
+            .unwrap();
         let checked = check("any", &connect("any", Some(&url)).unwrap(), &[], true).await;
         let refused = checked
             .as_ref()

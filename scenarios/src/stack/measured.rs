@@ -1,0 +1,63 @@
+//! A process of the stack together with what it has used, which is read last while it still lives.
+
+use std::ops::Deref;
+use std::process::ExitStatus;
+use std::sync::{Mutex, PoisonError};
+use std::time::Duration;
+
+use reports::model::Usage;
+use servers::Process;
+
+use crate::usage;
+use crate::usage::proc::{self, ProcessStat};
+
+#[derive(Debug)]
+pub(super) struct Measured {
+    process: Process,
+    /// The last figures that were seen.
+    usage: Mutex<Usage>,
+}
+
+impl From<Process> for Measured {
+    fn from(process: Process) -> Self {
+        Self {
+            process,
+            usage: Mutex::default(),
+        }
+    }
+}
+
+impl Deref for Measured {
+    type Target = Process;
+
+    fn deref(&self) -> &Process {
+        &self.process
+    }
+}
+
+impl Measured {
+    /// CPU and peak memory with its children, as of `processes`; of one that has ended, its CPU and
+    /// the memory that was seen last.
+    pub(super) fn usage(&self, processes: &[ProcessStat]) -> Usage {
+        let running = usage::of_tree(processes, self.pid());
+        let mut last = self.usage.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(usage) = running.filter(|usage| usage.peak_rss_bytes > 0) {
+            *last = usage;
+        } else if let Some(stat) = proc::stat(self.pid()) {
+            last.cpu_us = last.cpu_us.max(stat.cpu_us());
+        }
+        *last
+    }
+
+    /// As [`Process::stop`].
+    pub(super) async fn stop(&self, limit: Duration) -> Option<ExitStatus> {
+        self.usage(&proc::all());
+        self.process.stop(limit).await
+    }
+
+    /// As [`Process::kill`].
+    pub(super) async fn kill(&self) -> servers::Result<()> {
+        self.usage(&proc::all());
+        self.process.kill().await
+    }
+}

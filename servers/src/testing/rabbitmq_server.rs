@@ -1,0 +1,70 @@
+//! A private RabbitMQ for one test.
+
+use super::{Home, Life, unless_missing};
+use crate::error::Result;
+use crate::frozen::Frozen;
+use crate::process::Process;
+use crate::rabbitmq::{self, Node};
+
+/// A broker with nothing in it; gone when dropped. One call at a time may take it down or bring it
+/// back.
+#[derive(Debug)]
+pub struct RabbitMqServer {
+    life: Life,
+    node: Node,
+    /// Its port mapper, which outlives the node.
+    epmd: Option<Process>,
+    home: Home,
+}
+
+impl RabbitMqServer {
+    /// Starts one, in some five seconds. None, with the reason printed, when rabbitmq-server is not
+    /// installed.
+    ///
+    /// # Panics
+    /// When it is installed and does not start; with `REQUIRE_SERVERS=1` also when it is not.
+    pub async fn start() -> Option<Self> {
+        unless_missing(Self::try_start().await)
+    }
+
+    async fn try_start() -> Result<Self> {
+        let home = Home::make()?;
+        let (node, started) = rabbitmq::start_node(&home.site()).await?;
+        Ok(Self {
+            life: Life::new(started.process),
+            node,
+            epmd: started.helper,
+            home,
+        })
+    }
+
+    /// `amqp://guest:guest@127.0.0.1:4001/%2f`; stays the same in every life.
+    pub fn url(&self) -> String {
+        rabbitmq::url(self.node.port)
+    }
+
+    /// # Panics
+    /// After [`RabbitMqServer::kill`].
+    pub fn pid(&self) -> u32 {
+        self.life.pid()
+    }
+
+    /// SIGKILL, in the middle of whatever it does.
+    pub async fn kill(&self) -> Result<()> {
+        self.life.end().await
+    }
+
+    /// Starts it again with the queues and messages that it has kept; kills it first if it lives.
+    pub async fn restart(&self) -> Result<()> {
+        self.kill().await?;
+        let has_epmd = self.epmd.is_some();
+        let (process, _) = rabbitmq::run_node(&self.home.site(), &self.node, has_epmd).await?;
+        self.life.begin(process);
+        Ok(())
+    }
+
+    /// SIGSTOP until what is returned is dropped.
+    pub fn freeze(&self) -> Frozen {
+        Frozen::freeze(self.pid())
+    }
+}

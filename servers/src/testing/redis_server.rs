@@ -1,0 +1,178 @@
+//! A private redis-server for one test, and every way to lose it.
+
+use std::path::{Path, PathBuf};
+
+use super::{Home, Life, copy, unless_missing};
+use crate::address::Address;
+use crate::error::{OrFailed, Result, failed};
+use crate::frozen::Frozen;
+use crate::redis;
+
+/// Bytes cut off the AOF to bring back an older state.
+const AOF_TAIL_BYTES: u64 = 100;
+/// Where Redis keeps its AOF.
+const AOF_FOLDER: &str = "appendonlydir";
+
+/// How a Redis or a Redis Cluster can be lost.
+pub const LOSSES: &[&str] = &[
+    "flushed",
+    "scripts flushed",
+    "killed, AOF intact",
+    "killed, AOF cut",
+    "killed, empty",
+];
+
+/// A redis-server with an AOF that is written through every second; gone when dropped. One call at
+/// a time may take it down or bring it back.
+#[derive(Debug)]
+pub struct RedisServer {
+    life: Life,
+    port: u16,
+    home: Home,
+}
+
+impl RedisServer {
+    /// Starts one, in some 20 ms. None, with the reason printed, when redis-server is not
+    /// installed.
+    ///
+    /// # Panics
+    /// When it is installed and does not start; with `REQUIRE_SERVERS=1` also when it is not.
+    pub async fn start() -> Option<Self> {
+        unless_missing(Self::try_start().await)
+    }
+
+    async fn try_start() -> Result<Self> {
+        let home = Home::make()?;
+        let started = redis::start(&home.site()).await?;
+        Ok(Self {
+            life: Life::new(started.process),
+            port: started.port,
+            home,
+        })
+    }
+
+    /// `redis://127.0.0.1:40001/`; stays the same in every life.
+    pub fn url(&self) -> String {
+        format!("redis://127.0.0.1:{}/", self.port)
+    }
+
+    pub fn port(&self) -> u16 {
+        self.port
+    }
+
+    /// # Panics
+    /// After [`RedisServer::kill`].
+    pub fn pid(&self) -> u32 {
+        self.life.pid()
+    }
+
+    /// Sends a command in one line, `CONFIG SET maxmemory 0`, and waits for its `OK`.
+    pub async fn command(&self, line: &str) -> Result<()> {
+        let words: Vec<&str> = line.split_whitespace().collect();
+        match redis::ask(&Address::local(self.port), &words).await {
+            Ok(answer) if answer == ["OK"] => Ok(()),
+            Ok(answer) => Err(failed(format!("{line}: {answer:?}"))),
+            Err(error) => Err(failed(format!("{line}: {error}"))),
+        }
+    }
+
+    /// Loses the server's state in one of the ways of [`LOSSES`]; it answers again afterwards.
+    pub async fn lose(&self, how: &str) -> Result<()> {
+        match how {
+            "flushed" => self.command("FLUSHALL").await,
+            "scripts flushed" => self.command("SCRIPT FLUSH").await,
+            "killed, AOF intact" => self.restart().await,
+            "killed, AOF cut" => {
+                self.kill().await?;
+                cut_aof(&self.data())?;
+                self.restart().await
+            }
+            "killed, empty" => {
+                self.kill().await?;
+                self.erase()?;
+                self.restart().await
+            }
+            _ => Err(no_loss(how)),
+        }
+    }
+
+    /// SIGKILL, in the middle of whatever it does.
+    pub async fn kill(&self) -> Result<()> {
+        self.life.end().await
+    }
+
+    /// Starts it again on its port, with the data that it has; kills it first if it lives.
+    pub async fn restart(&self) -> Result<()> {
+        self.kill().await?;
+        let process = redis::run_node(&self.home.site(), redis::NAME, self.port, &[]).await?;
+        self.life.begin(process);
+        Ok(())
+    }
+
+    /// SIGSTOP until what is returned is dropped.
+    pub fn freeze(&self) -> Frozen {
+        Frozen::freeze(self.pid())
+    }
+
+    /// Removes everything that a dead server has kept.
+    pub fn erase(&self) -> Result<()> {
+        erase(&self.data())
+    }
+
+    /// Copies what the server has kept so far; an earlier copy is replaced.
+    pub fn set_aside(&self) -> Result<()> {
+        erase(&self.aside())?;
+        copy(&self.data(), &self.aside()).or_failed(|| "the data cannot be copied".to_owned())
+    }
+
+    /// Gives a dead server that copy in place of what it has kept.
+    pub fn bring_back(&self) -> Result<()> {
+        self.erase()?;
+        copy(&self.aside(), &self.data()).or_failed(|| "nothing was set aside".to_owned())
+    }
+
+    fn data(&self) -> PathBuf {
+        self.home.data_folder(redis::NAME)
+    }
+
+    fn aside(&self) -> PathBuf {
+        self.home.data_folder("aside")
+    }
+}
+
+pub(super) fn no_loss(how: &str) -> crate::Error {
+    failed(format!(
+        "no way {how:?} to lose a Redis; known: {}",
+        LOSSES.join("; ")
+    ))
+}
+
+/// Empties a folder, and makes it if there is none.
+fn erase(folder: &Path) -> Result<()> {
+    let removed = match std::fs::remove_dir_all(folder) {
+        Err(error) if error.kind() != std::io::ErrorKind::NotFound => Err(error),
+        _ => std::fs::create_dir_all(folder),
+    };
+    removed.or_failed(|| format!("{} cannot be emptied", folder.display()))
+}
+
+/// Takes the AOF away and leaves the rest, such as what a node knows of its cluster.
+pub(super) fn erase_aof(data: &Path) -> Result<()> {
+    std::fs::remove_dir_all(data.join(AOF_FOLDER))
+        .or_failed(|| "the AOF cannot be removed".to_owned())
+}
+
+/// Takes the last writes away, as a machine that lost power would. Redis loads a truncated AOF.
+pub(super) fn cut_aof(data: &Path) -> Result<()> {
+    let cut = || {
+        for entry in std::fs::read_dir(data.join(AOF_FOLDER))? {
+            let path = entry?.path();
+            if path.to_string_lossy().ends_with(".incr.aof") {
+                let file = std::fs::OpenOptions::new().write(true).open(&path)?;
+                file.set_len(file.metadata()?.len().saturating_sub(AOF_TAIL_BYTES))?;
+            }
+        }
+        std::io::Result::Ok(())
+    };
+    cut().or_failed(|| "the AOF cannot be cut".to_owned())
+}
