@@ -217,13 +217,27 @@ fn the_lab_shares_no_code_with_the_system() {
             "reports/Cargo.toml",
             vec!["system", "engines", "loadgen", "scenarios"],
         ),
-        ("engines/Cargo.toml", vec!["system", "loadgen", "reports"]),
+        (
+            "engines/Cargo.toml",
+            vec!["system", "loadgen", "reports", "servers"],
+        ),
         (
             "database/Cargo.toml",
             vec!["engines", "system", "loadgen", "reports", "scenarios"],
         ),
         ("loadgen/Cargo.toml", vec!["system", "engines", "scenarios"]),
-        ("system/Cargo.toml", vec!["loadgen", "reports"]),
+        (
+            "servers/Cargo.toml",
+            vec![
+                "database",
+                "engines",
+                "system",
+                "loadgen",
+                "reports",
+                "scenarios",
+            ],
+        ),
+        ("system/Cargo.toml", vec!["loadgen", "reports", "servers"]),
     ] {
         let text = std::fs::read_to_string(root().join(manifest)).expect("readable");
         let table: toml::Table = toml::from_str(&text).expect("valid TOML");

@@ -1,5 +1,5 @@
-//! How a MariaDB or MySQL is started: fresh tables, explicit durability, root without a password from the
-//! loopback address.
+//! How a MariaDB or MySQL is started: fresh tables, explicit durability, root without a password
+//! from the loopback address.
 
 use std::path::Path;
 use std::process::Command;
@@ -151,7 +151,7 @@ fn server_command(site: &Site<'_>, folder: &Path, port: u16) -> Result<Command> 
     let socket = folder.join("s");
     if socket.as_os_str().len() > SOCKET_PATH_BYTES_MAX {
         return Err(failed(format!(
-            "{} is too long for a socket ({SOCKET_PATH_BYTES_MAX} bytes); choose a shorter scratch folder",
+            "{} is too long for a socket ({SOCKET_PATH_BYTES_MAX} bytes); choose a shorter folder",
             socket.display()
         )));
     }

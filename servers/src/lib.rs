@@ -13,9 +13,10 @@
 //! # }
 //! ```
 //!
-//! [`RedisServer`], [`RedisCluster`], [`RabbitMqServer`] and [`DatabaseServer`] each have their ways
-//! to be killed, frozen and brought back. A program that is not installed makes `start` return
-//! `None`; with `REQUIRE_SERVERS=1`, as in CI, it fails the test.
+//! [`RedisServer`], [`RedisCluster`], [`RabbitMqServer`] and [`DatabaseServer`] each have their
+//! ways to be killed, frozen and brought back. A program that is not installed makes `start` return
+//! `None`; with `REQUIRE_SERVERS=1`, as in CI, it fails the test. `LAB_SEARCH_PATH` names the only
+//! folders that are searched for programs, in the form of PATH.
 //!
 //! Who runs servers for another purpose than a test, as the lab does, has a [`Site`]: a folder, a
 //! [`Keeper`] that ends what is left, and [`Settings`]. On it [`redis::start`], [`cluster::start`],

@@ -1,4 +1,5 @@
-//! How a RabbitMQ node is started, with an epmd of its own, away from every file and node of the machine.
+//! How a RabbitMQ node is started, with an epmd of its own, away from every file and node of the
+//! machine.
 //!
 //! Starting epmd first saves the node two helper virtual machines (5.0 s became 3.8 s here), and
 //! `detached` keeps the start script from staying as the node's parent, so signals and CPU figures

@@ -128,8 +128,8 @@ pub async fn settings(address: &Address) -> Result<Vec<(&'static str, String)>> 
     Ok(settings)
 }
 
-/// One command on a connection of its own; a list of texts comes back as it is, anything else as one
-/// text, which is empty for nothing at all.
+/// One command on a connection of its own; a list of texts comes back as it is, anything else as
+/// one text, which is empty for nothing at all.
 pub async fn ask(address: &Address, command: &[&str]) -> Result<Vec<String>> {
     let stream = TcpStream::connect((&*address.host, address.port)).await;
     let mut stream = BufReader::new(stream.or_failed(|| {

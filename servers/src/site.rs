@@ -100,8 +100,8 @@ impl<'a> FirstAnswer<'a> {
         }
     }
 
-    /// Waits a moment. A server that has ended, that has lost its port, or that stays silent for too
-    /// long is an error with its last words.
+    /// Waits a moment. A server that has ended, that has lost its port, or that stays silent for
+    /// too long is an error with its last words.
     pub(crate) async fn not_yet(&self, error: Error) -> Result<()> {
         let name = self.process.name();
         if let Some(status) = self.process.ended() {
