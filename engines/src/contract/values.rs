@@ -1,0 +1,223 @@
+//! The values that cross the seam: terms, openings, requests and verdicts, holds, and the view of a
+//! sale.
+
+use crate::{AllocationId, Epoch, IncarnationId, Nonce, OrderId, SaleId, UserId};
+use serde::{Deserialize, Serialize};
+
+/// One opening of one sale, read once before a reserve and used for everything that follows from
+/// it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+pub struct Term {
+    /// The sale.
+    pub sale: SaleId,
+    /// Its epoch.
+    pub epoch: Epoch,
+    /// The nonce of the opening.
+    pub nonce: Nonce,
+}
+
+/// What [`StockEngine::open`] loads.
+#[derive(Clone, Debug)]
+pub struct Opening {
+    /// The term to open.
+    pub term: Term,
+    /// Units that may be sold in this epoch.
+    pub granted: u64,
+    /// Every buyer whose live order blocks another purchase.
+    pub buyers: Vec<OpeningBuyer>,
+    /// Every publishing process that lives at the time of the opening. An engine that needs user
+    /// affinity deals the buyers among them; others ignore it.
+    pub publishers: Vec<IncarnationId>,
+}
+
+/// A live order at the time of the opening.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct OpeningBuyer {
+    /// The buyer.
+    pub user: UserId,
+    /// His live order.
+    pub order: OrderId,
+    /// Its units.
+    pub quantity: u32,
+}
+
+/// Answer to [`StockEngine::open`].
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Opened {
+    /// The epoch was loaded and is open.
+    Opened,
+    /// This very term was open already; nothing changed.
+    AlreadyOpen,
+    /// The engine knows an epoch that is as new or newer; nothing changed.
+    Stale {
+        /// The newest epoch the engine knows.
+        newest: Epoch,
+    },
+}
+
+/// One request for units.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Reserve {
+    /// The buyer.
+    pub user: UserId,
+    /// The id the order will have if it is granted.
+    pub order: OrderId,
+    /// Units asked for, at least 1.
+    pub quantity: u32,
+    /// Unix time in ms after which this request must not sell any more.
+    pub expires_at_ms: i64,
+    /// Who will publish the order.
+    pub incarnation: IncarnationId,
+}
+
+/// Answer to one [`Reserve`].
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Verdict {
+    /// The units are held for this order.
+    Granted {
+        /// The lease's own allocation that the order counts against; `None`: that of the term.
+        allocation: Option<AllocationId>,
+    },
+    /// The user already has a live order in this sale.
+    Duplicate(Hold),
+    /// Fewer units are left than were asked for.
+    SoldOut {
+        /// Units left when this was decided.
+        remaining: u64,
+    },
+    /// The sale is not open under this term.
+    NotOpen,
+    /// Another instance owns this user.
+    WrongInstance,
+    /// Cannot be decided now: the user's hold is being voided, or units are on their way. Try again
+    /// shortly.
+    Busy,
+    /// The request came after its deadline.
+    Expired,
+}
+
+impl Verdict {
+    /// A grant that counts against the term's own allocation.
+    pub const GRANTED: Self = Self::Granted { allocation: None };
+
+    /// Whether units were granted.
+    pub const fn is_granted(&self) -> bool {
+        matches!(self, Self::Granted { .. })
+    }
+}
+
+/// The live order of a user who asked again.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Hold {
+    /// The order.
+    pub order: OrderId,
+    /// Its units.
+    pub quantity: u32,
+    /// Whether its row is known to be in the database.
+    pub settled: bool,
+    /// While it is open: the lease's own allocation that it counts against; `None`: that of the
+    /// term.
+    pub allocation: Option<AllocationId>,
+}
+
+/// One hold to settle or release.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Finish {
+    /// The buyer.
+    pub user: UserId,
+    /// The order.
+    pub order: OrderId,
+    /// Its units.
+    pub quantity: u32,
+    /// What to do.
+    pub kind: FinishKind,
+}
+
+/// What happens to a hold.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum FinishKind {
+    /// Its row is in the database: the hold is no longer open.
+    Settle,
+    /// Its units go back, once.
+    Release,
+}
+
+/// Answer to one [`Finish`].
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Finished {
+    /// It was done now.
+    Done,
+    /// There was nothing to do.
+    AlreadyDone,
+    /// The term is not open; try again under the current one.
+    NotOpen,
+}
+
+/// What [`StockEngine::holds`] is asked.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum HoldQuery {
+    /// List open holds not touched for `untouched_for_ms`, one page at a time.
+    List {
+        /// Least age since the last touch, ms.
+        untouched_for_ms: u64,
+        /// 0, or `next` of the page before.
+        cursor: u64,
+        /// Rough size of a page, 1 to 10,000.
+        limit: u32,
+    },
+    /// Mark these holds for voiding if they have not been touched for `untouched_for_ms`.
+    Mark {
+        /// Least age since the last touch, ms.
+        untouched_for_ms: u64,
+        /// The orders.
+        orders: Vec<OrderId>,
+    },
+}
+
+/// Answer to [`StockEngine::holds`].
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct HoldPage {
+    /// For `List` the holds of this page; for `Mark` those that are marked now.
+    pub holds: Vec<OpenHold>,
+    /// Cursor of the next page; `None` at the end.
+    pub next: Option<u64>,
+}
+
+/// An open hold.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct OpenHold {
+    /// The order.
+    pub order: OrderId,
+    /// The buyer.
+    pub user: UserId,
+    /// Its units.
+    pub quantity: u32,
+    /// Engine time of the last touch, unix ms. Compared for equality only.
+    pub touched_at_ms: i64,
+    /// Age since the last touch by the engine's clock, ms.
+    pub age_ms: u64,
+    /// Every incarnation that touched it.
+    pub touched_by: Vec<IncarnationId>,
+    /// Whether it is marked for voiding.
+    pub marked: bool,
+}
+
+/// The engine's view of a sale.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct StockView {
+    /// Units that can still be sold.
+    pub remaining: i64,
+    /// Units in open holds; of an engine with `needs_user_affinity`, in those of this process.
+    pub open_units: u64,
+    /// The epoch the engine holds data of, if any.
+    pub epoch: Option<Epoch>,
+    /// Whether the asked term could sell now.
+    pub is_open: bool,
+    /// Incarnations among whom the buyers of this epoch are dealt, ascending; empty unless the
+    /// engine needs user affinity.
+    pub owners: Vec<IncarnationId>,
+    /// Identity of the server's present life; empty where there is no server.
+    pub server: String,
+    /// The engine's clock, unix ms.
+    pub clock_ms: i64,
+}
