@@ -11,8 +11,8 @@ pub use engine::StockEngine;
 pub use error::{EngineError, Result};
 pub use ids::{AllocationId, Epoch, IncarnationId, Nonce, OrderId, SaleId, UserId};
 pub use info::{EngineInfo, Guarantees};
-pub use upkeep::{Maintain, Maintained};
+pub use upkeep::{Tending, Upkeep};
 pub use values::{
-    Finish, FinishKind, Finished, Hold, HoldPage, HoldQuery, OpenHold, Opened, Opening,
-    OpeningBuyer, Reserve, StockView, Term, Verdict,
+    Finish, FinishKind, Finished, Hold, HoldKey, HoldPage, HoldPageQuery, OpenHold, Opened,
+    Opening, OpeningBuyer, PAGE_MAX, Reserve, StockView, Term, Verdict,
 };

@@ -10,12 +10,13 @@
 mod faults;
 mod gate;
 
+use crate::helpers::clock::millis;
 use crate::helpers::database_server::{self, may_be_repeated};
 use crate::registry::{BuildFuture, EngineFactory};
 use crate::{
     EngineEnv, EngineError, EngineInfo, Epoch, Finish, FinishKind, Finished, Guarantees, Hold,
-    HoldPage, HoldQuery, Maintain, Maintained, Opened, Opening, Params, Reserve, Result, SaleId,
-    StockEngine, StockView, Term, Verdict,
+    HoldKey, HoldPage, HoldPageQuery, OpenHold, Opened, Opening, Params, Reserve, Result, SaleId,
+    StockEngine, StockView, Term, Upkeep, Verdict,
 };
 use database::schema::Migration;
 use database::{Connection, Database, Tx};
@@ -40,8 +41,6 @@ const REPEAT_WITHIN: Duration = Duration::from_secs(2);
 /// Incarnations remembered per hold; beyond that the buyer is told "busy", so that none is ever
 /// forgotten (R8).
 const INCARNATIONS_MAX: usize = 64;
-/// Largest page of [`HoldQuery::List`].
-const PAGE_MAX: u32 = 10_000;
 /// Largest grant: what is released on top of it still fits into the column.
 const UNITS_MAX: u64 = 1 << 62;
 
@@ -249,58 +248,30 @@ impl Sales {
         Ok(Opened::Opened)
     }
 
-    async fn holds(&self, term: &Term, query: &HoldQuery) -> Result<HoldPage> {
-        let mut sale = self
-            .lock(term)
-            .await?
-            .ok_or_else(|| EngineError::Unavailable {
-                context: format!(
-                    "holds of sale {}: epoch {} is not open",
-                    term.sale, term.epoch
-                ),
-                source: None,
-            })?;
+    async fn open_holds(&self, term: &Term, page: &HoldPageQuery) -> Result<HoldPage> {
+        let sale = self.lock(term).await?;
+        let mut sale = sale.ok_or_else(|| EngineError::not_open(term))?;
         let now_ms = sale.stock.now_ms;
-        let mut connection = sale.tx.connection();
-        match query {
-            HoldQuery::List {
-                untouched_for_ms,
-                cursor,
-                limit,
-            } => {
-                let limit = (*limit).clamp(1, PAGE_MAX);
-                gate::list(
-                    &mut connection,
-                    (term.sale, now_ms),
-                    *untouched_for_ms,
-                    *cursor,
-                    limit,
-                )
-                .await
-            }
-            HoldQuery::Mark {
-                untouched_for_ms,
-                orders,
-            } => {
-                let mut gates = gate::of_open_orders(&mut connection, term.sale, orders).await?;
-                let is_old = |gate: &GateRow| {
-                    gate.age_ms(now_ms) >= *untouched_for_ms
-                        || self.faults.has(Fault::MarksTheYoung)
-                };
-                // The lock is held from the age test to the mark, so no touch can come between
-                // (R8).
-                gates
-                    .values_mut()
-                    .filter(|gate| !gate.is_marked && is_old(gate))
-                    .for_each(GateRow::mark);
-                sale.write(&gates).await?;
-                let marked = gates.values().filter(|gate| gate.is_marked);
-                Ok(HoldPage {
-                    holds: marked.map(|gate| gate.to_hold(now_ms)).collect(),
-                    next: None,
-                })
-            }
-        }
+        gate::list(&mut sale.tx.connection(), (term.sale, now_ms), page).await
+    }
+
+    async fn mark(&self, term: &Term, holds: &[HoldKey], age: Duration) -> Result<Vec<OpenHold>> {
+        let sale = self.lock(term).await?;
+        let mut sale = sale.ok_or_else(|| EngineError::not_open(term))?;
+        let now_ms = sale.stock.now_ms;
+        let mut gates = gate::of_open_holds(&mut sale.tx.connection(), term.sale, holds).await?;
+        let is_old = |gate: &GateRow| {
+            gate.age_ms(now_ms) >= millis(age) || self.faults.has(Fault::MarksTheYoung)
+        };
+        // The lock is held from the age test to the mark, so no touch can come between:
+        // mark-with-age (R8).
+        gates
+            .values_mut()
+            .filter(|gate| !gate.is_marked && is_old(gate))
+            .for_each(GateRow::mark);
+        sale.write(&gates).await?;
+        let marked = gates.values().filter(|gate| gate.is_marked);
+        Ok(marked.map(|gate| gate.to_hold(now_ms)).collect())
     }
 
     async fn view(&self, term: &Term) -> Result<StockView> {
@@ -484,13 +455,19 @@ impl StockEngine for DatabaseRow {
         }
     }
 
-    async fn holds(&self, term: &Term, query: &HoldQuery) -> Result<HoldPage> {
-        let (term, query) = (*term, Arc::new(query.clone()));
-        let holds = move |sales: Arc<Sales>| {
-            let query = query.clone();
-            async move { sales.holds(&term, &query).await }
+    async fn open_holds(&self, term: &Term, page: &HoldPageQuery) -> Result<HoldPage> {
+        let (term, page) = (*term, *page);
+        let list = move |sales: Arc<Sales>| async move { sales.open_holds(&term, &page).await };
+        self.run(CALL_MAX, "a look at the holds", list).await
+    }
+
+    async fn mark(&self, term: &Term, holds: &[HoldKey], age: Duration) -> Result<Vec<OpenHold>> {
+        let (term, holds) = (*term, Arc::<[HoldKey]>::from(holds));
+        let mark = move |sales: Arc<Sales>| {
+            let holds = holds.clone();
+            async move { sales.mark(&term, &holds, age).await }
         };
-        self.run(CALL_MAX, "a look at the holds", holds).await
+        self.run(CALL_MAX, "a mark", mark).await
     }
 
     async fn stock(&self, term: &Term) -> Result<StockView> {
@@ -500,19 +477,15 @@ impl StockEngine for DatabaseRow {
         })
         .await
     }
+}
 
-    async fn maintain(&self, task: &Maintain) -> Result<Maintained> {
-        let Maintain::CheckServer { allow_volatile } = *task else {
-            return Ok(Maintained::default());
-        };
+#[async_trait::async_trait]
+impl Upkeep for DatabaseRow {
+    async fn check_server(&self, allow_volatile: bool) -> Result<Vec<(String, String)>> {
         let check = move |sales: Arc<Sales>| async move {
             database_server::check(NAME, &sales.database, &TABLES, allow_volatile).await
         };
-        let settings = self.run(CALL_MAX, "a look at the server", check).await?;
-        Ok(Maintained {
-            actions: 0,
-            settings,
-        })
+        self.run(CALL_MAX, "a look at the server", check).await
     }
 }
 

@@ -1,5 +1,6 @@
-//! What more than one engine needs and no engine is: servers, allocation rows.
+//! What more than one engine needs and no engine is: servers, allocation rows, time.
 
 pub mod allocations;
+pub mod clock;
 pub mod database_server;
 pub mod redis_server;

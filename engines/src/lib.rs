@@ -24,8 +24,9 @@ pub mod testing;
 
 pub use contract::{
     AllocationId, EngineError, EngineInfo, Epoch, Finish, FinishKind, Finished, Guarantees, Hold,
-    HoldPage, HoldQuery, IncarnationId, Maintain, Maintained, Nonce, OpenHold, Opened, Opening,
-    OpeningBuyer, OrderId, Reserve, Result, SaleId, StockEngine, StockView, Term, UserId, Verdict,
+    HoldKey, HoldPage, HoldPageQuery, IncarnationId, Nonce, OpenHold, Opened, Opening,
+    OpeningBuyer, OrderId, PAGE_MAX, Reserve, Result, SaleId, StockEngine, StockView, Tending,
+    Term, Upkeep, UserId, Verdict,
 };
 pub use database::id;
 pub use helpers::allocations::{ALLOCATIONS, close_leases};

@@ -8,16 +8,17 @@
 #[cfg(test)]
 mod tests;
 
-use crate::helpers::redis_server;
+use crate::helpers::{clock::millis, redis_server};
 use crate::registry::{BuildFuture, EngineFactory};
 use crate::{
     EngineEnv, EngineError, EngineInfo, Epoch, Finish, FinishKind, Finished, Guarantees, Hold,
-    HoldPage, HoldQuery, IncarnationId, Maintain, Maintained, OpenHold, Opened, Opening, OrderId,
-    Params, Reserve, Result, StockEngine, StockView, Term, UserId, Verdict,
+    HoldKey, HoldPage, HoldPageQuery, IncarnationId, OpenHold, Opened, Opening, OrderId, PAGE_MAX,
+    Params, Reserve, Result, StockEngine, StockView, Term, Upkeep, UserId, Verdict,
 };
 use redis::{InfoDict, Value, aio::ConnectionManager};
 use std::collections::{HashMap, HashSet};
 use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
 
 const NAME: &str = "lua-single-key";
 const SCRIPT: &str = include_str!("lua_single_key.lua");
@@ -26,8 +27,6 @@ const SCRIPT: &str = include_str!("lua_single_key.lua");
 const RECORDS_PER_CALL_MAX: usize = 1_000;
 /// Terms whose key names and script hash are remembered; beyond it they are computed again.
 const KNOWN_TERMS_MAX: usize = 1_024;
-/// Page size bounds of [`HoldQuery::List`].
-const PAGE_MAX: u32 = 10_000;
 /// Largest stock: the script counts in doubles.
 const UNITS_MAX: u64 = 1 << 53;
 
@@ -228,33 +227,6 @@ impl LuaSingleKey {
             })
             .collect())
     }
-
-    async fn mark(
-        &self,
-        target: &Target,
-        untouched_for_ms: u64,
-        orders: &[OrderId],
-    ) -> Result<Option<HoldPage>> {
-        let mut page = HoldPage::default();
-        for orders in orders.chunks(RECORDS_PER_CALL_MAX) {
-            let records: Vec<u8> = orders
-                .iter()
-                .flat_map(|order| order.0.to_le_bytes())
-                .collect();
-            let answer = self
-                .call(
-                    "marking holds",
-                    target.evalsha("mark").arg(records).arg(untouched_for_ms),
-                )
-                .await?;
-            let Some(answer) = answer else {
-                return Ok(None);
-            };
-            page.holds
-                .extend(read_page(&answer).ok_or_else(|| protocol("mark"))?.holds);
-        }
-        Ok(Some(page))
-    }
 }
 
 #[async_trait::async_trait]
@@ -345,36 +317,33 @@ impl StockEngine for LuaSingleKey {
         answers
     }
 
-    async fn holds(&self, term: &Term, query: &HoldQuery) -> Result<HoldPage> {
+    async fn open_holds(&self, term: &Term, page: &HoldPageQuery) -> Result<HoldPage> {
+        let mut command = self.target(term).evalsha("list");
+        command
+            .arg(page.cursor)
+            .arg(page.limit.clamp(1, PAGE_MAX))
+            .arg(millis(page.age));
+        let answer = self.call("listing holds", &command).await?;
+        let answer = answer.ok_or_else(|| EngineError::not_open(term))?;
+        read_page(&answer).ok_or_else(|| protocol("list"))
+    }
+
+    async fn mark(&self, term: &Term, holds: &[HoldKey], age: Duration) -> Result<Vec<OpenHold>> {
         let target = self.target(term);
-        let page = match query {
-            HoldQuery::List {
-                untouched_for_ms,
-                cursor,
-                limit,
-            } => {
-                let mut command = target.evalsha("list");
-                command
-                    .arg(cursor)
-                    .arg((*limit).clamp(1, PAGE_MAX))
-                    .arg(untouched_for_ms);
-                let answer = self.call("listing holds", &command).await?;
-                answer
-                    .map(|answer| read_page(&answer).ok_or_else(|| protocol("list")))
-                    .transpose()?
+        let mut marked = Vec::new();
+        for holds in holds.chunks(RECORDS_PER_CALL_MAX) {
+            let mut records = Vec::with_capacity(holds.len() * 16);
+            for hold in holds {
+                records.extend_from_slice(&hold.user.0.to_le_bytes());
+                records.extend_from_slice(&hold.order.0.to_le_bytes());
             }
-            HoldQuery::Mark {
-                untouched_for_ms,
-                orders,
-            } => self.mark(&target, *untouched_for_ms, orders).await?,
-        };
-        page.ok_or_else(|| EngineError::Unavailable {
-            context: format!(
-                "holds of sale {}: epoch {} is not open",
-                term.sale, term.epoch
-            ),
-            source: None,
-        })
+            let mut command = target.evalsha("mark");
+            command.arg(records).arg(millis(age));
+            let answer = self.call("marking holds", &command).await?;
+            let answer = answer.ok_or_else(|| EngineError::not_open(term))?;
+            marked.extend(read_page(&answer).ok_or_else(|| protocol("mark"))?.holds);
+        }
+        Ok(marked)
     }
 
     async fn stock(&self, term: &Term) -> Result<StockView> {
@@ -414,16 +383,12 @@ impl StockEngine for LuaSingleKey {
             clock_ms: seconds * 1_000 + micros / 1_000,
         })
     }
+}
 
-    async fn maintain(&self, task: &Maintain) -> Result<Maintained> {
-        let Maintain::CheckServer { allow_volatile } = task else {
-            return Ok(Maintained::default());
-        };
-        let settings = redis_server::check(&mut self.redis.clone(), *allow_volatile).await?;
-        Ok(Maintained {
-            actions: 0,
-            settings,
-        })
+#[async_trait::async_trait]
+impl Upkeep for LuaSingleKey {
+    async fn check_server(&self, allow_volatile: bool) -> Result<Vec<(String, String)>> {
+        redis_server::check(&mut self.redis.clone(), allow_volatile).await
     }
 }
 

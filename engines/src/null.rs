@@ -3,10 +3,12 @@
 
 use crate::registry::{BuildFuture, EngineFactory};
 use crate::{
-    EngineEnv, EngineInfo, Finish, Finished, Guarantees, HoldPage, HoldQuery, Maintain, Maintained,
-    Opened, Opening, Params, Reserve, Result, StockEngine, StockView, Term, Verdict,
+    EngineEnv, EngineInfo, Finish, Finished, Guarantees, HoldKey, HoldPage, HoldPageQuery,
+    OpenHold, Opened, Opening, Params, Reserve, Result, StockEngine, StockView, Term, Upkeep,
+    Verdict,
 };
 use std::sync::Arc;
+use std::time::Duration;
 
 const NAME: &str = "null";
 
@@ -57,8 +59,12 @@ impl StockEngine for Null {
         batch.iter().map(|_| Ok(Finished::Done)).collect()
     }
 
-    async fn holds(&self, _term: &Term, _query: &HoldQuery) -> Result<HoldPage> {
+    async fn open_holds(&self, _term: &Term, _page: &HoldPageQuery) -> Result<HoldPage> {
         Ok(HoldPage::default())
+    }
+
+    async fn mark(&self, _: &Term, _: &[HoldKey], _: Duration) -> Result<Vec<OpenHold>> {
+        Ok(Vec::new())
     }
 
     async fn stock(&self, term: &Term) -> Result<StockView> {
@@ -68,8 +74,6 @@ impl StockEngine for Null {
             ..StockView::default()
         })
     }
-
-    async fn maintain(&self, _task: &Maintain) -> Result<Maintained> {
-        Ok(Maintained::default())
-    }
 }
+
+impl Upkeep for Null {}

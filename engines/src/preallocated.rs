@@ -17,12 +17,13 @@ mod stock;
 mod transfer;
 
 use crate::helpers::allocations::ALLOCATIONS;
+use crate::helpers::clock::now_ms;
 use crate::helpers::database_server;
 use crate::registry::{BuildFuture, EngineFactory};
 use crate::{
-    EngineEnv, EngineError, EngineInfo, Epoch, Finish, FinishKind, Finished, Guarantees, HoldPage,
-    HoldQuery, IncarnationId, Maintain, Maintained, Opened, Opening, ParamKind, ParamSpec, Params,
-    Reserve, Result, SaleId, StockEngine, StockView, Term, Verdict,
+    EngineEnv, EngineError, EngineInfo, Epoch, Finish, FinishKind, Finished, Guarantees, HoldKey,
+    HoldPage, HoldPageQuery, IncarnationId, OpenHold, Opened, Opening, ParamKind, ParamSpec,
+    Params, Reserve, Result, SaleId, StockEngine, StockView, Tending, Term, Upkeep, Verdict,
 };
 use database::Database;
 use database::schema::Migration;
@@ -31,7 +32,7 @@ use lease::Lease;
 use opening::{NewestOpening, Plan};
 use std::collections::{HashMap, HashSet};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock};
-use std::time::{Duration, SystemTime, UNIX_EPOCH};
+use std::time::Duration;
 
 const NAME: &str = "preallocated";
 /// Tables that take part in a transfer.
@@ -176,6 +177,11 @@ impl Process {
             .cloned()
     }
 
+    /// The lease of this very term.
+    fn loaded_for(&self, term: &Term) -> Option<Arc<Lease>> {
+        self.loaded(term.sale).filter(|lease| lease.term == *term)
+    }
+
     fn stopped(&self) -> MutexGuard<'_, HashSet<IncarnationId>> {
         self.stopped.lock().unwrap_or_else(PoisonError::into_inner)
     }
@@ -296,21 +302,20 @@ impl Process {
         Ok(opened)
     }
 
-    async fn hand_back(&self, publisher: IncarnationId) -> Result<u64> {
+    async fn hand_back(&self, publisher: IncarnationId) -> Result<()> {
         self.stopped().insert(publisher);
         let leases = self
             .leases
             .read()
             .unwrap_or_else(PoisonError::into_inner)
             .clone();
-        let mut moved = 0;
         for lease in leases
             .values()
             .filter(|lease| lease.incarnation == publisher)
         {
-            moved += lease.hand_back(&self.database).await?;
+            lease.hand_back(&self.database).await?;
         }
-        Ok(moved)
+        Ok(())
     }
 }
 
@@ -407,11 +412,7 @@ impl StockEngine for Preallocated {
     }
 
     async fn finish(&self, term: &Term, batch: &[Finish]) -> Vec<Result<Finished>> {
-        let lease = self
-            .process
-            .loaded(term.sale)
-            .filter(|lease| lease.term == *term);
-        let Some(lease) = lease else {
+        let Some(lease) = self.process.loaded_for(term) else {
             return batch.iter().map(|_| Ok(Finished::NotOpen)).collect();
         };
         let finished: Vec<_> = batch.iter().map(|item| Ok(lease.finish(item))).collect();
@@ -428,19 +429,16 @@ impl StockEngine for Preallocated {
         finished
     }
 
-    async fn holds(&self, term: &Term, query: &HoldQuery) -> Result<HoldPage> {
-        let lease = self
-            .process
-            .loaded(term.sale)
-            .filter(|lease| lease.term == *term);
-        let lease = lease.ok_or_else(|| EngineError::Unavailable {
-            context: format!(
-                "holds of sale {}: epoch {} is not open in this process",
-                term.sale, term.epoch
-            ),
-            source: None,
-        })?;
-        Ok(lease.holds(query))
+    async fn open_holds(&self, term: &Term, page: &HoldPageQuery) -> Result<HoldPage> {
+        let lease = self.process.loaded_for(term);
+        let lease = lease.ok_or_else(|| EngineError::not_open(term))?;
+        Ok(lease.open_holds(page))
+    }
+
+    async fn mark(&self, term: &Term, holds: &[HoldKey], age: Duration) -> Result<Vec<OpenHold>> {
+        let lease = self.process.loaded_for(term);
+        let lease = lease.ok_or_else(|| EngineError::not_open(term))?;
+        Ok(lease.mark(holds, age))
     }
 
     async fn stock(&self, term: &Term) -> Result<StockView> {
@@ -450,52 +448,41 @@ impl StockEngine for Preallocated {
         })
         .await
     }
-
-    async fn maintain(&self, task: &Maintain) -> Result<Maintained> {
-        let process = self.process.clone();
-        let (actions, settings) = match *task {
-            Maintain::CheckServer { allow_volatile } => {
-                let check = async move {
-                    database_server::check(NAME, &process.database, &TABLES, allow_volatile).await
-                };
-                (
-                    0,
-                    self.within(CALL_MAX, "a check of the server", check)
-                        .await?,
-                )
-            }
-            // A lease is the business of its own process alone.
-            Maintain::Tend {
-                publisher: None, ..
-            } => (0, Vec::new()),
-            Maintain::Tend {
-                term,
-                publisher: Some(incarnation),
-            } => {
-                let Some(lease) = self.lease(Terms { term, incarnation }).await? else {
-                    return Ok(Maintained::default());
-                };
-                let tend = async move { lease.tend(&process.database, process.block).await };
-                (self.within(CALL_MAX, "a tending", tend).await?, Vec::new())
-            }
-            Maintain::HandBack { publisher } => {
-                let hand_back = async move { process.hand_back(publisher).await };
-                (
-                    self.within(CALL_MAX, "a hand-back", hand_back).await?,
-                    Vec::new(),
-                )
-            }
-        };
-        Ok(Maintained { actions, settings })
-    }
 }
 
-/// The clock by which requests expire and holds grow old, unix ms.
-fn now_ms() -> i64 {
-    let since = SystemTime::now()
-        .duration_since(UNIX_EPOCH)
-        .unwrap_or_default();
-    i64::try_from(since.as_millis()).unwrap_or(i64::MAX)
+#[async_trait::async_trait]
+impl Upkeep for Preallocated {
+    async fn check_server(&self, allow_volatile: bool) -> Result<Vec<(String, String)>> {
+        let process = self.process.clone();
+        self.within(CALL_MAX, "a check of the server", async move {
+            database_server::check(NAME, &process.database, &TABLES, allow_volatile).await
+        })
+        .await
+    }
+
+    async fn tend(&self, tending: &Tending) -> Result<u64> {
+        let term = tending.term;
+        // A lease is the business of its own process alone.
+        let Some(incarnation) = tending.publisher else {
+            return Ok(0);
+        };
+        let Some(lease) = self.lease(Terms { term, incarnation }).await? else {
+            return Ok(0);
+        };
+        let process = self.process.clone();
+        self.within(CALL_MAX, "a tending", async move {
+            lease.tend(&process.database, process.block).await
+        })
+        .await
+    }
+
+    async fn hand_back(&self, publisher: IncarnationId) -> Result<()> {
+        let process = self.process.clone();
+        self.within(CALL_MAX, "a hand-back", async move {
+            process.hand_back(publisher).await
+        })
+        .await
+    }
 }
 
 /// See [`database_server::not_done`].

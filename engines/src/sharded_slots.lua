@@ -189,14 +189,18 @@ local function list(cursor, limit, untouched_for_ms)
   return answer
 end
 
--- Marks those of `batch` (orders, 8 bytes each) that are old enough; age test and mark are one step (R8).
--- Answers like list, with those that are marked now.
+-- Record: user 8, order 8. Marks those holds that are old enough; age test and mark are one step:
+-- mark-with-age (R8). Answers like list, with those that are marked now.
+local MARK_BYTES = 16
 local function mark(untouched_for_ms)
   local now = clock_ms()
   local answer = { '0', now }
-  for at = 1, #batch, 8 do
-    local order = sub(batch, at, at + 7)
+  for at = 1, #batch, MARK_BYTES do
+    local user, order = sub(batch, at, at + 7), sub(batch, at + 8, at + MARK_BYTES - 1)
     local hold = call('HGET', HOLDS, order)
+    if hold and sub(hold, 1, 8) ~= user then
+      hold = nil
+    end
     if hold and not is_marked(hold) and now - parse('<d', hold, HOLD_TOUCHED_AT) >= untouched_for_ms then
       hold = sub(hold, 1, HOLD_MARKED_AT - 1) .. '\1' .. sub(hold, HOLD_INCARNATIONS_AT)
       call('HSET', HOLDS, order, hold)

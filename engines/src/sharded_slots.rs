@@ -19,11 +19,12 @@ mod view;
 #[cfg(test)]
 mod tests;
 
+use crate::helpers::clock::millis;
 use crate::registry::{BuildFuture, EngineFactory};
 use crate::{
-    EngineEnv, EngineError, EngineInfo, Finish, Finished, Guarantees, HoldPage, HoldQuery,
-    Maintain, Maintained, Opened, Opening, OrderId, ParamKind, ParamSpec, Params, Reserve, Result,
-    StockEngine, StockView, Term, Verdict,
+    EngineEnv, EngineError, EngineInfo, Finish, Finished, Guarantees, HoldKey, HoldPage,
+    HoldPageQuery, OpenHold, Opened, Opening, PAGE_MAX, ParamKind, ParamSpec, Params, Reserve,
+    Result, StockEngine, StockView, Tending, Term, Upkeep, UserId, Verdict,
 };
 use deciding::Deciding;
 use futures_util::future::join_all;
@@ -32,6 +33,7 @@ use slots::Slots;
 use std::collections::HashMap;
 use std::sync::atomic::Ordering;
 use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
 
 const NAME: &str = "sharded-slots";
 const SCRIPT: &str = include_str!("sharded_slots.lua");
@@ -40,8 +42,6 @@ const SCRIPT: &str = include_str!("sharded_slots.lua");
 const RECORDS_PER_CALL_MAX: usize = 1_000;
 /// Terms whose slots are remembered; beyond it they are computed, and looked at, again.
 const KNOWN_TERMS_MAX: usize = 256;
-/// Page size bounds of [`HoldQuery::List`].
-const PAGE_MAX: u32 = 10_000;
 /// Bits of a listing's cursor below the number of the slot; a cursor within a slot is smaller than
 /// its table.
 const CURSOR_BITS: u32 = 48;
@@ -143,14 +143,7 @@ impl ShardedSlots {
         let Some(slots) = self.open_slots(term).await? else {
             return Ok(not_open());
         };
-        let mut groups: Vec<Vec<usize>> = vec![Vec::new(); self.slots];
-        for (index, item) in batch.iter().enumerate() {
-            groups[slots.home(item.user)].push(index);
-        }
-        let groups = groups
-            .into_iter()
-            .enumerate()
-            .filter(|(_, group)| !group.is_empty());
+        let groups = Self::by_home(&slots, batch.iter().map(|item| item.user));
         let calls = groups.map(async |(slot, group)| {
             let items: Vec<&Finish> = group.iter().map(|index| &batch[*index]).collect();
             let finished = slots.finish(&self.link, slot, &items).await;
@@ -172,25 +165,28 @@ impl ShardedSlots {
         Ok(answers)
     }
 
-    /// Goes on from slot to slot until the page is full.
-    async fn list(
-        &self,
+    /// The indices of `users`, by the slot where each lives; slots without any are left out.
+    fn by_home(
         slots: &Slots,
-        untouched_for_ms: u64,
-        cursor: u64,
-        limit: u32,
-    ) -> Result<Option<HoldPage>> {
-        let limit = limit.clamp(1, PAGE_MAX);
-        let (mut slot, mut inner) = (
-            (cursor >> CURSOR_BITS) as usize,
-            cursor & ((1 << CURSOR_BITS) - 1),
-        );
+        users: impl Iterator<Item = UserId>,
+    ) -> impl Iterator<Item = (usize, Vec<usize>)> {
+        let mut groups: Vec<Vec<usize>> = vec![Vec::new(); slots.slots.len()];
+        for (index, user) in users.enumerate() {
+            groups[slots.home(user)].push(index);
+        }
+        let groups = groups.into_iter().enumerate();
+        groups.filter(|(_, group)| !group.is_empty())
+    }
+
+    /// Goes on from slot to slot until the page is full.
+    async fn list(&self, slots: &Slots, query: &HoldPageQuery) -> Result<Option<HoldPage>> {
+        let limit = query.limit.clamp(1, PAGE_MAX);
+        let mut slot = (query.cursor >> CURSOR_BITS) as usize;
+        let mut inner = query.cursor & ((1 << CURSOR_BITS) - 1);
         let mut page = HoldPage::default();
         while slot < self.slots {
-            let Some(part) = slots
-                .list(&self.link, slot, inner, limit, untouched_for_ms)
-                .await?
-            else {
+            let part = slots.list(&self.link, slot, inner, limit, millis(query.age));
+            let Some(part) = part.await? else {
                 return Ok(None);
             };
             page.holds.extend(part.holds);
@@ -203,23 +199,24 @@ impl ShardedSlots {
         Ok(Some(page))
     }
 
-    /// An order does not tell its buyer, so every slot is asked for those that live there.
-    async fn mark(
+    /// Every hold is marked in the home slot of its buyer.
+    async fn mark_some(
         &self,
         slots: &Slots,
-        untouched_for_ms: u64,
-        orders: &[OrderId],
-    ) -> Result<Option<HoldPage>> {
-        let mut page = HoldPage::default();
-        for orders in orders.chunks(RECORDS_PER_CALL_MAX) {
-            let calls =
-                (0..self.slots).map(|slot| slots.mark(&self.link, slot, orders, untouched_for_ms));
-            for part in join_all(calls).await {
-                let Some(part) = part? else { return Ok(None) };
-                page.holds.extend(part.holds);
-            }
+        holds: &[HoldKey],
+        age: Duration,
+    ) -> Result<Option<Vec<OpenHold>>> {
+        let groups = Self::by_home(slots, holds.iter().map(|hold| hold.user));
+        let calls = groups.map(async |(slot, group)| {
+            let keys: Vec<HoldKey> = group.into_iter().map(|index| holds[index]).collect();
+            slots.mark(&self.link, slot, &keys, millis(age)).await
+        });
+        let mut marked = Vec::new();
+        for part in join_all(calls).await {
+            let Some(part) = part? else { return Ok(None) };
+            marked.extend(part.holds);
         }
-        Ok(Some(page))
+        Ok(Some(marked))
     }
 }
 
@@ -262,67 +259,47 @@ impl StockEngine for ShardedSlots {
         answers
     }
 
-    async fn holds(&self, term: &Term, query: &HoldQuery) -> Result<HoldPage> {
-        let page = match (self.open_slots(term).await?, query) {
-            (None, _) => None,
-            (
-                Some(slots),
-                HoldQuery::List {
-                    untouched_for_ms,
-                    cursor,
-                    limit,
-                },
-            ) => {
-                self.list(&slots, *untouched_for_ms, *cursor, *limit)
-                    .await?
-            }
-            (
-                Some(slots),
-                HoldQuery::Mark {
-                    untouched_for_ms,
-                    orders,
-                },
-            ) => self.mark(&slots, *untouched_for_ms, orders).await?,
-        };
-        page.ok_or_else(|| EngineError::Unavailable {
-            context: format!(
-                "holds of sale {}: epoch {} is not open",
-                term.sale, term.epoch
-            ),
-            source: None,
-        })
+    async fn open_holds(&self, term: &Term, page: &HoldPageQuery) -> Result<HoldPage> {
+        let not_open = || EngineError::not_open(term);
+        let slots = self.open_slots(term).await?.ok_or_else(not_open)?;
+        self.list(&slots, page).await?.ok_or_else(not_open)
+    }
+
+    async fn mark(&self, term: &Term, holds: &[HoldKey], age: Duration) -> Result<Vec<OpenHold>> {
+        let not_open = || EngineError::not_open(term);
+        let slots = self.open_slots(term).await?.ok_or_else(not_open)?;
+        let mut marked = Vec::new();
+        for holds in holds.chunks(RECORDS_PER_CALL_MAX) {
+            let some = self.mark_some(&slots, holds, age).await?;
+            marked.extend(some.ok_or_else(not_open)?);
+        }
+        Ok(marked)
     }
 
     async fn stock(&self, term: &Term) -> Result<StockView> {
         self.view(term).await
     }
+}
 
-    async fn maintain(&self, task: &Maintain) -> Result<Maintained> {
-        match task {
-            Maintain::CheckServer { allow_volatile } => {
-                health::check(&self.link, *allow_volatile).await
-            }
-            // Transfers last less than a ms; what a crash has interrupted is met by whoever needs
-            // the units, and finished by the reconciler otherwise.
-            Maintain::Tend {
-                term,
-                publisher: None,
-            } => {
-                let Some(slots) = self.open_slots(term).await? else {
-                    return Ok(Maintained::default());
-                };
-                let Some(looks) = slots.look_at_all(&self.link).await? else {
-                    return Ok(Maintained::default());
-                };
-                let actions = transfers::land_all(&slots, &self.link, &looks)
-                    .await?
-                    .unwrap_or(0);
-                Ok(Maintained {
-                    actions,
-                    settings: Vec::new(),
-                })
-            }
-            Maintain::Tend { .. } | Maintain::HandBack { .. } => Ok(Maintained::default()),
+#[async_trait::async_trait]
+impl Upkeep for ShardedSlots {
+    async fn check_server(&self, allow_volatile: bool) -> Result<Vec<(String, String)>> {
+        health::check(&self.link, allow_volatile).await
+    }
+
+    /// Transfers last less than a ms; what a crash has interrupted is met by whoever needs the
+    /// units, and finished by the reconciler otherwise.
+    async fn tend(&self, tending: &Tending) -> Result<u64> {
+        if tending.publisher.is_some() {
+            return Ok(0);
         }
+        let Some(slots) = self.open_slots(&tending.term).await? else {
+            return Ok(0);
+        };
+        let Some(looks) = slots.look_at_all(&self.link).await? else {
+            return Ok(0);
+        };
+        let landed = transfers::land_all(&slots, &self.link, &looks).await?;
+        Ok(landed.unwrap_or(0))
     }
 }

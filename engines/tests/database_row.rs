@@ -4,9 +4,9 @@
 
 use engines::conformance::{self, Harness, Subject};
 use engines::{
-    EngineEnv, Epoch, Finish, FinishKind, Finished, HoldQuery, IncarnationId, Maintain, Nonce,
-    Opened, Opening, OpeningBuyer, OrderId, Registry, Reserve, Result, SaleId, StockEngine, Term,
-    UserId, Verdict,
+    EngineEnv, Epoch, Finish, FinishKind, Finished, HoldPageQuery, IncarnationId, Nonce, Opened,
+    Opening, OpeningBuyer, OrderId, Registry, Reserve, Result, SaleId, StockEngine, Term, UserId,
+    Verdict,
 };
 use servers::DatabaseServer;
 use sqlx::{Connection, MySqlConnection, Row};
@@ -221,10 +221,10 @@ async fn a_batch_may_be_large_and_name_a_buyer_often(place: Place) {
         .unwrap();
     assert!(matches!(known, Verdict::Duplicate(hold) if hold.settled));
     let page = engine
-        .holds(
+        .open_holds(
             &term(1),
-            &HoldQuery::List {
-                untouched_for_ms: 0,
+            &HoldPageQuery {
+                age: Duration::ZERO,
                 cursor: 0,
                 limit: 10,
             },
@@ -366,10 +366,10 @@ async fn a_database_that_cannot_keep_or_lock_is_refused_with_the_reason() {
         engine(&place.url)
             .await
             .unwrap()
-            .maintain(&Maintain::CheckServer { allow_volatile })
+            .check_server(allow_volatile)
             .await
     };
-    let settings = check(false).await.unwrap().settings;
+    let settings = check(false).await.unwrap();
     assert!(
         settings
             .iter()
@@ -511,12 +511,12 @@ async fn a_killed_server_loses_nothing_it_acknowledged_and_doubles_nothing() {
 async fn open_holds(engine: &Arc<dyn StockEngine>) -> HashSet<OrderId> {
     let (mut orders, mut cursor) = (HashSet::new(), 0);
     loop {
-        let query = HoldQuery::List {
-            untouched_for_ms: 0,
+        let query = HoldPageQuery {
+            age: Duration::ZERO,
             cursor,
             limit: 10_000,
         };
-        let page = engine.holds(&term(1), &query).await.unwrap();
+        let page = engine.open_holds(&term(1), &query).await.unwrap();
         orders.extend(page.holds.iter().map(|hold| hold.order));
         let Some(next) = page.next else { return orders };
         cursor = next;

@@ -5,9 +5,9 @@
 use engines::conformance::{self, Harness, Subject};
 use engines::testing::{SystemAround, TestDatabase};
 use engines::{
-    AllocationId, EngineEnv, Epoch, Finish, FinishKind, Finished, Hold, HoldQuery, IncarnationId,
-    Maintain, Nonce, Opened, Opening, OpeningBuyer, OrderId, Registry, Reserve, Result, SaleId,
-    StockEngine, Term, UserId, Verdict,
+    AllocationId, EngineEnv, Epoch, Finish, FinishKind, Finished, Hold, HoldPageQuery,
+    IncarnationId, Nonce, Opened, Opening, OpeningBuyer, OrderId, Registry, Reserve, Result,
+    SaleId, StockEngine, Tending, Term, UserId, Verdict,
 };
 use servers::DatabaseServer;
 use sqlx::Connection;
@@ -381,13 +381,13 @@ async fn a_new_registration_starts_afresh(database: Arc<TestDatabase>) {
         Verdict::NotOpen,
         "the incarnation before"
     );
-    let holds = HoldQuery::List {
-        untouched_for_ms: 0,
+    let holds = HoldPageQuery {
+        age: Duration::ZERO,
         cursor: 0,
         limit: 10,
     };
     assert_eq!(
-        sale.one.holds(&sale.term, &holds).await.unwrap().holds,
+        sale.one.open_holds(&sale.term, &holds).await.unwrap().holds,
         Vec::new()
     );
 }
@@ -420,11 +420,11 @@ async fn dropped_calls_lose_and_double_nothing(database: Arc<TestDatabase>) {
             let _ = tokio::time::timeout(patience / 2, sale.one.finish(&sale.term, &finish)).await;
         }
         if user % 20 == 0 {
-            let stop = Maintain::Tend {
+            let tending = Tending {
                 term: sale.term,
                 publisher: Some(ONE),
             };
-            let _ = tokio::time::timeout(patience / 4, sale.one.maintain(&stop)).await;
+            let _ = tokio::time::timeout(patience / 4, sale.one.tend(&tending)).await;
         }
     }
     let view = sale.one.stock(&sale.term).await.unwrap();
@@ -536,11 +536,9 @@ async fn a_database_that_cannot_keep_or_isolate_is_refused_with_the_reason() {
     let check = async |allow_volatile| {
         // A new engine each time: settings of the server hold for new connections.
         let engine = engine("preallocated", &database.url).await.unwrap();
-        engine
-            .maintain(&Maintain::CheckServer { allow_volatile })
-            .await
+        engine.check_server(allow_volatile).await
     };
-    let settings = check(false).await.unwrap().settings;
+    let settings = check(false).await.unwrap();
     assert!(
         settings
             .iter()

@@ -3,9 +3,9 @@
 
 use engines::conformance::{self, Harness, Subject};
 use engines::{
-    EngineEnv, EngineError, Epoch, Finish, FinishKind, Finished, IncarnationId, Maintain, Nonce,
-    Opened, Opening, OpeningBuyer, OrderId, Registry, Reserve, Result, SaleId, StockEngine, Term,
-    UserId, Verdict,
+    EngineEnv, EngineError, Epoch, Finish, FinishKind, Finished, IncarnationId, Nonce, Opened,
+    Opening, OpeningBuyer, OrderId, Registry, Reserve, Result, SaleId, StockEngine, Term, UserId,
+    Verdict,
 };
 use rand::{Rng, SeedableRng, rngs::SmallRng};
 use servers::{LOSSES, RedisCluster, RedisServer};
@@ -430,10 +430,7 @@ async fn check(
     engine: &Arc<dyn StockEngine>,
     allow_volatile: bool,
 ) -> Result<Vec<(String, String)>> {
-    engine
-        .maintain(&Maintain::CheckServer { allow_volatile })
-        .await
-        .map(|maintained| maintained.settings)
+    engine.check_server(allow_volatile).await
 }
 
 #[tokio::test]

@@ -6,8 +6,8 @@ use super::stand::PUBLISHER;
 use database::fixed_rows::BULK;
 use engines::testing::{SystemAround, TestDatabase};
 use engines::{
-    EngineEnv, EngineSpec, Epoch, Finish, Finished, Maintain, Nonce, Opened, Opening, OrderId,
-    Registry, Reserve, SaleId, StockEngine, Term, UserId,
+    EngineEnv, EngineSpec, Epoch, Finish, Finished, Nonce, Opened, Opening, OrderId, Registry,
+    Reserve, SaleId, StockEngine, Tending, Term, UserId,
 };
 use futures_util::FutureExt;
 use std::sync::Arc;
@@ -74,7 +74,7 @@ pub fn ready(batch: usize) -> Ready {
             Opened::Opened
         );
         engine
-            .maintain(&Maintain::Tend {
+            .tend(&Tending {
                 term,
                 publisher: Some(PUBLISHER),
             })

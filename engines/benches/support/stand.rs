@@ -4,8 +4,8 @@
 use super::client::{Client, Source};
 use engines::testing::{SystemAround, TestDatabase};
 use engines::{
-    EngineEnv, EngineError, Epoch, IncarnationId, Maintain, Nonce, Opened, Opening, OpeningBuyer,
-    OrderId, Registry, SaleId, StockEngine, Term, UserId,
+    EngineEnv, EngineError, Epoch, IncarnationId, Nonce, Opened, Opening, OpeningBuyer, OrderId,
+    Registry, SaleId, StockEngine, Tending, Term, UserId,
 };
 use servers::{DatabaseServer, RedisServer};
 use std::fmt;
@@ -203,7 +203,7 @@ impl Stand {
             let began = Instant::now();
             assert_eq!(engine.open(&opening).await?, Opened::Opened);
             engine
-                .maintain(&Maintain::Tend {
+                .tend(&Tending {
                     term,
                     publisher: Some(PUBLISHER),
                 })

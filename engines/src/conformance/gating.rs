@@ -1,7 +1,7 @@
 //! Checks of the gate: one live order per user, and the same answer to every retry.
 
 use super::harness::{Failure, Harness, Outcome, ensure, equal};
-use super::shop::{PUBLISHER, eventually};
+use super::shop::{PUBLISHER, eventually, key_of};
 use crate::{Finished, Hold, IncarnationId, OrderId, Reserve, UserId, Verdict};
 use std::collections::HashMap;
 use tokio::task::JoinSet;
@@ -160,7 +160,7 @@ pub(super) async fn a_marked_hold_answers_busy_and_is_not_touched(harness: &Harn
     let shop = harness.shop(5).await?;
     let bought = shop.buy(1, 2).await?;
     equal(
-        shop.mark(0, &[bought.order]).await?.len(),
+        shop.mark(0, &[key_of(&bought)]).await?.len(),
         1,
         "marked holds",
     )?;

@@ -1,10 +1,11 @@
-//! Checks of `holds` and `stock`: every open hold is found, marked only when old, and units are
+//! Checks of `open_holds`, `mark` and `stock`: every open hold is found, marked only when old, and units are
 //! conserved.
 
 use super::harness::{Failure, Harness, Outcome, ensure, equal};
-use super::shop::{eventually, finish_of};
-use crate::{FinishKind, Finished, OrderId, Result};
+use super::shop::{eventually, finish_of, key_of};
+use crate::{EngineError, FinishKind, Finished, HoldKey, HoldPageQuery, OrderId, Result};
 use std::collections::HashSet;
+use std::time::Duration;
 
 /// Holds that stay open during a listing.
 const STAYING: i64 = 2_000;
@@ -79,9 +80,19 @@ pub(super) async fn only_holds_that_are_old_enough_are_marked(harness: &Harness)
     let shop = harness.shop(10).await?;
     let (bought, settled) = (shop.buy(1, 1).await?, shop.buy(2, 1).await?);
     equal(shop.settle(&settled).await?, Finished::Done, "a settle")?;
-    let orders = [bought.order, settled.order, shop.order()];
+    let of_another = HoldKey {
+        user: settled.user,
+        order: bought.order,
+    };
+    let never_bought = shop.request(3, 1);
+    let holds = [
+        key_of(&bought),
+        key_of(&settled),
+        key_of(&never_bought),
+        of_another,
+    ];
     equal(
-        shop.mark(NEVER_MS, &orders).await?,
+        shop.mark(NEVER_MS, &holds).await?,
         Vec::new(),
         "marks of holds touched within the hour",
     )?;
@@ -91,14 +102,14 @@ pub(super) async fn only_holds_that_are_old_enough_are_marked(harness: &Harness)
         "the mark of a hold touched within the hour",
     )?;
     let marked = eventually("the hold is old enough to be marked", async || {
-        let marked = shop.mark(OLD_MS, &orders).await?;
+        let marked = shop.mark(OLD_MS, &holds).await?;
         Ok((!marked.is_empty()).then_some(marked))
     })
     .await?;
     equal(
         marked.len(),
         1,
-        "marked holds: neither settled nor unknown ones",
+        "marked holds: neither settled nor unknown ones, nor under another's name",
     )?;
     equal(
         (marked[0].order, marked[0].marked),
@@ -109,7 +120,7 @@ pub(super) async fn only_holds_that_are_old_enough_are_marked(harness: &Harness)
         format!("marked at the age of {} ms", marked[0].age_ms)
     })?;
     let again: Vec<OrderId> = shop
-        .mark(NEVER_MS, &orders)
+        .mark(NEVER_MS, &holds)
         .await?
         .iter()
         .map(|hold| hold.order)
@@ -124,11 +135,11 @@ pub(super) async fn only_holds_that_are_old_enough_are_marked(harness: &Harness)
 pub(super) async fn a_marked_hold_stays_marked_until_it_is_finished(harness: &Harness) -> Outcome {
     let shop = harness.shop(10).await?;
     let (to_settle, to_release) = (shop.buy(1, 1).await?, shop.buy(2, 2).await?);
-    let orders = [to_settle.order, to_release.order];
-    equal(shop.mark(0, &orders).await?.len(), 2, "marked holds")?;
-    for order in orders {
+    let holds = [key_of(&to_settle), key_of(&to_release)];
+    equal(shop.mark(0, &holds).await?.len(), 2, "marked holds")?;
+    for hold in holds {
         equal(
-            shop.hold(order).await?.marked,
+            shop.hold(hold.order).await?.marked,
             true,
             "the mark in a listing",
         )?;
@@ -150,11 +161,44 @@ pub(super) async fn a_marked_hold_stays_marked_until_it_is_finished(harness: &Ha
         "open holds at the end",
     )?;
     equal(
-        shop.mark(0, &orders).await?,
+        shop.mark(0, &holds).await?,
         Vec::new(),
         "marks of finished holds",
     )?;
     shop.expect_stock(9, 0).await
+}
+
+pub(super) async fn nothing_is_listed_or_marked_under_another_term(harness: &Harness) -> Outcome {
+    let shop = harness.shop(10).await?;
+    let bought = shop.buy(1, 4).await?;
+    let other = shop.next_epoch();
+    let page = HoldPageQuery {
+        age: Duration::ZERO,
+        cursor: 0,
+        limit: 100,
+    };
+    let listed = other
+        .engine
+        .open_holds(&other.term, &page)
+        .await
+        .map(|_| ());
+    let keys = [key_of(&bought)];
+    let marked = other
+        .engine
+        .mark(&other.term, &keys, page.age)
+        .await
+        .map(|_| ());
+    for (what, answer) in [("listing", listed), ("marking", marked)] {
+        let is_refused = matches!(answer, Err(EngineError::Unavailable { .. }));
+        ensure(is_refused, || {
+            format!("{what} under another term was answered {answer:?}")
+        })?;
+    }
+    equal(
+        shop.hold(bought.order).await?.marked,
+        false,
+        "the mark of a hold after calls under another term",
+    )
 }
 
 pub(super) async fn stock_is_conserved_when_quiet(harness: &Harness) -> Outcome {

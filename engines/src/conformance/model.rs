@@ -5,10 +5,10 @@
 //! the model.
 
 use super::harness::{Failure, Harness, Outcome, equal};
-use super::shop::{Shop, finish_of};
+use super::shop::{Shop, finish_of, key_of};
 use crate::{
-    FinishKind, Finished, Hold, IncarnationId, Opened, OpeningBuyer, OrderId, Reserve, Result,
-    UserId, Verdict,
+    FinishKind, Finished, Hold, HoldKey, IncarnationId, Opened, OpeningBuyer, OrderId, Reserve,
+    Result, UserId, Verdict,
 };
 use rand::{Rng, rngs::SmallRng};
 use std::collections::BTreeMap;
@@ -233,32 +233,28 @@ impl Case<'_> {
     }
 
     async fn mark(&mut self, rng: &mut SmallRng) -> Outcome {
-        let untouched_for_ms = if rng.random_bool(0.7) { 0 } else { NEVER_MS };
-        let mut orders: Vec<_> = self
-            .model
-            .holds
-            .keys()
-            .copied()
-            .filter(|_| rng.random_bool(0.3))
-            .collect();
-        orders.push(self.shop.order());
-        self.log.push(format!(
-            "mark {orders:?} untouched for {untouched_for_ms} ms"
-        ));
+        let age_ms = if rng.random_bool(0.7) { 0 } else { NEVER_MS };
+        let mut keys = Vec::new();
+        for (order, hold) in &self.model.holds {
+            if rng.random_bool(0.3) {
+                let user = hold.user;
+                keys.push(HoldKey {
+                    user,
+                    order: *order,
+                });
+            }
+        }
+        keys.push(key_of(&self.shop.request(1, 1)));
+        self.log.push(format!("mark {keys:?} of {age_ms} ms"));
         let mut expected = Vec::new();
-        for order in &orders {
+        for HoldKey { order, .. } in &keys {
             if let Some(hold) = self.model.holds.get_mut(order) {
-                hold.marked |= untouched_for_ms == 0;
+                hold.marked |= age_ms == 0;
                 expected.extend(hold.marked.then_some(*order));
             }
         }
-        let mut marked: Vec<_> = self
-            .shop
-            .mark(untouched_for_ms, &orders)
-            .await?
-            .iter()
-            .map(|hold| hold.order)
-            .collect();
+        let marked = self.shop.mark(age_ms, &keys).await?;
+        let mut marked: Vec<_> = marked.iter().map(|hold| hold.order).collect();
         marked.sort();
         equal(marked, expected, "marked holds")
     }

@@ -3,7 +3,7 @@
 
 use super::harness::{Failure, Harness, Outcome, ensure, equal};
 use super::shop::{Shop, bare, eventually};
-use crate::{Finished, Maintain, Reserve, Verdict};
+use crate::{Finished, Reserve, Verdict};
 use std::collections::HashSet;
 use std::time::Duration;
 
@@ -155,11 +155,9 @@ pub(super) async fn what_is_handed_back_can_be_sold_by_others(harness: &Harness)
         Verdict::GRANTED,
         "a request with stock left",
     )?;
-    let stop = Maintain::HandBack {
-        publisher: one.incarnation,
-    };
-    one.engine.maintain(&stop).await?;
-    one.engine.maintain(&stop).await?;
+    for _ in 0..2 {
+        one.engine.hand_back(one.incarnation).await?;
+    }
     for user in [of_one[0], of_one[1]] {
         equal(
             one.reserve(one.request(user, 1)).await?,
@@ -209,11 +207,7 @@ pub(super) async fn who_stops_with_everything_sold_leaves_nobody_waiting(
         .await?;
     }
     equal(one.stock().await?.open_units, 10, "units sold by the first")?;
-    one.engine
-        .maintain(&Maintain::HandBack {
-            publisher: one.incarnation,
-        })
-        .await?;
+    one.engine.hand_back(one.incarnation).await?;
     // The first will never say anything again.
     let refused = other.reserve(other.request(of_other[0], 1)).await?;
     equal(

@@ -3,9 +3,9 @@
 
 use super::harness::{Failure, Harness, Outcome, equal};
 use crate::{
-    EngineError, Epoch, Finish, FinishKind, Finished, Hold, HoldQuery, IncarnationId, Maintain,
-    Maintained, Nonce, OpenHold, Opened, Opening, OpeningBuyer, OrderId, Reserve, SaleId,
-    StockEngine, StockView, Term, UserId, Verdict,
+    EngineError, Epoch, Finish, FinishKind, Finished, Hold, HoldKey, HoldPageQuery, IncarnationId,
+    Nonce, OpenHold, Opened, Opening, OpeningBuyer, OrderId, Reserve, SaleId, StockEngine,
+    StockView, Tending, Term, UserId, Verdict,
 };
 use std::sync::Arc;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
@@ -20,9 +20,9 @@ const LOOK_EVERY: Duration = Duration::from_millis(2);
 const PAGES_MAX: usize = 10_000;
 
 /// Publishes everything unless a check says otherwise.
-pub(super) const PUBLISHER: IncarnationId = IncarnationId(1);
+pub(super) const PUBLISHER: IncarnationId = IncarnationId(2);
 /// The other instance of checks that have two.
-pub(super) const OTHER_PUBLISHER: IncarnationId = IncarnationId(2);
+pub(super) const OTHER_PUBLISHER: IncarnationId = IncarnationId(3);
 
 #[derive(Clone)]
 pub(super) struct Shop<'a> {
@@ -134,14 +134,12 @@ impl<'a> Shop<'a> {
     }
 
     /// The care that this publishing process takes of the sale every few ms.
-    pub(super) async fn tend(&self) -> Result<Maintained, Failure> {
-        Ok(self
-            .engine
-            .maintain(&Maintain::Tend {
-                term: self.term,
-                publisher: Some(self.incarnation),
-            })
-            .await?)
+    pub(super) async fn tend(&self) -> Result<u64, Failure> {
+        let tending = Tending {
+            term: self.term,
+            publisher: Some(self.incarnation),
+        };
+        Ok(self.engine.tend(&tending).await?)
     }
 
     pub(super) fn order(&self) -> OrderId {
@@ -219,24 +217,15 @@ impl<'a> Shop<'a> {
     }
 
     /// Every open hold untouched for that long, each once, by order id.
-    pub(super) async fn list(
-        &self,
-        untouched_for_ms: u64,
-        limit: u32,
-    ) -> Result<Vec<OpenHold>, Failure> {
+    pub(super) async fn list(&self, age_ms: u64, limit: u32) -> Result<Vec<OpenHold>, Failure> {
         let (mut holds, mut cursor) = (Vec::new(), 0);
         for _ in 0..PAGES_MAX {
-            let page = self
-                .engine
-                .holds(
-                    &self.term,
-                    &HoldQuery::List {
-                        untouched_for_ms,
-                        cursor,
-                        limit,
-                    },
-                )
-                .await?;
+            let query = HoldPageQuery {
+                age: Duration::from_millis(age_ms),
+                cursor,
+                limit,
+            };
+            let page = self.engine.open_holds(&self.term, &query).await?;
             holds.extend(page.holds);
             let Some(next) = page.next else {
                 holds.sort_by_key(|hold: &OpenHold| hold.order);
@@ -259,14 +248,11 @@ impl<'a> Shop<'a> {
 
     pub(super) async fn mark(
         &self,
-        untouched_for_ms: u64,
-        orders: &[OrderId],
+        age_ms: u64,
+        holds: &[HoldKey],
     ) -> Result<Vec<OpenHold>, Failure> {
-        let query = HoldQuery::Mark {
-            untouched_for_ms,
-            orders: orders.to_vec(),
-        };
-        Ok(self.engine.holds(&self.term, &query).await?.holds)
+        let age = Duration::from_millis(age_ms);
+        Ok(self.engine.mark(&self.term, holds, age).await?)
     }
 }
 
@@ -276,6 +262,13 @@ pub(super) fn finish_of(bought: &Reserve, kind: FinishKind) -> Finish {
         order: bought.order,
         quantity: bought.quantity,
         kind,
+    }
+}
+
+pub(super) fn key_of(bought: &Reserve) -> HoldKey {
+    HoldKey {
+        user: bought.user,
+        order: bought.order,
     }
 }
 

@@ -1,22 +1,20 @@
-//! Checks of `maintain` that hold for every engine: it sells nothing, and does no harm whoever
+//! Checks of `Upkeep` that hold for every engine: it sells nothing, and does no harm whoever
 //! calls it how often.
 
 use super::harness::{Failure, Harness, Outcome, equal};
 use super::shop::{OTHER_PUBLISHER, PUBLISHER, Shop};
-use crate::{IncarnationId, Maintain};
+use crate::{IncarnationId, Tending};
 use tokio::task::JoinSet;
 
+/// A life of the process that is over: incarnations are numbered in the order of their starts.
+const EARLIER_PUBLISHER: IncarnationId = IncarnationId(1);
 /// Callers at once.
 const CALLERS: usize = 16;
 
 pub(super) async fn the_server_it_runs_on_passes_its_own_check(harness: &Harness) -> Outcome {
     let engine = harness.engine().await?;
     for _ in 0..2 {
-        engine
-            .maintain(&Maintain::CheckServer {
-                allow_volatile: false,
-            })
-            .await?;
+        engine.check_server(false).await?;
     }
     Ok(())
 }
@@ -46,12 +44,8 @@ pub(super) async fn tending_sells_nothing(harness: &Harness) -> Outcome {
         "units remaining, units open and open holds",
     )?;
     for publisher in [Some(PUBLISHER), None, Some(PUBLISHER)] {
-        shop.engine
-            .maintain(&Maintain::Tend {
-                term: shop.term,
-                publisher,
-            })
-            .await?;
+        let term = shop.term;
+        shop.engine.tend(&Tending { term, publisher }).await?;
         equal(seen(&shop).await?, before, "the same after tending")?;
     }
     shop.buy(11, 80).await?;
@@ -66,8 +60,8 @@ pub(super) async fn every_task_may_be_repeated_and_run_at_once(harness: &Harness
     for caller in 0..CALLERS {
         let (engine, term) = (clients[caller % clients.len()].clone(), shop.term);
         // One process that nobody knows, as after a crash.
-        let publisher = [None, Some(shop.incarnation), Some(IncarnationId(0))][caller % 3];
-        tasks.spawn(async move { engine.maintain(&Maintain::Tend { term, publisher }).await });
+        let publisher = [None, Some(shop.incarnation), Some(EARLIER_PUBLISHER)][caller % 3];
+        tasks.spawn(async move { engine.tend(&Tending { term, publisher }).await });
     }
     while let Some(done) = tasks.join_next().await {
         done.map_err(|error| Failure(error.to_string()))??;
@@ -75,11 +69,7 @@ pub(super) async fn every_task_may_be_repeated_and_run_at_once(harness: &Harness
     shop.expect_stock(60, 40).await?;
     // A process that has nothing here stops, twice.
     for _ in 0..2 {
-        shop.engine
-            .maintain(&Maintain::HandBack {
-                publisher: OTHER_PUBLISHER,
-            })
-            .await?;
+        shop.engine.hand_back(OTHER_PUBLISHER).await?;
     }
     shop.expect_stock(60, 40).await?;
     equal(

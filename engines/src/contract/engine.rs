@@ -7,13 +7,14 @@
 //! called from any process, concurrently.
 
 use crate::{
-    EngineInfo, Finish, Finished, HoldPage, HoldQuery, Maintain, Maintained, Opened, Opening,
-    Reserve, Result, StockView, Term, Verdict,
+    EngineInfo, Finish, Finished, HoldKey, HoldPage, HoldPageQuery, OpenHold, Opened, Opening,
+    Reserve, Result, StockView, Term, Upkeep, Verdict,
 };
+use std::time::Duration;
 
 /// A fast gate in front of the database that decides, for one sale, who gets units while they last.
 #[async_trait::async_trait]
-pub trait StockEngine: Send + Sync + std::fmt::Debug {
+pub trait StockEngine: Upkeep {
     /// What this engine is, with which parameters, and what it guarantees.
     fn info(&self) -> EngineInfo;
 
@@ -61,15 +62,25 @@ pub trait StockEngine: Send + Sync + std::fmt::Debug {
     /// - Under a term that is not the open one nothing happens and the answer is `NotOpen`.
     async fn finish(&self, term: &Term, batch: &[Finish]) -> Vec<Result<Finished>>;
 
-    /// Lists open holds, or marks some of them for voiding.
+    /// One page of the open holds that were not touched for `page.age`.
     ///
     /// # Contract
-    /// - `List` pages through every hold that stays open during the listing, with its age since the
-    ///   last touch.
-    /// - `Mark` tests the age and sets the mark in one atomic step; a hold touched too recently is
+    /// - The pages together hold every hold that stays open during the listing and is old enough,
+    ///   with its age since the last touch; a hold may be in two of them.
+    /// - Under a term that is not the open one the call fails as
+    ///   [`EngineError::Unavailable`](crate::EngineError::Unavailable).
+    async fn open_holds(&self, term: &Term, page: &HoldPageQuery) -> Result<HoldPage>;
+
+    /// Marks those of `holds` for voiding that are open and were not touched for `age`; answers those
+    /// that are marked now.
+    ///
+    /// # Contract
+    /// - Testing the age and setting the mark are one atomic step; a hold touched too recently is
     ///   not marked.
     /// - A marked hold stays marked and listed until it is settled or released.
-    async fn holds(&self, term: &Term, query: &HoldQuery) -> Result<HoldPage>;
+    /// - Under a term that is not the open one the call fails as
+    ///   [`EngineError::Unavailable`](crate::EngineError::Unavailable), and nothing is marked.
+    async fn mark(&self, term: &Term, holds: &[HoldKey], age: Duration) -> Result<Vec<OpenHold>>;
 
     /// The engine's own view of a sale; cross-checked against the database, never trusted over it.
     ///
@@ -78,17 +89,4 @@ pub trait StockEngine: Send + Sync + std::fmt::Debug {
     ///   was granted.
     /// - `is_open` is true only if `term` could sell right now.
     async fn stock(&self, term: &Term) -> Result<StockView>;
-
-    /// Background work of engines that need some, and the safety check of the server behind the
-    /// engine.
-    ///
-    /// # Contract
-    /// - `CheckServer` refuses a server that can forget or evict what it acknowledged, with the
-    ///   reason.
-    /// - `Tend` finishes what a crash interrupted and moves units to where they are asked for; it
-    ///   sells nothing itself.
-    /// - After `HandBack` the incarnation is granted nothing more, and what it had not sold can be
-    ///   sold by others.
-    /// - Every task is idempotent and may run in several processes at once.
-    async fn maintain(&self, task: &Maintain) -> Result<Maintained>;
 }

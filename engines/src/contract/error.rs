@@ -1,6 +1,8 @@
 //! The one error type of this crate: what kind of infrastructure failure, and whether a retry can
 //! help.
 
+use crate::Term;
+
 /// Result of an engine call.
 pub type Result<T> = std::result::Result<T, EngineError>;
 
@@ -38,6 +40,14 @@ pub enum EngineError {
 }
 
 impl EngineError {
+    /// What a call fails with that has no verdict to say that its term is not the open one.
+    pub fn not_open(term: &Term) -> Self {
+        Self::Unavailable {
+            context: format!("epoch {} of sale {} is not open", term.epoch, term.sale),
+            source: None,
+        }
+    }
+
     /// Whether repeating the same call later can succeed.
     pub fn is_retryable(&self) -> bool {
         matches!(self, Self::Unknown { .. } | Self::Unavailable { .. })

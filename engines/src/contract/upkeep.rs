@@ -1,35 +1,54 @@
-//! The background tasks of an engine.
+//! What an engine needs besides requests: a check of its server, background work, and an orderly
+//! end. An engine that needs none of it writes `impl Upkeep for Mine {}`.
 
-use crate::{IncarnationId, Term};
+use crate::{IncarnationId, Result, Term};
 
-/// A background task.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Maintain {
-    /// Check that the server behind the engine can keep the contract.
-    CheckServer {
-        /// Accept a server that may forget (no AOF, an eviction policy).
-        allow_volatile: bool,
-    },
-    /// Regular care of one open sale: finish interrupted transfers, refill and report leases, hand
-    /// idle units back. The reconciler calls it on every pass, a publishing process every few ms.
-    Tend {
-        /// The open term.
-        term: Term,
-        /// The publishing process that calls; `None`: the reconciler.
-        publisher: Option<IncarnationId>,
-    },
-    /// This publishing process stops in order: what its leases have not sold goes back at once.
-    HandBack {
-        /// The process.
-        publisher: IncarnationId,
-    },
+/// Background work of engines that need some, and the safety check of the server behind the engine.
+///
+/// Every task is idempotent, may be dropped at any point and repeated, and may run in several
+/// processes at once.
+#[async_trait::async_trait]
+pub trait Upkeep: Send + Sync + std::fmt::Debug {
+    /// Checks that the server behind the engine can keep the contract; answers its durability and
+    /// version settings, as name and value, for the result file. With `allow_volatile` a server
+    /// that may forget (no AOF, an eviction policy) is accepted.
+    ///
+    /// # Contract
+    /// - A server that can forget or evict what it acknowledged is refused, with the reason.
+    async fn check_server(&self, allow_volatile: bool) -> Result<Vec<(String, String)>> {
+        let _ = allow_volatile;
+        Ok(Vec::new())
+    }
+
+    /// Regular care of one open sale: finishes interrupted transfers, refills and reports leases,
+    /// hands idle units back. The reconciler calls it on every pass; a publishing process calls it
+    /// every few ms if the engine's state is in that process. Answers how many things were repaired
+    /// or moved.
+    ///
+    /// # Contract
+    /// - It finishes what a crash interrupted and moves units to where they are asked for; it sells
+    ///   nothing itself.
+    async fn tend(&self, tending: &Tending) -> Result<u64> {
+        let _ = tending;
+        Ok(0)
+    }
+
+    /// The publishing process `publisher` stops in order: what it has not sold goes back.
+    ///
+    /// # Contract
+    /// - Afterwards the incarnation is granted nothing more, and what it had not sold can be sold
+    ///   by others.
+    async fn hand_back(&self, publisher: IncarnationId) -> Result<()> {
+        let _ = publisher;
+        Ok(())
+    }
 }
 
-/// Answer to [`StockEngine::maintain`].
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Maintained {
-    /// How many things were repaired or moved.
-    pub actions: u64,
-    /// Durability and version settings of the server, for the result file.
-    pub settings: Vec<(String, String)>,
+/// Whose care of which sale [`Upkeep::tend`] is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Tending {
+    /// The open term.
+    pub term: Term,
+    /// The publishing process that calls; `None`: the reconciler.
+    pub publisher: Option<IncarnationId>,
 }

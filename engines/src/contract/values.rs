@@ -3,6 +3,7 @@
 
 use crate::{AllocationId, Epoch, IncarnationId, Nonce, OrderId, SaleId, UserId};
 use serde::{Deserialize, Serialize};
+use std::time::Duration;
 
 /// One opening of one sale, read once before a reserve and used for everything that follows from
 /// it.
@@ -16,7 +17,7 @@ pub struct Term {
     pub nonce: Nonce,
 }
 
-/// What [`StockEngine::open`] loads.
+/// What [`StockEngine::open`](crate::StockEngine::open) loads.
 #[derive(Clone, Debug)]
 pub struct Opening {
     /// The term to open.
@@ -41,7 +42,7 @@ pub struct OpeningBuyer {
     pub quantity: u32,
 }
 
-/// Answer to [`StockEngine::open`].
+/// Answer to [`StockEngine::open`](crate::StockEngine::open).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Opened {
     /// The epoch was loaded and is open.
@@ -153,34 +154,36 @@ pub enum Finished {
     NotOpen,
 }
 
-/// What [`StockEngine::holds`] is asked.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum HoldQuery {
-    /// List open holds not touched for `untouched_for_ms`, one page at a time.
-    List {
-        /// Least age since the last touch, ms.
-        untouched_for_ms: u64,
-        /// 0, or `next` of the page before.
-        cursor: u64,
-        /// Rough size of a page, 1 to 10,000.
-        limit: u32,
-    },
-    /// Mark these holds for voiding if they have not been touched for `untouched_for_ms`.
-    Mark {
-        /// Least age since the last touch, ms.
-        untouched_for_ms: u64,
-        /// The orders.
-        orders: Vec<OrderId>,
-    },
+/// Which open holds [`StockEngine::open_holds`](crate::StockEngine::open_holds) is asked for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct HoldPageQuery {
+    /// Least age since the last touch, by the engine's clock.
+    pub age: Duration,
+    /// 0, or `next` of the page before.
+    pub cursor: u64,
+    /// Rough size of a page, 1 to [`PAGE_MAX`].
+    pub limit: u32,
 }
 
-/// Answer to [`StockEngine::holds`].
+/// Largest [`HoldPageQuery::limit`]; an engine takes a larger one for this.
+pub const PAGE_MAX: u32 = 10_000;
+
+/// Answer to [`StockEngine::open_holds`](crate::StockEngine::open_holds).
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct HoldPage {
-    /// For `List` the holds of this page; for `Mark` those that are marked now.
+    /// The holds of this page.
     pub holds: Vec<OpenHold>,
     /// Cursor of the next page; `None` at the end.
     pub next: Option<u64>,
+}
+
+/// Names a hold: a buyer and their order.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub struct HoldKey {
+    /// The buyer.
+    pub user: UserId,
+    /// The order.
+    pub order: OrderId,
 }
 
 /// An open hold.
@@ -200,6 +203,16 @@ pub struct OpenHold {
     pub touched_by: Vec<IncarnationId>,
     /// Whether it is marked for voiding.
     pub marked: bool,
+}
+
+impl OpenHold {
+    /// What names it in [`StockEngine::mark`](crate::StockEngine::mark).
+    pub const fn key(&self) -> HoldKey {
+        HoldKey {
+            user: self.user,
+            order: self.order,
+        }
+    }
 }
 
 /// The engine's view of a sale.

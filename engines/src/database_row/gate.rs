@@ -2,12 +2,14 @@
 
 use super::faults::{Fault, Faults};
 use super::{INCARNATIONS_MAX, not_done};
+use crate::helpers::clock::millis;
 use crate::{
-    HoldPage, IncarnationId, OpenHold, OpeningBuyer, OrderId, Reserve, Result, SaleId, UserId,
+    HoldKey, HoldPage, HoldPageQuery, IncarnationId, OpenHold, OpeningBuyer, OrderId, PAGE_MAX,
+    Reserve, Result, SaleId, UserId,
 };
 use database::fixed_rows::{BATCH, Statement};
 use database::{Arg, Connection};
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 
 /// The rows of one batch by buyer; a buyer without one may buy.
 pub type Gates = HashMap<UserId, GateRow>;
@@ -101,6 +103,13 @@ impl GateRow {
         u64::try_from(now_ms - self.touched_at_ms).unwrap_or(0)
     }
 
+    fn key(&self) -> HoldKey {
+        HoldKey {
+            user: self.user,
+            order: self.order,
+        }
+    }
+
     pub fn to_hold(&self, now_ms: i64) -> OpenHold {
         let touched_by = self
             .touched_by
@@ -142,21 +151,16 @@ pub async fn of_users(
     select(connection, &SELECT, sale, &users).await
 }
 
-/// The rows of those of these orders that are open holds.
-pub async fn of_open_orders(
+/// The rows of those of these holds that are open.
+pub async fn of_open_holds(
     connection: &mut Connection<'_>,
     sale: SaleId,
-    orders: &[OrderId],
+    holds: &[HoldKey],
 ) -> Result<Gates> {
-    static SELECT: Statement = Statement::new(
-        BATCH,
-        "SELECT user_id, order_id, quantity, is_open, is_marked, touched_at_ms, touched_by FROM engine_gate
-         WHERE sale_id = ? AND is_open = 1 AND order_id IN (",
-        "?",
-        ")",
-    );
-    let orders: Vec<i64> = orders.iter().map(|order| order.0).collect();
-    select(connection, &SELECT, sale, &orders).await
+    let mut gates = of_users(connection, sale, holds.iter().map(|hold| hold.user)).await?;
+    let asked: HashSet<HoldKey> = holds.iter().copied().collect();
+    gates.retain(|_, gate| gate.is_open && asked.contains(&gate.key()));
+    Ok(gates)
 }
 
 async fn select(
@@ -285,15 +289,14 @@ pub async fn replace_all(
 pub async fn list(
     connection: &mut Connection<'_>,
     (sale, now_ms): (SaleId, i64),
-    untouched_for_ms: u64,
-    cursor: u64,
-    limit: u32,
+    page: &HoldPageQuery,
 ) -> Result<HoldPage> {
     let sql = "SELECT user_id, order_id, quantity, is_open, is_marked, touched_at_ms, touched_by FROM engine_gate
                WHERE sale_id = ? AND is_open = 1 AND order_id > ? ORDER BY order_id LIMIT ?";
+    let limit = page.limit.clamp(1, PAGE_MAX);
     let args = [
         sale.0,
-        i64::try_from(cursor).unwrap_or(i64::MAX),
+        i64::try_from(page.cursor).unwrap_or(i64::MAX),
         i64::from(limit),
     ];
     let gates: Vec<GateRow> = read(connection, sql, &args).await?.collect();
@@ -304,7 +307,7 @@ pub async fn list(
         .and_then(|gate| u64::try_from(gate.order.0).ok());
     let old = gates
         .iter()
-        .filter(|gate| gate.age_ms(now_ms) >= untouched_for_ms);
+        .filter(|gate| gate.age_ms(now_ms) >= millis(page.age));
     Ok(HoldPage {
         holds: old.map(|gate| gate.to_hold(now_ms)).collect(),
         next,

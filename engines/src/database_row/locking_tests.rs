@@ -74,7 +74,7 @@ async fn until_wait(root: &mut MySqlConnection, count: i64) {
 /// A buyer whose hold is old asks again and is not committed yet when the hold is to be marked.
 /// Whether it was marked.
 async fn is_marked_behind_a_touch(server: &DatabaseServer, only: Option<Fault>) -> bool {
-    const OLD_MS: u64 = 1_800_000;
+    const OLD: Duration = Duration::from_secs(1_800);
     let url = database(server).await;
     let (touching, marking) = (engine(&url, None), engine(&url, only));
     open(&touching).await;
@@ -108,17 +108,10 @@ async fn is_marked_behind_a_touch(server: &DatabaseServer, only: Option<Fault>) 
         });
         until_wait(&mut root, 1).await;
         let mark = tokio::spawn({
-            let (marking, orders) = (marking.clone(), vec![request(user).order]);
+            let (marking, asked) = (marking.clone(), request(user));
             async move {
-                marking
-                    .holds(
-                        &TERM,
-                        &HoldQuery::Mark {
-                            untouched_for_ms: OLD_MS,
-                            orders,
-                        },
-                    )
-                    .await
+                let (user, order) = (asked.user, asked.order);
+                marking.mark(&TERM, &[HoldKey { user, order }], OLD).await
             }
         });
         until_wait(&mut root, 2).await;
@@ -127,7 +120,7 @@ async fn is_marked_behind_a_touch(server: &DatabaseServer, only: Option<Fault>) 
         // On a busy machine the touch may have waited too long and come second: then the mark is
         // right.
         if matches!(touched, Verdict::Duplicate(_)) {
-            return !marked.holds.is_empty();
+            return !marked.is_empty();
         }
     }
     panic!("of {RACES_MAX} touches none came before the mark");

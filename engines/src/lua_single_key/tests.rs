@@ -317,12 +317,8 @@ async fn a_server_that_can_forget_is_refused_unless_allowed() {
         return;
     };
     let engine = engine(&server, SCRIPT);
-    let check = async |allow_volatile| {
-        engine
-            .maintain(&Maintain::CheckServer { allow_volatile })
-            .await
-    };
-    let settings = check(false).await.unwrap().settings;
+    let check = async |allow_volatile| engine.check_server(allow_volatile).await;
+    let settings = check(false).await.unwrap();
     assert!(
         settings.contains(&("redis.appendfsync".to_owned(), "everysec".to_owned())),
         "{settings:?}"
@@ -414,10 +410,10 @@ async fn a_hold_forgets_no_incarnation_and_answers_busy_when_it_is_full() {
         .unwrap();
     assert!(matches!(known, Verdict::Duplicate(hold) if !hold.settled));
     let page = engine
-        .holds(
+        .open_holds(
             &term(1),
-            &HoldQuery::List {
-                untouched_for_ms: 0,
+            &HoldPageQuery {
+                age: Duration::ZERO,
                 cursor: 0,
                 limit: 10,
             },

@@ -3,12 +3,15 @@
 //!
 //! A buyer costs 24 bytes and his share of the table's free places, settled or not. Calls on buyers
 //! of different shards do not wait for each other, and none holds a shard for longer than it takes
-//! to look up one buyer, except to list holds or to mark them.
+//! to look up one buyer, except to list holds.
 
-use crate::{HoldPage, IncarnationId, OpenHold, OrderId, Reserve, UserId};
+use crate::helpers::clock::millis;
+use crate::{
+    HoldKey, HoldPage, HoldPageQuery, IncarnationId, OpenHold, OrderId, PAGE_MAX, Reserve, UserId,
+};
 use foldhash::fast::RandomState;
+use std::collections::HashMap;
 use std::collections::hash_map::Entry;
-use std::collections::{HashMap, HashSet};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
 /// Enough that threads seldom meet, few enough that an empty sale is small.
@@ -211,18 +214,12 @@ impl Gates {
         self.0.iter().map(|shard| lock(shard).open_units).sum()
     }
 
-    /// Open holds untouched for that long, whole shards at a time until there are `limit`: a hold
+    /// Open holds that are old enough, whole shards at a time until there are enough of them: a hold
     /// never changes its shard, so each that stays open is met once. The cursor is the next shard.
-    pub fn list(
-        &self,
-        now_ms: i64,
-        untouched_for_ms: u64,
-        cursor: u64,
-        limit: usize,
-        publisher: IncarnationId,
-    ) -> HoldPage {
+    pub fn list(&self, now_ms: i64, page: &HoldPageQuery, publisher: IncarnationId) -> HoldPage {
+        let limit = page.limit.clamp(1, PAGE_MAX) as usize;
         let mut holds = Vec::new();
-        let first = usize::try_from(cursor).unwrap_or(SHARDS).min(SHARDS);
+        let first = usize::try_from(page.cursor).unwrap_or(SHARDS).min(SHARDS);
         for (index, shard) in self.0.iter().enumerate().skip(first) {
             if holds.len() >= limit {
                 return HoldPage {
@@ -233,42 +230,35 @@ impl Gates {
             let shard = lock(shard);
             if shard.open_units > 0 {
                 let open = shard.gates.iter().filter(|(_, gate)| gate.is_open());
-                let old = open.filter(|(_, gate)| gate.age_ms(now_ms) >= untouched_for_ms);
+                let old = open.filter(|(_, gate)| gate.age_ms(now_ms) >= millis(page.age));
                 holds.extend(old.map(|(user, gate)| gate.to_hold(*user, now_ms, publisher)));
             }
         }
         HoldPage { holds, next: None }
     }
 
-    /// Marks those of `orders` that are open and old enough, age test and mark under one lock (R8);
-    /// returns all that are marked now.
+    /// Marks those of `holds` that are open and old enough, age test and mark under one lock:
+    /// mark-with-age (R8). Answers all that are marked now.
     pub fn mark(
         &self,
         now_ms: i64,
-        untouched_for_ms: u64,
-        orders: &[OrderId],
+        age_ms: u64,
+        holds: &[HoldKey],
         publisher: IncarnationId,
-    ) -> HoldPage {
-        let orders: HashSet<i64> = orders.iter().map(|order| order.0).collect();
-        let mut holds = Vec::new();
-        for shard in &self.0 {
-            let mut buyers = lock(shard);
-            if buyers.open_units == 0 {
-                continue;
+    ) -> Vec<OpenHold> {
+        let mark = |hold: &HoldKey| {
+            let mut buyers = self.shard(hold.user.0);
+            let gate = buyers.gates.get_mut(&hold.user.0)?;
+            if gate.order != hold.order.0 || !gate.is_open() {
+                return None;
             }
-            for (user, gate) in &mut buyers.gates {
-                if !gate.is_open() || !orders.contains(&gate.order) {
-                    continue;
-                }
-                if gate.age_ms(now_ms) >= untouched_for_ms {
-                    gate.when |= MARKED;
-                }
-                if gate.is_marked() {
-                    holds.push(gate.to_hold(*user, now_ms, publisher));
-                }
+            if gate.age_ms(now_ms) >= age_ms {
+                gate.when |= MARKED;
             }
-        }
-        HoldPage { holds, next: None }
+            let is_marked = gate.is_marked();
+            is_marked.then(|| gate.to_hold(hold.user.0, now_ms, publisher))
+        };
+        holds.iter().filter_map(mark).collect()
     }
 }
 

@@ -8,10 +8,11 @@ use super::gates::{Answer, Gates};
 use super::rights::{LeaseRows, Moved, Seen};
 use super::stock::Stock;
 use super::transfer::Rights;
-use super::{CALL_MAX, NAME, Terms, WAIT_MAX, now_ms};
+use super::{CALL_MAX, NAME, Terms, WAIT_MAX};
+use crate::helpers::clock::{millis, now_ms};
 use crate::{
-    AllocationId, EngineError, Finish, FinishKind, Finished, Hold, HoldPage, HoldQuery,
-    IncarnationId, Reserve, Result, Term, Verdict,
+    AllocationId, EngineError, Finish, FinishKind, Finished, Hold, HoldKey, HoldPage,
+    HoldPageQuery, IncarnationId, OpenHold, Reserve, Result, Term, Verdict,
 };
 use database::Database;
 use std::sync::atomic::{AtomicU8, Ordering};
@@ -20,8 +21,6 @@ use std::time::{Duration, Instant};
 
 /// Pause between two looks of a process that waits for units of others.
 const LOOK_EVERY: Duration = Duration::from_millis(5);
-/// Page size bounds of [`HoldQuery::List`].
-const PAGE_MAX: u32 = 10_000;
 
 /// `ended`: it sells.
 const OPEN: u8 = 0;
@@ -307,49 +306,37 @@ impl Lease {
         self.released.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    pub fn holds(&self, query: &HoldQuery) -> HoldPage {
-        let now_ms = now_ms();
-        match query {
-            HoldQuery::List {
-                untouched_for_ms,
-                cursor,
-                limit,
-            } => {
-                let limit = (*limit).clamp(1, PAGE_MAX) as usize;
-                self.gates
-                    .list(now_ms, *untouched_for_ms, *cursor, limit, self.incarnation)
-            }
-            HoldQuery::Mark {
-                untouched_for_ms,
-                orders,
-            } => self
-                .gates
-                .mark(now_ms, *untouched_for_ms, orders, self.incarnation),
-        }
+    pub fn open_holds(&self, page: &HoldPageQuery) -> HoldPage {
+        self.gates.list(now_ms(), page, self.incarnation)
+    }
+
+    pub fn mark(&self, holds: &[HoldKey], age: Duration) -> Vec<OpenHold> {
+        self.gates
+            .mark(now_ms(), millis(age), holds, self.incarnation)
     }
 
     /// The clean stop: nothing is granted any more, and what was not sold goes back to the pool.
-    pub async fn hand_back(&self, database: &Database) -> Result<u64> {
+    pub async fn hand_back(&self, database: &Database) -> Result<()> {
         // A lease that is closed stays so.
         let _ = self
             .ended
             .compare_exchange(OPEN, HANDED_BACK, Ordering::AcqRel, Ordering::Acquire);
         if !self.owns_partitions() || self.faults.has(Fault::KeepsItsUnits) {
-            return Ok(0);
+            return Ok(());
         }
         let mut rights = self.rights().await?;
         self.resolve(&mut rights, database).await?;
-        let (returned, is_over) = match self.give(&mut rights, database, u64::MAX).await? {
-            Moved::Done(units) => (units, false),
+        let is_over = match self.give(&mut rights, database, u64::MAX).await? {
+            Moved::Done(_) => false,
             // Others wait for units that it sold since its last report, which is its last but for
             // this one.
-            Moved::Nothing(_) => (0, !self.report(&mut rights, database).await?),
-            Moved::Over => (0, true),
+            Moved::Nothing(_) => !self.report(&mut rights, database).await?,
+            Moved::Over => true,
         };
         if is_over {
             self.close();
         }
-        Ok(returned)
+        Ok(())
     }
 }
 

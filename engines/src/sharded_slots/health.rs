@@ -4,7 +4,7 @@
 use super::answers::bytes;
 use super::link::Link;
 use crate::helpers::redis_server;
-use crate::{EngineError, Maintained, Result};
+use crate::{EngineError, Result};
 use fred::types::{Value, config::Server};
 
 /// Hash slots of a whole cluster.
@@ -13,7 +13,7 @@ const HASH_SLOTS: &str = "16384";
 /// Refuses a node that can forget or evict, unless `allow_volatile`, one that is too old, and a
 /// cluster with hash slots that nobody serves; names node and reason. Returns the settings that a
 /// result has to state.
-pub(super) async fn check(link: &Link, allow_volatile: bool) -> Result<Maintained> {
+pub(super) async fn check(link: &Link, allow_volatile: bool) -> Result<Vec<(String, String)>> {
     let nodes = link.nodes().await?;
     let mut settings: Vec<(String, String)> = Vec::new();
     for node in &nodes {
@@ -48,10 +48,7 @@ pub(super) async fn check(link: &Link, allow_volatile: bool) -> Result<Maintaine
         ));
     }
     settings.push(("redis.nodes".to_owned(), nodes.len().to_string()));
-    Ok(Maintained {
-        actions: 0,
-        settings,
-    })
+    Ok(settings)
 }
 
 async fn settings_of(link: &Link, node: &Server) -> Result<Vec<(String, String)>> {

@@ -5,7 +5,7 @@ use super::answers::{
 };
 use super::link::{Answer, Link};
 use crate::{
-    Finish, FinishKind, Finished, HoldPage, OpeningBuyer, OrderId, Reserve, Result, Term, UserId,
+    Finish, FinishKind, Finished, HoldKey, HoldPage, OpeningBuyer, Reserve, Result, Term, UserId,
 };
 use fred::types::Value;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -243,17 +243,18 @@ impl Slots {
             .transpose()
     }
 
-    /// Marks those of `orders` that live in this slot and are old enough.
+    /// Marks those of `holds`, whose buyers live in this slot, that are old enough.
     pub(super) async fn mark(
         &self,
         link: &Link,
         slot: usize,
-        orders: &[OrderId],
+        holds: &[HoldKey],
         untouched_for_ms: u64,
     ) -> Result<Option<HoldPage>> {
-        let records = orders
+        let records = holds
             .iter()
-            .flat_map(|order| order.0.to_le_bytes())
+            .flat_map(|hold| [hold.user.0.to_le_bytes(), hold.order.0.to_le_bytes()])
+            .flatten()
             .collect();
         let args = vec!["mark".into(), packed(records), number(untouched_for_ms)];
         let answer = self.call(link, slot, "marking holds", args).await?;

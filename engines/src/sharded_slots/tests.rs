@@ -4,7 +4,7 @@
 use super::transfers::{Move, carry_all, clear, credit, debit};
 use super::*;
 use crate::conformance::{self, Harness, Subject};
-use crate::{Epoch, IncarnationId, Nonce, SaleId, UserId};
+use crate::{Epoch, IncarnationId, Nonce, OrderId, SaleId, UserId};
 use servers::RedisServer;
 
 /// Few enough for their transfers to meet.
@@ -223,14 +223,14 @@ async fn a_transfer_survives(script: &str, steps: usize) -> std::result::Result<
         )?;
     }
     let tended = second
-        .maintain(&Maintain::Tend {
+        .tend(&Tending {
             term: term(1),
             publisher: None,
         })
         .await
         .unwrap();
     same(
-        tended.actions as i64,
+        tended as i64,
         i64::from(steps < 3),
         "transfers that were finished",
     )?;

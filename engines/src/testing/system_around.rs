@@ -4,12 +4,13 @@
 
 use super::TestDatabase;
 use crate::{
-    EngineError, EngineInfo, Finish, FinishKind, Finished, HoldPage, HoldQuery, Maintain,
-    Maintained, Opened, Opening, OpeningBuyer, OrderId, Reserve, Result, SaleId, StockEngine,
-    StockView, Term, UserId, Verdict,
+    EngineError, EngineInfo, Finish, FinishKind, Finished, HoldKey, HoldPage, HoldPageQuery,
+    IncarnationId, OpenHold, Opened, Opening, OpeningBuyer, OrderId, Reserve, Result, SaleId,
+    StockEngine, StockView, Tending, Term, Upkeep, UserId, Verdict,
 };
 use std::collections::{BTreeMap, HashMap};
 use std::sync::{Arc, Mutex};
+use std::time::Duration;
 
 const TO_PAY: i64 = 0;
 const CANCELLED: i64 = 2;
@@ -311,15 +312,30 @@ impl StockEngine for EngineInSystem {
         passes.into_iter().map(answer).collect()
     }
 
-    async fn holds(&self, term: &Term, query: &HoldQuery) -> Result<HoldPage> {
-        self.engine.holds(term, query).await
+    async fn open_holds(&self, term: &Term, page: &HoldPageQuery) -> Result<HoldPage> {
+        self.engine.open_holds(term, page).await
+    }
+
+    async fn mark(&self, term: &Term, holds: &[HoldKey], age: Duration) -> Result<Vec<OpenHold>> {
+        self.engine.mark(term, holds, age).await
     }
 
     async fn stock(&self, term: &Term) -> Result<StockView> {
         self.engine.stock(term).await
     }
+}
 
-    async fn maintain(&self, task: &Maintain) -> Result<Maintained> {
-        self.engine.maintain(task).await
+#[async_trait::async_trait]
+impl Upkeep for EngineInSystem {
+    async fn check_server(&self, allow_volatile: bool) -> Result<Vec<(String, String)>> {
+        self.engine.check_server(allow_volatile).await
+    }
+
+    async fn tend(&self, tending: &Tending) -> Result<u64> {
+        self.engine.tend(tending).await
+    }
+
+    async fn hand_back(&self, publisher: IncarnationId) -> Result<()> {
+        self.engine.hand_back(publisher).await
     }
 }

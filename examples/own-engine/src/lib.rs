@@ -8,9 +8,9 @@
 
 use engines::{
     BuildFuture, EngineEnv, EngineError, EngineFactory, EngineInfo, Epoch, Finish, FinishKind,
-    Finished, Guarantees, Hold, HoldPage, HoldQuery, IncarnationId, Maintain, Maintained, OpenHold,
-    Opened, Opening, OrderId, Params, Reserve, Result, SaleId, StockEngine, StockView, Term,
-    UserId, Verdict,
+    Finished, Guarantees, Hold, HoldKey, HoldPage, HoldPageQuery, IncarnationId, OpenHold, Opened,
+    Opening, OrderId, PAGE_MAX, Params, Reserve, Result, SaleId, StockEngine, StockView, Term,
+    Upkeep, UserId, Verdict,
 };
 use redis::{AsyncConnectionConfig, InfoDict, Pipeline, RedisError, aio::MultiplexedConnection};
 use serde::{Deserialize, Serialize, de::DeserializeOwned};
@@ -92,6 +92,10 @@ fn listed(order: i64, held: Held, now_ms: i64) -> OpenHold {
         touched_by,
         marked,
     }
+}
+
+fn is_old(hold: &OpenHold, age: Duration) -> bool {
+    u128::from(hold.age_ms) >= age.as_millis()
 }
 
 /// [`META_FIELDS`] of the hash `<sale>:meta`; all absent before the first opening.
@@ -267,13 +271,14 @@ impl Sale {
     }
 
     /// Tests the age and sets the mark; a touch in between changes `meta`, and EXEC does nothing.
-    fn mark(&mut self, order: OrderId, untouched_for_ms: u64) -> Option<OpenHold> {
-        let mut held = self.holds.get(&order.0)?.clone();
-        if !held.marked && listed(order.0, held.clone(), self.now_ms).age_ms >= untouched_for_ms {
+    fn mark(&mut self, key: &HoldKey, age: Duration) -> Option<OpenHold> {
+        let held = self.holds.get(&key.order.0);
+        let mut held = held.filter(|held| held.user == key.user)?.clone();
+        if !held.marked && is_old(&listed(key.order.0, held.clone(), self.now_ms), age) {
             held.marked = true;
-            self.put_hold(order, held.clone());
+            self.put_hold(key.order, held.clone());
         }
-        held.marked.then(|| listed(order.0, held, self.now_ms))
+        held.marked.then(|| listed(key.order.0, held, self.now_ms))
     }
 
     fn put_gate(&mut self, user: UserId, gate: Gate) {
@@ -485,52 +490,36 @@ impl StockEngine for RedisWatch {
             .unwrap_or_else(|error| error.for_each(batch.len()))
     }
 
-    /// HSCAN promises what `List` must: every field that stays there for the whole listing is in
+    /// HSCAN promises what the pages must: every field that stays there for the whole listing is in
     /// some page.
-    async fn holds(&self, term: &Term, query: &HoldQuery) -> Result<HoldPage> {
-        let page = match query {
-            HoldQuery::List {
-                untouched_for_ms,
-                cursor,
-                limit,
-            } => {
-                let (sale, next, found) = self.look(term.sale, *cursor, *limit).await?;
-                let open =
-                    |(order, text): (i64, String)| Ok(listed(order, parsed(&text)?, sale.now_ms));
-                let mut holds = found.into_iter().map(open).collect::<Result<Vec<_>>>()?;
-                holds.retain(|hold| hold.age_ms >= *untouched_for_ms);
-                sale.is_open(term).then_some(HoldPage {
-                    holds,
-                    next: (next != 0).then_some(next),
-                })
-            }
-            HoldQuery::Mark {
-                untouched_for_ms,
-                orders,
-            } => {
-                let ids = (Vec::new(), orders.iter().map(|order| order.0).collect());
-                let mark_all = |sale: &mut Sale| {
-                    orders
-                        .iter()
-                        .filter_map(|id| sale.mark(*id, *untouched_for_ms))
-                        .collect()
-                };
-                let decide = |sale: &mut Sale| sale.is_open(term).then(|| mark_all(sale));
-                self.transact(term.sale, ids, decide)
-                    .await?
-                    .map(|holds| HoldPage { holds, next: None })
-            }
-        };
-        let context = || {
-            format!(
-                "holds of sale {}: epoch {} is not open",
-                term.sale, term.epoch
-            )
-        };
-        page.ok_or_else(|| EngineError::Unavailable {
-            context: context(),
-            source: None,
+    async fn open_holds(&self, term: &Term, page: &HoldPageQuery) -> Result<HoldPage> {
+        let limit = page.limit.clamp(1, PAGE_MAX);
+        let (sale, next, found) = self.look(term.sale, page.cursor, limit).await?;
+        if !sale.is_open(term) {
+            return Err(EngineError::not_open(term));
+        }
+        let open = |(order, text): (i64, String)| Ok(listed(order, parsed(&text)?, sale.now_ms));
+        let mut holds = found.into_iter().map(open).collect::<Result<Vec<_>>>()?;
+        holds.retain(|hold| is_old(hold, page.age));
+        Ok(HoldPage {
+            holds,
+            next: (next != 0).then_some(next),
         })
+    }
+
+    async fn mark(&self, term: &Term, holds: &[HoldKey], age: Duration) -> Result<Vec<OpenHold>> {
+        let ids = (Vec::new(), holds.iter().map(|hold| hold.order.0).collect());
+        let decide = |sale: &mut Sale| {
+            let is_open = sale.is_open(term);
+            is_open.then(|| {
+                holds
+                    .iter()
+                    .filter_map(|hold| sale.mark(hold, age))
+                    .collect()
+            })
+        };
+        let marked = self.transact(term.sale, ids, decide).await?;
+        marked.ok_or_else(|| EngineError::not_open(term))
     }
 
     async fn stock(&self, term: &Term) -> Result<StockView> {
@@ -545,12 +534,12 @@ impl StockEngine for RedisWatch {
             server: sale.run,
         })
     }
+}
 
-    /// Nothing to tend and nothing to hand back: no unit is ever anywhere but in the sale.
-    async fn maintain(&self, task: &Maintain) -> Result<Maintained> {
-        let Maintain::CheckServer { allow_volatile } = task else {
-            return Ok(Maintained::default());
-        };
+/// Nothing to tend and nothing to hand back: no unit is ever anywhere but in the sale.
+#[async_trait::async_trait]
+impl Upkeep for RedisWatch {
+    async fn check_server(&self, allow_volatile: bool) -> Result<Vec<(String, String)>> {
         let mut redis = self.connect().await?.redis;
         let mut settings = Vec::new();
         for (name, needed) in [("appendonly", "yes"), ("maxmemory-policy", "noeviction")] {
@@ -568,10 +557,7 @@ impl StockEngine for RedisWatch {
             }
             settings.push((format!("redis.{name}"), value));
         }
-        Ok(Maintained {
-            actions: 0,
-            settings,
-        })
+        Ok(settings)
     }
 }
 

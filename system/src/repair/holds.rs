@@ -11,10 +11,11 @@ use crate::clock::monotonic_ms;
 use crate::failpoint;
 use crate::store::{OpenSale, Store};
 use engines::{
-    Finish, FinishKind, Finished, HoldQuery, IncarnationId, OpenHold, OrderId, SaleId, StockEngine,
-    Term,
+    Finish, FinishKind, Finished, HoldKey, HoldPageQuery, IncarnationId, OpenHold, OrderId, SaleId,
+    StockEngine, Term,
 };
 use std::collections::{HashMap, HashSet};
+use std::time::Duration;
 
 /// Holds per page, and per engine call.
 const PAGE: u32 = 500;
@@ -78,7 +79,7 @@ impl HoldRepair {
                 sale: row.sale,
                 open,
             };
-            let repaired = match list(engine, &open.term, self.untouched_for_ms()).await {
+            let repaired = match list(engine, &open.term, self.least_age()).await {
                 Ok(holds) => {
                     listed.extend(holds.iter().map(|hold| hold.order));
                     repair.run(holds, self).await
@@ -107,12 +108,12 @@ impl HoldRepair {
     }
 
     /// Age from which holds are looked at.
-    fn untouched_for_ms(&self) -> u64 {
-        match self.look {
+    fn least_age(&self) -> Duration {
+        Duration::from_millis(match self.look {
             Look::Orphans => self.grace_ms,
             Look::Since(since_ms) => self.grace_ms.min(monotonic_ms() - since_ms),
             Look::Everything => 0,
-        }
+        })
     }
 
     /// Whether this hold has been seen untouched for the whole grace period.
@@ -133,21 +134,17 @@ impl HoldRepair {
 async fn list(
     engine: &dyn StockEngine,
     term: &Term,
-    untouched_for_ms: u64,
+    age: Duration,
 ) -> anyhow::Result<Vec<OpenHold>> {
     let mut holds = Vec::new();
     let mut cursor = 0;
     while holds.len() < MAX_PER_PASS {
-        let page = engine
-            .holds(
-                term,
-                &HoldQuery::List {
-                    untouched_for_ms,
-                    cursor,
-                    limit: PAGE,
-                },
-            )
-            .await?;
+        let query = HoldPageQuery {
+            age,
+            cursor,
+            limit: PAGE,
+        };
+        let page = engine.open_holds(term, &query).await?;
         holds.extend(page.holds);
         match page.next {
             Some(next) => cursor = next,
@@ -177,14 +174,11 @@ impl SaleRepair<'_> {
             .filter(|hold| memory.is_ripe(hold))
             .collect();
         self.leave_out_parked(&mut ripe).await?;
-        let ripe: Vec<OrderId> = ripe.iter().map(|hold| hold.order).collect();
+        let ripe: Vec<HoldKey> = ripe.iter().map(OpenHold::key).collect();
         let mut doomed = marked;
         for chunk in ripe.chunks(PAGE as usize) {
-            let query = HoldQuery::Mark {
-                untouched_for_ms: memory.grace_ms,
-                orders: chunk.to_vec(),
-            };
-            doomed.extend(self.engine.holds(&self.open.term, &query).await?.holds);
+            let age = Duration::from_millis(memory.grace_ms);
+            doomed.extend(self.engine.mark(&self.open.term, chunk, age).await?);
             failpoint::hit("reconciler.after_mark");
         }
         if !doomed.is_empty() {

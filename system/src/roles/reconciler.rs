@@ -14,7 +14,7 @@ use crate::roles::{self, Ready, RoleConfig};
 use crate::shutdown::Shutdown;
 use crate::store::Store;
 use anyhow::{Context, bail};
-use engines::{Maintain, Registry, StockEngine};
+use engines::{Registry, StockEngine, Tending};
 use std::io::Write;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -169,12 +169,12 @@ impl Reconciler {
     async fn tend(&self, pass: &mut Pass) -> database::Result<()> {
         for row in self.store.sales().await? {
             let Some(open) = row.open else { continue };
-            let task = Maintain::Tend {
+            let tending = Tending {
                 term: open.term,
                 publisher: None,
             };
-            match self.engine.maintain(&task).await {
-                Ok(tended) => pass.transfers += tended.actions,
+            match self.engine.tend(&tending).await {
+                Ok(actions) => pass.transfers += actions,
                 Err(error) => {
                     tracing::warn!(sale = row.sale.0, %error, "cannot tend");
                     pass.left += 1;

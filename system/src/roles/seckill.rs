@@ -23,7 +23,7 @@ use crate::store::Store;
 use crate::terms::Terms;
 use anyhow::{Context, anyhow};
 use caretaker::Caretaker;
-use engines::{Maintain, Registry, StockEngine};
+use engines::{Registry, StockEngine};
 use published::Published;
 use serving::Serving;
 use shared::Shared;
@@ -121,14 +121,8 @@ async fn checked_engine(
     registry: &Registry,
 ) -> anyhow::Result<Arc<dyn StockEngine>> {
     let engine = roles::build_engine(config, registry).await?;
-    let checked = engine
-        .maintain(&Maintain::CheckServer {
-            allow_volatile: config.engine.allow_volatile,
-        })
-        .await;
-    let settings = checked
-        .with_context(|| format!("engine {}", config.seckill.engine))?
-        .settings;
+    let checked = engine.check_server(config.engine.allow_volatile).await;
+    let settings = checked.with_context(|| format!("engine {}", config.seckill.engine))?;
     tracing::info!(?settings, "engine server checked");
     Ok(engine)
 }

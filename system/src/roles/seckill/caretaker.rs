@@ -6,7 +6,7 @@ use crate::envelope::OrderEvent;
 use crate::repair::{Drainer, HoldRepair, Look};
 use crate::shutdown::Shutdown;
 use crate::store::Store;
-use engines::{Finish, FinishKind, IncarnationId, Maintain, OrderId, StockEngine};
+use engines::{Finish, FinishKind, IncarnationId, OrderId, StockEngine, Tending};
 use std::collections::HashSet;
 use std::sync::Arc;
 use std::time::Duration;
@@ -65,12 +65,9 @@ impl Caretaker {
         let Some(identity) = self.shared.incarnation.current() else {
             return;
         };
-        let task = Maintain::HandBack {
-            publisher: identity.id,
-        };
         let handing_back = async {
             // Connections that a serving thread had opened went with it: each fails once.
-            while let Err(error) = self.engine.maintain(&task).await {
+            while let Err(error) = self.engine.hand_back(identity.id).await {
                 tracing::debug!(%error, "handing back again");
                 tokio::time::sleep(TEND_INTERVAL).await;
             }
@@ -89,11 +86,11 @@ async fn tend(shared: Arc<Shared>, engine: Arc<dyn StockEngine>, stopped: Shutdo
         if let Some(identity) = shared.incarnation.current() {
             for row in shared.terms.sales().values() {
                 let Some(open) = row.open else { continue };
-                let task = Maintain::Tend {
+                let tending = Tending {
                     term: open.term,
                     publisher: Some(identity.id),
                 };
-                if let Err(error) = engine.maintain(&task).await {
+                if let Err(error) = engine.tend(&tending).await {
                     tracing::warn!(sale = row.sale.0, %error, "cannot tend");
                 }
             }
