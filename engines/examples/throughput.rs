@@ -209,7 +209,6 @@ fn finish(id: i64, kind: FinishKind) -> Finish {
     Finish {
         user: UserId(id + 1),
         order: OrderId((id + 1) << 20),
-        quantity: 1 + (id % 2) as u32,
         kind,
     }
 }

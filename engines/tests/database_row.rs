@@ -118,7 +118,6 @@ fn finish_of(request: &Reserve, kind: FinishKind) -> Finish {
     Finish {
         user: request.user,
         order: request.order,
-        quantity: request.quantity,
         kind,
     }
 }

@@ -139,7 +139,6 @@ async fn a_commit_whose_answer_is_lost_is_unknown_and_a_retry_tells_what_became_
     let release = [Finish {
         user: UserId(2),
         order: OrderId(20),
-        quantity: 3,
         kind: FinishKind::Release,
     }];
     assert!(

@@ -178,7 +178,6 @@ fn release(of: &Reserve) -> Finish {
     Finish {
         user: of.user,
         order: of.order,
-        quantity: of.quantity,
         kind: FinishKind::Release,
     }
 }

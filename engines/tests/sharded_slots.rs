@@ -160,11 +160,10 @@ async fn ask(engine: &dyn StockEngine, term: &Term, request: Reserve) -> Verdict
 }
 
 async fn release(engine: &dyn StockEngine, term: &Term, bought: &Reserve) {
-    let (user, order, quantity) = (bought.user, bought.order, bought.quantity);
+    let (user, order) = (bought.user, bought.order);
     let finish = Finish {
         user,
         order,
-        quantity,
         kind: FinishKind::Release,
     };
     let deadline = Instant::now() + WITHIN;

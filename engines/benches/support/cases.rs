@@ -278,7 +278,6 @@ pub fn settle(order: &Reserve) -> Finish {
     Finish {
         user: order.user,
         order: order.order,
-        quantity: order.quantity,
         kind: FinishKind::Settle,
     }
 }

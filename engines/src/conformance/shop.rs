@@ -260,7 +260,6 @@ pub(super) fn finish_of(bought: &Reserve, kind: FinishKind) -> Finish {
     Finish {
         user: bought.user,
         order: bought.order,
-        quantity: bought.quantity,
         kind,
     }
 }

@@ -121,15 +121,14 @@ pub struct Hold {
     pub allocation: Option<AllocationId>,
 }
 
-/// One hold to settle or release.
+/// One hold to settle or release. How many units come back is the engine's own record, never the
+/// caller's word.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Finish {
     /// The buyer.
     pub user: UserId,
     /// The order.
     pub order: OrderId,
-    /// Its units.
-    pub quantity: u32,
     /// What to do.
     pub kind: FinishKind,
 }

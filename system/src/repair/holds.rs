@@ -279,7 +279,6 @@ fn finish(hold: &OpenHold, kind: FinishKind) -> Finish {
     Finish {
         user: hold.user,
         order: hold.order,
-        quantity: hold.quantity,
         kind,
     }
 }

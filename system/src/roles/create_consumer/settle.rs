@@ -61,7 +61,6 @@ async fn settle(engine: &dyn StockEngine, terms: &Terms, orders: &[OrderEvent]) 
             .push(Finish {
                 user: order.user,
                 order: order.order,
-                quantity: order.quantity,
                 kind: FinishKind::Settle,
             });
     }

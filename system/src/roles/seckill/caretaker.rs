@@ -196,7 +196,6 @@ fn settled(order: &OrderEvent) -> Finish {
     Finish {
         user: order.user,
         order: order.order,
-        quantity: order.quantity,
         kind: FinishKind::Settle,
     }
 }
