@@ -202,6 +202,7 @@ fn reserve(id: i64) -> Reserve {
         quantity,
         expires_at_ms: FAR_FUTURE_MS,
         incarnation: IncarnationId(1),
+        may_sell: true,
     }
 }
 

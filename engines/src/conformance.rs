@@ -114,6 +114,7 @@ pub fn checks() -> Vec<Check> {
         check!(stock, selling::the_last_units_are_not_oversold, "reserve: a smaller request may be granted after a larger was refused"),
         check!(stock, selling::a_refusal_leaves_no_trace, "reserve: a refusal leaves no trace"),
         check!(stock, selling::an_expired_request_sells_nothing, "reserve: Expired sells nothing (R7)"),
+        check!(stock, selling::a_request_that_may_not_sell_only_looks, "reserve: NoOrder to an item that may not sell; everything else as ever"),
         check!(stock, selling::many_sales_do_not_interfere, "reserve: items belong to the sale of the term"),
         check!(stock, selling::another_term_is_not_open, "reserve: NotOpen under a term that is not the open one"),
         check!(stock, gating::a_retry_gets_the_same_order_id_and_touches_the_hold, "reserve: Duplicate with that order's id; the call touches it (R8)"),

@@ -331,6 +331,9 @@ fn judge(item: &Reserve, stock: &mut Stock, gates: &mut Gates, faults: Faults) -
         }
         return Ok(Verdict::Duplicate(hold));
     }
+    if !item.may_sell {
+        return Ok(Verdict::NoOrder);
+    }
     let units = i64::from(item.quantity);
     if units > stock.remaining && !faults.has(Fault::SellsWithoutCheck) {
         return Ok(Verdict::SoldOut {

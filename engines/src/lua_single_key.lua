@@ -49,10 +49,10 @@ local function touched(hold, now, incarnation)
   return sub(hold, 1, HOLD_TOUCHED_AT - 1) .. pack('<d', now) .. sub(hold, HOLD_MARKED_AT) .. incarnation
 end
 
--- Record: user 8, order 8, quantity 4, expires_at_ms 8 (double), incarnation 8. Answers one letter per record, then
--- what the letters D (order, quantity) and S (units left) need, in order; a lower-case d is a settled duplicate,
--- B busy, E expired, Q a quantity of nothing.
-local RESERVE_BYTES = 36
+-- Record: user 8, order 8, quantity 4, expires_at_ms 8 (double), incarnation 8, may_sell 1. Answers one letter per
+-- record, then what the letters D (order, quantity) and S (units left) need, in order; a lower-case d is a settled
+-- duplicate, B busy, E expired, O no order and not to be sold to, Q a quantity of nothing.
+local RESERVE_BYTES = 37
 local function reserve(remaining, open)
   local now, count = clock_ms(), #batch / RESERVE_BYTES
   local users = {}
@@ -86,13 +86,16 @@ local function reserve(remaining, open)
 
   for i = 1, count do
     local user = users[i]
-    local order, quantity, expires_at_ms, incarnation = parse('<c8I4dc8', batch, (i - 1) * RESERVE_BYTES + 9)
+    local order, quantity, expires_at_ms, incarnation, may_sell =
+      parse('<c8I4dc8B', batch, (i - 1) * RESERVE_BYTES + 9)
     if quantity == 0 then
       letters[i] = 'Q'
     elseif now > expires_at_ms then
       letters[i] = 'E' -- R7: its caller may have given up
     elseif gates[i] or granted_at[user] then
       letters[i] = duplicate(i, user, incarnation)
+    elseif may_sell == 0 then
+      letters[i] = 'O'
     elseif quantity > remaining then
       letters[i] = 'S'
       details[#details + 1] = remaining

@@ -176,13 +176,14 @@ impl LuaSingleKey {
         target: &Target,
         batch: &[Reserve],
     ) -> Result<Vec<Result<Verdict>>> {
-        let mut records = Vec::with_capacity(batch.len() * 36);
+        let mut records = Vec::with_capacity(batch.len() * 37);
         for item in batch {
             records.extend_from_slice(&item.user.0.to_le_bytes());
             records.extend_from_slice(&item.order.0.to_le_bytes());
             records.extend_from_slice(&item.quantity.to_le_bytes());
             records.extend_from_slice(&(item.expires_at_ms as f64).to_le_bytes());
             records.extend_from_slice(&item.incarnation.0.to_le_bytes());
+            records.push(u8::from(item.may_sell));
         }
         let answer = self
             .call("reserving", target.evalsha("reserve").arg(records))
@@ -447,6 +448,7 @@ fn read_verdicts(answer: &Value, count: usize) -> Option<Vec<Result<Verdict>>> {
                     allocation: None,
                 })
             }
+            b'O' => Verdict::NoOrder,
             b'B' => Verdict::Busy,
             b'E' => Verdict::Expired,
             _ => return None,

@@ -52,7 +52,13 @@ impl StockEngine for Null {
     }
 
     async fn reserve(&self, _term: &Term, batch: &[Reserve]) -> Vec<Result<Verdict>> {
-        batch.iter().map(|_| Ok(Verdict::GRANTED)).collect()
+        let answer = |item: &Reserve| {
+            Ok(match item.may_sell {
+                true => Verdict::GRANTED,
+                false => Verdict::NoOrder,
+            })
+        };
+        batch.iter().map(answer).collect()
     }
 
     async fn finish(&self, _term: &Term, batch: &[Finish]) -> Vec<Result<Finished>> {

@@ -56,11 +56,12 @@ end
 -- A transfer in META's `flights`: target 2, number 4, quantity 8 (double).
 local FLIGHT, FLIGHT_BYTES = '<I2I4d', 14
 
--- Record: user 8, order 8, quantity 4, expires_at_ms 8 (double), incarnation 8. Sells only if at least `threshold`
--- units are left: all that asks for units here is granted, or nothing is. Answers what is left, then one letter per
--- record, then what the letter D (order, quantity) needs, in order; a lower-case d is a settled duplicate, B busy,
--- E expired, Q a quantity of nothing, W wants units that it was not given: no slot alone can call a sale sold out.
-local RESERVE_BYTES = 36
+-- Record: user 8, order 8, quantity 4, expires_at_ms 8 (double), incarnation 8, may_sell 1. Sells only if at least
+-- `threshold` units are left: all that asks for units here is granted, or nothing is. Answers what is left, then one
+-- letter per record, then what the letter D (order, quantity) needs, in order; a lower-case d is a settled duplicate,
+-- B busy, E expired, O no order and not to be sold to, Q a quantity of nothing, W undecided: it wants units that it
+-- was not given (no slot alone can call a sale sold out), or it follows such a request of the same user.
+local RESERVE_BYTES = 37
 local function reserve(remaining, open, threshold)
   local is_selling = remaining >= threshold
   local now, count = clock_ms(), #batch / RESERVE_BYTES
@@ -72,7 +73,7 @@ local function reserve(remaining, open, threshold)
   -- What this batch grants is collected as field, value, field, value, … and written at the end; `granted_at` finds
   -- a user's grant again, so that a user who is twice in a batch is treated as if one request came after the other.
   local new_gates, new_holds, granted_at, size = {}, {}, {}, 0
-  local letters, details, tails = {}, {}, {}
+  local letters, details, tails, undecided = {}, {}, {}, {}
 
   local function duplicate(i, user, incarnation)
     local at = granted_at[user]
@@ -95,15 +96,18 @@ local function reserve(remaining, open, threshold)
 
   for i = 1, count do
     local user = users[i]
-    local order, quantity, expires_at_ms, incarnation = parse('<c8I4dc8', batch, (i - 1) * RESERVE_BYTES + 9)
+    local order, quantity, expires_at_ms, incarnation, may_sell =
+      parse('<c8I4dc8B', batch, (i - 1) * RESERVE_BYTES + 9)
     if quantity == 0 then
       letters[i] = 'Q'
     elseif now > expires_at_ms then
       letters[i] = 'E' -- R7: its caller may have given up
     elseif gates[i] or granted_at[user] then
       letters[i] = duplicate(i, user, incarnation)
-    elseif not is_selling or quantity > remaining then
-      letters[i] = 'W'
+    elseif may_sell == 0 and not undecided[user] then
+      letters[i] = 'O'
+    elseif may_sell == 0 or not is_selling or quantity > remaining then
+      letters[i], undecided[user] = 'W', true
     else
       remaining, open = remaining - quantity, open + quantity
       local tail = tails[quantity]

@@ -17,6 +17,8 @@ mod transfers;
 mod view;
 
 #[cfg(test)]
+mod reach_tests;
+#[cfg(test)]
 mod tests;
 
 use crate::helpers::clock::millis;

@@ -111,6 +111,7 @@ fn request(user: i64, quantity: u32) -> Reserve {
         quantity,
         expires_at_ms: FOR_EVER_MS,
         incarnation,
+        may_sell: true,
     }
 }
 

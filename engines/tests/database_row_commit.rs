@@ -86,6 +86,7 @@ fn request(user: i64, order: i64) -> Reserve {
         quantity: 3,
         expires_at_ms: i64::MAX,
         incarnation,
+        may_sell: true,
     }
 }
 

@@ -171,6 +171,7 @@ fn request(user: i64, quantity: u32) -> Reserve {
         quantity,
         expires_at_ms: i64::MAX,
         incarnation,
+        may_sell: true,
     }
 }
 

@@ -193,6 +193,7 @@ fn reserve(id: i64, kind: Kind) -> Reserve {
         quantity,
         expires_at_ms: FAR_FUTURE_MS,
         incarnation: PUBLISHER,
+        may_sell: true,
     }
 }
 

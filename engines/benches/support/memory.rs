@@ -90,6 +90,7 @@ fn order(id: i64) -> Reserve {
         quantity: 1,
         expires_at_ms: i64::MAX,
         incarnation: PUBLISHER,
+        may_sell: true,
     }
 }
 

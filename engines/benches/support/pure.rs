@@ -114,6 +114,7 @@ fn order(id: i64) -> Reserve {
         quantity: 1 + (id % 2) as u32,
         expires_at_ms: i64::MAX,
         incarnation: PUBLISHER,
+        may_sell: true,
     }
 }
 

@@ -64,6 +64,9 @@ impl Model {
                 allocation: None,
             });
         }
+        if !request.may_sell {
+            return Verdict::NoOrder;
+        }
         if u64::from(request.quantity) > self.remaining {
             return Verdict::SoldOut {
                 remaining: self.remaining,
@@ -177,12 +180,21 @@ impl Case<'_> {
             if rng.random_ratio(1, 15) {
                 request.expires_at_ms = 1;
             }
+            request.may_sell = !rng.random_ratio(1, 5);
             batch.push(request);
         }
         let short = |r: &Reserve| {
             format!(
-                "user {} order {} x{} by {}",
-                r.user, r.order, r.quantity, r.incarnation
+                "user {} order {} x{} by {}{}",
+                r.user,
+                r.order,
+                r.quantity,
+                r.incarnation,
+                if r.may_sell {
+                    ""
+                } else {
+                    ", not to be sold to"
+                }
             )
         };
         self.log.push(format!(

@@ -155,6 +155,7 @@ impl<'a> Shop<'a> {
             quantity,
             expires_at_ms,
             incarnation: self.incarnation,
+            may_sell: true,
         }
     }
 

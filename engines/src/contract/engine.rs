@@ -43,6 +43,8 @@ pub trait StockEngine: Upkeep {
     ///   hold is open the call touches it.
     /// - A refusal leaves no trace.
     /// - An item whose `expires_at_ms` has passed is `Expired` and sells nothing.
+    /// - An item that may not sell is granted nothing: a user without a live order gets `NoOrder`,
+    ///   and nothing changes; everything else is answered as if it might sell.
     /// - A hold marked for voiding answers `Busy` and is not touched.
     /// - Under a term that is not the open one, everything is `NotOpen`, also after the server lost
     ///   its state.

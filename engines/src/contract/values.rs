@@ -69,6 +69,9 @@ pub struct Reserve {
     pub expires_at_ms: i64,
     /// Who will publish the order.
     pub incarnation: IncarnationId,
+    /// Whether units may be granted. If not, only a buyer who has an order is told about it: who
+    /// cannot publish looks without selling.
+    pub may_sell: bool,
 }
 
 /// Answer to one [`Reserve`].
@@ -86,6 +89,8 @@ pub enum Verdict {
         /// Units left when this was decided.
         remaining: u64,
     },
+    /// The user has no order, and the request may not sell.
+    NoOrder,
     /// The sale is not open under this term.
     NotOpen,
     /// Another instance owns this user.

@@ -47,6 +47,7 @@ fn request(user: i64) -> Reserve {
         quantity: 1,
         expires_at_ms: i64::MAX,
         incarnation,
+        may_sell: true,
     }
 }
 

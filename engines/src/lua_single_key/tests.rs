@@ -42,6 +42,7 @@ fn request(user: i64) -> Reserve {
         quantity: 1,
         expires_at_ms: i64::MAX,
         incarnation,
+        may_sell: true,
     }
 }
 
@@ -63,6 +64,16 @@ const MUTANTS: &[(&str, &str, &str)] = &[
         "decrement without check",
         "elseif quantity > remaining then",
         "elseif false then",
+    ),
+    (
+        "a look sells",
+        "elseif may_sell == 0 then",
+        "elseif false then",
+    ),
+    (
+        "marked under another's name",
+        "if hold and sub(hold, 1, 8) ~= user then",
+        "if false then",
     ),
     (
         "no user gate",

@@ -124,11 +124,10 @@ impl Lease {
             return Some(Ok(Verdict::WrongInstance));
         }
         let allocation = Some(AllocationId(self.rows.lease));
-        let verdict = match self.gates.ask(item, now_ms, || self.take(item.quantity)) {
+        let take = || item.may_sell && self.take(item.quantity);
+        let verdict = match self.gates.ask(item, now_ms, take) {
             Answer::Granted => Verdict::Granted { allocation },
-            Answer::Known { .. }
-                if self.faults.has(Fault::NoUserGate) && self.take(item.quantity) =>
-            {
+            Answer::Known { .. } if self.faults.has(Fault::NoUserGate) && take() => {
                 Verdict::Granted { allocation }
             }
             Answer::Known {
@@ -145,6 +144,7 @@ impl Lease {
                 })
             }
             Answer::Marked => Verdict::Busy,
+            Answer::Short if !item.may_sell => Verdict::NoOrder,
             Answer::Short => return None,
         };
         Some(Ok(verdict))
@@ -341,5 +341,6 @@ impl Lease {
 }
 
 fn units(items: &[Reserve]) -> u64 {
-    items.iter().map(|item| u64::from(item.quantity)).sum()
+    let selling = items.iter().filter(|item| item.may_sell);
+    selling.map(|item| u64::from(item.quantity)).sum()
 }

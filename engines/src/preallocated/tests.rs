@@ -132,6 +132,7 @@ async fn a_transfer_of_unknown_outcome_is_looked_up() {
             quantity,
             expires_at_ms: i64::MAX,
             incarnation: ME,
+            may_sell: true,
         };
         assert!(
             engine.reserve(&term, &[request(1, 1)]).await[0]

@@ -129,6 +129,7 @@ pub(super) fn read_words(answer: &Value, count: usize) -> Option<(Look, Vec<Word
                     allocation: None,
                 }))
             }
+            b'O' => Word::Decided(Verdict::NoOrder),
             b'B' => Word::Decided(Verdict::Busy),
             b'E' => Word::Decided(Verdict::Expired),
             b'Q' => Word::NoUnits,

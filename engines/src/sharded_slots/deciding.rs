@@ -50,6 +50,7 @@ impl<'a> Deciding<'a> {
             slot: slots.home(item.user),
             user: item.user,
             quantity: u64::from(item.quantity),
+            may_sell: item.may_sell,
         };
         let wishes = batch.iter().enumerate().map(wish).collect();
         Self {
@@ -64,15 +65,18 @@ impl<'a> Deciding<'a> {
 
     /// One answer per request, in order.
     pub(super) async fn run(mut self) -> Vec<Result<Verdict>> {
-        let mut threshold: u64 = self.wishes.iter().map(|wish| wish.quantity).sum();
-        let mut is_everywhere = self.slots.is_low.load(Ordering::Relaxed);
+        let selling = self.wishes.iter().filter(|wish| wish.may_sell);
+        let mut threshold: u64 = selling.map(|wish| wish.quantity).sum();
+        // Who is not to be sold to needs nothing but the home slot.
+        let may_sell = threshold > 0;
+        let mut is_everywhere = may_sell && self.slots.is_low.load(Ordering::Relaxed);
         for _ in 0..ROUNDS_MAX {
             let before = self.last();
             let open = self.wishes.len();
             let Some(now) = self.ask(threshold, is_everywhere).await else {
                 break;
             };
-            if threshold != NEVER {
+            if may_sell && threshold != NEVER {
                 self.slots
                     .is_low
                     .store(!self.wishes.is_empty(), Ordering::Relaxed);

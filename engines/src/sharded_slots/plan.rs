@@ -19,6 +19,8 @@ pub(super) struct Wish {
     pub(super) slot: usize,
     pub(super) user: UserId,
     pub(super) quantity: u64,
+    /// Whether units may be granted to it.
+    pub(super) may_sell: bool,
 }
 
 /// What is to be done; positions are those of the wishes.
@@ -26,8 +28,9 @@ pub(super) struct Wish {
 pub(super) struct Plan {
     /// Sold out with so many units left, whatever else happens.
     pub(super) refused: Vec<(usize, u64)>,
-    /// To be granted, and whether a grant is the only answer that is expected: a later request of a
-    /// buyer who is granted something here will be his duplicate.
+    /// To be offered to its home slot, and whether a grant is the only answer that is expected: a
+    /// later request of a buyer who is granted something here will be a duplicate, and one that may
+    /// not sell is granted nothing.
     pub(super) granted: Vec<(usize, bool)>,
     /// Sold out once all of `granted` have been granted, if nothing comes back meanwhile.
     pub(super) refused_after: Vec<(usize, u64)>,
@@ -58,7 +61,9 @@ pub(super) fn plan(wishes: &[Wish], before: &[Look], now: &[Look]) -> Plan {
     };
     let (mut buyers, mut refused_buyers) = (HashSet::new(), HashSet::new());
     for (position, wish) in wishes.iter().enumerate() {
-        if buyers.contains(&wish.user) {
+        if !wish.may_sell && refused_buyers.contains(&wish.user) {
+            // Its buyer's refusal is still to be checked; until then nobody knows what it follows.
+        } else if buyers.contains(&wish.user) || !wish.may_sell {
             plan.granted.push((position, false));
         } else if wish.quantity <= least {
             // His gate would hide the refusal that is still to be checked.
@@ -144,6 +149,7 @@ mod tests {
             slot,
             user: UserId(user),
             quantity,
+            may_sell: true,
         }
     }
 
@@ -223,6 +229,23 @@ mod tests {
         );
         assert_eq!(plan.granted, [(0, true), (1, false)]);
         assert_eq!(plan.refused_after, [(2, 2)]);
+    }
+
+    #[test]
+    fn a_look_waits_for_the_request_of_its_buyer_that_it_follows() {
+        let look = |user| Wish {
+            may_sell: false,
+            ..wish(0, user, 1)
+        };
+        let now = looks(&[4]);
+        let plan = plan(
+            &[wish(0, 1, 2), look(1), wish(0, 2, 3), look(2), look(3)],
+            &now,
+            &now,
+        );
+        assert_eq!(plan.granted, [(0, true), (1, false), (4, false)]);
+        assert_eq!(plan.refused_after, [(2, 2)], "and its look is not offered");
+        assert_eq!(plan.needs, [2]);
     }
 
     #[test]

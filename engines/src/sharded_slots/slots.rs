@@ -160,7 +160,8 @@ impl Slots {
             .collect()
     }
 
-    /// Offers `items` to their home slot, which sells if it has at least `threshold` units.
+    /// Offers `items` to their home slot, which sells, to those that may be sold to, if it has at
+    /// least `threshold` units.
     pub(super) async fn reserve(
         &self,
         link: &Link,
@@ -168,13 +169,14 @@ impl Slots {
         items: &[&Reserve],
         threshold: u64,
     ) -> Result<Option<(Look, Vec<Word>)>> {
-        let mut records = Vec::with_capacity(items.len() * 36);
+        let mut records = Vec::with_capacity(items.len() * 37);
         for item in items {
             records.extend_from_slice(&item.user.0.to_le_bytes());
             records.extend_from_slice(&item.order.0.to_le_bytes());
             records.extend_from_slice(&item.quantity.to_le_bytes());
             records.extend_from_slice(&(item.expires_at_ms as f64).to_le_bytes());
             records.extend_from_slice(&item.incarnation.0.to_le_bytes());
+            records.push(u8::from(item.may_sell));
         }
         let args = vec!["reserve".into(), packed(records), number(threshold)];
         let answer = self.call(link, slot, "reserving", args).await?;

@@ -5,13 +5,13 @@ use super::transfers::{Move, carry_all, clear, credit, debit};
 use super::*;
 use crate::conformance::{self, Harness, Subject};
 use crate::{Epoch, IncarnationId, Nonce, OrderId, SaleId, UserId};
-use servers::RedisServer;
+pub(super) use servers::RedisServer;
 
 /// Few enough for their transfers to meet.
 const SLOTS: usize = 3;
 const GRANTED: u64 = 30;
 
-async fn engine(server: &RedisServer, script: &str) -> Arc<ShardedSlots> {
+pub(super) async fn engine(server: &RedisServer, script: &str) -> Arc<ShardedSlots> {
     Arc::new(
         ShardedSlots::connect(&server.url(), SLOTS, script, "test:".to_owned())
             .await
@@ -19,7 +19,7 @@ async fn engine(server: &RedisServer, script: &str) -> Arc<ShardedSlots> {
     )
 }
 
-fn term(epoch: u32) -> Term {
+pub(super) fn term(epoch: u32) -> Term {
     Term {
         sale: SaleId(1),
         epoch: Epoch(epoch),
@@ -27,7 +27,7 @@ fn term(epoch: u32) -> Term {
     }
 }
 
-fn opening(epoch: u32) -> Opening {
+pub(super) fn opening(epoch: u32) -> Opening {
     Opening {
         term: term(epoch),
         granted: GRANTED,
@@ -36,7 +36,7 @@ fn opening(epoch: u32) -> Opening {
     }
 }
 
-fn request(user: i64, quantity: u32) -> Reserve {
+pub(super) fn request(user: i64, quantity: u32) -> Reserve {
     let incarnation = IncarnationId(1);
     Reserve {
         user: UserId(user),
@@ -44,6 +44,7 @@ fn request(user: i64, quantity: u32) -> Reserve {
         quantity,
         expires_at_ms: i64::MAX,
         incarnation,
+        may_sell: true,
     }
 }
 
@@ -67,7 +68,7 @@ impl Subject for Mutant {
 const MUTANTS: &[(&str, &str, &str)] = &[
     (
         "decrement without check",
-        "elseif not is_selling or quantity > remaining then",
+        "elseif may_sell == 0 or not is_selling or quantity > remaining then",
         "elseif false then",
     ),
     (
@@ -85,6 +86,11 @@ const MUTANTS: &[(&str, &str, &str)] = &[
         "units doubled on the way",
         "'remaining', remaining - quantity, 'flights'",
         "'flights'",
+    ),
+    (
+        "a look does not wait for its buyer's request",
+        "letters[i], undecided[user] = 'W', true",
+        "letters[i] = 'W'",
     ),
     (
         "no user gate",

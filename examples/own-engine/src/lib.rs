@@ -199,6 +199,9 @@ impl Sale {
         if let Some(gate) = self.gates.get(&item.user.0).copied() {
             return Ok(self.reserve_again(item, gate));
         }
+        if !item.may_sell {
+            return Ok(Verdict::NoOrder);
+        }
         let Some(rest) = self.remaining.checked_sub(u64::from(item.quantity)) else {
             return Ok(Verdict::SoldOut {
                 remaining: self.remaining,

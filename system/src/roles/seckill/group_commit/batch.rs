@@ -186,6 +186,7 @@ fn judge(item: &Reserve, verdict: Result<Verdict, EngineError>) -> Judged {
             };
         }
         Ok(Verdict::SoldOut { .. }) => Reply::Refused(Refusal::SoldOut),
+        Ok(Verdict::NoOrder) => Reply::Unavailable(Reason::BrokerAway),
         Ok(Verdict::NotOpen) => Reply::Unavailable(Reason::SaleOpening),
         Ok(Verdict::WrongInstance) => Reply::Unavailable(Reason::OtherInstance),
         Ok(Verdict::Busy) => Reply::Unavailable(Reason::Busy),
@@ -225,6 +226,7 @@ fn start(identity: &Identity, requests: Vec<Pending>) -> (Vec<Pending>, Vec<Rese
             quantity: request.quantity,
             expires_at_ms: request.expires_at_ms,
             incarnation: identity.id,
+            may_sell: true,
         });
         started.push(request);
     }
