@@ -132,6 +132,7 @@ pub fn checks() -> Vec<Check> {
         check!(stock, finishing::a_batch_finishes_as_one_by_one, "finish: batches are answered item by item"),
         check!(stock, finishing::a_release_of_an_earlier_epoch_is_done_under_the_later, "finish: a loaded buyer is released under a later epoch (R12)"),
         check!(stock, finishing::nothing_is_finished_under_another_term, "finish: NotOpen under a term that is not the open one"),
+        check!(dealing, sharing::only_the_owner_of_a_user_finishes_their_orders, "finish: WrongInstance for users whom another incarnation owns, also where nobody is owned"),
         check!(stock, holding::listing_pages_through_every_open_hold, "open_holds: the pages hold every hold that stays open"),
         check!(stock, holding::only_holds_that_are_old_enough_are_marked, "mark: testing the age and marking are one step: mark-with-age (R8)"),
         check!(stock, holding::a_marked_hold_stays_marked_until_it_is_finished, "mark: a marked hold stays marked and listed"),

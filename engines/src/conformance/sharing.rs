@@ -3,7 +3,7 @@
 
 use super::harness::{Failure, Harness, Outcome, ensure, equal};
 use super::shop::{Shop, bare, eventually};
-use crate::{Finished, Reserve, Verdict};
+use crate::{FinishKind, Finished, Reserve, Verdict};
 use std::collections::HashSet;
 use std::time::Duration;
 
@@ -74,7 +74,10 @@ pub(super) async fn a_user_of_another_instance_is_told_so(harness: &Harness) -> 
     )?;
     while_both_tend(&one, &other, async {
         for user in 1..=USERS {
-            let verdicts = [ask(&one, user, 1).await?, ask(&other, user, 1).await?];
+            let verdicts = [
+                ask(&one, one.request(user, 1)).await?,
+                ask(&other, other.request(user, 1)).await?,
+            ];
             let refused = verdicts
                 .iter()
                 .filter(|verdict| **verdict == Verdict::WrongInstance)
@@ -98,9 +101,60 @@ pub(super) async fn a_user_of_another_instance_is_told_so(harness: &Harness) -> 
     })
 }
 
+pub(super) async fn only_the_owner_of_a_user_finishes_their_orders(harness: &Harness) -> Outcome {
+    let (one, other) = pair(harness, 1_000).await?;
+    // It starts after the opening, so it owns nobody; like every process it tends the open sale.
+    let late = one.later_instance().await?;
+    late.tend().await?;
+    // It never heard of the term.
+    let stranger = one.elsewhere().await?;
+    let of_one = users_of(&one).await?;
+    let request = one.request(of_one[0], 2);
+    let (kinds, calls) = ([FinishKind::Settle, FinishKind::Release], [&other, &late]);
+    while_both_tend(&one, &other, async {
+        equal(
+            ask(&one, request).await?,
+            Verdict::GRANTED,
+            "a request with stock left",
+        )?;
+        for kind in kinds {
+            for elsewhere in calls {
+                equal(
+                    elsewhere.finish(&request, kind).await?,
+                    Finished::WrongInstance,
+                    "the finish of an order whose user another instance owns",
+                )?;
+            }
+            let answer = stranger.finish(&request, kind).await?;
+            let is_honest = matches!(answer, Finished::NotOpen | Finished::WrongInstance);
+            ensure(is_honest, || {
+                format!("a process that does not know the term answered {answer:?}")
+            })?;
+        }
+        equal(
+            one.hold(request.order).await?.quantity,
+            2,
+            "the hold after calls to other instances",
+        )?;
+        for (kind, expected) in [
+            (FinishKind::Release, Finished::Done),
+            (FinishKind::Release, Finished::AlreadyDone),
+            (FinishKind::Settle, Finished::AlreadyDone),
+        ] {
+            equal(
+                one.finish(&request, kind).await?,
+                expected,
+                "the finish by the owner",
+            )?;
+        }
+        Ok(())
+    })
+    .await?;
+    equal(one.stock().await?.open_units, 0, "units in open holds")
+}
+
 /// Asks until the answer is not "busy": units are on their way.
-async fn ask(shop: &Shop<'_>, user: i64, quantity: u32) -> Result<Verdict, Failure> {
-    let request = shop.request(user, quantity);
+async fn ask(shop: &Shop<'_>, request: Reserve) -> Result<Verdict, Failure> {
     eventually("an answer other than busy", async || {
         let verdict = shop.reserve(request).await?;
         Ok((verdict != Verdict::Busy).then_some(verdict))
@@ -114,7 +168,7 @@ pub(super) async fn a_starving_instance_gets_the_idle_units_of_the_other(
     let (one, other) = pair(harness, 10).await?;
     let (of_one, of_other) = (users_of(&one).await?, users_of(&other).await?);
     equal(
-        ask(&one, of_one[0], 1).await?,
+        ask(&one, one.request(of_one[0], 1)).await?,
         Verdict::GRANTED,
         "a request with stock left",
     )?;
@@ -127,18 +181,18 @@ pub(super) async fn a_starving_instance_gets_the_idle_units_of_the_other(
     while_both_tend(&one, &other, async {
         if verdict == Verdict::Busy {
             equal(
-                ask(&other, of_other[0], 9).await?,
+                ask(&other, other.request(of_other[0], 9)).await?,
                 Verdict::GRANTED,
                 "a request for all that is left",
             )?;
         }
         equal(
-            ask(&one, of_one[1], 1).await?,
+            ask(&one, one.request(of_one[1], 1)).await?,
             Verdict::SoldOut { remaining: 0 },
             "one more unit",
         )?;
         equal(
-            ask(&other, of_other[1], 1).await?,
+            ask(&other, other.request(of_other[1], 1)).await?,
             Verdict::SoldOut { remaining: 0 },
             "one more unit elsewhere",
         )
@@ -199,7 +253,7 @@ pub(super) async fn who_stops_with_everything_sold_leaves_nobody_waiting(
         // The other has fetched some already.
         while_both_tend(&one, &other, async {
             equal(
-                ask(&one, of_one[0], 10).await?,
+                ask(&one, one.request(of_one[0], 10)).await?,
                 Verdict::GRANTED,
                 "all units to one buyer",
             )

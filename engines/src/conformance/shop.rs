@@ -23,6 +23,8 @@ const PAGES_MAX: usize = 10_000;
 pub(super) const PUBLISHER: IncarnationId = IncarnationId(2);
 /// The other instance of checks that have two.
 pub(super) const OTHER_PUBLISHER: IncarnationId = IncarnationId(3);
+/// One that starts after both.
+const LATER_PUBLISHER: IncarnationId = IncarnationId(4);
 
 #[derive(Clone)]
 pub(super) struct Shop<'a> {
@@ -60,6 +62,14 @@ impl<'a> Shop<'a> {
             ..self.elsewhere().await?
         };
         Ok((self, other))
+    }
+
+    /// A process that starts after the opening: its own client, and the newest incarnation.
+    pub(super) async fn later_instance(&self) -> Result<Self, Failure> {
+        Ok(Self {
+            incarnation: LATER_PUBLISHER,
+            ..self.elsewhere().await?
+        })
     }
 
     /// Whether a buyer must always come to the same instance.

@@ -61,7 +61,10 @@ pub trait StockEngine: Upkeep {
     ///   to that order.
     /// - Settle and release may come in any order and concurrently; the final state is that of the
     ///   release.
-    /// - Under a term that is not the open one nothing happens and the answer is `NotOpen`.
+    /// - Under a term that is not the open one nothing happens and the answer is `NotOpen`; so it is
+    ///   in a process that has no lease under the term yet, or none any more.
+    /// - An engine that needs user affinity answers `WrongInstance`, and nothing happens, for users
+    ///   whom another incarnation owns, or nobody; also where this process owns no user at all.
     async fn finish(&self, term: &Term, batch: &[Finish]) -> Vec<Result<Finished>>;
 
     /// One page of the open holds that were not touched for `page.age`.

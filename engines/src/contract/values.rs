@@ -156,6 +156,8 @@ pub enum Finished {
     AlreadyDone,
     /// The term is not open; try again under the current one.
     NotOpen,
+    /// Another instance owns this user: only that one can do it.
+    WrongInstance,
 }
 
 /// Which open holds [`StockEngine::open_holds`](crate::StockEngine::open_holds) is asked for.

@@ -274,6 +274,9 @@ impl Lease {
         if self.ended.load(Ordering::Acquire) == CLOSED {
             return Finished::NotOpen;
         }
+        if !self.owns(item.user.0) {
+            return Finished::WrongInstance;
+        }
         let is_done = match item.kind {
             FinishKind::Settle => self.gates.settle(item.user, item.order),
             FinishKind::Release => {

@@ -267,7 +267,8 @@ impl SaleRepair<'_> {
                 match (result?, item.kind) {
                     (Finished::Done, FinishKind::Settle) => pass.holds_settled += 1,
                     (Finished::Done, FinishKind::Release) => pass.holds_released += 1,
-                    (Finished::AlreadyDone | Finished::NotOpen, _) => {}
+                    // Of another instance's buyers that one takes care.
+                    (Finished::AlreadyDone | Finished::NotOpen | Finished::WrongInstance, _) => {}
                 }
             }
         }
