@@ -26,7 +26,7 @@ async fn script_calls(redis: &mut MultiplexedConnection) -> u64 {
 
 #[tokio::test]
 async fn a_request_that_may_not_sell_asks_the_home_slot_only() {
-    let Some(server) = RedisServer::start() else {
+    let Some(server) = RedisServer::start().await else {
         return;
     };
     let (engine, mut redis) = (engine(&server, SCRIPT).await, connection(&server).await);
