@@ -70,7 +70,7 @@ async fn a_restarted_redis_is_another_server_with_and_without_its_data() {
     });
     world.sells(&load, 20).await;
 
-    redis.lose("killed, AOF intact").await.expect("it is back");
+    redis.restart().await.expect("it is back");
     let second = world.open(2).await;
     assert_ne!(first.server, second.server);
     world.sells(&load, 10).await;

@@ -3,7 +3,7 @@
 
 use std::path::PathBuf;
 
-use super::redis_server::{cut_aof, erase_aof, no_loss};
+use super::redis_server::{cut_aof, erase_aof, no_loss, wait_until_written};
 use super::{Home, Life, unless_missing};
 use crate::address::Address;
 use crate::cluster;
@@ -71,17 +71,31 @@ impl RedisCluster {
         match how {
             "flushed" => self.run_at_all(&["FLUSHALL"]).await,
             "scripts flushed" => self.run_at_all(&["SCRIPT", "FLUSH"]).await,
-            "killed, AOF intact" => self.restart(&all, |_| Ok(())).await,
-            "killed, AOF cut" => self.restart(&all, |data| cut_aof(&data)).await,
+            "killed, AOF intact" => {
+                self.wait_until_written().await?;
+                self.restart(&all, |_| Ok(())).await
+            }
+            "killed, AOF cut" => {
+                self.wait_until_written().await?;
+                self.restart(&all, |data| cut_aof(&data)).await
+            }
             "killed, empty" => self.restart(&all, |data| erase_aof(&data)).await,
             _ => Err(no_loss(how)),
         }
     }
 
-    /// Kills a node with SIGKILL and starts it again on its AOF; the cluster is whole again
-    /// afterwards.
+    /// Kills a node with SIGKILL, once all that it has answered is in its AOF, and starts it again
+    /// on that; the cluster is whole again afterwards. Nobody may write to the node meanwhile.
     pub async fn kill_and_restart(&self, node: usize) -> Result<()> {
+        wait_until_written(self.nodes[node].port).await?;
         self.restart(&[node], |_| Ok(())).await
+    }
+
+    async fn wait_until_written(&self) -> Result<()> {
+        for port in self.ports() {
+            wait_until_written(port).await?;
+        }
+        Ok(())
     }
 
     async fn restart(

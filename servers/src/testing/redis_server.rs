@@ -1,6 +1,7 @@
 //! A private redis-server for one test, and every way to lose it.
 
 use std::path::{Path, PathBuf};
+use std::time::{Duration, Instant};
 
 use super::{Home, Life, copy, unless_missing};
 use crate::address::Address;
@@ -10,6 +11,9 @@ use crate::redis;
 
 /// Bytes cut off the AOF to bring back an older state.
 const AOF_TAIL_BYTES: u64 = 100;
+/// How long Redis may hold back what it has to write.
+const WRITTEN_LIMIT: Duration = Duration::from_secs(10);
+const WRITTEN_POLL: Duration = Duration::from_millis(5);
 /// Where Redis keeps its AOF.
 const AOF_FOLDER: &str = "appendonlydir";
 
@@ -76,13 +80,19 @@ impl RedisServer {
         }
     }
 
-    /// Loses the server's state in one of the ways of [`LOSSES`]; it answers again afterwards.
+    /// Loses the server's state in one of the ways of [`LOSSES`]; it answers again afterwards. For
+    /// `killed, AOF intact` and `killed, AOF cut` all that it has answered is in the AOF before the
+    /// kill, so nobody may write meanwhile; [`RedisServer::restart`] kills under load.
     pub async fn lose(&self, how: &str) -> Result<()> {
         match how {
             "flushed" => self.command("FLUSHALL").await,
             "scripts flushed" => self.command("SCRIPT FLUSH").await,
-            "killed, AOF intact" => self.restart().await,
+            "killed, AOF intact" => {
+                wait_until_written(self.port).await?;
+                self.restart().await
+            }
             "killed, AOF cut" => {
+                wait_until_written(self.port).await?;
                 self.kill().await?;
                 cut_aof(&self.data())?;
                 self.restart().await
@@ -137,6 +147,30 @@ impl RedisServer {
 
     fn aside(&self) -> PathBuf {
         self.home.data_folder("aside")
+    }
+}
+
+/// Until everything that the server has answered is in its AOF. While the disk is slow to sync,
+/// Redis holds writes back for up to two seconds, and a kill would lose them.
+pub(super) async fn wait_until_written(port: u16) -> Result<()> {
+    let deadline = Instant::now() + WRITTEN_LIMIT;
+    let address = Address::local(port);
+    loop {
+        let info = redis::ask(&address, &["INFO", "persistence"]).await?;
+        // Without an AOF there is no such line.
+        let is_held_back = info.concat().lines().any(|line| {
+            let length = line.strip_prefix("aof_buffer_length:");
+            length.is_some_and(|length| length != "0")
+        });
+        if !is_held_back {
+            return Ok(());
+        }
+        if Instant::now() >= deadline {
+            return Err(failed(format!(
+                "Redis does not write its AOF within {WRITTEN_LIMIT:?}"
+            )));
+        }
+        tokio::time::sleep(WRITTEN_POLL).await;
     }
 }
 
