@@ -7,7 +7,7 @@
 mod batch;
 mod pending;
 
-use super::replies::{Reason, Reply};
+use super::replies::{Reason, Refusal, Reply};
 use super::shared::Shared;
 use crate::broker::Publisher;
 use crate::clock::monotonic_ms;
@@ -51,8 +51,16 @@ impl Committer {
         committer
     }
 
-    /// Waits for the outcome of one request.
-    pub async fn submit(&self, sale: SaleId, user: UserId, quantity: u32, now_ms: i64) -> Reply {
+    /// Waits for the outcome of one request. With `closed` nothing is sold: who has an order is told
+    /// so, as always, and everyone else gets that refusal.
+    pub async fn submit(
+        &self,
+        sale: SaleId,
+        user: UserId,
+        quantity: u32,
+        closed: Option<Refusal>,
+        now_ms: i64,
+    ) -> Reply {
         let Some(_admission) = Admission::take(&self.waiting, self.max_pending) else {
             return Reply::Unavailable(Reason::Crowded);
         };
@@ -61,6 +69,7 @@ impl Committer {
             sale,
             user,
             quantity,
+            closed,
             deadline_ms: monotonic_ms() + self.publish_timeout_ms,
             expires_at_ms: now_ms.saturating_add_unsigned(self.publish_timeout_ms),
             reply,

@@ -1,7 +1,7 @@
 //! The gRPC surface: validates, checks the sale's window, hands over to the group commit.
 
 use super::group_commit::Committer;
-use super::replies::{Fault, Refusal, Reply, stock_unavailable};
+use super::replies::{Fault, Refusal, stock_unavailable};
 use super::shared::Shared;
 use crate::clock::unix_ms;
 use crate::proto::inspect::inspect_service_server::InspectService;
@@ -30,18 +30,25 @@ impl SeckillService for Service {
         let request = request.into_inner();
         let quantity = self.validate(&request)?;
         let sale = self.sale(request.product_id)?;
-        let now_ms = unix_ms();
-        if now_ms < sale.starts_at.saturating_mul(1_000) {
-            return Reply::Refused(Refusal::NotStarted).into_response();
-        }
-        if now_ms >= sale.ends_at.saturating_mul(1_000) {
-            return Reply::Refused(Refusal::Ended).into_response();
-        }
+        let (user, now_ms) = (UserId(request.user_id), unix_ms());
+        let closed = outside_window(&sale, now_ms);
         let reply = self
             .committer
-            .submit(sale.sale, UserId(request.user_id), quantity, now_ms)
+            .submit(sale.sale, user, quantity, closed, now_ms)
             .await;
         reply.into_response()
+    }
+}
+
+/// Why `sale` sells nothing at `now_ms` (unix ms), if its window says so. It refuses only buyers
+/// without an order, so the engine is asked all the same.
+fn outside_window(sale: &SaleRow, now_ms: i64) -> Option<Refusal> {
+    if now_ms < sale.starts_at.saturating_mul(1_000) {
+        Some(Refusal::NotStarted)
+    } else if now_ms >= sale.ends_at.saturating_mul(1_000) {
+        Some(Refusal::Ended)
+    } else {
+        None
     }
 }
 

@@ -28,10 +28,21 @@ pub struct Batch {
     pub publisher: Arc<dyn Publisher>,
 }
 
-/// A request whose order event has to be durable before it is answered yes.
+/// What has to be durable before anyone is told yes about it.
 struct Sold {
-    pending: Pending,
-    order: OrderId,
+    /// Who waits for which order.
+    waiting: Vec<(Pending, OrderId)>,
+    /// The events of those orders, in the same order.
+    events: Vec<OrderEvent>,
+}
+
+impl Sold {
+    fn with_capacity(orders: usize) -> Self {
+        Self {
+            waiting: Vec::with_capacity(orders),
+            events: Vec::with_capacity(orders),
+        }
+    }
 }
 
 impl Batch {
@@ -40,30 +51,26 @@ impl Batch {
         let Some(identity) = self.shared.incarnation.current() else {
             return answer_all(pending, Reply::Unavailable(Reason::NoLease));
         };
+        let mut sold = Sold::with_capacity(pending.len());
         // What is reserved and cannot be published is lost to other buyers until the reconciler has
-        // voided it: without this a broker that is away for a second would cost the whole stock.
-        if self.keeps_stock && !self.publisher.is_connected() {
-            return answer_all(pending, Reply::Unavailable(Reason::BrokerAway));
-        }
-        let mut sold = Vec::with_capacity(pending.len());
-        let mut events = Vec::with_capacity(pending.len());
+        // voided it: a broker that is away for a second would cost the whole stock. So without it
+        // nothing is sold, and who has an order is still told so.
+        let can_publish = !self.keeps_stock || self.publisher.is_connected();
         for (sale, requests) in by_sale(pending) {
-            self.reserve(&identity, sale, requests, &mut sold, &mut events)
+            self.reserve(&identity, sale, requests, can_publish, &mut sold)
                 .await;
         }
-        if sold.is_empty() {
+        if sold.waiting.is_empty() {
             return;
         }
         failpoint::hit("seckill.after_reserve");
         if identity.may_act() {
-            self.publish(&identity, sold, events).await;
+            self.publish(&identity, sold).await;
         } else {
             // fence-wait (R1): the lease ran out meanwhile and yes could not be said any more, so
             // nothing is sent either.
-            answer_all(
-                sold.into_iter().map(|sold| sold.pending),
-                Reply::Unavailable(Reason::NoLease),
-            );
+            let waiting = sold.waiting.into_iter().map(|(pending, _)| pending);
+            answer_all(waiting, Reply::Unavailable(Reason::NoLease));
         }
     }
 
@@ -73,8 +80,8 @@ impl Batch {
         identity: &Identity,
         sale: SaleId,
         requests: Vec<Pending>,
-        sold: &mut Vec<Sold>,
-        events: &mut Vec<OrderEvent>,
+        can_publish: bool,
+        sold: &mut Sold,
     ) {
         let Some((row, open)) = self
             .shared
@@ -84,7 +91,7 @@ impl Batch {
         else {
             return answer_all(requests, Reply::Unavailable(Reason::SaleOpening));
         };
-        let (requests, items) = start(identity, requests);
+        let (requests, items) = start(identity, requests, can_publish);
         let Some(latest_ms) = requests.iter().map(|request| request.deadline_ms).max() else {
             return;
         };
@@ -96,15 +103,20 @@ impl Batch {
         // said only while the lease runs, too.
         let may_act = identity.may_act();
         for ((pending, item), verdict) in requests.into_iter().zip(items).zip(verdicts) {
-            match judge(&item, verdict) {
+            match judge(&item, pending.closed, verdict) {
+                // An open hold, found while nothing can be sent.
+                Judged::Publish { .. } if !can_publish => {
+                    pending.answer(Reply::Unavailable(Reason::BrokerAway));
+                }
                 Judged::Publish {
                     order,
                     quantity,
                     allocation,
                 } if self.keeps_stock => {
                     let allocation = allocation.unwrap_or(open.allocation_id);
-                    events.push(event(&row, allocation, &pending, order, quantity));
-                    sold.push(Sold { pending, order });
+                    let event = event(&row, allocation, &pending, order, quantity);
+                    sold.events.push(event);
+                    sold.waiting.push((pending, order));
                 }
                 Judged::Publish { order, .. } => pending.answer(Reply::Accepted(order)),
                 Judged::Answer(Reply::Accepted(_) | Reply::Refused(Refusal::SoldOut))
@@ -119,7 +131,7 @@ impl Batch {
 
     /// Publishes one message for the whole batch and answers when its fate is known, or at the
     /// deadline.
-    async fn publish(&self, identity: &Arc<Identity>, sold: Vec<Sold>, events: Vec<OrderEvent>) {
+    async fn publish(&self, identity: &Arc<Identity>, Sold { waiting, events }: Sold) {
         let (incarnation, generation) = (identity.id, identity.generation);
         let body = envelope::encode_orders(identity.id, generation, &events);
         let publisher = self.publisher.clone();
@@ -127,11 +139,8 @@ impl Batch {
         // somebody.
         let publishing =
             tokio::spawn(async move { publisher.publish(incarnation, generation, body).await });
-        let latest_ms = sold
-            .iter()
-            .map(|sold| sold.pending.deadline_ms)
-            .max()
-            .unwrap_or_default();
+        let latest_ms = waiting.iter().map(|(pending, _)| pending.deadline_ms).max();
+        let latest_ms = latest_ms.unwrap_or_default();
         let outcome = match tokio::time::timeout(until(latest_ms), publishing).await {
             Ok(Ok(outcome)) => outcome,
             Ok(Err(_)) | Err(_) => PublishOutcome::Unknown,
@@ -144,7 +153,7 @@ impl Batch {
         // nobody has fenced this term.
         let may_say_yes = identity.may_act();
         let now_ms = monotonic_ms();
-        for Sold { pending, order } in sold {
+        for (pending, order) in waiting {
             let reply = match outcome {
                 PublishOutcome::Accepted if may_say_yes && now_ms < pending.deadline_ms => {
                     Reply::Accepted(order)
@@ -167,7 +176,9 @@ enum Judged {
     Answer(Reply),
 }
 
-fn judge(item: &Reserve, verdict: Result<Verdict, EngineError>) -> Judged {
+/// `closed`: what a buyer without an order is told where nothing could be sold; `None`: nothing can
+/// be published.
+fn judge(item: &Reserve, closed: Option<Refusal>, verdict: Result<Verdict, EngineError>) -> Judged {
     let reply = match verdict {
         Ok(Verdict::Granted { allocation }) => {
             return Judged::Publish {
@@ -186,7 +197,9 @@ fn judge(item: &Reserve, verdict: Result<Verdict, EngineError>) -> Judged {
             };
         }
         Ok(Verdict::SoldOut { .. }) => Reply::Refused(Refusal::SoldOut),
-        Ok(Verdict::NoOrder) => Reply::Unavailable(Reason::BrokerAway),
+        Ok(Verdict::NoOrder) => {
+            closed.map_or(Reply::Unavailable(Reason::BrokerAway), Reply::Refused)
+        }
         Ok(Verdict::NotOpen) => Reply::Unavailable(Reason::SaleOpening),
         Ok(Verdict::WrongInstance) => Reply::Unavailable(Reason::OtherInstance),
         Ok(Verdict::Busy) => Reply::Unavailable(Reason::Busy),
@@ -204,7 +217,11 @@ fn judge(item: &Reserve, verdict: Result<Verdict, EngineError>) -> Judged {
 }
 
 /// Drops requests that nobody waits for or that come too late, and mints ids for the others.
-fn start(identity: &Identity, requests: Vec<Pending>) -> (Vec<Pending>, Vec<Reserve>) {
+fn start(
+    identity: &Identity,
+    requests: Vec<Pending>,
+    can_publish: bool,
+) -> (Vec<Pending>, Vec<Reserve>) {
     let (now_ms, wall_ms) = (monotonic_ms(), unix_ms());
     let mut started = Vec::with_capacity(requests.len());
     let mut items = Vec::with_capacity(requests.len());
@@ -226,7 +243,7 @@ fn start(identity: &Identity, requests: Vec<Pending>) -> (Vec<Pending>, Vec<Rese
             quantity: request.quantity,
             expires_at_ms: request.expires_at_ms,
             incarnation: identity.id,
-            may_sell: true,
+            may_sell: can_publish && request.closed.is_none(),
         });
         started.push(request);
     }

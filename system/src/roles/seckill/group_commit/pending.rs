@@ -1,6 +1,6 @@
 //! A request between its arrival and its answer.
 
-use crate::roles::seckill::replies::Reply;
+use crate::roles::seckill::replies::{Refusal, Reply};
 use engines::{SaleId, UserId};
 use tokio::sync::oneshot;
 
@@ -10,6 +10,8 @@ pub struct Pending {
     pub sale: SaleId,
     pub user: UserId,
     pub quantity: u32,
+    /// Why the sale does not sell now, if it does not: what a buyer without an order is told.
+    pub closed: Option<Refusal>,
     /// deadline-before-reserve (R7): it starts when the request arrives. Monotonic ms, for this
     /// process.
     pub deadline_ms: u64,
