@@ -51,6 +51,16 @@ impl DatabaseKind {
         }
     }
 
+    /// Behind an `INSERT`: a row whose unique key `key` (its columns) is there already is changed
+    /// as `set` says. On MySQL any other unique key has the same effect.
+    #[must_use]
+    pub fn or_update(self, key: &str, set: &str) -> String {
+        match self {
+            Self::MySql => format!(" ON DUPLICATE KEY UPDATE {set}"),
+            Self::Sqlite => format!(" ON CONFLICT ({key}) DO UPDATE SET {set}"),
+        }
+    }
+
     /// Behind an `INSERT`: a row whose key is there already is left as it is. Unlike `INSERT
     /// IGNORE` it hides no other fault. `key` is any column of the table.
     #[must_use]

@@ -54,16 +54,16 @@ impl Server {
             ..EngineEnv::default()
         };
         match self {
-            Self::Redis(server, _) => env.redis_url = Some(server.url()),
+            Self::Redis(server, _) => env = env.with("redis.url", server.url()),
             Self::MariaDb(server) => {
                 let url = server.create_database().await;
                 create_tables(&url).await?;
-                env.database_url = Some(url);
+                env = env.with("database.url", url);
             }
             Self::Sqlite(folder) => {
                 let url = format!("sqlite://{}", folder.path().join("sales.db").display());
                 create_tables(&url).await?;
-                env.database_url = Some(url);
+                env = env.with("database.url", url);
             }
         }
         Ok(env)

@@ -10,6 +10,7 @@ CREATE TABLE allocations (
     state           VARCHAR(8)  NOT NULL DEFAULT 'open',
     owner           BIGINT      NULL,
     heartbeat_at_ms BIGINT      NULL,
+    beats           BIGINT      NOT NULL DEFAULT 0, -- one more with every heartbeat
     -- Of a lease: units that its process may still sell without asking; an upper bound.
     idle            BIGINT      NOT NULL DEFAULT 0,
     -- Of a lease: transfers of rights so far; tells whether one of unknown outcome was committed.

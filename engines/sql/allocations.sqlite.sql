@@ -10,6 +10,7 @@ CREATE TABLE allocations (
     state           TEXT    NOT NULL DEFAULT 'open',
     owner           INTEGER NULL,
     heartbeat_at_ms INTEGER NULL,
+    beats           INTEGER NOT NULL DEFAULT 0, -- one more with every heartbeat
     -- Of a lease: units that its process may still sell without asking; an upper bound.
     idle            INTEGER NOT NULL DEFAULT 0,
     -- Of a lease: transfers of rights so far; tells whether one of unknown outcome was committed.

@@ -26,5 +26,6 @@ CREATE TABLE engine_wants (
     epoch       BIGINT NOT NULL,
     units       BIGINT NOT NULL,
     at_ms       BIGINT NOT NULL,
+    beats       BIGINT NOT NULL DEFAULT 0, -- one more with every renewal
     PRIMARY KEY (sale_id, incarnation)
 ) ENGINE = InnoDB DEFAULT CHARSET = utf8mb4;

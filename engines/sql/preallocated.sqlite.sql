@@ -25,5 +25,6 @@ CREATE TABLE engine_wants (
     epoch       INTEGER NOT NULL,
     units       INTEGER NOT NULL,
     at_ms       INTEGER NOT NULL,
+    beats       INTEGER NOT NULL DEFAULT 0, -- one more with every renewal
     PRIMARY KEY (sale_id, incarnation)
 ) STRICT;

@@ -16,7 +16,7 @@ use crate::registry::{BuildFuture, EngineFactory};
 use crate::{
     EngineEnv, EngineError, EngineInfo, Epoch, Finish, FinishKind, Finished, Guarantees, Hold,
     HoldKey, HoldPage, HoldPageQuery, OpenHold, Opened, Opening, Params, Reserve, Result, SaleId,
-    StockEngine, StockView, Term, Upkeep, Verdict,
+    SettingSpec, StockEngine, StockView, Term, Upkeep, Verdict,
 };
 use database::schema::Migration;
 use database::{Connection, Database, Tx};
@@ -54,7 +54,7 @@ const GUARANTEES: Guarantees = Guarantees {
 };
 
 const MIGRATIONS: &[Migration] = &[Migration {
-    version: 2026_11_26_06,
+    version: 2026_11_26_08,
     name: "database-row engine",
     oldest_binary: 0,
     tables: &["engine_stock", "engine_gate"],
@@ -68,6 +68,7 @@ pub const FACTORY: EngineFactory = EngineFactory {
     about: "one row of stock in the database, locked and updated once per batch; what everyone starts with, the baseline",
     needs: &["database"],
     params: &[],
+    settings: &[SettingSpec::DATABASE_URL],
     migrations: MIGRATIONS,
     guarantees: GUARANTEES,
     build,
@@ -75,7 +76,7 @@ pub const FACTORY: EngineFactory = EngineFactory {
 
 fn build(env: EngineEnv, _params: Params) -> BuildFuture {
     Box::pin(async move {
-        let database = database_server::connect(NAME, env.database_url.as_ref())?;
+        let database = database_server::connect(NAME, env.required(NAME, "database.url")?)?;
         Ok(Arc::new(DatabaseRow::new(database, Faults::default())) as Arc<dyn StockEngine>)
     })
 }

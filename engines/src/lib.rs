@@ -32,4 +32,5 @@ pub use database::id;
 pub use helpers::allocations::{ALLOCATIONS, close_leases};
 pub use registry::{
     BuildFuture, EngineEnv, EngineFactory, EngineSpec, ParamKind, ParamSpec, Params, Registry,
+    SettingSpec,
 };

@@ -13,7 +13,7 @@ use crate::registry::{BuildFuture, EngineFactory};
 use crate::{
     EngineEnv, EngineError, EngineInfo, Epoch, Finish, FinishKind, Finished, Guarantees, Hold,
     HoldKey, HoldPage, HoldPageQuery, IncarnationId, OpenHold, Opened, Opening, OrderId, PAGE_MAX,
-    Params, Reserve, Result, StockEngine, StockView, Term, Upkeep, UserId, Verdict,
+    Params, Reserve, Result, SettingSpec, StockEngine, StockView, Term, Upkeep, UserId, Verdict,
 };
 use redis::{InfoDict, Value, aio::ConnectionManager};
 use std::collections::{HashMap, HashSet};
@@ -36,6 +36,7 @@ pub const FACTORY: EngineFactory = EngineFactory {
     about: "one hash-tagged key set on one Redis, one Lua script per batch; the Go project's mechanism, done right",
     needs: &["redis"],
     params: &[],
+    settings: &[SettingSpec::REDIS_URL],
     migrations: &[],
     guarantees: GUARANTEES,
     build,
@@ -50,10 +51,7 @@ const GUARANTEES: Guarantees = Guarantees {
 
 fn build(env: EngineEnv, _params: Params) -> BuildFuture {
     Box::pin(async move {
-        let url = env
-            .redis_url
-            .ok_or_else(|| EngineError::Config(format!("engine {NAME} needs a redis url")))?;
-        let redis = redis_server::connect(&url)?;
+        let redis = redis_server::connect(env.required(NAME, "redis.url")?)?;
         let engine = LuaSingleKey {
             redis,
             script: SCRIPT.into(),

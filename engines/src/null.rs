@@ -18,6 +18,7 @@ pub const FACTORY: EngineFactory = EngineFactory {
     about: "nowhere: grants everything and publishes nothing; the ceiling of the path around an engine, never ranked",
     needs: &[],
     params: &[],
+    settings: &[],
     migrations: &[],
     guarantees: GUARANTEES,
     build,

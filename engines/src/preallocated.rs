@@ -23,7 +23,8 @@ use crate::registry::{BuildFuture, EngineFactory};
 use crate::{
     EngineEnv, EngineError, EngineInfo, Epoch, Finish, FinishKind, Finished, Guarantees, HoldKey,
     HoldPage, HoldPageQuery, IncarnationId, OpenHold, Opened, Opening, ParamKind, ParamSpec,
-    Params, Reserve, Result, SaleId, StockEngine, StockView, Tending, Term, Upkeep, Verdict,
+    Params, Reserve, Result, SaleId, SettingSpec, StockEngine, StockView, Tending, Term, Upkeep,
+    Verdict,
 };
 use database::Database;
 use database::schema::Migration;
@@ -77,7 +78,7 @@ const PARAMS: &[ParamSpec] = &[
 const MIGRATIONS: &[Migration] = &[
     ALLOCATIONS,
     Migration {
-        version: 2026_11_26_07,
+        version: 2026_11_26_09,
         name: "preallocated engine",
         oldest_binary: 0,
         tables: &["engine_openings", "engine_partitions", "engine_wants"],
@@ -92,6 +93,7 @@ pub const FACTORY: EngineFactory = EngineFactory {
     about: "blocks leased from the database into the process, sold from memory to the buyers it owns; the fastest",
     needs: &["database"],
     params: PARAMS,
+    settings: &[SettingSpec::DATABASE_URL],
     migrations: MIGRATIONS,
     guarantees: GUARANTEES,
     build,
@@ -154,7 +156,7 @@ impl Terms {
 
 impl Process {
     fn connect(env: &EngineEnv, params: &Params) -> Result<Self> {
-        let database = database_server::connect(NAME, env.database_url.as_ref())?;
+        let database = database_server::connect(NAME, env.required(NAME, "database.url")?)?;
         Ok(Self {
             runtime: tokio::runtime::Handle::current(),
             database,

@@ -5,55 +5,18 @@
 //! registry on; nothing here knows a particular engine beyond the list in [`Registry::standard`].
 
 mod params;
+mod settings;
 mod spec;
 
 pub use params::{ParamKind, ParamSpec, Params};
+pub use settings::{EngineEnv, SettingSpec};
 pub use spec::EngineSpec;
 
 use crate::helpers::database_server;
 use crate::{EngineError, Guarantees, Result, StockEngine};
 use database::schema::{Migration, Schema};
 use serde::Serialize;
-use std::{fmt, future::Future, pin::Pin, sync::Arc};
-
-/// What an engine may reach; who needs something that is missing says so when it is built.
-#[derive(Clone, Default)]
-pub struct EngineEnv {
-    /// `redis://[user[:password]@]host:port/[db]`, or
-    /// `redis-cluster://[user:password@]host:port,host:port,…` with any nodes of a Redis Cluster,
-    /// which only `sharded-slots` can use.
-    pub redis_url: Option<String>,
-    /// Put in front of every key that an engine writes.
-    pub key_prefix: String,
-    /// `mysql://user[:password]@host:port/database`.
-    pub database_url: Option<String>,
-}
-
-impl fmt::Debug for EngineEnv {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("EngineEnv")
-            .field("redis_url", &self.redis_url.as_deref().map(masked))
-            .field("key_prefix", &self.key_prefix)
-            .field("database_url", &self.database_url.as_deref().map(masked))
-            .finish()
-    }
-}
-
-/// `url` with the password, if it has one, replaced by `***`.
-pub(crate) fn masked(url: &str) -> String {
-    let Some((scheme, rest)) = url.split_once("://") else {
-        return url.to_owned();
-    };
-    let authority_len = rest.find(['/', '?', '#']).unwrap_or(rest.len());
-    let (authority, path) = rest.split_at(authority_len);
-    match authority.rsplit_once('@') {
-        Some((login, host)) => match login.split_once(':') {
-            Some((user, _)) => format!("{scheme}://{user}:***@{host}{path}"),
-            None => url.to_owned(),
-        },
-        None => url.to_owned(),
-    }
-}
+use std::{future::Future, pin::Pin, sync::Arc};
 
 /// What a [`EngineFactory::build`] returns.
 pub type BuildFuture = Pin<Box<dyn Future<Output = Result<Arc<dyn StockEngine>>> + Send>>;
@@ -69,6 +32,8 @@ pub struct EngineFactory {
     pub needs: &'static [&'static str],
     /// Every parameter it takes.
     pub params: &'static [ParamSpec],
+    /// Every setting that it takes.
+    pub settings: &'static [SettingSpec],
     /// The tables that it needs beside the system's; `seckill migrate` creates them.
     #[serde(skip)]
     pub migrations: &'static [Migration],
@@ -83,7 +48,7 @@ impl EngineFactory {
     /// Creates this engine's tables in the database at `url`, which is what `seckill migrate` does
     /// for all engines together; for whoever has an engine without the system around it.
     pub async fn create_tables(&self, url: &str) -> Result<()> {
-        let database = database_server::connect(self.name, Some(&url.to_owned()))?;
+        let database = database_server::connect(self.name, url)?;
         let refused = |error| EngineError::Config(format!("engine {}: {error}", self.name));
         let owner = format!("engine {}", self.name);
         let schema = Schema::new([(owner, self.migrations)]).map_err(refused)?;
@@ -137,6 +102,7 @@ impl Registry {
     pub async fn build(&self, spec: &EngineSpec, env: &EngineEnv) -> Result<Arc<dyn StockEngine>> {
         let factory = self.get(spec.name())?;
         let params = Params::new(spec, factory.params)?;
+        factory.check_settings(env)?;
         (factory.build)(env.clone(), params).await
     }
 

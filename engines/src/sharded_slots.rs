@@ -26,7 +26,7 @@ use crate::registry::{BuildFuture, EngineFactory};
 use crate::{
     EngineEnv, EngineError, EngineInfo, Finish, Finished, Guarantees, HoldKey, HoldPage,
     HoldPageQuery, OpenHold, Opened, Opening, PAGE_MAX, ParamKind, ParamSpec, Params, Reserve,
-    Result, StockEngine, StockView, Tending, Term, Upkeep, UserId, Verdict,
+    Result, SettingSpec, StockEngine, StockView, Tending, Term, Upkeep, UserId, Verdict,
 };
 use deciding::Deciding;
 use futures_util::future::join_all;
@@ -59,6 +59,7 @@ pub const FACTORY: EngineFactory = EngineFactory {
         default: "4",
         about: "key sets that the stock of a sale is dealt over, a few per Redis node; the same in every process",
     }],
+    settings: &[SettingSpec::REDIS_OR_CLUSTER_URL],
     migrations: &[],
     guarantees: GUARANTEES,
     build,
@@ -74,10 +75,8 @@ const GUARANTEES: Guarantees = Guarantees {
 fn build(env: EngineEnv, params: Params) -> BuildFuture {
     Box::pin(async move {
         let slots = params.integer("slots")? as usize;
-        let url = env
-            .redis_url
-            .ok_or_else(|| EngineError::Config(format!("engine {NAME} needs a redis url")))?;
-        let engine = ShardedSlots::connect(&url, slots, SCRIPT, env.key_prefix).await?;
+        let url = env.required(NAME, "redis.url")?;
+        let engine = ShardedSlots::connect(url, slots, SCRIPT, env.key_prefix.clone()).await?;
         Ok(Arc::new(engine) as Arc<dyn StockEngine>)
     })
 }

@@ -13,11 +13,10 @@ struct OnRedis {
 #[async_trait::async_trait]
 impl Subject for OnRedis {
     async fn connect(&self) -> Result<Arc<dyn StockEngine>> {
-        let redis_url = Some(self.server.url());
+        let redis_url = self.server.url();
         let env = EngineEnv {
-            redis_url,
             key_prefix: "conformance:".to_owned(),
-            ..EngineEnv::default()
+            ..EngineEnv::default().with("redis.url", redis_url)
         };
         Registry::standard()
             .build(&self.engine.parse()?, &env)

@@ -19,10 +19,7 @@ const FOR_EVER_MS: i64 = i64::MAX;
 const WITHIN: Duration = Duration::from_secs(30);
 
 async fn engine(url: &str) -> Result<Arc<dyn StockEngine>> {
-    let env = EngineEnv {
-        database_url: Some(url.to_owned()),
-        ..EngineEnv::default()
-    };
+    let env = EngineEnv::default().with("database.url", url.to_owned());
     Registry::standard()
         .build(&"database-row".parse()?, &env)
         .await
@@ -409,14 +406,14 @@ async fn a_database_that_cannot_keep_or_lock_is_refused_with_the_reason() {
         nowhere
             .unwrap_err()
             .to_string()
-            .contains("needs a database url")
+            .contains("needs the setting database.url")
     );
     assert!(
         engine("no url at all")
             .await
             .unwrap_err()
             .to_string()
-            .contains("malformed")
+            .contains("neither mysql://")
     );
 }
 

@@ -101,10 +101,7 @@ async fn a_commit_whose_answer_is_lost_is_unknown_and_a_retry_tells_what_became_
     factory.create_tables(&url).await.unwrap();
     let address = server.root_url().rsplit('@').next().unwrap().to_owned();
     let proxy = Proxy::to(address.clone()).await;
-    let env = EngineEnv {
-        database_url: Some(url.replace(&address, &proxy.address)),
-        ..EngineEnv::default()
-    };
+    let env = EngineEnv::default().with("database.url", url.replace(&address, &proxy.address));
     let engine: Arc<dyn StockEngine> = Registry::standard()
         .build(&"database-row".parse().unwrap(), &env)
         .await

@@ -18,10 +18,7 @@ const ONE: IncarnationId = IncarnationId(1);
 const TWO: IncarnationId = IncarnationId(2);
 
 async fn engine(spec: &str, url: &str) -> Result<Arc<dyn StockEngine>> {
-    let env = EngineEnv {
-        database_url: Some(url.to_owned()),
-        ..EngineEnv::default()
-    };
+    let env = EngineEnv::default().with("database.url", url.to_owned());
     Registry::standard().build(&spec.parse()?, &env).await
 }
 
@@ -519,12 +516,15 @@ async fn parameters_out_of_range_and_a_missing_database_are_refused() {
         .await
         .unwrap_err()
         .to_string();
-    assert!(refused.contains("needs a database url"), "{refused}");
+    assert!(
+        refused.contains("needs the setting database.url"),
+        "{refused}"
+    );
     let refused = engine("preallocated", "no url at all")
         .await
         .unwrap_err()
         .to_string();
-    assert!(refused.contains("malformed"), "{refused}");
+    assert!(refused.contains("neither mysql://"), "{refused}");
 }
 
 #[tokio::test]

@@ -22,9 +22,8 @@ const AGAIN_AFTER: Duration = Duration::from_millis(5);
 
 async fn engine(spec: &str, url: String) -> Result<Arc<dyn StockEngine>> {
     let env = EngineEnv {
-        redis_url: Some(url),
         key_prefix: "test:".to_owned(),
-        ..EngineEnv::default()
+        ..EngineEnv::default().with("redis.url", url)
     };
     Registry::standard().build(&spec.parse()?, &env).await
 }

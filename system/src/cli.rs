@@ -108,6 +108,7 @@ fn dispatch(
     let mut config = Config::load()?;
     config.engine.allow_volatile |= allow_volatile;
     registry.check(&config.seckill.engine)?;
+    config.check_engines(registry)?;
     if matches!(
         role,
         Role::Seckill | Role::CreateConsumer | Role::Reconciler { .. }
@@ -115,7 +116,7 @@ fn dispatch(
         refuse_file(&config)?;
     }
     logging::init(&config.log)?;
-    tracing::info!(config = %config.masked(), "effective configuration");
+    tracing::info!(config = %config.masked(registry), "effective configuration");
     match role {
         Role::Migrate { seed } => roles::block_on(async |_| {
             roles::migrate::run(&config.database, registry, seed.as_deref()).await

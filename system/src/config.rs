@@ -5,19 +5,26 @@
 //! effective configuration is printed at start with secrets masked.
 
 mod database_config;
+mod engines;
 #[cfg(test)]
 mod example;
 mod names;
 mod sections;
 
+pub use database::masked as mask_password;
 pub use database_config::DatabaseConfig;
 pub use sections::{
     Ack, EngineConfig, GroupCommitConfig, IncarnationConfig, LogConfig, LogFormat, MqConfig,
     QueueType, ReconcilerConfig, RedisConfig, SeckillConfig,
 };
 
+use ::engines::Registry;
 use anyhow::{Context, bail, ensure};
 use serde::{Deserialize, Serialize};
+use std::collections::BTreeMap;
+
+/// Longest label of a process, characters.
+const LABEL_MAX: usize = 128;
 
 /// Everything a role can be configured with; a role reads the sections it needs.
 #[derive(Clone, Debug, Default, Serialize, Deserialize)]
@@ -39,6 +46,8 @@ pub struct Config {
     pub reconciler: ReconcilerConfig,
     /// Checks of the server behind the engine.
     pub engine: EngineConfig,
+    /// Settings of engines, by the name of the engine.
+    pub engines: BTreeMap<String, serde_json::Map<String, serde_json::Value>>,
     /// Logs.
     pub log: LogConfig,
 }
@@ -182,6 +191,10 @@ impl Config {
             1_000,
             600_000,
         )?;
+        ensure!(
+            self.incarnation.label.chars().count() <= LABEL_MAX,
+            "incarnation.label: longer than {LABEL_MAX} characters"
+        );
         if self.incarnation.heartbeat_ms * 2 > self.incarnation.lease_ms {
             bail!(
                 "incarnation.lease_ms: {} must be at least twice incarnation.heartbeat_ms ({})",
@@ -201,8 +214,9 @@ impl Config {
         Ok(())
     }
 
-    /// The effective configuration as one JSON value, passwords in URLs masked.
-    pub fn masked(&self) -> serde_json::Value {
+    /// The effective configuration as one JSON value, passwords in URLs and secrets
+    /// masked.
+    pub fn masked(&self, registry: &Registry) -> serde_json::Value {
         let mut copy = self.clone();
         for url in [
             &mut copy.database.url,
@@ -211,6 +225,7 @@ impl Config {
         ] {
             *url = database::masked(url);
         }
+        copy.engines = self.masked_engines(registry);
         serde_json::to_value(copy).unwrap_or_default()
     }
 }
@@ -229,7 +244,7 @@ mod tests {
         let mut config = Config::default();
         config.database.url = "mysql://shop:hunter2@db:3306/seckill".to_owned();
         config.redis.url = "redis://:hunter2@cache/".to_owned();
-        let text = config.masked().to_string();
+        let text = config.masked(&Registry::standard()).to_string();
         assert!(!text.contains("hunter2"), "{text}");
         assert!(text.contains("mysql://shop:***@db:3306/seckill"), "{text}");
     }

@@ -74,6 +74,18 @@ pub fn encode_orders(
     .encode_to_vec()
 }
 
+/// One order by itself, as it is in an order batch.
+pub fn encode_order(order: OrderEvent) -> Vec<u8> {
+    order.to_wire().encode_to_vec()
+}
+
+impl InvalidOrder {
+    /// As it came.
+    pub fn encode(&self) -> Vec<u8> {
+        self.raw.encode_to_vec()
+    }
+}
+
 /// Body of a marker.
 pub fn encode_marker(nonce: u64) -> Vec<u8> {
     events::Marker { nonce }.encode_to_vec()

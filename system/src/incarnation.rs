@@ -13,7 +13,7 @@ use crate::config::IncarnationConfig;
 use crate::ids::Generation;
 use crate::order_id::Minter;
 use crate::shutdown::Shutdown;
-use crate::store::Store;
+use crate::store::{Publisher, Store};
 use crate::terms::Terms;
 use engines::IncarnationId;
 use registration::Registrar;
@@ -81,12 +81,13 @@ impl Incarnation {
         broker: Settings,
         config: IncarnationConfig,
         terms: Terms,
+        publisher: Publisher,
     ) -> anyhow::Result<(Self, Keeper)> {
         let registrar = Registrar {
             store,
             broker,
             terms,
-            lease_ms: config.lease_ms,
+            publisher,
         };
         let identity = registrar.register().await?;
         let (sender, receiver) = watch::channel(identity);

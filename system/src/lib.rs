@@ -8,6 +8,7 @@ mod broker;
 mod cli;
 mod clock;
 pub mod config;
+mod digest;
 mod envelope;
 mod failpoint;
 mod ids;

@@ -18,7 +18,7 @@ pub mod seckill;
 
 use crate::config::Config;
 use crate::shutdown::Shutdown;
-use ::engines::{EngineEnv, Registry, StockEngine};
+use ::engines::{Registry, StockEngine};
 use anyhow::Context;
 use serde::Serialize;
 use std::fmt;
@@ -40,7 +40,7 @@ pub struct RoleConfig {
 impl fmt::Debug for RoleConfig {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("RoleConfig")
-            .field("config", &self.config.masked())
+            .field("config", &self.config.masked(&self.registry))
             .field("registry", &self.registry)
             .finish_non_exhaustive()
     }
@@ -92,14 +92,10 @@ pub async fn build_engine(
     config: &Config,
     registry: &Registry,
 ) -> anyhow::Result<Arc<dyn StockEngine>> {
-    let environment = EngineEnv {
-        redis_url: Some(config.redis.url.clone()),
-        key_prefix: config.redis.prefix.clone(),
-        database_url: Some(config.database.url.clone()),
-    };
     let spec = &config.seckill.engine;
+    let env = config.engine_env(registry.get(spec.name())?)?;
     registry
-        .build(spec, &environment)
+        .build(spec, &env)
         .await
         .with_context(|| format!("engine {spec}"))
 }

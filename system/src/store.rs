@@ -13,7 +13,8 @@ mod types;
 mod write;
 
 pub use types::{
-    Fenced, OpenSale, Poison, SaleRow, SeedSale, Snapshot, WorkerUse, WriteBatch, Written,
+    Fenced, OpenSale, Poison, Publisher, SaleRow, SeedSale, Snapshot, WorkerUse, WriteBatch,
+    Written,
 };
 
 use crate::config::DatabaseConfig;

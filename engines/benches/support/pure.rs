@@ -48,10 +48,7 @@ pub fn ready(batch: usize) -> Ready {
     };
     let (database, engine) = runtime.block_on(async {
         let database = TestDatabase::sqlite().await;
-        let env = EngineEnv {
-            database_url: Some(database.url.clone()),
-            ..EngineEnv::default()
-        };
+        let env = EngineEnv::default().with("database.url", &database.url);
         let spec = "preallocated?block=100000"
             .parse()
             .expect("a specification");

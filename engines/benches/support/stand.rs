@@ -130,9 +130,11 @@ impl Stand {
             ..EngineEnv::default()
         };
         let database = runtime.block_on(database(&server, candidate.on));
-        env.database_url = database.as_ref().map(|database| database.url.clone());
+        if let Some(database) = &database {
+            env = env.with("database.url", &database.url);
+        }
         if let Server::Redis(server) = &server {
-            env.redis_url = Some(server.url());
+            env = env.with("redis.url", server.url());
         }
         let factory = Registry::standard()
             .get(candidate.name())

@@ -19,7 +19,7 @@ async fn database(server: &DatabaseServer) -> String {
 }
 
 fn engine(url: &str, only: Option<Fault>) -> Arc<DatabaseRow> {
-    let database = database_server::connect(NAME, Some(&url.to_owned())).unwrap();
+    let database = database_server::connect(NAME, url).unwrap();
     Arc::new(DatabaseRow::new(database, Faults { only }))
 }
 

@@ -13,7 +13,7 @@ struct Copy {
 #[async_trait::async_trait]
 impl Subject for Copy {
     async fn connect(&self) -> Result<Arc<dyn StockEngine>> {
-        let database = database_server::connect(NAME, Some(&self.url))?;
+        let database = database_server::connect(NAME, &self.url)?;
         Ok(Arc::new(DatabaseRow::new(database, self.faults)))
     }
 }

@@ -19,9 +19,7 @@ const LIMITS: PoolLimits = PoolLimits {
 const SYNCHRONOUS_FULL: i64 = 2;
 
 /// The database at `url`, for `engine`. Connections are opened when first used.
-pub fn connect(engine: &str, url: Option<&String>) -> Result<Database> {
-    let url =
-        url.ok_or_else(|| EngineError::Config(format!("engine {engine} needs a database url")))?;
+pub fn connect(engine: &str, url: &str) -> Result<Database> {
     Database::open(url, &LIMITS)
         .map_err(|error| EngineError::Config(format!("engine {engine}: {error}")))
 }

@@ -1,7 +1,8 @@
 //! What every engine on a Redis needs: the connection, the meaning of its errors, and whether the
 //! server can keep the contract at all.
 
-use crate::{EngineError, Result, registry::masked};
+use crate::{EngineError, Result};
+use database::masked;
 use redis::aio::{ConnectionManager, ConnectionManagerConfig};
 use redis::{ErrorKind, InfoDict, IntoConnectionInfo, RedisError, ServerErrorKind};
 use std::time::Duration;

@@ -222,12 +222,15 @@ impl LeaseRows {
 
     /// Says that this process lacks `units`.
     pub async fn want(&self, database: &Database, units: u64) -> Result<()> {
+        let now_ms = database.now_ms();
+        let renew = format!("epoch = ?, units = ?, at_ms = {now_ms}, beats = beats + 1");
         let sql = format!(
-            "REPLACE INTO engine_wants (sale_id, incarnation, epoch, units, at_ms) VALUES (?, ?, ?, ?, {})",
-            database.now_ms()
+            "INSERT INTO engine_wants (sale_id, incarnation, epoch, units, at_ms, beats) VALUES (?, ?, ?, ?, {now_ms}, 1){}",
+            database.kind().or_update("sale_id, incarnation", &renew)
         );
         let mut tx = database.begin().await.map_err(not_done)?;
-        let args = [self.sale, self.incarnation, self.epoch, units.cast_signed()];
+        let (epoch, units) = (self.epoch, units.cast_signed());
+        let args = [self.sale, self.incarnation, epoch, units, epoch, units];
         tx.connection().run(&sql, &args).await.map_err(not_done)?;
         tx.commit().await.map_err(unknown)
     }
@@ -235,7 +238,7 @@ impl LeaseRows {
     /// Says that this process lives and has no more than `idle` units; `false`: over.
     pub async fn report(&self, database: &Database, idle: u64) -> Result<bool> {
         let sql = format!(
-            "UPDATE allocations SET idle = ?, heartbeat_at_ms = {} WHERE id = ? AND state = 'open'",
+            "UPDATE allocations SET idle = ?, heartbeat_at_ms = {}, beats = beats + 1 WHERE id = ? AND state = 'open'",
             database.now_ms()
         );
         let mut tx = database.begin().await.map_err(not_done)?;

@@ -24,10 +24,7 @@ impl Subject for Copy {
 }
 
 fn process(rest: &SystemAround, faults: Faults) -> Result<Process> {
-    let env = EngineEnv {
-        database_url: Some(rest.database.url.clone()),
-        ..EngineEnv::default()
-    };
+    let env = EngineEnv::default().with("database.url", &rest.database.url);
     let params = Params::new(
         &"preallocated?block=7&partitions=8".parse()?,
         FACTORY.params,

@@ -6,7 +6,8 @@
 //! would run a call twice; so a redirected call, which no node has executed, is sent again by
 //! [`Link::call`], within a bound.
 
-use crate::{EngineError, Result, registry::masked};
+use crate::{EngineError, Result};
+use database::masked;
 use fred::error::{Error, ErrorKind};
 use fred::interfaces::{ClientLike, ClusterInterface};
 use fred::prelude::{

@@ -9,8 +9,8 @@
 use engines::{
     BuildFuture, EngineEnv, EngineError, EngineFactory, EngineInfo, Epoch, Finish, FinishKind,
     Finished, Guarantees, Hold, HoldKey, HoldPage, HoldPageQuery, IncarnationId, OpenHold, Opened,
-    Opening, OrderId, PAGE_MAX, Params, Reserve, Result, SaleId, StockEngine, StockView, Term,
-    Upkeep, UserId, Verdict,
+    Opening, OrderId, PAGE_MAX, Params, Reserve, Result, SaleId, SettingSpec, StockEngine,
+    StockView, Term, Upkeep, UserId, Verdict,
 };
 use redis::{AsyncConnectionConfig, InfoDict, Pipeline, RedisError, aio::MultiplexedConnection};
 use serde::{Deserialize, Serialize, de::DeserializeOwned};
@@ -34,6 +34,7 @@ pub const FACTORY: EngineFactory = EngineFactory {
     about: "the example of an engine of one's own: one key set on one Redis, optimistic WATCH, MULTI and EXEC, no script",
     needs: &["redis"],
     params: &[],
+    settings: &[SettingSpec::REDIS_URL],
     migrations: &[],
     guarantees: Guarantees {
         keeps_stock: true,
@@ -46,10 +47,7 @@ pub const FACTORY: EngineFactory = EngineFactory {
 
 fn build(env: EngineEnv, _params: Params) -> BuildFuture {
     Box::pin(async move {
-        let url = env
-            .redis_url
-            .ok_or_else(|| EngineError::Config(format!("engine {NAME} needs a redis url")))?;
-        let client = redis::Client::open(url)
+        let client = redis::Client::open(env.required(NAME, "redis.url")?)
             .map_err(|error| EngineError::Config(format!("{NAME}: {error}")))?;
         let engine = RedisWatch {
             client,

@@ -15,10 +15,7 @@ struct OnRedis(RedisServer);
 #[async_trait::async_trait]
 impl Subject for OnRedis {
     async fn connect(&self) -> Result<Arc<dyn StockEngine>> {
-        let env = EngineEnv {
-            redis_url: Some(self.0.url()),
-            ..EngineEnv::default()
-        };
+        let env = EngineEnv::default().with("redis.url", self.0.url());
         Registry::standard()
             .register(own_engine::FACTORY)
             .build(&"redis-watch".parse()?, &env)

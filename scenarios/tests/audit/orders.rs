@@ -4,6 +4,8 @@
 use crate::fixture::*;
 use reports::outcome_log::Outcome;
 
+const PARK: &str = "INSERT INTO parked (id, incarnation, message_id, order_id, reason, body, resolved, created_at_ms) VALUES";
+
 #[tokio::test]
 async fn one_unknown_outcome_does_not_account_for_two_orders() {
     let mut run = consistent_run!();
@@ -94,7 +96,7 @@ async fn a_wrong_price_is_named() {
 #[tokio::test]
 async fn an_accepted_order_that_was_parked_is_named_even_when_resolved() {
     let mut run = consistent_run!();
-    run.sql("INSERT INTO parked VALUES (1, 1, 'm', 1004, 'guard', X'', 1, 0)")
+    run.sql(&format!("{PARK} (1, 1, 'm', 1004, 'guard', X'', 1, 0)"))
         .await;
     run.expect_found(
         "no accepted order is parked",
@@ -106,8 +108,10 @@ async fn an_accepted_order_that_was_parked_is_named_even_when_resolved() {
 #[tokio::test]
 async fn a_parked_message_that_nobody_resolved_is_named() {
     let mut run = consistent_run!();
-    run.sql("INSERT INTO parked VALUES (3, 1, 'm', 0, 'not an envelope', X'', 0, 0)")
-        .await;
+    run.sql(&format!(
+        "{PARK} (3, 1, 'm', 0, 'not an envelope', X'', 0, 0)"
+    ))
+    .await;
     run.expect_found(
         "nothing is left parked",
         "1 offending: record 3 (not an envelope)",

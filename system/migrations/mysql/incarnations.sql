@@ -11,6 +11,10 @@ CREATE TABLE incarnations (
     queue                   VARCHAR(128) NOT NULL DEFAULT '',
     lease_ms                BIGINT       NOT NULL,
     heartbeat_at_ms         BIGINT       NOT NULL,
+    beats                   BIGINT       NOT NULL DEFAULT 0, -- one more with every heartbeat
+    deadline_ms             BIGINT       NOT NULL DEFAULT 0, -- of its publishes, from the arrival of the request
+    address                 VARCHAR(255) NOT NULL DEFAULT '', -- where it serves
+    label                   VARCHAR(128) NOT NULL DEFAULT '', -- what its operators call it
     fenced_at_ms            BIGINT       NULL,
     minted_until_ms         BIGINT       NOT NULL DEFAULT 0,
     consumer_session        BIGINT       NOT NULL DEFAULT 0,
@@ -20,7 +24,7 @@ CREATE TABLE incarnations (
 ) ENGINE = InnoDB DEFAULT CHARSET = utf8mb4;
 
 -- A committed marker proves that everything before it in its queue is committed, if `consumer_session` is still
--- the one that was current when the marker was put (R5).
+-- the one that was current when the marker was put (drain-in-one-session, R5).
 CREATE TABLE markers (
     nonce            BIGINT          NOT NULL,
     incarnation      BIGINT          NOT NULL,

@@ -17,14 +17,19 @@ CREATE TABLE orders (
     CONSTRAINT orders_live_matches_status CHECK ((live IS NULL) = (status IN (2, 4)))
 ) ENGINE = InnoDB DEFAULT CHARSET = utf8mb4;
 
--- Messages and orders that could not become rows, with the reason; nothing is ever dropped silently.
+-- Messages and orders that could not become rows, with the reason; nothing is ever dropped silently. `kind`: the type
+-- of the message as it came, or `order` for one that was taken out of its message. `digest`: of the whole body, 64-bit
+-- FNV-1a in hex digits. `count`: how often it was seen.
 CREATE TABLE parked (
     id            BIGINT        NOT NULL AUTO_INCREMENT,
     incarnation   BIGINT        NOT NULL,
     message_id    VARCHAR(64)   NOT NULL,
     order_id      BIGINT        NOT NULL DEFAULT 0, -- 0: the whole message
+    kind          VARCHAR(64)   NOT NULL DEFAULT '',
     reason        VARCHAR(512)  NOT NULL,
     body          MEDIUMBLOB    NOT NULL,
+    digest        CHAR(16)      NOT NULL DEFAULT '',
+    count         BIGINT        NOT NULL DEFAULT 1,
     resolved      TINYINT       NOT NULL DEFAULT 0,
     created_at_ms BIGINT        NOT NULL,
     PRIMARY KEY (id),

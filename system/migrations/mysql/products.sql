@@ -18,6 +18,7 @@ CREATE TABLE products (
 CREATE TABLE sales (
     product_id    BIGINT          NOT NULL,
     total         BIGINT          NOT NULL,
+    wanted_total  BIGINT          NULL, -- what the total is to become; NULL: it stays
     newest_epoch  INT             NOT NULL DEFAULT 0,
     open_epoch    INT             NULL,
     nonce         BIGINT          NULL,

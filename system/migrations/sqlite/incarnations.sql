@@ -11,6 +11,10 @@ CREATE TABLE incarnations (
     queue                   TEXT    NOT NULL DEFAULT '',
     lease_ms                INTEGER NOT NULL,
     heartbeat_at_ms         INTEGER NOT NULL,
+    beats                   INTEGER NOT NULL DEFAULT 0, -- one more with every heartbeat
+    deadline_ms             INTEGER NOT NULL DEFAULT 0, -- of its publishes, from the arrival of the request
+    address                 TEXT    NOT NULL DEFAULT '', -- where it serves
+    label                   TEXT    NOT NULL DEFAULT '', -- what its operators call it
     fenced_at_ms            INTEGER NULL,
     minted_until_ms         INTEGER NOT NULL DEFAULT 0,
     consumer_session        INTEGER NOT NULL DEFAULT 0,
@@ -19,7 +23,7 @@ CREATE TABLE incarnations (
 ) STRICT;
 
 -- A committed marker proves that everything before it in its queue is committed, if `consumer_session` is still
--- the one that was current when the marker was put (R5).
+-- the one that was current when the marker was put (drain-in-one-session, R5).
 CREATE TABLE markers (
     nonce            INTEGER NOT NULL PRIMARY KEY,
     incarnation      INTEGER NOT NULL,

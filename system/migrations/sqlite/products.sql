@@ -17,6 +17,7 @@ CREATE TABLE products (
 CREATE TABLE sales (
     product_id    INTEGER NOT NULL PRIMARY KEY,
     total         INTEGER NOT NULL,
+    wanted_total  INTEGER NULL, -- what the total is to become; NULL: it stays
     newest_epoch  INTEGER NOT NULL DEFAULT 0,
     open_epoch    INTEGER NULL,
     nonce         INTEGER NULL,

@@ -159,6 +159,8 @@ pub struct IncarnationConfig {
     /// Waited beyond a lease before it counts as run out, ms; covers clocks that run at different
     /// speeds.
     pub margin_ms: u64,
+    /// What operators call this process; at most 128 characters.
+    pub label: String,
 }
 
 impl Default for IncarnationConfig {
@@ -167,6 +169,7 @@ impl Default for IncarnationConfig {
             heartbeat_ms: 500,
             lease_ms: 3_000,
             margin_ms: 500,
+            label: String::new(),
         }
     }
 }

@@ -5,7 +5,7 @@ use crate::broker::{self, Settings};
 use crate::clock::{monotonic_ms, unix_ms};
 use crate::ids::{Generation, WorkerId};
 use crate::order_id::{MAX_AHEAD_MS, Minter, WORKER_IDS};
-use crate::store::Store;
+use crate::store::{Publisher, Store};
 use crate::terms::Terms;
 use anyhow::{Context, bail, ensure};
 use engines::IncarnationId;
@@ -20,7 +20,7 @@ pub(super) struct Registrar {
     pub(super) store: Store,
     pub(super) broker: Settings,
     pub(super) terms: Terms,
-    pub(super) lease_ms: u64,
+    pub(super) publisher: Publisher,
 }
 
 struct Registered {
@@ -91,7 +91,7 @@ impl Registrar {
             id,
             generation,
             minter,
-            sent_ms + self.lease_ms,
+            sent_ms + self.publisher.lease_ms,
         ))
     }
 
@@ -99,8 +99,8 @@ impl Registrar {
         for _ in 0..PICK_ATTEMPTS {
             let (worker, minted_until_ms) = self.pick_worker_id().await?;
             let until_ms = minted_until_ms.max(unix_ms() + MAX_AHEAD_MS);
-            let until_ms = super::minted_until_ms(until_ms, self.lease_ms);
-            let id = self.store.register(worker, self.lease_ms, until_ms).await;
+            let until_ms = super::minted_until_ms(until_ms, self.publisher.lease_ms);
+            let id = self.store.register(worker, &self.publisher, until_ms).await;
             if let Some(id) = id.context("cannot register this process")? {
                 return Ok(Registered {
                     id,

@@ -20,6 +20,17 @@ pub fn list(registry: &Registry, json: bool) -> anyhow::Result<()> {
     }
     for engine in engines {
         println!("{:<16} {}", engine.name, engine.about);
+        for setting in engine.settings {
+            let required = if setting.required {
+                "required"
+            } else {
+                "optional"
+            };
+            println!(
+                "    setting {} ({required}): {}",
+                setting.name, setting.about
+            );
+        }
         for parameter in engine.params {
             println!(
                 "    {}={}  {} ({})",

@@ -19,7 +19,7 @@ use crate::incarnation::Incarnation;
 use crate::listener::Listener;
 use crate::roles::{self, RoleConfig};
 use crate::shutdown::Shutdown;
-use crate::store::Store;
+use crate::store::{Publisher, Store};
 use crate::terms::Terms;
 use anyhow::{Context, anyhow};
 use caretaker::Caretaker;
@@ -62,6 +62,12 @@ pub async fn run(
         Settings::new(&config),
         config.incarnation.clone(),
         terms.clone(),
+        Publisher {
+            lease_ms: config.incarnation.lease_ms,
+            deadline_ms: config.seckill.publish_timeout_ms,
+            address: address.to_string(),
+            label: config.incarnation.label.clone(),
+        },
     )
     .await?;
     let is_own = engine.info().guarantees.needs_user_affinity;

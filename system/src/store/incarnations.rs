@@ -1,6 +1,6 @@
 //! Publishing processes: their leases, their fences, and their queues.
 
-use super::{Fenced, Store, WorkerUse};
+use super::{Fenced, Publisher, Store, WorkerUse};
 use crate::ids::{Generation, WorkerId};
 use database::{Arg, Error, NO_ARGS, Result, fault};
 use engines::IncarnationId;
@@ -24,16 +24,23 @@ impl Store {
     pub async fn register(
         &self,
         worker: WorkerId,
-        lease_ms: u64,
+        publisher: &Publisher,
         minted_until_ms: i64,
     ) -> Result<Option<IncarnationId>> {
         let mut tx = self.database.begin().await?;
         let sql = format!(
-            "INSERT INTO incarnations (worker_id, holder, lease_ms, heartbeat_at_ms, minted_until_ms)
-             VALUES (?, 1, ?, {}, ?)",
+            "INSERT INTO incarnations (worker_id, holder, lease_ms, heartbeat_at_ms, minted_until_ms, deadline_ms,
+             address, label) VALUES (?, 1, ?, {}, ?, ?, ?, ?)",
             self.database.now_ms()
         );
-        let args = [Arg::from(worker), lease_ms.into(), minted_until_ms.into()];
+        let args = [
+            Arg::from(worker),
+            publisher.lease_ms.into(),
+            minted_until_ms.into(),
+            publisher.deadline_ms.into(),
+            publisher.address.as_str().into(),
+            publisher.label.as_str().into(),
+        ];
         let id = match tx.connection().insert(&sql, args).await {
             Ok(id) => IncarnationId(id),
             Err(error) if fault::is_unique_violation(&error) => return Ok(None),
@@ -65,7 +72,7 @@ impl Store {
         minted_until_ms: i64,
     ) -> Result<bool> {
         let sql = format!(
-            "UPDATE incarnations SET heartbeat_at_ms = {}, minted_until_ms = ?
+            "UPDATE incarnations SET heartbeat_at_ms = {}, beats = beats + 1, minted_until_ms = ?
              WHERE id = ? AND generation = ? AND state = 'live'",
             self.database.now_ms()
         );
@@ -76,7 +83,7 @@ impl Store {
     /// Takes up a generation, and acknowledges it; `false` means that it has been fenced again.
     pub async fn adopt(&self, id: IncarnationId, generation: Generation) -> Result<bool> {
         let sql = format!(
-            "UPDATE incarnations SET heartbeat_at_ms = {}, acknowledged_generation = generation
+            "UPDATE incarnations SET heartbeat_at_ms = {}, beats = beats + 1, acknowledged_generation = generation
              WHERE id = ? AND generation = ? AND state = 'live'",
             self.database.now_ms()
         );

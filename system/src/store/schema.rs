@@ -25,8 +25,10 @@ const MIGRATIONS: &[Migration] = &[
     engines::ALLOCATIONS,
     migration!(2026_11_26_03, "orders", ["orders", "parked"]),
     migration!(2026_11_26_04, "incarnations", ["incarnations", "markers"]),
+    migration!(2026_11_26_05, "outbox", ["outbox"]),
+    migration!(2026_11_26_06, "consumers", ["consumers"]),
     Migration {
-        version: 2026_11_26_05,
+        version: 2026_11_26_07,
         name: "embedded queue",
         oldest_binary: 0,
         tables: &["queue_bindings", "queue_messages"],

@@ -1,6 +1,6 @@
 //! What goes into the store and what comes out of it.
 
-use crate::envelope::OrderEvent;
+use crate::envelope::{self, OrderEvent};
 use crate::ids::{ConsumerSession, Generation, WorkerId};
 use engines::{AllocationId, IncarnationId, OpeningBuyer, OrderId, SaleId, Term};
 use serde::Deserialize;
@@ -61,6 +61,19 @@ pub struct Fenced {
     pub generation: Generation,
 }
 
+/// What a publishing process says of itself when it registers.
+#[derive(Clone, Debug)]
+pub struct Publisher {
+    /// How long its lease runs after a heartbeat, ms.
+    pub lease_ms: u64,
+    /// Its deadline from the arrival of a request to the broker's confirm, ms.
+    pub deadline_ms: u64,
+    /// Where it serves.
+    pub address: String,
+    /// What its operators call it; may be empty.
+    pub label: String,
+}
+
 /// A worker id that was used before.
 #[derive(Clone, Copy, Debug)]
 pub struct WorkerUse {
@@ -79,19 +92,25 @@ pub struct Poison {
     pub message_id: String,
     /// 0 if the whole message is poison, or the order does not say which one it is.
     pub order: OrderId,
+    /// Type of the message as it came, or [`Poison::ORDER`].
+    pub kind: String,
     pub reason: String,
+    /// The message as it came, or one order encoded by itself.
     pub body: Vec<u8>,
 }
 
 impl Poison {
+    /// Kind of an order that was taken out of its message.
+    pub const ORDER: &str = "order";
+
     /// An order that the database refused for good.
     pub fn refused(order: &OrderEvent, reason: String) -> Self {
-        let body = format!("{order:?}").into_bytes();
         Self {
             message_id: "order".to_owned(),
             order: order.order,
+            kind: Self::ORDER.to_owned(),
             reason,
-            body,
+            body: envelope::encode_order(*order),
         }
     }
 }

@@ -9,6 +9,7 @@
 
 use super::{Poison, Store, WriteBatch, Written, status};
 use crate::clock::unix_ms;
+use crate::digest;
 use crate::envelope::OrderEvent;
 use crate::failpoint;
 use crate::ids::ConsumerSession;
@@ -28,7 +29,8 @@ static INSERT_ORDERS: Statement = Statement::new(
     "",
 );
 
-/// Longest stored reason, characters, and longest stored body, bytes.
+/// Longest stored kind and reason, characters, and longest stored body, bytes.
+const MAX_KIND: usize = 64;
 const MAX_REASON: usize = 500;
 const MAX_BODY: usize = 1024 * 1024;
 
@@ -223,16 +225,23 @@ async fn park(
 ) -> Result<()> {
     tracing::error!(incarnation = incarnation.0, message_id = %poison.message_id, order_id = poison.order.0, reason = %poison.reason, "parked");
     let sql = format!(
-        "INSERT INTO parked (incarnation, message_id, order_id, reason, body, created_at_ms) VALUES (?, ?, ?, ?, ?, ?){}",
-        connection.kind().or_nothing("id")
+        "INSERT INTO parked (incarnation, message_id, order_id, kind, reason, body, digest, created_at_ms)
+         VALUES (?, ?, ?, ?, ?, ?, ?, ?){}",
+        connection
+            .kind()
+            .or_update("incarnation, message_id, order_id", "count = count + 1")
     );
+    let kind: String = poison.kind.chars().take(MAX_KIND).collect();
     let reason: String = poison.reason.chars().take(MAX_REASON).collect();
+    let digest = digest::of(&poison.body);
     let values = [
         Arg::from(incarnation),
         poison.message_id.as_str().into(),
         poison.order.into(),
+        kind.as_str().into(),
         reason.as_str().into(),
         Arg::Bytes(&poison.body[..poison.body.len().min(MAX_BODY)]),
+        digest.as_str().into(),
         unix_ms().into(),
     ];
     connection.run(&sql, values).await.map(drop)

@@ -20,7 +20,7 @@ async fn a_session_without_read_committed_is_refused() {
         refused.contains("REPEATABLE-READ") && refused.contains("READ COMMITTED is needed"),
         "{refused}"
     );
-    let set = connect("any", Some(&url)).unwrap();
+    let set = connect("any", &url).unwrap();
     assert!(check("any", &set, &[], false).await.is_ok());
 }
 
@@ -39,7 +39,7 @@ async fn a_server_that_would_refuse_to_write_because_of_its_binary_log_is_refuse
             ])
             .await
             .unwrap();
-        let checked = check("any", &connect("any", Some(&url)).unwrap(), &[], true).await;
+        let checked = check("any", &connect("any", &url).unwrap(), &[], true).await;
         let refused = checked
             .as_ref()
             .map_or_else(ToString::to_string, |_| String::new());
@@ -86,7 +86,7 @@ async fn a_busy_file_means_that_nothing_has_happened_and_other_failures_of_a_com
 
 #[tokio::test]
 async fn a_file_without_wal_or_full_synchronous_is_refused() {
-    let memory = connect("any", Some(&"sqlite::memory:".to_owned())).unwrap();
+    let memory = connect("any", "sqlite::memory:").unwrap();
     let refused = check("any", &memory, &[], true)
         .await
         .unwrap_err()
@@ -97,7 +97,7 @@ async fn a_file_without_wal_or_full_synchronous_is_refused() {
     );
     let folder = tempfile::tempdir().unwrap();
     let url = format!("sqlite://{}", folder.path().join("a.db").display());
-    let database = connect("any", Some(&url)).unwrap();
+    let database = connect("any", &url).unwrap();
     assert!(check("any", &database, &[], false).await.is_ok());
     let Database::Sqlite(file) = &database else {
         unreachable!("the url says so")

@@ -1,5 +1,7 @@
 //! What can never become a row, and the name under which it is parked.
 
+use crate::broker::Delivery;
+use crate::digest;
 use crate::envelope::InvalidOrder;
 use crate::store::Poison;
 use engines::OrderId;
@@ -9,45 +11,33 @@ use engines::OrderId;
 const ID_MAX: usize = 48;
 
 /// A whole message.
-pub fn message(message_id: Option<&str>, body: Vec<u8>, reason: String) -> Poison {
+pub fn message(delivery: &Delivery, reason: String) -> Poison {
     Poison {
-        message_id: name(message_id, &body),
+        message_id: name(delivery),
         order: OrderId(0),
+        kind: delivery.kind.clone().unwrap_or_default(),
         reason,
-        body,
+        body: delivery.body.clone(),
     }
 }
 
 /// The order at `position` among the invalid ones of a message.
-pub fn order(
-    message_id: Option<&str>,
-    message: &[u8],
-    position: usize,
-    order: InvalidOrder,
-) -> Poison {
+pub fn order(delivery: &Delivery, position: usize, order: InvalidOrder) -> Poison {
     Poison {
-        message_id: format!("{}#{position}", name(message_id, message)),
+        message_id: format!("{}#{position}", name(delivery)),
         order: OrderId(order.raw.order_id.max(0)),
+        kind: Poison::ORDER.to_owned(),
+        body: order.encode(),
         reason: order.reason,
-        body: format!("{:?}", order.raw).into_bytes(),
     }
 }
 
 /// The message's id, or one made from its body if it has none that fits.
-fn name(message_id: Option<&str>, body: &[u8]) -> String {
-    match message_id {
-        Some(id) if !id.is_empty() && id.len() <= ID_MAX => id.to_owned(),
-        _ => format!("body-{:016x}", fnv1a(body)),
+fn name(delivery: &Delivery) -> String {
+    match &delivery.message_id {
+        Some(id) if !id.is_empty() && id.len() <= ID_MAX => id.clone(),
+        _ => format!("body-{}", digest::of(&delivery.body)),
     }
-}
-
-/// 64-bit FNV-1a (Fowler, Noll, Vo): the same in every version, unlike the standard library's hash.
-fn fnv1a(bytes: &[u8]) -> u64 {
-    const BASIS: u64 = 0xcbf2_9ce4_8422_2325;
-    const PRIME: u64 = 0x0000_0100_0000_01b3;
-    bytes.iter().fold(BASIS, |hash, byte| {
-        (hash ^ u64::from(*byte)).wrapping_mul(PRIME)
-    })
 }
 
 #[cfg(test)]
@@ -56,14 +46,18 @@ mod tests {
 
     #[test]
     fn different_messages_without_an_id_have_different_names_and_a_redelivery_has_the_same() {
-        assert_eq!(fnv1a(b"foobar"), 0x8594_4171_f739_67e8);
-        let names: Vec<_> = [&b"one"[..], b"two", b"one"]
-            .iter()
-            .map(|body| name(None, body))
-            .collect();
+        let named = |message_id: Option<&str>, body: &[u8]| {
+            name(&Delivery {
+                tag: 1,
+                kind: None,
+                message_id: message_id.map(str::to_owned),
+                body: body.to_vec(),
+            })
+        };
+        let names = [b"one", b"two", b"one"].map(|body| named(None, body));
         assert_ne!(names[0], names[1]);
         assert_eq!(names[0], names[2]);
-        assert_eq!(name(Some("seckill-1-2"), b"one"), "seckill-1-2");
-        assert_eq!(name(Some(&"x".repeat(200)), b"one"), names[0]);
+        assert_eq!(named(Some("seckill-1-2"), b"one"), "seckill-1-2");
+        assert_eq!(named(Some(&"x".repeat(200)), b"one"), names[0]);
     }
 }

@@ -148,21 +148,16 @@ impl QueueConsumer {
 impl Gathered {
     fn add(&mut self, delivery: Delivery) {
         self.last_tag = delivery.tag;
-        let message_id = delivery.message_id.as_deref();
         match envelope::decode(delivery.kind.as_deref(), &delivery.body) {
             Ok(Envelope::Orders { valid, invalid, .. }) => {
                 self.write.orders.extend(valid);
                 let invalid = invalid.into_iter().enumerate();
-                self.write.poison.extend(invalid.map(|(position, order)| {
-                    poison::order(message_id, &delivery.body, position, order)
-                }));
+                self.write.poison.extend(
+                    invalid.map(|(position, order)| poison::order(&delivery, position, order)),
+                );
             }
             Ok(Envelope::Marker { nonce }) => self.write.markers.push(nonce),
-            Err(reason) => {
-                self.write
-                    .poison
-                    .push(poison::message(message_id, delivery.body.clone(), reason))
-            }
+            Err(reason) => self.write.poison.push(poison::message(&delivery, reason)),
         }
     }
 }
