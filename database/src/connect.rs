@@ -94,7 +94,10 @@ impl Database {
             return Ok(());
         };
         let options = pool.connect_options();
-        let host = masked(options.to_url_lossy().as_str());
+        let url = options.to_url_lossy();
+        let url = url.as_str();
+        // Behind it are options that nobody has asked for.
+        let host = masked(url.split_once('?').map_or(url, |(host, _)| host));
         match tokio::time::timeout(within, options.connect()).await {
             Ok(Ok(connection)) => {
                 let _ = connection.close().await;

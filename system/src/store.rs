@@ -102,3 +102,5 @@ impl Store {
         Ok((turn, epochs.unwrap_or_default()))
     }
 }
+#[cfg(test)]
+mod tests;

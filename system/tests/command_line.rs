@@ -186,3 +186,49 @@ fn a_seed_file_is_refused_with_its_name_and_the_fault() {
         assert!(words.contains(path) && words.contains(named), "{words}");
     }
 }
+
+#[test]
+fn a_setting_that_no_engine_takes_is_refused_with_those_that_it_takes() {
+    for role in ["migrate", "all"] {
+        let output = seckill(&[role], &[("SECKILL__ENGINES__LUA_SINGLE_KEY__TOKN", "x")]);
+        assert_eq!(output.status.code(), FAILED);
+        assert_eq!(
+            complaint(&output),
+            r#"error: engines.lua_single_key: unknown setting "tokn" of engine lua-single-key; known: redis.url"#,
+        );
+    }
+}
+
+#[test]
+fn a_setting_of_one_engine_goes_before_that_of_the_system_and_its_password_is_not_shown() {
+    let folder = tempfile::tempdir().expect("a temporary folder");
+    let path = folder.path().join("seckill.toml");
+    let text = "[engines.lua-single-key]\nredis.url = 'redis://:hunter2@127.0.0.1:1/'\n";
+    std::fs::write(&path, text).expect("written");
+    let file = path.to_str().expect("plain text");
+    let url = format!("sqlite://{}/a.db", folder.path().display());
+    let settings = [("CONFIG_PATH", file), ("SECKILL__DATABASE__URL", &url)];
+    let output = seckill(&["migrate"], &settings);
+    assert!(output.status.success(), "{output:?}");
+    let log = String::from_utf8_lossy(&output.stderr).into_owned()
+        + &String::from_utf8_lossy(&output.stdout);
+    assert!(log.contains("redis://:***@127.0.0.1:1/"), "{log}");
+    assert!(!log.contains("hunter2"), "{log}");
+}
+
+#[test]
+fn a_role_without_tables_says_what_to_do_first() {
+    let folder = tempfile::tempdir().expect("a temporary folder");
+    let url = format!("sqlite://{}/a.db", folder.path().display());
+    let settings = [
+        ("SECKILL__DATABASE__URL", url.as_str()),
+        ("SECKILL__SECKILL__ENGINE", "database-row"),
+    ];
+    let output = seckill(&["all"], &settings);
+    assert_eq!(output.status.code(), FAILED);
+    let complaint = complaint(&output);
+    assert!(
+        complaint.ends_with("run `seckill migrate` first"),
+        "{complaint}"
+    );
+}

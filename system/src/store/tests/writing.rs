@@ -1,0 +1,192 @@
+//! The consumer's transaction, its ladder, and what publishers say of themselves.
+
+use super::*;
+use crate::envelope::OrderEvent;
+use crate::ids::{Generation, WorkerId};
+use engines::{AllocationId, Epoch, IncarnationId, Nonce, OrderId, SaleId, Term, UserId};
+
+on_both!(
+    a_batch_is_written_once_however_often_it_comes,
+    what_the_guard_refuses_is_parked_void_and_counted_and_the_rest_is_written,
+    a_publisher_leaves_its_address_and_its_beats,
+    a_term_is_open_until_the_next_is_claimed,
+);
+
+const SALE: SaleId = SaleId(7);
+
+/// A sale of ten units with its first epoch granted, and a publisher.
+async fn open_sale(url: &str) -> (Store, IncarnationId, AllocationId) {
+    let store = migrated(url).await;
+    let sale = SeedSale {
+        product_id: SALE,
+        name: "shoes".to_owned(),
+        price_cents: 100,
+        total: 10,
+        starts_at: 0,
+        ends_at: 9,
+    };
+    for _ in 0..2 {
+        store.create_sale(&sale, 0).await.unwrap();
+    }
+    let epoch = store.claim_epoch(SALE).await.unwrap().unwrap();
+    let snapshot = store.grant(SALE, epoch).await.unwrap().unwrap();
+    assert_eq!((snapshot.granted, snapshot.buyers.len()), (10, 0));
+    let publisher = register(&store).await.unwrap();
+    (store, publisher, snapshot.allocation_id)
+}
+
+async fn register(store: &Store) -> Option<IncarnationId> {
+    let publisher = Publisher {
+        lease_ms: 3_000,
+        deadline_ms: 1_500,
+        address: "127.0.0.1:50053".to_owned(),
+        label: "canary".to_owned(),
+    };
+    let registered = store.register(WorkerId(5), &publisher, 99).await;
+    registered.unwrap()
+}
+
+fn order(number: i64, allocation: AllocationId, quantity: u32) -> OrderEvent {
+    OrderEvent {
+        order: OrderId(number),
+        user: UserId(number + 1_000),
+        sale: SALE,
+        quantity,
+        total_price_cents: i64::from(quantity) * 100,
+        allocation,
+        created_at_ms: 1,
+    }
+}
+
+fn ids(written: &Written) -> Vec<OrderId> {
+    let live = written.live.iter();
+    live.map(|order| order.order).collect()
+}
+
+async fn a_batch_is_written_once_however_often_it_comes(url: String) {
+    let (store, incarnation, allocation) = open_sale(&url).await;
+    let orders: Vec<_> = [1, 2, 2, 3].map(|id| order(id, allocation, 1)).into();
+    let mut batch = WriteBatch {
+        incarnation,
+        orders,
+        markers: vec![u64::MAX],
+        ..WriteBatch::default()
+    };
+    let first = store.write(&batch).await.unwrap();
+    assert_eq!(ids(&first), [OrderId(1), OrderId(2), OrderId(3)]);
+    let marked = store.marker_session(u64::MAX).await.unwrap();
+    assert_eq!(marked, Some(first.session));
+    // Redelivered to the next consumer, with one more behind it.
+    batch.orders.push(order(4, allocation, 1));
+    let mut again = ids(&store.write(&batch).await.unwrap());
+    again.sort();
+    assert_eq!(again, [1, 2, 3, 4].map(OrderId));
+    assert_eq!(store.number("SELECT sold FROM allocations").await, 4);
+    assert_eq!(store.number("SELECT COUNT(*) FROM parked").await, 0);
+    let marked = store.marker_session(u64::MAX).await.unwrap();
+    assert_eq!(marked, Some(first.session), "it keeps its first record");
+}
+
+async fn what_the_guard_refuses_is_parked_void_and_counted_and_the_rest_is_written(url: String) {
+    let (store, incarnation, allocation) = open_sale(&url).await;
+    let poison = || Poison {
+        message_id: "m1".to_owned(),
+        order: OrderId(0),
+        kind: "💥".repeat(100),
+        reason: "unreadable".to_owned(),
+        body: b"foobar".to_vec(),
+    };
+    let batch = WriteBatch {
+        incarnation,
+        orders: vec![
+            order(1, allocation, 4),
+            order(2, allocation, 11),
+            order(3, allocation, 6),
+        ],
+        poison: vec![poison()],
+        ..WriteBatch::default()
+    };
+    let written = store.write(&batch).await.unwrap();
+    assert_eq!(ids(&written), [OrderId(1), OrderId(3)]);
+    assert_eq!(store.number("SELECT sold FROM allocations").await, 10);
+    let void = "SELECT COUNT(*) FROM orders WHERE order_id = 2 AND status = 4 AND live IS NULL";
+    assert_eq!(store.number(void).await, 1);
+    // The same again: what is void stays void, and the message was seen twice.
+    let again = store.write(&batch).await.unwrap();
+    assert_eq!(ids(&again), [OrderId(1), OrderId(3)]);
+    let sql = "SELECT order_id, kind, digest, count FROM parked ORDER BY order_id";
+    let parked: Vec<(OrderId, String, String, i64)> =
+        store.database.rows(sql, NO_ARGS).await.unwrap();
+    assert_eq!(parked.len(), 2);
+    let (message, kind) = (&parked[0], "💥".repeat(64));
+    let expected = (OrderId(0), kind, "85944171f73967e8".to_owned(), 2);
+    assert_eq!(message, &expected);
+    assert_eq!(
+        (parked[1].0, parked[1].1.as_str(), parked[1].3),
+        (OrderId(2), "order", 1)
+    );
+    let mut parked = store.parked_of(incarnation).await.unwrap();
+    parked.sort();
+    assert_eq!(parked, [OrderId(0), OrderId(2)]);
+}
+
+async fn a_publisher_leaves_its_address_and_its_beats(url: String) {
+    let (store, id, _) = open_sale(&url).await;
+    assert_eq!(register(&store).await, None, "the worker id is held");
+    let (first, second) = (Generation(1), Generation(2));
+    assert!(store.confirm_binding(id, first, "q").await.unwrap());
+    for _ in 0..3 {
+        assert!(store.heartbeat(id, first, 100).await.unwrap());
+    }
+    assert!(!store.heartbeat(id, second, 100).await.unwrap());
+    let sql = "SELECT beats, deadline_ms, address, label FROM incarnations";
+    let row: Option<(i64, i64, String, String)> = store.database.row(sql, NO_ARGS).await.unwrap();
+    let (address, label) = ("127.0.0.1:50053".to_owned(), "canary".to_owned());
+    assert_eq!(row, Some((3, 1_500, address, label)));
+    assert_eq!(store.live_publishers().await.unwrap(), [id]);
+    store.fence_live().await.unwrap();
+    assert_eq!(store.acknowledge(id).await.unwrap(), (second, true));
+    assert!(store.is_fenced(id, second, 1_000).await.unwrap());
+    store.hand_back(id, 101).await.unwrap();
+    let fenced = store.fenced_for_sure(1_000, 10).await.unwrap();
+    assert_eq!((fenced[0].id, fenced[0].generation), (id, Generation(3)));
+    store.retire(id).await.unwrap();
+    let used = store.worker_ids().await.unwrap();
+    assert_eq!(
+        (used[0].worker, used[0].minted_until_ms, used[0].is_held),
+        (WorkerId(5), 101, false)
+    );
+    assert_eq!(store.queues_to_delete(10).await.unwrap(), [id]);
+    store.queue_deleted(id).await.unwrap();
+    assert!(store.queues(10).await.unwrap().is_empty());
+}
+
+async fn a_term_is_open_until_the_next_is_claimed(url: String) {
+    let (store, incarnation, allocation) = open_sale(&url).await;
+    let term = Term {
+        sale: SALE,
+        epoch: Epoch(1),
+        nonce: Nonce(u64::MAX - 1),
+    };
+    assert!(store.open_term(&term, allocation).await.unwrap());
+    let open = store.sales().await.unwrap()[0].open.unwrap();
+    assert_eq!((open.term, open.allocation_id), (term, allocation));
+    let batch = WriteBatch {
+        incarnation,
+        orders: vec![order(1, allocation, 4)],
+        ..WriteBatch::default()
+    };
+    store.write(&batch).await.unwrap();
+    let (turn, epochs) = store.take_turn().await.unwrap();
+    assert_eq!(epochs, 1);
+    let epoch = store.claim_epoch(SALE).await.unwrap().unwrap();
+    assert_eq!(store.sales().await.unwrap()[0].open, None);
+    assert!(!store.open_term(&term, allocation).await.unwrap());
+    let snapshot = store.grant(SALE, epoch).await.unwrap().unwrap();
+    assert_eq!(snapshot.granted, 6);
+    let buyers = snapshot.buyers.iter();
+    let buyers: Vec<_> = buyers.map(|buyer| (buyer.order, buyer.quantity)).collect();
+    assert_eq!(buyers, [(OrderId(1), 4)]);
+    turn.unwrap().give_back().await;
+    assert!(store.now_ms().await.unwrap() > 1_700_000_000_000);
+}
