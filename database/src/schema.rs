@@ -21,7 +21,7 @@ pub const BINARY: u32 = 1;
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Migration {
     /// Unique over everything that is run together: the day it was written and a number of that
-    /// day, such as `2026_11_26_01`. They run in the order in which they are brought.
+    /// day, such as `2026112601`. They run in the order in which they are brought.
     pub version: i64,
     /// What it is for, in a word or two.
     pub name: &'static str,

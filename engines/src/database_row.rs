@@ -54,7 +54,7 @@ const GUARANTEES: Guarantees = Guarantees {
 };
 
 const MIGRATIONS: &[Migration] = &[Migration {
-    version: 2026_11_26_08,
+    version: 2026112608,
     name: "database-row engine",
     oldest_binary: 0,
     tables: &["engine_stock", "engine_gate"],

@@ -78,7 +78,7 @@ const PARAMS: &[ParamSpec] = &[
 const MIGRATIONS: &[Migration] = &[
     ALLOCATIONS,
     Migration {
-        version: 2026_11_26_09,
+        version: 2026112609,
         name: "preallocated engine",
         oldest_binary: 0,
         tables: &["engine_openings", "engine_partitions", "engine_wants"],

@@ -5,7 +5,7 @@ use crate::{NO_ARGS, PoolLimits};
 use std::time::Duration;
 
 const SHOES: Migration = Migration {
-    version: 2026_01_01_01,
+    version: 2026010101,
     name: "shoes",
     oldest_binary: 0,
     tables: &["shoes"],
@@ -13,7 +13,7 @@ const SHOES: Migration = Migration {
     sqlite: "-- CREATE TABLE hats is a comment.\nCREATE TABLE shoes (id INTEGER PRIMARY KEY) STRICT;",
 };
 const HATS: Migration = Migration {
-    version: 2026_01_01_02,
+    version: 2026010102,
     name: "hats",
     tables: &["hats"],
     sqlite: "create table if not exists hats (id INTEGER PRIMARY KEY)",

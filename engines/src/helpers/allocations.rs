@@ -7,7 +7,7 @@ use database::schema::Migration;
 
 /// The allocation tables. The system brings them, and an engine that keeps leases there does too.
 pub const ALLOCATIONS: Migration = Migration {
-    version: 2026_11_26_02,
+    version: 2026112602,
     name: "allocations",
     oldest_binary: 0,
     tables: &["allocations"],

@@ -21,14 +21,14 @@ macro_rules! migration {
 }
 
 const MIGRATIONS: &[Migration] = &[
-    migration!(2026_11_26_01, "products", ["products", "sales"]),
+    migration!(2026112601, "products", ["products", "sales"]),
     engines::ALLOCATIONS,
-    migration!(2026_11_26_03, "orders", ["orders", "parked"]),
-    migration!(2026_11_26_04, "incarnations", ["incarnations", "markers"]),
-    migration!(2026_11_26_05, "outbox", ["outbox"]),
-    migration!(2026_11_26_06, "consumers", ["consumers"]),
+    migration!(2026112603, "orders", ["orders", "parked"]),
+    migration!(2026112604, "incarnations", ["incarnations", "markers"]),
+    migration!(2026112605, "outbox", ["outbox"]),
+    migration!(2026112606, "consumers", ["consumers"]),
     Migration {
-        version: 2026_11_26_07,
+        version: 2026112607,
         name: "embedded queue",
         oldest_binary: 0,
         tables: &["queue_bindings", "queue_messages"],

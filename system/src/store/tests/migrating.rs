@@ -14,7 +14,7 @@ on_both!(
 );
 
 const MINE: Migration = Migration {
-    version: 2026_12_24_01,
+    version: 2026122401,
     name: "mine",
     oldest_binary: 0,
     tables: &["mine"],
@@ -63,7 +63,7 @@ async fn tables_of_system_and_engines_are_made_once(url: String) {
 
 async fn a_migration_of_an_engine_that_collides_is_refused_and_nothing_is_changed(url: String) {
     const SAME_VERSION: Migration = Migration {
-        version: 2026_11_26_03,
+        version: 2026112603,
         ..MINE
     };
     const SAME_TABLE: Migration = Migration {
