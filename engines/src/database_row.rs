@@ -51,6 +51,8 @@ const GUARANTEES: Guarantees = Guarantees {
     // selling.
     survives_server_loss: false,
     needs_user_affinity: false,
+    needs_one_engine_per_process: false,
+    settles_own_holds: false,
 };
 
 const MIGRATIONS: &[Migration] = &[Migration {

@@ -29,6 +29,8 @@ const GUARANTEES: Guarantees = Guarantees {
     survives_process_kill: false,
     survives_server_loss: false,
     needs_user_affinity: false,
+    needs_one_engine_per_process: false,
+    settles_own_holds: false,
 };
 
 fn build(_env: EngineEnv, _params: Params) -> BuildFuture {

@@ -58,6 +58,8 @@ const GUARANTEES: Guarantees = Guarantees {
     survives_process_kill: false,
     survives_server_loss: false,
     needs_user_affinity: true,
+    needs_one_engine_per_process: true,
+    settles_own_holds: true,
 };
 
 const PARAMS: &[ParamSpec] = &[
@@ -262,19 +264,21 @@ impl Process {
                 0,
             ),
         };
-        let owners =
-            "SELECT DISTINCT owner FROM engine_partitions WHERE sale_id = ? ORDER BY owner";
-        let owners = self
-            .database
-            .rows::<[i64; 1]>(owners, &[term.sale.0])
-            .await
-            .map_err(not_done)?;
+        let dealt = "SELECT part, owner FROM engine_partitions WHERE sale_id = ?";
+        let dealt = self.database.rows::<[i64; 2]>(dealt, &[term.sale.0]).await;
+        let mut owners = vec![None; usize::try_from(newest.partitions).unwrap_or(0)];
+        for [part, owner] in dealt.map_err(not_done)? {
+            let part = usize::try_from(part).ok();
+            if let Some(of_part) = part.and_then(|part| owners.get_mut(part)) {
+                *of_part = Some(IncarnationId(owner));
+            }
+        }
         Ok(StockView {
             remaining,
             open_units,
             epoch: Some(Epoch(u32::try_from(newest.epoch).unwrap_or(u32::MAX))),
             is_open: newest.is(term),
-            owners: owners.into_iter().flatten().map(IncarnationId).collect(),
+            owners,
             server: String::new(),
             clock_ms: now_ms(),
         })

@@ -70,6 +70,8 @@ const GUARANTEES: Guarantees = Guarantees {
     survives_process_kill: true,
     survives_server_loss: true,
     needs_user_affinity: false,
+    needs_one_engine_per_process: false,
+    settles_own_holds: false,
 };
 
 fn build(env: EngineEnv, params: Params) -> BuildFuture {

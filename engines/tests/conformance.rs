@@ -75,6 +75,8 @@ fn every_engine_promises_what_it_did() {
             "preallocated",
             Guarantees {
                 needs_user_affinity: true,
+                needs_one_engine_per_process: true,
+                settles_own_holds: true,
                 ..keeps_stock
             },
         ),

@@ -360,7 +360,10 @@ async fn a_process_loads_what_another_opened(database: Arc<TestDatabase>) {
         "the epoch before"
     );
     let view = sale.two.stock(&next.term).await.unwrap();
-    assert_eq!((view.is_open, view.owners), (true, vec![ONE, TWO]));
+    assert_eq!(
+        (view.is_open, view.owners),
+        (true, vec![Some(ONE), Some(TWO)])
+    );
 }
 
 /// The same process under a new registration owns nothing until the next epoch deals anew; the old

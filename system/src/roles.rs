@@ -100,10 +100,11 @@ pub async fn build_engine(
         .with_context(|| format!("engine {spec}"))
 }
 
-/// Whether the configured engine keeps its state in the memory of the publishing process.
-pub fn keeps_state_in_process(config: &Config, registry: &Registry) -> anyhow::Result<bool> {
+/// Whether the publishing processes of the configured engine settle their own holds, because nobody
+/// else can reach them.
+pub fn settles_own_holds(config: &Config, registry: &Registry) -> anyhow::Result<bool> {
     Ok(registry
         .check(&config.seckill.engine)?
         .guarantees
-        .needs_user_affinity)
+        .settles_own_holds)
 }

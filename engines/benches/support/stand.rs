@@ -140,7 +140,7 @@ impl Stand {
             .get(candidate.name())
             .expect("a stock engine")
             .clone();
-        let is_in_process = factory.guarantees.needs_user_affinity;
+        let is_in_process = factory.guarantees.needs_one_engine_per_process;
         // SQLite has one writer per process: the runtime that holds it must never rest.
         let source = if is_in_process || candidate.on == On::Sqlite {
             let spec = candidate.spec.parse().expect("a specification");

@@ -3,7 +3,7 @@
 
 use super::harness::{Failure, Harness, Outcome, ensure, equal};
 use super::shop::{Shop, bare, eventually};
-use crate::{FinishKind, Finished, Reserve, Verdict};
+use crate::{FinishKind, Finished, Reserve, UserId, Verdict};
 use std::collections::HashSet;
 use std::time::Duration;
 
@@ -66,9 +66,9 @@ async fn users_of(shop: &Shop<'_>) -> Result<Vec<i64>, Failure> {
 
 pub(super) async fn a_user_of_another_instance_is_told_so(harness: &Harness) -> Outcome {
     let (one, other) = pair(harness, 1_000).await?;
-    let owners = one.stock().await?.owners;
+    let view = one.stock().await?;
     equal(
-        owners,
+        view.instances(),
         vec![one.incarnation, other.incarnation],
         "among whom the buyers are dealt",
     )?;
@@ -86,6 +86,16 @@ pub(super) async fn a_user_of_another_instance_is_told_so(harness: &Harness) -> 
                 (refused, verdicts.contains(&Verdict::GRANTED)),
                 (1, true),
                 "one instance sells, the other refuses",
+            )?;
+            let seller = if verdicts[0] == Verdict::GRANTED {
+                &one
+            } else {
+                &other
+            };
+            equal(
+                view.owner_of(UserId(user)),
+                Some(seller.incarnation),
+                "the owner of the user's partition, against who sells",
             )?;
         }
         Ok(())

@@ -73,22 +73,29 @@ impl<'a> Shop<'a> {
     }
 
     /// Whether a buyer must always come to the same instance.
-    pub(super) fn needs_affinity(&self) -> bool {
+    fn are_buyers_dealt(&self) -> bool {
         self.engine.info().guarantees.needs_user_affinity
     }
 
-    /// Clients through which the same buyers may come: several, or this one if they need affinity.
+    /// Whether the state is in the process, so that another client is another process.
+    fn is_in_process(&self) -> bool {
+        self.engine.info().guarantees.needs_one_engine_per_process
+    }
+
+    /// Clients through which the same buyers may come: several, or this one if they must all come
+    /// to the same process.
     pub(super) async fn clients(&self, count: usize) -> Result<Vec<Arc<dyn StockEngine>>, Failure> {
         let mut clients = vec![self.engine.clone()];
-        while !self.needs_affinity() && clients.len() < count {
+        let is_one = self.are_buyers_dealt() || self.is_in_process();
+        while !is_one && clients.len() < count {
             clients.push(self.harness.engine().await?);
         }
         Ok(clients)
     }
 
-    /// `other`, or this very incarnation for engines whose holds nobody else can touch.
+    /// `other`, or this very incarnation if nobody else may come for its buyers.
     pub(super) fn incarnation_or_own(&self, other: IncarnationId) -> IncarnationId {
-        if self.needs_affinity() {
+        if self.are_buyers_dealt() {
             self.incarnation
         } else {
             other
@@ -136,7 +143,7 @@ impl<'a> Shop<'a> {
     pub(super) async fn open(&self, granted: u64, buyers: Vec<OpeningBuyer>) -> Outcome {
         let opened = self.engine.open(&self.opening(granted, buyers)).await?;
         equal(opened, Opened::Opened, "opening a fresh epoch")?;
-        if self.needs_affinity() {
+        if self.is_in_process() {
             // As every publishing process does all the time: from here on it knows the term.
             self.tend().await?;
         }

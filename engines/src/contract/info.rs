@@ -23,7 +23,13 @@ pub struct Guarantees {
     pub survives_process_kill: bool,
     /// A lost server is noticed and never sold from.
     pub survives_server_loss: bool,
-    /// State lives in the publishing process: a buyer must always reach the same instance, all
-    /// threads of a process share one engine object, and that process sees to its own open holds.
+    /// An opening deals the buyers among the publishing processes, and a buyer must always reach
+    /// the process that owns them: [`StockView::owners`](crate::StockView::owners).
     pub needs_user_affinity: bool,
+    /// State lives in the process: all threads of a process share one engine object, and each
+    /// publishing process tends every open sale every few ms.
+    pub needs_one_engine_per_process: bool,
+    /// The publishing process settles, and voids, its own open holds: consumer and reconciler
+    /// cannot reach them.
+    pub settles_own_holds: bool,
 }

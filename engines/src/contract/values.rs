@@ -226,17 +226,61 @@ impl OpenHold {
 pub struct StockView {
     /// Units that can still be sold.
     pub remaining: i64,
-    /// Units in open holds; of an engine with `needs_user_affinity`, in those of this process.
+    /// Units in open holds; of an engine with `needs_one_engine_per_process`, in those of
+    /// this process.
     pub open_units: u64,
     /// The epoch the engine holds data of, if any.
     pub epoch: Option<Epoch>,
     /// Whether the asked term could sell now.
     pub is_open: bool,
-    /// Incarnations among whom the buyers of this epoch are dealt, ascending; empty unless the
-    /// engine needs user affinity.
-    pub owners: Vec<IncarnationId>,
+    /// Who owns the buyers of each partition of this epoch: buyer `u` is in partition
+    /// `u modulo owners.len()`. `None`: nobody owns them. Empty unless the engine needs user
+    /// affinity.
+    pub owners: Vec<Option<IncarnationId>>,
     /// Identity of the server's present life; empty where there is no server.
     pub server: String,
     /// The engine's clock, unix ms.
     pub clock_ms: i64,
+}
+
+impl StockView {
+    /// Who owns `user`; `None`: nobody, or anybody may sell to them because no buyers are dealt.
+    pub fn owner_of(&self, user: UserId) -> Option<IncarnationId> {
+        let partitions = i64::try_from(self.owners.len())
+            .ok()
+            .filter(|len| *len > 0)?;
+        let partition = usize::try_from(user.0.rem_euclid(partitions)).ok()?;
+        *self.owners.get(partition)?
+    }
+
+    /// Everybody who owns a partition, each once, ascending.
+    pub fn instances(&self) -> Vec<IncarnationId> {
+        let mut instances: Vec<_> = self.owners.iter().copied().flatten().collect();
+        instances.sort_unstable();
+        instances.dedup();
+        instances
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_owner_of_a_buyer_is_that_of_the_partition() {
+        let (one, two) = (IncarnationId(1), IncarnationId(2));
+        let view = StockView {
+            owners: vec![Some(two), Some(one), None, Some(two)],
+            ..StockView::default()
+        };
+        assert_eq!(view.owner_of(UserId(4)), Some(two));
+        assert_eq!(view.owner_of(UserId(5)), Some(one));
+        assert_eq!(view.owner_of(UserId(6)), None);
+        assert_eq!(view.instances(), [one, two]);
+        let undealt = StockView::default();
+        assert_eq!(
+            (undealt.owner_of(UserId(4)), undealt.instances()),
+            (None, Vec::new())
+        );
+    }
 }

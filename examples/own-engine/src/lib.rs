@@ -41,6 +41,8 @@ pub const FACTORY: EngineFactory = EngineFactory {
         survives_process_kill: true, // Everything is in Redis; this process keeps nothing but a connection.
         survives_server_loss: true,  // See `Link`.
         needs_user_affinity: false,
+        needs_one_engine_per_process: false,
+        settles_own_holds: false,
     },
     build,
 };

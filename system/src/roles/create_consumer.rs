@@ -49,7 +49,7 @@ pub async fn run(
 ) -> anyhow::Result<()> {
     let store = Store::connect(&config.database).await?;
     // What a publishing process keeps in its memory, only that process can settle.
-    let engine = match roles::keeps_state_in_process(&config, &registry)? {
+    let engine = match roles::settles_own_holds(&config, &registry)? {
         true => None,
         false => Some(roles::build_engine(&config, &registry).await?),
     };

@@ -150,7 +150,7 @@ impl Reconciler {
         self.tend(&mut pass).await?;
         let guarantees = self.engine.info().guarantees;
         // Holds in the memory of a publishing process are that process's own business.
-        if guarantees.keeps_stock && !guarantees.needs_user_affinity {
+        if guarantees.keeps_stock && !guarantees.settles_own_holds {
             pass.add(
                 self.holds
                     .repair(&self.store, self.engine.as_ref(), &self.drainer)

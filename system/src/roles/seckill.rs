@@ -70,20 +70,23 @@ pub async fn run(
         },
     )
     .await?;
-    let is_own = engine.info().guarantees.needs_user_affinity;
+    let guarantees = engine.info().guarantees;
+    let (is_shared, settles) = (
+        guarantees.needs_one_engine_per_process,
+        guarantees.settles_own_holds,
+    );
+    let needs_care = (is_shared || settles).then(|| engine.clone());
     let shared = Arc::new(Shared {
         config: config.clone(),
         registry: registry.clone(),
-        published: (is_own && config.seckill.ack == Ack::Confirmed).then(Published::default),
-        engine: is_own.then_some(engine),
+        published: (settles && config.seckill.ack == Ack::Confirmed).then(Published::default),
+        engine: is_shared.then_some(engine),
         terms,
         incarnation,
         shutdown: shutdown.clone(),
     });
-    let caretaker = shared
-        .engine
-        .clone()
-        .map(|engine| Caretaker::start(shared.clone(), engine, store.clone()));
+    let caretaker =
+        needs_care.map(|engine| Caretaker::start(shared.clone(), engine, store.clone()));
 
     let (reports, mut started) = mpsc::channel(sockets.len());
     let mut threads = Vec::with_capacity(sockets.len());

@@ -4,10 +4,9 @@ mod migrating;
 mod writing;
 
 use super::*;
-use database::DatabaseKind;
 use crate::config::DatabaseConfig;
+use database::DatabaseKind;
 use engines::Registry;
-
 
 /// Runs each scenario on a file, and all of them on one server.
 macro_rules! on_both {

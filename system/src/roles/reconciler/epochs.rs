@@ -117,7 +117,7 @@ impl Opener<'_> {
             .with_context(|| format!("cannot ask the engine about sale {}", row.sale))?;
         // Dealt to nobody is an epoch too, if they died while it was opened; whoever comes needs
         // the next one.
-        Ok(stock.is_open && (!are_dealt || stock.owners == publishers))
+        Ok(stock.is_open && (!are_dealt || stock.instances() == publishers))
     }
 
     /// Needs every publisher fenced and every queue drained since the claim.

@@ -48,7 +48,9 @@ impl Caretaker {
             store.clone(),
             stopped.clone(),
         ));
-        tasks.spawn(repair(shared.clone(), engine.clone(), store, stopped));
+        if engine.info().guarantees.settles_own_holds {
+            tasks.spawn(repair(shared.clone(), engine.clone(), store, stopped));
+        }
         Self {
             shared,
             engine,

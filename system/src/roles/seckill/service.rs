@@ -91,8 +91,8 @@ impl InspectService for Service {
         // Where buyers are dealt, an instance sells only what it was dealt.
         let are_dealt = self.engine.info().guarantees.needs_user_affinity;
         let identity = self.shared.incarnation.current();
-        let may_sell =
-            identity.is_some_and(|identity| !are_dealt || stock.owners.contains(&identity.id));
+        let may_sell = identity
+            .is_some_and(|identity| !are_dealt || stock.owners.contains(&Some(identity.id)));
         Ok(Response::new(GetStockResponse {
             remaining: stock.remaining,
             open_units: i64::try_from(stock.open_units).unwrap_or(i64::MAX),
