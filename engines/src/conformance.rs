@@ -13,6 +13,7 @@ mod holding;
 mod losing;
 mod model;
 mod opening;
+mod retiring;
 mod selling;
 mod sharing;
 mod shop;
@@ -144,6 +145,9 @@ pub fn checks() -> Vec<Check> {
         check!(dealing, sharing::a_starving_instance_gets_the_idle_units_of_the_other, "tend: moves units to where they are asked for (R18)"),
         check!(dealing, sharing::what_is_handed_back_can_be_sold_by_others, "hand_back: what was not sold can be sold by others"),
         check!(dealing, sharing::who_stops_with_everything_sold_leaves_nobody_waiting, "hand_back: of nothing"),
+        check!(stock, retiring::a_retired_sale_is_forgotten_and_no_other, "retire: not open and gone, other sales untouched, repeating changes nothing"),
+        check!(stock, retiring::a_later_epoch_of_a_retired_sale_opens_like_a_first, "retire: a later epoch opens as if it were the first"),
+        check!(dealing, retiring::a_retired_sale_ends_in_every_process, "retire: in other processes once they have tended it"),
         check!(dealing, sharing::two_instances_sell_every_unit_once_and_accept_no_user_twice, "all: two instances at once"),
         check!(loss_proof, losing::a_lost_server_is_noticed_and_a_new_epoch_goes_on, "reserve: NotOpen also after the server lost its state (R13)"),
         check!(stock, model::random_calls_answer_like_the_model, "all: the engine answers like a plain in-memory model"),

@@ -277,6 +277,29 @@ impl Sales {
         Ok(marked.map(|gate| gate.to_hold(now_ms)).collect())
     }
 
+    /// One step of a retirement, of a bounded number of rows; whether it was the last. The first
+    /// shuts the sale by giving its stock row the nonce `token`, which no term has; where the later
+    /// ones do not find it, somebody has opened a newer epoch.
+    async fn retire_some(&self, sale: SaleId, token: i64, is_first: bool) -> Result<bool> {
+        let mut tx = self.database.begin().await.map_err(not_done)?;
+        let mut connection = tx.connection();
+        let stock = self.locked_row(&mut connection, sale).await?;
+        if !stock.is_some_and(|stock| is_first || stock.nonce == token) {
+            return Ok(true);
+        }
+        let is_last = gate::delete_some(&mut connection, sale).await?;
+        if is_last {
+            let sql = "DELETE FROM engine_stock WHERE sale_id = ?";
+            connection.run(sql, &[sale.0]).await.map_err(not_done)?;
+        } else {
+            let sql = "UPDATE engine_stock SET nonce = ?, remaining = 0, open_units = 0 WHERE sale_id = ?";
+            let args = [token, sale.0];
+            connection.run(sql, &args).await.map_err(not_done)?;
+        }
+        tx.commit().await.map_err(unknown)?;
+        Ok(is_last)
+    }
+
     async fn view(&self, term: &Term) -> Result<StockView> {
         let rows = self
             .database
@@ -492,6 +515,19 @@ impl Upkeep for DatabaseRow {
             database_server::check(NAME, &sales.database, &TABLES, allow_volatile).await
         };
         self.run(CALL_MAX, "a look at the server", check).await
+    }
+
+    async fn retire(&self, sale: SaleId) -> Result<()> {
+        let (token, mut is_first) = (rand::random(), true);
+        loop {
+            let step = move |sales: Arc<Sales>| async move {
+                sales.retire_some(sale, token, is_first).await
+            };
+            if self.run(CALL_MAX, "a step of a retirement", step).await? {
+                return Ok(());
+            }
+            is_first = false;
+        }
     }
 }
 

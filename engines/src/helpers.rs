@@ -4,3 +4,4 @@ pub mod allocations;
 pub mod clock;
 pub mod database_server;
 pub mod redis_server;
+pub mod retire;

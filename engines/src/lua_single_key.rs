@@ -8,12 +8,13 @@
 #[cfg(test)]
 mod tests;
 
-use crate::helpers::{clock::millis, redis_server};
+use crate::helpers::{clock::millis, redis_server, retire::RETIRE};
 use crate::registry::{BuildFuture, EngineFactory};
 use crate::{
     EngineEnv, EngineError, EngineInfo, Epoch, Finish, FinishKind, Finished, Guarantees, Hold,
     HoldKey, HoldPage, HoldPageQuery, IncarnationId, OpenHold, Opened, Opening, OrderId, PAGE_MAX,
-    Params, Reserve, Result, SettingSpec, StockEngine, StockView, Term, Upkeep, UserId, Verdict,
+    Params, Reserve, Result, SaleId, SettingSpec, StockEngine, StockView, Term, Upkeep, UserId,
+    Verdict,
 };
 use redis::{InfoDict, Value, aio::ConnectionManager};
 use std::collections::{HashMap, HashSet};
@@ -112,6 +113,15 @@ impl LuaSingleKey {
         )
     }
 
+    /// The keys of a sale, which the braces keep in one hash slot, begin with this.
+    fn base(&self, sale: SaleId) -> String {
+        format!("{{{}sale:{sale}}}", self.prefix)
+    }
+
+    fn meta_key(&self, sale: SaleId) -> String {
+        format!("{}:meta", self.base(sale))
+    }
+
     fn target(&self, term: &Term) -> Arc<Target> {
         let mut known = self.known.lock().unwrap_or_else(PoisonError::into_inner);
         if let Some(target) = known.get(term) {
@@ -120,12 +130,12 @@ impl LuaSingleKey {
         if known.len() == KNOWN_TERMS_MAX {
             known.clear();
         }
-        let base = format!("{{{}sale:{}}}", self.prefix, term.sale);
+        let base = self.base(term.sale);
         let target = Arc::new(Target {
             script_sha1: redis::Script::new(&self.script_text(term))
                 .get_hash()
                 .to_owned(),
-            meta: format!("{base}:meta"),
+            meta: self.meta_key(term.sale),
             gate: format!("{base}:{}:gate", term.epoch),
             holds: format!("{base}:{}:holds", term.epoch),
         });
@@ -390,6 +400,18 @@ impl StockEngine for LuaSingleKey {
 impl Upkeep for LuaSingleKey {
     async fn check_server(&self, allow_volatile: bool) -> Result<Vec<(String, String)>> {
         redis_server::check(&mut self.redis.clone(), allow_volatile).await
+    }
+
+    async fn retire(&self, sale: SaleId) -> Result<()> {
+        let mut command = redis::cmd("EVAL");
+        command.arg(RETIRE).arg(1).arg(self.meta_key(sale));
+        command
+            .query_async::<i64>(&mut self.redis.clone())
+            .await
+            .map_err(|error| redis_server::classify("retiring a sale", error))?;
+        let mut known = self.known.lock().unwrap_or_else(PoisonError::into_inner);
+        known.retain(|term, _| term.sale != sale);
+        Ok(())
     }
 }
 

@@ -181,9 +181,10 @@ impl Process {
             .cloned()
     }
 
-    /// The lease of this very term.
+    /// The lease of this very term, unless it is over.
     fn loaded_for(&self, term: &Term) -> Option<Arc<Lease>> {
-        self.loaded(term.sale).filter(|lease| lease.term == *term)
+        let lease = self.loaded(term.sale)?;
+        (lease.term == *term && !lease.is_closed()).then_some(lease)
     }
 
     fn stopped(&self) -> MutexGuard<'_, HashSet<IncarnationId>> {
@@ -201,14 +202,19 @@ impl Process {
         (!terms.is_newer_than(&loaded)).then_some(None)
     }
 
-    async fn load(&self, terms: Terms) -> Result<Option<Arc<Lease>>> {
+    /// The turn of whoever loads a lease, or forgets one.
+    async fn turn_to_load(&self) -> Result<tokio::sync::MutexGuard<'_, ()>> {
         let late = |_| EngineError::Unavailable {
             context: format!("{NAME}: loading has no end"),
             source: None,
         };
-        let _turn = tokio::time::timeout(LOAD_MAX, self.loading.lock())
+        tokio::time::timeout(LOAD_MAX, self.loading.lock())
             .await
-            .map_err(late)?;
+            .map_err(late)
+    }
+
+    async fn load(&self, terms: Terms) -> Result<Option<Arc<Lease>>> {
+        let _turn = self.turn_to_load().await?;
         if let Some(known) = self.known(&terms) {
             return Ok(known);
         }
@@ -306,6 +312,18 @@ impl Process {
             });
         }
         Ok(opened)
+    }
+
+    async fn retire(&self, sale: SaleId) -> Result<()> {
+        // Nobody loads the lease again while its rows go.
+        let _turn = self.turn_to_load().await?;
+        opening::forget(&self.database, sale).await?;
+        let mut leases = self.leases.write().unwrap_or_else(PoisonError::into_inner);
+        if let Some(lease) = leases.remove(&sale) {
+            // Calls under way may still hold it.
+            lease.close();
+        }
+        Ok(())
     }
 
     async fn hand_back(&self, publisher: IncarnationId) -> Result<()> {
@@ -488,6 +506,12 @@ impl Upkeep for Preallocated {
             process.hand_back(publisher).await
         })
         .await
+    }
+
+    async fn retire(&self, sale: SaleId) -> Result<()> {
+        let process = self.process.clone();
+        let retire = async move { process.retire(sale).await };
+        self.within(LOAD_MAX, "a retirement", retire).await
     }
 }
 

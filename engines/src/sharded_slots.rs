@@ -12,6 +12,7 @@ mod health;
 mod link;
 mod opening;
 mod plan;
+mod retiring;
 mod slots;
 mod transfers;
 mod view;
@@ -26,7 +27,7 @@ use crate::registry::{BuildFuture, EngineFactory};
 use crate::{
     EngineEnv, EngineError, EngineInfo, Finish, Finished, Guarantees, HoldKey, HoldPage,
     HoldPageQuery, OpenHold, Opened, Opening, PAGE_MAX, ParamKind, ParamSpec, Params, Reserve,
-    Result, SettingSpec, StockEngine, StockView, Tending, Term, Upkeep, UserId, Verdict,
+    Result, SaleId, SettingSpec, StockEngine, StockView, Tending, Term, Upkeep, UserId, Verdict,
 };
 use deciding::Deciding;
 use futures_util::future::join_all;
@@ -304,5 +305,9 @@ impl Upkeep for ShardedSlots {
         };
         let landed = transfers::land_all(&slots, &self.link, &looks).await?;
         Ok(landed.unwrap_or(0))
+    }
+
+    async fn retire(&self, sale: SaleId) -> Result<()> {
+        self.forget(sale).await
     }
 }

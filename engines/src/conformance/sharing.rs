@@ -18,7 +18,7 @@ const BATCH: usize = 25;
 /// Pause between two calls of `Tend`, as a process makes them.
 const TEND_EVERY: Duration = Duration::from_millis(3);
 
-async fn pair(harness: &Harness, granted: u64) -> Result<(Shop<'_>, Shop<'_>), Failure> {
+pub(super) async fn pair(harness: &Harness, granted: u64) -> Result<(Shop<'_>, Shop<'_>), Failure> {
     let (one, other) = harness.closed_shop().await?.with_other_instance().await?;
     one.open(granted, Vec::new()).await?;
     other.tend().await?;
@@ -36,7 +36,7 @@ async fn tend_for_ever(shop: &Shop<'_>) -> Failure {
 }
 
 /// Runs `check` while both processes tend their leases.
-async fn while_both_tend(
+pub(super) async fn while_both_tend(
     one: &Shop<'_>,
     other: &Shop<'_>,
     check: impl Future<Output = Outcome>,
@@ -49,7 +49,7 @@ async fn while_both_tend(
 }
 
 /// Users that `shop` owns, found out by asking for more than there is.
-async fn users_of(shop: &Shop<'_>) -> Result<Vec<i64>, Failure> {
+pub(super) async fn users_of(shop: &Shop<'_>) -> Result<Vec<i64>, Failure> {
     let far_too_many: Vec<_> = (1..=USERS)
         .map(|user| shop.request(user, 1_000_000_000))
         .collect();
@@ -164,7 +164,7 @@ pub(super) async fn only_the_owner_of_a_user_finishes_their_orders(harness: &Har
 }
 
 /// Asks until the answer is not "busy": units are on their way.
-async fn ask(shop: &Shop<'_>, request: Reserve) -> Result<Verdict, Failure> {
+pub(super) async fn ask(shop: &Shop<'_>, request: Reserve) -> Result<Verdict, Failure> {
     eventually("an answer other than busy", async || {
         let verdict = shop.reserve(request).await?;
         Ok((verdict != Verdict::Busy).then_some(verdict))

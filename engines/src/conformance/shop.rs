@@ -102,12 +102,17 @@ impl<'a> Shop<'a> {
         }
     }
 
+    /// The same sale through this client.
+    pub(super) fn through(&self, engine: Arc<dyn StockEngine>) -> Self {
+        Self {
+            engine,
+            ..self.clone()
+        }
+    }
+
     /// The same sale through another client.
     pub(super) async fn elsewhere(&self) -> Result<Self, Failure> {
-        Ok(Self {
-            engine: self.harness.engine().await?,
-            ..self.clone()
-        })
+        Ok(self.through(self.harness.engine().await?))
     }
 
     /// The same sale and client under another term.

@@ -1,7 +1,8 @@
 //! What an engine needs besides requests: a check of its server, background work, and an orderly
-//! end. An engine that needs none of it writes `impl Upkeep for Mine {}`.
+//! end. What an engine does not need it leaves to the default, which does nothing; one that keeps
+//! stock has at least something to forget in [`Upkeep::retire`].
 
-use crate::{IncarnationId, Result, Term};
+use crate::{IncarnationId, Result, SaleId, Term};
 
 /// Background work of engines that need some, and the safety check of the server behind the engine.
 ///
@@ -40,6 +41,22 @@ pub trait Upkeep: Send + Sync + std::fmt::Debug {
     ///   by others.
     async fn hand_back(&self, publisher: IncarnationId) -> Result<()> {
         let _ = publisher;
+        Ok(())
+    }
+
+    /// The sale is over for good: the engine forgets it. Whoever calls this has fenced every
+    /// publisher and drained every queue, so nothing of the sale is under way.
+    ///
+    /// # Contract
+    /// - Afterwards every term of the sale is not open, and its keys, rows and memory are gone; the
+    ///   memory of other processes once they have tended the sale again.
+    /// - Other sales are untouched.
+    /// - Retiring again, or a sale that never was, changes nothing.
+    /// - A later epoch of the sale opens as if it were the first. The engine no longer knows which
+    ///   epochs there were: that no older one is opened again is the caller's care,
+    ///   open-by-condition (R14).
+    async fn retire(&self, sale: SaleId) -> Result<()> {
+        let _ = sale;
         Ok(())
     }
 }

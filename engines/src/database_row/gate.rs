@@ -11,6 +11,9 @@ use database::fixed_rows::{BATCH, Statement};
 use database::{Arg, Connection};
 use std::collections::{HashMap, HashSet};
 
+/// Rows deleted in one transaction, so that those who wait for it do not wait long.
+const DELETED_AT_ONCE: i64 = 5_000;
+
 /// The rows of one batch by buyer; a buyer without one may buy.
 pub type Gates = HashMap<UserId, GateRow>;
 
@@ -312,4 +315,22 @@ pub async fn list(
         holds: old.map(|gate| gate.to_hold(now_ms)).collect(),
         next,
     })
+}
+
+/// Deletes up to [`DELETED_AT_ONCE`] rows of a sale; whether none is left.
+pub async fn delete_some(connection: &mut Connection<'_>, sale: SaleId) -> Result<bool> {
+    let first_left =
+        "SELECT user_id FROM engine_gate WHERE sale_id = ? ORDER BY user_id LIMIT 1 OFFSET ?";
+    let args = [sale.0, DELETED_AT_ONCE];
+    let left = connection.rows::<[i64; 1]>(first_left, &args).await;
+    let left = left.map_err(not_done)?;
+    let (sql, args) = match left.first() {
+        Some([user]) => (
+            "DELETE FROM engine_gate WHERE sale_id = ? AND user_id < ?",
+            vec![sale.0, *user],
+        ),
+        None => ("DELETE FROM engine_gate WHERE sale_id = ?", vec![sale.0]),
+    };
+    connection.run(sql, &args).await.map_err(not_done)?;
+    Ok(left.is_empty())
 }

@@ -92,3 +92,49 @@ async fn the_healthy_copy_is_not() {
     let (_folder, url) = file().await;
     assert_eq!(first_failure(url, None).await, None);
 }
+
+/// Rows of both tables.
+async fn rows(engine: &DatabaseRow) -> i64 {
+    let sql = "SELECT (SELECT COUNT(*) FROM engine_stock) + (SELECT COUNT(*) FROM engine_gate)";
+    let rows = engine
+        .sales
+        .database
+        .rows::<[i64; 1]>(sql, database::NO_ARGS)
+        .await
+        .unwrap();
+    rows[0][0]
+}
+
+#[tokio::test]
+async fn a_retirement_takes_several_steps_and_leaves_a_newer_epoch_alone() {
+    const BUYERS: i64 = 12_000;
+    let (_folder, url) = file().await;
+    let database = database_server::connect(NAME, &url).unwrap();
+    let engine = DatabaseRow::new(database, Faults::default());
+    let sale = SaleId(1);
+    let buyer = |user| crate::OpeningBuyer {
+        user: crate::UserId(user),
+        order: crate::OrderId(user),
+        quantity: 1,
+    };
+    let opening = |epoch| Opening {
+        term: Term {
+            sale,
+            epoch: Epoch(epoch),
+            nonce: crate::Nonce(7),
+        },
+        granted: 1,
+        buyers: (1..=BUYERS).map(buyer).collect(),
+        publishers: Vec::new(),
+    };
+    engine.open(&opening(1)).await.unwrap();
+    let token = 99;
+    assert!(!engine.sales.retire_some(sale, token, true).await.unwrap());
+    assert!(!engine.stock(&opening(1).term).await.unwrap().is_open);
+    assert!(rows(&engine).await < BUYERS);
+    engine.open(&opening(2)).await.unwrap();
+    assert!(engine.sales.retire_some(sale, token, false).await.unwrap());
+    assert_eq!(rows(&engine).await, BUYERS + 1);
+    engine.retire(sale).await.unwrap();
+    assert_eq!(rows(&engine).await, 0);
+}

@@ -249,7 +249,7 @@ async fn of_two_openers_of_one_term_the_overtaken_one_fails() {
 }
 
 #[tokio::test]
-async fn an_older_epoch_leaves_no_keys_behind() {
+async fn an_older_epoch_leaves_no_keys_behind_and_a_retired_sale_none() {
     let Some(server) = RedisServer::start().await else {
         return;
     };
@@ -280,6 +280,13 @@ async fn an_older_epoch_leaves_no_keys_behind() {
             "{test:sale:1}:meta"
         ]
     );
+    engine.retire(SaleId(1)).await.unwrap();
+    let keys: Vec<String> = redis::cmd("KEYS")
+        .arg("*")
+        .query_async(&mut engine.redis.clone())
+        .await
+        .unwrap();
+    assert!(keys.is_empty(), "a retired sale left {keys:?}");
 }
 
 #[tokio::test]

@@ -75,8 +75,14 @@ impl Lease {
         self.ended.load(Ordering::Acquire) != OPEN
     }
 
+    /// It is over for good; its buyers are forgotten.
     pub(super) fn close(&self) {
         self.ended.store(CLOSED, Ordering::Release);
+        self.gates.clear();
+    }
+
+    pub fn is_closed(&self) -> bool {
+        self.ended.load(Ordering::Acquire) == CLOSED
     }
 
     /// Whether it has anything to sell at all.
@@ -271,7 +277,7 @@ impl Lease {
     /// Settles or releases in memory. A released open hold's units go through the database: see
     /// [`Self::flush`].
     pub fn finish(&self, item: &Finish) -> Finished {
-        if self.ended.load(Ordering::Acquire) == CLOSED {
+        if self.is_closed() {
             return Finished::NotOpen;
         }
         if !self.owns(item.user.0) {

@@ -3,9 +3,9 @@
 use super::gates::Gates;
 use super::rights::LeaseRows;
 use super::{NAME, Process, Terms, not_done, unknown};
-use crate::{EngineError, Epoch, IncarnationId, Opened, Opening, Result, Term};
-use database::Database;
+use crate::{EngineError, Epoch, IncarnationId, Opened, Opening, Result, SaleId, Term};
 use database::fixed_rows::{BULK, Statement};
+use database::{Connection, Database};
 
 /// What an opening comes to: the live buyers are rows already, only their units count.
 #[derive(Debug)]
@@ -118,13 +118,7 @@ pub async fn open(database: &Database, plan: &Plan) -> Result<Opened> {
         }
     }
     let granted = plan.granted_in_blocks()?;
-    for table in ["engine_openings", "engine_partitions", "engine_wants"] {
-        let clear = format!("DELETE FROM {table} WHERE sale_id = ?");
-        connection
-            .run(&clear, &[term.sale.0])
-            .await
-            .map_err(not_done)?;
-    }
+    clear(&mut connection, term.sale).await?;
     let insert = "INSERT INTO engine_openings (sale_id, epoch, nonce, granted, partitions) VALUES (?, ?, ?, ?, ?)";
     let args = [
         term.sale.0,
@@ -152,6 +146,22 @@ pub async fn open(database: &Database, plan: &Plan) -> Result<Opened> {
     }
     tx.commit().await.map_err(unknown)?;
     Ok(Opened::Opened)
+}
+
+/// Forgets the newest opening of a sale. Every lease of it finds that it is over when it next looks
+/// at the database.
+pub async fn forget(database: &Database, sale: SaleId) -> Result<()> {
+    let mut tx = database.begin().await.map_err(not_done)?;
+    clear(&mut tx.connection(), sale).await?;
+    tx.commit().await.map_err(unknown)
+}
+
+async fn clear(connection: &mut Connection<'_>, sale: SaleId) -> Result<()> {
+    for table in ["engine_openings", "engine_partitions", "engine_wants"] {
+        let clear = format!("DELETE FROM {table} WHERE sale_id = ?");
+        connection.run(&clear, &[sale.0]).await.map_err(not_done)?;
+    }
+    Ok(())
 }
 
 /// Round-robin over the living publishers; nobody owns anything if there are none.

@@ -53,7 +53,8 @@ pub enum Moved<T> {
     Done(T),
     /// There was nothing to move.
     Nothing(T),
-    /// The pool or the lease is closed: the epoch is over, or this process was retired.
+    /// The pool or the lease is closed, or the opening is gone: the epoch is over, or this process or
+    /// the sale was retired.
     Over,
 }
 
@@ -67,7 +68,9 @@ fn look_sql(now_ms: &str) -> String {
            (SELECT CAST(COALESCE(SUM(w.units), 0) AS SIGNED) FROM engine_wants w WHERE w.sale_id = p.product_id
               AND w.epoch = p.epoch AND w.incarnation <> m.owner AND w.incarnation < ?
               AND w.at_ms > {now_ms} - {WANT_TTL_MS})
-         FROM allocations p JOIN allocations m ON m.id = ? AND m.state = 'open' WHERE p.id = ? AND p.state = 'open'"
+         FROM allocations p JOIN allocations m ON m.id = ? AND m.state = 'open'
+         JOIN engine_openings o ON o.sale_id = p.product_id AND o.epoch = p.epoch
+         WHERE p.id = ? AND p.state = 'open'"
     )
 }
 

@@ -6,7 +6,7 @@ use crate::conformance::{self, Harness, Subject};
 use crate::testing::{SystemAround, TestDatabase};
 use crate::{
     EngineEnv, Epoch, IncarnationId, Nonce, Opening, OrderId, Params, Reserve, Result, SaleId,
-    StockEngine, Term, UserId, Verdict,
+    StockEngine, Tending, Term, Upkeep, UserId, Verdict,
 };
 use std::sync::Arc;
 
@@ -98,6 +98,39 @@ async fn units_kept_at_a_clean_stop_are_caught() {
 #[tokio::test]
 async fn a_cancelled_order_given_back_a_second_time_is_caught() {
     is_caught(Fault::ForgetsCancels).await;
+}
+
+#[tokio::test]
+async fn a_retired_sale_leaves_neither_rows_nor_a_lease() {
+    const ME: IncarnationId = IncarnationId(1);
+    let rest = SystemAround::new(TestDatabase::sqlite().await);
+    let process = Arc::new(process(&rest, Faults::default()).unwrap());
+    let engine = Preallocated {
+        process: process.clone(),
+    };
+    let term = Term {
+        sale: SaleId(1),
+        epoch: Epoch(1),
+        nonce: Nonce(1),
+    };
+    let opening = Opening {
+        term,
+        granted: 20,
+        buyers: Vec::new(),
+        publishers: vec![ME],
+    };
+    rest.grant(&opening).await.unwrap();
+    engine.open(&opening).await.unwrap();
+    let publisher = Some(ME);
+    engine.tend(&Tending { term, publisher }).await.unwrap();
+    let lease = process.loaded(term.sale).unwrap();
+    lease.rows.want(&process.database, 3).await.unwrap();
+    engine.retire(term.sale).await.unwrap();
+    assert!(lease.has_ended() && process.loaded(term.sale).is_none());
+    for table in ["engine_openings", "engine_partitions", "engine_wants"] {
+        let count = format!("SELECT COUNT(*) FROM {table}");
+        assert_eq!(rest.database.number(&count).await, 0, "rows of {table}");
+    }
 }
 
 /// A commit without an answer: what the database says decides, and nothing is moved a second time.

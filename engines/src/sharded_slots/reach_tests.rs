@@ -1,8 +1,8 @@
-//! How far a call reaches: which slots it asks.
+//! How far a call reaches: which slots it asks, and which it forgets.
 
-use super::SCRIPT;
 use super::tests::{RedisServer, engine, opening, request, term};
-use crate::{Reserve, StockEngine, Verdict};
+use super::{SCRIPT, ShardedSlots};
+use crate::{Reserve, SaleId, StockEngine, Upkeep, Verdict};
 use redis::aio::MultiplexedConnection;
 
 async fn connection(server: &RedisServer) -> MultiplexedConnection {
@@ -43,4 +43,27 @@ async fn a_request_that_may_not_sell_asks_the_home_slot_only() {
         assert_eq!(ask(look(user)).await, Verdict::NoOrder);
     }
     assert_eq!(script_calls(&mut redis).await - before, 10);
+}
+
+#[tokio::test]
+async fn a_retired_sale_leaves_no_keys_also_in_slots_of_older_epochs() {
+    let Some(server) = RedisServer::start().await else {
+        return;
+    };
+    let mut redis = connection(&server).await;
+    let many = engine(&server, SCRIPT).await;
+    many.open(&opening(1)).await.unwrap();
+    let batch: Vec<_> = (1..20).map(|user| request(user, 1)).collect();
+    many.reserve(&term(1), &batch).await;
+    let one = ShardedSlots::connect(&server.url(), 1, SCRIPT, "test:".to_owned())
+        .await
+        .unwrap();
+    one.open(&opening(2)).await.unwrap();
+    let mut keys = async || -> Vec<String> {
+        let mut keys = redis::cmd("KEYS");
+        keys.arg("*").query_async(&mut redis).await.unwrap()
+    };
+    assert!(!keys().await.is_empty());
+    one.retire(SaleId(1)).await.unwrap();
+    assert_eq!(keys().await, Vec::<String>::new());
 }

@@ -338,4 +338,8 @@ impl Upkeep for EngineInSystem {
     async fn hand_back(&self, publisher: IncarnationId) -> Result<()> {
         self.engine.hand_back(publisher).await
     }
+
+    async fn retire(&self, sale: SaleId) -> Result<()> {
+        self.engine.retire(sale).await
+    }
 }

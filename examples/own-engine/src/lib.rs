@@ -562,6 +562,20 @@ impl Upkeep for RedisWatch {
         }
         Ok(settings)
     }
+
+    /// Whoever has read the sale and is about to write finds `meta` changed, and reads it again.
+    async fn retire(&self, sale: SaleId) -> Result<()> {
+        let mut redis = self.connect().await?.redis;
+        let base = self.base(sale);
+        let keys = ["meta", "gate", "holds"].map(|part| format!("{base}:{part}"));
+        let unknown = |error: RedisError| EngineError::Unknown {
+            context: error.to_string(),
+            source: None,
+        };
+        let mut unlink = redis::cmd("UNLINK");
+        let unlinked = unlink.arg(&keys).query_async(&mut redis);
+        unlinked.await.map_err(unknown)
+    }
 }
 
 /// Those fields of a hash that are there.

@@ -1,0 +1,158 @@
+//! Checks of `retire`: a sale that is over is forgotten, it alone, and may begin anew.
+
+use super::harness::{Harness, Outcome, ensure, equal};
+use super::sharing::{ask, pair, users_of, while_both_tend};
+use super::shop::{Shop, eventually};
+use crate::{
+    EngineError, Epoch, Finished, Hold, HoldPageQuery, OpeningBuyer, Reserve, StockView, Verdict,
+};
+use std::time::Duration;
+
+/// Buyers of a sale that takes an engine several steps to forget.
+const MANY_BUYERS: i64 = 6_000;
+
+/// Through this client nothing of the sale is left.
+async fn is_forgotten(shop: &Shop<'_>, bought: &Reserve) -> Outcome {
+    let again = shop.request(bought.user.0, 1);
+    equal(
+        shop.reserve_all(&[again, shop.request(900, 1)]).await?,
+        vec![Verdict::NotOpen; 2],
+        "requests after the sale was retired",
+    )?;
+    for finished in [shop.settle(bought).await?, shop.release(bought).await?] {
+        equal(
+            finished,
+            Finished::NotOpen,
+            "a finish after the sale was retired",
+        )?;
+    }
+    let page = HoldPageQuery {
+        age: Duration::ZERO,
+        cursor: 0,
+        limit: 100,
+    };
+    let listed = shop.engine.open_holds(&shop.term, &page).await;
+    ensure(
+        matches!(listed, Err(EngineError::Unavailable { .. })),
+        || format!("a listing after the sale was retired was answered {listed:?}"),
+    )?;
+    let StockView {
+        remaining,
+        open_units,
+        epoch,
+        is_open,
+        ..
+    } = shop.stock().await?;
+    equal(
+        (remaining, open_units, epoch, is_open),
+        (0, 0, None, false),
+        "units remaining and open, epoch and is_open of a retired sale",
+    )
+}
+
+pub(super) async fn a_retired_sale_is_forgotten_and_no_other(harness: &Harness) -> Outcome {
+    let (shop, other) = (harness.closed_shop().await?, harness.shop(10).await?);
+    let loaded = (1_000..1_000 + MANY_BUYERS).map(|user| OpeningBuyer {
+        user: crate::UserId(user),
+        order: shop.order(),
+        quantity: 1,
+    });
+    shop.open(10, loaded.collect()).await?;
+    let (bought, settled) = (shop.buy(1, 2).await?, shop.buy(2, 1).await?);
+    equal(shop.settle(&settled).await?, Finished::Done, "a settle")?;
+    let elsewhere = other.buy(1, 4).await?;
+    let clients = shop.clients(2).await?;
+    // Again and again, through any client, and one that never was.
+    for engine in clients.iter().chain(&clients) {
+        engine.retire(shop.term.sale).await?;
+        engine
+            .retire(harness.closed_shop().await?.term.sale)
+            .await?;
+        for client in &clients {
+            is_forgotten(&shop.through(client.clone()), &bought).await?;
+        }
+    }
+    other.expect_stock(6, 4).await?;
+    equal(
+        other.hold(elsewhere.order).await?.quantity,
+        4,
+        "the hold of another sale",
+    )?;
+    other.buy(2, 6).await?;
+    Ok(())
+}
+
+pub(super) async fn a_later_epoch_of_a_retired_sale_opens_like_a_first(
+    harness: &Harness,
+) -> Outcome {
+    let older = harness.shop(10).await?;
+    let (bought, settled) = (older.buy(1, 2).await?, older.buy(2, 1).await?);
+    equal(older.settle(&settled).await?, Finished::Done, "a settle")?;
+    older.engine.retire(older.term.sale).await?;
+    let shop = older.next_epoch();
+    let buyer = OpeningBuyer {
+        user: settled.user,
+        order: settled.order,
+        quantity: settled.quantity,
+    };
+    shop.open(3, vec![buyer]).await?;
+    equal(
+        shop.stock().await?.epoch,
+        Some(Epoch(2)),
+        "the epoch that was opened",
+    )?;
+    shop.expect_stock(3, 0).await?;
+    let hold = Hold {
+        order: settled.order,
+        quantity: settled.quantity,
+        settled: true,
+        allocation: None,
+    };
+    let asked = [shop.request(1, 3), shop.request(2, 1), shop.request(3, 1)];
+    equal(
+        shop.reserve_all(&asked).await?,
+        vec![
+            Verdict::GRANTED,
+            Verdict::Duplicate(hold),
+            Verdict::SoldOut { remaining: 0 },
+        ],
+        "a forgotten buyer, a loaded one, and one too many",
+    )?;
+    equal(
+        shop.release(&bought).await?,
+        Finished::AlreadyDone,
+        "the release of a forgotten order",
+    )?;
+    equal(
+        older.reserve(older.request(4, 1)).await?,
+        Verdict::NotOpen,
+        "a request under the epoch before",
+    )
+}
+
+pub(super) async fn a_retired_sale_ends_in_every_process(harness: &Harness) -> Outcome {
+    let (one, other) = pair(harness, 1_000).await?;
+    let mut granted = Vec::new();
+    while_both_tend(&one, &other, async {
+        for shop in [&one, &other] {
+            let request = shop.request(users_of(shop).await?[0], 1);
+            let verdict = ask(shop, request).await?;
+            equal(verdict, Verdict::GRANTED, "a request with stock left")?;
+            granted.push((shop, request));
+        }
+        Ok(())
+    })
+    .await?;
+    // As the reconciler does, in a process that sells nothing.
+    one.elsewhere().await?.engine.retire(one.term.sale).await?;
+    for (shop, bought) in granted {
+        eventually("a process that tends its sale ends it", async || {
+            shop.tend().await?;
+            let verdict = shop.reserve(shop.request(bought.user.0, 1)).await?;
+            Ok((verdict == Verdict::NotOpen).then_some(()))
+        })
+        .await?;
+        is_forgotten(shop, &bought).await?;
+    }
+    Ok(())
+}

@@ -1,0 +1,51 @@
+//! How a sale that is over is forgotten, slot by slot.
+
+use super::ShardedSlots;
+use super::answers::{protocol, read_u64};
+use super::link::Answer;
+use super::slots::Slot;
+use crate::helpers::retire::RETIRE;
+use crate::{Epoch, Nonce, Result, SaleId, Term};
+use std::sync::PoisonError;
+
+impl ShardedSlots {
+    /// From the last slot to the first, each in a call of its own: what is left when it is
+    /// interrupted is found by the next attempt.
+    pub(super) async fn forget(&self, sale: SaleId) -> Result<()> {
+        for index in (0..self.slots_with_data(sale).await?).rev() {
+            let slot = self.slot_of(sale, index);
+            let args = vec![RETIRE.into(), 1.into(), slot.meta];
+            let what = "retiring a slot";
+            match self.link.call(what, "EVAL", slot.hash_slot, args).await? {
+                Answer::Value(_) => {}
+                Answer::NoScript => return Err(protocol("retire")),
+            }
+        }
+        let mut known = self.known.lock().unwrap_or_else(PoisonError::into_inner);
+        known.retain(|term, _| term.sale != sale);
+        Ok(())
+    }
+
+    /// How many slots there may be: those of this process, those that any of them knows of, and
+    /// those behind them that an older epoch had.
+    async fn slots_with_data(&self, sale: SaleId) -> Result<usize> {
+        let (mut count, mut index) = (self.slots, 0);
+        loop {
+            let meta = self
+                .read_meta(&self.slot_of(sale, index), &["slots"])
+                .await?;
+            match read_u64(&meta[0]) {
+                Some(slots) => count = count.max(slots as usize).max(index + 1),
+                None if index >= count => return Ok(count),
+                None => {}
+            }
+            index += 1;
+        }
+    }
+
+    /// Only META is asked for, whose name has no epoch in it.
+    fn slot_of(&self, sale: SaleId, index: usize) -> Slot {
+        let (epoch, nonce) = (Epoch(0), Nonce(0));
+        Slot::new(&self.prefix, &Term { sale, epoch, nonce }, index)
+    }
+}
