@@ -7,6 +7,7 @@ use crate::load::{Answer, Crowd};
 use crate::wait::until;
 use crate::world::SOMEBODY;
 use servers::{Frozen, RabbitMqServer};
+use std::sync::atomic::{AtomicI64, Ordering};
 use std::time::Duration;
 
 #[tokio::test]
@@ -65,6 +66,55 @@ async fn a_broker_that_is_killed_and_restarted_under_load_loses_nothing_that_was
         .number("SELECT COUNT(*) FROM orders WHERE status = 4")
         .await;
     assert!(voided <= 200, "{voided} holds");
+}
+
+/// Nothing is sold that cannot be published, but whoever has an order is told so, always.
+#[tokio::test]
+async fn while_the_broker_is_away_or_the_sale_is_over_only_buyers_without_an_order_are_refused() {
+    let mut world = fresh_world!("told_always", 1_000);
+    let broker = RabbitMqServer::start().await;
+    let broker = broker.expect("the stack has one too");
+    world.set("SECKILL__MQ__URL", broker.url());
+    let _reconciler = world.role("reconciler").await;
+    let _consumer = world.role("create-consumer").await;
+    let _seckill = world.seckill().await;
+    world.open(1).await;
+    let order = world.buy(SOMEBODY, 2).await.order();
+    world.quiet().await;
+    broker.kill().await.expect("killed");
+    until("nothing is sold any more", async || {
+        match world.buy(SOMEBODY + 1, 1).await {
+            Answer::Unavailable(why) if why.contains("the order queue is out of reach") => Ok(()),
+            other => Err(format!("{other:?}")),
+        }
+    })
+    .await;
+    assert_eq!(world.buy(SOMEBODY, 2).await.order(), order);
+    broker.restart().await.expect("it is back");
+    until("it sells again", async || {
+        match world.buy(SOMEBODY + 2, 1).await {
+            Answer::Yes(_) => Ok(()),
+            other => Err(format!("{other:?}")),
+        }
+    })
+    .await;
+    world.audit().await;
+    // For the audit, whoever is refused was told "sold out": the window comes after it.
+    world
+        .sql("UPDATE products SET sale_ends_at = sale_starts_at + 1")
+        .await;
+    let newcomers = AtomicI64::new(SOMEBODY + 3);
+    until("the window is over", async || {
+        match world
+            .buy(newcomers.fetch_add(1, Ordering::Relaxed), 1)
+            .await
+        {
+            Answer::No(why) if why.contains("the sale has ended") => Ok(()),
+            other => Err(format!("{other:?}")),
+        }
+    })
+    .await;
+    assert_eq!(world.buy(SOMEBODY, 2).await.order(), order);
 }
 
 #[tokio::test]
