@@ -14,9 +14,9 @@ mod losing;
 mod model;
 mod opening;
 mod retiring;
+mod sale;
 mod selling;
 mod sharing;
-mod shop;
 mod tending;
 
 pub use harness::{Failure, Harness, Outcome, Subject};

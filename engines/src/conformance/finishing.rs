@@ -2,7 +2,7 @@
 //! from anywhere.
 
 use super::harness::{Failure, Harness, Outcome, equal};
-use super::shop::finish_of;
+use super::sale::finish_of;
 use crate::{
     Finish, FinishKind, Finished, OpeningBuyer, Reserve, Result, StockEngine, Term, Verdict,
 };
@@ -16,21 +16,21 @@ const RACERS: usize = 32;
 const RACES: i64 = 10;
 
 pub(super) async fn settling_keeps_the_gate_and_moves_no_units(harness: &Harness) -> Outcome {
-    let shop = harness.shop(5).await?;
-    let bought = shop.buy(1, 2).await?;
+    let sale = harness.open_sale(5).await?;
+    let bought = sale.buy(1, 2).await?;
     equal(
-        shop.settle(&bought).await?,
+        sale.settle(&bought).await?,
         Finished::Done,
         "the first settle",
     )?;
-    shop.expect_stock(3, 0).await?;
+    sale.expect_stock(3, 0).await?;
     equal(
-        shop.settle(&bought).await?,
+        sale.settle(&bought).await?,
         Finished::AlreadyDone,
         "the second settle",
     )?;
-    shop.expect_stock(3, 0).await?;
-    let verdict = shop.reserve(shop.request(1, 1)).await?;
+    sale.expect_stock(3, 0).await?;
+    let verdict = sale.reserve(sale.request(1, 1)).await?;
     equal(
         matches!(verdict, Verdict::Duplicate(hold) if hold.settled),
         true,
@@ -39,38 +39,38 @@ pub(super) async fn settling_keeps_the_gate_and_moves_no_units(harness: &Harness
 }
 
 pub(super) async fn a_release_gives_the_units_back_exactly_once(harness: &Harness) -> Outcome {
-    let shop = harness.shop(5).await?;
+    let sale = harness.open_sale(5).await?;
     for is_settled in [false, true] {
-        let bought = shop.buy(1, 2).await?;
+        let bought = sale.buy(1, 2).await?;
         if is_settled {
-            equal(shop.settle(&bought).await?, Finished::Done, "a settle")?;
+            equal(sale.settle(&bought).await?, Finished::Done, "a settle")?;
         }
         equal(
-            shop.release(&bought).await?,
+            sale.release(&bought).await?,
             Finished::Done,
             "the first release",
         )?;
-        shop.expect_stock(5, 0).await?;
+        sale.expect_stock(5, 0).await?;
         equal(
-            shop.release(&bought).await?,
+            sale.release(&bought).await?,
             Finished::AlreadyDone,
             "the second release",
         )?;
-        shop.expect_stock(5, 0).await?;
+        sale.expect_stock(5, 0).await?;
     }
-    let never_bought = shop.request(9, 2);
+    let never_bought = sale.request(9, 2);
     equal(
-        shop.release(&never_bought).await?,
+        sale.release(&never_bought).await?,
         Finished::AlreadyDone,
         "the release of an order that never was",
     )?;
     equal(
-        shop.settle(&never_bought).await?,
+        sale.settle(&never_bought).await?,
         Finished::AlreadyDone,
         "the settle of an order that never was",
     )?;
-    shop.expect_stock(5, 0).await?;
-    shop.buy(1, 5).await?;
+    sale.expect_stock(5, 0).await?;
+    sale.buy(1, 5).await?;
     Ok(())
 }
 
@@ -96,38 +96,38 @@ async fn race(
 }
 
 pub(super) async fn concurrent_releases_give_back_once(harness: &Harness) -> Outcome {
-    let shop = harness.shop(20).await?;
-    let engines = shop.clients(3).await?;
+    let sale = harness.open_sale(20).await?;
+    let engines = sale.clients(3).await?;
     for user in 1..=RACES {
-        let bought = shop.buy(user, 2).await?;
+        let bought = sale.buy(user, 2).await?;
         let calls = vec![finish_of(&bought, FinishKind::Release); RACERS];
         equal(
-            race(&engines, shop.term, calls).await?,
+            race(&engines, sale.term, calls).await?,
             1,
             "releases that gave units back, of many at once",
         )?;
-        shop.expect_stock(20, 0).await?;
+        sale.expect_stock(20, 0).await?;
     }
     Ok(())
 }
 
 pub(super) async fn a_release_clears_only_the_gate_of_its_own_order(harness: &Harness) -> Outcome {
-    let shop = harness.shop(10).await?;
-    let first = shop.buy(1, 2).await?;
-    equal(shop.release(&first).await?, Finished::Done, "a release")?;
-    let second = shop.buy(1, 3).await?;
+    let sale = harness.open_sale(10).await?;
+    let first = sale.buy(1, 2).await?;
+    equal(sale.release(&first).await?, Finished::Done, "a release")?;
+    let second = sale.buy(1, 3).await?;
     equal(
-        shop.release(&first).await?,
+        sale.release(&first).await?,
         Finished::AlreadyDone,
         "a late release of the earlier order",
     )?;
     equal(
-        shop.settle(&first).await?,
+        sale.settle(&first).await?,
         Finished::AlreadyDone,
         "a late settle of the earlier order",
     )?;
-    shop.expect_stock(7, 3).await?;
-    let verdict = shop.reserve(shop.request(1, 1)).await?;
+    sale.expect_stock(7, 3).await?;
+    let verdict = sale.reserve(sale.request(1, 1)).await?;
     equal(
         matches!(verdict, Verdict::Duplicate(hold) if hold.order == second.order),
         true,
@@ -136,21 +136,21 @@ pub(super) async fn a_release_clears_only_the_gate_of_its_own_order(harness: &Ha
 }
 
 pub(super) async fn settle_and_release_commute(harness: &Harness) -> Outcome {
-    let shop = harness.shop(10).await?;
-    let bought = shop.buy(1, 2).await?;
+    let sale = harness.open_sale(10).await?;
+    let bought = sale.buy(1, 2).await?;
     equal(
-        shop.release(&bought).await?,
+        sale.release(&bought).await?,
         Finished::Done,
         "a release before the settle",
     )?;
     equal(
-        shop.settle(&bought).await?,
+        sale.settle(&bought).await?,
         Finished::AlreadyDone,
         "a settle after the release",
     )?;
-    shop.expect_stock(10, 0).await?;
+    sale.expect_stock(10, 0).await?;
     for user in 1..=RACES {
-        let bought = shop.buy(user, 2).await?;
+        let bought = sale.buy(user, 2).await?;
         let calls = (0..RACERS).map(|i| {
             if i % 2 == 0 {
                 FinishKind::Settle
@@ -159,22 +159,22 @@ pub(super) async fn settle_and_release_commute(harness: &Harness) -> Outcome {
             }
         });
         let calls = calls.map(|kind| finish_of(&bought, kind)).collect();
-        let done = race(std::slice::from_ref(&shop.engine), shop.term, calls).await?;
+        let done = race(std::slice::from_ref(&sale.engine), sale.term, calls).await?;
         equal(
             (1..=2).contains(&done),
             true,
             "one release, and at most one settle before it",
         )?;
-        shop.expect_stock(10, 0).await?;
+        sale.expect_stock(10, 0).await?;
         equal(
-            shop.list(0, 100).await?,
+            sale.list(0, 100).await?,
             Vec::new(),
             "open holds after settle and release at once",
         )?;
         // The gate is clear: he can buy again.
-        let again = shop.buy(user, 1).await?;
+        let again = sale.buy(user, 1).await?;
         equal(
-            shop.release(&again).await?,
+            sale.release(&again).await?,
             Finished::Done,
             "the release of the next order",
         )?;
@@ -184,7 +184,10 @@ pub(super) async fn settle_and_release_commute(harness: &Harness) -> Outcome {
 
 pub(super) async fn a_batch_finishes_as_one_by_one(harness: &Harness) -> Outcome {
     let mut rng = harness.rng(2);
-    let (batched, single) = (harness.shop(10_000).await?, harness.shop(10_000).await?);
+    let (batched, single) = (
+        harness.open_sale(10_000).await?,
+        harness.open_sale(10_000).await?,
+    );
     for round in 0..5 {
         let requests: Vec<Reserve> = (0..300)
             .map(|i| batched.request(round * 1_000 + i, rng.random_range(1..=3)))
@@ -235,44 +238,44 @@ pub(super) async fn a_batch_finishes_as_one_by_one(harness: &Harness) -> Outcome
 pub(super) async fn a_release_of_an_earlier_epoch_is_done_under_the_later(
     harness: &Harness,
 ) -> Outcome {
-    let older = harness.shop(10).await?;
+    let older = harness.open_sale(10).await?;
     let bought = older.buy(1, 4).await?;
-    let shop = older.next_epoch();
+    let sale = older.next_epoch();
     let loaded = OpeningBuyer {
         user: bought.user,
         order: bought.order,
         quantity: bought.quantity,
     };
-    shop.open(6, vec![loaded]).await?;
+    sale.open(6, vec![loaded]).await?;
     equal(
         older.release(&bought).await?,
         Finished::NotOpen,
         "a release under the older epoch",
     )?;
     equal(
-        shop.settle(&bought).await?,
+        sale.settle(&bought).await?,
         Finished::AlreadyDone,
         "the settle of a loaded buyer",
     )?;
     equal(
-        shop.release(&bought).await?,
+        sale.release(&bought).await?,
         Finished::Done,
         "the release of a loaded buyer",
     )?;
     equal(
-        shop.release(&bought).await?,
+        sale.release(&bought).await?,
         Finished::AlreadyDone,
         "his second release",
     )?;
-    shop.expect_stock(10, 0).await?;
-    shop.buy(1, 10).await?;
+    sale.expect_stock(10, 0).await?;
+    sale.buy(1, 10).await?;
     Ok(())
 }
 
 pub(super) async fn nothing_is_finished_under_another_term(harness: &Harness) -> Outcome {
-    let shop = harness.shop(10).await?;
-    let bought = shop.buy(1, 4).await?;
-    let other = shop.next_epoch();
+    let sale = harness.open_sale(10).await?;
+    let bought = sale.buy(1, 4).await?;
+    let other = sale.next_epoch();
     equal(
         other.settle(&bought).await?,
         Finished::NotOpen,
@@ -283,9 +286,9 @@ pub(super) async fn nothing_is_finished_under_another_term(harness: &Harness) ->
         Finished::NotOpen,
         "a release under another term",
     )?;
-    shop.expect_stock(6, 4).await?;
+    sale.expect_stock(6, 4).await?;
     equal(
-        shop.release(&bought).await?,
+        sale.release(&bought).await?,
         Finished::Done,
         "the release under the open term",
     )

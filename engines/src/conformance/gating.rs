@@ -1,7 +1,7 @@
 //! Checks of the gate: one live order per user, and the same answer to every retry.
 
 use super::harness::{Failure, Harness, Outcome, ensure, equal};
-use super::shop::{PUBLISHER, eventually, key_of};
+use super::sale::{PUBLISHER, eventually, key_of};
 use crate::{Finished, Hold, IncarnationId, OrderId, Reserve, UserId, Verdict};
 use std::collections::HashMap;
 use tokio::task::JoinSet;
@@ -16,11 +16,11 @@ const USERS: i64 = 8;
 pub(super) async fn a_retry_gets_the_same_order_id_and_touches_the_hold(
     harness: &Harness,
 ) -> Outcome {
-    let shop = harness.shop(10).await?;
-    let bought = shop.buy(1, 2).await?;
-    let first = shop.hold(bought.order).await?;
+    let sale = harness.open_sale(10).await?;
+    let bought = sale.buy(1, 2).await?;
+    let first = sale.hold(bought.order).await?;
     eventually("the engine's clock moves on", async || {
-        Ok((shop.stock().await?.clock_ms > first.touched_at_ms).then_some(()))
+        Ok((sale.stock().await?.clock_ms > first.touched_at_ms).then_some(()))
     })
     .await?;
     let expected = Verdict::Duplicate(Hold {
@@ -29,19 +29,19 @@ pub(super) async fn a_retry_gets_the_same_order_id_and_touches_the_hold(
         settled: false,
         allocation: None,
     });
-    let stranger = shop.incarnation_or_own(IncarnationId(7));
+    let stranger = sale.incarnation_or_own(IncarnationId(7));
     for incarnation in [stranger, stranger, PUBLISHER] {
         let retry = Reserve {
             incarnation,
-            ..shop.request(1, 5)
+            ..sale.request(1, 5)
         };
         equal(
-            shop.reserve(retry).await?,
+            sale.reserve(retry).await?,
             expected,
             "a retry with another order id and quantity",
         )?;
     }
-    let touched = shop.hold(bought.order).await?;
+    let touched = sale.hold(bought.order).await?;
     ensure(touched.touched_at_ms > first.touched_at_ms, || {
         "a retry did not touch the hold".to_owned()
     })?;
@@ -50,10 +50,10 @@ pub(super) async fn a_retry_gets_the_same_order_id_and_touches_the_hold(
         both(PUBLISHER, stranger),
         "incarnations that touched the hold",
     )?;
-    shop.expect_stock(8, 2).await?;
-    let other = shop.request(2, 1);
+    sale.expect_stock(8, 2).await?;
+    let other = sale.request(2, 1);
     let again = Reserve {
-        order: shop.order(),
+        order: sale.order(),
         incarnation: stranger,
         ..other
     };
@@ -64,11 +64,11 @@ pub(super) async fn a_retry_gets_the_same_order_id_and_touches_the_hold(
         allocation: None,
     });
     equal(
-        shop.reserve_all(&[other, again]).await?,
+        sale.reserve_all(&[other, again]).await?,
         vec![Verdict::GRANTED, in_one_batch],
         "a user twice in a batch",
     )?;
-    let twice = shop.hold(other.order).await?.touched_by;
+    let twice = sale.hold(other.order).await?.touched_by;
     equal(
         twice,
         both(PUBLISHER, stranger),
@@ -87,14 +87,14 @@ fn both(first: IncarnationId, second: IncarnationId) -> Vec<IncarnationId> {
 pub(super) async fn a_user_has_one_live_hold_under_concurrent_retries(
     harness: &Harness,
 ) -> Outcome {
-    let shop = harness.shop(1_000).await?;
-    let clients = shop.clients(CLIENTS).await?;
+    let sale = harness.open_sale(1_000).await?;
+    let clients = sale.clients(CLIENTS).await?;
     let mut tasks = JoinSet::new();
     for task in 0..TASKS {
         let batch: Vec<_> = (1..=USERS)
-            .map(|user| shop.request(user, 1 + (task % 2) as u32))
+            .map(|user| sale.request(user, 1 + (task % 2) as u32))
             .collect();
-        let (engine, term) = (clients[task % clients.len()].clone(), shop.term);
+        let (engine, term) = (clients[task % clients.len()].clone(), sale.term);
         tasks.spawn(async move {
             let verdicts = engine.reserve(&term, &batch).await;
             batch.into_iter().zip(verdicts).collect::<Vec<_>>()
@@ -128,16 +128,16 @@ pub(super) async fn a_user_has_one_live_hold_under_concurrent_retries(
         )?;
     }
     equal(
-        shop.list(0, 100).await?.len(),
+        sale.list(0, 100).await?.len(),
         USERS as usize,
         "open holds, one per user",
     )
 }
 
 pub(super) async fn a_settled_order_still_answers_its_buyer(harness: &Harness) -> Outcome {
-    let shop = harness.shop(5).await?;
-    let bought = shop.buy(1, 2).await?;
-    equal(shop.settle(&bought).await?, Finished::Done, "a settle")?;
+    let sale = harness.open_sale(5).await?;
+    let bought = sale.buy(1, 2).await?;
+    equal(sale.settle(&bought).await?, Finished::Done, "a settle")?;
     let expected = Verdict::Duplicate(Hold {
         order: bought.order,
         quantity: 2,
@@ -145,57 +145,57 @@ pub(super) async fn a_settled_order_still_answers_its_buyer(harness: &Harness) -
         allocation: None,
     });
     equal(
-        shop.reserve(shop.request(1, 1)).await?,
+        sale.reserve(sale.request(1, 1)).await?,
         expected,
         "a retry after the settle",
     )?;
     equal(
-        shop.list(0, 100).await?,
+        sale.list(0, 100).await?,
         Vec::new(),
         "open holds after a retry of a settled order",
     )
 }
 
 pub(super) async fn a_marked_hold_answers_busy_and_is_not_touched(harness: &Harness) -> Outcome {
-    let shop = harness.shop(5).await?;
-    let bought = shop.buy(1, 2).await?;
+    let sale = harness.open_sale(5).await?;
+    let bought = sale.buy(1, 2).await?;
     equal(
-        shop.mark(0, &[key_of(&bought)]).await?.len(),
+        sale.mark(0, &[key_of(&bought)]).await?.len(),
         1,
         "marked holds",
     )?;
-    let before = shop.hold(bought.order).await?;
+    let before = sale.hold(bought.order).await?;
     let retry = Reserve {
-        incarnation: shop.incarnation_or_own(IncarnationId(7)),
-        ..shop.request(1, 1)
+        incarnation: sale.incarnation_or_own(IncarnationId(7)),
+        ..sale.request(1, 1)
     };
     equal(
-        shop.reserve_all(&[retry, retry]).await?,
+        sale.reserve_all(&[retry, retry]).await?,
         vec![Verdict::Busy; 2],
         "retries while the hold is being voided",
     )?;
     equal(
-        shop.hold(bought.order).await?.touched_by,
+        sale.hold(bought.order).await?.touched_by,
         before.touched_by,
         "incarnations of a marked hold",
     )?;
-    let after = shop.hold(bought.order).await?;
+    let after = sale.hold(bought.order).await?;
     equal(
         after.touched_at_ms,
         before.touched_at_ms,
         "last touch of a marked hold",
     )?;
     equal(
-        shop.release(&bought).await?,
+        sale.release(&bought).await?,
         Finished::Done,
         "the release of a marked hold",
     )?;
-    shop.buy(1, 5).await?;
+    sale.buy(1, 5).await?;
     Ok(())
 }
 
 pub(super) async fn state_survives_a_dropped_client(harness: &Harness) -> Outcome {
-    let first = harness.shop(10).await?;
+    let first = harness.open_sale(10).await?;
     let (bought, settled) = (first.buy(1, 2).await?, first.buy(2, 3).await?);
     equal(first.settle(&settled).await?, Finished::Done, "a settle")?;
     let second = first.elsewhere().await?;
@@ -237,10 +237,10 @@ pub(super) async fn state_survives_a_dropped_client(harness: &Harness) -> Outcom
 pub(super) async fn a_grant_and_its_open_hold_name_the_same_allocation(
     harness: &Harness,
 ) -> Outcome {
-    let shop = harness.shop(5).await?;
+    let sale = harness.open_sale(5).await?;
     let ask = async || {
-        shop.engine
-            .reserve(&shop.term, &[shop.request(1, 2)])
+        sale.engine
+            .reserve(&sale.term, &[sale.request(1, 2)])
             .await
             .remove(0)
     };

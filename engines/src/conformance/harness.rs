@@ -1,7 +1,6 @@
 //! What the checks run on: a way to reach the engine, fresh ids, one seed, and failures as text.
 
-use super::shop::Shop;
-use crate::{EngineError, Result, SaleId, StockEngine};
+use crate::{EngineError, Result, StockEngine};
 use rand::{SeedableRng, rngs::SmallRng};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicI64, Ordering};
@@ -169,17 +168,5 @@ impl Harness {
     /// An id that no one else has.
     pub(super) fn id(&self) -> i64 {
         self.next_id.fetch_add(1, Ordering::Relaxed)
-    }
-
-    /// A sale of its own, not open yet, behind a client of its own.
-    pub(super) async fn closed_shop(&self) -> Result<Shop<'_>> {
-        Ok(Shop::new(self, self.engine().await?, SaleId(self.id())))
-    }
-
-    /// A sale of its own, open with `granted` units and no buyers.
-    pub(super) async fn shop(&self, granted: u64) -> std::result::Result<Shop<'_>, Failure> {
-        let shop = self.closed_shop().await?;
-        shop.open(granted, Vec::new()).await?;
-        Ok(shop)
     }
 }

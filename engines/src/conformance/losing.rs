@@ -1,7 +1,7 @@
 //! The check of server loss: whatever happens to the server, nothing is sold from what it forgot.
 
 use super::harness::{Failure, Harness, Outcome, ensure, equal};
-use super::shop::{Shop, eventually};
+use super::sale::{Sale, eventually};
 use crate::{EngineError, Finished, Hold, OpeningBuyer, Verdict};
 
 pub(super) async fn a_lost_server_is_noticed_and_a_new_epoch_goes_on(harness: &Harness) -> Outcome {
@@ -18,28 +18,28 @@ pub(super) async fn a_lost_server_is_noticed_and_a_new_epoch_goes_on(harness: &H
 }
 
 async fn lose_once(harness: &Harness, how: &str) -> Outcome {
-    let shop = harness.shop(10).await?;
-    let (held, settled) = (shop.buy(1, 2).await?, shop.buy(2, 3).await?);
-    equal(shop.settle(&settled).await?, Finished::Done, "a settle")?;
+    let sale = harness.open_sale(10).await?;
+    let (held, settled) = (sale.buy(1, 2).await?, sale.buy(2, 3).await?);
+    equal(sale.settle(&settled).await?, Finished::Done, "a settle")?;
     harness.lose(how).await?;
-    not_open_from_now_on(&shop).await?;
+    not_open_from_now_on(&sale).await?;
     equal(
-        shop.release(&held).await?,
+        sale.release(&held).await?,
         Finished::NotOpen,
         "a release under the lost epoch",
     )?;
     equal(
-        shop.settle(&held).await?,
+        sale.settle(&held).await?,
         Finished::NotOpen,
         "a settle under the lost epoch",
     )?;
     equal(
-        shop.stock().await?.is_open,
+        sale.stock().await?.is_open,
         false,
         "is_open of the lost epoch",
     )?;
 
-    let next = shop.next_epoch();
+    let next = sale.next_epoch();
     let buyer = |bought: &crate::Reserve| OpeningBuyer {
         user: bought.user,
         order: bought.order,
@@ -47,7 +47,7 @@ async fn lose_once(harness: &Harness, how: &str) -> Outcome {
     };
     next.open(5, vec![buyer(&held), buyer(&settled)]).await?;
     equal(
-        shop.reserve(shop.request(3, 1)).await?,
+        sale.reserve(sale.request(3, 1)).await?,
         Verdict::NotOpen,
         "the lost epoch after the next one opened",
     )?;
@@ -79,14 +79,14 @@ async fn lose_once(harness: &Harness, how: &str) -> Outcome {
 }
 
 /// The first calls may fail, because their connection is gone; none may ever sell.
-async fn not_open_from_now_on(shop: &Shop<'_>) -> Outcome {
+async fn not_open_from_now_on(sale: &Sale<'_>) -> Outcome {
     let mut user = 100;
     for _ in 0..3 {
         user += 1;
-        let request = shop.request(user, 1);
+        let request = sale.request(user, 1);
         eventually(
             "the lost server is answered as not open",
-            async || match shop.engine.reserve(&shop.term, &[request]).await.remove(0) {
+            async || match sale.engine.reserve(&sale.term, &[request]).await.remove(0) {
                 Ok(Verdict::NotOpen) => Ok(Some(())),
                 Ok(other) => Err(Failure(format!("a lost server answered {other:?}"))),
                 Err(EngineError::Unknown { .. } | EngineError::Unavailable { .. }) => Ok(None),
@@ -97,7 +97,7 @@ async fn not_open_from_now_on(shop: &Shop<'_>) -> Outcome {
     }
     // One call more on whatever connection there is now, and through a client that never saw the
     // old server.
-    let fresh = shop.elsewhere().await?;
+    let fresh = sale.elsewhere().await?;
     equal(
         fresh.reserve(fresh.request(1, 1)).await?,
         Verdict::NotOpen,

@@ -5,7 +5,7 @@
 //! the model.
 
 use super::harness::{Failure, Harness, Outcome, equal};
-use super::shop::{Shop, finish_of, key_of};
+use super::sale::{Sale, finish_of, key_of};
 use crate::{
     FinishKind, Finished, Hold, HoldKey, IncarnationId, Opened, OpeningBuyer, OrderId, Reserve,
     Result, UserId, Verdict,
@@ -115,7 +115,7 @@ impl Model {
 
 /// One case: the engine, the model, every request so far, and what was done, for the message.
 struct Case<'a> {
-    shop: Shop<'a>,
+    sale: Sale<'a>,
     model: Model,
     requests: Vec<Reserve>,
     log: Vec<String>,
@@ -125,13 +125,13 @@ pub(super) async fn random_calls_answer_like_the_model(harness: &Harness) -> Out
     for case in 0..harness.cases() {
         let mut rng = harness.rng(1_000 + u64::from(case));
         let granted = rng.random_range(0..40);
-        let shop = harness.shop(granted).await?;
+        let sale = harness.open_sale(granted).await?;
         let model = Model {
             remaining: granted,
             ..Model::default()
         };
         let mut case_state = Case {
-            shop,
+            sale,
             model,
             requests: Vec::new(),
             log: vec![format!("open {granted}")],
@@ -172,10 +172,10 @@ impl Case<'_> {
         let mut batch = Vec::new();
         for _ in 0..rng.random_range(1..6) {
             let mut request = self
-                .shop
+                .sale
                 .request(rng.random_range(1..=USERS), rng.random_range(1..=6));
             request.incarnation = self
-                .shop
+                .sale
                 .incarnation_or_own(IncarnationId(rng.random_range(1..=3)));
             if rng.random_ratio(1, 15) {
                 request.expires_at_ms = 1;
@@ -206,7 +206,7 @@ impl Case<'_> {
             .map(|request| self.model.reserve(request))
             .collect();
         self.requests.extend_from_slice(&batch);
-        equal(self.shop.reserve_all(&batch).await?, expected, "verdicts")
+        equal(self.sale.reserve_all(&batch).await?, expected, "verdicts")
     }
 
     async fn finish(&mut self, rng: &mut SmallRng) -> Outcome {
@@ -219,7 +219,7 @@ impl Case<'_> {
                 .iter()
                 .map(|(user, (order, _))| (*user, *order))
                 .collect();
-            let mut request = self.shop.request(rng.random_range(1..=USERS), 1);
+            let mut request = self.sale.request(rng.random_range(1..=USERS), 1);
             if !live.is_empty() && rng.random_bool(0.7) {
                 (request.user, request.order) = live[rng.random_range(0..live.len())];
             } else if !self.requests.is_empty() {
@@ -235,9 +235,9 @@ impl Case<'_> {
         }
         self.log.push(format!("finish {batch:?}"));
         let answers = self
-            .shop
+            .sale
             .engine
-            .finish(&self.shop.term, &batch)
+            .finish(&self.sale.term, &batch)
             .await
             .into_iter()
             .collect::<Result<Vec<_>>>()?;
@@ -256,7 +256,7 @@ impl Case<'_> {
                 });
             }
         }
-        keys.push(key_of(&self.shop.request(1, 1)));
+        keys.push(key_of(&self.sale.request(1, 1)));
         self.log.push(format!("mark {keys:?} of {age_ms} ms"));
         let mut expected = Vec::new();
         for HoldKey { order, .. } in &keys {
@@ -265,7 +265,7 @@ impl Case<'_> {
                 expected.extend(hold.marked.then_some(*order));
             }
         }
-        let marked = self.shop.mark(age_ms, &keys).await?;
+        let marked = self.sale.mark(age_ms, &keys).await?;
         let mut marked: Vec<_> = marked.iter().map(|hold| hold.order).collect();
         marked.sort();
         equal(marked, expected, "marked holds")
@@ -274,10 +274,10 @@ impl Case<'_> {
     async fn open_again(&mut self, rng: &mut SmallRng) -> Outcome {
         self.log
             .push("open the same term again, and the same epoch under another nonce".to_owned());
-        let term = self.shop.term;
-        let again = self.shop.opening(rng.random_range(0..100), Vec::new());
+        let term = self.sale.term;
+        let again = self.sale.opening(rng.random_range(0..100), Vec::new());
         equal(
-            self.shop.engine.open(&again).await?,
+            self.sale.engine.open(&again).await?,
             Opened::AlreadyOpen,
             "opening the same term again",
         )?;
@@ -285,7 +285,7 @@ impl Case<'_> {
         other.term.nonce.0 ^= 1;
         let stale = Opened::Stale { newest: term.epoch };
         equal(
-            self.shop.engine.open(&other).await?,
+            self.sale.engine.open(&other).await?,
             stale,
             "the same epoch under another nonce",
         )
@@ -304,9 +304,9 @@ impl Case<'_> {
             "next epoch, {granted} units, {} buyers",
             buyers.len()
         ));
-        let old = self.shop.clone();
-        self.shop = old.next_epoch();
-        self.shop.open(granted, buyers).await?;
+        let old = self.sale.clone();
+        self.sale = old.next_epoch();
+        self.sale.open(granted, buyers).await?;
         self.model.remaining = granted;
         self.model.holds.clear();
         equal(
@@ -318,11 +318,11 @@ impl Case<'_> {
 
     async fn compare(&mut self) -> Outcome {
         self.log.push("compare stock and holds".to_owned());
-        let view = self.shop.stock().await?;
+        let view = self.sale.stock().await?;
         let expected = (
             self.model.remaining as i64,
             self.model.open_units(),
-            Some(self.shop.term.epoch),
+            Some(self.sale.term.epoch),
             true,
         );
         equal(
@@ -330,7 +330,7 @@ impl Case<'_> {
             expected,
             "stock",
         )?;
-        let holds = self.shop.list(0, 5).await?;
+        let holds = self.sale.list(0, 5).await?;
         let actual: Vec<_> = holds
             .into_iter()
             .map(|hold| {

@@ -1,8 +1,8 @@
 //! Checks of `retire`: a sale that is over is forgotten, it alone, and may begin anew.
 
 use super::harness::{Harness, Outcome, ensure, equal};
+use super::sale::{Sale, eventually};
 use super::sharing::{ask, pair, users_of, while_both_tend};
-use super::shop::{Shop, eventually};
 use crate::{
     EngineError, Epoch, Finished, Hold, HoldPageQuery, OpeningBuyer, Reserve, StockView, Verdict,
 };
@@ -12,14 +12,14 @@ use std::time::Duration;
 const MANY_BUYERS: i64 = 6_000;
 
 /// Through this client nothing of the sale is left.
-async fn is_forgotten(shop: &Shop<'_>, bought: &Reserve) -> Outcome {
-    let again = shop.request(bought.user.0, 1);
+async fn is_forgotten(sale: &Sale<'_>, bought: &Reserve) -> Outcome {
+    let again = sale.request(bought.user.0, 1);
     equal(
-        shop.reserve_all(&[again, shop.request(900, 1)]).await?,
+        sale.reserve_all(&[again, sale.request(900, 1)]).await?,
         vec![Verdict::NotOpen; 2],
         "requests after the sale was retired",
     )?;
-    for finished in [shop.settle(bought).await?, shop.release(bought).await?] {
+    for finished in [sale.settle(bought).await?, sale.release(bought).await?] {
         equal(
             finished,
             Finished::NotOpen,
@@ -31,7 +31,7 @@ async fn is_forgotten(shop: &Shop<'_>, bought: &Reserve) -> Outcome {
         cursor: 0,
         limit: 100,
     };
-    let listed = shop.engine.open_holds(&shop.term, &page).await;
+    let listed = sale.engine.open_holds(&sale.term, &page).await;
     ensure(
         matches!(listed, Err(EngineError::Unavailable { .. })),
         || format!("a listing after the sale was retired was answered {listed:?}"),
@@ -42,7 +42,7 @@ async fn is_forgotten(shop: &Shop<'_>, bought: &Reserve) -> Outcome {
         epoch,
         is_open,
         ..
-    } = shop.stock().await?;
+    } = sale.stock().await?;
     equal(
         (remaining, open_units, epoch, is_open),
         (0, 0, None, false),
@@ -51,25 +51,25 @@ async fn is_forgotten(shop: &Shop<'_>, bought: &Reserve) -> Outcome {
 }
 
 pub(super) async fn a_retired_sale_is_forgotten_and_no_other(harness: &Harness) -> Outcome {
-    let (shop, other) = (harness.closed_shop().await?, harness.shop(10).await?);
+    let (sale, other) = (harness.closed_sale().await?, harness.open_sale(10).await?);
     let loaded = (1_000..1_000 + MANY_BUYERS).map(|user| OpeningBuyer {
         user: crate::UserId(user),
-        order: shop.order(),
+        order: sale.order(),
         quantity: 1,
     });
-    shop.open(10, loaded.collect()).await?;
-    let (bought, settled) = (shop.buy(1, 2).await?, shop.buy(2, 1).await?);
-    equal(shop.settle(&settled).await?, Finished::Done, "a settle")?;
+    sale.open(10, loaded.collect()).await?;
+    let (bought, settled) = (sale.buy(1, 2).await?, sale.buy(2, 1).await?);
+    equal(sale.settle(&settled).await?, Finished::Done, "a settle")?;
     let elsewhere = other.buy(1, 4).await?;
-    let clients = shop.clients(2).await?;
+    let clients = sale.clients(2).await?;
     // Again and again, through any client, and one that never was.
     for engine in clients.iter().chain(&clients) {
-        engine.retire(shop.term.sale).await?;
+        engine.retire(sale.term.sale).await?;
         engine
-            .retire(harness.closed_shop().await?.term.sale)
+            .retire(harness.closed_sale().await?.term.sale)
             .await?;
         for client in &clients {
-            is_forgotten(&shop.through(client.clone()), &bought).await?;
+            is_forgotten(&sale.through(client.clone()), &bought).await?;
         }
     }
     other.expect_stock(6, 4).await?;
@@ -85,32 +85,32 @@ pub(super) async fn a_retired_sale_is_forgotten_and_no_other(harness: &Harness) 
 pub(super) async fn a_later_epoch_of_a_retired_sale_opens_like_a_first(
     harness: &Harness,
 ) -> Outcome {
-    let older = harness.shop(10).await?;
+    let older = harness.open_sale(10).await?;
     let (bought, settled) = (older.buy(1, 2).await?, older.buy(2, 1).await?);
     equal(older.settle(&settled).await?, Finished::Done, "a settle")?;
     older.engine.retire(older.term.sale).await?;
-    let shop = older.next_epoch();
+    let sale = older.next_epoch();
     let buyer = OpeningBuyer {
         user: settled.user,
         order: settled.order,
         quantity: settled.quantity,
     };
-    shop.open(3, vec![buyer]).await?;
+    sale.open(3, vec![buyer]).await?;
     equal(
-        shop.stock().await?.epoch,
+        sale.stock().await?.epoch,
         Some(Epoch(2)),
         "the epoch that was opened",
     )?;
-    shop.expect_stock(3, 0).await?;
+    sale.expect_stock(3, 0).await?;
     let hold = Hold {
         order: settled.order,
         quantity: settled.quantity,
         settled: true,
         allocation: None,
     };
-    let asked = [shop.request(1, 3), shop.request(2, 1), shop.request(3, 1)];
+    let asked = [sale.request(1, 3), sale.request(2, 1), sale.request(3, 1)];
     equal(
-        shop.reserve_all(&asked).await?,
+        sale.reserve_all(&asked).await?,
         vec![
             Verdict::GRANTED,
             Verdict::Duplicate(hold),
@@ -119,7 +119,7 @@ pub(super) async fn a_later_epoch_of_a_retired_sale_opens_like_a_first(
         "a forgotten buyer, a loaded one, and one too many",
     )?;
     equal(
-        shop.release(&bought).await?,
+        sale.release(&bought).await?,
         Finished::AlreadyDone,
         "the release of a forgotten order",
     )?;
@@ -134,25 +134,25 @@ pub(super) async fn a_retired_sale_ends_in_every_process(harness: &Harness) -> O
     let (one, other) = pair(harness, 1_000).await?;
     let mut granted = Vec::new();
     while_both_tend(&one, &other, async {
-        for shop in [&one, &other] {
-            let request = shop.request(users_of(shop).await?[0], 1);
-            let verdict = ask(shop, request).await?;
+        for sale in [&one, &other] {
+            let request = sale.request(users_of(sale).await?[0], 1);
+            let verdict = ask(sale, request).await?;
             equal(verdict, Verdict::GRANTED, "a request with stock left")?;
-            granted.push((shop, request));
+            granted.push((sale, request));
         }
         Ok(())
     })
     .await?;
     // As the reconciler does, in a process that sells nothing.
     one.elsewhere().await?.engine.retire(one.term.sale).await?;
-    for (shop, bought) in granted {
+    for (sale, bought) in granted {
         eventually("a process that tends its sale ends it", async || {
-            shop.tend().await?;
-            let verdict = shop.reserve(shop.request(bought.user.0, 1)).await?;
+            sale.tend().await?;
+            let verdict = sale.reserve(sale.request(bought.user.0, 1)).await?;
             Ok((verdict == Verdict::NotOpen).then_some(()))
         })
         .await?;
-        is_forgotten(shop, &bought).await?;
+        is_forgotten(sale, &bought).await?;
     }
     Ok(())
 }

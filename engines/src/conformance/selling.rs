@@ -2,7 +2,7 @@
 //! requests.
 
 use super::harness::{Failure, Harness, Outcome, ensure, equal};
-use super::shop::{PUBLISHER, Shop, eventually, key_of};
+use super::sale::{PUBLISHER, Sale, eventually, key_of};
 use crate::{FinishKind, Finished, Hold, Nonce, Reserve, Term, Verdict};
 use rand::{Rng, rngs::SmallRng};
 use tokio::task::JoinSet;
@@ -15,22 +15,22 @@ const CLIENTS: usize = 4;
 const LARGE_BATCH: i64 = 2_300;
 
 pub(super) async fn every_item_is_answered_in_order(harness: &Harness) -> Outcome {
-    let shop = harness.shop(u64::from(u32::MAX)).await?;
+    let sale = harness.open_sale(u64::from(u32::MAX)).await?;
     for size in [0, 1, 2, 300, LARGE_BATCH] {
         let batch: Vec<_> = (0..size)
-            .map(|user| shop.request(size * 10_000 + user, 1))
+            .map(|user| sale.request(size * 10_000 + user, 1))
             .collect();
         equal(
-            shop.reserve_all(&batch).await?.len(),
+            sale.reserve_all(&batch).await?.len(),
             batch.len(),
             "answers to a batch",
         )?;
         let finishes: Vec<_> = batch
             .iter()
-            .map(|item| super::shop::finish_of(item, FinishKind::Settle))
+            .map(|item| super::sale::finish_of(item, FinishKind::Settle))
             .collect();
         equal(
-            shop.engine.finish(&shop.term, &finishes).await.len(),
+            sale.engine.finish(&sale.term, &finishes).await.len(),
             batch.len(),
             "answers to a batch of settlements",
         )?;
@@ -39,9 +39,9 @@ pub(super) async fn every_item_is_answered_in_order(harness: &Harness) -> Outcom
 }
 
 /// A batch of few users and mixed quantities, so that users repeat and stock runs out inside it.
-fn mixed_batch(shop: &Shop<'_>, rng: &mut SmallRng, size: usize, users: i64) -> Vec<Reserve> {
+fn mixed_batch(sale: &Sale<'_>, rng: &mut SmallRng, size: usize, users: i64) -> Vec<Reserve> {
     let request = |rng: &mut SmallRng| {
-        let mut request = shop.request(rng.random_range(1..=users), rng.random_range(1..=5));
+        let mut request = sale.request(rng.random_range(1..=users), rng.random_range(1..=5));
         if rng.random_ratio(1, 10) {
             request.expires_at_ms = 1;
         }
@@ -59,7 +59,10 @@ pub(super) async fn a_batch_answers_as_the_same_requests_one_by_one(harness: &Ha
         (200, 400, 90),
         (1_500, 900, 2_000),
     ] {
-        let (batched, single) = (harness.shop(granted).await?, harness.shop(granted).await?);
+        let (batched, single) = (
+            harness.open_sale(granted).await?,
+            harness.open_sale(granted).await?,
+        );
         let batch = mixed_batch(&batched, &mut rng, size, users);
         let together = batched.reserve_all(&batch).await?;
         for (index, (item, verdict)) in batch.iter().zip(together).enumerate() {
@@ -75,8 +78,8 @@ pub(super) async fn a_batch_answers_as_the_same_requests_one_by_one(harness: &Ha
             (b.remaining, b.open_units),
             "stock after a batch, against one by one",
         )?;
-        let without_clock = async |shop: &Shop<'_>| -> Result<Vec<_>, Failure> {
-            let holds = shop.list(0, 1_000).await?;
+        let without_clock = async |sale: &Sale<'_>| -> Result<Vec<_>, Failure> {
+            let holds = sale.list(0, 1_000).await?;
             Ok(holds
                 .into_iter()
                 .map(|hold| (hold.order, hold.user, hold.quantity, hold.touched_by))
@@ -94,12 +97,12 @@ pub(super) async fn a_batch_answers_as_the_same_requests_one_by_one(harness: &Ha
 pub(super) async fn a_grant_takes_units_and_records_touch_and_incarnation(
     harness: &Harness,
 ) -> Outcome {
-    let shop = harness.shop(10).await?;
-    let before_ms = shop.stock().await?.clock_ms;
-    let bought = shop.buy(1, 3).await?;
-    let after_ms = shop.stock().await?.clock_ms;
-    shop.expect_stock(7, 3).await?;
-    let hold = shop.hold(bought.order).await?;
+    let sale = harness.open_sale(10).await?;
+    let before_ms = sale.stock().await?.clock_ms;
+    let bought = sale.buy(1, 3).await?;
+    let after_ms = sale.stock().await?.clock_ms;
+    sale.expect_stock(7, 3).await?;
+    let hold = sale.hold(bought.order).await?;
     equal(
         (hold.user, hold.quantity, hold.marked),
         (bought.user, 3, false),
@@ -118,14 +121,14 @@ pub(super) async fn a_grant_takes_units_and_records_touch_and_incarnation(
 
 pub(super) async fn the_count_is_exact_under_concurrent_tasks(harness: &Harness) -> Outcome {
     const GRANTED: u64 = 1_000;
-    let shop = harness.shop(GRANTED).await?;
-    let clients = shop.clients(CLIENTS).await?;
+    let sale = harness.open_sale(GRANTED).await?;
+    let clients = sale.clients(CLIENTS).await?;
     let mut tasks = JoinSet::new();
     for task in 0..TASKS {
         let batch: Vec<_> = (0..20)
-            .map(|i| shop.request(task * 100 + i, 1 + ((task + i) % 3) as u32))
+            .map(|i| sale.request(task * 100 + i, 1 + ((task + i) % 3) as u32))
             .collect();
-        let (engine, term) = (clients[task as usize % clients.len()].clone(), shop.term);
+        let (engine, term) = (clients[task as usize % clients.len()].clone(), sale.term);
         tasks.spawn(async move {
             let mut granted_units = 0;
             for items in batch.chunks(4) {
@@ -153,7 +156,7 @@ pub(super) async fn the_count_is_exact_under_concurrent_tasks(harness: &Harness)
         GRANTED,
         "units granted to all tasks together",
     )?;
-    shop.expect_stock(0, GRANTED).await
+    sale.expect_stock(0, GRANTED).await
 }
 
 pub(super) async fn the_last_units_are_not_oversold(harness: &Harness) -> Outcome {
@@ -166,18 +169,18 @@ pub(super) async fn the_last_units_are_not_oversold(harness: &Harness) -> Outcom
         [1, 2, 5],
     ] {
         for is_batch in [false, true] {
-            let shop = harness.shop(3).await?;
+            let sale = harness.open_sale(3).await?;
             let batch: Vec<_> = order
                 .iter()
                 .zip(1..)
-                .map(|(quantity, user)| shop.request(user, *quantity))
+                .map(|(quantity, user)| sale.request(user, *quantity))
                 .collect();
             let mut verdicts = Vec::new();
             if is_batch {
-                verdicts = shop.reserve_all(&batch).await?;
+                verdicts = sale.reserve_all(&batch).await?;
             } else {
                 for request in &batch {
-                    verdicts.push(shop.reserve(*request).await?);
+                    verdicts.push(sale.reserve(*request).await?);
                 }
             }
             for (request, verdict) in batch.iter().zip(verdicts) {
@@ -188,103 +191,103 @@ pub(super) async fn the_last_units_are_not_oversold(harness: &Harness) -> Outcom
                     &format!("{} units of 3, asked as {order:?}", request.quantity),
                 )?;
             }
-            shop.expect_stock(0, 3).await?;
+            sale.expect_stock(0, 3).await?;
         }
     }
     Ok(())
 }
 
 pub(super) async fn a_refusal_leaves_no_trace(harness: &Harness) -> Outcome {
-    let shop = harness.shop(3).await?;
+    let sale = harness.open_sale(3).await?;
     let expired = Reserve {
         expires_at_ms: 1,
-        ..shop.request(1, 1)
+        ..sale.request(1, 1)
     };
     equal(
-        shop.reserve(expired).await?,
+        sale.reserve(expired).await?,
         Verdict::Expired,
         "an expired request",
     )?;
     for _ in 0..3 {
-        let refused = shop.reserve(shop.request(1, 4)).await?;
+        let refused = sale.reserve(sale.request(1, 4)).await?;
         equal(refused, Verdict::SoldOut { remaining: 3 }, "4 units of 3")?;
     }
-    shop.expect_stock(3, 0).await?;
+    sale.expect_stock(3, 0).await?;
     equal(
-        shop.list(0, 100).await?,
+        sale.list(0, 100).await?,
         Vec::new(),
         "open holds after refusals",
     )?;
-    shop.buy(1, 3).await?;
-    shop.expect_stock(0, 3).await
+    sale.buy(1, 3).await?;
+    sale.expect_stock(0, 3).await
 }
 
 pub(super) async fn an_expired_request_sells_nothing(harness: &Harness) -> Outcome {
-    let shop = harness.shop(3).await?;
-    let clock_ms = shop.stock().await?.clock_ms;
+    let sale = harness.open_sale(3).await?;
+    let clock_ms = sale.stock().await?.clock_ms;
     let late = Reserve {
         expires_at_ms: clock_ms - 1,
-        ..shop.request(1, 1)
+        ..sale.request(1, 1)
     };
     equal(
-        shop.reserve(late).await?,
+        sale.reserve(late).await?,
         Verdict::Expired,
         "a request that expired 1 ms ago",
     )?;
     let in_time = Reserve {
         expires_at_ms: clock_ms + 60_000,
-        ..shop.request(1, 1)
+        ..sale.request(1, 1)
     };
     let batch = [
         Reserve {
             expires_at_ms: 0,
-            ..shop.request(2, 1)
+            ..sale.request(2, 1)
         },
         in_time,
         late,
     ];
     let expected = vec![Verdict::Expired, Verdict::GRANTED, Verdict::Expired];
     equal(
-        shop.reserve_all(&batch).await?,
+        sale.reserve_all(&batch).await?,
         expected,
         "expired requests around one in time",
     )?;
-    shop.expect_stock(2, 1).await
+    sale.expect_stock(2, 1).await
 }
 
 pub(super) async fn a_request_that_may_not_sell_only_looks(harness: &Harness) -> Outcome {
-    let shop = harness.shop(5).await?;
+    let sale = harness.open_sale(5).await?;
     let look = |user, quantity| Reserve {
         may_sell: false,
-        ..shop.request(user, quantity)
+        ..sale.request(user, quantity)
     };
     // Neither with stock left nor for more than there is.
     let looks = [look(1, 1), look(1, 9), look(2, 1)];
     equal(
-        shop.reserve_all(&looks).await?,
+        sale.reserve_all(&looks).await?,
         vec![Verdict::NoOrder; 3],
         "looks of users without an order",
     )?;
-    shop.expect_stock(5, 0).await?;
+    sale.expect_stock(5, 0).await?;
     equal(
-        shop.list(0, 100).await?,
+        sale.list(0, 100).await?,
         Vec::new(),
         "open holds after looks",
     )?;
     let (held, settled, marked) = (
-        shop.buy(1, 2).await?,
-        shop.buy(2, 1).await?,
-        shop.buy(3, 1).await?,
+        sale.buy(1, 2).await?,
+        sale.buy(2, 1).await?,
+        sale.buy(3, 1).await?,
     );
-    equal(shop.settle(&settled).await?, Finished::Done, "a settle")?;
+    equal(sale.settle(&settled).await?, Finished::Done, "a settle")?;
     equal(
-        shop.mark(0, &[key_of(&marked)]).await?.len(),
+        sale.mark(0, &[key_of(&marked)]).await?.len(),
         1,
         "marked holds",
     )?;
-    let before = shop.hold(held.order).await?;
+    let before = sale.hold(held.order).await?;
     eventually("the engine's clock moves on", async || {
-        Ok((shop.stock().await?.clock_ms > before.touched_at_ms).then_some(()))
+        Ok((sale.stock().await?.clock_ms > before.touched_at_ms).then_some(()))
     })
     .await?;
     let known = |bought: &Reserve, settled| {
@@ -307,14 +310,14 @@ pub(super) async fn a_request_that_may_not_sell_only_looks(harness: &Harness) ->
         Verdict::Expired,
         Verdict::NoOrder,
     ];
-    equal(shop.reserve_all(&looks).await?, expected, "looks")?;
-    let after = shop.hold(held.order).await?;
+    equal(sale.reserve_all(&looks).await?, expected, "looks")?;
+    let after = sale.hold(held.order).await?;
     ensure(after.touched_at_ms > before.touched_at_ms, || {
         "a look did not touch its user's open hold".to_owned()
     })?;
     // Around a request that sells, in one batch, also where it is the last units that are sold.
-    let sold = shop.request(5, 1);
-    let batch = [look(5, 1), sold, look(5, 1), shop.request(6, 1), look(6, 1)];
+    let sold = sale.request(5, 1);
+    let batch = [look(5, 1), sold, look(5, 1), sale.request(6, 1), look(6, 1)];
     let expected = vec![
         Verdict::NoOrder,
         Verdict::GRANTED,
@@ -323,31 +326,31 @@ pub(super) async fn a_request_that_may_not_sell_only_looks(harness: &Harness) ->
         Verdict::NoOrder,
     ];
     equal(
-        shop.reserve_all(&batch).await?,
+        sale.reserve_all(&batch).await?,
         expected,
         "looks around requests that may sell",
     )?;
-    let other = shop.under(shop.next_epoch().term);
+    let other = sale.under(sale.next_epoch().term);
     equal(
         other.reserve(look(1, 1)).await?,
         Verdict::NotOpen,
         "a look under another term",
     )?;
-    shop.expect_stock(0, 4).await
+    sale.expect_stock(0, 4).await
 }
 
 pub(super) async fn many_sales_do_not_interfere(harness: &Harness) -> Outcome {
-    let mut shops = Vec::new();
+    let mut sales = Vec::new();
     for granted in 1..=20 {
-        shops.push(harness.shop(granted).await?);
+        sales.push(harness.open_sale(granted).await?);
     }
-    for shop in &shops {
-        shop.buy(1, 1).await?;
+    for sale in &sales {
+        sale.buy(1, 1).await?;
     }
-    for (shop, granted) in shops.iter().zip(1..) {
-        shop.expect_stock(granted - 1, 1).await?;
+    for (sale, granted) in sales.iter().zip(1..) {
+        sale.expect_stock(granted - 1, 1).await?;
         equal(
-            shop.list(0, 100).await?.len(),
+            sale.list(0, 100).await?.len(),
             1,
             "open holds of one of many sales",
         )?;
@@ -356,15 +359,15 @@ pub(super) async fn many_sales_do_not_interfere(harness: &Harness) -> Outcome {
 }
 
 pub(super) async fn another_term_is_not_open(harness: &Harness) -> Outcome {
-    let shop = harness.shop(5).await?;
-    let bought = shop.buy(1, 1).await?;
+    let sale = harness.open_sale(5).await?;
+    let bought = sale.buy(1, 1).await?;
     let other_nonce = Term {
-        nonce: Nonce(shop.term.nonce.0 ^ 1),
-        ..shop.term
+        nonce: Nonce(sale.term.nonce.0 ^ 1),
+        ..sale.term
     };
-    for term in [other_nonce, shop.next_epoch().term] {
-        let other = shop.under(term);
-        let batch = [shop.request(1, 1), shop.request(2, 1)];
+    for term in [other_nonce, sale.next_epoch().term] {
+        let other = sale.under(term);
+        let batch = [sale.request(1, 1), sale.request(2, 1)];
         equal(
             other.reserve_all(&batch).await?,
             vec![Verdict::NotOpen; 2],
@@ -377,9 +380,9 @@ pub(super) async fn another_term_is_not_open(harness: &Harness) -> Outcome {
         )?;
     }
     equal(
-        shop.hold(bought.order).await?.touched_by,
+        sale.hold(bought.order).await?.touched_by,
         vec![PUBLISHER],
         "the hold after calls under another term",
     )?;
-    shop.expect_stock(4, 1).await
+    sale.expect_stock(4, 1).await
 }

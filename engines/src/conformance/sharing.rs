@@ -2,7 +2,7 @@
 //! its own.
 
 use super::harness::{Failure, Harness, Outcome, ensure, equal};
-use super::shop::{Shop, bare, eventually};
+use super::sale::{Sale, bare, eventually};
 use crate::{FinishKind, Finished, Reserve, UserId, Verdict};
 use std::collections::HashSet;
 use std::time::Duration;
@@ -18,17 +18,17 @@ const BATCH: usize = 25;
 /// Pause between two calls of `Tend`, as a process makes them.
 const TEND_EVERY: Duration = Duration::from_millis(3);
 
-pub(super) async fn pair(harness: &Harness, granted: u64) -> Result<(Shop<'_>, Shop<'_>), Failure> {
-    let (one, other) = harness.closed_shop().await?.with_other_instance().await?;
+pub(super) async fn pair(harness: &Harness, granted: u64) -> Result<(Sale<'_>, Sale<'_>), Failure> {
+    let (one, other) = harness.closed_sale().await?.with_other_instance().await?;
     one.open(granted, Vec::new()).await?;
     other.tend().await?;
     Ok((one, other))
 }
 
 /// What every process does all the time, for as long as the check runs.
-async fn tend_for_ever(shop: &Shop<'_>) -> Failure {
+async fn tend_for_ever(sale: &Sale<'_>) -> Failure {
     loop {
-        if let Err(failure) = shop.tend().await {
+        if let Err(failure) = sale.tend().await {
             return failure;
         }
         tokio::time::sleep(TEND_EVERY).await;
@@ -37,8 +37,8 @@ async fn tend_for_ever(shop: &Shop<'_>) -> Failure {
 
 /// Runs `check` while both processes tend their leases.
 pub(super) async fn while_both_tend(
-    one: &Shop<'_>,
-    other: &Shop<'_>,
+    one: &Sale<'_>,
+    other: &Sale<'_>,
     check: impl Future<Output = Outcome>,
 ) -> Outcome {
     tokio::select! {
@@ -48,12 +48,12 @@ pub(super) async fn while_both_tend(
     }
 }
 
-/// Users that `shop` owns, found out by asking for more than there is.
-pub(super) async fn users_of(shop: &Shop<'_>) -> Result<Vec<i64>, Failure> {
+/// Users that `sale` owns, found out by asking for more than there is.
+pub(super) async fn users_of(sale: &Sale<'_>) -> Result<Vec<i64>, Failure> {
     let far_too_many: Vec<_> = (1..=USERS)
-        .map(|user| shop.request(user, 1_000_000_000))
+        .map(|user| sale.request(user, 1_000_000_000))
         .collect();
-    let verdicts = shop.reserve_all(&far_too_many).await?;
+    let verdicts = sale.reserve_all(&far_too_many).await?;
     let owned = (1..=USERS)
         .zip(verdicts)
         .filter(|(_, verdict)| *verdict != Verdict::WrongInstance);
@@ -164,9 +164,9 @@ pub(super) async fn only_the_owner_of_a_user_finishes_their_orders(harness: &Har
 }
 
 /// Asks until the answer is not "busy": units are on their way.
-pub(super) async fn ask(shop: &Shop<'_>, request: Reserve) -> Result<Verdict, Failure> {
+pub(super) async fn ask(sale: &Sale<'_>, request: Reserve) -> Result<Verdict, Failure> {
     eventually("an answer other than busy", async || {
-        let verdict = shop.reserve(request).await?;
+        let verdict = sale.reserve(request).await?;
         Ok((verdict != Verdict::Busy).then_some(verdict))
     })
     .await
@@ -283,15 +283,15 @@ pub(super) async fn who_stops_with_everything_sold_leaves_nobody_waiting(
 
 /// Sends the whole crowd to one instance; who was granted how much, and the smallest request
 /// refused as sold out.
-async fn sell(shop: &Shop<'_>) -> Result<(Vec<Reserve>, u32), Failure> {
+async fn sell(sale: &Sale<'_>) -> Result<(Vec<Reserve>, u32), Failure> {
     let (mut granted, mut refused) = (Vec::new(), u32::MAX);
     let crowd: Vec<_> = (1..=CROWD)
-        .map(|user| shop.request(user, 1 + (user % 3) as u32))
+        .map(|user| sale.request(user, 1 + (user % 3) as u32))
         .collect();
     for batch in crowd.chunks(BATCH) {
         let mut open = batch.to_vec();
         while !open.is_empty() {
-            let verdicts = shop.engine.reserve(&shop.term, &open).await;
+            let verdicts = sale.engine.reserve(&sale.term, &open).await;
             let mut busy = Vec::new();
             for (item, verdict) in open.into_iter().zip(verdicts) {
                 match bare(verdict?) {
@@ -335,10 +335,10 @@ pub(super) async fn two_instances_sell_every_unit_once_and_accept_no_user_twice(
         ensure(!granted.is_empty() && !granted_elsewhere.is_empty(), || {
             "one instance sold everything".to_owned()
         })?;
-        for (shop, granted) in [(&one, &granted), (&other, &granted_elsewhere)] {
+        for (sale, granted) in [(&one, &granted), (&other, &granted_elsewhere)] {
             for item in granted {
                 equal(
-                    shop.settle(item).await?,
+                    sale.settle(item).await?,
                     Finished::Done,
                     "the settle of a granted order",
                 )?;

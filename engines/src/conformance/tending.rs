@@ -2,7 +2,7 @@
 //! calls it how often.
 
 use super::harness::{Failure, Harness, Outcome, equal};
-use super::shop::{OTHER_PUBLISHER, PUBLISHER, Shop};
+use super::sale::{OTHER_PUBLISHER, PUBLISHER, Sale};
 use crate::{IncarnationId, Tending};
 use tokio::task::JoinSet;
 
@@ -20,63 +20,63 @@ pub(super) async fn the_server_it_runs_on_passes_its_own_check(harness: &Harness
 }
 
 /// What must be the same before and after.
-async fn seen(shop: &Shop<'_>) -> Result<(i64, u64, usize), Failure> {
-    let view = shop.stock().await?;
+async fn seen(sale: &Sale<'_>) -> Result<(i64, u64, usize), Failure> {
+    let view = sale.stock().await?;
     Ok((
         view.remaining,
         view.open_units,
-        shop.list(0, 1_000).await?.len(),
+        sale.list(0, 1_000).await?.len(),
     ))
 }
 
 pub(super) async fn tending_sells_nothing(harness: &Harness) -> Outcome {
-    let shop = harness.shop(100).await?;
+    let sale = harness.open_sale(100).await?;
     for user in 1..=10 {
-        let bought = shop.buy(user, 2).await?;
+        let bought = sale.buy(user, 2).await?;
         if user % 2 == 0 {
-            shop.settle(&bought).await?;
+            sale.settle(&bought).await?;
         }
     }
-    let before = seen(&shop).await?;
+    let before = seen(&sale).await?;
     equal(
         before,
         (80, 10, 5),
         "units remaining, units open and open holds",
     )?;
     for publisher in [Some(PUBLISHER), None, Some(PUBLISHER)] {
-        let term = shop.term;
-        shop.engine.tend(&Tending { term, publisher }).await?;
-        equal(seen(&shop).await?, before, "the same after tending")?;
+        let term = sale.term;
+        sale.engine.tend(&Tending { term, publisher }).await?;
+        equal(seen(&sale).await?, before, "the same after tending")?;
     }
-    shop.buy(11, 80).await?;
+    sale.buy(11, 80).await?;
     Ok(())
 }
 
 pub(super) async fn every_task_may_be_repeated_and_run_at_once(harness: &Harness) -> Outcome {
-    let shop = harness.shop(100).await?;
-    let bought = shop.buy(1, 40).await?;
-    let clients = shop.clients(3).await?;
+    let sale = harness.open_sale(100).await?;
+    let bought = sale.buy(1, 40).await?;
+    let clients = sale.clients(3).await?;
     let mut tasks = JoinSet::new();
     for caller in 0..CALLERS {
-        let (engine, term) = (clients[caller % clients.len()].clone(), shop.term);
+        let (engine, term) = (clients[caller % clients.len()].clone(), sale.term);
         // One process that nobody knows, as after a crash.
-        let publisher = [None, Some(shop.incarnation), Some(EARLIER_PUBLISHER)][caller % 3];
+        let publisher = [None, Some(sale.incarnation), Some(EARLIER_PUBLISHER)][caller % 3];
         tasks.spawn(async move { engine.tend(&Tending { term, publisher }).await });
     }
     while let Some(done) = tasks.join_next().await {
         done.map_err(|error| Failure(error.to_string()))??;
     }
-    shop.expect_stock(60, 40).await?;
+    sale.expect_stock(60, 40).await?;
     // A process that has nothing here stops, twice.
     for _ in 0..2 {
-        shop.engine.hand_back(OTHER_PUBLISHER).await?;
+        sale.engine.hand_back(OTHER_PUBLISHER).await?;
     }
-    shop.expect_stock(60, 40).await?;
+    sale.expect_stock(60, 40).await?;
     equal(
-        shop.hold(bought.order).await?.quantity,
+        sale.hold(bought.order).await?.quantity,
         40,
         "the hold after all that",
     )?;
-    shop.buy(2, 60).await?;
+    sale.buy(2, 60).await?;
     Ok(())
 }

@@ -26,8 +26,22 @@ pub(super) const OTHER_PUBLISHER: IncarnationId = IncarnationId(3);
 /// One that starts after both.
 const LATER_PUBLISHER: IncarnationId = IncarnationId(4);
 
+impl Harness {
+    /// A sale of its own, not open yet, behind a client of its own.
+    pub(super) async fn closed_sale(&self) -> crate::Result<Sale<'_>> {
+        Ok(Sale::new(self, self.engine().await?, SaleId(self.id())))
+    }
+
+    /// A sale of its own, open with `granted` units and no buyers.
+    pub(super) async fn open_sale(&self, granted: u64) -> Result<Sale<'_>, Failure> {
+        let sale = self.closed_sale().await?;
+        sale.open(granted, Vec::new()).await?;
+        Ok(sale)
+    }
+}
+
 #[derive(Clone)]
-pub(super) struct Shop<'a> {
+pub(super) struct Sale<'a> {
     harness: &'a Harness,
     pub(super) engine: Arc<dyn StockEngine>,
     pub(super) term: Term,
@@ -37,7 +51,7 @@ pub(super) struct Shop<'a> {
     publishers: Vec<IncarnationId>,
 }
 
-impl<'a> Shop<'a> {
+impl<'a> Sale<'a> {
     pub(super) fn new(harness: &'a Harness, engine: Arc<dyn StockEngine>, sale: SaleId) -> Self {
         let term = Term {
             sale,
