@@ -75,22 +75,14 @@ struct Held {
 }
 
 fn listed(order: i64, held: Held, now_ms: i64) -> OpenHold {
-    let Held {
-        user,
-        quantity,
-        touched_at_ms,
-        touched_by,
-        marked,
-    } = held;
-    let age_ms = u64::try_from(now_ms - touched_at_ms).unwrap_or(0);
     OpenHold {
         order: OrderId(order),
-        user,
-        quantity,
-        touched_at_ms,
-        age_ms,
-        touched_by,
-        marked,
+        user: held.user,
+        quantity: held.quantity,
+        touched_at_ms: held.touched_at_ms,
+        age_ms: u64::try_from(now_ms - held.touched_at_ms).unwrap_or(0),
+        touched_by: held.touched_by,
+        marked: held.marked,
     }
 }
 
