@@ -6,6 +6,7 @@
 //! lose its server. Every check works on sales of its own; each names the bullet of the trait's
 //! documentation that it proves.
 
+mod dropping;
 mod finishing;
 mod gating;
 mod harness;
@@ -116,6 +117,8 @@ pub fn checks() -> Vec<Check> {
         check!(stock, selling::a_refusal_leaves_no_trace, "reserve: a refusal leaves no trace"),
         check!(stock, selling::an_expired_request_sells_nothing, "reserve: Expired sells nothing (R7)"),
         check!(stock, selling::a_request_that_may_not_sell_only_looks, "reserve: NoOrder to an item that may not sell; everything else as ever"),
+        check!(stock, selling::a_request_of_nothing_is_refused, "reserve: an item of 0 units is an error and sells nothing"),
+        check!(stock, dropping::a_dropped_call_is_done_whole_or_not_at_all, "reserve, finish: a dropped call has done each item whole, or not at all"),
         check!(stock, selling::many_sales_do_not_interfere, "reserve: items belong to the sale of the term"),
         check!(stock, selling::another_term_is_not_open, "reserve: NotOpen under a term that is not the open one"),
         check!(stock, gating::a_retry_gets_the_same_order_id_and_touches_the_hold, "reserve: Duplicate with that order's id; the call touches it (R8)"),

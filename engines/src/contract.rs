@@ -13,6 +13,6 @@ pub use ids::{AllocationId, Epoch, IncarnationId, Nonce, OrderId, SaleId, UserId
 pub use info::{EngineInfo, Guarantees};
 pub use upkeep::{Tending, Upkeep};
 pub use values::{
-    Finish, FinishKind, Finished, Hold, HoldKey, HoldPage, HoldPageQuery, OpenHold, Opened,
-    Opening, OpeningBuyer, PAGE_MAX, Reserve, StockView, Term, Verdict,
+    BATCH_MAX, Finish, FinishKind, Finished, Hold, HoldKey, HoldPage, HoldPageQuery, OpenHold,
+    Opened, Opening, OpeningBuyer, PAGE_MAX, Reserve, StockView, Term, Verdict,
 };

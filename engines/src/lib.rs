@@ -23,10 +23,10 @@ pub mod conformance;
 pub mod testing;
 
 pub use contract::{
-    AllocationId, EngineError, EngineInfo, Epoch, Finish, FinishKind, Finished, Guarantees, Hold,
-    HoldKey, HoldPage, HoldPageQuery, IncarnationId, Nonce, OpenHold, Opened, Opening,
-    OpeningBuyer, OrderId, PAGE_MAX, Reserve, Result, SaleId, StockEngine, StockView, Tending,
-    Term, Upkeep, UserId, Verdict,
+    AllocationId, BATCH_MAX, EngineError, EngineInfo, Epoch, Finish, FinishKind, Finished,
+    Guarantees, Hold, HoldKey, HoldPage, HoldPageQuery, IncarnationId, Nonce, OpenHold, Opened,
+    Opening, OpeningBuyer, OrderId, PAGE_MAX, Reserve, Result, SaleId, StockEngine, StockView,
+    Tending, Term, Upkeep, UserId, Verdict,
 };
 pub use database::id;
 pub use helpers::allocations::{ALLOCATIONS, close_leases};

@@ -166,8 +166,8 @@ fn sample(stand: &mut Stand, case: Case, iterations: usize) -> Duration {
         }
         Kind::SoldOut => {
             let last = [Reserve {
-                user: UserId(-2),
-                order: OrderId(-2),
+                user: UserId(i64::MAX - 1),
+                order: OrderId(i64::MAX - 1),
                 quantity: 1,
                 ..orders[0]
             }];

@@ -195,8 +195,8 @@ impl Stand {
                 .expect("a grant");
             // Sold long ago, so that the block is never larger than the sale.
             buyers.push(OpeningBuyer {
-                user: UserId(-1),
-                order: OrderId(-1),
+                user: UserId(i64::MAX),
+                order: OrderId(i64::MAX),
                 quantity: BLOCK,
             });
         }

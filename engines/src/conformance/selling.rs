@@ -3,7 +3,7 @@
 
 use super::harness::{Failure, Harness, Outcome, ensure, equal};
 use super::sale::{PUBLISHER, Sale, eventually, key_of};
-use crate::{FinishKind, Finished, Hold, Nonce, Reserve, Term, Verdict};
+use crate::{BATCH_MAX, EngineError, FinishKind, Finished, Hold, Nonce, Reserve, Term, Verdict};
 use rand::{Rng, rngs::SmallRng};
 use tokio::task::JoinSet;
 
@@ -11,12 +11,11 @@ use tokio::task::JoinSet;
 const TASKS: i64 = 64;
 /// Clients they share.
 const CLIENTS: usize = 4;
-/// Requests of one batch, more than fit into one call of most engines.
-const LARGE_BATCH: i64 = 2_300;
 
 pub(super) async fn every_item_is_answered_in_order(harness: &Harness) -> Outcome {
     let sale = harness.open_sale(u64::from(u32::MAX)).await?;
-    for size in [0, 1, 2, 300, LARGE_BATCH] {
+    // The largest is more than fits into one call of the server of most engines.
+    for size in [0, 1, 2, 300, BATCH_MAX as i64] {
         let batch: Vec<_> = (0..size)
             .map(|user| sale.request(size * 10_000 + user, 1))
             .collect();
@@ -337,6 +336,25 @@ pub(super) async fn a_request_that_may_not_sell_only_looks(harness: &Harness) ->
         "a look under another term",
     )?;
     sale.expect_stock(0, 4).await
+}
+
+pub(super) async fn a_request_of_nothing_is_refused(harness: &Harness) -> Outcome {
+    let sale = harness.open_sale(3).await?;
+    let batch = [sale.request(1, 0), sale.request(2, 1), sale.request(1, 0)];
+    let mut answers = sale.engine.reserve(&sale.term, &batch).await;
+    equal(answers.len(), batch.len(), "answers to a batch")?;
+    let granted = answers.remove(1)?;
+    equal(
+        granted.is_granted(),
+        true,
+        "a request among those of nothing",
+    )?;
+    for answer in answers {
+        ensure(matches!(answer, Err(EngineError::Config(_))), || {
+            format!("a request of 0 units was answered {answer:?}")
+        })?;
+    }
+    sale.expect_stock(2, 1).await
 }
 
 pub(super) async fn many_sales_do_not_interfere(harness: &Harness) -> Outcome {

@@ -1,10 +1,23 @@
 //! The seam every stock engine plugs into: one trait of seven methods.
 //!
-//! Conventions that hold for every method: calls are made per sale and name the [`Term`] they act
-//! under; batches are answered item by item in the order they were given; refusals are values,
-//! errors mean infrastructure; a time-out after sending is
-//! [`EngineError::Unknown`](crate::EngineError::Unknown), never "failed"; every method may be
-//! called from any process, concurrently.
+//! Conventions that hold for every method:
+//! - **Calls** are made per sale and name the [`Term`] they act under. Every method may be called
+//!   from any process, concurrently.
+//! - **Batches** are answered item by item in the order they were given. An engine takes at least
+//!   [`BATCH_MAX`](crate::BATCH_MAX) items in one call.
+//! - **Values.** Ids of sales, users, orders and incarnations are greater than 0; an order's id is
+//!   never used for a second order; incarnations are numbered in the order of their starts.
+//! - **Answers.** Refusals are values, errors mean infrastructure; a time-out after sending is
+//!   [`EngineError::Unknown`](crate::EngineError::Unknown), never "failed".
+//! - **Clocks.** Deadlines and the ages of holds are measured by the engine's clock, which
+//!   [`StockView::clock_ms`] shows: that of the server where one decides, otherwise that of the
+//!   process. Whoever sets a deadline reads a clock of their own, so the two must agree to well
+//!   within the time that a request is given.
+//! - **Dropped calls.** Dropping the future of a call ends the waiting, not the work: what was sent
+//!   may still be done, and each item is done whole or not at all. So its outcome is unknown, and
+//!   every call may be made again: an opening is `AlreadyOpen` then, or, if it was left half-done,
+//!   fails until a newer epoch replaces it; a buyer whose order was granted is a `Duplicate` of it;
+//!   a finish is `AlreadyDone`; some holds may be marked; upkeep goes on where it was interrupted.
 
 use crate::{
     EngineInfo, Finish, Finished, HoldKey, HoldPage, HoldPageQuery, OpenHold, Opened, Opening,
@@ -43,13 +56,17 @@ pub trait StockEngine: Upkeep {
     ///   hold is open the call touches it.
     /// - A refusal leaves no trace.
     /// - An item whose `expires_at_ms` has passed is `Expired` and sells nothing.
+    /// - An item of 0 units is the caller's mistake: it fails as
+    ///   [`EngineError::Config`](crate::EngineError::Config) and sells nothing.
+    /// - A call that was dropped has granted each of its items whole, or not at all.
     /// - An item that may not sell is granted nothing: a user without a live order gets `NoOrder`,
     ///   and nothing changes; everything else is answered as if it might sell.
     /// - A hold marked for voiding answers `Busy` and is not touched.
     /// - Under a term that is not the open one, everything is `NotOpen`, also after the server lost
     ///   its state.
     /// - An engine that needs user affinity answers `WrongInstance` for users whom another
-    ///   incarnation owns.
+    ///   incarnation owns, or nobody, and
+    ///   [`StockView::owner_of`](crate::StockView::owner_of) names the owner.
     async fn reserve(&self, term: &Term, batch: &[Reserve]) -> Vec<Result<Verdict>>;
 
     /// Settles or releases holds.

@@ -1,5 +1,5 @@
 //! Newtypes for the ids that cross the engine boundary, so that a user can never be passed where an
-//! order is due.
+//! order is due. Those of sales, users, orders and incarnations are greater than 0.
 
 use database::id;
 
@@ -20,7 +20,7 @@ id!(
     Epoch(u32)
 );
 id!(
-    /// One start of one publishing process.
+    /// One start of one publishing process; numbered in the order of the starts.
     IncarnationId(i64)
 );
 id!(

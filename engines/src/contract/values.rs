@@ -36,7 +36,7 @@ pub struct Opening {
 pub struct OpeningBuyer {
     /// The buyer.
     pub user: UserId,
-    /// His live order.
+    /// Their live order.
     pub order: OrderId,
     /// Its units.
     pub quantity: u32,
@@ -56,6 +56,11 @@ pub enum Opened {
     },
 }
 
+/// Most items of one call of [`StockEngine::reserve`](crate::StockEngine::reserve),
+/// [`finish`](crate::StockEngine::finish) and [`mark`](crate::StockEngine::mark) that every engine
+/// takes; callers give no more.
+pub const BATCH_MAX: usize = 2_500;
+
 /// One request for units.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Reserve {
@@ -63,9 +68,10 @@ pub struct Reserve {
     pub user: UserId,
     /// The id the order will have if it is granted.
     pub order: OrderId,
-    /// Units asked for, at least 1.
+    /// Units asked for, at least 1; also if it may not sell.
     pub quantity: u32,
-    /// Unix time in ms after which this request must not sell any more.
+    /// Unix time in ms, by the engine's clock, after which this request must not sell any more:
+    /// deadline-before-reserve (R7).
     pub expires_at_ms: i64,
     /// Who will publish the order.
     pub incarnation: IncarnationId,

@@ -241,7 +241,7 @@ impl StockEngine for EngineInSystem {
             self.system.grant(opening).await?;
         }
         let mut opening = opening.clone();
-        let (user, order) = (UserId(-1), OrderId(-1));
+        let (user, order) = (UserId(i64::MAX), OrderId(i64::MAX));
         opening.buyers.push(OpeningBuyer {
             user,
             order,
