@@ -42,10 +42,6 @@ const LONG_FILES: &[(&str, &str)] = &[
         "grew past the limit when lines became shorter; to be split",
     ),
     (
-        "examples/own-engine/src/lib.rs",
-        "grew past the limit when lines became shorter; to be split",
-    ),
-    (
         "system/src/broker/embedded/tests.rs",
         "grew past the limit when lines became shorter; to be split",
     ),

@@ -6,14 +6,16 @@
 //! until EXEC. So EXEC succeeds only if all that was read is still true, and each call is one
 //! atomic step, however many round trips it takes.
 
+mod sale;
+
 use engines::{
-    BuildFuture, EngineEnv, EngineError, EngineFactory, EngineInfo, Epoch, Finish, FinishKind,
-    Finished, Guarantees, Hold, HoldKey, HoldPage, HoldPageQuery, IncarnationId, OpenHold, Opened,
-    Opening, OrderId, PAGE_MAX, Params, Reserve, Result, SaleId, SettingSpec, StockEngine,
-    StockView, Term, Upkeep, UserId, Verdict,
+    BuildFuture, EngineEnv, EngineError, EngineFactory, EngineInfo, Finish, Finished, Guarantees,
+    HoldKey, HoldPage, HoldPageQuery, OpenHold, Opened, Opening, PAGE_MAX, Params, Reserve, Result,
+    SaleId, SettingSpec, StockEngine, StockView, Term, Upkeep, Verdict,
 };
-use redis::{AsyncConnectionConfig, InfoDict, Pipeline, RedisError, aio::MultiplexedConnection};
-use serde::{Deserialize, Serialize, de::DeserializeOwned};
+use redis::{AsyncConnectionConfig, InfoDict, RedisError, aio::MultiplexedConnection};
+use sale::{META_FIELDS, Sale, is_old, listed};
+use serde::de::DeserializeOwned;
 use std::{collections::HashMap, sync::Arc, time::Duration};
 use tokio::sync::Mutex;
 
@@ -23,10 +25,6 @@ const NAME: &str = "redis-watch";
 const ATTEMPTS_MAX: usize = 1_000;
 /// Longest wait for an answer; an opening loads all its buyers in one transaction.
 const ANSWER_WITHIN: Duration = Duration::from_secs(2);
-/// Incarnations remembered per hold; a buyer of one more is told "busy", so that none is ever
-/// forgotten (R8).
-const INCARNATIONS_MAX: usize = 64;
-const META_FIELDS: &[&str] = &["epoch", "nonce", "run", "remaining", "open_units"];
 
 /// What a `main` registers: `Registry::standard().register(own_engine::FACTORY)`.
 pub const FACTORY: EngineFactory = EngineFactory {
@@ -58,255 +56,6 @@ fn build(env: EngineEnv, _params: Params) -> BuildFuture {
         };
         Ok(Arc::new(engine) as Arc<dyn StockEngine>)
     })
-}
-
-/// In the hash `<sale>:gate`, by user: order and quantity of who may not buy again.
-type Gate = (OrderId, u32);
-
-/// In the hash `<sale>:holds`, by order: granted and not settled. A settled order has a gate and
-/// none of these.
-#[derive(Clone, Debug, Serialize, Deserialize)]
-struct Held {
-    user: UserId,
-    quantity: u32,
-    touched_at_ms: i64,
-    touched_by: Vec<IncarnationId>,
-    marked: bool,
-}
-
-fn listed(order: i64, held: Held, now_ms: i64) -> OpenHold {
-    OpenHold {
-        order: OrderId(order),
-        user: held.user,
-        quantity: held.quantity,
-        touched_at_ms: held.touched_at_ms,
-        age_ms: u64::try_from(now_ms - held.touched_at_ms).unwrap_or(0),
-        touched_by: held.touched_by,
-        marked: held.marked,
-    }
-}
-
-fn is_old(hold: &OpenHold, age: Duration) -> bool {
-    u128::from(hold.age_ms) >= age.as_millis()
-}
-
-/// [`META_FIELDS`] of the hash `<sale>:meta`; all absent before the first opening.
-type Meta = (
-    Option<u32>,
-    Option<u64>,
-    Option<String>,
-    Option<u64>,
-    Option<u64>,
-);
-
-/// What one call has read of a sale, and what it wants written. Nothing here waits: these are the
-/// decisions.
-struct Sale {
-    base: String,
-    /// The open term, and the life of the server in which it was opened; `run` is the present one.
-    opened: Option<(Epoch, u64, String)>,
-    remaining: u64,
-    open_units: u64,
-    gates: HashMap<i64, Gate>,
-    holds: HashMap<i64, Held>,
-    now_ms: i64,
-    run: String,
-    writes: Pipeline,
-}
-
-impl Sale {
-    fn new(
-        base: &str,
-        (epoch, nonce, run, remaining, open_units): Meta,
-        time: (i64, i64),
-        link: &Link,
-    ) -> Self {
-        Self {
-            base: base.to_owned(),
-            opened: epoch.map(|epoch| (Epoch(epoch), nonce.unwrap_or(0), run.unwrap_or_default())),
-            remaining: remaining.unwrap_or(0),
-            open_units: open_units.unwrap_or(0),
-            gates: HashMap::new(),
-            holds: HashMap::new(),
-            now_ms: time.0 * 1_000 + time.1 / 1_000,
-            run: link.run.clone(),
-            writes: redis::pipe().atomic().clone(),
-        }
-    }
-
-    /// Nothing before `open`, nothing under another term, nothing from what an earlier life of the
-    /// server left.
-    fn is_open(&self, term: &Term) -> bool {
-        let is_it = |(epoch, nonce, run): &_| {
-            (epoch, nonce, run) == (&term.epoch, &term.nonce.0, &self.run)
-        };
-        self.opened.as_ref().is_some_and(is_it)
-    }
-
-    /// Everything is loaded in the one transaction that also opens, so there is no half-finished
-    /// opening.
-    fn open(&mut self, opening: &Opening) -> Opened {
-        if self.is_open(&opening.term) {
-            return Opened::AlreadyOpen;
-        }
-        // The same term of an earlier life of the server is stale too: a new attempt takes a new
-        // epoch (R13).
-        if let Some((newest, ..)) = self
-            .opened
-            .as_ref()
-            .filter(|(epoch, ..)| *epoch >= opening.term.epoch)
-        {
-            return Opened::Stale { newest: *newest };
-        }
-        self.write("UNLINK", "gate");
-        self.write("UNLINK", "holds");
-        self.write("HSET", "meta")
-            .arg("epoch")
-            .arg(opening.term.epoch.0);
-        self.writes
-            .arg("nonce")
-            .arg(opening.term.nonce.0)
-            .arg("run")
-            .arg(&self.run);
-        opening
-            .buyers
-            .iter()
-            .for_each(|buyer| self.put_gate(buyer.user, (buyer.order, buyer.quantity)));
-        (self.remaining, self.open_units) = (opening.granted, 0);
-        Opened::Opened
-    }
-
-    fn reserve(&mut self, term: &Term, item: &Reserve) -> Result<Verdict> {
-        if item.quantity == 0 {
-            return Err(EngineError::Config(
-                "a reserve of 0 units; at least 1 is needed".to_owned(),
-            ));
-        }
-        if !self.is_open(term) {
-            return Ok(Verdict::NotOpen);
-        }
-        if self.now_ms > item.expires_at_ms {
-            return Ok(Verdict::Expired); // R7: its caller may have given up.
-        }
-        if let Some(gate) = self.gates.get(&item.user.0).copied() {
-            return Ok(self.reserve_again(item, gate));
-        }
-        if !item.may_sell {
-            return Ok(Verdict::NoOrder);
-        }
-        let Some(rest) = self.remaining.checked_sub(u64::from(item.quantity)) else {
-            return Ok(Verdict::SoldOut {
-                remaining: self.remaining,
-            });
-        };
-        self.remaining = rest;
-        self.open_units += u64::from(item.quantity);
-        self.put_gate(item.user, (item.order, item.quantity));
-        let (user, touched_by) = (item.user, vec![item.incarnation]);
-        let held = Held {
-            user,
-            quantity: item.quantity,
-            touched_at_ms: self.now_ms,
-            touched_by,
-            marked: false,
-        };
-        self.put_hold(item.order, held);
-        Ok(Verdict::GRANTED)
-    }
-
-    /// A user with a live order gets that order; while its hold is open, the call touches it (R8).
-    fn reserve_again(&mut self, item: &Reserve, (order, quantity): Gate) -> Verdict {
-        let settled = !self.holds.contains_key(&order.0);
-        if let Some(mut held) = self.holds.get(&order.0).cloned() {
-            if !held.touched_by.contains(&item.incarnation) {
-                held.touched_by.push(item.incarnation);
-            }
-            if held.marked || held.touched_by.len() > INCARNATIONS_MAX {
-                return Verdict::Busy;
-            }
-            held.touched_at_ms = self.now_ms;
-            self.put_hold(order, held);
-        }
-        Verdict::Duplicate(Hold {
-            order,
-            quantity,
-            settled,
-            allocation: None,
-        })
-    }
-
-    /// Quantities come from gate and hold, never from the caller, so what comes back is what was
-    /// taken.
-    fn finish(&mut self, term: &Term, item: &Finish) -> Finished {
-        if !self.is_open(term) {
-            return Finished::NotOpen;
-        }
-        let mut finished = Finished::AlreadyDone;
-        let gate = self
-            .gates
-            .get(&item.user.0)
-            .filter(|gate| gate.0 == item.order)
-            .copied();
-        // The gate goes with the units: whoever finds it gone, or another order's, gives nothing
-        // back.
-        if let (FinishKind::Release, Some((_, quantity))) = (item.kind, gate) {
-            self.remaining += u64::from(quantity);
-            self.gates.remove(&item.user.0);
-            self.write("HDEL", "gate").arg(item.user.0);
-            finished = Finished::Done;
-        }
-        // An order without a gate has no hold either, so a settle that comes after the release
-        // finds nothing.
-        if let Some(held) = self.holds.remove(&item.order.0) {
-            self.open_units -= u64::from(held.quantity);
-            self.write("HDEL", "holds").arg(item.order.0);
-            finished = Finished::Done;
-        }
-        finished
-    }
-
-    /// Tests the age and sets the mark; a touch in between changes `meta`, and EXEC does nothing.
-    fn mark(&mut self, key: &HoldKey, age: Duration) -> Option<OpenHold> {
-        let held = self.holds.get(&key.order.0);
-        let mut held = held.filter(|held| held.user == key.user)?.clone();
-        if !held.marked && is_old(&listed(key.order.0, held.clone(), self.now_ms), age) {
-            held.marked = true;
-            self.put_hold(key.order, held.clone());
-        }
-        held.marked.then(|| listed(key.order.0, held, self.now_ms))
-    }
-
-    fn put_gate(&mut self, user: UserId, gate: Gate) {
-        self.write("HSET", "gate").arg(user.0).arg(json(&gate));
-        self.gates.insert(user.0, gate);
-    }
-
-    fn put_hold(&mut self, order: OrderId, held: Held) {
-        self.write("HSET", "holds").arg(order.0).arg(json(&held));
-        self.holds.insert(order.0, held);
-    }
-
-    /// Adds a command on one of the sale's keys to what EXEC will do.
-    fn write(&mut self, command: &str, part: &str) -> &mut Pipeline {
-        self.writes
-            .cmd(command)
-            .arg(format!("{}:{part}", self.base))
-    }
-
-    /// A refusal leaves no trace; but its EXEC, too, proves that what it was decided on was of one
-    /// moment.
-    fn into_transaction(mut self) -> Pipeline {
-        if self.writes.is_empty() {
-            return self.writes.cmd("PING").clone();
-        }
-        self.write("HSET", "meta");
-        self.writes
-            .arg("remaining")
-            .arg(self.remaining)
-            .arg("open_units")
-            .arg(self.open_units);
-        self.writes
-    }
 }
 
 /// Users and orders whose gates and holds a call has to read.
@@ -403,7 +152,7 @@ impl RedisWatch {
             .arg(META_FIELDS)
             .cmd("TIME");
         let (meta, time) = pipe.query_async(&mut link.redis).await.map_err(not_done)?;
-        let mut sale = Sale::new(&base, meta, time, link);
+        let mut sale = Sale::new(&base, meta, time, &link.run);
         sale.gates = fields(link, format!("{base}:gate"), users).await?;
         let orders: Vec<i64> = sale
             .gates
@@ -442,7 +191,7 @@ impl RedisWatch {
             .arg(limit.max(1));
         let (meta, time, (next, found)) =
             pipe.query_async(&mut link.redis).await.map_err(not_done)?;
-        let sale = Sale::new(&base, meta, time, &link);
+        let sale = Sale::new(&base, meta, time, &link.run);
         *slot = Some(link);
         Ok((sale, next, found))
     }
@@ -594,10 +343,6 @@ async fn fields<T: DeserializeOwned>(
 fn parsed<T: DeserializeOwned>(text: &str) -> Result<T> {
     serde_json::from_str(text)
         .map_err(|error| EngineError::Protocol(format!("{NAME}: {text:?} in redis: {error}")))
-}
-
-fn json(value: &impl Serialize) -> String {
-    serde_json::to_string(value).expect("a record of numbers")
 }
 
 /// It went wrong before EXEC, so nothing was written.
