@@ -11,6 +11,7 @@ mod finishing;
 mod gating;
 mod harness;
 mod holding;
+mod looking;
 mod losing;
 mod model;
 mod opening;
@@ -116,7 +117,7 @@ pub fn checks() -> Vec<Check> {
         check!(stock, selling::the_last_units_are_not_oversold, "reserve: a smaller request may be granted after a larger was refused"),
         check!(stock, selling::a_refusal_leaves_no_trace, "reserve: a refusal leaves no trace"),
         check!(stock, selling::an_expired_request_sells_nothing, "reserve: Expired sells nothing (R7)"),
-        check!(stock, selling::a_request_that_may_not_sell_only_looks, "reserve: NoOrder to an item that may not sell; everything else as ever"),
+        check!(stock, looking::a_request_that_may_not_sell_only_looks, "reserve: NoOrder to an item that may not sell; everything else as ever"),
         check!(stock, selling::a_request_of_nothing_is_refused, "reserve: an item of 0 units is an error and sells nothing"),
         check!(stock, dropping::a_dropped_call_is_done_whole_or_not_at_all, "reserve, finish: a dropped call has done each item whole, or not at all"),
         check!(stock, selling::many_sales_do_not_interfere, "reserve: items belong to the sale of the term"),

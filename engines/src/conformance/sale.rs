@@ -92,7 +92,7 @@ impl<'a> Sale<'a> {
     }
 
     /// Whether the state is in the process, so that another client is another process.
-    fn is_in_process(&self) -> bool {
+    pub(super) fn is_in_process(&self) -> bool {
         self.engine.info().guarantees.needs_one_engine_per_process
     }
 
