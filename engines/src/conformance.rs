@@ -1,5 +1,5 @@
-//! The contract of [`StockEngine`] as checks that run against any engine, also one of another
-//! crate.
+//! The contract of [`StockEngine`](crate::StockEngine) as checks that run against any engine, also
+//! one of another crate.
 //!
 //! A user's engine is held to it by one line: `conformance::run_all(&Harness::new(subject)).await`,
 //! where the [`Subject`] says how to connect to the engine as a separate process would, and how to
