@@ -203,8 +203,8 @@ impl Config {
             );
         }
         if self.reconciler.grace_ms <= self.seckill.publish_timeout_ms {
-            // R7: a hold must not look orphaned while its publisher may still be about to publish
-            // it.
+            // deadline-before-reserve (R7): a hold must not look orphaned while its publisher may
+            // still be about to publish it.
             bail!(
                 "reconciler.grace_ms: {} must be greater than seckill.publish_timeout_ms ({})",
                 self.reconciler.grace_ms,

@@ -1,9 +1,9 @@
 //! The identity under which this process publishes: worker id, queue, generation, and the lease on
 //! all of them.
 //!
-//! R1: requests are started, and yes is said, only while the lease runs on this process's own
-//! monotonic clock, counted from when its last successful heartbeat was sent. R3: a fence revokes
-//! an identity as a whole.
+//! fence-wait (R1): requests are started, and yes is said, only while the lease runs on this
+//! process's own monotonic clock, counted from when its last successful heartbeat was sent.
+//! one-term-per-batch (R3): a fence revokes an identity as a whole.
 
 mod registration;
 
@@ -44,8 +44,8 @@ pub struct Identity {
 }
 
 impl Identity {
-    /// R1: whether a request may be started, or a confirm that has just arrived may be answered
-    /// with yes.
+    /// fence-wait (R1): whether a request may be started, or a confirm that has just arrived may be
+    /// answered with yes.
     pub fn may_act(&self) -> bool {
         !self.revoked.load(Ordering::SeqCst)
             && monotonic_ms() < self.valid_until_ms.load(Ordering::SeqCst)
@@ -183,8 +183,8 @@ async fn heartbeat(store: &Store, identity: &Identity, lease_ms: u64) -> databas
     Ok(is_ours)
 }
 
-/// R17: what this process may mint while its lease runs, without another heartbeat, lies below this
-/// (unix ms).
+/// worker-id-outlives-lease (R17): what this process may mint while its lease runs, without another
+/// heartbeat, lies below this (unix ms).
 fn minted_until_ms(high_water_ms: i64, lease_ms: u64) -> i64 {
     high_water_ms.saturating_add_unsigned(lease_ms)
 }

@@ -1,5 +1,5 @@
-//! The sales a process serves and their terms, polled from the `sales` rows (R14) and read
-//! lock-free by the hot path.
+//! The sales a process serves and their terms, polled from the `sales` rows
+//! (open-by-condition, R14) and read lock-free by the hot path.
 
 use crate::shutdown::Shutdown;
 use crate::store::{SaleRow, Store};

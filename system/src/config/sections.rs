@@ -148,7 +148,7 @@ impl Default for GroupCommitConfig {
     }
 }
 
-/// Leases of publishing processes (R1).
+/// Leases of publishing processes (fence-wait, R1).
 #[derive(Clone, Debug, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct IncarnationConfig {

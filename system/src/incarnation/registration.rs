@@ -61,7 +61,7 @@ impl Registrar {
         self.bind(id, generation, minter, sent_ms).await
     }
 
-    /// R2: bind, read the generation again, use it only if unchanged.
+    /// bind-then-recheck (R2): bind, read the generation again, use it only if unchanged.
     async fn bind(
         &self,
         id: IncarnationId,
@@ -80,9 +80,9 @@ impl Registrar {
             bail!("fenced while binding generation {generation}");
         }
         broker.close("bound").await;
-        // R3: who fenced the generation before this one had claimed a new epoch first. A term read
-        // from now on cannot be the one that ended with that fence; one remembered from before
-        // could be.
+        // one-term-per-batch (R3): who fenced the generation before this one had claimed a new
+        // epoch first. A term read from now on cannot be the one that ended with that fence; one
+        // remembered from before could be.
         self.terms
             .refresh()
             .await
@@ -112,8 +112,8 @@ impl Registrar {
         bail!("cannot get a worker id: lost the race for one {PICK_ATTEMPTS} times")
     }
 
-    /// R17: a worker id is free when nobody holds it; of the free ones the one used longest ago is
-    /// taken.
+    /// worker-id-outlives-lease (R17): a worker id is free when nobody holds it; of the free ones
+    /// the one used longest ago is taken.
     async fn pick_worker_id(&self) -> anyhow::Result<(WorkerId, i64)> {
         let known = self
             .store

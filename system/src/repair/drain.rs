@@ -1,8 +1,8 @@
 //! Proves that everything published to an incarnation's queue so far has been committed.
 //!
 //! A marker is put behind it; when the marker's row is there, and the consumer session that
-//! committed it is the one that was current before it was put (R5: nothing was returned in
-//! between), everything before it has its row.
+//! committed it is the one that was current before it was put (drain-in-one-session, R5: nothing
+//! was returned in between), everything before it has its row.
 
 use crate::broker::{self, Broker, Settings};
 use crate::config::Config;
@@ -57,7 +57,7 @@ impl Drainer {
         Ok(false)
     }
 
-    /// Takes away the binding of an earlier generation, the second defence of R1.
+    /// Takes away the binding of an earlier generation, the second defence of fence-wait (R1).
     pub async fn unbind(
         &self,
         incarnation: IncarnationId,

@@ -3,7 +3,7 @@
 //!
 //! Never on age alone: a slow consumer makes old holds that are all right. An orphan is marked (a
 //! retry is then told "busy"), every queue it may have gone through is drained, and only then its
-//! absence is made final (R8, R9).
+//! absence is made final (mark-with-age, R8; void-before-release, R9).
 
 use super::drain::Drainer;
 use super::pass::Pass;
@@ -27,8 +27,8 @@ const MAX_PER_PASS: usize = 50_000;
 pub struct HoldRepair {
     grace_ms: u64,
     look: Look,
-    /// R7: the engine's wall clock can jump, so the age counts on this process's monotonic clock
-    /// too.
+    /// deadline-before-reserve (R7): the engine's wall clock can jump, so the age counts on this
+    /// process's monotonic clock too.
     seen: HashMap<OrderId, Seen>,
 }
 
@@ -209,8 +209,8 @@ impl SaleRepair<'_> {
         Ok(others)
     }
 
-    /// R8: a marker through every queue that a touch may have published to; then look; then make it
-    /// final.
+    /// mark-with-age (R8): a marker through every queue that a touch may have published to; then
+    /// look; then make it final.
     async fn void(&self, doomed: Vec<OpenHold>, pass: &mut Pass) -> anyhow::Result<()> {
         let queues: HashSet<IncarnationId> = doomed
             .iter()
@@ -249,7 +249,8 @@ impl SaleRepair<'_> {
         Ok(())
     }
 
-    /// R10: an order that may sit in a parked message is not voided until somebody has resolved it.
+    /// parked-is-final (R10): an order that may sit in a parked message is not voided until
+    /// somebody has resolved it.
     async fn leave_out_parked(&self, holds: &mut Vec<OpenHold>) -> anyhow::Result<()> {
         if !holds.is_empty() {
             let parked = self.store.maybe_parked(holds).await?;

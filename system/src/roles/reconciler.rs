@@ -1,7 +1,7 @@
 //! The reconciler role: repairs what crashes leave behind, database first, engine second.
 //!
-//! Every repair is idempotent, so that a reconciler may die in the middle or run twice. R1–R19 are
-//! the rules of the consistency protocol; ARCHITECTURE.md says what each is for.
+//! Every repair is idempotent, so that a reconciler may die in the middle or run twice. The
+//! rules that its repairs keep are explained in docs/protocol.md.
 
 mod epochs;
 mod incarnations;

@@ -1,5 +1,5 @@
-//! What buyers do with an order once it is there: pay it, or cancel it (R12, R15), and the relay
-//! that brings a cancelled unit back.
+//! What buyers do with an order once it is there: pay it, or cancel it (release-by-epoch, R12;
+//! cancel-moves-the-right, R15), and the relay that brings a cancelled unit back.
 
 use crate::engine;
 use crate::model::{Protocol, Steps};
@@ -28,7 +28,8 @@ pub fn steps(steps: &mut Steps<'_>) {
     }
 }
 
-/// One transaction: the row, the rights (R15) and the outbox with the epoch that is open now (R12).
+/// One transaction: the row, the rights (cancel-moves-the-right, R15) and the outbox with the epoch
+/// that is open now (release-by-epoch, R12).
 fn cancel(model: &Protocol, world: &mut World, order: usize) {
     let database = &mut world.database;
     database.rows[order] = Row::Cancelled;

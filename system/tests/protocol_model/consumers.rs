@@ -1,5 +1,6 @@
-//! The consumers of the queues: deliveries, commits, acknowledgements, sessions (R4, R5), and what
-//! happens to a batch when its channel closes.
+//! The consumers of the queues: deliveries, commits, acknowledgements, sessions
+//! (one-consumer-per-queue, R4; drain-in-one-session, R5), and what happens to a batch when its
+//! channel closes.
 
 use crate::model::{Protocol, Steps};
 use crate::repairs;
@@ -88,7 +89,8 @@ fn session_of(world: &mut World, q: usize, session: u8) -> u8 {
     world.database.incarnations[q].session
 }
 
-/// One transaction. Returns the orders to settle: those whose row is live (R9).
+/// One transaction. Returns the orders to settle: those whose row is live
+/// (void-before-release, R9).
 fn commit(model: &Protocol, world: &mut World, q: usize, batch: Messages, session: u8) -> u8 {
     let mut live = 0;
     for message in batch.iter() {
@@ -118,7 +120,7 @@ fn commit(model: &Protocol, world: &mut World, q: usize, batch: Messages, sessio
 }
 
 /// Inserts the row unless there is one. What the unique key or the guard refuses is parked and void
-/// at once (R10).
+/// at once (parked-is-final, R10).
 fn write(model: &Protocol, world: &mut World, order: usize) {
     let database = &mut world.database;
     if database.rows[order] != Row::None {

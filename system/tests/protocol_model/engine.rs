@@ -1,12 +1,12 @@
-//! The stock engine: reserve with touch (R7, R8), settle and release, ageing of holds, and how its
-//! server loses what it knew (R13).
+//! The stock engine: reserve with touch (deadline-before-reserve, R7; mark-with-age, R8), settle
+//! and release, ageing of holds, and how its server loses what it knew (lost-server-noticed, R13).
 
 use crate::model::{Loss, Protocol, Steps};
 use crate::rules::Removed;
 use crate::world::*;
 
-/// R13: only the script of the opening's nonce answers, and only if the data beside it is of the
-/// same epoch.
+/// lost-server-noticed (R13): only the script of the opening's nonce answers, and only if the data
+/// beside it is of the same epoch.
 pub fn sells(model: &Protocol, world: &World, epoch: u8) -> bool {
     let engine = &world.engine;
     let has_script =
@@ -95,7 +95,8 @@ pub fn steps(steps: &mut Steps<'_>) {
     }
 }
 
-/// R7: the grace period is longer than the deadline of whoever touched the hold last.
+/// deadline-before-reserve (R7): the grace period is longer than the deadline of whoever touched
+/// the hold last.
 fn can_age(model: &Protocol, world: &World, order: usize) -> bool {
     let is_young = world.engine.holds[order].is_some_and(|hold| !hold.old && !hold.marked);
     let touches = |r: usize| world.requests[r].order == order;

@@ -116,7 +116,7 @@ fn is_under_way(model: &Protocol, world: &World, order: usize) -> bool {
             queue.channel != Channel::Closed || world.database.incarnations[q].state != State::Gone;
         let carries =
             |message| matches!(message, Message::Order(o) | Message::Poison(o) if o == order);
-        // Under R4 a consumer never has the only copy.
+        // Under one-consumer-per-queue (R4) a consumer never has the only copy.
         queue.exists
             && (is_read && queue.messages.iter().any(carries) || queue.zombie.iter().any(carries))
     })

@@ -1,9 +1,9 @@
-//! A smaller model of stock leased into processes: refill and hand-back (R16), partitions of users
-//! that move between living processes, and who may say "sold out" (R18). One unit or two, two
-//! processes, one buyer at home in each.
+//! A smaller model of stock leased into processes: refill and hand-back (units-in-one-place, R16),
+//! partitions of users that move between living processes, and who may say "sold out"
+//! (sold-out-means-gone, R18). One unit or two, two processes, one buyer at home in each.
 //!
 //! Publishing is one step here; that a lease which ran out says no yes is the other model's
-//! business (R1).
+//! business (fence-wait, R1).
 
 use crate::search::Edge;
 use stateright::{Model, Property};
@@ -203,8 +203,8 @@ fn is_quiet(world: &World) -> bool {
 }
 
 impl Leases {
-    /// R16: rights coming in, database first; rights going out, memory first; each with an id,
-    /// executed once.
+    /// units-in-one-place (R16): rights coming in, database first; rights going out, memory first;
+    /// each with an id, executed once.
     fn rights(&self, steps: &mut Steps<'_>, p: usize) {
         let (process, lease) = (steps.0.processes[p], steps.0.leases[p]);
         if !process.is_alive || lease.is_closed {
@@ -324,8 +324,8 @@ impl Leases {
         }
     }
 
-    /// R18: only if nothing is idle anywhere, seen from the database; and never by one whose lease
-    /// is over.
+    /// sold-out-means-gone (R18): only if nothing is idle anywhere, seen from the database; and
+    /// never by one whose lease is over.
     fn may_say_sold_out(&self, world: &World, p: usize) -> bool {
         let (process, lease) = (world.processes[p], world.leases[p]);
         if lease.is_closed {

@@ -1,5 +1,5 @@
-//! Opening the next epoch, step by step: claim, fence, drain, grant (R11), load (R13, R19), open,
-//! announce (R14).
+//! Opening the next epoch, step by step: claim, fence, drain, grant (grant-under-lock, R11), load
+//! (lost-server-noticed, R13; gate-from-rows, R19), open, announce (open-by-condition, R14).
 
 use crate::engine;
 use crate::model::{Protocol, Steps};
@@ -37,7 +37,7 @@ pub fn steps(steps: &mut Steps<'_>) {
                 open(model, world, k, epoch)
             }),
             Job::Opened(epoch) => steps.to("reconciler announces epoch", epoch.into(), |world| {
-                // R14: only while it is still the newest.
+                // open-by-condition (R14): only while it is still the newest.
                 if world.database.newest == epoch || model.lacks(Removed::R14ConditionalOpening) {
                     world.database.open = epoch;
                     world.database.newest = epoch;
@@ -78,7 +78,7 @@ fn bump(model: &Protocol, world: &mut World, k: usize) {
     }
 }
 
-/// R1: until the publisher has acknowledged, or its lease has surely run out.
+/// fence-wait (R1): until the publisher has acknowledged, or its lease has surely run out.
 fn fence_wait(steps: &mut Steps<'_>, k: usize, epoch: u8) {
     let model = steps.model;
     let reconciler = steps.now.reconcilers[k];
@@ -109,7 +109,8 @@ pub fn after_draining(model: &Protocol, world: &mut World, k: usize) {
     }
 }
 
-/// The live rows: what they take, and whom they keep from buying again (R19: paid ones too).
+/// The live rows: what they take, and whom they keep from buying again (gate-from-rows, R19: paid
+/// ones too).
 fn read(model: &Protocol, world: &mut World, k: usize) {
     let mut taken = 0;
     let mut gate = [None; USERS];
@@ -124,7 +125,8 @@ fn read(model: &Protocol, world: &mut World, k: usize) {
     world.reconcilers[k].gate = gate;
 }
 
-/// R11: one transaction that locks the allocations first and then reads the rows.
+/// grant-under-lock (R11): one transaction that locks the allocations first and then reads the
+/// rows.
 fn grant(model: &Protocol, world: &mut World, k: usize, epoch: u8) {
     if world.database.newest != epoch {
         return give_up(world, k);
@@ -173,7 +175,7 @@ fn begin(model: &Protocol, world: &mut World, k: usize, epoch: u8) {
     world.reconcilers[k].job = Job::Begun(epoch);
 }
 
-/// R13: every step of an opening runs through the script of its nonce.
+/// lost-server-noticed (R13): every step of an opening runs through the script of its nonce.
 fn is_loading(model: &Protocol, world: &World, epoch: u8) -> bool {
     let is_same_life = has(world.engine.scripts, epoch.into())
         && world.engine.epoch == epoch

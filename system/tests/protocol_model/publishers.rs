@@ -1,5 +1,6 @@
-//! Publishing processes: lease, fence and succession (R1, R2), the life of a request (R3, R7), and
-//! the broker's way from the wire into the queue (R6).
+//! Publishing processes: lease, fence and succession (fence-wait, R1; bind-then-recheck, R2), the
+//! life of a request (one-term-per-batch, R3; deadline-before-reserve, R7), and the broker's way
+//! from the wire into the queue (exclusive-route, R6).
 
 use crate::engine;
 use crate::model::{Protocol, Steps};
@@ -68,7 +69,7 @@ fn identity(steps: &mut Steps<'_>, p: usize) {
     }
 }
 
-/// R2: bind, read the generation again, use it only if unchanged.
+/// bind-then-recheck (R2): bind, read the generation again, use it only if unchanged.
 fn bind(model: &Protocol, world: &mut World, p: usize, is_unchanged: bool) {
     if !is_unchanged && !model.lacks(Removed::R2CheckOfBinding) {
         world.publishers[p].life = Life::Acknowledged;
@@ -116,7 +117,8 @@ fn faults(steps: &mut Steps<'_>, p: usize) {
     }
 }
 
-/// R1 and R3: whether request `r` may still be published, or answered with yes.
+/// fence-wait (R1) and one-term-per-batch (R3): whether request `r` may still be published, or
+/// answered with yes.
 fn may_act(model: &Protocol, world: &World, r: usize) -> bool {
     let publisher = &world.publishers[model.publisher(r)];
     let is_own_term = publisher.generation == world.requests[r].generation;
@@ -156,7 +158,7 @@ fn request_steps(steps: &mut Steps<'_>, r: usize) {
         }
         Phase::NotSent | Phase::Published | Phase::Done(_) => {}
     }
-    // R7: the deadline starts before the reserve.
+    // deadline-before-reserve (R7): the deadline starts before the reserve.
     let has_deadline = match request.phase {
         Phase::Calling | Phase::Granted => !model.lacks(Removed::R7DeadlineBeforeReserve),
         Phase::Published => true,

@@ -1,5 +1,6 @@
-//! The reconciler's repairs: draining (R5), retiring publishers (R1, R6), voiding orphans (R8, R9,
-//! R10), and its own death in the middle of any of them.
+//! The reconciler's repairs: draining (drain-in-one-session, R5), retiring publishers
+//! (fence-wait, R1; exclusive-route, R6), voiding orphans (mark-with-age, R8;
+//! void-before-release, R9; parked-is-final, R10), and its own death in the middle of any of them.
 
 use crate::consumers::forget_marker;
 use crate::engine;
@@ -57,7 +58,7 @@ pub fn give_up(world: &mut World, k: usize) {
     forget_marker(world, k);
 }
 
-/// Live: settle. Void or cancelled: release (R9).
+/// Live: settle. Void or cancelled: release (void-before-release, R9).
 fn resolve(steps: &mut Steps<'_>, order: usize) {
     let model = steps.model;
     if !engine::sells(model, steps.now, steps.now.requests[order].epoch) {
@@ -74,7 +75,8 @@ fn resolve(steps: &mut Steps<'_>, order: usize) {
     }
 }
 
-/// R1: a publisher without heartbeats is fenced for good once its lease has surely run out.
+/// fence-wait (R1): a publisher without heartbeats is fenced for good once its lease has surely run
+/// out.
 fn fence(steps: &mut Steps<'_>, p: usize) {
     let incarnation = steps.now.database.incarnations[p];
     if incarnation.state == State::Live && !incarnation.lease {
@@ -120,7 +122,7 @@ fn begin(steps: &mut Steps<'_>, k: usize) {
     }
 }
 
-/// R8: age test and mark are one step.
+/// mark-with-age (R8): age test and mark are one step.
 fn mark(steps: &mut Steps<'_>, k: usize, order: usize) {
     let model = steps.model;
     steps.to("reconciler marks order", order, |world| {
@@ -147,7 +149,8 @@ fn drain(steps: &mut Steps<'_>, k: usize) {
     let Some(q) = model.publishers().find(|q| has(reconciler.todo, *q)) else {
         return;
     };
-    // R6: a retired queue counts as drained, and so does one that was never bound.
+    // exclusive-route (R6): a retired queue counts as drained, and so does one that was never
+    // bound.
     if steps.now.database.incarnations[q].state == State::Gone || !steps.now.queues[q].exists {
         return steps.to("reconciler finds nothing to drain, queue", q, |world| {
             drained(model, world, k, q)
@@ -168,8 +171,8 @@ fn drain(steps: &mut Steps<'_>, k: usize) {
     }
 }
 
-/// R5: nothing was returned since the marker was put, or another one is needed. The reconciler
-/// hears of it at once: when it goes on is open anyway.
+/// drain-in-one-session (R5): nothing was returned since the marker was put, or another one is
+/// needed. The reconciler hears of it at once: when it goes on is open anyway.
 pub fn marker_committed(
     model: &Protocol,
     world: &mut World,
@@ -222,7 +225,8 @@ fn look(steps: &mut Steps<'_>, k: usize, order: usize) {
     });
 }
 
-/// R9: the VOID row first, the release after it; a row that is there sends it back to look.
+/// void-before-release (R9): the VOID row first, the release after it; a row that is there sends it
+/// back to look.
 fn void(steps: &mut Steps<'_>, k: usize, order: usize) {
     let model = steps.model;
     steps.to("reconciler inserts a VOID row, order", order, |world| {

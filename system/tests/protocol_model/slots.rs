@@ -1,5 +1,5 @@
 //! A smaller model of one sale in two slots: a unit moves by debit and credit with a transfer id,
-//! late duplicates of both arrive, and "sold out" is read slot by slot (R16).
+//! late duplicates of both arrive, and "sold out" is read slot by slot (units-in-one-place, R16).
 
 use crate::search::Edge;
 use stateright::{Model, Property};

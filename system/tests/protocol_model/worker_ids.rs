@@ -1,6 +1,6 @@
 //! A smaller model of worker ids: a process that may stall, another that gets its worker id, and
-//! the order ids both mint (R17). An id is (worker, millisecond, sequence); a process counts its
-//! own sequence, so only the time tells two apart.
+//! the order ids both mint (worker-id-outlives-lease, R17). An id is (worker, millisecond,
+//! sequence); a process counts its own sequence, so only the time tells two apart.
 
 use crate::search::Edge;
 use stateright::{Model, Property};

@@ -50,7 +50,7 @@ pub struct Budget {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub struct Request {
     pub phase: Phase,
-    /// The term, read once (R3).
+    /// The term, read once (one-term-per-batch, R3).
     pub generation: u8,
     pub epoch: u8,
     /// The order it was granted or found.
@@ -82,7 +82,7 @@ pub enum Flight {
     None,
     /// Between publisher and broker.
     Wire,
-    /// The binding was looked up; not in the queue yet (R1).
+    /// The binding was looked up; not in the queue yet (fence-wait, R1).
     Routed,
     Confirmed,
     Returned,
@@ -184,7 +184,7 @@ impl Messages {
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub struct Engine {
-    /// Epochs whose nonce's script the server knows, one bit each (R13).
+    /// Epochs whose nonce's script the server knows, one bit each (lost-server-noticed, R13).
     pub scripts: u8,
     /// Epoch of the data, 0 for none.
     pub epoch: u8,
@@ -210,7 +210,7 @@ impl Engine {
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub struct Hold {
-    /// Publishers that touched it, one bit each (R8).
+    /// Publishers that touched it, one bit each (mark-with-age, R8).
     pub touched: u8,
     /// Untouched for the grace period.
     pub old: bool,
@@ -223,7 +223,8 @@ pub struct Database {
     pub allocations: [Allocation; EPOCHS],
     pub newest: u8,
     pub open: u8,
-    /// Epoch recorded with a cancel whose release has not been confirmed, 0 for none (R12).
+    /// Epoch recorded with a cancel whose release has not been confirmed, 0 for none
+    /// (release-by-epoch, R12).
     pub outbox: [u8; REQUESTS],
     pub incarnations: [Incarnation; PUBLISHERS],
     /// Orders that are parked, and incarnations with an unreadable parked message, one bit each.
@@ -262,7 +263,7 @@ pub struct Incarnation {
     pub state: State,
     /// Whether the lease may still run, as far as the last heartbeat in the database tells.
     pub lease: bool,
-    /// Number of the newest consumer session of its queue (R5).
+    /// Number of the newest consumer session of its queue (drain-in-one-session, R5).
     pub session: u8,
 }
 

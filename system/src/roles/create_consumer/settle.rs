@@ -1,6 +1,7 @@
 //! Settles holds behind the consumer's back: a slow engine must not hold up the rows.
 //!
-//! What cannot be settled here is settled by the reconciler, because the row exists (R9).
+//! What cannot be settled here is settled by the reconciler, because the row exists
+//! (void-before-release, R9).
 
 use crate::envelope::OrderEvent;
 use crate::failpoint;

@@ -3,7 +3,8 @@
 //!
 //! Fence every publisher, drain every queue, grant what no live row has taken, load stock and gate
 //! from one snapshot, and only then open, by a conditional update from which processes learn the
-//! new term (R11, R13, R14, R19).
+//! new term (grant-under-lock, R11; lost-server-noticed, R13; open-by-condition, R14;
+//! gate-from-rows, R19).
 
 use super::turns::Turns;
 use crate::failpoint;
@@ -153,7 +154,7 @@ impl Opener<'_> {
             "the engine did not open epoch {epoch}: {opened:?}"
         );
         failpoint::hit("reconciler.after_engine_open");
-        // R14: still the newest? A stalled second reconciler opens nothing.
+        // open-by-condition (R14): still the newest? A stalled second reconciler opens nothing.
         let is_open = self.store.open_term(&term, snapshot.allocation_id).await?;
         ensure!(
             is_open,
@@ -169,8 +170,8 @@ impl Opener<'_> {
         Ok(())
     }
 
-    /// R1: bumps every live publisher's generation and waits until each has acknowledged or has
-    /// surely lost its lease.
+    /// fence-wait (R1): bumps every live publisher's generation and waits until each has
+    /// acknowledged or has surely lost its lease.
     async fn fence_all(&self) -> anyhow::Result<()> {
         self.store.fence_live().await?;
         let bumped = self.store.generations().await?;

@@ -13,8 +13,8 @@ const MAX_OLD_GENERATIONS: i64 = 16;
 
 /// Retires what can be retired now; the rest is counted as left.
 pub async fn retire(store: &Store, drainer: &Drainer, margin_ms: u64) -> anyhow::Result<Pass> {
-    // R1: a publisher without heartbeats is fenced once its lease has run out for sure, also on its
-    // own clock.
+    // fence-wait (R1): a publisher without heartbeats is fenced once its lease has run out for
+    // sure, also on its own clock.
     let fenced = store.fence_expired(margin_ms).await?;
     if fenced > 0 {
         tracing::warn!(fenced, "incarnations without heartbeat fenced");
@@ -37,7 +37,8 @@ pub async fn retire(store: &Store, drainer: &Drainer, margin_ms: u64) -> anyhow:
         tracing::info!(incarnation = fenced.id.0, "fenced, drained, gone");
         pass.incarnations_retired += 1;
     }
-    // R6: "drained" is stored before the queue goes. One whose deletion failed is found again here.
+    // exclusive-route (R6): "drained" is stored before the queue goes. One whose deletion failed is
+    // found again here.
     for id in store.queues_to_delete(MAX_PER_PASS).await? {
         match drainer.delete_queue(id).await {
             Ok(()) => store.queue_deleted(id).await?,

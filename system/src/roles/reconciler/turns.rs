@@ -2,7 +2,7 @@
 //! before it is open.
 //!
 //! This keeps them making progress, not correct: the conditional updates of an opening do that
-//! without it (R14).
+//! without it (open-by-condition, R14).
 
 use crate::store::Store;
 use database::NamedLock;
