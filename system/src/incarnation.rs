@@ -5,20 +5,20 @@
 //! process's own monotonic clock, counted from when its last successful heartbeat was sent.
 //! one-term-per-batch (R3): a fence revokes an identity as a whole.
 
+mod identity;
 mod registration;
+
+pub use identity::Identity;
 
 use crate::broker::Settings;
 use crate::clock::{monotonic_ms, unix_ms};
 use crate::config::IncarnationConfig;
-use crate::ids::Generation;
-use crate::order_id::Minter;
 use crate::shutdown::Shutdown;
 use crate::store::{Publisher, Store};
 use crate::terms::Terms;
-use engines::IncarnationId;
+use identity::minted_until_ms;
 use registration::Registrar;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::Duration;
 use tokio::sync::watch;
 
@@ -27,45 +27,6 @@ const REGISTER_RETRY: Duration = Duration::from_secs(1);
 /// Longest wait for the database when handing back: a process that stops does not wait for one that
 /// hangs.
 const HAND_BACK_TIMEOUT: Duration = Duration::from_secs(1);
-
-/// One term of one incarnation. Read once per batch; everything that follows from the batch uses
-/// this value.
-#[derive(Debug)]
-pub struct Identity {
-    /// The incarnation.
-    pub id: IncarnationId,
-    /// Its generation; part of the routing key.
-    pub generation: Generation,
-    /// Mints this incarnation's order ids.
-    pub minter: Arc<Minter>,
-    revoked: AtomicBool,
-    /// Monotonic ms until which the lease runs.
-    valid_until_ms: AtomicU64,
-}
-
-impl Identity {
-    /// fence-wait (R1): whether a request may be started, or a confirm that has just arrived may be
-    /// answered with yes.
-    pub fn may_act(&self) -> bool {
-        !self.revoked.load(Ordering::SeqCst)
-            && monotonic_ms() < self.valid_until_ms.load(Ordering::SeqCst)
-    }
-
-    fn new(
-        id: IncarnationId,
-        generation: Generation,
-        minter: Arc<Minter>,
-        valid_until_ms: u64,
-    ) -> Arc<Self> {
-        Arc::new(Self {
-            id,
-            generation,
-            minter,
-            revoked: AtomicBool::new(false),
-            valid_until_ms: AtomicU64::new(valid_until_ms),
-        })
-    }
-}
 
 /// Gives the hot path the present identity; cheap to clone.
 #[derive(Clone, Debug)]
@@ -141,7 +102,7 @@ async fn keep(
         match beat {
             Ok(true) => {}
             Ok(false) => {
-                identity.revoked.store(true, Ordering::SeqCst);
+                identity.revoke();
                 tracing::warn!(
                     incarnation = identity.id.0,
                     generation = identity.generation.0,
@@ -156,7 +117,7 @@ async fn keep(
         }
     }
     let identity = sender.borrow().clone();
-    identity.revoked.store(true, Ordering::SeqCst);
+    identity.revoke();
     match tokio::time::timeout(HAND_BACK_TIMEOUT, hand_back(&registrar.store, &identity)).await {
         Ok(Ok(())) => {}
         Ok(Err(error)) => {
@@ -176,17 +137,9 @@ async fn heartbeat(store: &Store, identity: &Identity, lease_ms: u64) -> databas
         .heartbeat(identity.id, identity.generation, minted_until_ms)
         .await?;
     if is_ours {
-        identity
-            .valid_until_ms
-            .store(sent_ms + lease_ms, Ordering::SeqCst);
+        identity.extend(sent_ms + lease_ms);
     }
     Ok(is_ours)
-}
-
-/// worker-id-outlives-lease (R17): what this process may mint while its lease runs, without another
-/// heartbeat, lies below this (unix ms).
-fn minted_until_ms(high_water_ms: i64, lease_ms: u64) -> i64 {
-    high_water_ms.saturating_add_unsigned(lease_ms)
 }
 
 /// Acknowledges a fence and finds out what comes after it: the next generation, or a new

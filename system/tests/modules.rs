@@ -9,11 +9,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
 
 /// `(from, to, why)`: uses that are left out of the search.
-const ALLOWED: &[(&str, &str, &str)] = &[(
-    "incarnation::registration",
-    "incarnation",
-    "it alone makes an Identity, whose fields are nobody else's business",
-)];
+const ALLOWED: &[(&str, &str, &str)] = &[];
 
 type Uses = BTreeMap<String, BTreeSet<String>>;
 

@@ -1,6 +1,6 @@
 //! Takes a free worker id, declares the incarnation's queue and binds its key.
 
-use super::Identity;
+use super::identity::{Identity, minted_until_ms};
 use crate::broker::{self, Settings};
 use crate::clock::{monotonic_ms, unix_ms};
 use crate::ids::{Generation, WorkerId};
@@ -36,7 +36,7 @@ impl Registrar {
         let registered = self.take_worker_id().await?;
         let minter = Arc::new(Minter::new(registered.worker, registered.minted_until_ms));
         let identity = self
-            .bind(registered.id, Generation(1), minter, sent_ms)
+            .bind(registered.id, Generation::FIRST, minter, sent_ms)
             .await?;
         tracing::info!(
             incarnation = identity.id.0,
@@ -80,7 +80,7 @@ impl Registrar {
             bail!("fenced while binding generation {generation}");
         }
         broker.close("bound").await;
-        // one-term-per-batch (R3): who fenced the generation before this one had claimed a new
+        // one-term-per-batch (R3): whoever fenced the generation before this one had claimed a new
         // epoch first. A term read from now on cannot be the one that ended with that fence; one
         // remembered from before could be.
         self.terms
@@ -97,15 +97,15 @@ impl Registrar {
 
     async fn take_worker_id(&self) -> anyhow::Result<Registered> {
         for _ in 0..PICK_ATTEMPTS {
-            let (worker, minted_until_ms) = self.pick_worker_id().await?;
-            let until_ms = minted_until_ms.max(unix_ms() + MAX_AHEAD_MS);
-            let until_ms = super::minted_until_ms(until_ms, self.publisher.lease_ms);
+            let (worker, last_minted_ms) = self.pick_worker_id().await?;
+            let until_ms = last_minted_ms.max(unix_ms() + MAX_AHEAD_MS);
+            let until_ms = minted_until_ms(until_ms, self.publisher.lease_ms);
             let id = self.store.register(worker, &self.publisher, until_ms).await;
             if let Some(id) = id.context("cannot register this process")? {
                 return Ok(Registered {
                     id,
                     worker,
-                    minted_until_ms,
+                    minted_until_ms: last_minted_ms,
                 });
             }
         }

@@ -8,7 +8,6 @@
 
 use super::turns::Turns;
 use crate::failpoint;
-use crate::ids::Generation;
 use crate::repair::{Drainer, Pass};
 use crate::store::{SaleRow, Store};
 use anyhow::{Context, bail, ensure};
@@ -177,8 +176,7 @@ impl Opener<'_> {
         let bumped = self.store.generations().await?;
         let deadline = Instant::now() + Duration::from_millis(self.timeout_ms);
         for (id, generation) in bumped {
-            let before = Generation(generation.0 - 1);
-            self.drainer.unbind(id, before).await?;
+            self.drainer.unbind(id, generation.before()).await?;
             while !self.store.is_fenced(id, generation, self.margin_ms).await? {
                 if Instant::now() > deadline {
                     bail!("incarnation {id} neither acknowledged its fence nor lost its lease");

@@ -2,7 +2,6 @@
 //! what their leases have not sold, and delete the queue.
 
 use crate::failpoint;
-use crate::ids::Generation;
 use crate::repair::{Drainer, Pass};
 use crate::store::Store;
 
@@ -21,9 +20,8 @@ pub async fn retire(store: &Store, drainer: &Drainer, margin_ms: u64) -> anyhow:
     }
     let mut pass = Pass::default();
     for fenced in store.fenced_for_sure(margin_ms, MAX_PER_PASS).await? {
-        let present = fenced.generation.0;
-        for old in (present - MAX_OLD_GENERATIONS).max(1)..present {
-            drainer.unbind(fenced.id, Generation(old)).await?;
+        for old in fenced.generation.earlier(MAX_OLD_GENERATIONS) {
+            drainer.unbind(fenced.id, old).await?;
         }
         if !drainer.drain(fenced.id).await? {
             tracing::warn!(

@@ -1,0 +1,64 @@
+//! What a process may do under one generation of its incarnation, and until when.
+
+use crate::clock::monotonic_ms;
+use crate::ids::Generation;
+use crate::order_id::Minter;
+use engines::IncarnationId;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+
+/// One term of one incarnation. Read once per batch; everything that follows from the batch uses
+/// this value.
+#[derive(Debug)]
+pub struct Identity {
+    /// The incarnation.
+    pub id: IncarnationId,
+    /// Its generation; part of the routing key.
+    pub generation: Generation,
+    /// Mints this incarnation's order ids.
+    pub minter: Arc<Minter>,
+    revoked: AtomicBool,
+    /// Monotonic ms until which the lease runs.
+    valid_until_ms: AtomicU64,
+}
+
+impl Identity {
+    /// An identity whose lease runs until `valid_until_ms`, monotonic.
+    pub(super) fn new(
+        id: IncarnationId,
+        generation: Generation,
+        minter: Arc<Minter>,
+        valid_until_ms: u64,
+    ) -> Arc<Self> {
+        Arc::new(Self {
+            id,
+            generation,
+            minter,
+            revoked: AtomicBool::new(false),
+            valid_until_ms: AtomicU64::new(valid_until_ms),
+        })
+    }
+
+    /// fence-wait (R1): whether a request may be started, or a confirm that has just arrived may be
+    /// answered with yes.
+    pub fn may_act(&self) -> bool {
+        !self.revoked.load(Ordering::SeqCst)
+            && monotonic_ms() < self.valid_until_ms.load(Ordering::SeqCst)
+    }
+
+    /// The lease runs until `valid_until_ms`, monotonic, from now on.
+    pub(super) fn extend(&self, valid_until_ms: u64) {
+        self.valid_until_ms.store(valid_until_ms, Ordering::SeqCst);
+    }
+
+    /// one-term-per-batch (R3): nothing is started or answered with yes under it any more.
+    pub(super) fn revoke(&self) {
+        self.revoked.store(true, Ordering::SeqCst);
+    }
+}
+
+/// worker-id-outlives-lease (R17): what a process may mint while its lease runs, without another
+/// heartbeat, lies below this (unix ms).
+pub(super) fn minted_until_ms(high_water_ms: i64, lease_ms: u64) -> i64 {
+    high_water_ms.saturating_add_unsigned(lease_ms)
+}
