@@ -16,6 +16,8 @@ const NEVER: &str = "nothing came";
 const PATIENCE: Duration = Duration::from_secs(10);
 /// The incarnation of most tests.
 const ID: IncarnationId = IncarnationId(7);
+/// Its generation in most tests.
+const FIRST: Generation = Generation::FIRST;
 /// One that some tests have besides.
 const OTHER: IncarnationId = IncarnationId(8);
 
@@ -36,7 +38,7 @@ impl Fixture {
             .await
             .unwrap();
         transaction.commit().await.unwrap();
-        broker.bind(ID, Generation(1)).await.unwrap();
+        broker.bind(ID, FIRST).await.unwrap();
         let publisher = Arc::new(broker.publisher(Ack::Confirmed, "test"));
         Self {
             folder,
@@ -45,15 +47,13 @@ impl Fixture {
         }
     }
 
-    async fn publish(&self, generation: i64, body: &str) -> PublishOutcome {
-        self.publisher
-            .publish(ID, Generation(generation), body.into())
-            .await
+    async fn publish(&self, generation: Generation, body: &str) -> PublishOutcome {
+        self.publisher.publish(ID, generation, body.into()).await
     }
 
     async fn publish_all(&self, bodies: &[&str]) {
         for body in bodies {
-            assert_eq!(self.publish(1, body).await, PublishOutcome::Accepted);
+            assert_eq!(self.publish(FIRST, body).await, PublishOutcome::Accepted);
         }
     }
 
@@ -199,16 +199,28 @@ async fn no_more_than_the_prefetch_is_unacknowledged() {
 #[tokio::test]
 async fn a_generation_that_is_not_bound_is_rejected_and_a_marker_is_not() {
     let fixture = Fixture::new(MqConfig::default()).await;
-    assert_eq!(fixture.publish(2, "early").await, PublishOutcome::Rejected);
+    assert_eq!(
+        fixture.publish(Generation(2), "early").await,
+        PublishOutcome::Rejected
+    );
     fixture.broker.bind(ID, Generation(2)).await.unwrap();
     fixture.broker.bind(ID, Generation(2)).await.unwrap();
-    assert_eq!(fixture.publish(2, "in").await, PublishOutcome::Accepted);
+    assert_eq!(
+        fixture.publish(Generation(2), "in").await,
+        PublishOutcome::Accepted
+    );
     for _ in 0..2 {
-        fixture.broker.unbind(ID, Generation(1)).await.unwrap();
+        fixture.broker.unbind(ID, FIRST).await.unwrap();
         fixture.broker.unbind(ID, Generation(2)).await.unwrap();
     }
-    assert_eq!(fixture.publish(1, "late").await, PublishOutcome::Rejected);
-    assert_eq!(fixture.publish(2, "late").await, PublishOutcome::Rejected);
+    assert_eq!(
+        fixture.publish(FIRST, "late").await,
+        PublishOutcome::Rejected
+    );
+    assert_eq!(
+        fixture.publish(Generation(2), "late").await,
+        PublishOutcome::Rejected
+    );
     fixture.broker.put_marker(ID, 1).await.unwrap();
     assert!(
         fixture.broker.put_marker(OTHER, 1).await.is_err(),
@@ -220,31 +232,31 @@ async fn a_generation_that_is_not_bound_is_rejected_and_a_marker_is_not() {
 #[tokio::test]
 async fn a_full_queue_rejects_until_something_was_acknowledged() {
     let fixture = Fixture::new(limited(64, 3)).await;
-    fixture.broker.bind(OTHER, Generation(1)).await.unwrap();
+    fixture.broker.bind(OTHER, FIRST).await.unwrap();
     assert_eq!(
         fixture
             .publisher
-            .publish(OTHER, Generation(1), b"elsewhere".to_vec())
+            .publish(OTHER, FIRST, b"elsewhere".to_vec())
             .await,
         PublishOutcome::Accepted
     );
     assert_eq!(
-        fixture.publish(9, "not bound").await,
+        fixture.publish(Generation(9), "not bound").await,
         PublishOutcome::Rejected
     );
     fixture.publish_all(&["a", "b", "c"]).await;
-    assert_eq!(fixture.publish(1, "d").await, PublishOutcome::Rejected);
+    assert_eq!(fixture.publish(FIRST, "d").await, PublishOutcome::Rejected);
     assert!(fixture.broker.put_marker(ID, 1).await.is_err());
     let mut deliveries = consume(&fixture.broker).await;
     let (_, tag) = take(&mut deliveries, 2).await;
     assert_eq!(
-        fixture.publish(1, "d").await,
+        fixture.publish(FIRST, "d").await,
         PublishOutcome::Rejected,
         "delivered is not acknowledged"
     );
     deliveries.acknowledge(tag).await.unwrap();
     fixture.publish_all(&["d", "e"]).await;
-    assert_eq!(fixture.publish(1, "f").await, PublishOutcome::Rejected);
+    assert_eq!(fixture.publish(FIRST, "f").await, PublishOutcome::Rejected);
     assert_eq!(take(&mut deliveries, 3).await.0, ["c", "d", "e"]);
 }
 
@@ -299,11 +311,11 @@ async fn published_is_said_before_the_commit_and_confirmed_after_it() {
     let held = fixture.hold_up().await;
     let hasty = fixture.broker.publisher(Ack::Published, "hasty");
     assert_eq!(
-        hasty.publish(ID, Generation(1), b"hasty".to_vec()).await,
+        hasty.publish(ID, FIRST, b"hasty".to_vec()).await,
         PublishOutcome::Accepted
     );
     assert_eq!(fixture.count().await, 0);
-    let mut confirmed = pin!(fixture.publish(1, "sure"));
+    let mut confirmed = pin!(fixture.publish(FIRST, "sure"));
     assert!(poll!(&mut confirmed).is_pending());
     held.rollback().await.unwrap();
     assert_eq!(confirmed.await, PublishOutcome::Accepted);
@@ -330,7 +342,7 @@ async fn what_was_accepted_survives_the_death_of_the_process() {
     assert_eq!(take(&mut deliveries, 2).await.0, ["b", "c"]);
     let publisher = broker.publisher(Ack::Confirmed, "next");
     assert_eq!(
-        publisher.publish(ID, Generation(1), b"d".to_vec()).await,
+        publisher.publish(ID, FIRST, b"d".to_vec()).await,
         PublishOutcome::Accepted
     );
     assert_eq!(take(&mut deliveries, 1).await.0, ["d"]);
@@ -360,7 +372,10 @@ async fn a_queue_is_deleted_when_nothing_waits_in_it_and_its_consumer_ends() {
         .expect(NEVER)
         .unwrap();
     assert_eq!(ended, None);
-    assert_eq!(fixture.publish(1, "late").await, PublishOutcome::Rejected);
+    assert_eq!(
+        fixture.publish(FIRST, "late").await,
+        PublishOutcome::Rejected
+    );
     assert!(fixture.broker.put_marker(ID, 1).await.is_err());
 }
 
@@ -371,7 +386,7 @@ async fn giving_up_waiting_loses_nothing() {
     let publishing = tokio::spawn(async move {
         for number in 0..100 {
             publisher
-                .publish(ID, Generation(1), number.to_string().into())
+                .publish(ID, FIRST, number.to_string().into())
                 .await;
         }
     });
@@ -426,7 +441,7 @@ async fn publishers_on_runtimes_of_their_own_wake_the_consumer_and_keep_their_or
                     for number in 0..EACH {
                         let body = format!("{thread} {number}").into_bytes();
                         assert_eq!(
-                            publisher.publish(ID, Generation(1), body).await,
+                            publisher.publish(ID, FIRST, body).await,
                             PublishOutcome::Accepted
                         );
                     }
@@ -464,7 +479,7 @@ async fn a_full_disk_refuses_what_it_cannot_keep_and_is_found_free_again() {
     fixture.publish_all(&["a"]).await;
     fixture.execute("PRAGMA max_page_count = 16").await;
     let big = "x".repeat(1 << 20);
-    assert_eq!(fixture.publish(1, &big).await, PublishOutcome::NotSent);
+    assert_eq!(fixture.publish(FIRST, &big).await, PublishOutcome::NotSent);
     fixture.execute("PRAGMA max_page_count = 1000000").await;
     fixture.until_connected().await;
     fixture.publish_all(&[&big]).await;
@@ -483,7 +498,7 @@ async fn nothing_can_be_sent_while_nothing_can_be_written_and_acknowledgements_a
     fixture
         .execute("ALTER TABLE queue_bindings RENAME TO elsewhere")
         .await;
-    assert_eq!(fixture.publish(1, "c").await, PublishOutcome::NotSent);
+    assert_eq!(fixture.publish(FIRST, "c").await, PublishOutcome::NotSent);
     assert!(!fixture.publisher.is_connected() && fixture.broker.is_connected());
     deliveries.acknowledge(tag).await.unwrap();
     drop(deliveries);

@@ -5,7 +5,7 @@
 mod tests;
 
 use crate::proto::seckill::SeckillResponse;
-use engines::{EngineError, OrderId};
+use engines::{EngineError, OrderId, SaleId, UserId};
 use tonic::{Response, Status};
 
 /// The outcome of one request.
@@ -63,11 +63,11 @@ pub enum Reason {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Fault {
     /// Not the id of a buyer.
-    UserId(i64),
-    /// Not a number of units that may be bought at once.
+    User(UserId),
+    /// Not a number of units that one request may buy.
     Quantity { got: i32, most: u32 },
-    /// There is no sale of this product.
-    Product(i64),
+    /// There is no such sale; a sale is known to buyers by its product.
+    Sale(SaleId),
 }
 
 impl Reply {
@@ -125,13 +125,13 @@ impl Reason {
 impl From<Fault> for Status {
     fn from(fault: Fault) -> Self {
         match fault {
-            Fault::UserId(got) => {
+            Fault::User(got) => {
                 Self::invalid_argument(format!("user_id must be positive, got {got}"))
             }
             Fault::Quantity { got, most } => {
                 Self::invalid_argument(format!("quantity must be 1 to {most}, got {got}"))
             }
-            Fault::Product(id) => Self::not_found(format!("no product {id} is on sale")),
+            Fault::Sale(id) => Self::not_found(format!("no product {id} is on sale")),
         }
     }
 }

@@ -28,9 +28,10 @@ impl SeckillService for Service {
         request: Request<SeckillRequest>,
     ) -> Result<Response<SeckillResponse>, Status> {
         let request = request.into_inner();
-        let quantity = self.validate(&request)?;
-        let sale = self.sale(request.product_id)?;
-        let (user, now_ms) = (UserId(request.user_id), unix_ms());
+        let user = buyer(&request)?;
+        let quantity = self.quantity(&request)?;
+        let sale = self.sale(SaleId(request.product_id))?;
+        let now_ms = unix_ms();
         let closed = outside_window(&sale, now_ms);
         let reply = self
             .committer
@@ -52,11 +53,16 @@ fn outside_window(sale: &SaleRow, now_ms: i64) -> Option<Refusal> {
     }
 }
 
+fn buyer(request: &SeckillRequest) -> Result<UserId, Fault> {
+    let user = UserId(request.user_id);
+    if user.0 <= 0 {
+        return Err(Fault::User(user));
+    }
+    Ok(user)
+}
+
 impl Service {
-    fn validate(&self, request: &SeckillRequest) -> Result<u32, Fault> {
-        if request.user_id <= 0 {
-            return Err(Fault::UserId(request.user_id));
-        }
+    fn quantity(&self, request: &SeckillRequest) -> Result<u32, Fault> {
         let most = self.shared.config.seckill.max_quantity;
         let quantity = u32::try_from(request.quantity)
             .ok()
@@ -67,9 +73,8 @@ impl Service {
         })
     }
 
-    fn sale(&self, product_id: i64) -> Result<SaleRow, Fault> {
-        let sale = self.shared.terms.sale(SaleId(product_id));
-        sale.ok_or(Fault::Product(product_id))
+    fn sale(&self, sale: SaleId) -> Result<SaleRow, Fault> {
+        self.shared.terms.sale(sale).ok_or(Fault::Sale(sale))
     }
 }
 
@@ -79,7 +84,7 @@ impl InspectService for Service {
         &self,
         request: Request<GetStockRequest>,
     ) -> Result<Response<GetStockResponse>, Status> {
-        let sale = self.sale(request.into_inner().product_id)?;
+        let sale = self.sale(SaleId(request.into_inner().product_id))?;
         let Some(open) = sale.open else {
             return Ok(Response::new(GetStockResponse::default()));
         };

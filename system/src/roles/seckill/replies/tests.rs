@@ -90,7 +90,7 @@ fn a_faulty_request_is_refused_with_the_fault_and_what_is_allowed() {
         (status.code(), status.message().to_owned())
     };
     assert_eq!(
-        wrong(Fault::UserId(-1)),
+        wrong(Fault::User(UserId(-1))),
         (
             Code::InvalidArgument,
             "user_id must be positive, got -1".to_owned()
@@ -104,7 +104,7 @@ fn a_faulty_request_is_refused_with_the_fault_and_what_is_allowed() {
         )
     );
     assert_eq!(
-        wrong(Fault::Product(9)),
+        wrong(Fault::Sale(SaleId(9))),
         (Code::NotFound, "no product 9 is on sale".to_owned())
     );
 }
