@@ -47,7 +47,7 @@ pub fn is_unique_violation(error: &Error) -> bool {
     of_database(error).is_some_and(DatabaseError::is_unique_violation)
 }
 
-/// Whether nothing has happened and the same transaction can succeed at once: it lost against
+/// Whether nothing has happened and the same transaction can succeed if it is tried again: it lost against
 /// another one, or its connection had died before it was used.
 #[must_use]
 pub fn may_be_repeated(error: &Error) -> bool {

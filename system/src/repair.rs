@@ -8,5 +8,5 @@ mod holds;
 mod pass;
 
 pub use drain::Drainer;
-pub use holds::{HoldRepair, Look};
+pub use holds::{HoldRepair, HoldScope};
 pub use pass::Pass;

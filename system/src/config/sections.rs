@@ -99,7 +99,7 @@ pub struct SeckillConfig {
     pub ack: Ack,
     /// Deadline from the arrival of a request to the broker's confirm, ms.
     pub publish_timeout_ms: u64,
-    /// Requests one thread holds at once; more are shed.
+    /// Requests that one thread holds at the same time; more are turned away.
     pub max_pending: usize,
     /// Largest quantity of one request.
     pub max_quantity: u32,
@@ -127,11 +127,11 @@ impl Default for SeckillConfig {
 pub struct GroupCommitConfig {
     /// Most requests in one batch.
     pub max_batch: usize,
-    /// Batches under way at once per thread. While all are, the next one gathers: that wait is nil
-    /// when idle and grows with load.
+    /// Batches under way at the same time per thread. While all of them are, the next one gathers:
+    /// that wait is nil when idle and grows with load.
     pub max_in_flight: usize,
-    /// Further gathering time per request of the batch before, µs, for brokers that are dear per
-    /// message: it trades latency and throughput for larger messages.
+    /// Further gathering time per request of the batch before, µs, for brokers that charge
+    /// much per message: it trades latency and throughput for larger messages.
     pub gather_us_per_request: u64,
     /// Longest gathering time, µs.
     pub max_gather_us: u64,

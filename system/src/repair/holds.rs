@@ -22,45 +22,49 @@ const PAGE: u32 = 500;
 /// Holds looked at in one pass and sale.
 const MAX_PER_PASS: usize = 50_000;
 
-/// Remembers since when it has seen each hold untouched.
+/// Repairs open holds, and remembers since when it has seen each of them untouched.
 #[derive(Debug)]
 pub struct HoldRepair {
     grace_ms: u64,
-    look: Look,
+    scope: HoldScope,
     /// deadline-before-reserve (R7): the engine's wall clock can jump, so the age counts on this
     /// process's monotonic clock too.
-    seen: HashMap<OrderId, Seen>,
+    sightings: HashMap<OrderId, Sighting>,
 }
 
-/// Which holds are looked at. It only selects: nothing is voided before its grace period is over.
+/// Which open holds a pass takes up. It only selects: nothing is voided before its grace period is
+/// over.
 #[derive(Clone, Copy, Debug)]
-pub enum Look {
+pub enum HoldScope {
     /// Those old enough to be orphans: the consumer settles the others.
     Orphans,
-    /// All that were there at this time, monotonic ms.
-    Since(u64),
-    /// All of them: there is nobody else who settles.
-    Everything,
+    /// Also younger ones, if they were there at this time, monotonic ms.
+    ThereSince(u64),
+    /// All of them, because nobody else settles them.
+    All,
 }
 
+/// A hold as it was when it was first seen since its last touch.
 #[derive(Clone, Copy, Debug)]
-struct Seen {
+struct Sighting {
+    /// Its last touch, by the engine's clock, unix ms.
     touched_at_ms: i64,
-    since_ms: u64,
+    /// When it was first seen, monotonic ms of this process.
+    first_seen_ms: u64,
 }
 
 impl HoldRepair {
     /// `grace_ms` is greater than the publish deadline.
-    pub fn new(grace_ms: u64, look: Look) -> Self {
+    pub fn new(grace_ms: u64, scope: HoldScope) -> Self {
         Self {
             grace_ms,
-            look,
-            seen: HashMap::new(),
+            scope,
+            sightings: HashMap::new(),
         }
     }
 
-    /// Looks at every old hold of every open sale; one that cannot be looked at keeps no other from
-    /// it.
+    /// Takes up the holds of every open sale. A sale whose holds cannot be repaired now does not
+    /// keep those of another from it.
     pub async fn repair(
         &mut self,
         store: &Store,
@@ -102,32 +106,32 @@ impl HoldRepair {
             }
         }
         if all_listed {
-            self.seen.retain(|order, _| listed.contains(order));
+            self.sightings.retain(|order, _| listed.contains(order));
         }
         Ok(pass)
     }
 
     /// Age from which holds are looked at.
     fn least_age(&self) -> Duration {
-        Duration::from_millis(match self.look {
-            Look::Orphans => self.grace_ms,
-            Look::Since(since_ms) => self.grace_ms.min(monotonic_ms() - since_ms),
-            Look::Everything => 0,
+        Duration::from_millis(match self.scope {
+            HoldScope::Orphans => self.grace_ms,
+            HoldScope::ThereSince(since_ms) => self.grace_ms.min(monotonic_ms() - since_ms),
+            HoldScope::All => 0,
         })
     }
 
     /// Whether this hold has been seen untouched for the whole grace period.
     fn is_ripe(&mut self, hold: &OpenHold) -> bool {
         let now_ms = monotonic_ms();
-        let fresh = Seen {
+        let fresh = Sighting {
             touched_at_ms: hold.touched_at_ms,
-            since_ms: now_ms,
+            first_seen_ms: now_ms,
         };
-        let seen = self.seen.entry(hold.order).or_insert(fresh);
-        if seen.touched_at_ms != hold.touched_at_ms {
-            *seen = fresh;
+        let sighting = self.sightings.entry(hold.order).or_insert(fresh);
+        if sighting.touched_at_ms != hold.touched_at_ms {
+            *sighting = fresh;
         }
-        now_ms - seen.since_ms >= self.grace_ms
+        now_ms - sighting.first_seen_ms >= self.grace_ms
     }
 }
 
@@ -305,11 +309,11 @@ mod tests {
 
     #[test]
     fn a_hold_that_a_jumping_clock_made_old_is_no_orphan() {
-        let mut memory = HoldRepair::new(3_600_000, Look::Orphans);
+        let mut memory = HoldRepair::new(3_600_000, HoldScope::Orphans);
         // Its engine says that it is a day old; here it was seen for the first time.
         assert!(!memory.is_ripe(&hold(1, 86_400_000)));
         assert!(!memory.is_ripe(&hold(1, 86_400_000)));
-        let mut memory = HoldRepair::new(0, Look::Orphans);
+        let mut memory = HoldRepair::new(0, HoldScope::Orphans);
         assert!(
             memory.is_ripe(&hold(1, 0)),
             "seen untouched for the whole grace period, which is none"

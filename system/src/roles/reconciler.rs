@@ -9,7 +9,7 @@ mod turns;
 
 use crate::clock::{monotonic_ms, unix_ms};
 use crate::config::Config;
-use crate::repair::{Drainer, HoldRepair, Look, Pass};
+use crate::repair::{Drainer, HoldRepair, HoldScope, Pass};
 use crate::roles::{self, Ready, RoleConfig};
 use crate::shutdown::Shutdown;
 use crate::store::Store;
@@ -48,7 +48,7 @@ pub async fn run(
     (): (),
     shutdown: Shutdown,
 ) -> anyhow::Result<()> {
-    let mut reconciler = Reconciler::new(&config, &registry, Look::Orphans).await?;
+    let mut reconciler = Reconciler::new(&config, &registry, HoldScope::Orphans).await?;
     let ended = reconciler.forever(&shutdown, ready).await;
     reconciler.store.close().await;
     ended
@@ -56,20 +56,21 @@ pub async fn run(
 
 /// Repairs until nothing is left, and prints what was done; an error if something is left.
 pub async fn once(config: &Config, registry: &Registry, shutdown: Shutdown) -> anyhow::Result<()> {
-    let mut reconciler = Reconciler::new(config, registry, Look::Since(monotonic_ms())).await?;
+    let mut reconciler =
+        Reconciler::new(config, registry, HoldScope::ThereSince(monotonic_ms())).await?;
     let ended = reconciler.once(&shutdown).await;
     reconciler.store.close().await;
     ended
 }
 
 impl Reconciler {
-    async fn new(config: &Config, registry: &Registry, look: Look) -> anyhow::Result<Self> {
+    async fn new(config: &Config, registry: &Registry, scope: HoldScope) -> anyhow::Result<Self> {
         let store = Store::connect(&config.database).await?;
         let engine = roles::build_engine(config, registry).await?;
         Ok(Self {
             config: config.clone(),
             drainer: Drainer::new(store.clone(), config),
-            holds: HoldRepair::new(config.reconciler.grace_ms, look),
+            holds: HoldRepair::new(config.reconciler.grace_ms, scope),
             store,
             engine,
             turns: Turns::default(),

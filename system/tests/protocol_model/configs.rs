@@ -114,7 +114,7 @@ pub const TWO_LOSSES: Config = Config {
     ..GATE
 };
 
-/// Two reconcilers open epochs at once, one of them without need.
+/// Two reconcilers open epochs at the same time, one of them without need.
 pub const TWO_OPENERS: Config = Config {
     name: "two reconcilers open epochs",
     requests: &[(0, 0)],

@@ -64,7 +64,7 @@ struct Process {
 enum Order {
     None,
     Held,
-    /// In the queue; the buyer was told yes, or, after his partition moved, "unknown".
+    /// In the queue; the buyer was told yes, or, after their partition moved, "unknown".
     Accepted,
     Unknown,
     Live,
@@ -82,10 +82,10 @@ impl Leases {
 struct Steps<'a>(&'a World, &'a mut Vec<Edge<World>>);
 
 impl Steps<'_> {
-    fn to(&mut self, what: &'static str, who: usize, change: impl FnOnce(&mut World)) {
+    fn to(&mut self, what: &'static str, number: usize, change: impl FnOnce(&mut World)) {
         let mut next = *self.0;
         change(&mut next);
-        self.1.push(Edge { what, who, next });
+        self.1.push(Edge { what, number, next });
     }
 }
 

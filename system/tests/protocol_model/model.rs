@@ -161,12 +161,12 @@ pub struct Steps<'a> {
 }
 
 impl Steps<'_> {
-    /// One atomic step: `what` happens to `who`.
-    pub fn to(&mut self, what: &'static str, who: usize, change: impl FnOnce(&mut World)) {
+    /// One atomic step: `what` happens, to the one with this `number`.
+    pub fn to(&mut self, what: &'static str, number: usize, change: impl FnOnce(&mut World)) {
         let mut next = *self.now;
         change(&mut next);
         if next != *self.now {
-            self.edges.push(Edge { what, who, next });
+            self.edges.push(Edge { what, number, next });
         }
     }
 }

@@ -12,14 +12,15 @@ use std::time::Instant;
 /// beside its effect.
 #[derive(Clone, PartialEq)]
 pub struct Edge<W> {
+    /// What happens, ending with what the number counts: "order is consumed, buyer".
     pub what: &'static str,
-    pub who: usize,
+    pub number: usize,
     pub next: W,
 }
 
 impl<W> Debug for Edge<W> {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        write!(f, "{} {}", self.what, self.who)
+        write!(f, "{} {}", self.what, self.number)
     }
 }
 

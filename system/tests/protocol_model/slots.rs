@@ -187,7 +187,7 @@ impl Model for Slots {
     }
 
     fn actions(&self, world: &World, edges: &mut Vec<Edge<World>>) {
-        let mut step = |what, who, next| edges.push(Edge { what, who, next });
+        let mut step = |what, number, next| edges.push(Edge { what, number, next });
         for id in 0..TRANSFERS {
             self.transfer(world, id, &mut step);
         }

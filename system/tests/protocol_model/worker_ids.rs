@@ -48,7 +48,7 @@ impl Model for WorkerIds {
     }
 
     fn actions(&self, world: &World, edges: &mut Vec<Edge<World>>) {
-        let mut step = |what, who, next| edges.push(Edge { what, who, next });
+        let mut step = |what, number, next| edges.push(Edge { what, number, next });
         if world.now < END {
             step(
                 "tick",

@@ -28,7 +28,7 @@ pub struct World {
     pub sold_out: bool,
 }
 
-/// How often each fault, or each thing a buyer does after his order, may still happen.
+/// How often each fault, or each thing that buyers do after their order, may still happen.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
 pub struct Budget {
     pub publisher_crashes: u8,

@@ -58,7 +58,7 @@ impl EmbeddedDeliveries {
         self.read_to = self.queue.acknowledged.load(Ordering::SeqCst);
     }
 
-    /// Reads as much as may be unacknowledged at once. Nothing is lost if it is given up.
+    /// Reads until as much is unacknowledged as may be. Nothing is lost if it is given up.
     async fn read(&mut self) -> sqlx::Result<()> {
         let room = self.prefetch.saturating_sub(self.unacknowledged.len());
         let sql = "SELECT seq, kind, message_id, body FROM queue_messages WHERE incarnation = ? AND seq > ?

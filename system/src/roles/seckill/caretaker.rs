@@ -3,7 +3,7 @@
 
 use super::shared::Shared;
 use crate::envelope::OrderEvent;
-use crate::repair::{Drainer, HoldRepair, Look};
+use crate::repair::{Drainer, HoldRepair, HoldScope};
 use crate::shutdown::Shutdown;
 use crate::store::Store;
 use engines::{Finish, FinishKind, IncarnationId, OrderId, StockEngine, Tending};
@@ -211,12 +211,12 @@ async fn repair(
 ) {
     let drainer = Drainer::new(store.clone(), &shared.config);
     // Without confirms no marker proves anything, so rows are looked for from the beginning.
-    let look = if shared.published.is_some() {
-        Look::Orphans
+    let scope = if shared.published.is_some() {
+        HoldScope::Orphans
     } else {
-        Look::Everything
+        HoldScope::All
     };
-    let mut holds = HoldRepair::new(shared.config.reconciler.grace_ms, look);
+    let mut holds = HoldRepair::new(shared.config.reconciler.grace_ms, scope);
     loop {
         tokio::select! {
             () = stopped.requested() => return,

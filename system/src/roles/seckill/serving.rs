@@ -26,7 +26,7 @@ const CONNECTION_WINDOW_BYTES: u32 = 16 * 1024 * 1024;
 const STREAM_WINDOW_BYTES: u32 = 64 * 1024;
 /// Largest request message, bytes.
 const MAX_REQUEST_BYTES: usize = 4 * 1024;
-/// Requests under way at once on one connection.
+/// Requests under way at the same time on one connection.
 const MAX_CONCURRENT_STREAMS: u32 = 4_096;
 
 /// Everything one thread needs to start.
