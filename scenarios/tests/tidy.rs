@@ -41,14 +41,6 @@ const LONG_FILES: &[(&str, &str)] = &[
         "engines/tests/sharded_slots.rs",
         "grew past the limit when lines became shorter; to be split",
     ),
-    (
-        "system/src/broker/embedded/tests.rs",
-        "grew past the limit when lines became shorter; to be split",
-    ),
-    (
-        "system/tests/protocol_model/leases.rs",
-        "grew past the limit when lines became shorter; to be split",
-    ),
 ];
 
 fn root() -> PathBuf {

@@ -33,6 +33,8 @@ mod consumers;
 mod engine;
 #[path = "protocol_model/invariants.rs"]
 mod invariants;
+#[path = "protocol_model/lease_steps.rs"]
+mod lease_steps;
 #[path = "protocol_model/leases.rs"]
 mod leases;
 #[path = "protocol_model/model.rs"]
