@@ -82,60 +82,49 @@ pub fn run(registry: Registry) -> ExitCode {
     }
 }
 
-/// On a SQLite file the queue and its consumer live in one process (one-consumer-per-queue, R4).
-fn refuse_file(config: &Config) -> anyhow::Result<()> {
-    ensure!(
-        config.database.kind()? != DatabaseKind::Sqlite,
-        "database.url: a SQLite file has one process for its user; run `seckill all` instead of separate roles"
-    );
-    Ok(())
+/// How a role lives with the others.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Beside {
+    /// It is one of several processes.
+    OtherRoles,
+    /// It can be the only one.
+    Nobody,
 }
 
-fn dispatch(
-    Cli {
-        role,
-        allow_volatile,
-    }: Cli,
-    registry: &Registry,
-) -> anyhow::Result<()> {
-    if let Role::Engines { json, check, stock } = role {
-        return if check.is_empty() {
-            roles::engines::list(registry, json)
-        } else {
+fn dispatch(cli: Cli, registry: &Registry) -> anyhow::Result<()> {
+    let configure = |beside| configure(cli.allow_volatile, registry, beside);
+    match cli.role {
+        Role::Engines { check, stock, .. } if !check.is_empty() => {
             roles::engines::check(registry, &check, stock.unwrap_or(u64::MAX))
-        };
-    }
-    let mut config = Config::load()?;
-    config.engine.allow_volatile |= allow_volatile;
-    registry.check(&config.seckill.engine)?;
-    config.check_engines(registry)?;
-    if matches!(
-        role,
-        Role::Seckill | Role::CreateConsumer | Role::Reconciler { .. }
-    ) {
-        refuse_file(&config)?;
-    }
-    logging::init(&config.log)?;
-    tracing::info!(config = %config.masked(registry), "effective configuration");
-    match role {
-        Role::Migrate { seed } => roles::block_on(async |_| {
-            roles::migrate::run(&config.database, registry, seed.as_deref()).await
-        }),
+        }
+        Role::Engines { json, .. } => roles::engines::list(registry, json),
+        Role::Migrate { seed } => {
+            let config = configure(Beside::Nobody)?;
+            roles::block_on(async |_| {
+                roles::migrate::run(&config.database, registry, seed.as_deref()).await
+            })
+        }
         Role::Seckill => {
+            let config = configure(Beside::OtherRoles)?;
             let listener = roles::seckill::bind(&config)?;
             start("seckill", config, registry, listener, roles::seckill::run)
         }
         Role::CreateConsumer => {
+            let config = configure(Beside::OtherRoles)?;
             let run = roles::create_consumer::run;
             start("create-consumer", config, registry, (), run)
         }
-        Role::Reconciler { once: false } => {
+        Role::Reconciler { once } => {
+            let config = configure(Beside::OtherRoles)?;
+            if once {
+                return roles::block_on(async |shutdown| {
+                    roles::reconciler::once(&config, registry, shutdown).await
+                });
+            }
             start("reconciler", config, registry, (), roles::reconciler::run)
         }
-        Role::Reconciler { once: true } => roles::block_on(async |shutdown| {
-            roles::reconciler::once(&config, registry, shutdown).await
-        }),
         Role::All { once } => {
+            let config = configure(Beside::Nobody)?;
             let _only_user = roles::all::lock(&config)?;
             if once {
                 return roles::block_on(async |shutdown| {
@@ -145,8 +134,23 @@ fn dispatch(
             let listeners = roles::all::bind(&config)?;
             start("all", config, registry, listeners, roles::all::run)
         }
-        Role::Engines { .. } => Ok(()),
     }
+}
+
+/// Reads the configuration, refuses what cannot work, and begins to log.
+fn configure(allow_volatile: bool, registry: &Registry, beside: Beside) -> anyhow::Result<Config> {
+    let mut config = Config::load()?;
+    config.engine.allow_volatile |= allow_volatile;
+    registry.check(&config.seckill.engine)?;
+    config.check_engines(registry)?;
+    // On a SQLite file the queue and its consumer live in one process (one-consumer-per-queue, R4).
+    ensure!(
+        beside == Beside::Nobody || config.database.kind()? != DatabaseKind::Sqlite,
+        "database.url: a SQLite file has one process for its user; run `seckill all` instead of separate roles"
+    );
+    logging::init(&config.log)?;
+    tracing::info!(config = %config.masked(registry), "effective configuration");
+    Ok(config)
 }
 
 /// Runs a role with its listener until this process is asked to stop, and announces that it is
