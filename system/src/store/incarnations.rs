@@ -118,17 +118,23 @@ impl Store {
         self.database.run(&sql, args).await.map(drop)
     }
 
+    /// fence-wait (R1): whether a lease has run out for sure. One parameter: the margin, ms.
+    fn lease_is_over(&self) -> String {
+        let now_ms = self.database.now_ms();
+        format!("(heartbeat_at_ms + lease_ms + ? < {now_ms})")
+    }
+
     /// fence-wait (R1): fences incarnations whose lease has run out for sure; returns how many.
     pub async fn fence_expired(&self, margin_ms: u64) -> Result<u64> {
         // Looked for first: on most passes there is nothing to write.
-        let now_ms = self.database.now_ms();
-        let expired = format!("state = 'live' AND heartbeat_at_ms + lease_ms + ? < {now_ms}");
+        let expired = format!("state = 'live' AND {}", self.lease_is_over());
         let count = format!("SELECT COUNT(*) FROM incarnations WHERE {expired}");
         if self.database.row(&count, [margin_ms]).await? == Some(0_i64) {
             return Ok(0);
         }
         let sql = format!(
-            "UPDATE incarnations SET state = 'fenced', generation = generation + 1, fenced_at_ms = {now_ms} WHERE {expired}"
+            "UPDATE incarnations SET state = 'fenced', generation = generation + 1, fenced_at_ms = {} WHERE {expired}",
+            self.database.now_ms()
         );
         self.database.run(&sql, [margin_ms]).await
     }
@@ -137,8 +143,8 @@ impl Store {
     pub async fn fenced_for_sure(&self, margin_ms: u64, limit: i64) -> Result<Vec<Fenced>> {
         let sql = format!(
             "SELECT id, generation FROM incarnations WHERE state = 'fenced'
-             AND (acknowledged_generation = generation OR heartbeat_at_ms + lease_ms + ? < {}) ORDER BY id LIMIT ?",
-            self.database.now_ms()
+             AND (acknowledged_generation = generation OR {}) ORDER BY id LIMIT ?",
+            self.lease_is_over()
         );
         let args = [Arg::from(margin_ms), limit.into()];
         let rows: Vec<(IncarnationId, Generation)> = self.database.rows(&sql, args).await?;
@@ -210,10 +216,11 @@ impl Store {
     /// Publishing processes whose lease runs, ascending.
     pub async fn live_publishers(&self) -> Result<Vec<IncarnationId>> {
         let sql = format!(
-            "SELECT id FROM incarnations WHERE state = 'live' AND queue <> '' AND heartbeat_at_ms + lease_ms >= {} ORDER BY id",
-            self.database.now_ms()
+            "SELECT id FROM incarnations WHERE state = 'live' AND queue <> '' AND NOT {} ORDER BY id",
+            self.lease_is_over()
         );
-        self.database.rows(&sql, NO_ARGS).await
+        let margin_ms = 0_u64;
+        self.database.rows(&sql, [margin_ms]).await
     }
 
     /// fence-wait (R1): bumps the generation of every live publisher.
@@ -231,8 +238,8 @@ impl Store {
     ) -> Result<bool> {
         let sql = format!(
             "SELECT COUNT(*) FROM incarnations WHERE id = ? AND state <> 'gone' AND acknowledged_generation < ?
-             AND heartbeat_at_ms + lease_ms + ? >= {}",
-            self.database.now_ms()
+             AND NOT {}",
+            self.lease_is_over()
         );
         let args = [Arg::from(id), generation.into(), margin_ms.into()];
         Ok(self.database.row(&sql, args).await? == Some(0_i64))

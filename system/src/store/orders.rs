@@ -3,8 +3,9 @@
 
 use super::{Store, status};
 use crate::clock::unix_ms;
+use crate::envelope::OrderEvent;
 use database::fixed_rows::{BULK, Statement};
-use database::{Arg, NO_ARGS, Result};
+use database::{Arg, Connection, NO_ARGS, Result};
 use engines::{AllocationId, IncarnationId, OpenHold, OrderId, SaleId};
 use std::collections::{HashMap, HashSet};
 
@@ -35,23 +36,17 @@ impl Store {
     ) -> Result<HashSet<OrderId>> {
         let now_ms = unix_ms();
         let mut tx = self.database.begin().await?;
-        let sql = format!(
-            "INSERT INTO orders (order_id, user_id, product_id, quantity, total_price_cents, allocation_id, status, live,
-             created_at_ms, updated_at_ms) VALUES (?, ?, ?, ?, 0, ?, ?, NULL, ?, ?){}",
-            self.database.kind().or_nothing("order_id")
-        );
         for hold in holds {
-            let values = [
-                Arg::from(hold.order),
-                hold.user.into(),
-                sale.into(),
-                hold.quantity.into(),
-                allocation.into(),
-                status::VOID.into(),
-                now_ms.into(),
-                now_ms.into(),
-            ];
-            tx.connection().run(&sql, values).await?;
+            let order = OrderEvent {
+                order: hold.order,
+                user: hold.user,
+                sale,
+                quantity: hold.quantity,
+                total_price_cents: 0,
+                allocation,
+                created_at_ms: now_ms,
+            };
+            insert_void(&mut tx.connection(), &order).await?;
         }
         tx.commit().await?;
         // How many rows were affected proves nothing either way: look what is there.
@@ -88,4 +83,32 @@ impl Store {
         };
         Ok(holds.iter().filter(may_be).map(|hold| hold.order).collect())
     }
+}
+
+/// Makes it final that `order` never was, unless it has a row already, which stays as it is.
+pub(super) async fn insert_void(connection: &mut Connection<'_>, order: &OrderEvent) -> Result<()> {
+    let sql = format!(
+        "INSERT INTO orders (order_id, user_id, product_id, quantity, total_price_cents, allocation_id,
+         created_at_ms, updated_at_ms, status, live) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, NULL){}",
+        connection.kind().or_nothing("order_id")
+    );
+    let values = values(order).into_iter().chain([status::VOID.into()]);
+    connection.run(&sql, values).await.map(drop)
+}
+
+/// Values of an order's row; status and live are constants of the statements.
+pub(super) const ORDER_VALUES: usize = 8;
+
+/// Those values, in the order of the statements.
+pub(super) fn values(order: &OrderEvent) -> [Arg<'static>; ORDER_VALUES] {
+    [
+        order.order.into(),
+        order.user.into(),
+        order.sale.into(),
+        order.quantity.into(),
+        order.total_price_cents.into(),
+        order.allocation.into(),
+        order.created_at_ms.into(),
+        order.created_at_ms.into(),
+    ]
 }

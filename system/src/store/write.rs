@@ -7,7 +7,8 @@
 //! 3. If the guard or a key refuses what is left, each order is tried alone, under a savepoint, and
 //!    one that is refused is parked together with a VOID row (parked-is-final, R10).
 
-use super::{Poison, Store, WriteBatch, Written, status};
+use super::orders::{ORDER_VALUES, insert_void, values};
+use super::{Poison, Store, WriteBatch, Written};
 use crate::clock::unix_ms;
 use crate::digest;
 use crate::envelope::OrderEvent;
@@ -17,9 +18,6 @@ use database::fixed_rows::{BULK, Statement};
 use database::{Arg, Connection, Error, Result, Tx, fault};
 use engines::{AllocationId, IncarnationId, OrderId};
 use std::collections::{BTreeMap, HashSet};
-
-/// Values of an order's row; status and live are constants of a new order.
-const ORDER_VALUES: usize = 8;
 
 static INSERT_ORDERS: Statement = Statement::new(
     BULK,
@@ -135,20 +133,6 @@ fn without_repeats(orders: &[OrderEvent]) -> Vec<OrderEvent> {
 
 fn id(order: &OrderEvent) -> OrderId {
     order.order
-}
-
-/// The values of a row, in the order of the statements.
-fn values(order: &OrderEvent) -> [Arg<'static>; ORDER_VALUES] {
-    [
-        order.order.into(),
-        order.user.into(),
-        order.sale.into(),
-        i64::from(order.quantity).into(),
-        order.total_price_cents.into(),
-        order.allocation.into(),
-        order.created_at_ms.into(),
-        order.created_at_ms.into(),
-    ]
 }
 
 /// Inserts rows, then counts them against their allocations. `false` if a guard refused.
@@ -280,11 +264,5 @@ async fn refuse(
     reason: String,
 ) -> Result<()> {
     park(connection, incarnation, &Poison::refused(order, reason)).await?;
-    let sql = format!(
-        "INSERT INTO orders (order_id, user_id, product_id, quantity, total_price_cents, allocation_id,
-         created_at_ms, updated_at_ms, status, live) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, NULL){}",
-        connection.kind().or_nothing("order_id")
-    );
-    let values = values(order).into_iter().chain([status::VOID.into()]);
-    connection.run(&sql, values).await.map(drop)
+    insert_void(connection, order).await
 }
