@@ -1,4 +1,5 @@
-//! Connecting: one pool of one kind of connection for everybody, and clear words for who cannot.
+//! Connecting: one pool of one kind of connection for everybody, and a clear sentence for
+//! whoever cannot.
 
 use crate::sqlite::SqliteFile;
 use crate::{Database, DatabaseKind, fault, masked};

@@ -47,11 +47,12 @@ pub fn is_unique_violation(error: &Error) -> bool {
     of_database(error).is_some_and(DatabaseError::is_unique_violation)
 }
 
-/// Whether nothing has happened and the same transaction can succeed if it is tried again: it lost against
-/// another one, or its connection had died before it was used.
+/// Whether nothing has happened and the same transaction can succeed if it is tried again: it lost
+/// against another one, or its connection had died before it was used.
 #[must_use]
 pub fn may_be_repeated(error: &Error) -> bool {
-    // A row that is not there cannot be locked: of two who insert it, one is told so here.
+    // A row that is not there cannot be locked: of two transactions that insert it, one gets
+    // this error.
     matches!(error, Error::Io(_))
         || is_unique_violation(error)
         || mysql_number(error).is_some_and(|number| [LOCK_WAIT_TIMEOUT, DEADLOCK].contains(&number))

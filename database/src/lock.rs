@@ -11,7 +11,7 @@ pub struct NamedLock {
 
 impl Database {
     /// Takes the lock called `name` in this database, or learns that somebody else has it. A file
-    /// has one process for its user, which needs no lock: it always gets it.
+    /// is used by one process only, which always gets it.
     pub async fn try_lock(&self, name: &str) -> Result<Option<NamedLock>> {
         let Self::MySql(pool) = self else {
             return Ok(Some(NamedLock { connection: None }));

@@ -146,7 +146,7 @@ fn configure(allow_volatile: bool, registry: &Registry, beside: Beside) -> anyho
     // On a SQLite file the queue and its consumer live in one process (one-consumer-per-queue, R4).
     ensure!(
         beside == Beside::Nobody || config.database.kind()? != DatabaseKind::Sqlite,
-        "database.url: a SQLite file has one process for its user; run `seckill all` instead of separate roles"
+        "database.url: only one process can use a SQLite file; run `seckill all` instead of separate roles"
     );
     logging::init(&config.log)?;
     tracing::info!(config = %config.masked(registry), "effective configuration");

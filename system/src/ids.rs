@@ -10,7 +10,8 @@ engines::id!(
     WorkerId(i64)
 );
 engines::id!(
-    /// Counts who has consumed a queue; a new one begins with the first commit on a new channel.
+    /// Tells the consumers of a queue apart, one after the other: the first commit on a new channel
+    /// begins a new one.
     ConsumerSession(i64)
 );
 

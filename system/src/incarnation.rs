@@ -72,8 +72,8 @@ pub struct Keeper {
 }
 
 impl Keeper {
-    /// Gives the identity up: fenced and acknowledged at once, so that the reconciler need not wait
-    /// for the lease. Call it when nothing is under way any more.
+    /// Gives the identity up: it is fenced and acknowledged in one step, so that the reconciler
+    /// need not wait for the lease. Call it when nothing is under way any more.
     pub async fn hand_back(self) {
         self.stop.send_replace(true);
         if let Err(error) = self.task.await {

@@ -105,7 +105,7 @@ impl Store {
         row.ok_or(Error::RowNotFound)
     }
 
-    /// Fences an incarnation by its own wish, acknowledged at once.
+    /// Fences an incarnation by its own wish, and acknowledges that in the same step.
     pub async fn hand_back(&self, id: IncarnationId, minted_until_ms: i64) -> Result<()> {
         // MySQL assigns from left to right, SQLite from the old row: the generation is computed in
         // both places.

@@ -170,7 +170,8 @@ async fn guard(
     Ok(connection.run(sql, args).await? == 1)
 }
 
-/// drain-in-one-session (R5): counts who consumes. The row stays locked until the commit.
+/// drain-in-one-session (R5): the batch's session, or a new one for a consumer's first batch. The
+/// row stays locked until the commit.
 async fn session(connection: &mut Connection<'_>, batch: &WriteBatch) -> Result<ConsumerSession> {
     if let Some(session) = batch.session {
         return Ok(session);

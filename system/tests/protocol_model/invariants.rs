@@ -21,7 +21,7 @@ pub fn always() -> Vec<Property<Protocol>> {
         Property::always("(e) a buyer who was refused has no order", refused),
         Property::always("(f) sold out was true of what is left when quiet", sold_out),
         Property::always(
-            "(progress) who serves a generation has acknowledged it",
+            "(progress) whoever serves a generation has acknowledged it",
             acknowledged,
         ),
     ]

@@ -9,7 +9,7 @@ use std::sync::{Arc, LazyLock, Mutex, PoisonError, Weak};
 /// Queue files that are open in this process.
 static OPEN: LazyLock<Mutex<Vec<Weak<QueueFile>>>> = LazyLock::new(Mutex::default);
 
-/// What everybody who uses the queues of one file shares.
+/// What all users of the queues of one file share.
 #[derive(Debug)]
 pub struct QueueFile {
     pub sqlite: Arc<SqliteFile>,

@@ -1,5 +1,5 @@
-//! What is known in memory of the queues of one file: who consumes, what was given out and what is
-//! done with.
+//! What is known in memory of the queues of one file: which consumer is active, what it was given
+//! and what is done with.
 
 use crate::ids::Generation;
 use engines::IncarnationId;

@@ -25,8 +25,7 @@ pub struct QueueConsumer {
     settler: Settler,
     store: Store,
     incarnation: IncarnationId,
-    /// drain-in-one-session (R5): counts who consumes; a new number with the first commit on a new
-    /// channel.
+    /// drain-in-one-session (R5): begins with the first commit on this channel.
     session: Option<ConsumerSession>,
 }
 

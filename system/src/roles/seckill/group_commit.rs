@@ -51,8 +51,8 @@ impl Committer {
         committer
     }
 
-    /// Waits for the outcome of one request. With `closed` nothing is sold: who has an order is told
-    /// so, as always, and everyone else gets that refusal.
+    /// Waits for the outcome of one request. With `closed` nothing is sold: whoever has an order is
+    /// told so, as always, and everyone else gets that refusal.
     pub async fn submit(
         &self,
         sale: SaleId,
@@ -87,7 +87,7 @@ struct Admission<'a>(&'a AtomicUsize);
 
 impl<'a> Admission<'a> {
     fn take(waiting: &'a AtomicUsize, most: usize) -> Option<Self> {
-        // One too many gives its own back at once.
+        // One too many is dropped right here, which gives it back.
         let admission = Self(waiting);
         (waiting.fetch_add(1, Ordering::Relaxed) < most).then_some(admission)
     }

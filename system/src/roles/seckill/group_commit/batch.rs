@@ -54,7 +54,7 @@ impl Batch {
         let mut sold = Sold::with_capacity(pending.len());
         // What is reserved and cannot be published is lost to other buyers until the reconciler has
         // voided it: a broker that is away for a second would cost the whole stock. So without it
-        // nothing is sold, and who has an order is still told so.
+        // nothing is sold, and whoever has an order is still told so.
         let can_publish = !self.keeps_stock || self.publisher.is_connected();
         for (sale, requests) in by_sale(pending) {
             self.reserve(&identity, sale, requests, can_publish, &mut sold)
