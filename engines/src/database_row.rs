@@ -7,20 +7,17 @@
 //! engine's: a server that was killed and comes back with its data goes on where it was, in the
 //! same epoch.
 
-mod faults;
 mod gate;
 
 use crate::helpers::clock::millis;
 use crate::helpers::database_server::{self, may_be_repeated};
-use crate::registry::{BuildFuture, EngineFactory};
 use crate::{
-    EngineEnv, EngineError, EngineInfo, Epoch, Finish, FinishKind, Finished, Guarantees, Hold,
-    HoldKey, HoldPage, HoldPageQuery, OpenHold, Opened, Opening, Params, Reserve, Result, SaleId,
-    SettingSpec, StockEngine, StockView, Term, Upkeep, Verdict,
+    BuildFuture, EngineEnv, EngineError, EngineFactory, EngineInfo, Epoch, Finish, FinishKind,
+    Finished, Guarantees, Hold, HoldKey, HoldPage, HoldPageQuery, OpenHold, Opened, Opening,
+    Params, Reserve, Result, SaleId, SettingSpec, StockEngine, StockView, Term, Upkeep, Verdict,
 };
 use database::schema::Migration;
 use database::{Connection, Database, Tx};
-use faults::{Fault, Faults};
 use gate::{GateRow, Gates};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -79,7 +76,7 @@ pub const FACTORY: EngineFactory = EngineFactory {
 fn build(env: EngineEnv, _params: Params) -> BuildFuture {
     Box::pin(async move {
         let database = database_server::connect(NAME, env.required(NAME, "database.url")?)?;
-        Ok(Arc::new(DatabaseRow::new(database, Faults::default())) as Arc<dyn StockEngine>)
+        Ok(Arc::new(DatabaseRow::new(database)) as Arc<dyn StockEngine>)
     })
 }
 
@@ -95,7 +92,6 @@ struct DatabaseRow {
 #[derive(Debug)]
 struct Sales {
     database: Database,
-    faults: Faults,
 }
 
 /// The stock row of a sale, and the database's clock.
@@ -109,10 +105,8 @@ struct Stock {
 }
 
 impl Stock {
-    fn is(&self, term: &Term, faults: Faults) -> bool {
-        let is_nonce =
-            self.nonce == term.nonce.0.cast_signed() || faults.has(Fault::SellsUnderAnyNonce);
-        self.epoch == i64::from(term.epoch.0) && is_nonce
+    fn is(&self, term: &Term) -> bool {
+        self.epoch == i64::from(term.epoch.0) && self.nonce == term.nonce.0.cast_signed()
     }
 
     fn epoch(&self) -> Epoch {
@@ -155,11 +149,7 @@ impl Sales {
         connection: &mut Connection<'_>,
         sale: SaleId,
     ) -> Result<Option<Stock>> {
-        let for_update = if self.faults.has(Fault::LocksNothing) {
-            ""
-        } else {
-            connection.for_update()
-        };
+        let for_update = connection.for_update();
         let sql = format!("{}{for_update}", self.select_stock());
         let rows = connection.rows(&sql, &[sale.0]).await.map_err(not_done)?;
         Ok(rows.first().map(to_stock))
@@ -169,7 +159,7 @@ impl Sales {
     async fn lock(&self, term: &Term) -> Result<Option<Locked>> {
         let mut tx = self.database.begin().await.map_err(not_done)?;
         let stock = self.locked_row(&mut tx.connection(), term.sale).await?;
-        let stock = stock.filter(|stock| stock.is(term, self.faults));
+        let stock = stock.filter(|stock| stock.is(term));
         Ok(stock.map(|stock| Locked {
             tx,
             sale: term.sale,
@@ -185,7 +175,7 @@ impl Sales {
         let mut gates = gate::of_users(&mut sale.tx.connection(), term.sale, users).await?;
         let verdicts = batch
             .iter()
-            .map(|item| judge(item, &mut sale.stock, &mut gates, self.faults))
+            .map(|item| judge(item, &mut sale.stock, &mut gates))
             .collect();
         sale.write(&gates).await?;
         Ok(verdicts)
@@ -199,7 +189,7 @@ impl Sales {
         let mut gates = gate::of_users(&mut sale.tx.connection(), term.sale, users).await?;
         let finished = batch
             .iter()
-            .map(|item| finish(item, &mut sale.stock, &mut gates, self.faults))
+            .map(|item| finish(item, &mut sale.stock, &mut gates))
             .collect();
         sale.write(&gates).await?;
         Ok(finished)
@@ -212,13 +202,10 @@ impl Sales {
         let mut connection = tx.connection();
         let stock = self.locked_row(&mut connection, term.sale).await?;
         if let Some(stock) = stock {
-            if stock.is(term, self.faults) {
-                if !self.faults.has(Fault::OpensTheSameAgain) {
-                    return Ok(Opened::AlreadyOpen);
-                }
-            } else if stock.epoch >= i64::from(term.epoch.0)
-                && !self.faults.has(Fault::OpensTheOlder)
-            {
+            if stock.is(term) {
+                return Ok(Opened::AlreadyOpen);
+            }
+            if stock.epoch >= i64::from(term.epoch.0) {
                 return Ok(Opened::Stale {
                     newest: stock.epoch(),
                 });
@@ -241,12 +228,7 @@ impl Sales {
             term.sale.0,
         ];
         connection.run(sql, &args).await.map_err(not_done)?;
-        let buyers: &[_] = if self.faults.has(Fault::LoadsNoBuyers) {
-            &[]
-        } else {
-            &opening.buyers
-        };
-        gate::replace_all(&mut connection, term.sale, buyers).await?;
+        gate::replace_all(&mut connection, term.sale, &opening.buyers).await?;
         tx.commit().await.map_err(unknown)?;
         Ok(Opened::Opened)
     }
@@ -263,9 +245,7 @@ impl Sales {
         let mut sale = sale.ok_or_else(|| EngineError::not_open(term))?;
         let now_ms = sale.stock.now_ms;
         let mut gates = gate::of_open_holds(&mut sale.tx.connection(), term.sale, holds).await?;
-        let is_old = |gate: &GateRow| {
-            gate.age_ms(now_ms) >= millis(age) || self.faults.has(Fault::MarksTheYoung)
-        };
+        let is_old = |gate: &GateRow| gate.age_ms(now_ms) >= millis(age);
         // The lock is held from the age test to the mark, so no touch can come between:
         // mark-with-age (R8).
         gates
@@ -313,7 +293,7 @@ impl Sales {
             remaining: stock.remaining,
             open_units: stock.open_units.unsigned_abs(),
             epoch: Some(stock.epoch()),
-            is_open: stock.is(term, self.faults),
+            is_open: stock.is(term),
             owners: Vec::new(),
             server: String::new(),
             clock_ms: stock.now_ms,
@@ -332,27 +312,25 @@ fn to_stock([epoch, nonce, remaining, open_units, now_ms]: &[i64; 5]) -> Stock {
 }
 
 /// Decides one request on the locked state; what changes is written back with the batch.
-fn judge(item: &Reserve, stock: &mut Stock, gates: &mut Gates, faults: Faults) -> Result<Verdict> {
+fn judge(item: &Reserve, stock: &mut Stock, gates: &mut Gates) -> Result<Verdict> {
     if item.quantity == 0 {
         return Err(EngineError::Config(
             "a reserve of 0 units; at least 1 is needed".to_owned(),
         ));
     }
-    if stock.now_ms > item.expires_at_ms && !faults.has(Fault::SellsToTheLate) {
-        return Ok(Verdict::Expired); // R7: its caller may have given up.
+    // deadline-before-reserve (R7): its caller may have given up.
+    if stock.now_ms > item.expires_at_ms {
+        return Ok(Verdict::Expired);
     }
-    if let Some(gate) = gates
-        .get_mut(&item.user)
-        .filter(|_| !faults.has(Fault::NoUserGate))
-    {
+    if let Some(gate) = gates.get_mut(&item.user) {
         let hold = Hold {
             order: gate.order,
             quantity: gate.quantity,
             settled: !gate.is_open,
             allocation: None,
         };
-        let is_voided = gate.is_marked && !faults.has(Fault::TouchesTheMarked);
-        if gate.is_open && (is_voided || !gate.touch(stock.now_ms, item.incarnation, faults)) {
+        // mark-with-age (R8): a hold that is being voided is not touched any more.
+        if gate.is_open && (gate.is_marked || !gate.touch(stock.now_ms, item.incarnation)) {
             return Ok(Verdict::Busy);
         }
         return Ok(Verdict::Duplicate(hold));
@@ -361,7 +339,7 @@ fn judge(item: &Reserve, stock: &mut Stock, gates: &mut Gates, faults: Faults) -
         return Ok(Verdict::NoOrder);
     }
     let units = i64::from(item.quantity);
-    if units > stock.remaining && !faults.has(Fault::SellsWithoutCheck) {
+    if units > stock.remaining {
         return Ok(Verdict::SoldOut {
             remaining: stock.remaining.unsigned_abs(),
         });
@@ -373,13 +351,10 @@ fn judge(item: &Reserve, stock: &mut Stock, gates: &mut Gates, faults: Faults) -
 }
 
 /// Settles or releases one hold on the locked state.
-fn finish(item: &Finish, stock: &mut Stock, gates: &mut Gates, faults: Faults) -> Finished {
-    let is_his =
-        |gate: &&mut GateRow| gate.order == item.order || faults.has(Fault::ReleasesAnyOrder);
+fn finish(item: &Finish, stock: &mut Stock, gates: &mut Gates) -> Finished {
     let gate = gates
         .get_mut(&item.user)
-        .filter(|gate| !gate.is_cleared())
-        .filter(is_his);
+        .filter(|gate| gate.order == item.order && !gate.is_cleared());
     let Some(gate) = gate else {
         return Finished::AlreadyDone;
     };
@@ -390,22 +365,21 @@ fn finish(item: &Finish, stock: &mut Stock, gates: &mut Gates, faults: Faults) -
     if was_open {
         stock.open_units -= units;
     }
-    if item.kind == FinishKind::Release || faults.has(Fault::SettlesIntoStock) {
-        stock.remaining += units;
-    }
-    if item.kind == FinishKind::Settle || faults.has(Fault::ReleasesTwice) {
-        gate.settle();
-    } else {
-        gate.clear();
+    match item.kind {
+        FinishKind::Settle => gate.settle(),
+        FinishKind::Release => {
+            stock.remaining += units;
+            gate.clear();
+        }
     }
     Finished::Done
 }
 
 impl DatabaseRow {
-    fn new(database: Database, faults: Faults) -> Self {
+    fn new(database: Database) -> Self {
         Self {
             runtime: tokio::runtime::Handle::current(),
-            sales: Arc::new(Sales { database, faults }),
+            sales: Arc::new(Sales { database }),
         }
     }
 

@@ -1,4 +1,5 @@
-//! What more than one engine needs and no engine is: servers, allocation rows, time.
+//! What more than one engine needs and no engine is: servers, allocation rows, time. Offered to
+//! engines of other crates, too.
 
 pub mod allocations;
 pub mod clock;

@@ -8,7 +8,6 @@
 extern crate self as engines;
 
 mod contract;
-mod helpers;
 mod registry;
 
 mod database_row;
@@ -20,6 +19,7 @@ mod sharded_slots;
 mod standard;
 
 pub mod conformance;
+pub mod helpers;
 pub mod testing;
 
 pub use contract::{

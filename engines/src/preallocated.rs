@@ -8,7 +8,6 @@
 //! partition moves only by opening the next epoch: only then is every publisher fenced and every
 //! queue drained, so that the rows from which the new owner loads its gate are complete.
 
-mod faults;
 mod gates;
 mod lease;
 mod opening;
@@ -16,19 +15,16 @@ mod rights;
 mod stock;
 mod transfer;
 
-use crate::helpers::allocations::ALLOCATIONS;
 use crate::helpers::clock::now_ms;
 use crate::helpers::database_server;
-use crate::registry::{BuildFuture, EngineFactory};
 use crate::{
-    EngineEnv, EngineError, EngineInfo, Epoch, Finish, FinishKind, Finished, Guarantees, HoldKey,
-    HoldPage, HoldPageQuery, IncarnationId, OpenHold, Opened, Opening, ParamKind, ParamSpec,
-    Params, Reserve, Result, SaleId, SettingSpec, StockEngine, StockView, Tending, Term, Upkeep,
-    Verdict,
+    ALLOCATIONS, BuildFuture, EngineEnv, EngineError, EngineFactory, EngineInfo, Epoch, Finish,
+    FinishKind, Finished, Guarantees, HoldKey, HoldPage, HoldPageQuery, IncarnationId, OpenHold,
+    Opened, Opening, ParamKind, ParamSpec, Params, Reserve, Result, SaleId, SettingSpec,
+    StockEngine, StockView, Tending, Term, Upkeep, Verdict,
 };
 use database::Database;
 use database::schema::Migration;
-use faults::Faults;
 use lease::Lease;
 use opening::{NewestOpening, Plan};
 use std::collections::{HashMap, HashSet};
@@ -130,7 +126,6 @@ struct Process {
     loading: tokio::sync::Mutex<()>,
     /// Incarnations that have handed back; one per life of a process.
     stopped: Mutex<HashSet<IncarnationId>>,
-    faults: Faults,
 }
 
 /// A term, and who sells under it.
@@ -169,7 +164,6 @@ impl Process {
             leases: RwLock::default(),
             loading: tokio::sync::Mutex::default(),
             stopped: Mutex::default(),
-            faults: Faults::default(),
         })
     }
 
@@ -230,7 +224,6 @@ impl Process {
             loaded.moves,
             loaded.owned,
             loaded.gates,
-            self.faults,
         );
         let lease = Arc::new(lease);
         let mut leases = self.leases.write().unwrap_or_else(PoisonError::into_inner);

@@ -1,6 +1,5 @@
 //! The gate rows of `database-row`: who may not buy again, and which of their holds are open.
 
-use super::faults::{Fault, Faults};
 use super::{INCARNATIONS_MAX, not_done};
 use crate::helpers::clock::millis;
 use crate::{
@@ -67,13 +66,13 @@ impl GateRow {
     }
 
     /// Touches an open hold; `false` if no further incarnation fits.
-    pub fn touch(&mut self, now_ms: i64, incarnation: IncarnationId, faults: Faults) -> bool {
+    pub fn touch(&mut self, now_ms: i64, incarnation: IncarnationId) -> bool {
         let id = incarnation.0.to_le_bytes();
         let is_known = self
             .touched_by
             .chunks_exact(id.len())
             .any(|known| known == id);
-        if !is_known && !faults.has(Fault::ForgetsWhoTouched) {
+        if !is_known {
             if self.touched_by.len() / id.len() >= INCARNATIONS_MAX {
                 return false;
             }

@@ -27,12 +27,11 @@ const PIPELINE_BUFFER_CALLS: usize = 1_024;
 const MAJOR_VERSION_MIN: u64 = 5;
 
 /// What decides whether a server can forget or evict.
-pub(crate) const SETTINGS: [&str; 4] =
-    ["appendonly", "appendfsync", "maxmemory", "maxmemory-policy"];
+pub const SETTINGS: [&str; 4] = ["appendonly", "appendfsync", "maxmemory", "maxmemory-policy"];
 
 /// A connection that is made on first use and made again when it breaks. It belongs to the current
 /// runtime.
-pub(crate) fn connect(url: &str) -> Result<ConnectionManager> {
+pub fn connect(url: &str) -> Result<ConnectionManager> {
     let refused =
         |error: RedisError| EngineError::Config(format!("redis url {:?}: {error}", masked(url)));
     let tcp = redis::io::tcp::TcpSettings::default().set_nodelay(true);
@@ -54,12 +53,12 @@ pub(crate) fn connect(url: &str) -> Result<ConnectionManager> {
 }
 
 /// Whether the script is not there, which means that the server is not the one it was loaded into.
-pub(crate) fn is_no_script(error: &RedisError) -> bool {
+pub fn is_no_script(error: &RedisError) -> bool {
     error.kind() == ErrorKind::Server(ServerErrorKind::NoScript)
 }
 
 /// Sorts a failure by what the caller must know: whether the call may have been executed.
-pub(crate) fn classify(context: &str, error: RedisError) -> EngineError {
+pub fn classify(context: &str, error: RedisError) -> EngineError {
     /// Codes with which a server refuses a call before it has written anything.
     const REFUSED_BEFORE_WRITING: [&str; 12] = [
         "LOADING",
@@ -102,7 +101,7 @@ pub(crate) fn classify(context: &str, error: RedisError) -> EngineError {
 
 /// Refuses a server that can forget or evict what it acknowledged, unless `allow_volatile`; returns
 /// the settings that a result has to state.
-pub(crate) async fn check(
+pub async fn check(
     redis: &mut ConnectionManager,
     allow_volatile: bool,
 ) -> Result<Vec<(String, String)>> {
@@ -146,7 +145,7 @@ fn setting<'a>(settings: &'a [(String, String)], name: &str) -> &'a str {
 }
 
 /// Why a server of these settings is too old, if it is.
-pub(crate) fn too_old_because(settings: &[(String, String)]) -> Option<String> {
+pub fn too_old_because(settings: &[(String, String)]) -> Option<String> {
     let version = setting(settings, "redis.version");
     let major = version
         .split('.')
@@ -158,7 +157,7 @@ pub(crate) fn too_old_because(settings: &[(String, String)]) -> Option<String> {
 }
 
 /// Why a server of these settings can forget or evict, if it can.
-pub(crate) fn volatile_because(settings: &[(String, String)]) -> Option<String> {
+pub fn volatile_because(settings: &[(String, String)]) -> Option<String> {
     let (appendonly, policy) = (
         setting(settings, "redis.appendonly"),
         setting(settings, "redis.maxmemory-policy"),

@@ -3,7 +3,6 @@
 //! Selling happens in memory. Everything that moves rights holds `rights`, so only one transfer of
 //! a lease is under way, and whoever holds it sees the stock in memory only fall.
 
-use super::faults::{Fault, Faults};
 use super::gates::{Answer, Gates};
 use super::rights::{LeaseRows, Moved, Seen};
 use super::stock::Stock;
@@ -44,7 +43,6 @@ pub struct Lease {
     pub(super) released: Mutex<Vec<(i64, u32)>>,
     pub(super) rights: tokio::sync::Mutex<Rights>,
     ended: AtomicU8,
-    pub(super) faults: Faults,
 }
 
 impl Lease {
@@ -54,7 +52,6 @@ impl Lease {
         moves: i64,
         owned: Box<[bool]>,
         gates: Gates,
-        faults: Faults,
     ) -> Self {
         Self {
             term: terms.term,
@@ -66,7 +63,6 @@ impl Lease {
             released: Mutex::default(),
             rights: tokio::sync::Mutex::new(Rights::new(moves)),
             ended: AtomicU8::new(OPEN),
-            faults,
         }
     }
 
@@ -97,7 +93,7 @@ impl Lease {
     fn owns(&self, user: i64) -> bool {
         // Never more than the partitions, which are few.
         let part = user.rem_euclid(self.owned.len() as i64) as usize;
-        self.owned[part] || self.faults.has(Fault::SellsToAnybody)
+        self.owned[part]
     }
 
     /// Answers items from memory, in order, up to the first one that needs more units than there
@@ -123,19 +119,17 @@ impl Lease {
                 "a reserve of 0 units; at least 1 is needed".to_owned(),
             )));
         }
+        // deadline-before-reserve (R7): its caller may have given up.
         if now_ms > item.expires_at_ms {
-            return Some(Ok(Verdict::Expired)); // R7: its caller may have given up.
+            return Some(Ok(Verdict::Expired));
         }
         if !self.owns(item.user.0) {
             return Some(Ok(Verdict::WrongInstance));
         }
         let allocation = Some(AllocationId(self.rows.lease));
-        let take = || item.may_sell && self.take(item.quantity);
+        let take = || item.may_sell && self.stock.take(u64::from(item.quantity));
         let verdict = match self.gates.ask(item, now_ms, take) {
             Answer::Granted => Verdict::Granted { allocation },
-            Answer::Known { .. } if self.faults.has(Fault::NoUserGate) && take() => {
-                Verdict::Granted { allocation }
-            }
             Answer::Known {
                 order,
                 quantity,
@@ -154,15 +148,6 @@ impl Lease {
             Answer::Short => return None,
         };
         Some(Ok(verdict))
-    }
-
-    fn take(&self, quantity: u32) -> bool {
-        let units = u64::from(quantity);
-        if self.faults.has(Fault::SellsWithoutCheck) {
-            self.stock.take_up_to(units);
-            return true;
-        }
-        self.stock.take(units)
     }
 
     /// Answers a batch, fetching units from the pool, and waiting a bounded time for those of
@@ -258,12 +243,7 @@ impl Lease {
             let Some(item) = batch.get(verdicts.len()) else {
                 return;
             };
-            let others = if self.faults.has(Fault::IgnoresOthers) {
-                0
-            } else {
-                seen.others
-            };
-            let remaining = seen.rest + self.stock.units() + others;
+            let remaining = seen.rest + self.stock.units() + seen.others;
             if u64::from(item.quantity) > remaining {
                 verdicts.push(Ok(Verdict::SoldOut { remaining }));
             } else if is_late {
@@ -288,13 +268,7 @@ impl Lease {
             FinishKind::Release => {
                 let released = self.gates.release(item.user, item.order);
                 if let Some(open) = released.filter(|released| released.was_open) {
-                    let times = if self.faults.has(Fault::ReleasesTwice) {
-                        2
-                    } else {
-                        1
-                    };
-                    let order = (item.order.0, open.quantity);
-                    self.released().extend(std::iter::repeat_n(order, times));
+                    self.released().push((item.order.0, open.quantity));
                 }
                 released.is_some()
             }
@@ -330,7 +304,7 @@ impl Lease {
         let _ = self
             .ended
             .compare_exchange(OPEN, HANDED_BACK, Ordering::AcqRel, Ordering::Acquire);
-        if !self.owns_partitions() || self.faults.has(Fault::KeepsItsUnits) {
+        if !self.owns_partitions() {
             return Ok(());
         }
         let mut rights = self.rights().await?;

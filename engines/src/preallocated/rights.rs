@@ -5,7 +5,6 @@
 //! every transfer, so one whose outcome is unknown can be looked up, and a second owner of the
 //! lease would be noticed.
 
-use super::faults::{Fault, Faults};
 use super::{not_done, unknown};
 use crate::{EngineError, Result};
 use database::fixed_rows::{BATCH, Statement};
@@ -155,14 +154,13 @@ impl LeaseRows {
         moves: i64,
         (units, idle): (u64, u64),
         orders: &[(i64, u32)],
-        faults: Faults,
     ) -> Result<Moved<u64>> {
         let mut tx = database.begin().await.map_err(not_done)?;
         let mut connection = tx.connection();
         if !self.lock_pool(&mut connection).await? {
             return Ok(Moved::Over);
         }
-        let given = units + self.uncounted(&mut connection, orders, faults).await?;
+        let given = units + self.uncounted(&mut connection, orders).await?;
         if given == 0 {
             return Ok(Moved::Nothing(0));
         }
@@ -264,7 +262,6 @@ impl LeaseRows {
         &self,
         connection: &mut Connection<'_>,
         orders: &[(i64, u32)],
-        faults: Faults,
     ) -> Result<u64> {
         static COUNTED: Statement = Statement::new(
             BATCH,
@@ -285,9 +282,7 @@ impl LeaseRows {
                 .map_err(not_done)?;
             counted.extend(rows.into_iter().flatten());
         }
-        let uncounted = orders
-            .iter()
-            .filter(|(order, _)| !counted.contains(order) || faults.has(Fault::ForgetsCancels));
+        let uncounted = orders.iter().filter(|(order, _)| !counted.contains(order));
         Ok(uncounted.map(|(_, quantity)| u64::from(*quantity)).sum())
     }
 }

@@ -5,7 +5,6 @@
 //! without an answer, or a task that is ended, leaves the note; the next transfer begins by looking
 //! up whether that one was committed.
 
-use super::faults::Fault;
 use super::lease::Lease;
 use super::rights::{Moved, Seen, WANT_TTL_MS};
 use crate::{EngineError, Result};
@@ -128,9 +127,6 @@ impl Lease {
     ) -> Result<Moved<Seen>> {
         let wants_below = rights.wants_below(self.rows.incarnation);
         let (moves, idle) = (rights.moves, self.stock.units());
-        if self.faults.has(Fault::RefillsMemoryFirst) {
-            self.stock.put(units);
-        }
         let under_way = &mut rights.under_way;
         let about_to = |taken| *under_way = Some(Transfer::In(taken));
         let moved = self
@@ -164,7 +160,7 @@ impl Lease {
         let idle = self.stock.units();
         let moved = self
             .rows
-            .give(database, rights.moves, (units, idle), &orders, self.faults)
+            .give(database, rights.moves, (units, idle), &orders)
             .await;
         self.conclude(rights, moved)
     }
@@ -191,7 +187,7 @@ impl Lease {
         rights.seen = None;
         rights.moves += i64::from(is_committed);
         match (rights.under_way.take(), is_committed) {
-            (Some(Transfer::In(units)), true) if !self.faults.has(Fault::RefillsMemoryFirst) => {
+            (Some(Transfer::In(units)), true) => {
                 rights.idle_at_most += units;
                 self.stock.put(units);
             }
@@ -288,7 +284,7 @@ impl Lease {
         database: &Database,
         seen: &Seen,
     ) -> Result<bool> {
-        if seen.wanted == 0 || self.faults.has(Fault::DeafToWants) {
+        if seen.wanted == 0 {
             return Ok(false);
         }
         let lacking = seen.wanted.saturating_sub(seen.rest);

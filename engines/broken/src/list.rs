@@ -1,0 +1,220 @@
+//! What is broken in which copy of an engine.
+
+/// One copy of an engine that breaks its contract.
+#[derive(Clone, Copy, Debug)]
+pub struct Broken {
+    /// The engine's file in `engines/src`, without its ending.
+    pub engine: &'static str,
+    /// The copy's name, unique within its engine.
+    pub name: &'static str,
+    /// What it does that the engine must not.
+    pub what: &'static str,
+    /// Whether it shows only on a server.
+    pub needs_server: bool,
+    /// A text that the engine's sources have exactly once.
+    pub sound: &'static str,
+    /// What stands there in the copy.
+    pub broken: &'static str,
+}
+
+/// Engines of which there are copies.
+pub const ENGINES: &[&str] = &["database_row", "preallocated"];
+
+/// All copies.
+pub const LIST: &[Broken] = &[
+    Broken {
+        engine: "database_row",
+        name: "locks_nothing",
+        what: "reads the stock row without locking it: tests and marks, counts and writes are no longer one step",
+        needs_server: true,
+        sound: "let for_update = connection.for_update();",
+        broken: "let for_update = \"\";",
+    },
+    Broken {
+        engine: "database_row",
+        name: "sells_without_check",
+        what: "takes units without looking whether there are enough",
+        needs_server: false,
+        sound: "if units > stock.remaining {",
+        broken: "if false {",
+    },
+    Broken {
+        engine: "database_row",
+        name: "sells_to_the_late",
+        what: "sells to those who came too late",
+        needs_server: false,
+        sound: "if stock.now_ms > item.expires_at_ms {",
+        broken: "if false {",
+    },
+    Broken {
+        engine: "database_row",
+        name: "no_user_gate",
+        what: "grants a buyer a second order",
+        needs_server: false,
+        sound: "if let Some(gate) = gates.get_mut(&item.user) {",
+        broken: "if let Some(gate) = gates.get_mut(&item.user).filter(|_| false) {",
+    },
+    Broken {
+        engine: "database_row",
+        name: "touches_the_marked",
+        what: "touches a hold that is being voided",
+        needs_server: false,
+        sound: "gate.is_open && (gate.is_marked || !gate.touch(",
+        broken: "gate.is_open && (!gate.touch(",
+    },
+    Broken {
+        engine: "database_row",
+        name: "forgets_who_touched",
+        what: "does not remember who touched a hold",
+        needs_server: false,
+        sound: "if !is_known {",
+        broken: "if false {",
+    },
+    Broken {
+        engine: "database_row",
+        name: "releases_twice",
+        what: "gives the units of a released order back, but keeps its gate",
+        needs_server: false,
+        sound: "gate.clear();",
+        broken: "gate.settle();",
+    },
+    Broken {
+        engine: "database_row",
+        name: "releases_any_order",
+        what: "releases whatever order the buyer has",
+        needs_server: false,
+        sound: "gate.order == item.order && !gate.is_cleared()",
+        broken: "!gate.is_cleared()",
+    },
+    Broken {
+        engine: "database_row",
+        name: "settles_into_stock",
+        what: "gives units back when an order is settled",
+        needs_server: false,
+        sound: "FinishKind::Settle => gate.settle(),",
+        broken: "FinishKind::Settle => {
+            stock.remaining += units;
+            gate.settle();
+        }",
+    },
+    Broken {
+        engine: "database_row",
+        name: "marks_the_young",
+        what: "marks holds whatever their age",
+        needs_server: false,
+        sound: "gate.age_ms(now_ms) >= millis(age)",
+        broken: "true",
+    },
+    Broken {
+        engine: "database_row",
+        name: "opens_the_same_again",
+        what: "loads the same term again",
+        needs_server: false,
+        sound: "            if stock.is(term) {
+                return Ok(Opened::AlreadyOpen);
+            }
+            if stock.epoch >= ",
+        broken: "            if !stock.is(term) && stock.epoch >= ",
+    },
+    Broken {
+        engine: "database_row",
+        name: "opens_the_older",
+        what: "loads an epoch that is not newer",
+        needs_server: false,
+        sound: "if stock.epoch >= i64::from(term.epoch.0) {",
+        broken: "if false {",
+    },
+    Broken {
+        engine: "database_row",
+        name: "sells_under_any_nonce",
+        what: "sells under any nonce",
+        needs_server: false,
+        sound: "self.nonce == term.nonce.0.cast_signed()",
+        broken: "true",
+    },
+    Broken {
+        engine: "database_row",
+        name: "loads_no_buyers",
+        what: "opens without those who have bought already",
+        needs_server: false,
+        sound: "gate::replace_all(&mut connection, term.sale, &opening.buyers)",
+        broken: "gate::replace_all(&mut connection, term.sale, &[])",
+    },
+    Broken {
+        engine: "preallocated",
+        name: "sells_without_check",
+        what: "takes units without looking whether there are enough",
+        needs_server: false,
+        sound: "item.may_sell && self.stock.take(u64::from(item.quantity))",
+        broken: "item.may_sell && {
+            self.stock.take_up_to(u64::from(item.quantity));
+            true
+        }",
+    },
+    Broken {
+        engine: "preallocated",
+        name: "releases_twice",
+        what: "gives the units of a released hold back twice",
+        needs_server: false,
+        sound: "self.released().push((item.order.0, open.quantity));",
+        broken: "self.released().extend([(item.order.0, open.quantity); 2]);",
+    },
+    Broken {
+        engine: "preallocated",
+        name: "no_user_gate",
+        what: "grants a buyer a second order",
+        needs_server: false,
+        sound: "Answer::Granted => Verdict::Granted { allocation },",
+        broken: "Answer::Granted => Verdict::Granted { allocation },
+            Answer::Known { .. } if take() => Verdict::Granted { allocation },",
+    },
+    Broken {
+        engine: "preallocated",
+        name: "sells_to_anybody",
+        what: "sells to buyers of other processes",
+        needs_server: false,
+        sound: "        self.owned[part]\n",
+        broken: "        true\n",
+    },
+    Broken {
+        engine: "preallocated",
+        name: "deaf_to_wants",
+        what: "never answers the want of a process that starves",
+        needs_server: false,
+        sound: "if seen.wanted == 0 {",
+        broken: "if true {",
+    },
+    Broken {
+        engine: "preallocated",
+        name: "ignores_others",
+        what: "says sold out without counting what others have idle",
+        needs_server: false,
+        sound: "seen.rest + self.stock.units() + seen.others",
+        broken: "seen.rest + self.stock.units()",
+    },
+    Broken {
+        engine: "preallocated",
+        name: "refills_memory_first",
+        what: "puts units into memory before the database has granted them",
+        needs_server: false,
+        sound: "let about_to = |taken| *under_way = Some(Transfer::In(taken));",
+        broken: "self.stock.put(units);
+        let about_to = |_| *under_way = Some(Transfer::In(0));",
+    },
+    Broken {
+        engine: "preallocated",
+        name: "keeps_its_units",
+        what: "keeps what it has when it stops",
+        needs_server: false,
+        sound: "if !self.owns_partitions() {",
+        broken: "if true {",
+    },
+    Broken {
+        engine: "preallocated",
+        name: "forgets_cancels",
+        what: "gives a cancelled order's units back that the cancel has moved already",
+        needs_server: false,
+        sound: "!counted.contains(order)",
+        broken: "true",
+    },
+];
