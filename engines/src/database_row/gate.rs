@@ -1,6 +1,6 @@
 //! The gate rows of `database-row`: who may not buy again, and which of their holds are open.
 
-use super::{INCARNATIONS_MAX, not_done};
+use super::failures::not_done;
 use crate::helpers::clock::millis;
 use crate::{
     HoldKey, HoldPage, HoldPageQuery, IncarnationId, OpenHold, OpeningBuyer, OrderId, PAGE_MAX,
@@ -10,6 +10,9 @@ use database::fixed_rows::{BATCH, Statement};
 use database::{Arg, Connection};
 use std::collections::{HashMap, HashSet};
 
+/// Incarnations remembered per hold; beyond that the buyer is told "busy", so that none is ever
+/// forgotten: mark-with-age (R8).
+const INCARNATIONS_MAX: usize = 64;
 /// Rows deleted in one transaction, so that those who wait for it do not wait long.
 const DELETED_AT_ONCE: i64 = 5_000;
 

@@ -1,7 +1,7 @@
 //! A transaction that loses a deadlock on MariaDB.
 
 use super::*;
-use crate::{IncarnationId, Nonce, OrderId, UserId};
+use crate::{Epoch, IncarnationId, Nonce, OrderId, UserId};
 use servers::DatabaseServer;
 use sqlx::{Connection as _, MySqlConnection, Row};
 

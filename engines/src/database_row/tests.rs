@@ -1,6 +1,7 @@
 //! What only the inside of the engine shows: the steps of a retirement.
 
 use super::*;
+use crate::Epoch;
 
 /// A file with the tables, for as long as the folder lives.
 async fn file() -> (tempfile::TempDir, String) {
