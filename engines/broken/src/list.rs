@@ -181,7 +181,7 @@ pub const LIST: &[Broken] = &[
         name: "deaf_to_wants",
         what: "never answers the want of a process that starves",
         needs_server: false,
-        sound: "if seen.wanted == 0 {",
+        sound: "if elsewhere.wanted == 0 {",
         broken: "if true {",
     },
     Broken {
@@ -189,8 +189,8 @@ pub const LIST: &[Broken] = &[
         name: "ignores_others",
         what: "says sold out without counting what others have idle",
         needs_server: false,
-        sound: "seen.rest + self.stock.units() + seen.others",
-        broken: "seen.rest + self.stock.units()",
+        sound: "elsewhere.pooled + self.stock.units() + elsewhere.others",
+        broken: "elsewhere.pooled + self.stock.units()",
     },
     Broken {
         engine: "preallocated",

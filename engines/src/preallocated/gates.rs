@@ -1,7 +1,7 @@
 //! Who of this process's buyers may not buy again, and which of their holds are open: in memory, in
 //! shards.
 //!
-//! A buyer costs 24 bytes and his share of the table's free places, settled or not. Calls on buyers
+//! A buyer costs 24 bytes and a share of the table's free places, settled or not. Calls on buyers
 //! of different shards do not wait for each other, and none holds a shard for longer than it takes
 //! to look up one buyer, except to list holds.
 
@@ -89,17 +89,17 @@ struct Buyers {
 /// What the gate says to a request.
 #[derive(Clone, Copy, Debug)]
 pub enum Answer {
-    /// The buyer had no order; the units were taken and this is his hold now.
+    /// The buyer had no order; the units were taken and this is their hold now.
     Granted,
     /// The buyer had no order, and the units could not be taken.
     Short,
-    /// His order; if it is open it was touched.
+    /// Their order; if it is open it was touched.
     Known {
         order: OrderId,
         quantity: u32,
         is_settled: bool,
     },
-    /// His hold is being voided.
+    /// Their hold is being voided.
     Marked,
 }
 

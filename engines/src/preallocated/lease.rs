@@ -3,23 +3,24 @@
 //! Selling happens in memory. Everything that moves rights holds `rights`, so only one transfer of
 //! a lease is under way, and whoever holds it sees the stock in memory only fall.
 
+use super::failures::NAME;
 use super::gates::{Answer, Gates};
-use super::rights::{LeaseRows, Moved, Seen};
+use super::rights::Rights;
+use super::rows::LeaseRows;
 use super::stock::Stock;
-use super::transfer::Rights;
-use super::{CALL_MAX, NAME, Terms, WAIT_MAX};
+use super::terms::Terms;
 use crate::helpers::clock::{millis, now_ms};
 use crate::{
     AllocationId, EngineError, Finish, FinishKind, Finished, Hold, HoldKey, HoldPage,
     HoldPageQuery, IncarnationId, OpenHold, Reserve, Result, Term, Verdict,
 };
-use database::Database;
 use std::sync::atomic::{AtomicU8, Ordering};
 use std::sync::{Mutex, PoisonError};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
-/// Pause between two looks of a process that waits for units of others.
-const LOOK_EVERY: Duration = Duration::from_millis(5);
+/// Longest wait for the database inside a call that moves units. What was begun is concluded by the
+/// next.
+pub const CALL_MAX: Duration = Duration::from_secs(2);
 
 /// `ended`: it sells.
 const OPEN: u8 = 0;
@@ -66,9 +67,24 @@ impl Lease {
         }
     }
 
+    /// Under which term it sells, and as who.
+    pub fn terms(&self) -> Terms {
+        Terms {
+            term: self.term,
+            incarnation: self.incarnation,
+        }
+    }
+
     /// Whether it grants nothing more.
     pub fn has_ended(&self) -> bool {
         self.ended.load(Ordering::Acquire) != OPEN
+    }
+
+    /// The process stops in order: nothing is granted any more. A lease that is closed stays so.
+    pub(super) fn stop_granting(&self) {
+        let _ = self
+            .ended
+            .compare_exchange(OPEN, HANDED_BACK, Ordering::AcqRel, Ordering::Acquire);
     }
 
     /// It is over for good; its buyers are forgotten.
@@ -150,70 +166,6 @@ impl Lease {
         Some(Ok(verdict))
     }
 
-    /// Answers a batch, fetching units from the pool, and waiting a bounded time for those of
-    /// others.
-    pub async fn with_more(
-        &self,
-        database: &Database,
-        block: u64,
-        batch: &[Reserve],
-    ) -> Vec<Result<Verdict>> {
-        let mut verdicts = Vec::with_capacity(batch.len());
-        if let Err(error) = self
-            .try_with_more(database, block, batch, &mut verdicts)
-            .await
-        {
-            // Whatever became of the transfer: who was not answered from memory was granted
-            // nothing.
-            let error = EngineError::Unavailable {
-                context: error.to_string(),
-                source: None,
-            };
-            verdicts.extend(error.for_each(batch.len() - verdicts.len()));
-        }
-        verdicts
-    }
-
-    async fn try_with_more(
-        &self,
-        database: &Database,
-        block: u64,
-        batch: &[Reserve],
-        verdicts: &mut Vec<Result<Verdict>>,
-    ) -> Result<()> {
-        let mut since = Instant::now();
-        let deadline = since + WAIT_MAX;
-        while verdicts.len() < batch.len() {
-            let mut rights = self.rights().await?;
-            if self.has_ended() {
-                self.answer_here(batch, verdicts);
-                return Ok(());
-            }
-            let short = units(&batch[verdicts.len()..]);
-            let Some(seen) = self
-                .fetch(&mut rights, database, short, block, since)
-                .await?
-            else {
-                self.close();
-                continue;
-            };
-            // One read answers everybody in the batch: while the rights are held, units here only
-            // become fewer.
-            self.answer_short(batch, &seen, Instant::now() > deadline, verdicts);
-            if verdicts.len() == batch.len() {
-                return Ok(());
-            }
-            if seen.available() == 0 {
-                self.ask_others(&mut rights, database, units(&batch[verdicts.len()..]))
-                    .await?;
-                drop(rights);
-                tokio::time::sleep(LOOK_EVERY).await;
-                since = Instant::now();
-            }
-        }
-        Ok(())
-    }
-
     /// Waits until nobody else moves rights of this lease, within a bound: who has them may wait
     /// for a database that hangs.
     pub(super) async fn rights(&self) -> Result<tokio::sync::MutexGuard<'_, Rights>> {
@@ -226,32 +178,6 @@ impl Lease {
                 ),
                 source: None,
             })
-    }
-
-    /// Answers items until one could still be granted with units that are not here yet. R18: sold
-    /// out is said only if pool, memory and all that others have idle hold less than was asked for,
-    /// read after the request came.
-    fn answer_short(
-        &self,
-        batch: &[Reserve],
-        seen: &Seen,
-        is_late: bool,
-        verdicts: &mut Vec<Result<Verdict>>,
-    ) {
-        loop {
-            self.answer_here(batch, verdicts);
-            let Some(item) = batch.get(verdicts.len()) else {
-                return;
-            };
-            let remaining = seen.rest + self.stock.units() + seen.others;
-            if u64::from(item.quantity) > remaining {
-                verdicts.push(Ok(Verdict::SoldOut { remaining }));
-            } else if is_late {
-                verdicts.push(Ok(Verdict::Busy));
-            } else {
-                return;
-            }
-        }
     }
 
     /// Settles or releases in memory. A released open hold's units go through the database: see
@@ -297,33 +223,4 @@ impl Lease {
         self.gates
             .mark(now_ms(), millis(age), holds, self.incarnation)
     }
-
-    /// The clean stop: nothing is granted any more, and what was not sold goes back to the pool.
-    pub async fn hand_back(&self, database: &Database) -> Result<()> {
-        // A lease that is closed stays so.
-        let _ = self
-            .ended
-            .compare_exchange(OPEN, HANDED_BACK, Ordering::AcqRel, Ordering::Acquire);
-        if !self.owns_partitions() {
-            return Ok(());
-        }
-        let mut rights = self.rights().await?;
-        self.resolve(&mut rights, database).await?;
-        let is_over = match self.give(&mut rights, database, u64::MAX).await? {
-            Moved::Done(_) => false,
-            // Others wait for units that it sold since its last report, which is its last but for
-            // this one.
-            Moved::Nothing(_) => !self.report(&mut rights, database).await?,
-            Moved::Over => true,
-        };
-        if is_over {
-            self.close();
-        }
-        Ok(())
-    }
-}
-
-fn units(items: &[Reserve]) -> u64 {
-    let selling = items.iter().filter(|item| item.may_sell);
-    selling.map(|item| u64::from(item.quantity)).sum()
 }

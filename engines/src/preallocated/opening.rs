@@ -1,27 +1,49 @@
 //! Opening an epoch in the database, and loading in a process what it may sell of it.
 
+use super::failures::{NAME, not_done, unknown};
 use super::gates::Gates;
-use super::rights::LeaseRows;
-use super::{NAME, Process, Terms, not_done, unknown};
-use crate::{EngineError, Epoch, IncarnationId, Opened, Opening, Result, SaleId, Term};
+use super::rows::LeaseRows;
+use super::terms::Terms;
+use crate::{EngineError, Epoch, IncarnationId, Opened, Opening, Params, Result, SaleId, Term};
 use database::fixed_rows::{BULK, Statement};
 use database::{Connection, Database};
 
-/// What an opening comes to: the live buyers are rows already, only their units count.
+/// What the engine's parameters say.
+#[derive(Clone, Copy, Debug)]
+pub struct Sizes {
+    /// Units leased at a time.
+    pub block: u64,
+    /// Whether somebody chose the block. The default is for large sales; a smaller sale is then one
+    /// block.
+    block_was_asked_for: bool,
+    /// Parts into which the buyers are dealt.
+    partitions: u64,
+}
+
+impl Sizes {
+    pub fn of(params: &Params) -> Result<Self> {
+        Ok(Self {
+            block: params.integer("block")?,
+            block_was_asked_for: params.is_given("block"),
+            partitions: params.integer("partitions")?,
+        })
+    }
+}
+
+/// An epoch that is to be opened. Its live buyers are rows already, so only their units count.
 #[derive(Debug)]
-pub struct Plan {
+pub struct NewEpoch {
     pub term: Term,
     granted: u64,
     sold: u64,
-    block: u64,
-    /// The default is for large sales; a small one then is one block.
-    block_was_asked_for: bool,
-    partitions: u64,
+    sizes: Sizes,
     publishers: Vec<IncarnationId>,
 }
 
-impl Plan {
-    pub fn of(opening: &Opening, process: &Process) -> Self {
+impl NewEpoch {
+    pub fn of(opening: &Opening, sizes: &Sizes) -> Self {
+        // Whoever is dealt nothing would wait for the next epoch, and the one after that.
+        let partitions = sizes.partitions.max(opening.publishers.len() as u64);
         Self {
             term: opening.term,
             granted: opening.granted,
@@ -30,10 +52,10 @@ impl Plan {
                 .iter()
                 .map(|buyer| u64::from(buyer.quantity))
                 .sum(),
-            block: process.block,
-            block_was_asked_for: process.block_was_asked_for,
-            // Whoever is dealt nothing would wait for the next epoch, and the one after that.
-            partitions: process.partitions.max(opening.publishers.len() as u64),
+            sizes: Sizes {
+                partitions,
+                ..*sizes
+            },
             publishers: opening.publishers.clone(),
         }
     }
@@ -43,10 +65,10 @@ impl Plan {
     fn granted_in_blocks(&self) -> Result<i64> {
         let (total, block, sale) = (
             self.granted.saturating_add(self.sold),
-            self.block,
+            self.sizes.block,
             self.term.sale,
         );
-        if self.block_was_asked_for && block > total.max(1) {
+        if self.sizes.block_was_asked_for && block > total.max(1) {
             return Err(EngineError::Config(format!(
                 "{NAME}: block = {block} is larger than the stock of sale {sale}, {total} units; give block a smaller value"
             )));
@@ -94,8 +116,8 @@ impl NewestOpening {
 }
 
 /// Writes the opening and deals the partitions, in one transaction: half an opening is no opening.
-pub async fn open(database: &Database, plan: &Plan) -> Result<Opened> {
-    let term = &plan.term;
+pub async fn open(database: &Database, new: &NewEpoch) -> Result<Opened> {
+    let term = &new.term;
     let (epoch, nonce) = (i64::from(term.epoch.0), term.nonce.0.cast_signed());
     let mut tx = database.begin().await.map_err(not_done)?;
     let mut connection = tx.connection();
@@ -117,7 +139,7 @@ pub async fn open(database: &Database, plan: &Plan) -> Result<Opened> {
             });
         }
     }
-    let granted = plan.granted_in_blocks()?;
+    let granted = new.granted_in_blocks()?;
     clear(&mut connection, term.sale).await?;
     let insert = "INSERT INTO engine_openings (sale_id, epoch, nonce, granted, partitions) VALUES (?, ?, ?, ?, ?)";
     let args = [
@@ -125,10 +147,10 @@ pub async fn open(database: &Database, plan: &Plan) -> Result<Opened> {
         epoch,
         nonce,
         granted,
-        plan.partitions.cast_signed(),
+        new.sizes.partitions.cast_signed(),
     ];
     connection.run(insert, &args).await.map_err(not_done)?;
-    for slice in BULK.cut(&dealt(&plan.publishers, plan.partitions)) {
+    for slice in BULK.cut(&dealt(&new.publishers, new.sizes.partitions)) {
         static DEAL: Statement = Statement::new(
             BULK,
             "INSERT INTO engine_partitions (sale_id, part, owner) VALUES ",
@@ -219,7 +241,7 @@ pub async fn load(database: &Database, terms: &Terms) -> Result<Option<Loaded>> 
         return Ok(None);
     };
     (rows.pool, rows.lease) = (pool, lease);
-    // R19. Everything older was drained before the opening, and nobody else may sell to these
+    // gate-from-rows (R19). Everything older was drained before the opening, and nobody else may sell to these
     // buyers since.
     let buyers = "SELECT o.user_id, o.order_id, o.quantity FROM orders o
                   JOIN engine_partitions p ON p.sale_id = o.product_id AND p.part = ((o.user_id % ?) + ?) % ?

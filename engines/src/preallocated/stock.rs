@@ -1,8 +1,8 @@
 //! The units that this process may sell without asking anybody: one number that never falls below
 //! zero.
 //!
-//! Units come in only after the database has granted them, and go out of here before the database
-//! hears of it (R16), so the sum over everybody never exceeds what was granted.
+//! units-in-one-place (R16): units come in only after the database has granted them, and go out of
+//! here before the database hears of it, so the sum over everybody never exceeds what was granted.
 
 use std::sync::atomic::{AtomicU64, Ordering};
 

@@ -1,6 +1,7 @@
 //! What only the inside of the engine shows: rows and leases of a sale that was retired, and a
 //! transfer whose commit got no answer.
 
+use super::rights::Transfer;
 use super::{FACTORY, Preallocated, Process};
 use crate::testing::{SystemAround, TestDatabase};
 use crate::{
@@ -90,7 +91,8 @@ async fn a_transfer_of_unknown_outcome_is_looked_up() {
         );
         let lease = process.loaded(term.sale).unwrap();
         assert_eq!(lease.stock.units(), 6);
-        lease.rights.lock().await.leave_under_way(3);
+        // As if the answer to the commit of a refill were lost.
+        lease.rights.lock().await.under_way = Some(Transfer::In(3));
         if is_committed {
             let script = [
                 "UPDATE allocations SET granted = granted - 3 WHERE holder = 'pool'",
