@@ -2,6 +2,11 @@
 //! killed process, a cancel that overtakes the settle, calls that are dropped in the middle, and a
 //! database that is not good enough.
 
+#[path = "preallocated/given_back.rs"]
+mod given_back;
+#[path = "preallocated/refusals.rs"]
+mod refusals;
+
 use engines::conformance::{self, Harness, Subject};
 use engines::testing::{SystemAround, TestDatabase};
 use engines::{
@@ -9,8 +14,11 @@ use engines::{
     IncarnationId, Nonce, Opened, Opening, OpeningBuyer, OrderId, Registry, Reserve, Result,
     SaleId, StockEngine, Tending, Term, UserId, Verdict,
 };
+use given_back::{
+    a_cancel_that_overtakes_the_settle_gives_back_once,
+    a_killed_process_gives_back_what_it_had_not_sold, a_retired_process_that_lives_on_is_not_open,
+};
 use servers::DatabaseServer;
-use sqlx::Connection;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -180,139 +188,6 @@ fn release(of: &Reserve) -> Finish {
     }
 }
 
-/// The first is killed with units sold, in open holds and idle: what has no row goes back, exactly
-/// once.
-async fn a_killed_process_gives_back_what_it_had_not_sold(database: Arc<TestDatabase>) {
-    let sale = Sale::new(database, 100, 40).await;
-    let sold = request(2, 3);
-    let allocation = sale.allocation_of(sold).await;
-    assert_eq!(
-        sale.allocation_of(request(4, 5)).await,
-        allocation,
-        "every grant names the one lease"
-    );
-    sale.insert_row(&sold, allocation).await;
-    assert!(sale.ask(&sale.two, request(1, 1)).await.is_granted());
-    let retired = Arc::downgrade(&sale.one);
-    let Sale {
-        rest,
-        one,
-        two,
-        term,
-    } = sale;
-    drop(one);
-    assert!(
-        retired.upgrade().is_none(),
-        "nothing of the killed process is left"
-    );
-    for _ in 0..2 {
-        rest.database.close_leases_of(ONE).await;
-        let of_lease = format!("WHERE id = {allocation}");
-        for (what, expected) in [("granted", 3), ("sold", 3), ("idle", 0)] {
-            let sql = format!("SELECT {what} FROM allocations {of_lease}");
-            assert_eq!(
-                rest.database.number(&sql).await,
-                expected,
-                "{what} of the closed lease"
-            );
-        }
-        assert_eq!(
-            rest.database
-                .number("SELECT granted FROM allocations WHERE holder = 'pool'")
-                .await,
-            100 - 40 - 3
-        );
-    }
-    // All of it can be sold by the other, and not one unit more.
-    let verdicts = two
-        .reserve(&term, &[request(3, 96), request(5, 1), request(7, 0)])
-        .await;
-    assert!(verdicts[0].as_ref().unwrap().is_granted());
-    assert_eq!(
-        *verdicts[1].as_ref().unwrap(),
-        Verdict::SoldOut { remaining: 0 }
-    );
-    assert!(
-        verdicts[2]
-            .as_ref()
-            .unwrap_err()
-            .to_string()
-            .contains("0 units")
-    );
-    assert_eq!(
-        rest.database
-            .number("SELECT CAST(SUM(granted) AS SIGNED) FROM allocations")
-            .await,
-        100
-    );
-}
-
-/// A process that was only frozen while others retired it finds out, and sells nothing more.
-async fn a_retired_process_that_lives_on_is_not_open(database: Arc<TestDatabase>) {
-    let sale = Sale::new(database, 100, 10).await;
-    assert!(sale.ask(&sale.one, request(2, 1)).await.is_granted());
-    sale.rest.database.close_leases_of(ONE).await;
-    let late = sale.ask(&sale.one, request(4, 20)).await;
-    assert_eq!(late, Verdict::NotOpen);
-    assert_eq!(
-        sale.ask(&sale.one, request(6, 1)).await,
-        Verdict::NotOpen,
-        "not from memory either"
-    );
-    assert_eq!(
-        sale.one
-            .finish(&sale.term, &[release(&request(2, 1))])
-            .await[0]
-            .as_ref()
-            .unwrap(),
-        &Finished::NotOpen
-    );
-    assert_eq!(sale.sum("granted").await, 100);
-    assert_eq!(sale.sum("idle").await, 0);
-}
-
-/// The row is there and cancelled before the settle came: its units moved with the cancel and must
-/// not move again.
-async fn a_cancel_that_overtakes_the_settle_gives_back_once(database: Arc<TestDatabase>) {
-    let sale = Sale::new(database, 10, 4).await;
-    let bought = request(2, 3);
-    let allocation = sale.allocation_of(bought).await;
-    sale.insert_row(&bought, allocation).await;
-    let cancel = [
-        format!(
-            "UPDATE orders SET status = 2, live = NULL WHERE order_id = {}",
-            bought.order
-        ),
-        "UPDATE allocations SET granted = granted + 3 WHERE holder = 'pool'".to_owned(),
-        format!(
-            "UPDATE allocations SET sold = sold - 3, granted = granted - 3 WHERE id = {allocation}"
-        ),
-    ];
-    sale.rest.database.transaction(&cancel).await.unwrap();
-    assert_eq!(
-        sale.one.finish(&sale.term, &[release(&bought)]).await[0]
-            .as_ref()
-            .unwrap(),
-        &Finished::Done
-    );
-    assert_eq!(sale.one.stock(&sale.term).await.unwrap().remaining, 10);
-    let verdicts = sale
-        .one
-        .reserve(&sale.term, &[request(2, 9), request(4, 1), request(6, 1)])
-        .await;
-    let granted = verdicts
-        .iter()
-        .filter(|verdict| verdict.as_ref().unwrap().is_granted())
-        .count();
-    assert_eq!(granted, 2, "10 units of 10: {verdicts:?}");
-    let lease = format!("SELECT granted - sold FROM allocations WHERE id = {allocation}");
-    assert_eq!(
-        sale.rest.database.number(&lease).await,
-        10,
-        "the guard admits every order that was granted"
-    );
-}
-
 /// The opener is another process than those that sell; they load gate and lease when first asked.
 async fn a_process_loads_what_another_opened(database: Arc<TestDatabase>) {
     let sale = Sale::new(database, 10, 4).await;
@@ -471,130 +346,3 @@ on_both!(
     a_lease_has_one_engine_object,
     dropped_calls_lose_and_double_nothing,
 );
-
-#[tokio::test]
-async fn a_block_larger_than_the_stock_is_refused_with_both_numbers() {
-    let database = TestDatabase::sqlite().await;
-    let engine = engine("preallocated?block=50", &database.url)
-        .await
-        .unwrap();
-    let refused = engine.open(&opening(1, 49, Vec::new())).await.unwrap_err();
-    assert!(!refused.is_retryable());
-    let refused = refused.to_string();
-    assert!(
-        refused.contains("block = 50") && refused.contains("49 units"),
-        "{refused}"
-    );
-    let buyer = OpeningBuyer {
-        user: UserId(1),
-        order: OrderId(1),
-        quantity: 10,
-    };
-    assert_eq!(
-        engine.open(&opening(1, 40, vec![buyer])).await.unwrap(),
-        Opened::Opened,
-        "what was sold counts too"
-    );
-}
-
-#[tokio::test]
-async fn parameters_out_of_range_and_a_missing_database_are_refused() {
-    for (spec, reason) in [
-        (
-            "preallocated?block=0",
-            "a number of units from 1 to 1000000",
-        ),
-        ("preallocated?partitions=5000", "an integer from 1 to 4096"),
-        ("preallocated?blocks=5", "known: block, partitions"),
-    ] {
-        let refused = engine(spec, "sqlite:///tmp/never-made.db")
-            .await
-            .unwrap_err()
-            .to_string();
-        assert!(refused.contains(reason), "{spec}: {refused}");
-    }
-    let env = EngineEnv::default();
-    let refused = Registry::standard()
-        .build(&"preallocated".parse().unwrap(), &env)
-        .await
-        .unwrap_err()
-        .to_string();
-    assert!(
-        refused.contains("needs the setting database.url"),
-        "{refused}"
-    );
-    let refused = engine("preallocated", "no url at all")
-        .await
-        .unwrap_err()
-        .to_string();
-    assert!(refused.contains("neither mysql://"), "{refused}");
-}
-
-#[tokio::test]
-async fn a_database_that_cannot_keep_or_isolate_is_refused_with_the_reason() {
-    let Some(server) = DatabaseServer::start().await else {
-        return;
-    };
-    let database = TestDatabase::mysql(server.create_database().await).await;
-    let check = async |allow_volatile| {
-        // A new engine each time: settings of the server hold for new connections.
-        let engine = engine("preallocated", &database.url).await.unwrap();
-        engine.check_server(allow_volatile).await
-    };
-    let settings = check(false).await.unwrap();
-    assert!(
-        settings
-            .iter()
-            .any(|(name, value)| name.ends_with("flush_log_at_trx_commit") && value == "1")
-    );
-    let mut root = sqlx::MySqlConnection::connect(&server.root_url())
-        .await
-        .unwrap();
-    sqlx::raw_sql("SET GLOBAL innodb_flush_log_at_trx_commit = 2")
-        .execute(&mut root)
-        .await
-        .unwrap();
-    let refused = check(false).await.unwrap_err().to_string();
-    assert!(
-        refused.contains("innodb_flush_log_at_trx_commit is 2"),
-        "{refused}"
-    );
-    assert!(check(true).await.is_ok());
-    database
-        .transaction(&["ALTER TABLE engine_wants ENGINE = MyISAM".to_owned()])
-        .await
-        .unwrap();
-    let refused = check(true).await.unwrap_err().to_string();
-    assert!(
-        refused.contains("engine_wants") && refused.contains("InnoDB is needed"),
-        "{refused}"
-    );
-    database
-        .transaction(&["DROP TABLE engine_wants".to_owned()])
-        .await
-        .unwrap();
-    let refused = check(true).await.unwrap_err().to_string();
-    assert!(refused.contains("engine_wants is missing"), "{refused}");
-}
-
-#[tokio::test]
-async fn without_its_database_a_process_sells_what_it_has_and_then_is_unavailable() {
-    let Some(server) = DatabaseServer::start().await else {
-        return;
-    };
-    let sale = Sale::new(
-        TestDatabase::mysql(server.create_database().await).await,
-        100,
-        10,
-    )
-    .await;
-    assert!(sale.ask(&sale.one, request(2, 1)).await.is_granted());
-    drop(server);
-    let verdicts = sale
-        .one
-        .reserve(&sale.term, &[request(4, 9), request(6, 1)])
-        .await;
-    assert!(verdicts[0].as_ref().unwrap().is_granted());
-    let refused = verdicts[1].as_ref().unwrap_err();
-    assert!(refused.is_retryable() && !refused.is_unknown(), "{refused}");
-}
