@@ -8,7 +8,7 @@
 -- KEYS (one hash slot):
 --   META   hash: epoch, nonce, slots, state (loading | loaded | open | lost | retired), loader,
 --          remaining, open (units in open holds), returned (times that units came back), moved (steps of transfers),
---          flights (transfers out of here that are not known to have arrived), out:<slot> (number of the last transfer
+--          transfers (transfers out of here that are not known to have arrived), out:<slot> (number of the last transfer
 --          to that slot), in:<slot> (number of the last transfer credited from there, kept for the epoch, R16)
 --   GATE   hash: user -> order, quantity                          who may not buy again; carries the epoch in its name
 --   HOLDS  hash: order -> user, quantity, touched, marked, incarnations...            granted and not settled; likewise
@@ -53,8 +53,8 @@ local function touched(hold, now, incarnation)
   return sub(hold, 1, HOLD_TOUCHED_AT - 1) .. pack('<d', now) .. sub(hold, HOLD_MARKED_AT) .. incarnation
 end
 
--- A transfer in META's `flights`: target 2, number 4, quantity 8 (double).
-local FLIGHT, FLIGHT_BYTES = '<I2I4d', 14
+-- A transfer in META's `transfers`: target 2, number 4, quantity 8 (double).
+local TRANSFER, TRANSFER_BYTES = '<I2I4d', 14
 
 -- Record: user 8, order 8, quantity 4, expires_at_ms 8 (double), incarnation 8, may_sell 1. Sells only if at least
 -- `threshold` units are left: all that asks for units here is granted, or nothing is. Answers what is left, then one
@@ -217,10 +217,10 @@ local function mark(untouched_for_ms)
   return answer
 end
 
--- Where in `flights` the transfer to `target` is, if there is one, with its number and quantity.
-local function find_flight(flights, target)
-  for at = 1, #flights, FLIGHT_BYTES do
-    local to, number, quantity = parse(FLIGHT, flights, at)
+-- Where in `transfers` the transfer to `target` is, if there is one, with its number and quantity.
+local function find_transfer(transfers, target)
+  for at = 1, #transfers, TRANSFER_BYTES do
+    local to, number, quantity = parse(TRANSFER, transfers, at)
     if to == target then
       return at, number, quantity
     end
@@ -230,8 +230,8 @@ end
 -- First step of a transfer: up to `wanted` units leave for `target`. They are on record here until they are known to
 -- have arrived, so that anybody can finish what a crash interrupted. One transfer at a time to each slot: while one
 -- is on its way it is answered again. Answers number and quantity.
-local function debit(target, wanted, remaining, flights)
-  local at, number, quantity = find_flight(flights, target)
+local function debit(target, wanted, remaining, transfers)
+  local at, number, quantity = find_transfer(transfers, target)
   if at then
     return { number, quantity }
   end
@@ -240,7 +240,7 @@ local function debit(target, wanted, remaining, flights)
     return { 0, 0 }
   end
   number = call('HINCRBY', META, 'out:' .. target, 1)
-  call('HSET', META, 'remaining', remaining - quantity, 'flights', flights .. pack(FLIGHT, target, number, quantity))
+  call('HSET', META, 'remaining', remaining - quantity, 'transfers', transfers .. pack(TRANSFER, target, number, quantity))
   call('HINCRBY', META, 'moved', 1)
   return { number, quantity }
 end
@@ -256,12 +256,12 @@ local function credit(source, number, quantity, remaining)
 end
 
 -- Last step: what has arrived is taken off the record.
-local function clear(target, number, flights)
-  local at, known = find_flight(flights, target)
+local function clear(target, number, transfers)
+  local at, known = find_transfer(transfers, target)
   if known ~= number then
     return 'A'
   end
-  call('HSET', META, 'flights', sub(flights, 1, at - 1) .. sub(flights, at + FLIGHT_BYTES))
+  call('HSET', META, 'transfers', sub(transfers, 1, at - 1) .. sub(transfers, at + TRANSFER_BYTES))
   call('HINCRBY', META, 'moved', 1)
   return 'D'
 end
@@ -283,7 +283,7 @@ local function seal(share, buyers)
   if call('HLEN', GATE) ~= tonumber(buyers) then
     return redis.error_reply('SHORT the gate holds ' .. call('HLEN', GATE) .. ' buyers, ' .. buyers .. ' were loaded')
   end
-  call('HSET', META, 'state', 'loaded', 'remaining', share, 'open', 0, 'returned', 0, 'moved', 0, 'flights', '')
+  call('HSET', META, 'state', 'loaded', 'remaining', share, 'open', 0, 'returned', 0, 'moved', 0, 'transfers', '')
   return 'sealed'
 end
 
@@ -293,8 +293,8 @@ local function shut()
   return 'shut'
 end
 
-local epoch, nonce, state, loader, remaining, open, returned, moved, flights = unpack(
-  call('HMGET', META, 'epoch', 'nonce', 'state', 'loader', 'remaining', 'open', 'returned', 'moved', 'flights')
+local epoch, nonce, state, loader, remaining, open, returned, moved, transfers = unpack(
+  call('HMGET', META, 'epoch', 'nonce', 'state', 'loader', 'remaining', 'open', 'returned', 'moved', 'transfers')
 )
 if epoch ~= EPOCH or nonce ~= NONCE then
   return NOT_OPEN
@@ -302,18 +302,18 @@ elseif state == 'open' then
   remaining, open = tonumber(remaining), tonumber(open)
   if operation == 'reserve' then
     local left, answer = reserve(remaining, open, tonumber(ARGV[3]))
-    return { { left, returned, moved, flights }, unpack(answer) }
+    return { { left, returned, moved, transfers }, unpack(answer) }
   elseif operation == 'finish' then
     return finish(remaining, open)
-  elseif operation == 'look' then
+  elseif operation == 'state' then
     -- What a decision over all slots needs to know of this one.
-    return { remaining, returned, moved, flights }
+    return { remaining, returned, moved, transfers }
   elseif operation == 'debit' then
-    return debit(tonumber(ARGV[2]), tonumber(ARGV[3]), remaining, flights)
+    return debit(tonumber(ARGV[2]), tonumber(ARGV[3]), remaining, transfers)
   elseif operation == 'credit' then
     return credit(tonumber(ARGV[2]), tonumber(ARGV[3]), tonumber(ARGV[4]), remaining)
   elseif operation == 'clear' then
-    return clear(tonumber(ARGV[2]), tonumber(ARGV[3]), flights)
+    return clear(tonumber(ARGV[2]), tonumber(ARGV[3]), transfers)
   elseif operation == 'list' then
     return list(ARGV[2], ARGV[3], tonumber(ARGV[4]))
   elseif operation == 'mark' then

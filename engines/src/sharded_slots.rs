@@ -133,10 +133,13 @@ impl ShardedSlots {
     async fn open_slots(&self, term: &Term) -> Result<Option<Arc<Slots>>> {
         let slots = self.slots(term);
         if !slots.was_open.load(Ordering::Relaxed) {
-            let Some(looks) = slots.look_at_all(&self.link).await? else {
+            let Some(states) = slots.states_of_all(&self.link).await? else {
                 return Ok(None);
             };
-            *slots.last.lock().unwrap_or_else(PoisonError::into_inner) = Some(Arc::new(looks));
+            *slots
+                .last_states
+                .lock()
+                .unwrap_or_else(PoisonError::into_inner) = Some(Arc::new(states));
             slots.was_open.store(true, Ordering::Relaxed);
         }
         Ok(Some(slots))
@@ -300,11 +303,11 @@ impl Upkeep for ShardedSlots {
         let Some(slots) = self.open_slots(&tending.term).await? else {
             return Ok(0);
         };
-        let Some(looks) = slots.look_at_all(&self.link).await? else {
+        let Some(states) = slots.states_of_all(&self.link).await? else {
             return Ok(0);
         };
-        let landed = transfers::land_all(&slots, &self.link, &looks).await?;
-        Ok(landed.unwrap_or(0))
+        let completed = transfers::complete_all(&slots, &self.link, &states).await?;
+        Ok(completed.unwrap_or(0))
     }
 
     async fn retire(&self, sale: SaleId) -> Result<()> {

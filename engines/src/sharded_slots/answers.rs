@@ -6,7 +6,7 @@ use fred::types::Value;
 
 /// What a decision over all slots needs to know of one of them.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub(super) struct Look {
+pub(super) struct SlotState {
     /// Units that can be sold here.
     pub(super) remaining: u64,
     /// Times that units came back.
@@ -14,12 +14,12 @@ pub(super) struct Look {
     /// Steps of transfers.
     pub(super) moved: u64,
     /// Transfers out of here that are not known to have arrived.
-    pub(super) flights: Vec<Flight>,
+    pub(super) transfers: Vec<Transfer>,
 }
 
 /// A transfer on its way.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) struct Flight {
+pub(super) struct Transfer {
     /// The slot it goes to.
     pub(super) target: usize,
     /// Its number among all transfers between these two slots.
@@ -30,7 +30,7 @@ pub(super) struct Flight {
 
 /// What a slot says to a request.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) enum Word {
+pub(super) enum SlotAnswer {
     /// It is decided.
     Decided(Verdict),
     /// It asks for no units.
@@ -71,15 +71,15 @@ pub(super) fn read_u64(value: &Value) -> Option<u64> {
 }
 
 /// Transfers as META has them.
-pub(super) fn read_flights(packed: &[u8]) -> Option<Vec<Flight>> {
-    let flight = |record: &[u8]| {
-        Some(Flight {
+pub(super) fn read_transfers(packed: &[u8]) -> Option<Vec<Transfer>> {
+    let transfer = |record: &[u8]| {
+        Some(Transfer {
             target: usize::from(u16::from_le_bytes(record.get(0..2)?.try_into().ok()?)),
             number: i64::from(u32_at(record, 2)?),
             quantity: f64::from_le_bytes(record.get(6..14)?.try_into().ok()?) as u64,
         })
     };
-    packed.chunks(14).map(flight).collect()
+    packed.chunks(14).map(transfer).collect()
 }
 
 fn i64_at(record: &[u8], at: usize) -> Option<i64> {
@@ -90,23 +90,23 @@ fn u32_at(record: &[u8], at: usize) -> Option<u32> {
     Some(u32::from_le_bytes(record.get(at..at + 4)?.try_into().ok()?))
 }
 
-pub(super) fn read_look(answer: &Value) -> Option<Look> {
+pub(super) fn read_state(answer: &Value) -> Option<SlotState> {
     let Value::Array(parts) = answer else {
         return None;
     };
-    let [remaining, returned, moved, flights] = parts.as_slice() else {
+    let [remaining, returned, moved, transfers] = parts.as_slice() else {
         return None;
     };
-    Some(Look {
+    Some(SlotState {
         remaining: read_u64(remaining)?,
         returned: read_u64(returned)?,
         moved: read_u64(moved)?,
-        flights: read_flights(bytes(flights)?)?,
+        transfers: read_transfers(bytes(transfers)?)?,
     })
 }
 
 /// The look, the letters, and behind them what some of the letters need.
-pub(super) fn read_words(answer: &Value, count: usize) -> Option<(Look, Vec<Word>)> {
+pub(super) fn read_answers(answer: &Value, count: usize) -> Option<(SlotState, Vec<SlotAnswer>)> {
     let Value::Array(parts) = answer else {
         return None;
     };
@@ -118,26 +118,26 @@ pub(super) fn read_words(answer: &Value, count: usize) -> Option<(Look, Vec<Word
     let mut words = Vec::with_capacity(count);
     for letter in letters {
         words.push(match letter {
-            b'G' => Word::Decided(Verdict::GRANTED),
+            b'G' => SlotAnswer::Decided(Verdict::GRANTED),
             b'D' | b'd' => {
                 let gate = bytes(details.next()?)?;
                 let (order, quantity) = (OrderId(i64_at(gate, 0)?), u32_at(gate, 8)?);
-                Word::Decided(Verdict::Duplicate(Hold {
+                SlotAnswer::Decided(Verdict::Duplicate(Hold {
                     order,
                     quantity,
                     settled: *letter == b'd',
                     allocation: None,
                 }))
             }
-            b'O' => Word::Decided(Verdict::NoOrder),
-            b'B' => Word::Decided(Verdict::Busy),
-            b'E' => Word::Decided(Verdict::Expired),
-            b'Q' => Word::NoUnits,
-            b'W' => Word::Wants,
+            b'O' => SlotAnswer::Decided(Verdict::NoOrder),
+            b'B' => SlotAnswer::Decided(Verdict::Busy),
+            b'E' => SlotAnswer::Decided(Verdict::Expired),
+            b'Q' => SlotAnswer::NoUnits,
+            b'W' => SlotAnswer::Undecided,
             _ => return None,
         });
     }
-    Some((read_look(look)?, words))
+    Some((read_state(look)?, words))
 }
 
 /// Cursor and clock, then order and hold in turn.

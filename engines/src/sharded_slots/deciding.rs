@@ -5,11 +5,11 @@
 //! batch. So either there is enough for everybody and the order does not matter, or nothing has
 //! been sold and plan.rs plays the requests in order.
 
-use super::answers::{Look, Word};
+use super::answers::{SlotAnswer, SlotState};
 use super::link::Link;
-use super::plan::{Plan, Wish, plan};
+use super::plan::{RoundPlan, UndecidedRequest, plan};
 use super::slots::Slots;
-use super::transfers::{carry_all, land_all};
+use super::transfers::{carry_out, complete_all};
 use crate::{EngineError, Reserve, Result, Verdict};
 use futures_util::future::join_all;
 use std::collections::HashMap;
@@ -31,21 +31,21 @@ pub(super) struct Deciding<'a> {
     link: &'a Link,
     batch: &'a [Reserve],
     answers: Vec<Option<Result<Verdict>>>,
-    wishes: Vec<Wish>,
-    pending: Option<Pending>,
+    wishes: Vec<UndecidedRequest>,
+    pending: Option<UnconfirmedRefusals>,
 }
 
-/// Refusals that hold if nothing has come back since these looks: the grants before them have come
+/// Refusals that hold if nothing has come back since these states: the grants before them have come
 /// true.
-struct Pending {
-    since: Arc<Vec<Look>>,
+struct UnconfirmedRefusals {
+    since: Arc<Vec<SlotState>>,
     /// By index in the batch: units left.
     refused: HashMap<usize, u64>,
 }
 
 impl<'a> Deciding<'a> {
     pub(super) fn new(slots: &'a Slots, link: &'a Link, batch: &'a [Reserve]) -> Self {
-        let wish = |(index, item): (usize, &Reserve)| Wish {
+        let wish = |(index, item): (usize, &Reserve)| UndecidedRequest {
             index,
             slot: slots.home(item.user),
             user: item.user,
@@ -85,7 +85,7 @@ impl<'a> Deciding<'a> {
                 let now = Arc::new(now);
                 *self
                     .slots
-                    .last
+                    .last_states
                     .lock()
                     .unwrap_or_else(PoisonError::into_inner) = Some(Arc::clone(&now));
                 self.confirm_refusals(&now);
@@ -106,50 +106,50 @@ impl<'a> Deciding<'a> {
             .collect()
     }
 
-    fn last(&self) -> Option<Arc<Vec<Look>>> {
+    fn last(&self) -> Option<Arc<Vec<SlotState>>> {
         self.slots
-            .last
+            .last_states
             .lock()
             .unwrap_or_else(PoisonError::into_inner)
             .clone()
     }
 
-    /// Offers every wish to its home slot and, if asked to, looks at all other slots; `None` if
+    /// Offers every wish to its home slot and, if asked to, states at all other slots; `None` if
     /// that did not work.
-    async fn ask(&mut self, threshold: u64, is_everywhere: bool) -> Option<Vec<Look>> {
+    async fn ask(&mut self, threshold: u64, is_everywhere: bool) -> Option<Vec<SlotState>> {
         let positions: Vec<usize> = (0..self.wishes.len()).collect();
         let asked = self.offer(&positions, |_| threshold).await;
-        let mut looks = vec![Look::default(); self.slots.slots.len()];
-        let mut missing = vec![true; looks.len()];
+        let mut states = vec![SlotState::default(); self.slots.slots.len()];
+        let mut missing = vec![true; states.len()];
         for (slot, look) in asked {
-            looks[slot] = look;
+            states[slot] = look;
             missing[slot] = false;
         }
         if !is_everywhere || self.wishes.is_empty() {
-            return Some(looks);
+            return Some(states);
         }
         let others = missing
             .iter()
             .enumerate()
             .filter(|(_, is_missing)| **is_missing);
-        let others = others.map(async |(slot, _)| (slot, self.slots.look(self.link, slot).await));
+        let others = others.map(async |(slot, _)| (slot, self.slots.state(self.link, slot).await));
         for (slot, look) in join_all(others).await {
             match look {
-                Ok(Some(look)) => looks[slot] = look,
+                Ok(Some(look)) => states[slot] = look,
                 Ok(None) => self.give_up(|| Ok(Verdict::NotOpen)),
                 Err(error) => self.give_up(|| Err(not_decided(&error))),
             }
         }
-        (!self.wishes.is_empty()).then_some(looks)
+        (!self.wishes.is_empty()).then_some(states)
     }
 
     /// Offers these wishes to their home slots, all at once, and takes down what is decided; the
-    /// looks of those slots.
+    /// states of those slots.
     async fn offer(
         &mut self,
         positions: &[usize],
         threshold: impl Fn(usize) -> u64,
-    ) -> Vec<(usize, Look)> {
+    ) -> Vec<(usize, SlotState)> {
         let mut groups: Vec<Vec<usize>> = vec![Vec::new(); self.slots.slots.len()];
         for position in positions {
             groups[self.wishes[*position].slot].push(self.wishes[*position].index);
@@ -166,18 +166,18 @@ impl<'a> Deciding<'a> {
                 .await;
             (slot, group, said)
         });
-        let mut looks = Vec::new();
+        let mut states = Vec::new();
         for (slot, group, said) in join_all(calls).await {
             match said {
                 Ok(Some((look, words))) => {
-                    looks.push((slot, look));
+                    states.push((slot, look));
                     for (index, word) in group.into_iter().zip(words) {
                         self.answers[index] = match word {
-                            Word::Decided(verdict) => Some(Ok(verdict)),
-                            Word::NoUnits => Some(Err(EngineError::Config(
+                            SlotAnswer::Decided(verdict) => Some(Ok(verdict)),
+                            SlotAnswer::NoUnits => Some(Err(EngineError::Config(
                                 "a reserve of 0 units; at least 1 is needed".to_owned(),
                             ))),
-                            Word::Wants => None,
+                            SlotAnswer::Undecided => None,
                         };
                     }
                 }
@@ -191,14 +191,14 @@ impl<'a> Deciding<'a> {
         }
         let answers = &self.answers;
         self.wishes.retain(|wish| answers[wish.index].is_none());
-        looks
+        states
     }
 
     /// Makes the refusals of the round before final, if its grants came true and nothing has come
     /// back meanwhile. The buyers were asked for their gates again by now, because one with an
     /// order is never told "sold out".
-    fn confirm_refusals(&mut self, now: &[Look]) {
-        let Some(Pending { since, refused }) = self.pending.take() else {
+    fn confirm_refusals(&mut self, now: &[SlotState]) {
+        let Some(UnconfirmedRefusals { since, refused }) = self.pending.take() else {
             return;
         };
         if since
@@ -219,8 +219,8 @@ impl<'a> Deciding<'a> {
     }
 
     /// Plans, moves and grants once.
-    async fn round(&mut self, before: &[Look], now: Arc<Vec<Look>>) {
-        let Plan {
+    async fn round(&mut self, before: &[SlotState], now: Arc<Vec<SlotState>>) {
+        let RoundPlan {
             refused,
             granted,
             refused_after,
@@ -230,8 +230,8 @@ impl<'a> Deciding<'a> {
         for (position, remaining) in refused {
             self.answers[self.wishes[position].index] = Some(Ok(Verdict::SoldOut { remaining }));
         }
-        let moved = match land_all(self.slots, self.link, &now).await {
-            Ok(Some(_)) => carry_all(self.slots, self.link, &moves).await,
+        let moved = match complete_all(self.slots, self.link, &now).await {
+            Ok(Some(_)) => carry_out(self.slots, self.link, &moves).await,
             Ok(None) => Ok(None),
             Err(error) => Err(error),
         };
@@ -254,7 +254,7 @@ impl<'a> Deciding<'a> {
         self.offer(&positions, |slot| needs[slot]).await;
         let came_true = |index: &usize| matches!(&self.answers[*index], Some(Ok(verdict)) if verdict.is_granted());
         if !later.is_empty() && expected.iter().all(came_true) {
-            self.pending = Some(Pending {
+            self.pending = Some(UnconfirmedRefusals {
                 since: now,
                 refused: later,
             });

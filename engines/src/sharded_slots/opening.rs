@@ -30,7 +30,7 @@ impl ShardedSlots {
             )));
         }
         let (term, slots) = (&opening.term, self.slots(&opening.term));
-        if slots.look_at_all(&self.link).await?.is_some() {
+        if slots.states_of_all(&self.link).await?.is_some() {
             return Ok(Opened::AlreadyOpen);
         }
         let loader = format!("{:016x}", rand::random::<u64>());

@@ -5,14 +5,14 @@
 //! that a batch answers as the same requests alone would. What it decides is carried out, and
 //! checked again, by deciding.rs.
 
-use super::answers::Look;
+use super::answers::SlotState;
 use super::transfers::Move;
 use crate::UserId;
 use std::collections::HashSet;
 
 /// A request that its home slot could not decide.
 #[derive(Clone, Copy, Debug)]
-pub(super) struct Wish {
+pub(super) struct UndecidedRequest {
     /// Where in the batch it is.
     pub(super) index: usize,
     /// Its home slot.
@@ -23,9 +23,9 @@ pub(super) struct Wish {
     pub(super) may_sell: bool,
 }
 
-/// What is to be done; positions are those of the wishes.
+/// What is to be done; positions are those of the requests.
 #[derive(Debug, Default, PartialEq, Eq)]
-pub(super) struct Plan {
+pub(super) struct RoundPlan {
     /// Sold out with so many units left, whatever else happens.
     pub(super) refused: Vec<(usize, u64)>,
     /// To be offered to its home slot, and whether a grant is the only answer that is expected: a
@@ -40,47 +40,51 @@ pub(super) struct Plan {
     pub(super) moves: Vec<Move>,
 }
 
-/// The most units that there were at a moment between two looks at all slots, if that is known:
+/// The most units that there were at a moment between the two times that all slots were asked, if that is known:
 /// nothing came back and nothing moved in between (R16), so that each slot can only have sold.
-fn most_units_left(before: &[Look], now: &[Look]) -> Option<u64> {
+fn most_units_left(before: &[SlotState], now: &[SlotState]) -> Option<u64> {
     let is_still = before.len() == now.len()
         && before.iter().zip(now).all(|(before, now)| {
-            (before.returned, before.moved) == (now.returned, now.moved) && now.flights.is_empty()
+            (before.returned, before.moved) == (now.returned, now.moved) && now.transfers.is_empty()
         });
-    is_still.then(|| before.iter().map(|look| look.remaining).sum())
+    is_still.then(|| before.iter().map(|state| state.remaining).sum())
 }
 
-/// Plays `wishes` in order. `before` was complete when `now` began; all of `wishes` were found
+/// Plays `requests` in order. `before` was complete when `now` began; all of `requests` were found
 /// without a gate in `now`.
-pub(super) fn plan(wishes: &[Wish], before: &[Look], now: &[Look]) -> Plan {
-    let mut least: u64 = now.iter().map(|look| look.remaining).sum();
+pub(super) fn plan(
+    requests: &[UndecidedRequest],
+    before: &[SlotState],
+    now: &[SlotState],
+) -> RoundPlan {
+    let mut least: u64 = now.iter().map(|state| state.remaining).sum();
     let mut most = most_units_left(before, now);
-    let mut plan = Plan {
+    let mut plan = RoundPlan {
         needs: vec![0; now.len()],
-        ..Plan::default()
+        ..RoundPlan::default()
     };
     let (mut buyers, mut refused_buyers) = (HashSet::new(), HashSet::new());
-    for (position, wish) in wishes.iter().enumerate() {
-        if !wish.may_sell && refused_buyers.contains(&wish.user) {
+    for (position, request) in requests.iter().enumerate() {
+        if !request.may_sell && refused_buyers.contains(&request.user) {
             // Its buyer's refusal is still to be checked; until then nobody knows what it follows.
-        } else if buyers.contains(&wish.user) || !wish.may_sell {
+        } else if buyers.contains(&request.user) || !request.may_sell {
             plan.granted.push((position, false));
-        } else if wish.quantity <= least {
+        } else if request.quantity <= least {
             // His gate would hide the refusal that is still to be checked.
-            if refused_buyers.contains(&wish.user) {
+            if refused_buyers.contains(&request.user) {
                 break;
             }
-            least -= wish.quantity;
-            most = most.map(|most| most - wish.quantity);
-            plan.needs[wish.slot] += wish.quantity;
+            least -= request.quantity;
+            most = most.map(|most| most - request.quantity);
+            plan.needs[request.slot] += request.quantity;
             plan.granted.push((position, true));
-            buyers.insert(wish.user);
-        } else if most.is_some_and(|most| wish.quantity > most) {
+            buyers.insert(request.user);
+        } else if most.is_some_and(|most| request.quantity > most) {
             if plan.granted.is_empty() {
                 plan.refused.push((position, least));
             } else {
                 plan.refused_after.push((position, least));
-                refused_buyers.insert(wish.user);
+                refused_buyers.insert(request.user);
             }
         } else {
             break;
@@ -93,11 +97,11 @@ pub(super) fn plan(wishes: &[Wish], before: &[Look], now: &[Look]) -> Plan {
 /// Brings every slot what it lacks, from the richest first; then, with each transfer, half of what
 /// nobody lacks there: a slot that is asked for much more than the others soon holds most of the
 /// stock instead of moving units for every request.
-fn moves(needs: &[u64], now: &[Look]) -> Vec<Move> {
+fn moves(needs: &[u64], now: &[SlotState]) -> Vec<Move> {
     let mut spare: Vec<u64> = now
         .iter()
         .zip(needs)
-        .map(|(look, need)| look.remaining.saturating_sub(*need))
+        .map(|(state, need)| state.remaining.saturating_sub(*need))
         .collect();
     let mut moves = Vec::new();
     for (target, need) in needs.iter().enumerate() {
@@ -130,21 +134,21 @@ fn moves(needs: &[u64], now: &[Look]) -> Vec<Move> {
 
 #[cfg(test)]
 mod tests {
-    use super::super::answers::Flight;
+    use super::super::answers::Transfer;
     use super::*;
 
-    fn looks(remaining: &[u64]) -> Vec<Look> {
+    fn states(remaining: &[u64]) -> Vec<SlotState> {
         remaining
             .iter()
-            .map(|remaining| Look {
+            .map(|remaining| SlotState {
                 remaining: *remaining,
-                ..Look::default()
+                ..SlotState::default()
             })
             .collect()
     }
 
-    fn wish(slot: usize, user: i64, quantity: u64) -> Wish {
-        Wish {
+    fn request(slot: usize, user: i64, quantity: u64) -> UndecidedRequest {
+        UndecidedRequest {
             index: 0,
             slot,
             user: UserId(user),
@@ -155,9 +159,14 @@ mod tests {
 
     #[test]
     fn the_last_units_are_gathered_from_all_slots() {
-        let now = looks(&[1, 1, 1]);
+        let now = states(&[1, 1, 1]);
         let plan = plan(
-            &[wish(0, 1, 5), wish(0, 2, 2), wish(2, 3, 1), wish(1, 4, 1)],
+            &[
+                request(0, 1, 5),
+                request(0, 2, 2),
+                request(2, 3, 1),
+                request(1, 4, 1),
+            ],
             &now,
             &now,
         );
@@ -176,13 +185,13 @@ mod tests {
 
     #[test]
     fn nothing_is_sold_out_while_something_comes_back_or_moves() {
-        let before = looks(&[1, 1]);
-        let wishes = [wish(0, 1, 3), wish(1, 2, 1)];
+        let before = states(&[1, 1]);
+        let requests = [request(0, 1, 3), request(1, 2, 1)];
         for change in [
-            |look: &mut Look| look.returned += 1,
-            |look: &mut Look| look.moved += 1,
-            |look: &mut Look| {
-                look.flights.push(Flight {
+            |state: &mut SlotState| state.returned += 1,
+            |state: &mut SlotState| state.moved += 1,
+            |state: &mut SlotState| {
+                state.transfers.push(Transfer {
                     target: 0,
                     number: 1,
                     quantity: 9,
@@ -192,38 +201,43 @@ mod tests {
             let mut now = before.clone();
             change(&mut now[1]);
             assert_eq!(
-                plan(&wishes, &before, &now),
-                Plan {
+                plan(&requests, &before, &now),
+                RoundPlan {
                     needs: vec![0, 0],
-                    ..Plan::default()
+                    ..RoundPlan::default()
                 }
             );
         }
         assert_eq!(
-            plan(&wishes, &[], &before),
-            Plan {
+            plan(&requests, &[], &before),
+            RoundPlan {
                 needs: vec![0, 0],
-                ..Plan::default()
+                ..RoundPlan::default()
             }
         );
-        assert_eq!(plan(&wishes, &before, &before).refused, [(0, 2)]);
+        assert_eq!(plan(&requests, &before, &before).refused, [(0, 2)]);
     }
 
     #[test]
     fn units_sold_between_two_looks_are_counted_neither_as_left_nor_as_gone() {
         let plan = plan(
-            &[wish(0, 1, 9), wish(0, 2, 4)],
-            &looks(&[5, 0]),
-            &looks(&[3, 0]),
+            &[request(0, 1, 9), request(0, 2, 4)],
+            &states(&[5, 0]),
+            &states(&[3, 0]),
         );
         assert_eq!((plan.refused, plan.granted), (vec![(0, 3)], vec![]));
     }
 
     #[test]
     fn a_buyer_twice_in_a_batch_is_his_own_duplicate() {
-        let now = looks(&[4]);
+        let now = states(&[4]);
         let plan = plan(
-            &[wish(0, 1, 2), wish(0, 1, 3), wish(0, 2, 3), wish(0, 2, 1)],
+            &[
+                request(0, 1, 2),
+                request(0, 1, 3),
+                request(0, 2, 3),
+                request(0, 2, 1),
+            ],
             &now,
             &now,
         );
@@ -233,13 +247,19 @@ mod tests {
 
     #[test]
     fn a_look_waits_for_the_request_of_its_buyer_that_it_follows() {
-        let look = |user| Wish {
+        let look = |user| UndecidedRequest {
             may_sell: false,
-            ..wish(0, user, 1)
+            ..request(0, user, 1)
         };
-        let now = looks(&[4]);
+        let now = states(&[4]);
         let plan = plan(
-            &[wish(0, 1, 2), look(1), wish(0, 2, 3), look(2), look(3)],
+            &[
+                request(0, 1, 2),
+                look(1),
+                request(0, 2, 3),
+                look(2),
+                look(3),
+            ],
             &now,
             &now,
         );
@@ -250,7 +270,7 @@ mod tests {
 
     #[test]
     fn a_hot_slot_takes_half_of_what_the_richest_can_spare() {
-        let now = looks(&[0, 100, 10]);
+        let now = states(&[0, 100, 10]);
         assert_eq!(
             moves(&[2, 0, 0], &now),
             [Move {
@@ -281,6 +301,6 @@ mod tests {
             target,
             quantity,
         });
-        assert_eq!(moves(&[2, 4, 0], &looks(&[0, 0, 6])), expected);
+        assert_eq!(moves(&[2, 4, 0], &states(&[0, 0, 6])), expected);
     }
 }

@@ -1,7 +1,7 @@
 //! One sale's slots under one term: their keys, the calls of the script, and what its answers mean.
 
 use super::answers::{
-    Look, Word, bytes, number, packed, protocol, read_look, read_page, read_words,
+    SlotAnswer, SlotState, bytes, number, packed, protocol, read_answers, read_page, read_state,
 };
 use super::link::{Answer, Link};
 use crate::{
@@ -20,10 +20,10 @@ pub(super) struct Slots {
     /// Whether every slot has been seen open: before that nothing is sold, so that a half-finished
     /// opening sells nothing.
     pub(super) was_open: AtomicBool,
-    /// Whether a slot lacked units lately, so that the next batch looks at all of them at once.
+    /// Whether a slot lacked units lately, so that the next batch asks all of them in its first round.
     pub(super) is_low: AtomicBool,
-    /// The last look at all slots.
-    pub(super) last: Mutex<Option<Arc<Vec<Look>>>>,
+    /// What all slots held when they were last asked.
+    pub(super) last_states: Mutex<Option<Arc<Vec<SlotState>>>>,
 }
 
 /// The keys of one slot.
@@ -62,11 +62,11 @@ impl Slots {
             slots,
             was_open,
             is_low,
-            last: Mutex::default(),
+            last_states: Mutex::default(),
         }
     }
 
-    /// The slot where a buyer's gate and holds live: splitmix64 of his id. Never to be changed: it
+    /// The slot where a buyer's gate and holds live: splitmix64 of the buyer's id. Never to be changed: it
     /// is where data is.
     pub(super) fn home(&self, user: UserId) -> usize {
         let mut mixed = (user.0 as u64).wrapping_add(0x9E37_79B9_7F4A_7C15);
@@ -142,19 +142,24 @@ impl Slots {
         drop(futures_util::future::join_all(others).await);
     }
 
-    pub(super) async fn look(&self, link: &Link, slot: usize) -> Result<Option<Look>> {
+    pub(super) async fn state(&self, link: &Link, slot: usize) -> Result<Option<SlotState>> {
         let answer = self
-            .call(link, slot, "looking at a slot", vec!["look".into()])
+            .call(
+                link,
+                slot,
+                "reading the state of a slot",
+                vec!["state".into()],
+            )
             .await?;
         answer
-            .map(|answer| read_look(&answer).ok_or_else(|| protocol("look")))
+            .map(|answer| read_state(&answer).ok_or_else(|| protocol("state")))
             .transpose()
     }
 
-    /// Looks at every slot; `None` if one of them is not open.
-    pub(super) async fn look_at_all(&self, link: &Link) -> Result<Option<Vec<Look>>> {
-        let looks = (0..self.slots.len()).map(|slot| self.look(link, slot));
-        futures_util::future::join_all(looks)
+    /// The state of every slot; `None` if one of them is not open.
+    pub(super) async fn states_of_all(&self, link: &Link) -> Result<Option<Vec<SlotState>>> {
+        let states = (0..self.slots.len()).map(|slot| self.state(link, slot));
+        futures_util::future::join_all(states)
             .await
             .into_iter()
             .collect()
@@ -168,7 +173,7 @@ impl Slots {
         slot: usize,
         items: &[&Reserve],
         threshold: u64,
-    ) -> Result<Option<(Look, Vec<Word>)>> {
+    ) -> Result<Option<(SlotState, Vec<SlotAnswer>)>> {
         let mut records = Vec::with_capacity(items.len() * 37);
         for item in items {
             records.extend_from_slice(&item.user.0.to_le_bytes());
@@ -181,7 +186,7 @@ impl Slots {
         let args = vec!["reserve".into(), packed(records), number(threshold)];
         let answer = self.call(link, slot, "reserving", args).await?;
         answer
-            .map(|answer| read_words(&answer, items.len()).ok_or_else(|| protocol("reserve")))
+            .map(|answer| read_answers(&answer, items.len()).ok_or_else(|| protocol("reserve")))
             .transpose()
     }
 

@@ -1,7 +1,7 @@
 //! What only this engine promises: transfers that survive an interruption at every step, homes that
 //! never change, and broken copies of the script that must be caught.
 
-use super::transfers::{Move, carry_all, clear, credit, debit};
+use super::transfers::{Move, carry_out, clear, credit, debit};
 use super::*;
 use crate::conformance::{self, Harness, Subject};
 use crate::{Epoch, IncarnationId, Nonce, OrderId, SaleId, UserId};
@@ -84,8 +84,8 @@ const MUTANTS: &[(&str, &str, &str)] = &[
     ),
     (
         "units doubled on the way",
-        "'remaining', remaining - quantity, 'flights'",
-        "'flights'",
+        "'remaining', remaining - quantity, 'transfers'",
+        "'transfers'",
     ),
     (
         "a look does not wait for its buyer's request",
@@ -197,12 +197,12 @@ async fn a_transfer_survives(script: &str, steps: usize) -> std::result::Result<
         target: 1,
         quantity: 4,
     };
-    let flight = debit(&slots, &first.link, wanted).await.unwrap().unwrap();
+    let transfer = debit(&slots, &first.link, wanted).await.unwrap().unwrap();
     if steps > 1 {
-        credit(&slots, &first.link, 0, flight).await.unwrap();
+        credit(&slots, &first.link, 0, transfer).await.unwrap();
     }
     if steps > 2 {
-        clear(&slots, &first.link, 0, flight).await.unwrap();
+        clear(&slots, &first.link, 0, transfer).await.unwrap();
     }
     drop(first);
 
@@ -224,7 +224,7 @@ async fn a_transfer_survives(script: &str, steps: usize) -> std::result::Result<
         let again = debit(&slots, &second.link, wanted).await.unwrap().unwrap();
         same(
             again.number,
-            flight.number,
+            transfer.number,
             "the transfer that is under way",
         )?;
     }
@@ -241,11 +241,11 @@ async fn a_transfer_survives(script: &str, steps: usize) -> std::result::Result<
         "transfers that were finished",
     )?;
     for _ in 0..2 {
-        let was_late = credit(&slots, &second.link, 0, flight).await.unwrap() == Some(false);
+        let was_late = credit(&slots, &second.link, 0, transfer).await.unwrap() == Some(false);
         same(i64::from(was_late), 1, "a late duplicate credit is ignored")?;
-        clear(&slots, &second.link, 0, flight).await.unwrap();
+        clear(&slots, &second.link, 0, transfer).await.unwrap();
     }
-    carry_all(
+    carry_out(
         &slots,
         &second.link,
         &[Move {
@@ -260,8 +260,8 @@ async fn a_transfer_survives(script: &str, steps: usize) -> std::result::Result<
         GRANTED as i64,
         "units after late repetitions and one transfer more",
     )?;
-    let looks = slots.look_at_all(&second.link).await.unwrap().unwrap();
-    let held: Vec<u64> = looks.iter().map(|look| look.remaining).collect();
+    let states = slots.states_of_all(&second.link).await.unwrap().unwrap();
+    let held: Vec<u64> = states.iter().map(|state| state.remaining).collect();
     if held != [4, 16, 10] {
         return Err(format!("units in the slots: {held:?}"));
     }
@@ -309,7 +309,7 @@ async fn broken_transfers_are_caught() {
         ),
         (
             "a debit without a record",
-            ", 'flights', flights .. pack(FLIGHT, target, number, quantity))",
+            ", 'transfers', transfers .. pack(TRANSFER, target, number, quantity))",
             ")",
         ),
         ("never cleared", "if known ~= number then", "if true then"),

@@ -2,7 +2,7 @@
 //! anybody, so that a transfer that was interrupted anywhere is finished by whoever meets it, and
 //! loses and doubles nothing (R16).
 
-use super::answers::{Flight, Look, bytes, number, protocol, read_u64};
+use super::answers::{SlotState, Transfer, bytes, number, protocol, read_u64};
 use super::link::Link;
 use super::slots::Slots;
 use crate::Result;
@@ -19,7 +19,7 @@ pub(super) struct Move {
 
 /// Takes up to `quantity` units out of `source`. If a transfer between these slots is under way
 /// already, that one is answered and nothing is taken. Of no units if there are none.
-pub(super) async fn debit(slots: &Slots, link: &Link, wanted: Move) -> Result<Option<Flight>> {
+pub(super) async fn debit(slots: &Slots, link: &Link, wanted: Move) -> Result<Option<Transfer>> {
     let args = vec![
         "debit".into(),
         number(wanted.target as u64),
@@ -34,14 +34,14 @@ pub(super) async fn debit(slots: &Slots, link: &Link, wanted: Move) -> Result<Op
     let Value::Array(parts) = &answer else {
         return Err(protocol("debit"));
     };
-    let [flight, quantity] = parts.as_slice() else {
+    let [transfer, quantity] = parts.as_slice() else {
         return Err(protocol("debit"));
     };
-    let flight = read_u64(flight).and_then(|number| i64::try_from(number).ok());
-    let (number, quantity) = flight
+    let transfer = read_u64(transfer).and_then(|number| i64::try_from(number).ok());
+    let (number, quantity) = transfer
         .zip(read_u64(quantity))
         .ok_or_else(|| protocol("debit"))?;
-    Ok(Some(Flight {
+    Ok(Some(Transfer {
         target: wanted.target,
         number,
         quantity,
@@ -53,14 +53,14 @@ pub(super) async fn credit(
     slots: &Slots,
     link: &Link,
     source: usize,
-    flight: Flight,
+    transfer: Transfer,
 ) -> Result<Option<bool>> {
-    let numbers = [source as u64, flight.number as u64, flight.quantity];
+    let numbers = [source as u64, transfer.number as u64, transfer.quantity];
     let args = std::iter::once(Value::from("credit"))
         .chain(numbers.map(number))
         .collect();
     let answer = slots
-        .call(link, flight.target, "crediting a slot", args)
+        .call(link, transfer.target, "crediting a slot", args)
         .await?;
     Ok(answer.map(|answer| bytes(&answer) == Some(b"D")))
 }
@@ -70,12 +70,12 @@ pub(super) async fn clear(
     slots: &Slots,
     link: &Link,
     source: usize,
-    flight: Flight,
+    transfer: Transfer,
 ) -> Result<Option<bool>> {
     let args = vec![
         "clear".into(),
-        number(flight.target as u64),
-        number(flight.number as u64),
+        number(transfer.target as u64),
+        number(transfer.number as u64),
     ];
     let answer = slots
         .call(link, source, "clearing a transfer", args)
@@ -84,46 +84,50 @@ pub(super) async fn clear(
 }
 
 /// Finishes a transfer whose units have left `source`; whether there was something left to do.
-pub(super) async fn land(
+pub(super) async fn complete(
     slots: &Slots,
     link: &Link,
     source: usize,
-    flight: Flight,
+    transfer: Transfer,
 ) -> Result<Option<bool>> {
-    let Some(was_credited) = credit(slots, link, source, flight).await? else {
+    let Some(was_credited) = credit(slots, link, source, transfer).await? else {
         return Ok(None);
     };
-    let was_cleared = clear(slots, link, source, flight).await?;
+    let was_cleared = clear(slots, link, source, transfer).await?;
     Ok(was_cleared.map(|was_cleared| was_credited || was_cleared))
 }
 
-/// Finishes every transfer that these looks show, all at once; how many there were left to finish.
-pub(super) async fn land_all(slots: &Slots, link: &Link, looks: &[Look]) -> Result<Option<u64>> {
-    let flights = looks
+/// Finishes every transfer that these states show, all at once; how many there were left to finish.
+pub(super) async fn complete_all(
+    slots: &Slots,
+    link: &Link,
+    states: &[SlotState],
+) -> Result<Option<u64>> {
+    let transfers = states
         .iter()
         .enumerate()
-        .flat_map(|(source, look)| look.flights.iter().map(move |f| (source, *f)));
-    let landings = flights.map(|(source, flight)| land(slots, link, source, flight));
-    let mut landed = 0;
-    for landing in join_all(landings).await {
-        let Some(was_landed) = landing? else {
+        .flat_map(|(source, look)| state.transfers.iter().map(move |f| (source, *f)));
+    let completions = transfers.map(|(source, transfer)| complete(slots, link, source, transfer));
+    let mut completed = 0;
+    for completion in join_all(completions).await {
+        let Some(was_completed) = completion? else {
             return Ok(None);
         };
-        landed += u64::from(was_landed);
+        completed += u64::from(was_completed);
     }
-    Ok(Some(landed))
+    Ok(Some(completed))
 }
 
 /// Moves units as wanted, all moves at once.
-pub(super) async fn carry_all(slots: &Slots, link: &Link, moves: &[Move]) -> Result<Option<()>> {
+pub(super) async fn carry_out(slots: &Slots, link: &Link, moves: &[Move]) -> Result<Option<()>> {
     let carried = moves.iter().map(async |wanted| {
-        let Some(flight) = debit(slots, link, *wanted).await? else {
+        let Some(transfer) = debit(slots, link, *wanted).await? else {
             return Ok(None);
         };
-        if flight.number == 0 {
+        if transfer.number == 0 {
             return Ok(Some(false));
         }
-        land(slots, link, wanted.source, flight).await
+        complete(slots, link, wanted.source, transfer).await
     });
     let carried = join_all(carried)
         .await

@@ -1,7 +1,7 @@
 //! What `sharded-slots` shows of a sale: sums over its slots, and the nodes behind them.
 
 use super::ShardedSlots;
-use super::answers::{bytes, protocol, read_flights, read_u64};
+use super::answers::{bytes, protocol, read_transfers, read_u64};
 use crate::{Epoch, Result, StockView, Term};
 use fred::types::{Value, config::Server};
 use futures_util::future::try_join_all;
@@ -9,8 +9,8 @@ use futures_util::future::try_join_all;
 impl ShardedSlots {
     pub(super) async fn view(&self, term: &Term) -> Result<StockView> {
         let slots = self.slots(term);
-        let is_open = slots.look_at_all(&self.link).await?.is_some();
-        let fields = ["epoch", "remaining", "open", "flights"];
+        let is_open = slots.states_of_all(&self.link).await?.is_some();
+        let fields = ["epoch", "remaining", "open", "transfers"];
         let metas =
             try_join_all(slots.slots.iter().map(|slot| self.read_meta(slot, &fields))).await?;
         let sum = |field: usize| {
@@ -29,19 +29,19 @@ impl ShardedSlots {
             .transpose()?;
         let mut remaining = sum(1);
         for (source, meta) in metas.iter().enumerate() {
-            let flights = bytes(&meta[3])
-                .map_or(Some(Vec::new()), read_flights)
+            let transfers = bytes(&meta[3])
+                .map_or(Some(Vec::new()), read_transfers)
                 .ok_or_else(|| protocol("HMGET"))?;
-            for flight in flights {
+            for transfer in transfers {
                 // What has arrived is counted there, although it is still on the source's record.
                 let target = slots
                     .slots
-                    .get(flight.target)
+                    .get(transfer.target)
                     .ok_or_else(|| protocol("HMGET"))?;
                 let arrived = self.read_meta(target, &[&format!("in:{source}")]).await?;
                 let has_arrived =
-                    read_u64(&arrived[0]).is_some_and(|last| last >= flight.number as u64);
-                remaining += if has_arrived { 0 } else { flight.quantity };
+                    read_u64(&arrived[0]).is_some_and(|last| last >= transfer.number as u64);
+                remaining += if has_arrived { 0 } else { transfer.quantity };
             }
         }
         let nodes = self.link.nodes().await?;
