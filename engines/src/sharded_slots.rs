@@ -1,17 +1,16 @@
-//! `sharded-slots`: the stock of a sale dealt over N slots, each a hash-tagged key set with a
-//! script of its own, on one Redis or on a Redis Cluster; one script call per slot that a batch
-//! touches, all at once.
+//! `sharded-slots`: the stock of a sale dealt over N slots, each a key set with a hash tag of its
+//! own, on one Redis or on a Redis Cluster. A batch is one script call for each slot that it
+//! touches, all of them in parallel.
 //!
-//! A buyer's gate, holds and touches live in his home slot for ever. Units, never buyers, move
-//! between slots (sharded_slots/transfers.rs), so that nothing is stranded; "sold out" is said only
-//! after a look at all slots (sharded_slots/deciding.rs). The script is sharded_slots.lua.
+//! A buyer's gate, holds and touches live in the buyer's home slot for ever. Units, never buyers,
+//! move between slots (`transfers`), so that no unit is stranded; "sold out" is said only after a
+//! look at all slots (`deciding`). The script is sharded_slots.lua.
 
 mod answers;
 mod deciding;
 mod health;
 mod link;
 mod opening;
-mod plan;
 mod retiring;
 mod slots;
 mod transfers;
@@ -29,7 +28,6 @@ use crate::{
     HoldPageQuery, OpenHold, Opened, Opening, PAGE_MAX, ParamKind, ParamSpec, Params, Reserve,
     Result, SaleId, SettingSpec, StockEngine, StockView, Tending, Term, Upkeep, UserId, Verdict,
 };
-use deciding::Deciding;
 use futures_util::future::join_all;
 use link::Link;
 use slots::Slots;
@@ -136,10 +134,7 @@ impl ShardedSlots {
             let Some(states) = slots.states_of_all(&self.link).await? else {
                 return Ok(None);
             };
-            *slots
-                .last_states
-                .lock()
-                .unwrap_or_else(PoisonError::into_inner) = Some(Arc::new(states));
+            slots.remember_states(Arc::new(states));
             slots.was_open.store(true, Ordering::Relaxed);
         }
         Ok(Some(slots))
@@ -246,7 +241,7 @@ impl StockEngine for ShardedSlots {
         let mut verdicts = Vec::with_capacity(batch.len());
         for items in batch.chunks(RECORDS_PER_CALL_MAX) {
             verdicts.extend(match self.open_slots(term).await {
-                Ok(Some(slots)) => Deciding::new(&slots, &self.link, items).run().await,
+                Ok(Some(slots)) => deciding::decide(&slots, &self.link, items).await,
                 Ok(None) => items.iter().map(|_| Ok(Verdict::NotOpen)).collect(),
                 Err(error) => error.for_each(items.len()),
             });

@@ -28,7 +28,7 @@ pub(super) struct Transfer {
     pub(super) quantity: u64,
 }
 
-/// What a slot says to a request.
+/// What a slot answers to a request.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) enum SlotAnswer {
     /// It is decided.
@@ -36,7 +36,7 @@ pub(super) enum SlotAnswer {
     /// It asks for no units.
     NoUnits,
     /// It wants units that it was not given.
-    Wants,
+    Undecided,
 }
 
 pub(super) fn protocol(operation: &str) -> EngineError {
@@ -105,19 +105,19 @@ pub(super) fn read_state(answer: &Value) -> Option<SlotState> {
     })
 }
 
-/// The look, the letters, and behind them what some of the letters need.
+/// The state, the letters, and behind them what some of the letters need.
 pub(super) fn read_answers(answer: &Value, count: usize) -> Option<(SlotState, Vec<SlotAnswer>)> {
     let Value::Array(parts) = answer else {
         return None;
     };
-    let [look, letters, details @ ..] = parts.as_slice() else {
+    let [state, letters, details @ ..] = parts.as_slice() else {
         return None;
     };
     let letters = bytes(letters).filter(|letters| letters.len() == count)?;
     let mut details = details.iter();
-    let mut words = Vec::with_capacity(count);
+    let mut answers = Vec::with_capacity(count);
     for letter in letters {
-        words.push(match letter {
+        answers.push(match letter {
             b'G' => SlotAnswer::Decided(Verdict::GRANTED),
             b'D' | b'd' => {
                 let gate = bytes(details.next()?)?;
@@ -137,7 +137,7 @@ pub(super) fn read_answers(answer: &Value, count: usize) -> Option<(SlotState, V
             _ => return None,
         });
     }
-    Some((read_state(look)?, words))
+    Some((read_state(state)?, answers))
 }
 
 /// Cursor and clock, then order and hold in turn.

@@ -9,7 +9,7 @@ use crate::{
 };
 use fred::types::Value;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Arc, Mutex};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 /// The slots of one term, and what this process knows of them.
 pub(super) struct Slots {
@@ -23,7 +23,7 @@ pub(super) struct Slots {
     /// Whether a slot lacked units lately, so that the next batch asks all of them in its first round.
     pub(super) is_low: AtomicBool,
     /// What all slots held when they were last asked.
-    pub(super) last_states: Mutex<Option<Arc<Vec<SlotState>>>>,
+    last_states: Mutex<Option<Arc<Vec<SlotState>>>>,
 }
 
 /// The keys of one slot.
@@ -64,6 +64,21 @@ impl Slots {
             is_low,
             last_states: Mutex::default(),
         }
+    }
+
+    /// What all slots held when they were last asked.
+    pub(super) fn last_states(&self) -> Option<Arc<Vec<SlotState>>> {
+        self.locked_states().clone()
+    }
+
+    /// Keeps what all slots held just now.
+    pub(super) fn remember_states(&self, states: Arc<Vec<SlotState>>) {
+        *self.locked_states() = Some(states);
+    }
+
+    fn locked_states(&self) -> MutexGuard<'_, Option<Arc<Vec<SlotState>>>> {
+        let locked = self.last_states.lock();
+        locked.unwrap_or_else(PoisonError::into_inner)
     }
 
     /// The slot where a buyer's gate and holds live: splitmix64 of the buyer's id. Never to be changed: it

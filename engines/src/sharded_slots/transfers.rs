@@ -103,10 +103,12 @@ pub(super) async fn complete_all(
     link: &Link,
     states: &[SlotState],
 ) -> Result<Option<u64>> {
-    let transfers = states
-        .iter()
-        .enumerate()
-        .flat_map(|(source, look)| state.transfers.iter().map(move |f| (source, *f)));
+    let transfers = states.iter().enumerate().flat_map(|(source, state)| {
+        state
+            .transfers
+            .iter()
+            .map(move |transfer| (source, *transfer))
+    });
     let completions = transfers.map(|(source, transfer)| complete(slots, link, source, transfer));
     let mut completed = 0;
     for completion in join_all(completions).await {

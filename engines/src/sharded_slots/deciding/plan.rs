@@ -1,27 +1,14 @@
-//! Which requests of a batch can be granted when some home slot lacks units, which are sold out,
-//! and what has to move.
+//! Phase 2, its second half: which requests of a batch can be granted when some home slot lacks
+//! units, which are sold out, and what has to move.
 //!
 //! Pure: it plays the requests one by one, in order, against what the slots were seen to hold, so
-//! that a batch answers as the same requests alone would. What it decides is carried out, and
-//! checked again, by deciding.rs.
+//! that a batch answers as the same requests would one by one. `granting` carries out what it
+//! decides, and every slot checks it again.
 
-use super::answers::SlotState;
-use super::transfers::Move;
-use crate::UserId;
+use super::super::answers::SlotState;
+use super::super::transfers::Move;
+use super::batch::UndecidedRequest;
 use std::collections::HashSet;
-
-/// A request that its home slot could not decide.
-#[derive(Clone, Copy, Debug)]
-pub(super) struct UndecidedRequest {
-    /// Where in the batch it is.
-    pub(super) index: usize,
-    /// Its home slot.
-    pub(super) slot: usize,
-    pub(super) user: UserId,
-    pub(super) quantity: u64,
-    /// Whether units may be granted to it.
-    pub(super) may_sell: bool,
-}
 
 /// What is to be done; positions are those of the requests.
 #[derive(Debug, Default, PartialEq, Eq)]
@@ -40,8 +27,10 @@ pub(super) struct RoundPlan {
     pub(super) moves: Vec<Move>,
 }
 
-/// The most units that there were at a moment between the two times that all slots were asked, if that is known:
-/// nothing came back and nothing moved in between (R16), so that each slot can only have sold.
+/// The most units that there were at a moment between the two times that all slots were asked, if
+/// that is known: nothing came back and nothing moved in between, so that each slot can only have
+/// sold. Units on the move are in no slot, units-in-one-place (R16), so a sum over the slots says
+/// nothing while a transfer is under way.
 fn most_units_left(before: &[SlotState], now: &[SlotState]) -> Option<u64> {
     let is_still = before.len() == now.len()
         && before.iter().zip(now).all(|(before, now)| {
@@ -70,7 +59,8 @@ pub(super) fn plan(
         } else if buyers.contains(&request.user) || !request.may_sell {
             plan.granted.push((position, false));
         } else if request.quantity <= least {
-            // His gate would hide the refusal that is still to be checked.
+            // The gate of this grant would hide its buyer's refusal, which is still
+            // to be checked.
             if refused_buyers.contains(&request.user) {
                 break;
             }
@@ -80,6 +70,7 @@ pub(super) fn plan(
             plan.granted.push((position, true));
             buyers.insert(request.user);
         } else if most.is_some_and(|most| request.quantity > most) {
+            // sold-out-means-gone (R18): not even the most that there can have been is enough.
             if plan.granted.is_empty() {
                 plan.refused.push((position, least));
             } else {
@@ -134,8 +125,9 @@ fn moves(needs: &[u64], now: &[SlotState]) -> Vec<Move> {
 
 #[cfg(test)]
 mod tests {
-    use super::super::answers::Transfer;
+    use super::super::super::answers::Transfer;
     use super::*;
+    use crate::UserId;
 
     fn states(remaining: &[u64]) -> Vec<SlotState> {
         remaining
@@ -229,7 +221,7 @@ mod tests {
     }
 
     #[test]
-    fn a_buyer_twice_in_a_batch_is_his_own_duplicate() {
+    fn a_buyer_who_is_twice_in_a_batch_gets_one_grant_and_its_duplicate() {
         let now = states(&[4]);
         let plan = plan(
             &[
