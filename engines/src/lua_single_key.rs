@@ -1,36 +1,39 @@
 //! `lua-single-key`: one set of keys per sale in one hash slot of one Redis, one script call per
 //! batch.
 //!
-//! The script (`lua_single_key.lua`) is the engine; this file packs its records, names its keys and
-//! reads its answers. Every opening has a script of its own, which only [`StockEngine::open`] loads
-//! (R13).
+//! The script (`lua_single_key.lua`, behind what all engines in Redis share) is the engine; this
+//! file calls it and reads its answers. Every opening has a script of its own, which only
+//! [`StockEngine::open`] loads: lost-server-noticed (R13).
 
+mod answers;
+
+#[cfg(test)]
+mod broken_tests;
 #[cfg(test)]
 mod tests;
 
-use crate::helpers::{clock::millis, redis_server, retire::RETIRE};
+use crate::helpers::key_set::{self, KeyNames, RECORDS_PER_CALL_MAX, RETIRE};
+use crate::helpers::{clock::millis, known_terms::KnownTerms, records, redis_server};
 use crate::registry::{BuildFuture, EngineFactory};
 use crate::{
-    EngineEnv, EngineError, EngineInfo, Epoch, Finish, FinishKind, Finished, Guarantees, Hold,
-    HoldKey, HoldPage, HoldPageQuery, IncarnationId, OpenHold, Opened, Opening, OrderId, PAGE_MAX,
-    Params, Reserve, Result, SaleId, SettingSpec, StockEngine, StockView, Term, Upkeep, UserId,
-    Verdict,
+    EngineEnv, EngineError, EngineInfo, Epoch, Finish, Finished, Guarantees, HoldKey, HoldPage,
+    HoldPageQuery, OpenHold, Opened, Opening, PAGE_MAX, Params, Reserve, Result, SaleId,
+    SettingSpec, StockEngine, StockView, Term, Upkeep, Verdict,
 };
+use answers::{bytes, protocol, read_page, read_verdicts};
 use redis::{InfoDict, Value, aio::ConnectionManager};
-use std::collections::{HashMap, HashSet};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::collections::HashSet;
+use std::sync::Arc;
 use std::time::Duration;
 
 const NAME: &str = "lua-single-key";
-const SCRIPT: &str = include_str!("lua_single_key.lua");
+const SCRIPT: &str = concat!(
+    include_str!("helpers/key_set/shared.lua"),
+    include_str!("lua_single_key.lua")
+);
 
-/// Records in one call; a longer batch becomes several calls. The script relies on it.
-const RECORDS_PER_CALL_MAX: usize = 1_000;
 /// Terms whose key names and script hash are remembered; beyond it they are computed again.
 const KNOWN_TERMS_MAX: usize = 1_024;
-/// Largest stock: the script counts in doubles.
-const UNITS_MAX: u64 = 1 << 53;
-
 /// How the registry lists and builds it.
 pub const FACTORY: EngineFactory = EngineFactory {
     name: NAME,
@@ -54,13 +57,8 @@ const GUARANTEES: Guarantees = Guarantees {
 
 fn build(env: EngineEnv, _params: Params) -> BuildFuture {
     Box::pin(async move {
-        let redis = redis_server::connect(env.required(NAME, "redis.url")?)?;
-        let engine = LuaSingleKey {
-            redis,
-            script: SCRIPT.into(),
-            prefix: env.key_prefix,
-            known: Mutex::default(),
-        };
+        let url = env.required(NAME, "redis.url")?;
+        let engine = LuaSingleKey::connect(url, SCRIPT, env.key_prefix.clone())?;
         Ok(Arc::new(engine) as Arc<dyn StockEngine>)
     })
 }
@@ -70,7 +68,7 @@ struct LuaSingleKey {
     /// [`SCRIPT`], except in tests that break it.
     script: Arc<str>,
     prefix: String,
-    known: Mutex<HashMap<Term, Arc<Target>>>,
+    known: KnownTerms<Target>,
 }
 
 impl std::fmt::Debug for LuaSingleKey {
@@ -81,13 +79,11 @@ impl std::fmt::Debug for LuaSingleKey {
     }
 }
 
-/// Script hash and keys of one term.
+/// Script and keys of one term.
 #[derive(Debug)]
 struct Target {
     script_sha1: String,
-    meta: String,
-    gate: String,
-    holds: String,
+    keys: KeyNames,
 }
 
 impl Target {
@@ -96,51 +92,34 @@ impl Target {
         command
             .arg(&self.script_sha1)
             .arg(3)
-            .arg(&self.meta)
-            .arg(&self.gate)
-            .arg(&self.holds)
+            .arg(&self.keys.meta)
+            .arg(&self.keys.gate)
+            .arg(&self.keys.holds)
             .arg(operation);
         command
     }
 }
 
 impl LuaSingleKey {
-    /// The script of one opening: the common text behind a line that no other opening has.
-    fn script_text(&self, term: &Term) -> String {
-        format!(
-            "local EPOCH, NONCE = '{}', '{:016x}'\n{}",
-            term.epoch, term.nonce.0, self.script
-        )
+    fn connect(url: &str, script: &str, prefix: String) -> Result<Self> {
+        Ok(Self {
+            redis: redis_server::connect(url)?,
+            script: script.into(),
+            prefix,
+            known: KnownTerms::new(KNOWN_TERMS_MAX),
+        })
     }
 
     /// The keys of a sale, which the braces keep in one hash slot, begin with this.
-    fn base(&self, sale: SaleId) -> String {
+    fn tag(&self, sale: SaleId) -> String {
         format!("{{{}sale:{sale}}}", self.prefix)
     }
 
-    fn meta_key(&self, sale: SaleId) -> String {
-        format!("{}:meta", self.base(sale))
-    }
-
     fn target(&self, term: &Term) -> Arc<Target> {
-        let mut known = self.known.lock().unwrap_or_else(PoisonError::into_inner);
-        if let Some(target) = known.get(term) {
-            return Arc::clone(target);
-        }
-        if known.len() == KNOWN_TERMS_MAX {
-            known.clear();
-        }
-        let base = self.base(term.sale);
-        let target = Arc::new(Target {
-            script_sha1: redis::Script::new(&self.script_text(term))
-                .get_hash()
-                .to_owned(),
-            meta: self.meta_key(term.sale),
-            gate: format!("{base}:{}:gate", term.epoch),
-            holds: format!("{base}:{}:holds", term.epoch),
-        });
-        known.insert(*term, Arc::clone(&target));
-        target
+        self.known.get(term, || Target {
+            script_sha1: key_set::sha1(&key_set::script_of(term, &self.script)),
+            keys: KeyNames::new(&self.tag(term.sale), term.epoch),
+        })
     }
 
     /// Runs the script; `None` means that it, or its data, is not there any more: the term is not
@@ -160,7 +139,7 @@ impl LuaSingleKey {
         pipe.atomic()
             .cmd("SCRIPT")
             .arg("LOAD")
-            .arg(self.script_text(term))
+            .arg(key_set::script_of(term, &self.script))
             .ignore();
         pipe.add_command(target.evalsha("begin").arg(loader).clone());
         let (answer,): (Value,) = pipe
@@ -186,15 +165,7 @@ impl LuaSingleKey {
         target: &Target,
         batch: &[Reserve],
     ) -> Result<Vec<Result<Verdict>>> {
-        let mut records = Vec::with_capacity(batch.len() * 37);
-        for item in batch {
-            records.extend_from_slice(&item.user.0.to_le_bytes());
-            records.extend_from_slice(&item.order.0.to_le_bytes());
-            records.extend_from_slice(&item.quantity.to_le_bytes());
-            records.extend_from_slice(&(item.expires_at_ms as f64).to_le_bytes());
-            records.extend_from_slice(&item.incarnation.0.to_le_bytes());
-            records.push(u8::from(item.may_sell));
-        }
+        let records = records::pack_reserves(batch.iter());
         let answer = self
             .call("reserving", target.evalsha("reserve").arg(records))
             .await?;
@@ -209,12 +180,7 @@ impl LuaSingleKey {
         target: &Target,
         batch: &[Finish],
     ) -> Result<Vec<Result<Finished>>> {
-        let mut records = Vec::with_capacity(batch.len() * 17);
-        for item in batch {
-            records.extend_from_slice(&item.user.0.to_le_bytes());
-            records.extend_from_slice(&item.order.0.to_le_bytes());
-            records.push(u8::from(item.kind == FinishKind::Release));
-        }
+        let records = records::pack_finishes(batch.iter());
         let answer = self
             .call(
                 "settling and releasing",
@@ -224,19 +190,10 @@ impl LuaSingleKey {
         let Some(answer) = answer else {
             return Ok(batch.iter().map(|_| Ok(Finished::NotOpen)).collect());
         };
-        let letters = bytes(&answer)
-            .filter(|letters| letters.len() == batch.len())
+        let finished = bytes(&answer)
+            .and_then(|letters| records::read_finished(letters, batch.len()))
             .ok_or_else(|| protocol("finish"))?;
-        Ok(letters
-            .iter()
-            .map(|letter| {
-                Ok(if *letter == b'D' {
-                    Finished::Done
-                } else {
-                    Finished::AlreadyDone
-                })
-            })
-            .collect())
+        Ok(finished.into_iter().map(Ok).collect())
     }
 }
 
@@ -251,14 +208,9 @@ impl StockEngine for LuaSingleKey {
     }
 
     async fn open(&self, opening: &Opening) -> Result<Opened> {
-        if opening.granted > UNITS_MAX {
-            return Err(EngineError::Config(format!(
-                "{} units are more than {NAME} can count ({UNITS_MAX})",
-                opening.granted
-            )));
-        }
+        key_set::check_units(NAME, opening)?;
         let term = &opening.term;
-        let (target, loader) = (self.target(term), format!("{:016x}", rand::random::<u64>()));
+        let (target, loader) = (self.target(term), key_set::new_loader());
         if let Some(answer) = self.begin(term, &loader).await? {
             return Ok(answer);
         }
@@ -270,12 +222,7 @@ impl StockEngine for LuaSingleKey {
             source: None,
         };
         for buyers in opening.buyers.chunks(RECORDS_PER_CALL_MAX) {
-            let mut records = Vec::with_capacity(buyers.len() * 20);
-            for buyer in buyers {
-                records.extend_from_slice(&buyer.user.0.to_le_bytes());
-                records.extend_from_slice(&buyer.order.0.to_le_bytes());
-                records.extend_from_slice(&buyer.quantity.to_le_bytes());
-            }
+            let records = records::pack_buyers(buyers);
             let answer = self
                 .call(
                     "loading buyers",
@@ -343,11 +290,7 @@ impl StockEngine for LuaSingleKey {
         let target = self.target(term);
         let mut marked = Vec::new();
         for holds in holds.chunks(RECORDS_PER_CALL_MAX) {
-            let mut records = Vec::with_capacity(holds.len() * 16);
-            for hold in holds {
-                records.extend_from_slice(&hold.user.0.to_le_bytes());
-                records.extend_from_slice(&hold.order.0.to_le_bytes());
-            }
+            let records = records::pack_hold_keys(holds);
             let mut command = target.evalsha("mark");
             command.arg(records).arg(millis(age));
             let answer = self.call("marking holds", &command).await?;
@@ -361,9 +304,13 @@ impl StockEngine for LuaSingleKey {
         let target = self.target(term);
         let mut pipe = redis::pipe();
         pipe.atomic();
-        pipe.cmd("HMGET")
-            .arg(&target.meta)
-            .arg(&["epoch", "nonce", "state", "remaining", "open"]);
+        pipe.cmd("HMGET").arg(&target.keys.meta).arg(&[
+            "epoch",
+            "nonce",
+            "state",
+            "remaining",
+            "open",
+        ]);
         pipe.cmd("SCRIPT").arg("EXISTS").arg(&target.script_sha1);
         pipe.cmd("TIME").cmd("INFO").arg("server");
         type Answer = (
@@ -382,8 +329,7 @@ impl StockEngine for LuaSingleKey {
         let (meta, (is_loaded,), (seconds, micros), info) =
             answer.map_err(|error| redis_server::classify("reading stock", error))?;
         let (epoch, nonce, state, remaining, open_units) = meta;
-        let is_this_term =
-            epoch == Some(term.epoch.0) && nonce == Some(format!("{:016x}", term.nonce.0));
+        let is_this_term = epoch == Some(term.epoch.0) && nonce == Some(key_set::nonce(term));
         Ok(StockView {
             remaining: remaining.unwrap_or(0),
             open_units: open_units.unwrap_or(0),
@@ -404,112 +350,15 @@ impl Upkeep for LuaSingleKey {
 
     async fn retire(&self, sale: SaleId) -> Result<()> {
         let mut command = redis::cmd("EVAL");
-        command.arg(RETIRE).arg(1).arg(self.meta_key(sale));
+        command
+            .arg(RETIRE)
+            .arg(1)
+            .arg(key_set::meta_key(&self.tag(sale)));
         command
             .query_async::<i64>(&mut self.redis.clone())
             .await
             .map_err(|error| redis_server::classify("retiring a sale", error))?;
-        let mut known = self.known.lock().unwrap_or_else(PoisonError::into_inner);
-        known.retain(|term, _| term.sale != sale);
+        self.known.forget(sale);
         Ok(())
     }
-}
-
-fn protocol(operation: &str) -> EngineError {
-    EngineError::Protocol(format!(
-        "{NAME}: the script's answer to {operation} makes no sense"
-    ))
-}
-
-fn bytes(value: &Value) -> Option<&[u8]> {
-    match value {
-        Value::BulkString(bytes) => Some(bytes),
-        _ => None,
-    }
-}
-
-fn i64_at(record: &[u8], at: usize) -> Option<i64> {
-    Some(i64::from_le_bytes(record.get(at..at + 8)?.try_into().ok()?))
-}
-
-fn u32_at(record: &[u8], at: usize) -> Option<u32> {
-    Some(u32::from_le_bytes(record.get(at..at + 4)?.try_into().ok()?))
-}
-
-/// The letters of the answer, and behind them what some of the letters need.
-fn read_verdicts(answer: &Value, count: usize) -> Option<Vec<Result<Verdict>>> {
-    let Value::Array(parts) = answer else {
-        return None;
-    };
-    let (letters, details) = parts.split_first()?;
-    let letters = bytes(letters).filter(|letters| letters.len() == count)?;
-    let mut details = details.iter();
-    let mut verdicts = Vec::with_capacity(count);
-    for letter in letters {
-        if *letter == b'Q' {
-            verdicts.push(Err(EngineError::Config(
-                "a reserve of 0 units; at least 1 is needed".to_owned(),
-            )));
-            continue;
-        }
-        verdicts.push(Ok(match letter {
-            b'G' => Verdict::GRANTED,
-            b'S' => match details.next()? {
-                Value::Int(remaining) => Verdict::SoldOut {
-                    remaining: u64::try_from(*remaining).ok()?,
-                },
-                _ => return None,
-            },
-            b'D' | b'd' => {
-                let gate = bytes(details.next()?)?;
-                let (order, quantity) = (OrderId(i64_at(gate, 0)?), u32_at(gate, 8)?);
-                Verdict::Duplicate(Hold {
-                    order,
-                    quantity,
-                    settled: *letter == b'd',
-                    allocation: None,
-                })
-            }
-            b'O' => Verdict::NoOrder,
-            b'B' => Verdict::Busy,
-            b'E' => Verdict::Expired,
-            _ => return None,
-        }));
-    }
-    Some(verdicts)
-}
-
-/// Cursor and clock, then order and hold in turn.
-fn read_page(answer: &Value) -> Option<HoldPage> {
-    let Value::Array(parts) = answer else {
-        return None;
-    };
-    let [cursor, Value::Int(now_ms), entries @ ..] = parts.as_slice() else {
-        return None;
-    };
-    let cursor: u64 = std::str::from_utf8(bytes(cursor)?).ok()?.parse().ok()?;
-    let mut holds = Vec::with_capacity(entries.len() / 2);
-    for pair in entries.chunks_exact(2) {
-        let (order, hold) = (bytes(&pair[0])?, bytes(&pair[1])?);
-        let touched_at_ms = f64::from_le_bytes(hold.get(12..20)?.try_into().ok()?) as i64;
-        let touched_by = hold
-            .get(21..)?
-            .chunks_exact(8)
-            .filter_map(|id| i64_at(id, 0))
-            .map(IncarnationId)
-            .collect();
-        holds.push(OpenHold {
-            order: OrderId(i64_at(order, 0)?),
-            user: UserId(i64_at(hold, 0)?),
-            quantity: u32_at(hold, 8)?,
-            touched_at_ms,
-            age_ms: u64::try_from(now_ms - touched_at_ms).unwrap_or(0),
-            touched_by,
-            marked: *hold.get(20)? == 1,
-        });
-    }
-    Some(HoldPage {
-        holds,
-        next: (cursor != 0).then_some(cursor),
-    })
 }

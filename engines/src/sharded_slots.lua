@@ -1,66 +1,23 @@
--- sharded-slots: one slot of one sale, run atomically inside Redis, one call per slot and batch.
+-- sharded-slots: one slot of one sale, one call per slot and batch. Runs atomically inside Redis,
+-- behind helpers/key_set/shared.lua, which says what the keys and records are, and one line more,
+-- `local SLOTS = '<slots>'`, so that a process that counts the slots differently has another script
+-- and looks for nobody in the wrong home.
 --
--- In front of this text the engine puts one line, `local EPOCH, NONCE, SLOTS = '<epoch>', '<nonce>', '<slots>'`, so
--- every opening has a script, and a SHA1, of its own. It is called by that SHA1 only: a node that restarted or was
--- replaced answers NOSCRIPT, which means "not open" (R13). begin.lua starts an opening; nothing else loads this text.
--- A process that counts the slots differently has another SHA1 too, so it looks for nobody in the wrong home.
+-- It is called by its SHA1 only, which no other opening has: a node that restarted or was replaced
+-- answers NOSCRIPT, which means "not open": lost-server-noticed (R13). begin.lua starts an opening;
+-- nothing else loads this text.
 --
--- KEYS (one hash slot):
---   META   hash: epoch, nonce, slots, state (loading | loaded | open | lost | retired), loader,
---          remaining, open (units in open holds), returned (times that units came back), moved (steps of transfers),
---          transfers (transfers out of here that are not known to have arrived), out:<slot> (number of the last transfer
---          to that slot), in:<slot> (number of the last transfer credited from there, kept for the epoch, R16)
---   GATE   hash: user -> order, quantity                          who may not buy again; carries the epoch in its name
---   HOLDS  hash: order -> user, quantity, touched, marked, incarnations...            granted and not settled; likewise
--- ARGV: the operation, then its arguments. Records are packed, little-endian, without padding; ids stay strings of
--- 8 bytes, because a Lua number cannot hold an i64. A call carries at most 1,000 records, so that every unpack()
--- stays far below Lua's limit of about 8,000 values and a call never blocks the server for more than milliseconds.
-local META, GATE, HOLDS = KEYS[1], KEYS[2], KEYS[3]
-local operation, batch = ARGV[1], ARGV[2]
-local call, sub, pack, parse = redis.call, string.sub, struct.pack, struct.unpack
+-- META has also: slots, returned (times that units came back), moved (steps of transfers),
+-- transfers (those out of here that are not known to have arrived), out:<slot> (number of the last
+-- transfer to that slot), in:<slot> (number of the last transfer credited from there, kept for the
+-- whole epoch: units-in-one-place (R16)). Its state is one of loading, loaded, open, lost, retired.
 
-local NOT_OPEN = 'N'
-local GATE_QUANTITY_AT = 9 -- after the order
-local HOLD_QUANTITY_AT = 9 -- after the user
-local HOLD_TOUCHED_AT = 13
-local HOLD_MARKED_AT = 21
-local HOLD_INCARNATIONS_AT = 22
--- Incarnations remembered per hold; beyond that the buyer is told "busy", so that none is ever forgotten (R8).
-local INCARNATIONS_MAX = 64
-
--- The server's clock, unix ms. It stands still while the script runs.
-local function clock_ms()
-  local time = call('TIME')
-  return time[1] * 1000 + math.floor(time[2] / 1000)
-end
-
-local function is_marked(hold)
-  return sub(hold, HOLD_MARKED_AT, HOLD_MARKED_AT) == '\1'
-end
-
--- `hold` touched now by `incarnation`, or nil when no further incarnation fits.
-local function touched(hold, now, incarnation)
-  local known = 0
-  for at = HOLD_INCARNATIONS_AT, #hold, 8 do
-    if sub(hold, at, at + 7) == incarnation then
-      incarnation = ''
-    end
-    known = known + 1
-  end
-  if known == INCARNATIONS_MAX and incarnation ~= '' then
-    return nil
-  end
-  return sub(hold, 1, HOLD_TOUCHED_AT - 1) .. pack('<d', now) .. sub(hold, HOLD_MARKED_AT) .. incarnation
-end
-
--- A transfer in META's `transfers`: target 2, number 4, quantity 8 (double).
-local TRANSFER, TRANSFER_BYTES = '<I2I4d', 14
-
--- Record: user 8, order 8, quantity 4, expires_at_ms 8 (double), incarnation 8, may_sell 1. Sells only if at least
--- `threshold` units are left: all that asks for units here is granted, or nothing is. Answers what is left, then one
--- letter per record, then what the letter D (order, quantity) needs, in order; a lower-case d is a settled duplicate,
--- B busy, E expired, O no order and not to be sold to, Q a quantity of nothing, W undecided: it wants units that it
--- was not given (no slot alone can call a sale sold out), or it follows such a request of the same user.
+-- Record: user 8, order 8, quantity 4, expires_at_ms 8 (double), incarnation 8, may_sell 1. Sells
+-- only if at least `threshold` units are left: all that asks for units here is granted, or nothing
+-- is. Answers what is left, then one letter per record, then what the letter D (order, quantity)
+-- needs, in order; a lower-case d is a settled duplicate, B busy, E expired, O no order and not to
+-- be sold to, Q a quantity of nothing, W undecided: it wants units that it was not given (no slot
+-- alone can call a sale sold out), or it follows such a request of the same user.
 local RESERVE_BYTES = 37
 local function reserve(remaining, open, threshold)
   local is_selling = remaining >= threshold
@@ -70,8 +27,9 @@ local function reserve(remaining, open, threshold)
     users[i] = sub(batch, (i - 1) * RESERVE_BYTES + 1, (i - 1) * RESERVE_BYTES + 8)
   end
   local gates = call('HMGET', GATE, unpack(users))
-  -- What this batch grants is collected as field, value, field, value, … and written at the end; `granted_at` finds
-  -- a user's grant again, so that a user who is twice in a batch is treated as if one request came after the other.
+  -- What this batch grants is collected as field, value, field, value, … and written at the end;
+  -- `granted_at` finds a user's grant again, so that a user who is twice in a batch is treated as
+  -- if one request came after the other.
   local new_gates, new_holds, granted_at, size = {}, {}, {}, 0
   local letters, details, tails, undecided = {}, {}, {}, {}
 
@@ -101,7 +59,7 @@ local function reserve(remaining, open, threshold)
     if quantity == 0 then
       letters[i] = 'Q'
     elseif now > expires_at_ms then
-      letters[i] = 'E' -- R7: its caller may have given up
+      letters[i] = 'E' -- deadline-before-reserve (R7): its caller may have given up
     elseif gates[i] or granted_at[user] then
       letters[i] = duplicate(i, user, incarnation)
     elseif may_sell == 0 and not undecided[user] then
@@ -130,92 +88,8 @@ local function reserve(remaining, open, threshold)
   return remaining, { table.concat(letters), unpack(details) }
 end
 
--- Record: user 8, order 8, kind 1 (0 settle, 1 release). Answers one letter per record: D done, A already done.
--- Quantities come from the gate and the hold, never from the caller, so what comes back is what was taken.
-local FINISH_BYTES = 17
-local function finish(remaining, open)
-  local users, orders, releases = {}, {}, {}
-  local before = remaining
-  local any_release = false
-  for i = 1, #batch / FINISH_BYTES do
-    local kind
-    users[i], orders[i], kind = parse('<c8c8B', batch, (i - 1) * FINISH_BYTES + 1)
-    releases[i] = kind == 1
-    any_release = any_release or releases[i]
-  end
-  local holds = call('HMGET', HOLDS, unpack(orders))
-  local gates = any_release and call('HMGET', GATE, unpack(users))
-  -- Lists of what to delete; entries by name too, because an order may be twice in a batch.
-  local closed, cleared, letters = {}, {}, {}
-  for i, order in ipairs(orders) do
-    local user, is_done = users[i], false
-    if releases[i] then
-      local gate = not cleared[user] and gates[i]
-      if gate and sub(gate, 1, 8) == order then
-        remaining = remaining + parse('<I4', gate, GATE_QUANTITY_AT)
-        cleared[user], cleared[#cleared + 1] = true, user
-        is_done = true
-      end
-    end
-    local hold = not closed[order] and holds[i]
-    if hold and (is_done or not releases[i]) then
-      open = open - parse('<I4', hold, HOLD_QUANTITY_AT)
-      closed[order], closed[#closed + 1] = true, order
-      is_done = true
-    end
-    letters[i] = is_done and 'D' or 'A'
-  end
-  if #closed > 0 then
-    call('HDEL', HOLDS, unpack(closed))
-  end
-  if #cleared > 0 then
-    call('HDEL', GATE, unpack(cleared))
-  end
-  if #closed + #cleared > 0 then
-    call('HSET', META, 'remaining', remaining, 'open', open)
-  end
-  if remaining > before then
-    call('HINCRBY', META, 'returned', 1)
-  end
-  return table.concat(letters)
-end
-
--- One page of open holds: next cursor, clock, then order, hold, order, hold, …
-local function list(cursor, limit, untouched_for_ms)
-  local now, page = clock_ms(), call('HSCAN', HOLDS, cursor, 'COUNT', limit)
-  local answer, entries = { page[1], now }, page[2]
-  for i = 1, #entries, 2 do
-    if now - parse('<d', entries[i + 1], HOLD_TOUCHED_AT) >= untouched_for_ms then
-      answer[#answer + 1] = entries[i]
-      answer[#answer + 1] = entries[i + 1]
-    end
-  end
-  return answer
-end
-
--- Record: user 8, order 8. Marks those holds that are old enough; age test and mark are one step:
--- mark-with-age (R8). Answers like list, with those that are marked now.
-local MARK_BYTES = 16
-local function mark(untouched_for_ms)
-  local now = clock_ms()
-  local answer = { '0', now }
-  for at = 1, #batch, MARK_BYTES do
-    local user, order = sub(batch, at, at + 7), sub(batch, at + 8, at + MARK_BYTES - 1)
-    local hold = call('HGET', HOLDS, order)
-    if hold and sub(hold, 1, 8) ~= user then
-      hold = nil
-    end
-    if hold and not is_marked(hold) and now - parse('<d', hold, HOLD_TOUCHED_AT) >= untouched_for_ms then
-      hold = sub(hold, 1, HOLD_MARKED_AT - 1) .. '\1' .. sub(hold, HOLD_INCARNATIONS_AT)
-      call('HSET', HOLDS, order, hold)
-    end
-    if hold and is_marked(hold) then
-      answer[#answer + 1] = order
-      answer[#answer + 1] = hold
-    end
-  end
-  return answer
-end
+-- A transfer in META's `transfers`: target 2, number 4, quantity 8 (double).
+local TRANSFER, TRANSFER_BYTES = '<I2I4d', 14
 
 -- Where in `transfers` the transfer to `target` is, if there is one, with its number and quantity.
 local function find_transfer(transfers, target)
@@ -227,9 +101,10 @@ local function find_transfer(transfers, target)
   end
 end
 
--- First step of a transfer: up to `wanted` units leave for `target`. They are on record here until they are known to
--- have arrived, so that anybody can finish what a crash interrupted. One transfer at a time to each slot: while one
--- is on its way it is answered again. Answers number and quantity.
+-- First step of a transfer: up to `wanted` units leave for `target`. They are on record here until
+-- they are known to have arrived, so that anybody can finish what a crash interrupted. One transfer
+-- at a time to each slot: while one is on its way it is answered again. Answers number and
+-- quantity.
 local function debit(target, wanted, remaining, transfers)
   local at, number, quantity = find_transfer(transfers, target)
   if at then
@@ -266,28 +141,18 @@ local function clear(target, number, transfers)
   return 'D'
 end
 
--- Record: user 8, order 8, quantity 4. The buyers who may not buy again, already settled.
-local BUYER_BYTES = 20
-local function load()
-  local fields = {}
-  for at = 1, #batch, BUYER_BYTES do
-    fields[#fields + 1] = sub(batch, at, at + 7)
-    fields[#fields + 1] = sub(batch, at + 8, at + BUYER_BYTES - 1)
-  end
-  call('HSET', GATE, unpack(fields))
-  return 'loaded'
-end
-
 -- Gives the loaded slot its share of the units, unless some buyers are missing.
 local function seal(share, buyers)
-  if call('HLEN', GATE) ~= tonumber(buyers) then
-    return redis.error_reply('SHORT the gate holds ' .. call('HLEN', GATE) .. ' buyers, ' .. buyers .. ' were loaded')
+  local missing = missing_buyers(buyers)
+  if missing then
+    return missing
   end
   call('HSET', META, 'state', 'loaded', 'remaining', share, 'open', 0, 'returned', 0, 'moved', 0, 'transfers', '')
   return 'sealed'
 end
 
--- A node lost its part of this term: no slot of it may sell again, wherever its hash slot may move to.
+-- A node lost its part of this term: no slot of it may sell again, wherever its hash slot may move
+-- to.
 local function shut()
   call('HSET', META, 'state', 'lost')
   return 'shut'
@@ -304,7 +169,11 @@ elseif state == 'open' then
     local left, answer = reserve(remaining, open, tonumber(ARGV[3]))
     return { { left, returned, moved, transfers }, unpack(answer) }
   elseif operation == 'finish' then
-    return finish(remaining, open)
+    local letters, has_returned = finish(remaining, open)
+    if has_returned then
+      call('HINCRBY', META, 'returned', 1)
+    end
+    return letters
   elseif operation == 'state' then
     -- What a decision over all slots needs to know of this one.
     return { remaining, returned, moved, transfers }

@@ -17,11 +17,15 @@ mod transfers;
 mod view;
 
 #[cfg(test)]
+mod broken_tests;
+#[cfg(test)]
 mod reach_tests;
 #[cfg(test)]
 mod tests;
+#[cfg(test)]
+mod transfer_tests;
 
-use crate::helpers::clock::millis;
+use crate::helpers::{clock::millis, key_set::RECORDS_PER_CALL_MAX, known_terms::KnownTerms};
 use crate::registry::{BuildFuture, EngineFactory};
 use crate::{
     EngineEnv, EngineError, EngineInfo, Finish, Finished, Guarantees, HoldKey, HoldPage,
@@ -31,16 +35,16 @@ use crate::{
 use futures_util::future::join_all;
 use link::Link;
 use slots::Slots;
-use std::collections::HashMap;
+use std::sync::Arc;
 use std::sync::atomic::Ordering;
-use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 const NAME: &str = "sharded-slots";
-const SCRIPT: &str = include_str!("sharded_slots.lua");
+const SCRIPT: &str = concat!(
+    include_str!("helpers/key_set/shared.lua"),
+    include_str!("sharded_slots.lua")
+);
 
-/// Records in one call; a longer batch becomes several calls. The script relies on it.
-const RECORDS_PER_CALL_MAX: usize = 1_000;
 /// Terms whose slots are remembered; beyond it they are computed, and looked at, again.
 const KNOWN_TERMS_MAX: usize = 256;
 /// Bits of a listing's cursor below the number of the slot; a cursor within a slot is smaller than
@@ -88,7 +92,7 @@ struct ShardedSlots {
     /// [`SCRIPT`], except in tests that break it.
     script: Arc<str>,
     prefix: String,
-    known: Mutex<HashMap<Term, Arc<Slots>>>,
+    known: KnownTerms<Slots>,
 }
 
 impl std::fmt::Debug for ShardedSlots {
@@ -108,21 +112,13 @@ impl ShardedSlots {
             slots,
             script: script.into(),
             prefix,
-            known: Mutex::default(),
+            known: KnownTerms::new(KNOWN_TERMS_MAX),
         })
     }
 
     fn slots(&self, term: &Term) -> Arc<Slots> {
-        let mut known = self.known.lock().unwrap_or_else(PoisonError::into_inner);
-        if let Some(slots) = known.get(term) {
-            return Arc::clone(slots);
-        }
-        if known.len() == KNOWN_TERMS_MAX {
-            known.clear();
-        }
-        let slots = Arc::new(Slots::new(&self.prefix, term, self.slots, &self.script));
-        known.insert(*term, Arc::clone(&slots));
-        slots
+        let new = || Slots::new(&self.prefix, term, self.slots, &self.script);
+        self.known.get(term, new)
     }
 
     /// The slots of `term`, if all of them are open. Once they have been, each notices a loss by

@@ -1,20 +1,12 @@
-//! What only this engine promises, and broken copies of its script that the conformance suite must
-//! catch.
+//! What only this engine promises.
 
 use super::*;
-use crate::conformance::{self, Harness, Subject};
-use crate::helpers::redis_server;
-use crate::{Nonce, SaleId};
+use crate::{IncarnationId, Nonce, OrderId, UserId};
+use key_set::UNITS_MAX;
 use servers::RedisServer;
 
-fn engine(server: &RedisServer, script: &str) -> Arc<LuaSingleKey> {
-    let redis = redis_server::connect(&server.url()).unwrap();
-    Arc::new(LuaSingleKey {
-        redis,
-        script: script.into(),
-        prefix: "test:".to_owned(),
-        known: Mutex::default(),
-    })
+fn engine(server: &RedisServer) -> LuaSingleKey {
+    LuaSingleKey::connect(&server.url(), SCRIPT, "test:".to_owned()).unwrap()
 }
 
 fn term(epoch: u32) -> Term {
@@ -46,163 +38,12 @@ fn request(user: i64) -> Reserve {
     }
 }
 
-struct Mutant {
-    server: RedisServer,
-    script: String,
-}
-
-#[async_trait::async_trait]
-impl Subject for Mutant {
-    async fn connect(&self) -> Result<Arc<dyn StockEngine>> {
-        Ok(engine(&self.server, &self.script))
-    }
-}
-
-/// Each line: what is broken, the text of the script, and what it becomes.
-const MUTANTS: &[(&str, &str, &str)] = &[
-    (
-        "decrement without check",
-        "elseif quantity > remaining then",
-        "elseif false then",
-    ),
-    (
-        "a look sells",
-        "elseif may_sell == 0 then",
-        "elseif false then",
-    ),
-    (
-        "marked under another's name",
-        "if hold and sub(hold, 1, 8) ~= user then",
-        "if false then",
-    ),
-    (
-        "no user gate",
-        "elseif gates[i] or granted_at[user] then",
-        "elseif false then",
-    ),
-    (
-        "no gate within a batch",
-        "elseif gates[i] or granted_at[user] then",
-        "elseif gates[i] then",
-    ),
-    (
-        "release twice",
-        "call('HDEL', GATE, unpack(cleared))",
-        "call('PING')",
-    ),
-    (
-        "release twice in a batch",
-        "local gate = not cleared[user] and gates[i]",
-        "local gate = gates[i]",
-    ),
-    (
-        "release of any order",
-        "if gate and sub(gate, 1, 8) == order then",
-        "if gate then",
-    ),
-    (
-        "release keeps the hold",
-        "if hold and (is_done or not releases[i]) then",
-        "if hold and not releases[i] then",
-    ),
-    (
-        "release without units",
-        "remaining = remaining + parse('<I4', gate, GATE_QUANTITY_AT)",
-        "",
-    ),
-    (
-        "settle twice in a batch",
-        "local hold = not closed[order] and holds[i]",
-        "local hold = holds[i]",
-    ),
-    (
-        "expired requests sell",
-        "elseif now > expires_at_ms then",
-        "elseif false then",
-    ),
-    (
-        "marked holds are handed out",
-        "not is_marked(hold) and touched(",
-        "touched(",
-    ),
-    (
-        "marked without age",
-        "not is_marked(hold) and now - parse",
-        "not is_marked(hold) and 1e15 - parse",
-    ),
-    (
-        "listed without age",
-        "if now - parse('<d', entries[i + 1], HOLD_TOUCHED_AT) >=",
-        "if 1e15 >=",
-    ),
-    (
-        "a touch keeps the old time",
-        "pack('<d', now) .. sub(hold, HOLD_MARKED_AT)",
-        "sub(hold, HOLD_TOUCHED_AT)",
-    ),
-    (
-        "a touch forgets who",
-        "sub(hold, HOLD_MARKED_AT) .. incarnation",
-        "sub(hold, HOLD_MARKED_AT)",
-    ),
-    (
-        "opening again resets",
-        "elseif epoch == EPOCH and state == 'open' and run == life then",
-        "elseif false then",
-    ),
-    (
-        "an older epoch opens",
-        "tonumber(epoch) > tonumber(EPOCH)",
-        "false",
-    ),
-    (
-        "a stale nonce sells",
-        "if epoch ~= EPOCH or nonce ~= NONCE then",
-        "if epoch ~= EPOCH then",
-    ),
-    (
-        "buyers are not loaded",
-        "call('HSET', GATE, unpack(fields))",
-        "call('PING')",
-    ),
-];
-
-#[tokio::test]
-async fn broken_copies_of_the_script_are_caught_by_the_conformance_suite() {
-    for (what, healthy, broken) in MUTANTS {
-        assert_eq!(
-            SCRIPT.matches(healthy).count(),
-            1,
-            "{what}: the script does not have {healthy:?} exactly once"
-        );
-        let Some(server) = RedisServer::start().await else {
-            return;
-        };
-        let harness = Harness::new(Mutant {
-            server,
-            script: SCRIPT.replace(healthy, broken),
-        });
-        let caught = conformance::first_failure(&harness).await.unwrap();
-        let (check, how) =
-            caught.unwrap_or_else(|| panic!("{what}: not caught; {}", harness.seed_line()));
-        assert_ne!(
-            check.name, "a_lost_server_is_noticed_and_a_new_epoch_goes_on",
-            "{what}: caught for no reason"
-        );
-        eprintln!(
-            "{what}: caught by {} ({})",
-            check.name,
-            how.lines().next().unwrap_or_default()
-        );
-    }
-}
-
 #[tokio::test]
 async fn a_term_that_was_open_before_a_restart_cannot_be_opened_again() {
     let Some(server) = RedisServer::start().await else {
         return;
     };
-    let engine = engine(&server, SCRIPT);
+    let engine = engine(&server);
     assert_eq!(engine.open(&opening(1, 5)).await.unwrap(), Opened::Opened);
     server.lose("killed, AOF intact").await.unwrap();
     // The first calls may meet the connection of the old server.
@@ -236,7 +77,7 @@ async fn of_two_openers_of_one_term_the_overtaken_one_fails() {
     let Some(server) = RedisServer::start().await else {
         return;
     };
-    let (first, second) = (engine(&server, SCRIPT), engine(&server, SCRIPT));
+    let (first, second) = (engine(&server), engine(&server));
     assert_eq!(first.begin(&term(1), "first").await.unwrap(), None);
     assert_eq!(second.open(&opening(1, 5)).await.unwrap(), Opened::Opened);
     let mut command = first.target(&term(1)).evalsha("open");
@@ -253,7 +94,7 @@ async fn an_older_epoch_leaves_no_keys_behind_and_a_retired_sale_none() {
     let Some(server) = RedisServer::start().await else {
         return;
     };
-    let engine = engine(&server, SCRIPT);
+    let engine = engine(&server);
     for epoch in 1..=3 {
         assert_eq!(
             engine.open(&opening(epoch, 5)).await.unwrap(),
@@ -294,7 +135,7 @@ async fn a_quantity_of_nothing_and_a_stock_beyond_counting_are_refused() {
     let Some(server) = RedisServer::start().await else {
         return;
     };
-    let engine = engine(&server, SCRIPT);
+    let engine = engine(&server);
     assert!(
         engine
             .open(&opening(1, UNITS_MAX + 1))
@@ -334,7 +175,7 @@ async fn a_server_that_can_forget_is_refused_unless_allowed() {
     let Some(server) = RedisServer::start().await else {
         return;
     };
-    let engine = engine(&server, SCRIPT);
+    let engine = engine(&server);
     let check = async |allow_volatile| engine.check_server(allow_volatile).await;
     let settings = check(false).await.unwrap();
     assert!(
@@ -372,7 +213,7 @@ async fn a_server_out_of_memory_is_unavailable_and_sells_nothing() {
     let Some(server) = RedisServer::start().await else {
         return;
     };
-    let engine = engine(&server, SCRIPT);
+    let engine = engine(&server);
     engine.open(&opening(1, 5)).await.unwrap();
     server.command("CONFIG SET maxmemory 1").await.unwrap();
     let refused = engine
@@ -397,7 +238,7 @@ async fn a_hold_forgets_no_incarnation_and_answers_busy_when_it_is_full() {
     let Some(server) = RedisServer::start().await else {
         return;
     };
-    let engine = engine(&server, SCRIPT);
+    let engine = engine(&server);
     engine.open(&opening(1, 5)).await.unwrap();
     for incarnation in 1..=INCARNATIONS_MAX {
         let retry = Reserve {

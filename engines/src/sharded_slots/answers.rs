@@ -1,7 +1,8 @@
 //! What the script of `sharded-slots` answers, read into values; and the values that go into its
 //! calls.
 
-use crate::{EngineError, Hold, HoldPage, IncarnationId, OpenHold, OrderId, UserId, Verdict};
+use crate::helpers::records;
+use crate::{EngineError, HoldPage, Result, Verdict};
 use fred::types::Value;
 
 /// What a decision over all slots needs to know of one of them.
@@ -29,12 +30,10 @@ pub(super) struct Transfer {
 }
 
 /// What a slot answers to a request.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Debug)]
 pub(super) enum SlotAnswer {
-    /// It is decided.
-    Decided(Verdict),
-    /// It asks for no units.
-    NoUnits,
+    /// It is decided, or refused as a mistake.
+    Decided(Result<Verdict>),
     /// It wants units that it was not given.
     Undecided,
 }
@@ -75,19 +74,11 @@ pub(super) fn read_transfers(packed: &[u8]) -> Option<Vec<Transfer>> {
     let transfer = |record: &[u8]| {
         Some(Transfer {
             target: usize::from(u16::from_le_bytes(record.get(0..2)?.try_into().ok()?)),
-            number: i64::from(u32_at(record, 2)?),
-            quantity: f64::from_le_bytes(record.get(6..14)?.try_into().ok()?) as u64,
+            number: i64::from(records::u32_at(record, 2)?),
+            quantity: records::f64_at(record, 6)? as u64,
         })
     };
     packed.chunks(14).map(transfer).collect()
-}
-
-fn i64_at(record: &[u8], at: usize) -> Option<i64> {
-    Some(i64::from_le_bytes(record.get(at..at + 8)?.try_into().ok()?))
-}
-
-fn u32_at(record: &[u8], at: usize) -> Option<u32> {
-    Some(u32::from_le_bytes(record.get(at..at + 4)?.try_into().ok()?))
 }
 
 pub(super) fn read_state(answer: &Value) -> Option<SlotState> {
@@ -118,23 +109,11 @@ pub(super) fn read_answers(answer: &Value, count: usize) -> Option<(SlotState, V
     let mut answers = Vec::with_capacity(count);
     for letter in letters {
         answers.push(match letter {
-            b'G' => SlotAnswer::Decided(Verdict::GRANTED),
-            b'D' | b'd' => {
-                let gate = bytes(details.next()?)?;
-                let (order, quantity) = (OrderId(i64_at(gate, 0)?), u32_at(gate, 8)?);
-                SlotAnswer::Decided(Verdict::Duplicate(Hold {
-                    order,
-                    quantity,
-                    settled: *letter == b'd',
-                    allocation: None,
-                }))
-            }
-            b'O' => SlotAnswer::Decided(Verdict::NoOrder),
-            b'B' => SlotAnswer::Decided(Verdict::Busy),
-            b'E' => SlotAnswer::Decided(Verdict::Expired),
-            b'Q' => SlotAnswer::NoUnits,
             b'W' => SlotAnswer::Undecided,
-            _ => return None,
+            letter => {
+                let verdict = records::read_verdict(*letter, || bytes(details.next()?))?;
+                SlotAnswer::Decided(verdict)
+            }
         });
     }
     Some((read_state(state)?, answers))
@@ -151,23 +130,11 @@ pub(super) fn read_page(answer: &Value) -> Option<HoldPage> {
     let (cursor, now_ms) = (read_u64(cursor)?, i64::try_from(read_u64(now_ms)?).ok()?);
     let mut holds = Vec::with_capacity(entries.len() / 2);
     for pair in entries.chunks_exact(2) {
-        let (order, hold) = (bytes(&pair[0])?, bytes(&pair[1])?);
-        let touched_at_ms = f64::from_le_bytes(hold.get(12..20)?.try_into().ok()?) as i64;
-        let touched_by = hold
-            .get(21..)?
-            .chunks_exact(8)
-            .filter_map(|id| i64_at(id, 0))
-            .map(IncarnationId)
-            .collect();
-        holds.push(OpenHold {
-            order: OrderId(i64_at(order, 0)?),
-            user: UserId(i64_at(hold, 0)?),
-            quantity: u32_at(hold, 8)?,
-            touched_at_ms,
-            age_ms: u64::try_from(now_ms - touched_at_ms).unwrap_or(0),
-            touched_by,
-            marked: *hold.get(20)? == 1,
-        });
+        holds.push(records::read_hold(
+            bytes(&pair[0])?,
+            bytes(&pair[1])?,
+            now_ms,
+        )?);
     }
     Some(HoldPage {
         holds,

@@ -1,10 +1,11 @@
 -- sharded-slots: starts an opening in one slot and throws away what older epochs left there.
 --
--- Sent as text, because the script of the opening is loaded only after every slot has begun: a term begins once, and
--- only who began it loads its script, once. So no later call can bring back to life what a node has lost (R13).
+-- Sent as text, because the script of the opening is loaded only after every slot has begun: a term
+-- begins once, and only who began it loads its script, once. So no later call can bring back to
+-- life what a node has lost (R13).
 --
--- KEYS: META. ARGV: epoch, nonce, number of slots, loader, and `loading`, or `retired` for a slot that the new
--- epoch does not have. Answers 0, or the epoch that stands in the way.
+-- KEYS: META. ARGV: epoch, nonce, number of slots, loader, and `loading`, or `retired` for a slot
+-- that the new epoch does not have. Answers 0, or the epoch that stands in the way.
 local META, EPOCH = KEYS[1], ARGV[1]
 local known = redis.call('HGET', META, 'epoch')
 if known and tonumber(known) >= tonumber(EPOCH) then

@@ -1,39 +1,33 @@
 //! How a sale is opened over many slots: begun everywhere, then the opening's script loaded into
 //! every node, then buyers and units loaded everywhere, and only then opened, slot by slot.
 //!
-//! It may end after any step. Nobody sells before he has seen every slot open, so what a
-//! half-finished opening leaves sells nothing; it is not taken up again (R13), and the next epoch
-//! replaces it slot by slot.
+//! It may end after any step. No process sells before it has seen every slot open, so what a
+//! half-finished opening leaves sells nothing; it is not taken up again, lost-server-noticed (R13),
+//! and the next epoch replaces it slot by slot.
 
-use super::answers::{number, protocol, read_u64};
+use super::answers::{number, packed, protocol, read_u64};
 use super::link::Answer;
-use super::slots::{Slot, Slots, buyer_records, script_text};
-use super::{NAME, RECORDS_PER_CALL_MAX, ShardedSlots};
+use super::slots::{Slot, Slots, script_text};
+use super::{NAME, ShardedSlots};
+use crate::helpers::key_set::{self, RECORDS_PER_CALL_MAX};
+use crate::helpers::records;
 use crate::{EngineError, Epoch, Opened, Opening, OpeningBuyer, Result, Term};
 use fred::types::Value;
 use futures_util::{TryStreamExt, future::try_join_all, stream};
 use std::collections::HashSet;
 
 const BEGIN: &str = include_str!("begin.lua");
-/// Slots that are filled at once; with more of them the last calls could wait longer than an answer
+/// Slots that are filled in parallel; with more of them the last calls could wait longer than an answer
 /// may take.
 const FILLS_MAX: usize = 32;
-/// Largest stock: the script counts in doubles.
-const UNITS_MAX: u64 = 1 << 53;
-
 impl ShardedSlots {
     pub(super) async fn open_in_phases(&self, opening: &Opening) -> Result<Opened> {
-        if opening.granted > UNITS_MAX {
-            return Err(EngineError::Config(format!(
-                "{} units are more than {NAME} can count ({UNITS_MAX})",
-                opening.granted
-            )));
-        }
+        key_set::check_units(NAME, opening)?;
         let (term, slots) = (&opening.term, self.slots(&opening.term));
         if slots.states_of_all(&self.link).await?.is_some() {
             return Ok(Opened::AlreadyOpen);
         }
-        let loader = format!("{:016x}", rand::random::<u64>());
+        let loader = key_set::new_loader();
         if let Some(newest) = self.begin(term, &slots, &loader).await? {
             return Ok(Opened::Stale { newest });
         }
@@ -94,7 +88,7 @@ impl ShardedSlots {
         let begun = begun.map(async |(slot, state)| {
             let arguments = [
                 term.epoch.to_string(),
-                format!("{:016x}", term.nonce.0),
+                key_set::nonce(term),
                 self.slots.to_string(),
             ];
             let mut args = vec![BEGIN.into(), 1.into(), slot.meta.clone()];
@@ -139,7 +133,11 @@ impl ShardedSlots {
         share: u64,
     ) -> Result<()> {
         for chunk in buyers.chunks(RECORDS_PER_CALL_MAX) {
-            let args = vec!["load".into(), buyer_records(chunk), loader.into()];
+            let args = vec![
+                "load".into(),
+                packed(records::pack_buyers(chunk)),
+                loader.into(),
+            ];
             slots
                 .call(&self.link, slot, "loading buyers", args)
                 .await?

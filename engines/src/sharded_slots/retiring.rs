@@ -4,9 +4,8 @@ use super::ShardedSlots;
 use super::answers::{protocol, read_u64};
 use super::link::Answer;
 use super::slots::Slot;
-use crate::helpers::retire::RETIRE;
+use crate::helpers::key_set::RETIRE;
 use crate::{Epoch, Nonce, Result, SaleId, Term};
-use std::sync::PoisonError;
 
 impl ShardedSlots {
     /// From the last slot to the first, each in a call of its own: what is left when it is
@@ -21,8 +20,7 @@ impl ShardedSlots {
                 Answer::NoScript => return Err(protocol("retire")),
             }
         }
-        let mut known = self.known.lock().unwrap_or_else(PoisonError::into_inner);
-        known.retain(|term, _| term.sale != sale);
+        self.known.forget(sale);
         Ok(())
     }
 

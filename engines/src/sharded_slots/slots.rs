@@ -4,9 +4,9 @@ use super::answers::{
     SlotAnswer, SlotState, bytes, number, packed, protocol, read_answers, read_page, read_state,
 };
 use super::link::{Answer, Link};
-use crate::{
-    Finish, FinishKind, Finished, HoldKey, HoldPage, OpeningBuyer, Reserve, Result, Term, UserId,
-};
+use crate::helpers::key_set::{self, KeyNames};
+use crate::helpers::records;
+use crate::{Finish, Finished, HoldKey, HoldPage, Reserve, Result, Term, UserId};
 use fred::types::Value;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -37,21 +37,19 @@ pub(super) struct Slot {
 impl Slot {
     pub(super) fn new(prefix: &str, term: &Term, index: usize) -> Self {
         let tag = format!("{{{prefix}sale:{}:slot:{index}}}", term.sale);
-        let key = |name: String| Value::from(format!("{tag}:{name}"));
+        let KeyNames { meta, gate, holds } = KeyNames::new(&tag, term.epoch);
         Self {
-            hash_slot: fred::util::redis_keyslot(format!("{tag}:meta").as_bytes()),
-            meta: key("meta".to_owned()),
-            gate: key(format!("{}:gate", term.epoch)),
-            holds: key(format!("{}:holds", term.epoch)),
+            hash_slot: fred::util::redis_keyslot(meta.as_bytes()),
+            meta: meta.into(),
+            gate: gate.into(),
+            holds: holds.into(),
         }
     }
 }
 
 impl Slots {
     pub(super) fn new(prefix: &str, term: &Term, count: usize, script: &str) -> Self {
-        let sha1 = redis::Script::new(&script_text(term, count, script))
-            .get_hash()
-            .into();
+        let sha1 = key_set::sha1(&script_text(term, count, script)).into();
         let slots = (0..count)
             .map(|index| Slot::new(prefix, term, index))
             .collect();
@@ -189,15 +187,7 @@ impl Slots {
         items: &[&Reserve],
         threshold: u64,
     ) -> Result<Option<(SlotState, Vec<SlotAnswer>)>> {
-        let mut records = Vec::with_capacity(items.len() * 37);
-        for item in items {
-            records.extend_from_slice(&item.user.0.to_le_bytes());
-            records.extend_from_slice(&item.order.0.to_le_bytes());
-            records.extend_from_slice(&item.quantity.to_le_bytes());
-            records.extend_from_slice(&(item.expires_at_ms as f64).to_le_bytes());
-            records.extend_from_slice(&item.incarnation.0.to_le_bytes());
-            records.push(u8::from(item.may_sell));
-        }
+        let records = records::pack_reserves(items.iter().copied());
         let args = vec!["reserve".into(), packed(records), number(threshold)];
         let answer = self.call(link, slot, "reserving", args).await?;
         answer
@@ -212,12 +202,7 @@ impl Slots {
         slot: usize,
         items: &[&Finish],
     ) -> Result<Option<Vec<Finished>>> {
-        let mut records = Vec::with_capacity(items.len() * 17);
-        for item in items {
-            records.extend_from_slice(&item.user.0.to_le_bytes());
-            records.extend_from_slice(&item.order.0.to_le_bytes());
-            records.push(u8::from(item.kind == FinishKind::Release));
-        }
+        let records = records::pack_finishes(items.iter().copied());
         let answer = self
             .call(
                 link,
@@ -229,19 +214,8 @@ impl Slots {
         let Some(answer) = answer else {
             return Ok(None);
         };
-        let letters = bytes(&answer).filter(|letters| letters.len() == items.len());
-        let letters = letters.ok_or_else(|| protocol("finish"))?.iter();
-        Ok(Some(
-            letters
-                .map(|l| {
-                    if *l == b'D' {
-                        Finished::Done
-                    } else {
-                        Finished::AlreadyDone
-                    }
-                })
-                .collect(),
-        ))
+        let finished = bytes(&answer).and_then(|all| records::read_finished(all, items.len()));
+        finished.map(Some).ok_or_else(|| protocol("finish"))
     }
 
     /// One page of a slot's open holds.
@@ -273,11 +247,7 @@ impl Slots {
         holds: &[HoldKey],
         untouched_for_ms: u64,
     ) -> Result<Option<HoldPage>> {
-        let records = holds
-            .iter()
-            .flat_map(|hold| [hold.user.0.to_le_bytes(), hold.order.0.to_le_bytes()])
-            .flatten()
-            .collect();
+        let records = records::pack_hold_keys(holds);
         let args = vec!["mark".into(), packed(records), number(untouched_for_ms)];
         let answer = self.call(link, slot, "marking holds", args).await?;
         answer
@@ -286,21 +256,7 @@ impl Slots {
     }
 }
 
-/// The script of an opening: the common text behind a line that no other opening has, and no
-/// process that counts the slots differently.
+/// The script of an opening, behind a line that no process has that counts the slots differently.
 pub(super) fn script_text(term: &Term, slots: usize, script: &str) -> String {
-    format!(
-        "local EPOCH, NONCE, SLOTS = '{}', '{:016x}', '{slots}'\n{script}",
-        term.epoch, term.nonce.0
-    )
-}
-
-pub(super) fn buyer_records(buyers: &[OpeningBuyer]) -> Value {
-    let mut records = Vec::with_capacity(buyers.len() * 20);
-    for buyer in buyers {
-        records.extend_from_slice(&buyer.user.0.to_le_bytes());
-        records.extend_from_slice(&buyer.order.0.to_le_bytes());
-        records.extend_from_slice(&buyer.quantity.to_le_bytes());
-    }
-    packed(records)
+    key_set::script_of(term, &format!("local SLOTS = '{slots}'\n{script}"))
 }

@@ -89,10 +89,7 @@ impl<'a> Batch<'a> {
                     states.push((slot, state));
                     for (index, answer) in group.into_iter().zip(answers) {
                         self.answers[index] = match answer {
-                            SlotAnswer::Decided(verdict) => Some(Ok(verdict)),
-                            SlotAnswer::NoUnits => Some(Err(EngineError::Config(
-                                "a reserve of 0 units; at least 1 is needed".to_owned(),
-                            ))),
+                            SlotAnswer::Decided(verdict) => Some(verdict),
                             SlotAnswer::Undecided => None,
                         };
                     }

@@ -1,0 +1,77 @@
+//! The three keys in which an engine in Redis keeps a sale, or a part of one: their names, their
+//! bounds, the script of an opening, and how they are forgotten.
+//!
+//! What the scripts have in common is `key_set/shared.lua`; an engine puts it in front of its own
+//! text.
+
+use crate::{EngineError, Epoch, Opening, Result, Term};
+
+/// Records in one call; a longer batch becomes several calls. The shared script relies on it.
+pub(crate) const RECORDS_PER_CALL_MAX: usize = 1_000;
+/// Largest stock: the scripts count in doubles.
+pub(crate) const UNITS_MAX: u64 = 1 << 53;
+
+/// Deletes one key set: `KEYS[1]` is its `…:meta` hash, whose `epoch` names `…:<epoch>:gate` and
+/// `…:<epoch>:holds`. Repeating it changes nothing.
+pub(crate) const RETIRE: &str = include_str!("key_set/retire.lua");
+
+/// The names of one key set in one epoch.
+#[derive(Debug)]
+pub(crate) struct KeyNames {
+    pub(crate) meta: String,
+    pub(crate) gate: String,
+    pub(crate) holds: String,
+}
+
+impl KeyNames {
+    /// All begin with `tag`, whose braces keep them in one hash slot.
+    pub(crate) fn new(tag: &str, epoch: Epoch) -> Self {
+        Self {
+            meta: meta_key(tag),
+            gate: format!("{tag}:{epoch}:gate"),
+            holds: format!("{tag}:{epoch}:holds"),
+        }
+    }
+}
+
+/// The one key of a set that every epoch calls the same.
+pub(crate) fn meta_key(tag: &str) -> String {
+    format!("{tag}:meta")
+}
+
+/// The nonce of a term as its key set has it.
+pub(crate) fn nonce(term: &Term) -> String {
+    format!("{:016x}", term.nonce.0)
+}
+
+/// A name for one attempt to open a sale, by which the keys know who is loading them.
+pub(crate) fn new_loader() -> String {
+    format!("{:016x}", rand::random::<u64>())
+}
+
+/// The script of one opening: the common text behind a line that no other opening has, so that it
+/// has a SHA1 of its own. Only an opening loads it; a server that does not know it any more has
+/// lost the opening: lost-server-noticed (R13).
+pub(crate) fn script_of(term: &Term, script: &str) -> String {
+    format!(
+        "local EPOCH, NONCE = '{}', '{}'\n{script}",
+        term.epoch,
+        nonce(term)
+    )
+}
+
+/// By which a server knows a script.
+pub(crate) fn sha1(script: &str) -> String {
+    redis::Script::new(script).get_hash().to_owned()
+}
+
+/// Refuses a stock that the scripts of `engine` cannot count.
+pub(crate) fn check_units(engine: &str, opening: &Opening) -> Result<()> {
+    if opening.granted <= UNITS_MAX {
+        return Ok(());
+    }
+    Err(EngineError::Config(format!(
+        "{} units are more than {engine} can count ({UNITS_MAX})",
+        opening.granted
+    )))
+}
