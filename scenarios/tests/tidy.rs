@@ -8,24 +8,7 @@ const LINES_MAX: usize = 600;
 /// Longer files need a reason, listed below.
 const LINES_WITHOUT_REASON: usize = 400;
 /// `(path, why it is better in one piece)`.
-const LONG_FILES: &[(&str, &str)] = &[
-    (
-        "engines/src/lua_single_key.rs",
-        "grew past the limit when lines became shorter; to be split",
-    ),
-    (
-        "engines/src/lua_single_key/tests.rs",
-        "grew past the limit when lines became shorter; to be split",
-    ),
-    (
-        "engines/src/sharded_slots/tests.rs",
-        "grew past the limit when lines became shorter; to be split",
-    ),
-    (
-        "engines/tests/sharded_slots.rs",
-        "grew past the limit when lines became shorter; to be split",
-    ),
-];
+const LONG_FILES: &[(&str, &str)] = &[];
 
 fn root() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR"))
