@@ -1,7 +1,7 @@
 //! Order rows as the reconciler looks at them, and the VOID row that makes "there is no such order"
 //! final.
 
-use super::{Store, status};
+use super::{Poison, Store, status};
 use crate::clock::unix_ms;
 use crate::envelope::OrderEvent;
 use database::fixed_rows::{BULK, Statement};
@@ -58,7 +58,7 @@ impl Store {
             .collect())
     }
 
-    /// Orders of this incarnation that were ever parked; 0 stands for a whole message.
+    /// Orders of this incarnation that were ever parked, [`Poison::WHOLE_MESSAGE`] among them.
     pub async fn parked_of(&self, incarnation: IncarnationId) -> Result<Vec<OrderId>> {
         let sql = "SELECT order_id FROM parked WHERE incarnation = ?";
         self.database.rows(sql, [incarnation]).await
@@ -72,8 +72,8 @@ impl Store {
         let (mut orders, mut incarnations) = (HashSet::new(), HashSet::new());
         for (order, incarnation) in parked {
             match order {
-                // A whole message: it may hold any order that this incarnation has touched.
-                OrderId(0) => incarnations.insert(incarnation),
+                // It may hold any order that this incarnation has touched.
+                Poison::WHOLE_MESSAGE => incarnations.insert(incarnation),
                 order => orders.insert(order),
             };
         }

@@ -90,7 +90,7 @@ pub struct Poison {
     /// The same for every delivery of the same message or order, and different for different ones:
     /// `parked` keeps one record of each.
     pub message_id: String,
-    /// 0 if the whole message is poison, or the order does not say which one it is.
+    /// [`Poison::WHOLE_MESSAGE`] also if the order does not say which one it is.
     pub order: OrderId,
     /// Type of the message as it came, or [`Poison::ORDER`].
     pub kind: String,
@@ -100,6 +100,8 @@ pub struct Poison {
 }
 
 impl Poison {
+    /// In place of an order's id: the whole message is poison, and may hold any order.
+    pub const WHOLE_MESSAGE: OrderId = OrderId(0);
     /// Kind of an order that was taken out of its message.
     pub const ORDER: &str = "order";
 

@@ -14,7 +14,7 @@ const ID_MAX: usize = 48;
 pub fn message(delivery: &Delivery, reason: String) -> Poison {
     Poison {
         message_id: name(delivery),
-        order: OrderId(0),
+        order: Poison::WHOLE_MESSAGE,
         kind: delivery.kind.clone().unwrap_or_default(),
         reason,
         body: delivery.body.clone(),

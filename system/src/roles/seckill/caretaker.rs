@@ -5,7 +5,7 @@ use super::shared::Shared;
 use crate::envelope::OrderEvent;
 use crate::repair::{Drainer, HoldRepair, HoldScope};
 use crate::shutdown::Shutdown;
-use crate::store::Store;
+use crate::store::{Poison, Store};
 use engines::{Finish, FinishKind, IncarnationId, OrderId, StockEngine, Tending};
 use std::collections::HashSet;
 use std::sync::Arc;
@@ -168,7 +168,7 @@ async fn settle_drained(
         .into_iter()
         .partition(|(id, _)| *id == incarnation);
     *waiting = others;
-    if parked.contains(&OrderId(0)) {
+    if parked.contains(&Poison::WHOLE_MESSAGE) {
         anyhow::bail!(
             "an unreadable message of incarnation {incarnation} is parked; its holds are looked at one by one"
         );
