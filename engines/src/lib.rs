@@ -30,6 +30,7 @@ pub use contract::{
 };
 pub use database::id;
 pub use helpers::allocations::{ALLOCATIONS, close_leases};
+pub use helpers::database_server;
 pub use registry::{
     BuildFuture, EngineEnv, EngineFactory, EngineSpec, ParamKind, ParamSpec, Params, Registry,
     SettingSpec,
