@@ -27,7 +27,8 @@ pub struct Guarantees {
     /// the process that owns them: [`StockView::owners`](crate::StockView::owners).
     pub needs_user_affinity: bool,
     /// State lives in the process: all threads of a process share one engine object, and each
-    /// publishing process tends every open sale every few ms.
+    /// publishing process tends every open sale every few ms. The process that opens a sale need
+    /// not be one that sells: those learn of the opening when they tend.
     pub needs_one_engine_per_process: bool,
     /// The publishing process settles, and voids, its own open holds: consumer and reconciler
     /// cannot reach them.

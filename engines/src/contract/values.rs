@@ -237,7 +237,8 @@ pub struct StockView {
     pub open_units: u64,
     /// The epoch the engine holds data of, if any.
     pub epoch: Option<Epoch>,
-    /// Whether the asked term could sell now.
+    /// Whether the asked term could sell now. The reconciler asks, in a process that has nothing of
+    /// the sale in memory, and opens the next epoch as soon as this is false.
     pub is_open: bool,
     /// Who owns the buyers of each partition of this epoch: buyer `u` is in partition
     /// `u modulo owners.len()`. `None`: nobody owns them. Empty unless the engine needs user

@@ -1,5 +1,6 @@
 //! A database with all tables that an engine with leases needs: a file, or one of its own on a
-//! private server.
+//! private server. An engine with other tables adds them with
+//! [`EngineFactory::create_tables`](crate::EngineFactory::create_tables).
 
 use crate::Registry;
 use database::{Database, NO_ARGS, PoolLimits};
