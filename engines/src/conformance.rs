@@ -79,6 +79,11 @@ fn dealing(guarantees: &Guarantees) -> bool {
     guarantees.keeps_stock && guarantees.needs_user_affinity
 }
 
+/// Engines whose state is in the processes that sell.
+fn in_process(guarantees: &Guarantees) -> bool {
+    guarantees.keeps_stock && guarantees.needs_one_engine_per_process
+}
+
 /// Engines whose state outlives the process that uses them.
 fn durable(guarantees: &Guarantees) -> bool {
     guarantees.keeps_stock && guarantees.survives_process_kill
@@ -110,6 +115,7 @@ pub fn checks() -> Vec<Check> {
         check!(stock, opening::an_epoch_that_is_not_newer_is_stale, "open: not newer under another nonce is Stale"),
         check!(stock, opening::a_newer_epoch_replaces_the_older, "open: a newer epoch replaces it; NotOpen under a term that is not the open one"),
         check!(stock, opening::a_half_finished_opening_sells_nothing, "open: a half-finished opening sells nothing"),
+        check!(in_process, opening::what_another_process_opened_is_sold, "open: may be called from any process, also from one that sells nothing"),
         check!(all, selling::every_item_is_answered_in_order, "reserve: one entry per item"),
         check!(stock, selling::a_batch_answers_as_the_same_requests_one_by_one, "reserve: a batch answers as the same requests one by one would"),
         check!(stock, selling::a_grant_takes_units_and_records_touch_and_incarnation, "reserve: units, hold, touch and incarnation in one step"),

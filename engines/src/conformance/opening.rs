@@ -180,6 +180,39 @@ pub(super) async fn a_newer_epoch_replaces_the_older(harness: &Harness) -> Outco
     Ok(())
 }
 
+/// The reconciler opens, in a process that sells nothing.
+pub(super) async fn what_another_process_opened_is_sold(harness: &Harness) -> Outcome {
+    let sale = harness.closed_sale().await?;
+    let opener = sale.elsewhere().await?;
+    let loaded = buyers(&sale, 1..10);
+    let opening = sale.opening(7, loaded.clone());
+    equal(
+        opener.engine.open(&opening).await?,
+        Opened::Opened,
+        "opening a fresh epoch",
+    )?;
+    sale.tend().await?;
+    equal(
+        opener.stock().await?.is_open,
+        true,
+        "is_open where it was opened",
+    )?;
+    for buyer in loaded {
+        let verdict = sale.reserve(sale.request(buyer.user.0, 1)).await?;
+        ensure(
+            matches!(verdict, Verdict::Duplicate(hold) if hold.order == buyer.order && hold.settled),
+            || format!("a loaded buyer was answered {verdict:?}"),
+        )?;
+    }
+    sale.buy(20, 7).await?;
+    let refused = sale.reserve(sale.request(21, 1)).await?;
+    equal(
+        refused,
+        Verdict::SoldOut { remaining: 0 },
+        "a request after the whole grant",
+    )
+}
+
 /// The opener is dropped in the middle, at ever later moments.
 pub(super) async fn a_half_finished_opening_sells_nothing(harness: &Harness) -> Outcome {
     let is_in_process = harness.closed_sale().await?.is_in_process();
