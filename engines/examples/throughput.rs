@@ -14,7 +14,7 @@ use engines::{
 use servers::{DatabaseServer, RedisServer};
 use std::{error::Error, time::Instant};
 
-/// Calls in flight at once: enough to keep the server busy while the client prepares the next.
+/// Calls in flight together: enough to keep the server busy while the client prepares the next.
 const CALLS_IN_FLIGHT: usize = 16;
 const ORDERS_DEFAULT: i64 = 200_000;
 /// Batches of one line at most, where each waits for the disk.

@@ -84,7 +84,7 @@ end
 -- Starts an opening, or starts it over, and throws away what older epochs left. Runs in one
 -- transaction with the SCRIPT LOAD, so that nothing can be sold in between. A term that was open in
 -- an earlier life of the server (its AOF brought it back, perhaps without the last second) is shut
--- for good: a new attempt takes a new epoch (R13).
+-- for good: a new attempt takes a new epoch, lost-server-noticed (R13).
 local function begin(loader)
   local epoch, nonce, state, run = unpack(call('HMGET', META, 'epoch', 'nonce', 'state', 'run'))
   local life = string.match(call('INFO', 'server'), 'run_id:(%w+)')

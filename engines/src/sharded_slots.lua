@@ -120,7 +120,8 @@ local function debit(target, wanted, remaining, transfers)
   return { number, quantity }
 end
 
--- Second step: the units arrive, once; a late duplicate finds its number used (R16).
+-- Second step: the units arrive, once; a late duplicate finds its number used:
+-- units-in-one-place (R16).
 local function credit(source, number, quantity, remaining)
   if number <= tonumber(call('HGET', META, 'in:' .. source) or 0) then
     return 'A'

@@ -9,7 +9,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 use tokio::sync::Barrier;
 
-/// Calls that one thread makes per iteration; under way at once where a server answers them.
+/// Calls that one thread makes per iteration; under way together where a server answers them.
 pub const CALLS: usize = 16;
 /// Orders of one epoch, so that neither the requests nor the engine's state grow with the number of
 /// iterations. Their units are fewer than a block.
@@ -22,7 +22,7 @@ const LEFT_ONE_IN: u64 = 10;
 pub enum Kind {
     /// Everybody gets one or two units.
     Reserve,
-    /// Everybody asks again and is told what he has.
+    /// Everybody asks again and is told what they have.
     Again,
     /// What everybody got is settled.
     Settle,

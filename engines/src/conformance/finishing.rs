@@ -74,8 +74,8 @@ pub(super) async fn a_release_gives_the_units_back_exactly_once(harness: &Harnes
     Ok(())
 }
 
-/// Runs the same calls at once through several clients and counts how many were the ones that did
-/// it.
+/// Runs the same calls at the same time through several clients and counts how many were the ones
+/// that did it.
 async fn race(
     engines: &[Arc<dyn StockEngine>],
     term: Term,
@@ -104,7 +104,7 @@ pub(super) async fn concurrent_releases_give_back_once(harness: &Harness) -> Out
         equal(
             race(&engines, sale.term, calls).await?,
             1,
-            "releases that gave units back, of many at once",
+            "releases that gave units back, of many at the same time",
         )?;
         sale.expect_stock(20, 0).await?;
     }
@@ -169,9 +169,9 @@ pub(super) async fn settle_and_release_commute(harness: &Harness) -> Outcome {
         equal(
             sale.list(0, 100).await?,
             Vec::new(),
-            "open holds after settle and release at once",
+            "open holds after settle and release at the same time",
         )?;
-        // The gate is clear: he can buy again.
+        // The gate is clear: the buyer can buy again.
         let again = sale.buy(user, 1).await?;
         equal(
             sale.release(&again).await?,
@@ -265,7 +265,7 @@ pub(super) async fn a_release_of_an_earlier_epoch_is_done_under_the_later(
     equal(
         sale.release(&bought).await?,
         Finished::AlreadyDone,
-        "his second release",
+        "the buyer's second release",
     )?;
     sale.expect_stock(10, 0).await?;
     sale.buy(1, 10).await?;

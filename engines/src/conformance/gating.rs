@@ -6,7 +6,7 @@ use crate::{Finished, Hold, IncarnationId, OrderId, Reserve, UserId, Verdict};
 use std::collections::HashMap;
 use tokio::task::JoinSet;
 
-/// Tasks that ask for the same users at once.
+/// Tasks that ask for the same users at the same time.
 const TASKS: usize = 64;
 /// Clients they share, if the engine allows that.
 const CLIENTS: usize = 4;

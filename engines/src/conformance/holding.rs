@@ -1,5 +1,5 @@
-//! Checks of `open_holds`, `mark` and `stock`: every open hold is found, marked only when old, and units are
-//! conserved.
+//! Checks of `open_holds`, `mark` and `stock`: every open hold is found, marked only when old, and
+//! units are conserved.
 
 use super::harness::{Failure, Harness, Outcome, ensure, equal};
 use super::sale::{eventually, finish_of, key_of};

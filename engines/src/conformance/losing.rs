@@ -73,7 +73,7 @@ async fn lose_once(harness: &Harness, how: &str) -> Outcome {
     equal(
         next.release(&held).await?,
         Finished::AlreadyDone,
-        "his second release",
+        "the buyer's second release",
     )?;
     next.expect_stock(2, 5).await
 }

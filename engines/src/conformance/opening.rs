@@ -239,7 +239,7 @@ pub(super) async fn a_half_finished_opening_sells_nothing(harness: &Harness) -> 
     }
     // What happens in the process may never wait, and then nothing can interrupt it.
     ensure(finished_openings < 5 || is_in_process, || {
-        "every opening ended at once, so none was half finished".to_owned()
+        "every opening ended immediately, so none was half finished".to_owned()
     })
 }
 

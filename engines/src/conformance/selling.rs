@@ -7,7 +7,7 @@ use crate::{BATCH_MAX, EngineError, FinishKind, Nonce, Reserve, Term, Verdict};
 use rand::{Rng, rngs::SmallRng};
 use tokio::task::JoinSet;
 
-/// Tasks that buy at once.
+/// Tasks that buy at the same time.
 const TASKS: i64 = 64;
 /// Clients they share.
 const CLIENTS: usize = 4;

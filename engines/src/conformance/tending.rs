@@ -8,7 +8,7 @@ use tokio::task::JoinSet;
 
 /// A life of the process that is over: incarnations are numbered in the order of their starts.
 const EARLIER_PUBLISHER: IncarnationId = IncarnationId(1);
-/// Callers at once.
+/// Callers at the same time.
 const CALLERS: usize = 16;
 
 pub(super) async fn the_server_it_runs_on_passes_its_own_check(harness: &Harness) -> Outcome {

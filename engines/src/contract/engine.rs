@@ -93,8 +93,8 @@ pub trait StockEngine: Upkeep {
     ///   [`EngineError::Unavailable`](crate::EngineError::Unavailable).
     async fn open_holds(&self, term: &Term, page: &HoldPageQuery) -> Result<HoldPage>;
 
-    /// Marks those of `holds` for voiding that are open and were not touched for `age`; answers those
-    /// that are marked now.
+    /// Marks those of `holds` for voiding that are open and were not touched for `age`; answers
+    /// those that are marked now.
     ///
     /// # Contract
     /// - Testing the age and setting the mark are one atomic step; a hold touched too recently is

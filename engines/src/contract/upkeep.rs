@@ -7,7 +7,7 @@ use crate::{IncarnationId, Result, SaleId, Term};
 /// Background work of engines that need some, and the safety check of the server behind the engine.
 ///
 /// Every task is idempotent, may be dropped at any point and repeated, and may run in several
-/// processes at once.
+/// processes at the same time.
 #[async_trait::async_trait]
 pub trait Upkeep: Send + Sync + std::fmt::Debug {
     /// Checks that the server behind the engine can keep the contract; answers its durability and

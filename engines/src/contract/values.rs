@@ -36,7 +36,7 @@ pub struct Opening {
 pub struct OpeningBuyer {
     /// The buyer.
     pub user: UserId,
-    /// Their live order.
+    /// The buyer's live order.
     pub order: OrderId,
     /// Its units.
     pub quantity: u32,

@@ -67,7 +67,7 @@ pub fn unknown(engine: &str, error: database::Error) -> EngineError {
     }
 }
 
-/// Whether nothing has happened and the same transaction can succeed at once: it lost against
+/// Whether nothing has happened and the same transaction can succeed immediately: it lost against
 /// another one, or its connection had died before it was used.
 pub fn may_be_repeated(error: &EngineError) -> bool {
     let EngineError::Unavailable {

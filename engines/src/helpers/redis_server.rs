@@ -20,7 +20,7 @@ const CONNECT_RETRY_PAUSE_MAX: Duration = Duration::from_millis(100);
 /// noticed.
 #[cfg(target_os = "linux")]
 const PEER_TIMEOUT: Duration = Duration::from_secs(5);
-/// Calls that wait for the connection's task at once; beyond it callers wait their turn.
+/// Calls that may wait for the connection's task together; beyond it callers wait their turn.
 const PIPELINE_BUFFER_CALLS: usize = 1_024;
 /// Oldest server whose scripts replicate by effect, without which a script may not read the clock
 /// and then write.

@@ -2,7 +2,7 @@
 --
 -- Sent as text, because the script of the opening is loaded only after every slot has begun: a term
 -- begins once, and only who began it loads its script, once. So no later call can bring back to
--- life what a node has lost (R13).
+-- life what a node has lost: lost-server-noticed (R13).
 --
 -- KEYS: META. ARGV: epoch, nonce, number of slots, loader, and `loading`, or `retired` for a slot
 -- that the new epoch does not have. Answers 0, or the epoch that stands in the way.

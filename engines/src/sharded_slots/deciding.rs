@@ -29,7 +29,8 @@ const ROUNDS_MAX: u32 = 64;
 /// Longest pause, chosen at random, after a round that decided nothing.
 const PAUSE_MAX: Duration = Duration::from_millis(3);
 
-/// One answer per request, in order. `requests` are at most as many as one call of the script takes.
+/// One answer per request, in order. `requests` are at most as many as one call of the script
+/// takes.
 pub(super) async fn decide(
     slots: &Slots,
     link: &Link,

@@ -27,7 +27,7 @@ const CONNECT_TIMEOUT: Duration = Duration::from_millis(1_000);
 const RECONNECT_PAUSE_MS: std::ops::RangeInclusive<u32> = 5..=100;
 /// Answers that are this late end the connection, so that a dead peer is noticed.
 const PEER_TIMEOUT: Duration = Duration::from_secs(5);
-/// Calls that wait for the connection's task at once; beyond it they are refused.
+/// Calls that may wait for the connection's task together; beyond it they are refused.
 const PIPELINE_BUFFER_CALLS: usize = 65_536;
 /// Times that a redirected call is sent again. With the pauses this bridges a hash slot's move of
 /// about 400 ms.

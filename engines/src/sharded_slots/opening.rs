@@ -17,8 +17,8 @@ use futures_util::{TryStreamExt, future::try_join_all, stream};
 use std::collections::HashSet;
 
 const BEGIN: &str = include_str!("begin.lua");
-/// Slots that are filled in parallel; with more of them the last calls could wait longer than an answer
-/// may take.
+/// Slots that are filled in parallel; with more of them the last calls could wait longer than an
+/// answer may take.
 const FILLS_MAX: usize = 32;
 impl ShardedSlots {
     pub(super) async fn open_in_phases(&self, opening: &Opening) -> Result<Opened> {

@@ -20,7 +20,8 @@ pub(super) struct Slots {
     /// Whether every slot has been seen open: before that nothing is sold, so that a half-finished
     /// opening sells nothing.
     pub(super) was_open: AtomicBool,
-    /// Whether a slot lacked units lately, so that the next batch asks all of them in its first round.
+    /// Whether a slot lacked units lately, so that the next batch asks all of them in its first
+    /// round.
     pub(super) is_low: AtomicBool,
     /// What all slots held when they were last asked.
     last_states: Mutex<Option<Arc<Vec<SlotState>>>>,
@@ -79,8 +80,8 @@ impl Slots {
         locked.unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// The slot where a buyer's gate and holds live: splitmix64 of the buyer's id. Never to be changed: it
-    /// is where data is.
+    /// The slot where a buyer's gate and holds live: splitmix64 of the buyer's id. Never to be
+    /// changed: it is where data is.
     pub(super) fn home(&self, user: UserId) -> usize {
         let mut mixed = (user.0 as u64).wrapping_add(0x9E37_79B9_7F4A_7C15);
         mixed = (mixed ^ (mixed >> 30)).wrapping_mul(0xBF58_476D_1CE4_E5B9);

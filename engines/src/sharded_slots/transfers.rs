@@ -1,6 +1,6 @@
 //! Units on their way from slot to slot: debit, credit, clear. Each step may be repeated by
 //! anybody, so that a transfer that was interrupted anywhere is finished by whoever meets it, and
-//! loses and doubles nothing (R16).
+//! loses and doubles nothing: units-in-one-place (R16).
 
 use super::answers::{SlotState, Transfer, bytes, number, protocol, read_u64};
 use super::link::Link;
@@ -97,7 +97,7 @@ pub(super) async fn complete(
     Ok(was_cleared.map(|was_cleared| was_credited || was_cleared))
 }
 
-/// Finishes every transfer that these states show, all at once; how many there were left to finish.
+/// Finishes every transfer that these states show, all in parallel; how many were left.
 pub(super) async fn complete_all(
     slots: &Slots,
     link: &Link,
@@ -120,7 +120,7 @@ pub(super) async fn complete_all(
     Ok(Some(completed))
 }
 
-/// Moves units as wanted, all moves at once.
+/// Moves units as wanted, all moves in parallel.
 pub(super) async fn carry_out(slots: &Slots, link: &Link, moves: &[Move]) -> Result<Option<()>> {
     let carried = moves.iter().map(async |wanted| {
         let Some(transfer) = debit(slots, link, *wanted).await? else {

@@ -1,6 +1,6 @@
 //! The parts of the system that an engine with leases relies on, played in its database: the
-//! opener's grant, the consumer's rows under the guard, cancels (R15) and voids (R9). Nothing here
-//! knows the engine.
+//! opener's grant, the consumer's rows under the guard, cancels, cancel-moves-the-right (R15), and
+//! voids, void-before-release (R9). Nothing here knows the engine.
 
 use super::TestDatabase;
 use crate::{
@@ -155,7 +155,7 @@ impl SystemAround {
                 }
                 _ => {}
             }
-            // A consumer settles only what it saw live (R9).
+            // A consumer settles only what it saw live: void-before-release (R9).
             let is_void = rows
                 .get(&item.order.0)
                 .is_some_and(|(status, ..)| *status == VOID);
@@ -178,8 +178,8 @@ impl SystemAround {
         Ok(passes)
     }
 
-    /// Counts rows and cancels (R15). The guard is the table's check that no more is sold than
-    /// granted.
+    /// Counts rows and cancels: cancel-moves-the-right (R15). The guard is the table's check that
+    /// no more is sold than granted.
     fn count(
         &self,
         term: &Term,

@@ -1,8 +1,8 @@
 -- Forgets one key set of a sale that is over. Sent as text, because it belongs to no opening.
 --
 -- KEYS: META, a hash whose `epoch` is in the names of the other two; all are in one hash slot.
--- UNLINK takes them out at once and leaves the freeing to a thread of its own, so the call is short
--- however many buyers there were.
+-- UNLINK takes them out immediately and leaves the freeing to a thread of its own, so the call is
+-- short however many buyers there were.
 local META = KEYS[1]
 local epoch = redis.call('HGET', META, 'epoch')
 if epoch then
