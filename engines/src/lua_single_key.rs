@@ -20,13 +20,12 @@ use crate::{
     HoldPageQuery, OpenHold, Opened, Opening, PAGE_MAX, Params, Reserve, Result, SaleId,
     SettingSpec, StockEngine, StockView, Term, Upkeep, Verdict,
 };
-use answers::{bytes, protocol, read_page, read_verdicts};
+use answers::{NAME, bytes, protocol, read_page, read_verdicts};
 use redis::{InfoDict, Value, aio::ConnectionManager};
 use std::collections::HashSet;
 use std::sync::Arc;
 use std::time::Duration;
 
-const NAME: &str = "lua-single-key";
 const SCRIPT: &str = concat!(
     include_str!("helpers/key_set/shared.lua"),
     include_str!("lua_single_key.lua")

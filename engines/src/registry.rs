@@ -4,59 +4,18 @@
 //! A `main` of another crate adds its own engine with [`Registry::register`] and passes the
 //! registry on; nothing here knows a particular engine beyond the list in [`Registry::standard`].
 
+mod factory;
 mod params;
 mod settings;
 mod spec;
 
+pub use factory::{BuildFuture, EngineFactory};
 pub use params::{ParamKind, ParamSpec, Params};
 pub use settings::{EngineEnv, SettingSpec};
 pub use spec::EngineSpec;
 
-use crate::helpers::database_server;
-use crate::{EngineError, Guarantees, Result, StockEngine};
-use database::schema::{Migration, Schema};
-use serde::Serialize;
-use std::{future::Future, pin::Pin, sync::Arc};
-
-/// What a [`EngineFactory::build`] returns.
-pub type BuildFuture = Pin<Box<dyn Future<Output = Result<Arc<dyn StockEngine>>> + Send>>;
-
-/// How an engine is listed and built.
-#[derive(Clone, Debug, Serialize)]
-pub struct EngineFactory {
-    /// The name it is selected by.
-    pub name: &'static str,
-    /// Where the stock lives and what it is for, one sentence.
-    pub about: &'static str,
-    /// Servers it cannot do without: `redis` (a single one), `redis-or-cluster`, `database`.
-    pub needs: &'static [&'static str],
-    /// Every parameter it takes.
-    pub params: &'static [ParamSpec],
-    /// Every setting that it takes.
-    pub settings: &'static [SettingSpec],
-    /// The tables that it needs beside the system's; `seckill migrate` creates them.
-    #[serde(skip)]
-    pub migrations: &'static [Migration],
-    /// What it promises.
-    pub guarantees: Guarantees,
-    /// Builds it. Connections belong to the runtime that polls the future.
-    #[serde(skip)]
-    pub build: fn(EngineEnv, Params) -> BuildFuture,
-}
-
-impl EngineFactory {
-    /// Creates this engine's tables in the database at `url`, which is what `seckill migrate` does
-    /// for all engines together; for whoever has an engine without the system around it.
-    pub async fn create_tables(&self, url: &str) -> Result<()> {
-        let database = database_server::connect(self.name, url)?;
-        let refused = |error| EngineError::Config(format!("engine {}: {error}", self.name));
-        let owner = format!("engine {}", self.name);
-        let schema = Schema::new([(owner, self.migrations)]).map_err(refused)?;
-        schema.migrate(&database).await.map_err(refused)?;
-        database.close().await;
-        Ok(())
-    }
-}
+use crate::{EngineError, Result, StockEngine};
+use std::sync::Arc;
 
 /// Every engine that can be selected.
 #[derive(Clone, Debug, Default)]

@@ -32,6 +32,7 @@ use crate::{
     HoldPageQuery, OpenHold, Opened, Opening, PAGE_MAX, ParamKind, ParamSpec, Params, Reserve,
     Result, SaleId, SettingSpec, StockEngine, StockView, Tending, Term, Upkeep, UserId, Verdict,
 };
+use answers::NAME;
 use futures_util::future::join_all;
 use link::Link;
 use slots::Slots;
@@ -39,7 +40,6 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
 
-const NAME: &str = "sharded-slots";
 const SCRIPT: &str = concat!(
     include_str!("helpers/key_set/shared.lua"),
     include_str!("sharded_slots.lua")

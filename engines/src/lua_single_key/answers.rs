@@ -1,9 +1,11 @@
 //! What the script of `lua-single-key` answers, read into values.
 
-use super::NAME;
 use crate::helpers::records;
 use crate::{EngineError, HoldPage, Result, Verdict};
 use redis::Value;
+
+/// The engine's name, in its listing and in its errors.
+pub(super) const NAME: &str = "lua-single-key";
 
 pub(super) fn protocol(operation: &str) -> EngineError {
     EngineError::Protocol(format!(

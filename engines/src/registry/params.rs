@@ -1,7 +1,7 @@
 //! Typed, bounded access to the parameters of an engine; every refusal names parameter, value and
 //! what is allowed.
 
-use super::EngineSpec;
+use super::spec::EngineSpec;
 use crate::{EngineError, Result};
 use serde::{Serialize, Serializer};
 use std::fmt;

@@ -1,7 +1,6 @@
 //! What an engine has to be told about its surroundings: settings by name, each declared with what
 //! it is for.
 
-use super::EngineFactory;
 use crate::{EngineError, Result};
 use serde::Serialize;
 use std::collections::BTreeMap;
@@ -65,7 +64,7 @@ fn hidden(value: &str) -> String {
 pub struct EngineEnv {
     /// Put in front of every key that an engine writes.
     pub key_prefix: String,
-    /// The values of its settings, by name; see [`EngineFactory::settings`].
+    /// The values of its settings, by name; see [`EngineFactory::settings`](crate::EngineFactory::settings).
     pub settings: BTreeMap<String, String>,
 }
 
@@ -104,40 +103,10 @@ impl fmt::Debug for EngineEnv {
     }
 }
 
-impl EngineFactory {
-    /// What it declares about the setting called `name`; an unknown one lists the known ones.
-    pub fn setting(&self, name: &str) -> Result<&SettingSpec> {
-        let found = self.settings.iter().find(|known| known.name == name);
-        found.ok_or_else(|| {
-            let known: Vec<_> = self.settings.iter().map(|known| known.name).collect();
-            let known = match known.is_empty() {
-                true => "it takes none".to_owned(),
-                false => format!("known: {}", known.join(", ")),
-            };
-            EngineError::Config(format!(
-                "unknown setting {name:?} of engine {}; {known}",
-                self.name
-            ))
-        })
-    }
-
-    /// Refuses a setting that it does not take, and the want of one that it needs.
-    pub fn check_settings(&self, env: &EngineEnv) -> Result<()> {
-        for name in env.settings.keys() {
-            self.setting(name)?;
-        }
-        let required = self.settings.iter().filter(|setting| setting.required);
-        for setting in required {
-            env.required(self.name, setting.name)?;
-        }
-        Ok(())
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::Registry;
+    use crate::{EngineFactory, Registry};
 
     fn factory(settings: &'static [SettingSpec]) -> EngineFactory {
         let registry = Registry::standard();

@@ -5,6 +5,9 @@ use crate::helpers::records;
 use crate::{EngineError, HoldPage, Result, Verdict};
 use fred::types::Value;
 
+/// The engine's name, in its listing and in its errors.
+pub(super) const NAME: &str = "sharded-slots";
+
 /// What a decision over all slots needs to know of one of them.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(super) struct SlotState {
@@ -41,7 +44,7 @@ pub(super) enum SlotAnswer {
 pub(super) fn protocol(operation: &str) -> EngineError {
     EngineError::Protocol(format!(
         "{}: the answer to {operation} makes no sense",
-        super::NAME
+        NAME
     ))
 }
 

@@ -5,10 +5,10 @@
 //! half-finished opening leaves sells nothing; it is not taken up again, lost-server-noticed (R13),
 //! and the next epoch replaces it slot by slot.
 
-use super::answers::{number, packed, protocol, read_u64};
+use super::ShardedSlots;
+use super::answers::{NAME, number, packed, protocol, read_u64};
 use super::link::Answer;
 use super::slots::{Slot, Slots, script_text};
-use super::{NAME, ShardedSlots};
 use crate::helpers::key_set::{self, RECORDS_PER_CALL_MAX};
 use crate::helpers::records;
 use crate::{EngineError, Epoch, Opened, Opening, OpeningBuyer, Result, Term};

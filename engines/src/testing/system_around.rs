@@ -2,7 +2,7 @@
 //! opener's grant, the consumer's rows under the guard, cancels, cancel-moves-the-right (R15), and
 //! voids, void-before-release (R9). Nothing here knows the engine.
 
-use super::TestDatabase;
+use super::test_database::TestDatabase;
 use crate::{
     EngineError, EngineInfo, Finish, FinishKind, Finished, HoldKey, HoldPage, HoldPageQuery,
     IncarnationId, OpenHold, Opened, Opening, OpeningBuyer, OrderId, Reserve, Result, SaleId,

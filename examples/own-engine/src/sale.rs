@@ -80,13 +80,19 @@ pub(crate) struct Sale {
 impl Sale {
     pub(crate) fn new(
         base: &str,
-        (epoch, nonce, run, remaining, open_units): Meta,
+        (epoch, nonce, opened_in, remaining, open_units): Meta,
         time: (i64, i64),
         life: &str,
     ) -> Self {
         Self {
             base: base.to_owned(),
-            opened: epoch.map(|epoch| (Epoch(epoch), nonce.unwrap_or(0), run.unwrap_or_default())),
+            opened: epoch.map(|epoch| {
+                (
+                    Epoch(epoch),
+                    nonce.unwrap_or(0),
+                    opened_in.unwrap_or_default(),
+                )
+            }),
             remaining: remaining.unwrap_or(0),
             open_units: open_units.unwrap_or(0),
             gates: HashMap::new(),
