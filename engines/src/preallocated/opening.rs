@@ -241,8 +241,8 @@ pub async fn load(database: &Database, terms: &Terms) -> Result<Option<Loaded>> 
         return Ok(None);
     };
     (rows.pool, rows.lease) = (pool, lease);
-    // gate-from-rows (R19). Everything older was drained before the opening, and nobody else may sell to these
-    // buyers since.
+    // gate-from-rows (R19). Everything older was drained before the opening, and nobody else may
+    // sell to these buyers since.
     let buyers = "SELECT o.user_id, o.order_id, o.quantity FROM orders o
                   JOIN engine_partitions p ON p.sale_id = o.product_id AND p.part = ((o.user_id % ?) + ?) % ?
                   WHERE o.product_id = ? AND o.live = 1 AND p.owner = ?";

@@ -255,9 +255,9 @@ impl LeaseRows {
     /// Units of those `orders` that no allocation has counted: all but those with a row that is not
     /// void.
     ///
-    /// A cancel moves its units in its own transaction: cancel-moves-the-right (R15). Its release may overtake the settle
-    /// and meet an open hold, which would then be given back a second time; only the row tells a
-    /// cancelled order from a voided one.
+    /// A cancel moves its units in its own transaction: cancel-moves-the-right (R15). Its release
+    /// may overtake the settle and meet an open hold, which would then be given back a second time;
+    /// only the row tells a cancelled order from a voided one.
     async fn uncounted(
         &self,
         connection: &mut Connection<'_>,
