@@ -1,7 +1,7 @@
 //! What keeps migrations from being run, each in one sentence that names both sides.
 
 use super::history::History;
-use super::{BINARY, Part};
+use super::migration::{BINARY, Part};
 use crate::{DatabaseKind, SetupError};
 
 type Checked = Result<(), SetupError>;

@@ -241,8 +241,8 @@ pub struct StockView {
     /// the sale in memory, and opens the next epoch as soon as this is false.
     pub is_open: bool,
     /// Who owns the buyers of each partition of this epoch: buyer `u` is in partition
-    /// `u modulo owners.len()`. `None`: nobody owns them. Empty unless the engine needs user
-    /// affinity.
+    /// `u modulo owners.len()`. `None`: nobody owns them. Empty where no process owns
+    /// anybody; an engine whose state is in one process that deals no buyers names that one.
     pub owners: Vec<Option<IncarnationId>>,
     /// Identity of the server's present life; empty where there is no server.
     pub server: String,

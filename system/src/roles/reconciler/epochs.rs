@@ -97,9 +97,9 @@ impl Opener<'_> {
         Ok(missing)
     }
 
-    /// An engine that is out of reach is an error, not a lost epoch. Where buyers are dealt among
-    /// publishers, an epoch ends too when those who live are not those it was dealt among: buyers
-    /// move only behind fence and drain.
+    /// An engine that is out of reach is an error, not a lost epoch. An epoch ends, too, when a
+    /// process that owns buyers of it has died; and where buyers are dealt among publishers, when
+    /// those who live are not those it was dealt among: buyers move only behind fence and drain.
     async fn is_open(&self, row: &SaleRow) -> anyhow::Result<bool> {
         let publishers = self.store.live_publishers().await?;
         let are_dealt = self.engine.info().guarantees.needs_user_affinity;
@@ -115,9 +115,14 @@ impl Opener<'_> {
             .stock(&open.term)
             .await
             .with_context(|| format!("cannot ask the engine about sale {}", row.sale))?;
+        let owners = stock.instances();
         // Dealt to nobody is an epoch too, if they died while it was opened; whoever comes needs
         // the next one.
-        Ok(stock.is_open && (!are_dealt || stock.instances() == publishers))
+        let are_there = match are_dealt {
+            true => owners == publishers,
+            false => owners.iter().all(|owner| publishers.contains(owner)),
+        };
+        Ok(stock.is_open && are_there)
     }
 
     /// Needs every publisher fenced and every queue drained since the claim.

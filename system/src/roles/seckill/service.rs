@@ -93,11 +93,12 @@ impl InspectService for Service {
             .stock(&open.term)
             .await
             .map_err(|error| stock_unavailable(&error))?;
-        // Where buyers are dealt, an instance sells only what it was dealt.
+        // Where buyers are owned, an instance sells only to its own.
         let are_dealt = self.engine.info().guarantees.needs_user_affinity;
+        let is_open_to_all = stock.owners.is_empty() && !are_dealt;
         let identity = self.shared.incarnation.current();
         let may_sell = identity
-            .is_some_and(|identity| !are_dealt || stock.owners.contains(&Some(identity.id)));
+            .is_some_and(|identity| is_open_to_all || stock.owners.contains(&Some(identity.id)));
         Ok(Response::new(GetStockResponse {
             remaining: stock.remaining,
             open_units: i64::try_from(stock.open_units).unwrap_or(i64::MAX),
