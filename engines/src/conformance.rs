@@ -149,7 +149,7 @@ pub fn checks() -> Vec<Check> {
         check!(stock, holding::a_marked_hold_stays_marked_until_it_is_finished, "mark: a marked hold stays marked and listed"),
         check!(stock, holding::nothing_is_listed_or_marked_under_another_term, "open_holds, mark: Unavailable under a term that is not the open one"),
         check!(stock, holding::stock_is_conserved_when_quiet, "stock: remaining + open + settled = granted"),
-        check!(stock, tending::the_server_it_runs_on_passes_its_own_check, "check_server: refuses a server that can forget, and only that"),
+        check!(stock, tending::the_server_it_runs_on_passes_its_own_check, "check_server: accepts a server that cannot forget, again and again"),
         check!(stock, tending::tending_sells_nothing, "tend: sells nothing itself"),
         check!(stock, tending::every_task_may_be_repeated_and_run_at_once, "upkeep: every task is idempotent, in several processes at the same time"),
         check!(dealing, sharing::a_starving_instance_gets_the_idle_units_of_the_other, "tend: moves units to where they are asked for: sold-out-means-gone (R18)"),

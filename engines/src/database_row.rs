@@ -205,11 +205,10 @@ impl Upkeep for DatabaseRow {
     }
 
     async fn retire(&self, sale: SaleId) -> Result<()> {
-        let (token, mut is_first) = (rand::random(), true);
+        let mut is_first = true;
         loop {
-            let step = move |sales: Arc<Sales>| async move {
-                sales.retire_some(sale, token, is_first).await
-            };
+            let step =
+                move |sales: Arc<Sales>| async move { sales.retire_some(sale, is_first).await };
             if self.run(CALL_MAX, "a step of a retirement", step).await? {
                 return Ok(());
             }

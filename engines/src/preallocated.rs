@@ -222,13 +222,15 @@ impl StockEngine for Preallocated {
     async fn open_holds(&self, term: &Term, page: &HoldPageQuery) -> Result<HoldPage> {
         let lease = self.process.loaded_for(term);
         let lease = lease.ok_or_else(|| EngineError::not_open(term))?;
-        Ok(lease.open_holds(page))
+        let holds = lease.open_holds(page);
+        ensure_open(&lease, term).map(|()| holds)
     }
 
     async fn mark(&self, term: &Term, holds: &[HoldKey], age: Duration) -> Result<Vec<OpenHold>> {
         let lease = self.process.loaded_for(term);
         let lease = lease.ok_or_else(|| EngineError::not_open(term))?;
-        Ok(lease.mark(holds, age))
+        let marked = lease.mark(holds, age);
+        ensure_open(&lease, term).map(|()| marked)
     }
 
     async fn stock(&self, term: &Term) -> Result<StockView> {
@@ -237,6 +239,14 @@ impl StockEngine for Preallocated {
             process.view(&term).await
         })
         .await
+    }
+}
+
+/// Whether what was just found in the lease is all there was: closing it clears its gates.
+fn ensure_open(lease: &Lease, term: &Term) -> Result<()> {
+    match lease.is_closed() {
+        true => Err(EngineError::not_open(term)),
+        false => Ok(()),
     }
 }
 

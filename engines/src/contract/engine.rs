@@ -64,7 +64,7 @@ pub trait StockEngine: Upkeep {
     /// - A hold marked for voiding answers `Busy` and is not touched.
     /// - Under a term that is not the open one, everything is `NotOpen`, also after the server lost
     ///   its state.
-    /// - An engine that needs user affinity answers `WrongInstance` for users whom another
+    /// - An engine whose processes own buyers answers `WrongInstance` for users whom another
     ///   incarnation owns, or nobody, and
     ///   [`StockView::owner_of`](crate::StockView::owner_of) names the owner.
     async fn reserve(&self, term: &Term, batch: &[Reserve]) -> Vec<Result<Verdict>>;
@@ -80,7 +80,7 @@ pub trait StockEngine: Upkeep {
     ///   release.
     /// - Under a term that is not the open one nothing happens and the answer is `NotOpen`; so it is
     ///   in a process that has no lease under the term yet, or none any more.
-    /// - An engine that needs user affinity answers `WrongInstance`, and nothing happens, for users
+    /// - An engine whose processes own buyers answers `WrongInstance`, and nothing happens, for users
     ///   whom another incarnation owns, or nobody; also where this process owns no user at all.
     async fn finish(&self, term: &Term, batch: &[Finish]) -> Vec<Result<Finished>>;
 

@@ -41,6 +41,9 @@ impl Locked {
     }
 }
 
+/// The nonce of a sale that is being retired. Those of terms are drawn at random from 2⁶⁴ numbers.
+const RETIRED: i64 = i64::MIN;
+
 impl Sales {
     fn select_stock(&self) -> String {
         let now_ms = self.database.now_ms();
@@ -168,13 +171,13 @@ impl Sales {
     }
 
     /// One step of a retirement, of a bounded number of rows; whether it was the last. The first
-    /// shuts the sale by giving its stock row the nonce `token`, which no term has; where the later
-    /// ones do not find it, somebody has opened a newer epoch.
-    pub async fn retire_some(&self, sale: SaleId, token: i64, is_first: bool) -> Result<bool> {
+    /// shuts the sale by giving its stock row the nonce [`RETIRED`]; where the later ones do not
+    /// find it, somebody has opened a newer epoch. Several retirements at a time help each other.
+    pub async fn retire_some(&self, sale: SaleId, is_first: bool) -> Result<bool> {
         let mut tx = self.database.begin().await.map_err(not_done)?;
         let mut connection = tx.connection();
         let stock = self.locked_row(&mut connection, sale).await?;
-        if !stock.is_some_and(|stock| is_first || stock.nonce == token) {
+        if !stock.is_some_and(|stock| is_first || stock.nonce == RETIRED) {
             return Ok(true);
         }
         let is_last = gate::delete_some(&mut connection, sale).await?;
@@ -183,7 +186,7 @@ impl Sales {
             connection.run(sql, &[sale.0]).await.map_err(not_done)?;
         } else {
             let sql = "UPDATE engine_stock SET nonce = ?, remaining = 0, open_units = 0 WHERE sale_id = ?";
-            let args = [token, sale.0];
+            let args = [RETIRED, sale.0];
             connection.run(sql, &args).await.map_err(not_done)?;
         }
         tx.commit().await.map_err(unknown)?;

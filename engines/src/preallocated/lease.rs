@@ -87,7 +87,8 @@ impl Lease {
             .compare_exchange(OPEN, HANDED_BACK, Ordering::AcqRel, Ordering::Acquire);
     }
 
-    /// It is over for good; its buyers are forgotten.
+    /// It is over for good; its buyers are forgotten. Whoever found no gate looks again whether it
+    /// is closed by now, because what is not there may only just have gone.
     pub(super) fn close(&self) {
         self.ended.store(CLOSED, Ordering::Release);
         self.gates.clear();
@@ -122,6 +123,7 @@ impl Lease {
                 continue;
             }
             match self.judge(item, now_ms) {
+                Some(_) if self.is_closed() => verdicts.push(Ok(Verdict::NotOpen)),
                 Some(verdict) => verdicts.push(verdict),
                 None => return,
             }
@@ -201,6 +203,8 @@ impl Lease {
         };
         if is_done {
             Finished::Done
+        } else if self.is_closed() {
+            Finished::NotOpen
         } else {
             Finished::AlreadyDone
         }

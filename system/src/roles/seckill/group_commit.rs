@@ -22,6 +22,9 @@ use tokio::sync::{Semaphore, mpsc, oneshot};
 /// Gathering times below this are not worth a timer, whose resolution is 1 ms.
 const MIN_GATHER_US: u64 = 1_000;
 
+/// Requests outside their sale's window may fill one part in so many of `seckill.max_pending`.
+const CLOSED_SHARE: usize = 4;
+
 /// The way into the group commit of one serving thread; cheap to clone.
 #[derive(Clone, Debug)]
 pub struct Committer {
@@ -61,7 +64,12 @@ impl Committer {
         closed: Option<Refusal>,
         now_ms: i64,
     ) -> Reply {
-        let Some(_admission) = Admission::take(&self.waiting, self.max_pending) else {
+        // Whoever asks outside the window leaves most of the room to sales that are on.
+        let most = match closed {
+            None => self.max_pending,
+            Some(_) => self.max_pending.div_ceil(CLOSED_SHARE),
+        };
+        let Some(_admission) = Admission::take(&self.waiting, most) else {
             return Reply::Unavailable(Reason::Crowded);
         };
         let (reply, answer) = oneshot::channel();

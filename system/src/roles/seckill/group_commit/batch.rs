@@ -97,10 +97,13 @@ impl Batch {
         };
         let reserving = self.engine.reserve(&open.term, &items);
         let Ok(verdicts) = tokio::time::timeout(until(latest_ms), reserving).await else {
-            return answer_all(requests, Reply::Unknown);
+            for (request, item) in requests.into_iter().zip(items) {
+                request.answer(without_answer(&item));
+            }
+            return;
         };
-        // fence-wait (R1), sold-out-means-gone (R18): that an order is settled, and "sold out", are
-        // said only while the lease runs, too.
+        // fence-wait (R1), sold-out-means-gone (R18): that an order is settled, and that there is
+        // none, are said only while the lease runs, too.
         let may_act = identity.may_act();
         for ((pending, item), verdict) in requests.into_iter().zip(items).zip(verdicts) {
             match judge(&item, pending.closed, verdict) {
@@ -119,9 +122,7 @@ impl Batch {
                     sold.waiting.push((pending, order));
                 }
                 Judged::Publish { order, .. } => pending.answer(Reply::Accepted(order)),
-                Judged::Answer(Reply::Accepted(_) | Reply::Refused(Refusal::SoldOut))
-                    if !may_act =>
-                {
+                Judged::Answer(Reply::Accepted(_) | Reply::Refused(_)) if !may_act => {
                     pending.answer(Reply::Unavailable(Reason::NoLease))
                 }
                 Judged::Answer(reply) => pending.answer(reply),
@@ -206,14 +207,21 @@ fn judge(item: &Reserve, closed: Option<Refusal>, verdict: Result<Verdict, Engin
         Ok(Verdict::Expired) => Reply::Unavailable(Reason::TooLate),
         Err(error) => {
             tracing::warn!(%error, "reserve failed");
-            if error.is_unknown() {
-                Reply::Unknown
-            } else {
-                Reply::Unavailable(Reason::EngineAway)
+            match error.is_unknown() {
+                true => without_answer(item),
+                false => Reply::Unavailable(Reason::EngineAway),
             }
         }
     };
     Judged::Answer(reply)
+}
+
+/// The engine did not say what became of a request: it may have sold, unless it might not.
+fn without_answer(item: &Reserve) -> Reply {
+    match item.may_sell {
+        true => Reply::Unknown,
+        false => Reply::Unavailable(Reason::EngineAway),
+    }
 }
 
 /// Drops requests that nobody waits for or that come too late, and mints ids for the others.
