@@ -1,5 +1,9 @@
 //! An engine with its state in one process and no dealing of buyers is held to the contract too: a
 //! plain map behind a lock, which needs one engine object per process and settles its own holds.
+//!
+//! Whoever opens it here has the same object as who sells, so this shows that the contract can be
+//! kept, not that such an engine can be opened from another process: that takes a row that the
+//! selling process finds when it tends, as docs/your-own-engine.md tells.
 
 use engines::conformance::{self, Harness, Subject};
 use engines::{
