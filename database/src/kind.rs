@@ -62,7 +62,8 @@ impl DatabaseKind {
     }
 
     /// Behind an `INSERT`: a row whose key is there already is left as it is. Unlike `INSERT
-    /// IGNORE` it hides no other fault. `key` is any column of the table.
+    /// IGNORE` it hides no other fault, but a conflict on any other unique key it does. `key` is any
+    /// column of the table.
     #[must_use]
     pub fn or_nothing(self, key: &str) -> Cow<'static, str> {
         match self {

@@ -14,7 +14,10 @@ pub use migration::{BINARY, Migration};
 use crate::{Connection, Database, SetupError};
 use history::History;
 use migration::Part;
-use sqlx::migrate::{Migrate, Migrator};
+use sqlx::migrate::Migrator;
+
+/// Longest wait for another process that migrates, s.
+const TURN_MAX_S: i64 = 600;
 
 /// Migrations that do not contradict each other.
 #[derive(Clone, Debug)]
@@ -60,7 +63,7 @@ impl Schema {
             Database::MySql(pool) => {
                 // Closed at the end, which lets go of the lock however this ends.
                 let mut connection = pool.acquire().await.map_err(cannot)?.detach();
-                connection.lock().await.map_err(failed)?;
+                wait_for_turn(&mut connection).await?;
                 let run = self.run(Connection::MySql(&mut connection)).await;
                 let _ = sqlx::Connection::close(connection).await;
                 run
@@ -76,6 +79,7 @@ impl Schema {
     async fn run(&self, mut connection: Connection<'_>) -> Result<(), SetupError> {
         let history = History::read(&mut connection).await?;
         checks::allowed(&history)?;
+        checks::whole(&history)?;
         checks::unchanged(&self.parts, &history, connection.kind())?;
         checks::not_there(&self.parts, &history, connection.kind())?;
         history::prepare(&mut connection).await?;
@@ -97,7 +101,8 @@ impl Schema {
         ran.map_err(failed)
     }
 
-    /// Refuses a database in which one of these has not run, and one that asks for a newer binary.
+    /// Refuses a database in which one of these has not run or was another one, and one that asks
+    /// for a newer binary.
     ///
     /// # Errors
     /// With the name of the first that is missing, and what to do about it.
@@ -107,7 +112,23 @@ impl Schema {
         })?;
         let history = History::read(&mut tx.connection()).await?;
         checks::allowed(&history)?;
+        checks::unchanged(&self.parts, &history, database.kind())?;
         checks::has_run(&self.parts, &history)
+    }
+}
+
+/// sqlx's own lock waits without end, which MariaDB answers with NULL and no lock.
+async fn wait_for_turn(connection: &mut sqlx::MySqlConnection) -> Result<(), SetupError> {
+    let take = "SELECT GET_LOCK(CONCAT('seckill.migrate.', MD5(DATABASE())), ?)";
+    let taken: Result<Option<i64>, _> = sqlx::query_scalar(take)
+        .bind(TURN_MAX_S)
+        .fetch_one(connection)
+        .await;
+    match taken.map_err(|error| SetupError::because("cannot lock the schema", error))? {
+        Some(1) => Ok(()),
+        _ => Err(SetupError::new(format!(
+            "another process has been migrating this database for {TURN_MAX_S} s; try again when it has ended"
+        ))),
     }
 }
 

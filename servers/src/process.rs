@@ -161,8 +161,10 @@ impl Process {
 }
 
 impl Drop for Process {
-    /// Nothing outlives its owner. This blocks for the moment that a kill takes.
+    /// Nothing outlives its owner, nor what it has started in its group. This blocks for the moment
+    /// that a kill takes.
     fn drop(&mut self) {
+        let _ = rustix::process::kill_process_group(self.id(), Signal::KILL);
         drop(self.child.kill());
         drop(self.child.wait());
     }

@@ -18,7 +18,7 @@ pub mod seckill;
 
 use crate::config::Config;
 use crate::shutdown::Shutdown;
-use ::engines::{Registry, StockEngine};
+use ::engines::{EngineFactory, Registry, StockEngine};
 use anyhow::Context;
 use serde::Serialize;
 use std::fmt;
@@ -85,6 +85,11 @@ pub fn block_on(role: impl AsyncFnOnce(Shutdown) -> anyhow::Result<()>) -> anyho
         let shutdown = Shutdown::on_signals().context("cannot listen for signals")?;
         role(shutdown).await
     })
+}
+
+/// How the configured engine is built.
+pub fn engine<'r>(config: &Config, registry: &'r Registry) -> anyhow::Result<&'r EngineFactory> {
+    Ok(registry.get(config.seckill.engine.name())?)
 }
 
 /// Builds the configured engine for the current runtime.

@@ -20,7 +20,7 @@ pub use types::{
 use crate::config::DatabaseConfig;
 use anyhow::Context;
 use database::{Database, NO_ARGS, NamedLock, PoolLimits};
-use engines::Registry;
+use engines::{EngineFactory, Registry};
 use std::time::Duration;
 
 /// Longest wait for a connection out of the pool.
@@ -44,11 +44,12 @@ pub struct Store {
 }
 
 impl Store {
-    /// Connects, or says why not.
-    pub async fn connect(config: &DatabaseConfig) -> anyhow::Result<Self> {
+    /// Connects a role that runs with `engine`, or says why not: also when the tables of either
+    /// are not those that this binary knows.
+    pub async fn connect(config: &DatabaseConfig, engine: &EngineFactory) -> anyhow::Result<Self> {
         let this = Self::open(config)?;
         this.database.probe(ACQUIRE_TIMEOUT).await?;
-        schema::of_system()?.check(&this.database).await?;
+        schema::of_role(engine)?.check(&this.database).await?;
         Ok(this)
     }
 

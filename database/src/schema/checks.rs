@@ -4,6 +4,9 @@ use super::history::History;
 use super::migration::{BINARY, Part};
 use crate::{DatabaseKind, SetupError};
 
+/// Tables that migrating itself uses.
+const KEPT: [&str; 2] = ["_sqlx_migrations", "schema_migrations"];
+
 type Checked = Result<(), SetupError>;
 
 fn refused(sentence: String) -> Checked {
@@ -48,6 +51,12 @@ fn alone(part: &Part) -> Checked {
             "{} creates table {table}, which is not among the tables that it names: {}",
             called(part),
             migration.tables.join(", ")
+        ));
+    }
+    if let Some(kept) = created().find(|table| KEPT.iter().any(|kept| same(kept, table))) {
+        return refused(format!(
+            "{} creates table {kept}, in which it is kept what has run",
+            called(part)
         ));
     }
     match migration
@@ -96,18 +105,23 @@ pub fn allowed(history: &History) -> Checked {
     }
 }
 
+/// Whether nothing broke off. Only who holds the lock can tell that from what is under way.
+pub fn whole(history: &History) -> Checked {
+    match history.ran.iter().find(|ran| !ran.is_whole) {
+        Some(broken) => refused(format!(
+            "migration {} ({:?}) broke off in the middle the last time; this database cannot undo that, so it needs to be restored or made anew",
+            broken.version, broken.name
+        )),
+        None => Ok(()),
+    }
+}
+
 /// Whether what has run there is what is here.
 pub fn unchanged(parts: &[Part], history: &History, kind: DatabaseKind) -> Checked {
     for part in parts {
         let Some(ran) = history.of(part.migration.version) else {
             continue;
         };
-        if !ran.is_whole {
-            return refused(format!(
-                "{} broke off in the middle the last time; this database cannot undo that, so it needs to be restored or made anew",
-                called(part)
-            ));
-        }
         let here = part.migration.to_sqlx(kind).checksum;
         if *ran.checksum != *here {
             return refused(format!(
@@ -132,8 +146,19 @@ pub fn not_there(parts: &[Part], history: &History, kind: DatabaseKind) -> Check
         let there = created_by(part.migration.text(kind))
             .find(|table| history.tables.iter().any(|known| same(known, table)));
         if let Some(table) = there {
+            let unknown = history.ran.iter().find(|ran| {
+                let version = ran.version;
+                parts.iter().all(|part| part.migration.version != version)
+            });
+            let from = match unknown {
+                Some(ran) => format!(
+                    "from migration {} ({:?}), which this binary does not know",
+                    ran.version, ran.name
+                ),
+                None => "from somewhere else".to_owned(),
+            };
             return refused(format!(
-                "{} creates table {table}, which this database has already from somewhere else; use an empty database",
+                "{} creates table {table}, which this database has already {from}; use an empty database",
                 called(part)
             ));
         }

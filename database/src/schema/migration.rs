@@ -37,7 +37,7 @@ impl Migration {
     /// With its row of `schema_migrations`, so that both are there or neither.
     pub(super) fn to_sqlx(self, kind: DatabaseKind) -> sqlx::migrate::Migration {
         let sql = format!(
-            "INSERT INTO schema_migrations (version, name, oldest_binary) VALUES ({}, '{}', {});\n{}",
+            "REPLACE INTO schema_migrations (version, name, oldest_binary) VALUES ({}, '{}', {});\n{}",
             self.version,
             self.name.replace('\'', "''"),
             self.oldest_binary,

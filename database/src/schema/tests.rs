@@ -189,3 +189,31 @@ async fn one_that_fails_leaves_nothing_behind() {
     assert!(failed.is_err());
     assert!(tables(&database).await.is_empty());
 }
+
+#[test]
+fn the_tables_of_the_history_itself_are_refused() {
+    const HISTORY: Migration = Migration {
+        tables: &["Schema_Migrations"],
+        sqlite: "CREATE TABLE Schema_Migrations (id INTEGER)",
+        ..HATS
+    };
+    assert_eq!(
+        refusal([&[SHOES], &[HISTORY]]),
+        r#"migration 2026010102 ("hats") of engine b creates table Schema_Migrations, in which it is kept what has run"#
+    );
+}
+
+#[tokio::test]
+async fn a_table_of_an_unknown_migration_is_called_that() {
+    const OTHER: Migration = Migration {
+        version: 2026010103,
+        ..SHOES
+    };
+    let (_folder, database) = file();
+    schema(&[SHOES]).migrate(&database).await.unwrap();
+    let refused = schema(&[OTHER]).migrate(&database).await.unwrap_err();
+    assert_eq!(
+        refused.to_string(),
+        r#"migration 2026010103 ("shoes") of the shop creates table shoes, which this database has already from migration 2026010101 ("shoes"), which this binary does not know; use an empty database"#
+    );
+}

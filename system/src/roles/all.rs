@@ -76,7 +76,11 @@ pub async fn run(
     let mut running = Vec::with_capacity(members.len());
     let served = async {
         for member in members {
-            running.push(member.start(&config, &registry, ended.clone()).await?);
+            let started = member.start(&config, &registry, ended.clone(), &shutdown);
+            match started.await? {
+                Some(member) => running.push(member),
+                None => return Ok(()),
+            }
         }
         ready(Some(address))?;
         tokio::select! {
@@ -98,7 +102,9 @@ pub async fn finish(
 ) -> anyhow::Result<()> {
     let (ended, _) = watch::channel(false);
     let consumer = Member::new("create-consumer", (), roles::create_consumer::run);
-    let consumer = consumer.start(config, registry, ended).await?;
+    let Some(consumer) = consumer.start(config, registry, ended, &shutdown).await? else {
+        return Ok(());
+    };
     let repaired = roles::reconciler::once(config, registry, shutdown).await;
     repaired.and(consumer.stop().await)
 }

@@ -47,7 +47,7 @@ pub async fn run(
     (): (),
     shutdown: Shutdown,
 ) -> anyhow::Result<()> {
-    let store = Store::connect(&config.database).await?;
+    let store = Store::connect(&config.database, roles::engine(&config, &registry)?).await?;
     // What a publishing process keeps in its memory, only that process can settle.
     let engine = match roles::settles_own_holds(&config, &registry)? {
         true => None,

@@ -65,7 +65,7 @@ pub async fn once(config: &Config, registry: &Registry, shutdown: Shutdown) -> a
 
 impl Reconciler {
     async fn new(config: &Config, registry: &Registry, scope: HoldScope) -> anyhow::Result<Self> {
-        let store = Store::connect(&config.database).await?;
+        let store = Store::connect(&config.database, roles::engine(config, registry)?).await?;
         let engine = roles::build_engine(config, registry).await?;
         Ok(Self {
             config: config.clone(),

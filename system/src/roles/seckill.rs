@@ -53,7 +53,7 @@ pub async fn run(
 ) -> anyhow::Result<()> {
     let (address, sockets) = (listener.address(), listener.into_sockets());
     let engine = checked_engine(&config, &registry).await?;
-    let store = Store::connect(&config.database).await?;
+    let store = Store::connect(&config.database, roles::engine(&config, &registry)?).await?;
     // Terms and lease outlive the request to stop: what was accepted still has to be published.
     let (keep_alive, until_drained) = Shutdown::channel();
     let terms = Terms::start(store.clone(), until_drained).await?;

@@ -2,7 +2,7 @@
 
 use database::SetupError;
 use database::schema::{Migration, Schema};
-use engines::Registry;
+use engines::{EngineFactory, Registry};
 
 /// Who brings them, as refusals say it.
 const OWNER: &str = "the system";
@@ -37,9 +37,10 @@ const MIGRATIONS: &[Migration] = &[
     },
 ];
 
-/// What every role needs.
-pub fn of_system() -> Result<Schema, SetupError> {
-    Schema::new([(OWNER, MIGRATIONS)])
+/// What a role needs that runs with `engine`.
+pub fn of_role(engine: &EngineFactory) -> Result<Schema, SetupError> {
+    let owner = format!("engine {}", engine.name);
+    Schema::new([(OWNER.to_owned(), MIGRATIONS), (owner, engine.migrations)])
 }
 
 /// What the system and every registered engine need.

@@ -13,7 +13,7 @@ use std::time::Duration;
 use tokio::sync::{oneshot, watch};
 
 /// Longest wait for a role to be ready.
-const START_TIMEOUT: Duration = Duration::from_secs(10);
+const START_TIMEOUT: Duration = Duration::from_secs(30);
 
 type Body = Box<dyn FnOnce(RoleConfig, Shutdown) -> anyhow::Result<()> + Send>;
 
@@ -51,12 +51,14 @@ impl Member {
     }
 
     /// Starts it and waits until it is ready; `ended` is set when it ends, for whatever reason.
+    /// `None`: it was asked to stop before it was ready, and has.
     pub async fn start(
         self,
         config: &Config,
         registry: &Registry,
         ended: watch::Sender<bool>,
-    ) -> anyhow::Result<Running> {
+        shutdown: &Shutdown,
+    ) -> anyhow::Result<Option<Running>> {
         let Self { name, body } = self;
         let (stop, stopped) = Shutdown::channel();
         let (sender, started) = oneshot::channel();
@@ -82,17 +84,25 @@ impl Member {
             stop,
             thread,
         };
-        match tokio::time::timeout(START_TIMEOUT, started).await {
+        let started = tokio::select! {
+            started = tokio::time::timeout(START_TIMEOUT, started) => started,
+            () = shutdown.requested() => return running.stop().await.map(|()| None),
+        };
+        match started {
             Ok(Ok(address)) => {
                 running.address = address;
-                Ok(running)
+                Ok(Some(running))
             }
             Ok(Err(_)) => Err(running
                 .stop()
                 .await
                 .err()
                 .unwrap_or_else(|| anyhow!("{name} ended before it was ready"))),
-            Err(_) => Err(anyhow!("{name} was not ready within {START_TIMEOUT:?}")),
+            Err(_) => {
+                // What it says about its end tells less than that it took too long.
+                let _ = running.stop().await;
+                Err(anyhow!("{name} was not ready within {START_TIMEOUT:?}"))
+            }
         }
     }
 }

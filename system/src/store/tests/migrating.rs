@@ -10,6 +10,9 @@ on_both!(
     a_migration_that_was_changed_after_it_ran_is_refused,
     a_database_that_asks_for_a_newer_binary_is_left_alone,
     a_database_without_tables_is_refused_with_what_to_do,
+    a_role_is_refused_a_database_without_the_tables_of_its_engine,
+    two_that_migrate_at_a_time_take_turns,
+    a_migration_that_broke_off_is_named_whoever_brought_it,
     a_table_of_an_engine_of_ones_own_is_made,
 );
 
@@ -21,6 +24,10 @@ const MINE: Migration = Migration {
     mysql: "CREATE TABLE mine (id BIGINT PRIMARY KEY)",
     sqlite: "CREATE TABLE mine (id INTEGER PRIMARY KEY)",
 };
+
+fn null() -> EngineFactory {
+    Registry::standard().get("null").unwrap().clone()
+}
 
 fn with_engine(migrations: &'static [Migration]) -> Registry {
     let registry = Registry::standard();
@@ -58,7 +65,7 @@ async fn tables_of_system_and_engines_are_made_once(url: String) {
     }
     store.close().await;
     assert_eq!(migrated(&url).await.tables().await, tables);
-    Store::connect(&config(&url)).await.unwrap();
+    Store::connect(&config(&url), &null()).await.unwrap();
 }
 
 async fn a_migration_of_an_engine_that_collides_is_refused_and_nothing_is_changed(url: String) {
@@ -112,12 +119,16 @@ async fn a_database_that_asks_for_a_newer_binary_is_left_alone(url: String) {
     let before = store.tables().await;
     assert_eq!(refusal(&url, &with_engine(&[MINE])).await, sentence);
     assert_eq!(store.tables().await, before);
-    let connecting = Store::connect(&config(&url)).await.expect_err("refused");
+    let connecting = Store::connect(&config(&url), &null())
+        .await
+        .expect_err("refused");
     assert_eq!(connecting.to_string(), sentence);
 }
 
 async fn a_database_without_tables_is_refused_with_what_to_do(url: String) {
-    let refused = Store::connect(&config(&url)).await.expect_err("refused");
+    let refused = Store::connect(&config(&url), &null())
+        .await
+        .expect_err("refused");
     assert_eq!(
         refused.to_string(),
         r#"this database has not had migration 2026112601 ("products") of the system; run `seckill migrate` first"#
@@ -131,4 +142,39 @@ async fn a_table_of_an_engine_of_ones_own_is_made(url: String) {
     assert_eq!(store.number("SELECT COUNT(*) FROM mine").await, 0);
     // A binary without that engine can use the database as before.
     migrated(&url).await;
+}
+
+async fn a_role_is_refused_a_database_without_the_tables_of_its_engine(url: String) {
+    migrated(&url).await;
+    let registry = with_engine(&[MINE]);
+    let engine = registry.get("my-own").unwrap();
+    let refused = Store::connect(&config(&url), engine)
+        .await
+        .expect_err("refused");
+    assert_eq!(
+        refused.to_string(),
+        r#"this database has not had migration 2026122401 ("mine") of engine my-own; run `seckill migrate` first"#
+    );
+}
+
+async fn two_that_migrate_at_a_time_take_turns(url: String) {
+    let (config, registry) = (config(&url), Registry::standard());
+    let (one, other) = tokio::join!(
+        Store::migrate(&config, &registry),
+        Store::migrate(&config, &registry)
+    );
+    one.unwrap();
+    other.unwrap();
+}
+
+async fn a_migration_that_broke_off_is_named_whoever_brought_it(url: String) {
+    let store = migrated(&url).await;
+    store
+        .change("UPDATE _sqlx_migrations SET success = 0 WHERE description = 'outbox'")
+        .await;
+    let sentence = refusal(&url, &Registry::standard()).await;
+    assert!(
+        sentence.starts_with(r#"migration 2026112605 ("outbox") broke off in the middle"#),
+        "{sentence}"
+    );
 }
