@@ -4,6 +4,10 @@
 //! import one another; what they share is the store, the broker, the envelope between them and the
 //! engine registry. What starts a role is public, so that a test can own its socket and its end.
 
+/// Of every binary that runs this system, so that one with an engine more is measured alike.
+#[global_allocator]
+static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
+
 mod broker;
 mod cli;
 mod clock;

@@ -19,7 +19,7 @@ const LIMITS: PoolLimits = PoolLimits {
 /// sales make the same orders in both, so here an order id is unique per sale.
 const ORDERS: &str = "CREATE TABLE orders (order_id BIGINT NOT NULL, user_id BIGINT NOT NULL,
     product_id BIGINT NOT NULL, quantity BIGINT NOT NULL, allocation_id BIGINT NOT NULL, status BIGINT NOT NULL,
-    live BIGINT NULL, PRIMARY KEY (order_id, product_id), CONSTRAINT orders_one_live_per_buyer UNIQUE (user_id, product_id, live))";
+    live BIGINT NULL, PRIMARY KEY (order_id, product_id), CONSTRAINT orders_one_live_per_buyer UNIQUE (product_id, live, user_id))";
 
 /// The database of one test. Its methods panic when the database does not do as it is told, except
 /// where they return an error.

@@ -12,7 +12,7 @@ CREATE TABLE orders (
     created_at_ms     BIGINT  NOT NULL,
     updated_at_ms     BIGINT  NOT NULL,
     PRIMARY KEY (order_id),
-    UNIQUE KEY orders_one_live_per_buyer (user_id, product_id, live),
+    UNIQUE KEY orders_one_live_per_buyer (product_id, live, user_id),
     CONSTRAINT orders_quantity_positive CHECK (quantity > 0),
     CONSTRAINT orders_live_matches_status CHECK ((live IS NULL) = (status IN (2, 4)))
 ) ENGINE = InnoDB DEFAULT CHARSET = utf8mb4;

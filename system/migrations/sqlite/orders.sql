@@ -11,7 +11,7 @@ CREATE TABLE orders (
     live              INTEGER NULL,
     created_at_ms     INTEGER NOT NULL,
     updated_at_ms     INTEGER NOT NULL,
-    CONSTRAINT orders_one_live_per_buyer UNIQUE (user_id, product_id, live),
+    CONSTRAINT orders_one_live_per_buyer UNIQUE (product_id, live, user_id),
     CONSTRAINT orders_quantity_positive CHECK (quantity > 0),
     CONSTRAINT orders_live_matches_status CHECK ((live IS NULL) = (status IN (2, 4)))
 ) STRICT;
