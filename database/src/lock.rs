@@ -19,12 +19,7 @@ impl Database {
         // Not a pooled connection: the lock belongs to it and must go when this process or task
         // goes.
         let mut connection = pool.acquire().await?.detach();
-        let take = "SELECT GET_LOCK(CONCAT(?, '.', MD5(DATABASE())), 0)";
-        let taken: Option<i64> = sqlx::query_scalar(take)
-            .bind(name)
-            .fetch_one(&mut connection)
-            .await?;
-        if taken == Some(1) {
+        if take(&mut connection, name, 0).await? {
             return Ok(Some(NamedLock {
                 connection: Some(connection),
             }));
@@ -32,6 +27,22 @@ impl Database {
         let _ = connection.close().await;
         Ok(None)
     }
+}
+
+/// Takes the lock called `name` in this database for as long as `connection` lives; `false`:
+/// somebody else has had it for `wait_max_s` seconds. MariaDB takes no wait without end.
+pub(crate) async fn take(
+    connection: &mut MySqlConnection,
+    name: &str,
+    wait_max_s: i64,
+) -> Result<bool> {
+    let take = "SELECT GET_LOCK(CONCAT(?, '.', MD5(DATABASE())), ?)";
+    let taken: Option<i64> = sqlx::query_scalar(take)
+        .bind(name)
+        .bind(wait_max_s)
+        .fetch_one(connection)
+        .await?;
+    Ok(taken == Some(1))
 }
 
 impl NamedLock {

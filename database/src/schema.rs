@@ -11,7 +11,7 @@ mod migration;
 
 pub use migration::{BINARY, Migration};
 
-use crate::{Connection, Database, SetupError};
+use crate::{Connection, Database, SetupError, lock};
 use history::History;
 use migration::Part;
 use sqlx::migrate::Migrator;
@@ -119,14 +119,10 @@ impl Schema {
 
 /// sqlx's own lock waits without end, which MariaDB answers with NULL and no lock.
 async fn wait_for_turn(connection: &mut sqlx::MySqlConnection) -> Result<(), SetupError> {
-    let take = "SELECT GET_LOCK(CONCAT('seckill.migrate.', MD5(DATABASE())), ?)";
-    let taken: Result<Option<i64>, _> = sqlx::query_scalar(take)
-        .bind(TURN_MAX_S)
-        .fetch_one(connection)
-        .await;
+    let taken = lock::take(connection, "seckill.migrate", TURN_MAX_S).await;
     match taken.map_err(|error| SetupError::because("cannot lock the schema", error))? {
-        Some(1) => Ok(()),
-        _ => Err(SetupError::new(format!(
+        true => Ok(()),
+        false => Err(SetupError::new(format!(
             "another process has been migrating this database for {TURN_MAX_S} s; try again when it has ended"
         ))),
     }
