@@ -1,7 +1,8 @@
 //! What a process knows of its lease's rows. It is behind a lock of the lease, and only whoever has
 //! that lock moves rights; `transfer.rs` says what keeps each field true.
 
-use super::rows::{Elsewhere, WANT_TTL_MS};
+use super::rows::WANT_TTL_MS;
+use super::stock::Look;
 use std::time::{Duration, Instant};
 
 /// How long a want counts for whoever wrote it; shorter than for those who read it, so that it is
@@ -15,8 +16,8 @@ pub struct Rights {
     pub moves: i64,
     /// The transfer that may or may not be committed.
     pub under_way: Option<Transfer>,
-    /// The last look and when it began, if no units came or went since.
-    pub last_look: Option<(Instant, Elsewhere)>,
+    /// The last look, if no units came or went since.
+    pub last_look: Option<Look>,
     /// Units that we told others we lack, and when.
     pub want: Option<(Instant, u64)>,
     /// Upper bound of the idle units that the lease's row names.

@@ -2,7 +2,7 @@
 //! bounded time for those that other processes have idle.
 
 use super::lease::Lease;
-use super::rows::Elsewhere;
+use super::stock::Look;
 use crate::{EngineError, Reserve, Result, Verdict};
 use database::Database;
 use std::time::{Duration, Instant};
@@ -48,45 +48,56 @@ impl Lease {
     ) -> Result<()> {
         let mut since = Instant::now();
         let deadline = since + WAIT_MAX;
-        while verdicts.len() < batch.len() {
+        loop {
             let mut rights = self.rights().await?;
-            if self.has_ended() {
-                self.answer_here(batch, verdicts);
-                return Ok(());
+            loop {
+                if self.has_ended() {
+                    self.answer_here(batch, verdicts);
+                    return Ok(());
+                }
+                let short = units(&batch[verdicts.len()..]);
+                let Some(look) = self
+                    .fetch(&mut rights, database, short, block, since)
+                    .await?
+                else {
+                    self.close();
+                    continue;
+                };
+                // One look answers everybody in the batch: while the rights are held, units here
+                // only become fewer.
+                self.answer_short(batch, &look, Instant::now() > deadline, verdicts);
+                if verdicts.len() == batch.len() {
+                    return Ok(());
+                }
+                since = Instant::now();
+                if !self.has_sold_since(&look) && look.elsewhere.available() == 0 {
+                    break;
+                }
+                // There is more to fetch, or what was sold here since the look made the
+                // difference: every further look of the latter kind takes a further sale.
             }
             let short = units(&batch[verdicts.len()..]);
-            let Some(elsewhere) = self
-                .fetch(&mut rights, database, short, block, since)
-                .await?
-            else {
-                self.close();
-                continue;
-            };
-            // One read answers everybody in the batch: while the rights are held, units here only
-            // become fewer.
-            self.answer_short(batch, &elsewhere, Instant::now() > deadline, verdicts);
-            if verdicts.len() == batch.len() {
-                return Ok(());
-            }
-            if elsewhere.available() == 0 {
-                self.ask_others(&mut rights, database, units(&batch[verdicts.len()..]))
-                    .await?;
-                drop(rights);
-                tokio::time::sleep(LOOK_EVERY).await;
-                since = Instant::now();
-            }
+            self.ask_others(&mut rights, database, short).await?;
+            drop(rights);
+            tokio::time::sleep(LOOK_EVERY).await;
+            since = Instant::now();
         }
-        Ok(())
+    }
+
+    /// Whether units were sold here since `look`: another look may say sold out where this one can
+    /// not.
+    fn has_sold_since(&self, look: &Look) -> bool {
+        look.here_at_most > self.stock.units()
     }
 
     /// Answers items until one could still be granted with units that are not here yet.
     ///
     /// sold-out-means-gone (R18): sold out is said only if pool, memory and all that others have
-    /// idle hold less than was asked for, read after the request came.
+    /// idle held less than was asked for at one moment after the request came.
     fn answer_short(
         &self,
         batch: &[Reserve],
-        elsewhere: &Elsewhere,
+        look: &Look,
         is_late: bool,
         verdicts: &mut Vec<Result<Verdict>>,
     ) {
@@ -95,10 +106,11 @@ impl Lease {
             let Some(item) = batch.get(verdicts.len()) else {
                 return;
             };
-            let remaining = elsewhere.pooled + self.stock.units() + elsewhere.others;
-            if u64::from(item.quantity) > remaining {
+            if look.is_too_much(u64::from(item.quantity)) {
+                let elsewhere = look.elsewhere.pooled + look.elsewhere.others;
+                let remaining = elsewhere + self.stock.units();
                 verdicts.push(Ok(Verdict::SoldOut { remaining }));
-            } else if is_late {
+            } else if is_late && !self.has_sold_since(look) {
                 verdicts.push(Ok(Verdict::Busy));
             } else {
                 return;

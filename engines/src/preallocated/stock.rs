@@ -4,7 +4,9 @@
 //! units-in-one-place (R16): units come in only after the database has granted them, and go out of
 //! here before the database hears of it, so the sum over everybody never exceeds what was granted.
 
+use super::rows::Elsewhere;
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Instant;
 
 /// What the stock needs of an atomic number; the tests put a model checker's in its place.
 pub trait Number {
@@ -74,6 +76,30 @@ impl<N: Number> Stock<N> {
     /// them as idle.
     pub fn put(&self, units: u64) {
         self.0.add(units);
+    }
+}
+
+/// What a process saw of its sale's units, in its memory and elsewhere.
+///
+/// The two are not read at once, but the bound on memory is read *before* the look at the database,
+/// and memory only falls while the lease's rights are held. So at the moment of the look there were
+/// no more units anywhere than the two together, whatever was sold here or came back elsewhere in
+/// between: sold-out-means-gone (R18). Counting what is in memory later would miss a unit that was
+/// in memory at the look, was sold since, and whose like came back to the pool meanwhile.
+#[derive(Clone, Copy, Debug)]
+pub struct Look {
+    /// When it began.
+    pub begun: Instant,
+    /// Most units that memory had when `elsewhere` was read.
+    pub here_at_most: u64,
+    /// The units that are not in this process.
+    pub elsewhere: Elsewhere,
+}
+
+impl Look {
+    /// Whether, at the moment of the look, so many units were nowhere.
+    pub fn is_too_much(&self, units: u64) -> bool {
+        units > self.elsewhere.pooled + self.elsewhere.others + self.here_at_most
     }
 }
 

@@ -1,9 +1,10 @@
 //! Every interleaving of the stock's lock-free part with refill and hand-back, searched by loom.
 
-use super::{Number, Stock};
+use super::{Elsewhere, Look, Number, Stock};
 use loom::sync::atomic::{AtomicU64, Ordering};
 use loom::sync::{Arc, Mutex};
 use loom::thread;
+use std::time::Instant;
 
 impl Number for AtomicU64 {
     fn load(&self) -> u64 {
@@ -141,6 +142,52 @@ fn the_last_units_are_taken_once() {
         let sold: u64 = buyers.map(|buyer| buyer.join().unwrap()).iter().sum();
         assert_eq!(sold + here + lease.stock.units(), 3);
     });
+}
+
+/// Two units are here and none in the pool. Another process gives one back, and after that a buyer
+/// takes one here, so there are never fewer than two: a third request, which asks for two, must not
+/// hear that they are gone. `here_at_most` says when memory is read for the look.
+fn two_of_two_or_three_are_never_too_much(here_at_most: fn(&Lease, u64) -> u64) {
+    search(move || {
+        let lease = Lease::new(0, 2);
+        let others = {
+            let lease = lease.clone();
+            thread::spawn(move || {
+                lease.rows.lock().unwrap().pool += 1;
+                // Loom overlooks an order of the loads if the thread that writes has loaded just
+                // before, as `take` does.
+                lease.stock.0.fetch_sub(1, Ordering::AcqRel);
+            })
+        };
+        let before = lease.stock.units();
+        let elsewhere = Elsewhere {
+            pooled: lease.rows.lock().unwrap().pool,
+            ..Elsewhere::default()
+        };
+        let look = Look {
+            begun: Instant::now(),
+            here_at_most: here_at_most(&lease, before),
+            elsewhere,
+        };
+        assert!(!look.is_too_much(2), "sold out with two left: {look:?}");
+        others.join().unwrap();
+    });
+}
+
+#[test]
+fn sold_out_is_said_only_of_a_moment_at_which_it_was_so() {
+    two_of_two_or_three_are_never_too_much(|_, before| before);
+}
+
+#[test]
+fn a_look_at_memory_after_the_look_at_the_pool_is_found() {
+    let is_found = std::panic::catch_unwind(|| {
+        two_of_two_or_three_are_never_too_much(|lease, _| lease.stock.units());
+    });
+    assert!(
+        is_found.is_err(),
+        "a unit that came back while another was sold was not noticed"
+    );
 }
 
 #[test]

@@ -42,14 +42,14 @@ impl Lease {
         let may_refill = is_low
             && rights
                 .last_look
-                .is_none_or(|(_, elsewhere)| elsewhere.available() > 0);
+                .is_none_or(|look| look.elsewhere.available() > 0);
         if !may_refill && rights.tended_at.is_some_and(|at| at.elapsed() < TEND_EVERY) {
             return Ok(0);
         }
         rights.tended_at = Some(Instant::now());
         let short = if is_low { block } else { 0 };
         let before = rights.moves;
-        let Some(elsewhere) = self
+        let Some(look) = self
             .fetch(&mut rights, database, short, block, Instant::now())
             .await?
         else {
@@ -57,7 +57,7 @@ impl Lease {
             return Ok(0);
         };
         let is_over = self
-            .care_for_others(&mut rights, database, &elsewhere)
+            .care_for_others(&mut rights, database, &look.elsewhere)
             .await?;
         let is_due = rights
             .reported_at

@@ -25,14 +25,15 @@
 
 use super::lease::Lease;
 use super::rights::{Rights, Transfer};
-use super::rows::{Elsewhere, Moved};
+use super::rows::Moved;
+use super::stock::Look;
 use crate::{EngineError, Result};
 use database::Database;
 use std::time::Instant;
 
 impl Lease {
     /// Sees to it that memory has `short` units if the pool can give them, at least `block` at a
-    /// time; what is elsewhere then, by a read begun after `since`. `None`: over.
+    /// time; what was seen then, by a look begun after `since`. `None`: over.
     pub(super) async fn fetch(
         &self,
         rights: &mut Rights,
@@ -40,44 +41,53 @@ impl Lease {
         short: u64,
         block: u64,
         since: Instant,
-    ) -> Result<Option<Elsewhere>> {
+    ) -> Result<Option<Look>> {
         self.resolve(rights, database).await?;
         if let Moved::Over = self.give(rights, database, 0).await? {
             return Ok(None);
         }
         // Whoever waited for the rights while somebody else looked shares that look.
-        if let Some((_, elsewhere)) = rights
+        if let Some(look) = rights
             .last_look
-            .filter(|(at, elsewhere)| *at >= since && elsewhere.available() == 0)
+            .filter(|look| look.begun >= since && look.elsewhere.available() == 0)
         {
-            return Ok(Some(elsewhere));
+            return Ok(Some(look));
         }
-        let begun = Instant::now();
+        let (begun, here_at_most) = (Instant::now(), self.stock.units());
         let wants_below = rights.wants_below(self.rows.incarnation);
-        let Some(mut elsewhere) = self.rows.look(database, wants_below).await? else {
+        let Some(elsewhere) = self.rows.look(database, wants_below).await? else {
             return Ok(None);
+        };
+        let mut look = Look {
+            begun,
+            here_at_most,
+            elsewhere,
         };
         if elsewhere.available() > 0 && self.stock.units() < short {
             match self.refill(rights, database, block.max(short)).await? {
-                Moved::Done(after) | Moved::Nothing(after) => elsewhere = after,
+                Moved::Done(after) | Moved::Nothing(after) => look = after,
                 Moved::Over => return Ok(None),
             }
         }
-        rights.last_look = Some((begun, elsewhere));
-        Ok(Some(elsewhere))
+        rights.last_look = Some(look);
+        Ok(Some(look))
     }
 
-    /// Rights in, the database first.
+    /// Rights in, the database first; what was seen in that transaction.
     async fn refill(
         &self,
         rights: &mut Rights,
         database: &Database,
         units: u64,
-    ) -> Result<Moved<Elsewhere>> {
+    ) -> Result<Moved<Look>> {
         let wants_below = rights.wants_below(self.rows.incarnation);
-        let (moves, idle) = (rights.moves, self.stock.units());
+        let (begun, moves, idle) = (Instant::now(), rights.moves, self.stock.units());
         let under_way = &mut rights.under_way;
-        let about_to = |taken| *under_way = Some(Transfer::In(taken));
+        let mut coming = 0;
+        let about_to = |taken| {
+            coming = taken;
+            *under_way = Some(Transfer::In(taken));
+        };
         let moved = self
             .rows
             .refill(database, moves, wants_below, (units, idle), about_to)
@@ -85,7 +95,18 @@ impl Lease {
         if let Ok(Moved::Done(_)) = moved {
             rights.want = None;
         }
-        self.conclude(rights, moved)
+        let look = |elsewhere, coming| Look {
+            begun,
+            here_at_most: idle + coming,
+            elsewhere,
+        };
+        let seen = match moved {
+            Ok(Moved::Done(elsewhere)) => Ok(Moved::Done(look(elsewhere, coming))),
+            Ok(Moved::Nothing(elsewhere)) => Ok(Moved::Nothing(look(elsewhere, 0))),
+            Ok(Moved::Over) => Ok(Moved::Over),
+            Err(error) => Err(error),
+        };
+        self.conclude(rights, seen)
     }
 
     /// Rights out, memory first: up to `units` of it, together with those of released holds.
