@@ -24,7 +24,7 @@ fn main() {
         let module = format!("{}_healthy", engine.name);
         engine.write(&out.join(&module), None);
         add_module(&mut modules, &module, &out);
-        add_test(&mut tests, engine.name, &module, "is_not_caught", "nothing");
+        add_test(&mut tests, engine.name, &module, "is_not_caught", "");
         for broken in LIST.iter().filter(|broken| broken.engine == engine.name) {
             if let Err(fault) = engine.check(broken) {
                 faults.push(fault);
@@ -37,7 +37,8 @@ fn main() {
             } else {
                 "is_caught"
             };
-            add_test(&mut tests, engine.name, &module, expected, broken.what);
+            let args = format!(", {:?}, {:?}", broken.caught_by, broken.what);
+            add_test(&mut tests, engine.name, &module, expected, &args);
         }
     }
     for broken in LIST {
@@ -59,12 +60,13 @@ fn add_module(modules: &mut String, module: &str, out: &Path) {
     writeln!(modules, "#[path = {path:?}]\npub mod {module};").expect("a string");
 }
 
-/// `expected`: the function of the tests' module `engine` that says what must become of the copy.
-fn add_test(tests: &mut String, engine: &str, module: &str, expected: &str, what: &str) {
+/// `expected`: the function of the tests' module `engine` that says what must become of the copy;
+/// `args`: what it is given besides.
+fn add_test(tests: &mut String, engine: &str, module: &str, expected: &str, args: &str) {
     writeln!(
         tests,
         "#[tokio::test]\nasync fn {module}_{expected}() {{\n    \
-         {engine}::{expected}(broken_engines::{module}::FACTORY, {what:?}).await;\n}}"
+         {engine}::{expected}(broken_engines::{module}::FACTORY{args}).await;\n}}"
     )
     .expect("a string");
 }

@@ -17,4 +17,4 @@ mod system_around;
 mod test_database;
 
 pub use system_around::SystemAround;
-pub use test_database::TestDatabase;
+pub use test_database::{TestDatabase, let_database_forget};

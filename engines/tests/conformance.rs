@@ -31,6 +31,17 @@ impl Subject for OnRedis {
         let lost = self.server.lose(how).await;
         lost.map_err(|error| error.to_string())
     }
+
+    async fn let_forget(&self, may_forget: bool) -> std::result::Result<bool, String> {
+        let policy = if may_forget {
+            "allkeys-lru"
+        } else {
+            "noeviction"
+        };
+        let set = format!("CONFIG SET maxmemory-policy {policy}");
+        let done = self.server.command(&set).await;
+        done.map(|()| true).map_err(|error| error.to_string())
+    }
 }
 
 #[tokio::test]
@@ -119,14 +130,53 @@ async fn null_answers_every_item_and_is_held_to_nothing_else() {
     }
 }
 
+/// The bullets of the trait's documentation, as `method: text`, and those of the conventions that
+/// hold for every method.
+fn documented_bullets() -> Vec<String> {
+    let sources = [
+        include_str!("../src/contract/engine.rs"),
+        include_str!("../src/contract/upkeep.rs"),
+    ];
+    let (mut bullets, mut pending) = (Vec::new(), Vec::<String>::new());
+    for line in sources.iter().flat_map(|source| source.lines()) {
+        let line = line.trim();
+        if let Some(bullet) = line.strip_prefix("//! - ") {
+            bullets.push(format!("conventions: {bullet}"));
+        } else if let Some(bullet) = line.strip_prefix("/// - ") {
+            pending.push(bullet.to_owned());
+        } else if let Some(method) = line.strip_prefix("async fn ").or(line.strip_prefix("fn ")) {
+            let method = method.split('(').next().unwrap_or_default();
+            bullets.extend(
+                pending
+                    .drain(..)
+                    .map(|bullet| format!("{method}: {bullet}")),
+            );
+        }
+    }
+    bullets
+}
+
 #[test]
-fn every_check_has_a_name_of_its_own_and_names_its_bullet() {
+fn every_check_has_a_name_of_its_own_and_every_bullet_a_check() {
     let checks = conformance::checks();
     let names: std::collections::HashSet<_> = checks.iter().map(|check| check.name).collect();
     assert_eq!(names.len(), checks.len());
-    assert!(
-        checks
+    let documented = documented_bullets();
+    assert!(documented.len() > 30, "only {documented:?}");
+    for check in &checks {
+        for bullet in check.bullets {
+            let meant = documented.iter().filter(|text| text.starts_with(bullet));
+            assert_eq!(meant.count(), 1, "{}: bullets like {bullet:?}", check.name);
+        }
+    }
+    // The conventions bind callers, too, and what binds only them has no check.
+    let unproven = documented.iter().filter(|text| {
+        let is_proven = |bullet: &&&str| text.starts_with(**bullet);
+        let proof = checks
             .iter()
-            .all(|check| check.bullet.contains(": ") || check.bullet.starts_with("every method"))
-    );
+            .flat_map(|check| check.bullets)
+            .find(is_proven);
+        proof.is_none() && !text.starts_with("conventions: ")
+    });
+    assert_eq!(unproven.collect::<Vec<_>>(), Vec::<&String>::new());
 }

@@ -8,6 +8,7 @@ mod locks;
 mod server;
 
 use engines::conformance::{self, Harness, Subject};
+use engines::testing::let_database_forget;
 use engines::{
     EngineEnv, Epoch, Finish, FinishKind, Finished, HoldPageQuery, IncarnationId, Nonce, Opened,
     Opening, OpeningBuyer, OrderId, Registry, Reserve, Result, SaleId, StockEngine, Term, UserId,
@@ -62,6 +63,10 @@ impl OwnDatabase {
 impl Subject for OwnDatabase {
     async fn connect(&self) -> Result<Arc<dyn StockEngine>> {
         engine(&self.url).await
+    }
+
+    async fn let_forget(&self, may_forget: bool) -> std::result::Result<bool, String> {
+        let_database_forget(&self.url, may_forget).await
     }
 }
 

@@ -8,7 +8,7 @@ mod given_back;
 mod refusals;
 
 use engines::conformance::{self, Harness, Subject};
-use engines::testing::{SystemAround, TestDatabase};
+use engines::testing::{SystemAround, TestDatabase, let_database_forget};
 use engines::{
     AllocationId, EngineEnv, Epoch, Finish, FinishKind, Finished, Hold, HoldPageQuery,
     IncarnationId, Nonce, Opened, Opening, OpeningBuyer, OrderId, Registry, Reserve, Result,
@@ -41,6 +41,10 @@ impl Subject for InDatabase {
         Ok(self
             .rest
             .around(engine(self.spec, &self.rest.database.url).await?))
+    }
+
+    async fn let_forget(&self, may_forget: bool) -> std::result::Result<bool, String> {
+        let_database_forget(&self.rest.database.url, may_forget).await
     }
 }
 

@@ -1,7 +1,7 @@
 //! The conformance suite catches every broken copy of an engine, and finds nothing in a copy in
 //! which nothing was replaced. Each test prints which check caught it.
 
-use engines::conformance::{self, Harness, Subject};
+use engines::conformance::{self, CheckResult, Harness, Subject};
 use engines::{EngineEnv, EngineFactory, Registry, Result, StockEngine};
 use std::sync::Arc;
 
@@ -13,23 +13,28 @@ async fn build(factory: &EngineFactory, spec: &str, url: &str) -> Result<Arc<dyn
     registry.build(&spec.parse()?, &env).await
 }
 
-/// The check that finds something, and what.
-async fn first_failure(subject: impl Subject + 'static) -> Option<(&'static str, String)> {
+/// Fails unless the check that is meant for it notices the fault.
+async fn must_be_caught(subject: impl Subject + 'static, check: &str, what: &str) {
     let harness = Harness::new(subject);
-    let caught = conformance::first_failure(&harness).await.unwrap();
-    caught.map(|(check, how)| (check.name, format!("{how}; {}", harness.seed_line())))
+    let seed = harness.seed_line();
+    match conformance::run_named(&harness, check).await.unwrap() {
+        CheckResult::Failed(how) => {
+            let how = how.lines().next().unwrap_or_default();
+            eprintln!("it {what}: caught by {check} ({how})");
+        }
+        other => panic!("it {what}: not caught by {check}, but {other:?}; {seed}"),
+    }
 }
 
-fn must_be_caught(what: &str, caught: Option<(&'static str, String)>) {
-    let (check, how) = caught.unwrap_or_else(|| panic!("not caught: it {what}"));
-    let how = how.lines().next().unwrap_or_default();
-    eprintln!("it {what}: caught by {check} ({how})");
+async fn must_keep_the_contract(subject: impl Subject + 'static) {
+    let failure = conformance::run_all(&Harness::new(subject)).await.err();
+    assert_eq!(failure, None);
 }
 
 /// Copies of `database-row`.
 mod database_row {
     use super::*;
-    use engines::testing::TestDatabase;
+    use engines::testing::{TestDatabase, let_database_forget};
     use servers::DatabaseServer;
 
     struct Copy {
@@ -42,38 +47,44 @@ mod database_row {
         async fn connect(&self) -> Result<Arc<dyn StockEngine>> {
             build(&self.factory, "database-row", &self.url).await
         }
+
+        async fn let_forget(&self, may_forget: bool) -> std::result::Result<bool, String> {
+            let_database_forget(&self.url, may_forget).await
+        }
     }
 
-    async fn failure_at(factory: EngineFactory, url: &str) -> Option<(&'static str, String)> {
-        factory.create_tables(url).await.unwrap();
-        let url = url.to_owned();
-        first_failure(Copy { factory, url }).await
+    impl Copy {
+        async fn at(factory: EngineFactory, url: &str) -> Self {
+            factory.create_tables(url).await.unwrap();
+            let url = url.to_owned();
+            Self { factory, url }
+        }
     }
 
-    pub async fn is_caught(factory: EngineFactory, what: &str) {
+    pub async fn is_caught(factory: EngineFactory, check: &str, what: &str) {
         let database = TestDatabase::sqlite().await;
-        must_be_caught(what, failure_at(factory, &database.url).await);
+        must_be_caught(Copy::at(factory, &database.url).await, check, what).await;
     }
 
     /// On SQLite the transaction is the lock, which cannot be left out.
-    pub async fn is_caught_on_mysql(factory: EngineFactory, what: &str) {
+    pub async fn is_caught_on_mysql(factory: EngineFactory, check: &str, what: &str) {
         let Some(server) = DatabaseServer::start().await else {
             return;
         };
         let url = server.create_database().await;
-        must_be_caught(what, failure_at(factory, &url).await);
+        must_be_caught(Copy::at(factory, &url).await, check, what).await;
     }
 
-    pub async fn is_not_caught(factory: EngineFactory, _what: &str) {
+    pub async fn is_not_caught(factory: EngineFactory) {
         let database = TestDatabase::sqlite().await;
-        assert_eq!(failure_at(factory, &database.url).await, None);
+        must_keep_the_contract(Copy::at(factory, &database.url).await).await;
     }
 }
 
 /// Copies of `preallocated`.
 mod preallocated {
     use super::*;
-    use engines::testing::{SystemAround, TestDatabase};
+    use engines::testing::{SystemAround, TestDatabase, let_database_forget};
 
     struct Copy {
         factory: EngineFactory,
@@ -89,18 +100,22 @@ mod preallocated {
             );
             Ok(self.system.around(build(&self.factory, spec, url).await?))
         }
+
+        async fn let_forget(&self, may_forget: bool) -> std::result::Result<bool, String> {
+            let_database_forget(&self.system.database.url, may_forget).await
+        }
     }
 
-    async fn failure(factory: EngineFactory) -> Option<(&'static str, String)> {
+    async fn copy(factory: EngineFactory) -> Copy {
         let system = SystemAround::new(TestDatabase::sqlite().await);
-        first_failure(Copy { factory, system }).await
+        Copy { factory, system }
     }
 
-    pub async fn is_caught(factory: EngineFactory, what: &str) {
-        must_be_caught(what, failure(factory).await);
+    pub async fn is_caught(factory: EngineFactory, check: &str, what: &str) {
+        must_be_caught(copy(factory).await, check, what).await;
     }
 
-    pub async fn is_not_caught(factory: EngineFactory, _what: &str) {
-        assert_eq!(failure(factory).await, None);
+    pub async fn is_not_caught(factory: EngineFactory) {
+        must_keep_the_contract(copy(factory).await).await;
     }
 }

@@ -27,6 +27,14 @@ pub trait Subject: Send + Sync {
     async fn lose(&self, how: &str) -> std::result::Result<(), String> {
         Err(format!("cannot lose a server by {how:?}"))
     }
+
+    /// Lets the server behind the engine forget what it acknowledged (no log, an eviction policy, no
+    /// flush at a commit), or, with `false`, no longer. `false` as the answer: there is no server
+    /// that could. An engine that keeps stock is held to refusing
+    /// such a server.
+    async fn let_forget(&self, _may_forget: bool) -> std::result::Result<bool, String> {
+        Err("the subject says neither how its server may forget nor that it cannot".to_owned())
+    }
 }
 
 /// Why a check failed.
@@ -145,6 +153,11 @@ impl Harness {
     /// Loses the server.
     pub(super) async fn lose(&self, how: &str) -> Outcome {
         Ok(self.subject.lose(how).await?)
+    }
+
+    /// Lets the server forget, or not; whether it can.
+    pub(super) async fn let_forget(&self, may_forget: bool) -> std::result::Result<bool, Failure> {
+        Ok(self.subject.let_forget(may_forget).await?)
     }
 
     /// Cases of the model test.

@@ -3,8 +3,8 @@
 
 use super::harness::{Failure, Harness, Outcome, ensure, equal};
 use super::sale::{eventually, finish_of, key_of};
-use crate::{EngineError, FinishKind, Finished, HoldKey, HoldPageQuery, OrderId, Result};
-use std::collections::HashSet;
+use crate::{EngineError, FinishKind, Finished, HoldKey, HoldPageQuery, OrderId, Result, Verdict};
+use std::collections::{HashMap, HashSet};
 use std::time::Duration;
 
 /// Holds that stay open during a listing.
@@ -130,6 +130,62 @@ pub(super) async fn only_holds_that_are_old_enough_are_marked(harness: &Harness)
         vec![bought.order],
         "holds that are marked now, whatever their age",
     )
+}
+
+/// Holds that are touched and marked at the same time.
+const RACING: i64 = 200;
+/// Their age by then, ms; far longer than the pause between a touch and a mark that follows it.
+const RACING_AGE_MS: u64 = 250;
+
+/// Void and retry meet: each hold is either touched, and then too young for the mark, or marked,
+/// and then its buyer is told to come back. If a mark could rest on an age that was read before the
+/// touch, a buyer would be told of an order that is being voided.
+pub(super) async fn a_hold_is_touched_or_marked_and_never_both(harness: &Harness) -> Outcome {
+    let sale = harness.open_sale(1_000).await?;
+    let clients = sale.clients(2).await?;
+    let (buyers, marker) = (&clients[0], &clients[clients.len() - 1]);
+    let bought: Vec<_> = (1..=RACING).map(|user| sale.request(user, 1)).collect();
+    sale.reserve_all(&bought).await?;
+    eventually("all holds are old", async || {
+        let old = sale.list(RACING_AGE_MS, 1_000).await?;
+        Ok((old.len() == bought.len()).then_some(()))
+    })
+    .await?;
+    let before_ms = sale.stock().await?.clock_ms;
+    let touching = async {
+        let mut answers = Vec::new();
+        for batch in bought.chunks(7) {
+            answers.extend(buyers.reserve(&sale.term, batch).await);
+        }
+        Ok::<_, Failure>(answers.into_iter().collect::<Result<Vec<_>>>()?)
+    };
+    let marking = async {
+        let mut marked = Vec::new();
+        let keys: Vec<_> = bought.iter().rev().map(key_of).collect();
+        for batch in keys.chunks(7) {
+            let age = Duration::from_millis(RACING_AGE_MS);
+            marked.extend(marker.mark(&sale.term, batch, age).await?);
+        }
+        Ok::<_, Failure>(marked)
+    };
+    let (answers, marked) = tokio::join!(touching, marking);
+    let marked: HashMap<OrderId, i64> = marked?
+        .iter()
+        .map(|hold| (hold.order, hold.touched_at_ms))
+        .collect();
+    for (request, answer) in bought.iter().zip(answers?) {
+        match (&answer, marked.get(&request.order)) {
+            (Verdict::Busy, Some(_)) | (Verdict::Duplicate(_), None) => {}
+            // On a machine that stood still in between it may have grown old again.
+            (Verdict::Duplicate(_), Some(touched_ms)) if *touched_ms >= before_ms => {}
+            (_, mark) => {
+                return Err(Failure(format!(
+                    "a retry was answered {answer:?} while the hold's mark was {mark:?}"
+                )));
+            }
+        }
+    }
+    Ok(())
 }
 
 pub(super) async fn a_marked_hold_stays_marked_until_it_is_finished(harness: &Harness) -> Outcome {

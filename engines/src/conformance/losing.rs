@@ -2,7 +2,7 @@
 
 use super::harness::{Failure, Harness, Outcome, ensure, equal};
 use super::sale::{Sale, eventually};
-use crate::{EngineError, Finished, Hold, OpeningBuyer, Verdict};
+use crate::{EngineError, Finished, Hold, OpeningBuyer, Tending, Verdict};
 
 pub(super) async fn a_lost_server_is_noticed_and_a_new_epoch_goes_on(harness: &Harness) -> Outcome {
     let losses = harness.losses();
@@ -32,6 +32,19 @@ async fn lose_once(harness: &Harness, how: &str) -> Outcome {
         sale.settle(&held).await?,
         Finished::NotOpen,
         "a settle under the lost epoch",
+    )?;
+    // The care of a term that is lost repairs nothing, and opens nothing.
+    for publisher in [None, Some(sale.incarnation)] {
+        let term = sale.term;
+        let tended = sale.engine.tend(&Tending { term, publisher }).await;
+        ensure(!matches!(tended, Ok(1..)), || {
+            format!("tending the lost epoch repaired {tended:?}")
+        })?;
+    }
+    equal(
+        sale.reserve(sale.request(4, 1)).await?,
+        Verdict::NotOpen,
+        "a request under the lost epoch once it was tended",
     )?;
     equal(
         sale.stock().await?.is_open,

@@ -23,6 +23,17 @@ impl Subject for WithScript {
     async fn connect(&self) -> Result<Arc<dyn StockEngine>> {
         (self.connect)(self.server.url(), self.script.clone()).await
     }
+
+    async fn let_forget(&self, may_forget: bool) -> std::result::Result<bool, String> {
+        let policy = if may_forget {
+            "allkeys-lru"
+        } else {
+            "noeviction"
+        };
+        let set = format!("CONFIG SET maxmemory-policy {policy}");
+        let done = self.server.command(&set).await;
+        done.map(|()| true).map_err(|error| error.to_string())
+    }
 }
 
 /// `script` with the text `healthy`, which it has exactly once, replaced.

@@ -3,7 +3,7 @@
 //! [`EngineFactory::create_tables`](crate::EngineFactory::create_tables).
 
 use crate::Registry;
-use database::{Database, NO_ARGS, PoolLimits};
+use database::{Database, DatabaseKind, NO_ARGS, PoolLimits};
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
@@ -132,4 +132,24 @@ impl TestDatabase {
             .unwrap();
         tx.commit().await.unwrap();
     }
+}
+
+/// Lets the database at `url` answer a commit before it is on disk, or, with `false`, no longer, as
+/// [`Subject::let_forget`](crate::conformance::Subject::let_forget) is asked to. `false` as the
+/// answer: it is a file, and how that is opened is the engine's own doing.
+pub async fn let_database_forget(url: &str, may_forget: bool) -> Result<bool, String> {
+    let database = Database::open(url, &LIMITS).map_err(|error| error.to_string())?;
+    if database.kind() == DatabaseKind::Sqlite {
+        return Ok(false);
+    }
+    let flush = if may_forget { 2 } else { 1 };
+    let set = async {
+        let mut tx = database.begin().await?;
+        let sql = format!("SET GLOBAL innodb_flush_log_at_trx_commit = {flush}");
+        tx.connection().run(&sql, NO_ARGS).await?;
+        tx.commit().await
+    };
+    let set = set.await;
+    set.map(|()| true)
+        .map_err(|error: database::Error| error.to_string())
 }

@@ -31,6 +31,17 @@ impl Subject for OnRedis {
         let lost = self.server.lose(how).await;
         lost.map_err(|error| error.to_string())
     }
+
+    async fn let_forget(&self, may_forget: bool) -> std::result::Result<bool, String> {
+        let policy = if may_forget {
+            "allkeys-lru"
+        } else {
+            "noeviction"
+        };
+        let set = format!("CONFIG SET maxmemory-policy {policy}");
+        let done = self.server.command(&set).await;
+        done.map(|()| true).map_err(|error| error.to_string())
+    }
 }
 
 async fn keeps_the_contract(subject: impl Subject + 'static) {
@@ -78,6 +89,20 @@ impl Subject for OnCluster {
     async fn lose(&self, how: &str) -> std::result::Result<(), String> {
         let lost = self.0.lose(how).await;
         lost.map_err(|error| error.to_string())
+    }
+
+    async fn let_forget(&self, may_forget: bool) -> std::result::Result<bool, String> {
+        let policy = if may_forget {
+            "allkeys-lru"
+        } else {
+            "noeviction"
+        };
+        for node in 0..RedisCluster::NODES {
+            let set = ["CONFIG", "SET", "maxmemory-policy", policy];
+            let done = self.0.run(node, &set).await;
+            done.map_err(|error| error.to_string())?;
+        }
+        Ok(true)
     }
 }
 

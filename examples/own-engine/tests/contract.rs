@@ -8,7 +8,7 @@ use std::sync::Arc;
 
 /// Checks of the contract that `redis-watch` is held to: all but those of engines that deal their
 /// buyers.
-const CHECKS: usize = 44;
+const CHECKS: usize = 47;
 
 struct OnRedis(RedisServer);
 
@@ -34,6 +34,13 @@ impl Subject for OnRedis {
     async fn lose(&self, how: &str) -> std::result::Result<(), String> {
         let lost = self.0.lose(how).await;
         lost.map_err(|error| error.to_string())
+    }
+
+    async fn let_forget(&self, may_forget: bool) -> std::result::Result<bool, String> {
+        let policy = if may_forget { "allkeys-lru" } else { "noeviction" };
+        let set = format!("CONFIG SET maxmemory-policy {policy}");
+        let done = self.0.command(&set).await;
+        done.map(|()| true).map_err(|error| error.to_string())
     }
 }
 
