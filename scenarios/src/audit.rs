@@ -24,6 +24,10 @@ use tally::Tally;
 /// must have stalled.
 const AUDIT_LIMIT: Duration = Duration::from_secs(600);
 
+/// How far the clocks of drivers, services and database may be apart; they run on one machine. A
+/// fault that lasted no longer than this may go unnoticed.
+const CLOCK_MARGIN_MS: i64 = 250;
+
 /// What to judge, and against what.
 #[derive(Clone, Debug)]
 pub struct AuditInput {
@@ -44,6 +48,8 @@ pub struct ExpectedSale {
     pub product_id: i64,
     pub total: i64,
     pub price_cents: i64,
+    /// After this time an order that is not paid may be cancelled by the system itself; None: never.
+    pub time_to_pay_ms: Option<i64>,
 }
 
 /// An engine's own count of one sale, in units.
@@ -73,7 +79,7 @@ async fn judge(input: &AuditInput) -> anyhow::Result<AuditReport> {
 
     let mut snapshot = Snapshot::open(&input.database_url).await?;
     let sales = snapshot.sales(&input.sales).await?;
-    let mut tally = Tally::new(&outcomes, &sales);
+    let mut tally = Tally::new(&outcomes, &sales, snapshot.released_at_ms().await?);
     snapshot.each_parked(|parked| tally.parked(parked)).await?;
     snapshot.each_order(|order| tally.order(order)).await?;
     snapshot.close().await;

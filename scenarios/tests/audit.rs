@@ -23,6 +23,8 @@ macro_rules! consistent_run {
 mod orders_on_mysql;
 #[path = "audit/runs.rs"]
 mod runs_on_mysql;
+#[path = "audit/sold_out.rs"]
+mod sold_out_on_mysql;
 #[path = "audit/stock.rs"]
 mod stock_on_mysql;
 
@@ -37,6 +39,8 @@ macro_rules! consistent_run {
 mod orders_on_sqlite;
 #[path = "audit/runs.rs"]
 mod runs_on_sqlite;
+#[path = "audit/sold_out.rs"]
+mod sold_out_on_sqlite;
 #[path = "audit/stock.rs"]
 mod stock_on_sqlite;
 

@@ -5,7 +5,7 @@ use crate::data::strip_prefix;
 use crate::message::SeckillResponse;
 use crate::wire::{ERROR_REFUSED_STREAM, Ended, Reply};
 use prost::Message;
-use reports::outcome_log::Outcome;
+use reports::outcome_log::{Outcome, Refusal};
 
 const OK: u32 = 0;
 /// gRPC status names by number.
@@ -42,10 +42,20 @@ const NOT_EXECUTED: [&str; 9] = [
     "UNIMPLEMENTED",
 ];
 
+/// What the service says when it refuses, and what it means. A text that is not here is
+/// [`Refusal::Other`].
+const REFUSALS: [(&str, Refusal); 3] = [
+    ("sold out", Refusal::SoldOut),
+    ("the sale has not started", Refusal::NotStarted),
+    ("the sale has ended", Refusal::Ended),
+];
+
 /// How a request ended, as it is counted.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct RequestEnd {
     pub outcome: Outcome,
+    /// There exactly when it was refused.
+    pub refusal: Option<Refusal>,
     /// 0 if the reply named no order.
     pub order_id: i64,
     /// Status name, or what the driver itself observed.
@@ -58,6 +68,7 @@ impl RequestEnd {
     fn new(outcome: Outcome, label: &'static str) -> Self {
         Self {
             outcome,
+            refusal: None,
             order_id: 0,
             label,
             detail: String::new(),
@@ -129,12 +140,18 @@ impl RequestEnd {
                 ..Self::new(Outcome::Accepted, label)
             },
             Some(Ok(answer)) => Self {
+                refusal: Some(refusal(&answer.message)),
                 detail: answer.message,
                 ..Self::new(Outcome::Refused, "OK, refused")
             },
             _ => Self::new(Outcome::Unknown, "OK with a malformed message"),
         }
     }
+}
+
+fn refusal(text: &str) -> Refusal {
+    let known = REFUSALS.iter().find(|(known, _)| *known == text);
+    known.map_or(Refusal::Other, |(_, refusal)| *refusal)
 }
 
 #[cfg(test)]
@@ -192,18 +209,25 @@ mod tests {
             order_id: 77,
         });
         assert_eq!(
-            (accepted.outcome, accepted.order_id, accepted.label),
-            (Outcome::Accepted, 77, "OK")
+            (accepted.outcome, accepted.refusal, accepted.order_id),
+            (Outcome::Accepted, None, 77)
         );
-        let refused = message(SeckillResponse {
-            success: false,
-            message: "sold out".into(),
-            order_id: 0,
-        });
-        assert_eq!(
-            (refused.outcome, &*refused.detail),
-            (Outcome::Refused, "sold out")
-        );
+        for (text, refusal) in [
+            ("sold out", Refusal::SoldOut),
+            ("the sale has not started", Refusal::NotStarted),
+            ("the sale has ended", Refusal::Ended),
+            ("too late, too early", Refusal::Other),
+        ] {
+            let refused = message(SeckillResponse {
+                success: false,
+                message: text.into(),
+                order_id: 0,
+            });
+            assert_eq!(
+                (refused.outcome, refused.refusal, &*refused.detail),
+                (Outcome::Refused, Some(refusal), text)
+            );
+        }
         assert_eq!(outcome(reply(Some(0), b"")), Outcome::Unknown);
         assert_eq!(
             outcome(reply(Some(0), &[0, 0, 0, 0, 1, 0xff])),

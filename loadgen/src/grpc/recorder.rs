@@ -6,7 +6,7 @@ use super::shared::Shared;
 use crate::events::Sample;
 use hdrhistogram::Histogram;
 use reports::model::OutcomeCounts;
-use reports::outcome_log::{Outcome, Record};
+use reports::outcome_log::{Operation, Outcome, Record, Refusal};
 
 /// Longest latency that is told apart. A longer one, which a time-out noticed a few ms late can be,
 /// counts as this.
@@ -14,6 +14,8 @@ const LATENCY_MAX_US: u64 = 60_000_000;
 const LATENCY_DIGITS: u8 = 3;
 /// For the running display only.
 const INTERVAL_DIGITS: u8 = 2;
+/// Stands for "never sent" where a time counts from the draw.
+const NEVER_US: u32 = u32::MAX;
 /// Most entries in the status distribution of a thread; beyond that, statuses are counted by their
 /// label, without details.
 const STATUSES_MAX: usize = 32;
@@ -26,13 +28,18 @@ pub struct Request {
     pub sent_us: Option<u64>,
 }
 
+/// What the outcome log needs of a request; 32 bytes.
 #[derive(Clone, Copy, Debug)]
 struct Kept {
     order_id: i64,
-    at_us: u64,
-    latency_us: u32,
+    drawn_us: u64,
+    /// Counted from the draw; [`NEVER_US`] if it was never sent.
+    sent_after_us: u32,
+    /// Counted from the draw.
+    ended_after_us: u32,
     index: u32,
     outcome: Outcome,
+    refusal: Option<Refusal>,
 }
 
 /// Label, detail, count.
@@ -104,13 +111,19 @@ impl Recorder {
             }
         }
         if shared.keep_outcomes {
-            let (order_id, outcome) = (end.order_id, end.outcome);
+            let drawn_us = request.drawn_us;
+            let after_draw = |at_us: u64| {
+                let us = at_us.saturating_sub(drawn_us);
+                u32::try_from(us).unwrap_or(NEVER_US).min(NEVER_US - 1)
+            };
             self.kept.push(Kept {
-                order_id,
-                at_us,
-                latency_us: latency_us as u32,
+                order_id: end.order_id,
+                drawn_us,
+                sent_after_us: request.sent_us.map_or(NEVER_US, after_draw),
+                ended_after_us: after_draw(now_us),
                 index: request.index,
-                outcome,
+                outcome: end.outcome,
+                refusal: end.refusal,
             });
         }
         self.count_status(end);
@@ -154,14 +167,21 @@ impl Recorder {
     pub fn outcomes<'a>(&'a self, shared: &'a Shared) -> impl Iterator<Item = Record> + 'a {
         self.kept.iter().map(|kept| {
             let element = shared.element(kept.index as usize);
+            let at_unix_us =
+                |after_us: u32| shared.clock.unix_us(kept.drawn_us + u64::from(after_us));
             Record {
+                operation: Operation::Buy,
                 user_id: element.user_id,
                 product_id: element.product_id,
-                order_id: kept.order_id,
-                sent_at_unix_us: shared.clock.unix_us(kept.at_us),
-                latency_us: u64::from(kept.latency_us),
+                asked_order_id: 0,
                 quantity: element.quantity as u32,
                 outcome: kept.outcome,
+                refusal: kept.refusal,
+                order_id: kept.order_id,
+                due_at_unix_us: at_unix_us(0),
+                sent_at_unix_us: (kept.sent_after_us != NEVER_US)
+                    .then(|| at_unix_us(kept.sent_after_us)),
+                ended_at_unix_us: at_unix_us(kept.ended_after_us),
             }
         })
     }

@@ -5,7 +5,7 @@ use super::{data, drive, measure, plan, records};
 use loadgen::data::{Element, Encoded};
 use loadgen::events::Event;
 use loadgen::grpc::{LoadPlan, Stop};
-use reports::outcome_log::Outcome;
+use reports::outcome_log::{Operation, Outcome, Refusal};
 use std::collections::HashMap;
 use std::sync::Arc;
 use std::time::Duration;
@@ -179,11 +179,16 @@ fn records_hold_what_each_user_was_told() {
             (record.product_id, i64::from(record.quantity)),
             (7, record.user_id % 2 + 1)
         );
-        assert!(record.sent_at_unix_us >= measured.summary.first_send_unix_us);
-        assert!(
-            record.sent_at_unix_us + record.latency_us as i64
-                <= measured.summary.last_reply_unix_us
+        let refusal = (!even).then_some(Refusal::SoldOut);
+        assert_eq!(
+            (record.operation, record.asked_order_id, record.refusal),
+            (Operation::Buy, 0, refusal)
         );
+        let sent_at_unix_us = record.sent_at_unix_us.expect("sent");
+        assert!(record.due_at_unix_us <= sent_at_unix_us);
+        assert!(sent_at_unix_us >= measured.summary.first_send_unix_us);
+        assert!(sent_at_unix_us <= record.ended_at_unix_us);
+        assert!(record.ended_at_unix_us <= measured.summary.last_reply_unix_us);
     }
     assert_eq!(
         measured.summary.statuses[0].1 + measured.summary.statuses[1].1,

@@ -95,6 +95,11 @@ fn requests_that_find_no_server_are_errors_after_their_time_out() {
         4,
         "only what was sent has a latency"
     );
+    for record in records(&measured) {
+        let sent = record.outcome == Outcome::Unknown;
+        assert_eq!(record.sent_at_unix_us.is_some(), sent, "{record:?}");
+        assert!(sent || record.latency_us() >= 300_000, "{record:?}");
+    }
     // Two rounds of waiting: a dead server does not burn the requests in no time.
     assert!(
         began.elapsed() >= Duration::from_millis(600),

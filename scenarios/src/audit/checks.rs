@@ -1,6 +1,7 @@
 //! Turns the outcome logs, the tables and the tally of the rows into named checks, one per promise,
 //! grouped by invariant.
 
+mod sold_out;
 mod stock;
 
 use super::{
@@ -21,7 +22,7 @@ pub(super) fn conclude(
     checks.extend(uniqueness(&mut tally));
     checks.extend(stock::conservation(sales, &tally, engine_stock));
     checks.extend(unaccounted_orders(outcomes, &tally));
-    checks.push(stock::sold_out(outcomes, sales, &tally));
+    checks.push(sold_out::sold_out(outcomes, sales, &tally));
     checks
 }
 
@@ -47,6 +48,12 @@ fn accepted(outcomes: &OutcomeIndex, tally: &Tally<'_>) -> Vec<AuditCheck> {
             "b",
             "live or cancelled, never void",
             "none void",
+        ),
+        faults.cancelled.check(
+            "cancelled orders were cancelled or expired",
+            "b",
+            "a cancel by its buyer, or the time to pay over, and no pay",
+            "all were",
         ),
         faults.another_buyers.check(
             "orders belong to the buyer who was told",
@@ -84,8 +91,7 @@ fn duplicates(outcomes: &OutcomeIndex) -> AuditCheck {
     let mut wrong = BoundedList::default();
     let mut count = 0_u64;
     for record in outcomes
-        .records()
-        .iter()
+        .buy_records()
         .filter(|record| record.outcome == Outcome::Duplicate)
     {
         count += 1;
@@ -161,8 +167,7 @@ fn unaccounted_orders(outcomes: &OutcomeIndex, tally: &Tally<'_>) -> Vec<AuditCh
     let faults = &tally.faults;
     let told = |outcome| {
         outcomes
-            .records()
-            .iter()
+            .buy_records()
             .filter(|record| record.outcome == outcome)
             .count()
     };
@@ -171,7 +176,8 @@ fn unaccounted_orders(outcomes: &OutcomeIndex, tally: &Tally<'_>) -> Vec<AuditCh
         told(Outcome::Error),
         told(Outcome::Unknown),
     );
-    let with_row = (0..outcomes.len() as u32)
+    let with_row = outcomes
+        .buys()
         .filter(|at| outcomes.record(*at).outcome == Outcome::Unknown && tally.has_row(*at))
         .count();
     let known =
@@ -194,6 +200,12 @@ fn unaccounted_orders(outcomes: &OutcomeIndex, tally: &Tally<'_>) -> Vec<AuditCh
             "e",
             "accepted, or of a request with unknown outcome",
             known,
+        ),
+        faults.not_on_sale.check(
+            "orders are of a sale",
+            "e",
+            "a product among the audited sales",
+            "all are",
         ),
     ]
 }

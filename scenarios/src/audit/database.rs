@@ -4,7 +4,7 @@
 use super::ExpectedSale;
 use crate::tables::{TableRow, Tables};
 use anyhow::{Context, bail};
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashMap};
 
 /// A sale as it was set up and as the database has it.
 #[derive(Debug)]
@@ -121,6 +121,21 @@ impl Snapshot {
             },
         )
         .await
+    }
+
+    /// When the engine had the units of each cancelled order, by order id.
+    pub(super) async fn released_at_ms(&mut self) -> anyhow::Result<HashMap<i64, i64>> {
+        let mut released = HashMap::new();
+        let statement = "SELECT order_id, released_at_ms FROM outbox \
+                         WHERE kind = 'release' AND released_at_ms IS NOT NULL";
+        self.each(statement, "outbox", |row| {
+            let at_ms = row.integer(1)?;
+            let newest = released.entry(row.integer(0)?).or_insert(at_ms);
+            *newest = at_ms.max(*newest);
+            Ok(())
+        })
+        .await?;
+        Ok(released)
     }
 
     pub(super) async fn each_order(&mut self, mut visit: impl FnMut(&Order)) -> anyhow::Result<()> {

@@ -1,25 +1,27 @@
-//! What the buyers asked for and what they were told: the drivers' outcome logs, with an index by
-//! order and an index by buyer. Takes 56 bytes per request, so that half a million requests need
-//! less than 30 MB.
+//! What the buyers asked for and what they were told: the drivers' outcome logs, with indexes by
+//! order and by buyer. Takes about 100 bytes per request, so that half a million requests need
+//! some 50 MB.
 
 use anyhow::{Context, bail};
-use reports::outcome_log::{self, Outcome, Record};
+use reports::outcome_log::{self, Operation, Outcome, Record};
 use std::path::PathBuf;
 
 #[derive(Debug)]
 pub(super) struct OutcomeIndex {
     records: Vec<Record>,
-    /// Positions of accepted records, by order id.
+    /// Positions of accepted buys, by order id.
     accepted: Vec<u32>,
-    /// Positions of all records, by product and user, then by the time they were sent.
+    /// Positions of all buys, by product and user, then by the time they were sent.
     by_buyer: Vec<u32>,
+    /// Positions of all cancels and pays, by the order that they ask about.
+    by_asked_order: Vec<u32>,
 }
 
 impl OutcomeIndex {
     /// Blocking.
     ///
     /// # Errors
-    /// When a log cannot be read, or all of them together hold no request: nothing was driven, so
+    /// When a log cannot be read, or all of them together hold no purchase: nothing was driven, so
     /// nothing is proven.
     pub(super) fn read(logs: &[PathBuf]) -> anyhow::Result<Self> {
         let mut records = Vec::new();
@@ -31,7 +33,7 @@ impl OutcomeIndex {
                 records.extend(read);
             }
         }
-        if records.is_empty() {
+        if !records.iter().any(is_buy) {
             let names: Vec<String> = logs.iter().map(|path| path.display().to_string()).collect();
             bail!(
                 "{} holds no requests: nothing was driven, so there is nothing to audit",
@@ -45,15 +47,16 @@ impl OutcomeIndex {
         let count = u32::try_from(records.len())
             .context("more than 4,294,967,295 requests in the outcome logs")?;
         let record = |at: &u32| &records[*at as usize];
-        let mut by_buyer: Vec<u32> = (0..count).collect();
+        let (mut by_buyer, mut by_asked_order): (Vec<u32>, Vec<u32>) =
+            (0..count).partition(|at| is_buy(record(at)));
         by_buyer.sort_unstable_by_key(|at| {
-            (
-                record(at).product_id,
-                record(at).user_id,
-                record(at).sent_at_unix_us,
-            )
+            let record = record(at);
+            (record.product_id, record.user_id, record.began_at_unix_us())
         });
-        let mut accepted: Vec<u32> = (0..count)
+        by_asked_order.sort_unstable_by_key(|at| (record(at).asked_order_id, *at));
+        let mut accepted: Vec<u32> = by_buyer
+            .iter()
+            .copied()
             .filter(|at| record(at).outcome == Outcome::Accepted)
             .collect();
         accepted.shrink_to_fit();
@@ -62,15 +65,31 @@ impl OutcomeIndex {
             records,
             accepted,
             by_buyer,
+            by_asked_order,
         })
+    }
+
+    /// The cancels and pays of this order that its buyer asked for.
+    pub(super) fn asked_about(&self, order_id: i64, user_id: i64) -> impl Iterator<Item = &Record> {
+        equal_range(&self.by_asked_order, |at| {
+            self.record(at).asked_order_id.cmp(&order_id)
+        })
+        .iter()
+        .map(|at| self.record(*at))
+        .filter(move |record| record.user_id == user_id)
     }
 
     pub(super) fn len(&self) -> usize {
         self.records.len()
     }
 
-    pub(super) fn records(&self) -> &[Record] {
-        &self.records
+    /// Positions of all buys.
+    pub(super) fn buys(&self) -> impl Iterator<Item = u32> {
+        self.by_buyer.iter().copied()
+    }
+
+    pub(super) fn buy_records(&self) -> impl Iterator<Item = &Record> {
+        self.buys().map(|at| self.record(at))
     }
 
     pub(super) fn record(&self, at: u32) -> &Record {
@@ -99,6 +118,14 @@ impl OutcomeIndex {
         })
     }
 
+    /// Of each buyer of this sale, the positions of their requests, oldest first.
+    pub(super) fn buyers_of(&self, product_id: i64) -> impl Iterator<Item = &[u32]> {
+        equal_range(&self.by_buyer, |at| {
+            self.record(at).product_id.cmp(&product_id)
+        })
+        .chunk_by(|a, b| self.record(*a).user_id == self.record(*b).user_id)
+    }
+
     /// Whether this buyer was ever told anything that allows an order to exist.
     pub(super) fn may_have_an_order(&self, product_id: i64, user_id: i64) -> bool {
         self.requests_of(product_id, user_id).iter().any(|at| {
@@ -116,18 +143,19 @@ impl OutcomeIndex {
         if i64::from(told.quantity) == quantity {
             return true;
         }
-        let replied_at_us = told
-            .sent_at_unix_us
-            .saturating_add_unsigned(told.latency_us);
         self.requests_of(told.product_id, told.user_id)
             .iter()
             .map(|at| self.record(*at))
             .any(|other| {
                 other.outcome != Outcome::Refused
                     && i64::from(other.quantity) == quantity
-                    && other.sent_at_unix_us <= replied_at_us
+                    && other.began_at_unix_us() <= told.ended_at_unix_us
             })
     }
+}
+
+fn is_buy(record: &Record) -> bool {
+    record.operation == Operation::Buy
 }
 
 fn equal_range(sorted: &[u32], compare: impl Fn(u32) -> std::cmp::Ordering) -> &[u32] {

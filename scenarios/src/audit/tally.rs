@@ -1,13 +1,14 @@
 //! One pass over the rows: finds the faults that a single row shows, and adds up what the checks
-//! compare afterwards. Keeps 24 bytes per row and one byte per request. Ids and buyers are compared
+//! compare afterwards. Keeps 24 bytes per live row, 72 per other row and one byte per request. Ids and buyers are compared
 //! here, whatever indexes the tables have.
 
 use super::{
+    CLOCK_MARGIN_MS,
     bounded_list::BoundedList,
     database::{Order, Parked, Sale},
     outcome_index::OutcomeIndex,
 };
-use reports::outcome_log::{Outcome, Record};
+use reports::outcome_log::{Operation, Outcome, Record};
 use std::collections::{BTreeMap, HashMap};
 
 const STATUS_CANCELLED: i64 = 2;
@@ -24,7 +25,9 @@ pub(super) struct Faults {
     pub(super) parked_accepted: BoundedList,
     pub(super) parked_unresolved: BoundedList,
     pub(super) status: BoundedList,
+    pub(super) cancelled: BoundedList,
     pub(super) allocation: BoundedList,
+    pub(super) not_on_sale: BoundedList,
     pub(super) refused_buyer: BoundedList,
     pub(super) error_buyer: BoundedList,
     pub(super) nowhere: BoundedList,
@@ -43,14 +46,28 @@ pub(super) struct AllocationTally {
 #[derive(Debug, Default)]
 pub(super) struct SaleTally {
     pub(super) live_units: i64,
-    /// Unix ms of the newest cancellation or voiding, at which units came back.
-    pub(super) last_return_ms: Option<i64>,
+    pub(super) cancelled: Vec<Returned>,
+    pub(super) voided: Vec<Returned>,
+}
+
+/// The units of a row that is no longer live, and their way back to the engine.
+#[derive(Debug)]
+pub(super) struct Returned {
+    pub(super) user_id: i64,
+    pub(super) units: i64,
+    pub(super) allocation_id: i64,
+    /// Unix ms when the row was last changed, before which nothing came back.
+    pub(super) changed_at_ms: i64,
+    /// Unix ms when the engine had them, if that is known.
+    pub(super) released_at_ms: Option<i64>,
 }
 
 #[derive(Debug)]
 pub(super) struct Tally<'a> {
     outcomes: &'a OutcomeIndex,
     sales: &'a BTreeMap<i64, Sale>,
+    /// By order id.
+    released_at_ms: HashMap<i64, i64>,
     pub(super) faults: Faults,
     pub(super) by_allocation: HashMap<i64, AllocationTally>,
     pub(super) by_sale: BTreeMap<i64, SaleTally>,
@@ -62,7 +79,12 @@ pub(super) struct Tally<'a> {
 }
 
 impl<'a> Tally<'a> {
-    pub(super) fn new(outcomes: &'a OutcomeIndex, sales: &'a BTreeMap<i64, Sale>) -> Self {
+    /// `released_at_ms`: when the engine had the units of cancelled orders, by order id.
+    pub(super) fn new(
+        outcomes: &'a OutcomeIndex,
+        sales: &'a BTreeMap<i64, Sale>,
+        released_at_ms: HashMap<i64, i64>,
+    ) -> Self {
         let mut by_allocation = HashMap::new();
         for (product_id, sale) in sales {
             for allocation in &sale.allocations {
@@ -77,6 +99,7 @@ impl<'a> Tally<'a> {
         Self {
             outcomes,
             sales,
+            released_at_ms,
             faults: Faults::default(),
             by_allocation,
             by_sale: sales.keys().map(|id| (*id, SaleTally::default())).collect(),
@@ -113,6 +136,9 @@ impl<'a> Tally<'a> {
         }
         let sales = self.sales;
         let Some(sale) = sales.get(&order.product_id) else {
+            self.faults
+                .not_on_sale
+                .add(|| format!("{} of product {}", name(order), order.product_id));
             return;
         };
         self.add_up(order);
@@ -137,9 +163,31 @@ impl<'a> Tally<'a> {
                 .price
                 .add(|| format!("{}: {units} units for {price} cents", name(order)));
         }
+        if order.status == STATUS_CANCELLED && !self.may_be_cancelled(order, sale) {
+            self.faults.cancelled.add(|| name(order));
+        }
         if told.is_empty() {
             self.account_for_untold(order);
         }
+    }
+
+    /// An order is cancelled because its buyer asked for it before, or because it was not paid in
+    /// time; never once its buyer was told that it is paid.
+    fn may_be_cancelled(&self, order: &Order, sale: &Sale) -> bool {
+        let changed_at_us = (order.updated_at_ms + CLOCK_MARGIN_MS).saturating_mul(1_000);
+        let mut cancelled = sale.expected.time_to_pay_ms.is_some_and(|limit_ms| {
+            order.updated_at_ms - order.created_at_ms >= limit_ms - CLOCK_MARGIN_MS
+        });
+        for asked in self.outcomes.asked_about(order.order_id, order.user_id) {
+            let told_yes = matches!(asked.outcome, Outcome::Accepted | Outcome::Duplicate);
+            if asked.operation == Operation::Pay && told_yes {
+                return false;
+            }
+            cancelled |= asked.operation == Operation::Cancel
+                && (told_yes || asked.outcome == Outcome::Unknown)
+                && asked.began_at_unix_us() <= changed_at_us;
+        }
+        cancelled
     }
 
     fn compare_with_told(&mut self, at: u32, order: &Order) {
@@ -180,7 +228,17 @@ impl<'a> Tally<'a> {
         if is_live(order) {
             self.live_buyers.push((order.product_id, order.user_id));
         } else {
-            sold.last_return_ms = sold.last_return_ms.max(Some(order.updated_at_ms));
+            let returned = Returned {
+                user_id: order.user_id,
+                units: order.quantity,
+                allocation_id: order.allocation_id,
+                changed_at_ms: order.updated_at_ms,
+                released_at_ms: self.released_at_ms.get(&order.order_id).copied(),
+            };
+            match order.status {
+                STATUS_CANCELLED => sold.cancelled.push(returned),
+                _ => sold.voided.push(returned),
+            }
         }
         match self.by_allocation.get_mut(&order.allocation_id) {
             Some(booked) if booked.product_id == order.product_id => {

@@ -352,5 +352,6 @@ fn expected_sale(sale: &Sale) -> ExpectedSale {
         product_id: sale.product_id,
         total: sale.total,
         price_cents: sale.price_cents,
+        time_to_pay_ms: None,
     }
 }

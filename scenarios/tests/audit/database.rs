@@ -7,17 +7,19 @@ use sqlx::{
 };
 use std::str::FromStr;
 
-const MYSQL: [&str; 4] = [
+const MYSQL: [&str; 5] = [
     include_str!("../../../system/migrations/mysql/products.sql"),
     include_str!("../../../engines/sql/allocations.mysql.sql"),
     include_str!("../../../system/migrations/mysql/orders.sql"),
     include_str!("../../../system/migrations/mysql/incarnations.sql"),
+    include_str!("../../../system/migrations/mysql/outbox.sql"),
 ];
-const SQLITE: [&str; 4] = [
+const SQLITE: [&str; 5] = [
     include_str!("../../../system/migrations/sqlite/products.sql"),
     include_str!("../../../engines/sql/allocations.sqlite.sql"),
     include_str!("../../../system/migrations/sqlite/orders.sql"),
     include_str!("../../../system/migrations/sqlite/incarnations.sql"),
+    include_str!("../../../system/migrations/sqlite/outbox.sql"),
 ];
 
 pub enum Database {

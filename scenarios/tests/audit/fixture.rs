@@ -4,7 +4,7 @@
 
 use reports::{
     model::{AuditReport, AuditVerdict},
-    outcome_log::{Outcome, Record, Writer},
+    outcome_log::{Operation, Outcome, Record, Refusal, Writer},
 };
 use scenarios::audit::{AuditInput, EngineStock, ExpectedSale, audit};
 use std::{path::PathBuf, process::Output};
@@ -24,8 +24,11 @@ pub const UNKNOWN_USER_WITH_ROW: i64 = 41;
 pub const UNKNOWN_USER: i64 = 42;
 pub const REFUSED_USER: i64 = 61;
 
-const START_MS: i64 = 1_700_000_000_000;
-const REFUSED_AT_MS: i64 = START_MS + 60_000;
+pub const START_MS: i64 = 1_700_000_000_000;
+/// When the units of the cancelled order were back.
+pub const RELEASED_AT_MS: i64 = START_MS + 2_000;
+/// Long after everything else.
+pub const REFUSED_AT_MS: i64 = START_MS + 60_000;
 
 pub struct Run {
     database: Database,
@@ -64,6 +67,7 @@ impl Run {
                 product_id: 1,
                 total: 0,
                 price_cents: PRICE_CENTS,
+                time_to_pay_ms: None,
             },
             engine_stock: Vec::new(),
             database_url,
@@ -94,12 +98,13 @@ impl Run {
             .await;
         self.told(UNKNOWN_USER, 0, 1, Outcome::Unknown);
         self.told(REFUSED_USER, 0, REFUSED_QUANTITY, Outcome::Refused);
-        let gone = quantity(CANCELLED_USER);
-        self.sql(&format!(
-            "UPDATE orders SET status = 2, live = NULL WHERE user_id = {CANCELLED_USER};
-             UPDATE allocations SET sold = sold - {gone}"
-        ))
-        .await;
+        self.asked_about(
+            Operation::Cancel,
+            1000 + CANCELLED_USER,
+            CANCELLED_USER,
+            Outcome::Accepted,
+        );
+        self.cancel(1000 + CANCELLED_USER, RELEASED_AT_MS).await;
         let sold = self.database.number("SELECT sold FROM allocations").await;
         self.sale.total = sold + LEFT;
         let total = self.sale.total;
@@ -134,22 +139,85 @@ impl Run {
         .await;
     }
 
-    /// What a buyer was told; a refusal comes after everything else.
+    /// Makes a live order a cancelled one, with its release; what its buyer asked for is not logged.
+    pub async fn cancel(&mut self, order_id: i64, released_at_ms: i64) {
+        let now_ms = START_MS + 1_000;
+        self.sql(&format!(
+            "UPDATE allocations SET sold = sold - (SELECT quantity FROM orders WHERE order_id = {order_id}) WHERE id = 1;
+             UPDATE orders SET status = 2, live = NULL, updated_at_ms = {now_ms} WHERE order_id = {order_id};
+             INSERT INTO outbox (kind, routing_key, body, order_id, user_id, product_id, quantity, epoch, released_at_ms) \
+             SELECT 'release', '', X'', order_id, user_id, product_id, quantity, 1, {released_at_ms} FROM orders \
+             WHERE order_id = {order_id}"
+        ))
+        .await;
+    }
+
+    /// Adds units that nobody buys.
+    pub async fn add_units(&mut self, units: i64) {
+        self.sale.total += units;
+        self.engine_stock[0].remaining += units;
+        self.sql(&format!(
+            "UPDATE sales SET total = total + {units}; UPDATE allocations SET granted = granted + {units} WHERE id = 1"
+        ))
+        .await;
+    }
+
+    /// Everything that is left moves to a second epoch.
+    pub async fn reopen(&mut self) {
+        let left = self
+            .database
+            .number("SELECT granted - sold FROM allocations")
+            .await;
+        self.sql(&format!(
+            "UPDATE allocations SET state = 'closed', granted = sold;
+             INSERT INTO allocations (id, product_id, epoch, granted) VALUES (2, 1, 2, {left})"
+        ))
+        .await;
+    }
+
+    /// What a buyer was told; a refusal means "sold out" and comes after everything else.
     pub fn told(&mut self, user_id: i64, order_id: i64, quantity: u32, outcome: Outcome) {
-        let sent_at_ms = if outcome == Outcome::Refused {
-            REFUSED_AT_MS
-        } else {
-            START_MS
-        };
+        let refused = outcome == Outcome::Refused;
+        let began_at_ms = if refused { REFUSED_AT_MS } else { START_MS };
+        let began_at_unix_us = began_at_ms * 1_000 + self.log.len() as i64;
         self.log.push(Record {
+            operation: Operation::Buy,
             user_id,
             product_id: 1,
-            order_id,
-            sent_at_unix_us: sent_at_ms * 1_000 + self.log.len() as i64,
-            latency_us: 500,
+            asked_order_id: 0,
             quantity,
             outcome,
+            refusal: refused.then_some(Refusal::SoldOut),
+            order_id,
+            due_at_unix_us: began_at_unix_us,
+            sent_at_unix_us: Some(began_at_unix_us),
+            ended_at_unix_us: began_at_unix_us + 500,
         });
+    }
+
+    /// A buyer who was told "sold out" at this time.
+    pub fn refused_at(&mut self, at_ms: i64, user_id: i64, quantity: u32) {
+        self.told(user_id, 0, quantity, Outcome::Refused);
+        self.move_last(at_ms);
+    }
+
+    /// A cancel or a pay, just before the row of the cancelled order was changed.
+    pub fn asked_about(&mut self, what: Operation, order_id: i64, user_id: i64, outcome: Outcome) {
+        self.told(user_id, 0, 0, outcome);
+        self.move_last(START_MS + 999);
+        let record = self.log.last_mut().expect("just added");
+        record.operation = what;
+        record.asked_order_id = order_id;
+        record.product_id = 0;
+        record.refusal = (outcome == Outcome::Refused).then_some(Refusal::Conflict);
+    }
+
+    /// Moves the newest record to another time.
+    pub fn move_last(&mut self, at_ms: i64) {
+        let record = self.log.last_mut().expect("a record");
+        record.due_at_unix_us = at_ms * 1_000;
+        record.sent_at_unix_us = Some(at_ms * 1_000);
+        record.ended_at_unix_us = at_ms * 1_000 + 500;
     }
 
     pub fn request_of(&mut self, user_id: i64) -> &mut Record {
@@ -211,6 +279,7 @@ impl Run {
             product_id,
             total,
             price_cents,
+            ..
         } = self.sale;
         std::process::Command::new(env!("CARGO_BIN_EXE_lab"))
             .args(["audit", "--database-url", &self.database_url])

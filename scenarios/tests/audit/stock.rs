@@ -71,12 +71,7 @@ async fn a_unit_stranded_in_a_closed_epoch_is_named() {
 #[tokio::test]
 async fn a_reopened_sale_that_kept_every_unit_passes() {
     let mut run = consistent_run!();
-    run.sql("UPDATE allocations SET state = 'closed', granted = sold")
-        .await;
-    run.sql(&format!(
-        "INSERT INTO allocations (product_id, epoch, granted) VALUES (1, 2, {LEFT})"
-    ))
-    .await;
+    run.reopen().await;
     run.expect_failed(&[]).await;
 }
 
@@ -122,24 +117,4 @@ async fn an_engine_with_open_holds_or_another_rest_is_named() {
     run.engine_stock[0].open_units = 0;
     run.engine_stock[0].remaining -= 1;
     run.expect_failed(&["the engine agrees"]).await;
-}
-
-#[tokio::test]
-async fn a_refusal_while_enough_is_left_is_named() {
-    let mut run = consistent_run!();
-    run.told(62, 0, LEFT as u32, Outcome::Refused);
-    let found = "1 offending: sale 1: 1 left, 2 refused, the smallest wanted 1";
-    run.expect_found("sold out means sold", found).await;
-}
-
-#[tokio::test]
-async fn a_refusal_before_the_last_unit_came_back_is_right() {
-    let mut run = consistent_run!();
-    run.told(62, 0, LEFT as u32, Outcome::Refused);
-    let refused_at_ms = run.request_of(62).sent_at_unix_us / 1_000;
-    run.sql(&format!(
-        "UPDATE orders SET updated_at_ms = {refused_at_ms} WHERE user_id = {CANCELLED_USER}"
-    ))
-    .await;
-    run.expect_failed(&[]).await;
 }

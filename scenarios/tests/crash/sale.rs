@@ -40,6 +40,7 @@ pub async fn audit_passes(
             product_id: PRODUCT,
             total,
             price_cents: PRICE_CENTS,
+            time_to_pay_ms: None,
         }],
         engine_stock,
     })
