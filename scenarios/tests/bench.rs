@@ -3,6 +3,8 @@
 
 #[path = "bench/embedded.rs"]
 mod embedded;
+#[path = "bench/lost_order.rs"]
+mod lost_order;
 
 use std::io::{BufRead, BufReader};
 use std::path::{Path, PathBuf};

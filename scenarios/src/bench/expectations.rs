@@ -32,14 +32,17 @@ pub fn failure(run: &RunResult) -> Option<String> {
 }
 
 fn failure_of_leg(leg: &Leg) -> Option<String> {
+    // After the first line of an error come the last lines of a log, which the report shows.
+    let error = leg
+        .error
+        .as_ref()
+        .map(|error| error.lines().next().unwrap_or_default().to_owned());
+    let said: Vec<String> = error.into_iter().chain(failure_of_audit(leg)).collect();
     let name = format!("{} round {}", leg.engine, leg.round);
-    if let Some(error) = &leg.error {
-        // After the first line come the last lines of a log, which the report shows.
-        return Some(format!(
-            "{name}: {}",
-            error.lines().next().unwrap_or_default()
-        ));
-    }
+    (!said.is_empty()).then(|| format!("{name}: {}", said.join("; ")))
+}
+
+fn failure_of_audit(leg: &Leg) -> Option<String> {
     let audit = leg
         .audit
         .as_ref()
@@ -53,7 +56,7 @@ fn failure_of_leg(leg: &Leg) -> Option<String> {
                 check.invariant, check.name, check.expected, check.actual
             )
         });
-    Some(format!("{name}: the audit failed{check}"))
+    Some(format!("the audit failed{check}"))
 }
 
 fn of_leg(wanted: &Expectations, leg: &Leg) -> Vec<Expectation> {
@@ -184,6 +187,9 @@ mod tests {
         audited.audit = Some(AuditReport::of(vec![check(true), check(false)]));
         let said = "lua-single-key round 1: the audit failed: (b) every accepted order has a row: expected 10, found 9";
         assert_eq!(failure_of_leg(&audited).as_deref(), Some(said));
+        audited.error = Some("not drained".to_owned());
+        let said = said.replace(": the audit", ": not drained; the audit");
+        assert_eq!(failure_of_leg(&audited), Some(said));
     }
 
     #[test]

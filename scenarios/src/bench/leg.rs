@@ -1,6 +1,7 @@
 //! One leg: fresh state, roles, warm-up, load, drain, audit, clean-up. If something ends it early
 //! (a dead server, a failing driver, Ctrl-C), the leg keeps what was measured until then, and the
-//! roles are stopped.
+//! roles are stopped. A leg that does not drain is audited all the same, so that lost orders are
+//! named.
 
 mod drain;
 mod load_phase;
@@ -69,13 +70,20 @@ pub(super) async fn run(context: &LegContext<'_>, plan: PlannedLeg<'_>) -> Leg {
         plan,
         namespace: &namespace,
     };
+    let mut evidence = Evidence::default();
     let measured = tokio::select! {
         biased;
         broken = watch(context.stack) => Err(broken),
-        measured = Box::pin(work.measure(&mut leg, &mut roles)) => measured,
+        measured = Box::pin(work.measure(&mut leg, &mut roles, &mut evidence)) => measured,
     };
     let judged = match measured {
-        Ok(evidence) => Box::pin(work.judge(&mut leg, &mut roles, evidence)).await,
+        Ok(()) => Box::pin(work.judge(&mut leg, &mut roles, evidence)).await,
+        Err(error) if error.is::<drain::NotDrained>() => {
+            match Box::pin(work.judge(&mut leg, &mut roles, evidence)).await {
+                Ok(()) => Err(error),
+                Err(unjudged) => Err(error.context(format!("{unjudged:#}"))),
+            }
+        }
         Err(error) => {
             // Only the first error is reported, because the roles may have died of the same cause.
             drop(roles.stop().await);
@@ -115,7 +123,12 @@ struct LegWork<'a> {
 }
 
 impl LegWork<'_> {
-    async fn measure(&self, leg: &mut Leg, roles: &mut Roles) -> anyhow::Result<Evidence> {
+    async fn measure(
+        &self,
+        leg: &mut Leg,
+        roles: &mut Roles,
+        evidence: &mut Evidence,
+    ) -> anyhow::Result<()> {
         let Self {
             context, namespace, ..
         } = self;
@@ -138,7 +151,6 @@ impl LegWork<'_> {
         };
         interrupt.cut_short(open).await?;
 
-        let mut evidence = Evidence::default();
         if let Some(sale) = self.context.scenario.warmup_sale() {
             let log = self.log_path("warm-up");
             let spec = self.load_spec(
@@ -147,11 +159,11 @@ impl LegWork<'_> {
                 context.scenario.warmup_requests,
                 &log,
             );
+            evidence.logs.push(log.clone());
             interrupt
                 .cut_short(self.warm_up(&spec, &mut inspector))
                 .await
                 .context("warm-up")?;
-            evidence.logs.push(log);
         }
         let product_id = context
             .scenario
@@ -171,14 +183,14 @@ impl LegWork<'_> {
             spec,
             held_back,
         };
+        evidence.logs.push(log.clone());
         Box::pin(phase.run(leg, &mut inspector)).await?;
-        evidence.logs.push(log);
         if !self.is_unranked() {
             evidence.engine_stock = interrupt
                 .cut_short(engine_stock(&mut inspector, &products))
                 .await?;
         }
-        Ok(evidence)
+        Ok(())
     }
 
     /// Sends the requests of the warm-up, and waits until the system has finished with all of them.
