@@ -20,6 +20,7 @@ mod stock;
 mod tending;
 mod terms;
 mod transfer;
+mod wants;
 
 use crate::helpers::database_server;
 use crate::{

@@ -6,6 +6,8 @@
 mod given_back;
 #[path = "preallocated/refusals.rs"]
 mod refusals;
+#[path = "preallocated/wants.rs"]
+mod wants;
 
 use engines::conformance::{self, Harness, Subject};
 use engines::testing::{SystemAround, TestDatabase, let_database_forget};
@@ -21,6 +23,10 @@ use given_back::{
 use servers::DatabaseServer;
 use std::sync::Arc;
 use std::time::Duration;
+use wants::{
+    a_want_is_heard_although_the_clock_leaps_forward,
+    the_want_of_a_dead_process_ends_although_the_clock_is_set_back,
+};
 
 const ONE: IncarnationId = IncarnationId(1);
 const TWO: IncarnationId = IncarnationId(2);
@@ -346,6 +352,8 @@ on_both!(
     a_retired_process_that_lives_on_is_not_open,
     a_cancel_that_overtakes_the_settle_gives_back_once,
     a_process_loads_what_another_opened,
+    a_want_is_heard_although_the_clock_leaps_forward,
+    the_want_of_a_dead_process_ends_although_the_clock_is_set_back,
     a_new_registration_starts_afresh,
     a_lease_has_one_engine_object,
     dropped_calls_lose_and_double_nothing,

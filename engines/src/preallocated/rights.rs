@@ -1,13 +1,9 @@
 //! What a process knows of its lease's rows. It is behind a lock of the lease, and only whoever has
 //! that lock moves rights; `transfer.rs` says what keeps each field true.
 
-use super::rows::WANT_TTL_MS;
 use super::stock::Look;
-use std::time::{Duration, Instant};
-
-/// How long a want counts for whoever wrote it; shorter than for those who read it, so that it is
-/// renewed in time.
-const WANT_LASTS: Duration = Duration::from_millis(WANT_TTL_MS.unsigned_abs() / 2);
+use super::wants::{WANT_LASTS, Wants};
+use std::time::Instant;
 
 /// What is known of the lease's rows, and of the transfer under way.
 #[derive(Debug)]
@@ -18,6 +14,8 @@ pub struct Rights {
     pub under_way: Option<Transfer>,
     /// The last look, if no units came or went since.
     pub last_look: Option<Look>,
+    /// What others lack.
+    pub wants: Wants,
     /// Units that we told others we lack, and when.
     pub want: Option<(Instant, u64)>,
     /// Upper bound of the idle units that the lease's row names.
@@ -44,6 +42,7 @@ impl Rights {
             moves,
             under_way: None,
             last_look: None,
+            wants: Wants::default(),
             want: None,
             idle_at_most: 0,
             tended_at: None,
@@ -61,10 +60,11 @@ impl Rights {
         }
     }
 
-    /// Units that others still know we lack.
+    /// Units that others still know we lack. For whoever wrote it a want counts shorter than for
+    /// those who read it, so that it is renewed in time.
     pub fn want(&self) -> u64 {
         self.want
-            .filter(|(at, _)| at.elapsed() < WANT_LASTS)
+            .filter(|(at, _)| at.elapsed() < WANT_LASTS / 2)
             .map_or(0, |(_, units)| units)
     }
 }

@@ -6,14 +6,13 @@
 //! lease would be noticed.
 
 use super::failures::{not_done, unknown};
+use super::wants::{Found, Want, Wants};
 use crate::{EngineError, Result};
 use database::fixed_rows::{BATCH, Statement};
 use database::{Connection, Database};
 use std::collections::HashSet;
+use std::time::Instant;
 
-/// How long a want asks, ms. Renewed by whoever still lacks units; that of a dead process ends by
-/// itself.
-pub const WANT_TTL_MS: i64 = 1_000;
 /// `orders.status` of an order that never was one: no allocation has counted it.
 const VOID: i64 = 4;
 
@@ -57,43 +56,44 @@ pub enum Moved<T> {
     Over,
 }
 
-/// `wants_below`: only wants of processes with a smaller id count; two that starve at once do not
-/// wait for each other.
-fn look_sql(now_ms: &str) -> String {
-    format!(
-        "SELECT p.granted - p.sold,
-           (SELECT CAST(COALESCE(SUM(l.idle), 0) AS SIGNED) FROM allocations l WHERE l.product_id = p.product_id
-              AND l.epoch = p.epoch AND l.state = 'open' AND l.id <> p.id AND l.id <> m.id),
-           (SELECT CAST(COALESCE(SUM(w.units), 0) AS SIGNED) FROM engine_wants w WHERE w.sale_id = p.product_id
-              AND w.epoch = p.epoch AND w.incarnation <> m.owner AND w.incarnation < ?
-              AND w.at_ms > {now_ms} - {WANT_TTL_MS})
-         FROM allocations p JOIN allocations m ON m.id = ? AND m.state = 'open'
-         JOIN engine_openings o ON o.sale_id = p.product_id AND o.epoch = p.epoch
-         WHERE p.id = ? AND p.state = 'open'"
-    )
-}
+/// What is elsewhere: a row for each want of another process, or one without a want. One statement,
+/// so one snapshot.
+const LOOK: &str = "SELECT p.granted - p.sold,
+       (SELECT CAST(COALESCE(SUM(l.idle), 0) AS SIGNED) FROM allocations l WHERE l.product_id = p.product_id
+          AND l.epoch = p.epoch AND l.state = 'open' AND l.id <> p.id AND l.id <> m.id),
+       COALESCE(w.incarnation, 0), COALESCE(w.units, 0), COALESCE(w.beats, 0)
+     FROM allocations p JOIN allocations m ON m.id = ? AND m.state = 'open'
+     JOIN engine_openings o ON o.sale_id = p.product_id AND o.epoch = p.epoch
+     LEFT JOIN engine_wants w ON w.sale_id = p.product_id AND w.epoch = p.epoch AND w.incarnation <> m.owner
+       AND w.units > 0
+     WHERE p.id = ? AND p.state = 'open'";
 
-fn to_elsewhere(rows: Vec<[i64; 3]>) -> Option<Elsewhere> {
-    let [pooled, others, wanted] = rows
-        .first()?
-        .map(|number| u64::try_from(number).unwrap_or(0));
-    Some(Elsewhere {
-        pooled,
-        others,
-        wanted,
+fn to_found(rows: &[[i64; 5]]) -> Option<Found> {
+    let number = |number: i64| u64::try_from(number).unwrap_or(0);
+    let [pooled, others, ..] = *rows.first()?;
+    let wants = rows.iter().map(|[.., incarnation, units, beats]| Want {
+        incarnation: *incarnation,
+        units: number(*units),
+        beats: *beats,
+    });
+    Some(Found {
+        pooled: number(pooled),
+        others: number(others),
+        wants: wants.filter(|want| want.units > 0).collect(),
     })
 }
 
 impl LeaseRows {
-    /// One statement, so one snapshot. `None`: over.
-    pub async fn look(&self, database: &Database, wants_below: i64) -> Result<Option<Elsewhere>> {
-        let args = [wants_below, self.lease, self.pool];
-        Ok(to_elsewhere(
-            database
-                .rows(&look_sql(database.now_ms()), &args)
-                .await
-                .map_err(not_done)?,
-        ))
+    /// What is elsewhere now. `None`: over.
+    pub async fn look(
+        &self,
+        database: &Database,
+        wants: &mut Wants,
+        wants_below: i64,
+    ) -> Result<Option<Elsewhere>> {
+        let args = [self.lease, self.pool];
+        let rows = database.rows(LOOK, &args).await.map_err(not_done)?;
+        Ok(to_found(&rows).map(|found| wants.weigh(&found, wants_below, Instant::now())))
     }
 
     /// Moves up to `units` from the pool to the lease, which has `idle` without them. `about_to` is
@@ -102,7 +102,7 @@ impl LeaseRows {
         &self,
         database: &Database,
         moves: i64,
-        wants_below: i64,
+        (wants, wants_below): (&mut Wants, i64),
         (units, idle): (u64, u64),
         about_to: impl FnOnce(u64) + Send,
     ) -> Result<Moved<Elsewhere>> {
@@ -113,14 +113,12 @@ impl LeaseRows {
         }
         // Under the pool's lock nothing moves, so this is one state although it is a second
         // statement.
-        let args = [wants_below, self.lease, self.pool];
-        let rows = connection
-            .rows(&look_sql(database.now_ms()), &args)
-            .await
-            .map_err(not_done)?;
-        let Some(mut elsewhere) = to_elsewhere(rows) else {
+        let args = [self.lease, self.pool];
+        let rows = connection.rows(LOOK, &args).await.map_err(not_done)?;
+        let Some(found) = to_found(&rows) else {
             return Ok(Moved::Over);
         };
+        let mut elsewhere = wants.weigh(&found, wants_below, Instant::now());
         let taken = units.min(elsewhere.available());
         if taken == 0 {
             return Ok(Moved::Nothing(elsewhere));
@@ -139,7 +137,8 @@ impl LeaseRows {
             return Ok(Moved::Over);
         }
         let args = [self.sale, self.incarnation];
-        let run = "DELETE FROM engine_wants WHERE sale_id = ? AND incarnation = ?";
+        // The row stays, because its number must never be used again in this epoch.
+        let run = "UPDATE engine_wants SET units = 0, beats = beats + 1 WHERE sale_id = ? AND incarnation = ?";
         connection.run(run, &args).await.map_err(not_done)?;
         tx.commit().await.map_err(unknown)?;
         elsewhere.pooled -= taken;
@@ -221,7 +220,7 @@ impl LeaseRows {
         Ok(*moves)
     }
 
-    /// Says that this process lacks `units`.
+    /// Says that this process lacks `units`. When it did is written for people only.
     pub async fn want(&self, database: &Database, units: u64) -> Result<()> {
         let now_ms = database.now_ms();
         let renew = format!("epoch = ?, units = ?, at_ms = {now_ms}, beats = beats + 1");
@@ -236,7 +235,8 @@ impl LeaseRows {
         tx.commit().await.map_err(unknown)
     }
 
-    /// Says that this process lives and has no more than `idle` units; `false`: over.
+    /// Says that this process has no more than `idle` units; `false`: over. The sign of life is for
+    /// people: a lease ends with its incarnation.
     pub async fn report(&self, database: &Database, idle: u64) -> Result<bool> {
         let sql = format!(
             "UPDATE allocations SET idle = ?, heartbeat_at_ms = {}, beats = beats + 1 WHERE id = ? AND state = 'open'",

@@ -55,7 +55,8 @@ impl Lease {
         }
         let (begun, here_at_most) = (Instant::now(), self.stock.units());
         let wants_below = rights.wants_below(self.rows.incarnation);
-        let Some(elsewhere) = self.rows.look(database, wants_below).await? else {
+        let looked = self.rows.look(database, &mut rights.wants, wants_below);
+        let Some(elsewhere) = looked.await? else {
             return Ok(None);
         };
         let mut look = Look {
@@ -90,7 +91,13 @@ impl Lease {
         };
         let moved = self
             .rows
-            .refill(database, moves, wants_below, (units, idle), about_to)
+            .refill(
+                database,
+                moves,
+                (&mut rights.wants, wants_below),
+                (units, idle),
+                about_to,
+            )
             .await;
         if let Ok(Moved::Done(_)) = moved {
             rights.want = None;
