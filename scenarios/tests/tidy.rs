@@ -212,3 +212,25 @@ fn the_lab_shares_no_code_with_the_system() {
         }
     }
 }
+
+/// fence-wait (R1): the times of heartbeats and wants are written for people. Clocks step, so nothing
+/// compares them and nothing reckons with them.
+#[test]
+fn no_time_in_the_database_decides_whether_a_lease_runs() {
+    const COLUMNS: [&str; 2] = ["heartbeat_at_ms", "w.at_ms"];
+    const RECKONS: [char; 6] = ['<', '>', '+', '-', '*', '/'];
+    let mut faults = Vec::new();
+    for (name, text) in all_files() {
+        if !name.starts_with("system/src/") && !name.starts_with("engines/src/") {
+            continue;
+        }
+        for (at, column) in COLUMNS.iter().flat_map(|column| text.match_indices(column)) {
+            let (before, after) = (&text[..at], &text[at + column.len()..]);
+            if before.trim_end().ends_with(RECKONS) || after.trim_start().starts_with(RECKONS) {
+                let line = before.lines().count();
+                faults.push(format!("{name}:{line}: {column}"));
+            }
+        }
+    }
+    assert!(faults.is_empty(), "{}", faults.join("\n"));
+}

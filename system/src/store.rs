@@ -13,7 +13,7 @@ mod types;
 mod write;
 
 pub use types::{
-    Fenced, OpenSale, Poison, Publisher, SaleRow, SeedSale, Snapshot, WorkerUse, WriteBatch,
+    Fenced, Life, OpenSale, Poison, Publisher, SaleRow, SeedSale, Snapshot, WorkerUse, WriteBatch,
     Written,
 };
 
@@ -85,13 +85,6 @@ impl Store {
                 "the database did not let go of its connections"
             );
         }
-    }
-
-    /// The database's clock, unix ms. One clock for all heartbeats.
-    pub async fn now_ms(&self) -> database::Result<i64> {
-        let sql = format!("SELECT {}", self.database.now_ms());
-        let now_ms = self.database.row(&sql, NO_ARGS).await?;
-        now_ms.ok_or(database::Error::RowNotFound)
     }
 
     /// Takes the turn to open epochs, or learns that another reconciler has it. The number grows

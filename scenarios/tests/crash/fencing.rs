@@ -4,13 +4,16 @@ use crate::fresh_world;
 use crate::load::{Answer, Crowd, buy};
 use crate::redis;
 use crate::sale::PRODUCT;
-use crate::world::{LEASE_MS, SOMEBODY};
+use crate::world::{LEASE_MS, SOMEBODY, World};
 use loadgen::data::Element;
 use servers::Frozen;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 /// Patience of a buyer whose service is frozen until it is fenced, drained and gone.
 const LONG_PATIENCE: Duration = Duration::from_secs(40);
+const HOUR_MS: i64 = 3_600_000;
+/// Longest time from a kill until a new service sells.
+const SELLS_AGAIN_WITHIN: Duration = Duration::from_secs(8);
 
 #[tokio::test]
 async fn a_service_that_was_frozen_past_its_lease_says_no_more_yes_and_serves_again_under_a_new_incarnation()
@@ -71,20 +74,32 @@ async fn a_service_that_was_frozen_past_its_lease_says_no_more_yes_and_serves_ag
 
 #[tokio::test]
 async fn no_epoch_is_granted_while_a_frozen_service_could_still_say_yes() {
-    let mut world = fresh_world!("outlived", 1_000);
+    outlives_its_freeze(fresh_world!("outlived", 1_000), 0).await;
+}
+
+#[tokio::test]
+async fn a_database_clock_that_leaps_forward_shortens_no_fence_wait() {
+    outlives_its_freeze(fresh_world!("leapforward", 1_000), -HOUR_MS).await;
+}
+
+/// Redis is emptied while the service is frozen and the times in the database are shifted.
+async fn outlives_its_freeze(mut world: World, shift_ms: i64) {
     let _reconciler = world.role("reconciler").await;
     let _consumer = world.role("create-consumer").await;
     let seckill = world.seckill().await;
     world.open(1).await;
     world.buy(SOMEBODY, 1).await.order();
     let frozen = Frozen::freeze(seckill.pid());
+    let beaten_at_ms = world
+        .number("SELECT heartbeat_at_ms FROM incarnations")
+        .await;
+    shift(&world, shift_ms).await;
     redis::flush(&world.stack.redis_url()).await;
     world
         .until_number("SELECT MAX(epoch) FROM allocations", 2)
         .await;
-    let silent_for_ms =
-        "SELECT CAST(UNIX_TIMESTAMP(NOW(3)) * 1000 AS SIGNED) - heartbeat_at_ms FROM incarnations";
-    let silent_for_ms = world.number(silent_for_ms).await;
+    let now_ms = "SELECT CAST(UNIX_TIMESTAMP(NOW(3)) * 1000 AS SIGNED)";
+    let silent_for_ms = world.number(now_ms).await - beaten_at_ms;
     assert!(
         silent_for_ms >= LEASE_MS,
         "its lease runs {LEASE_MS} ms, and it was silent for {silent_for_ms} ms"
@@ -93,4 +108,35 @@ async fn no_epoch_is_granted_while_a_frozen_service_could_still_say_yes() {
     world.open(2).await;
     world.buy(SOMEBODY + 1, 1).await.order();
     world.audit().await;
+}
+
+#[tokio::test]
+async fn a_database_clock_that_is_set_back_keeps_nobody_waiting_for_a_killed_service() {
+    let mut world = fresh_world!("setback", 1_000);
+    world.set("SECKILL__SECKILL__ENGINE", "preallocated?block=100");
+    let _reconciler = world.role("reconciler").await;
+    let _consumer = world.role("create-consumer").await;
+    let mut seckill = world.seckill().await;
+    world.open(1).await;
+    world.buy(SOMEBODY, 1).await.order();
+    seckill.kill().await.expect("killed");
+    let killed = Instant::now();
+    shift(&world, HOUR_MS).await;
+    let _seckill = world.seckill().await;
+    world.open(2).await;
+    world.buy(SOMEBODY + 1, 1).await.order();
+    let closed = killed.elapsed();
+    assert!(
+        closed < SELLS_AGAIN_WITHIN,
+        "sells again only after {closed:?}"
+    );
+    let held = "SELECT COUNT(*) FROM incarnations WHERE holder IS NOT NULL";
+    world.until_number(held, 1).await;
+    world.audit().await;
+}
+
+/// As if the database's clock had made a step the other way since the last heartbeat.
+async fn shift(world: &World, by_ms: i64) {
+    let shift = format!("UPDATE incarnations SET heartbeat_at_ms = heartbeat_at_ms + {by_ms}");
+    world.sql(&shift).await;
 }

@@ -6,6 +6,7 @@
 mod epochs;
 mod incarnations;
 mod turns;
+mod watch;
 
 use crate::clock::{monotonic_ms, unix_ms};
 use crate::config::Config;
@@ -13,12 +14,13 @@ use crate::repair::{Drainer, HoldRepair, HoldScope, Pass};
 use crate::roles::{self, Ready, RoleConfig};
 use crate::shutdown::Shutdown;
 use crate::store::Store;
-use anyhow::{Context, bail};
+use anyhow::bail;
 use engines::{Registry, StockEngine, Tending};
 use std::io::Write;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 use turns::Turns;
+use watch::Watch;
 
 /// Longest run of `--once`.
 const ONCE_TIMEOUT: Duration = Duration::from_secs(180);
@@ -32,10 +34,10 @@ struct Reconciler {
     drainer: Drainer,
     holds: HoldRepair,
     turns: Turns,
-    /// With `--once`, when it began, by the database's clock: what was there before and may yet
-    /// turn out to be broken is waited for. What lives shows signs of life meanwhile, what came
-    /// later is left to the next run.
-    since_ms: Option<i64>,
+    watch: Watch,
+    /// With `--once`, what may yet turn out to be dead is waited for: what lives shows signs of life
+    /// meanwhile.
+    waits_for_silent: bool,
 }
 
 /// Repairs until asked to stop.
@@ -71,10 +73,11 @@ impl Reconciler {
             config: config.clone(),
             drainer: Drainer::new(store.clone(), config),
             holds: HoldRepair::new(config.reconciler.grace_ms, scope),
+            watch: Watch::start(store.clone(), config.incarnation.margin_ms),
             store,
             engine,
             turns: Turns::default(),
-            since_ms: None,
+            waits_for_silent: false,
         })
     }
 
@@ -100,12 +103,7 @@ impl Reconciler {
 
     async fn once(&mut self, shutdown: &Shutdown) -> anyhow::Result<()> {
         let started = Instant::now();
-        self.since_ms = Some(
-            self.store
-                .now_ms()
-                .await
-                .context("cannot read the database's clock")?,
-        );
+        self.waits_for_silent = true;
         let mut total = Pass::default();
         let interval = Duration::from_millis(self.config.reconciler.interval_ms)
             .min(Duration::from_millis(100));
@@ -135,16 +133,15 @@ impl Reconciler {
     /// queues drain.
     async fn pass(&mut self) -> anyhow::Result<Pass> {
         let mut pass = Pass::default();
-        let margin_ms = self.config.incarnation.margin_ms;
-        pass.add(incarnations::retire(&self.store, &self.drainer, margin_ms).await?);
-        if let Some(since_ms) = self.since_ms {
-            pass.left += self.store.silent_since(since_ms).await?;
+        pass.add(incarnations::retire(&self.store, &self.drainer, &self.watch).await?);
+        if self.waits_for_silent {
+            pass.left += self.watch.never_heard().await?;
         }
         let opener = epochs::Opener {
             store: &self.store,
             engine: self.engine.as_ref(),
             drainer: &self.drainer,
-            margin_ms,
+            watch: &self.watch,
             timeout_ms: self.config.reconciler.drain_timeout_ms,
         };
         pass.add(opener.open_missing(&mut self.turns).await?);

@@ -1,6 +1,6 @@
 //! Publishing processes: their leases, their fences, and their queues.
 
-use super::{Fenced, Publisher, Store, WorkerUse};
+use super::{Fenced, Life, Publisher, Store, WorkerUse};
 use crate::ids::{Generation, WorkerId};
 use database::{Arg, Error, NO_ARGS, Result, fault};
 use engines::IncarnationId;
@@ -118,36 +118,51 @@ impl Store {
         self.database.run(&sql, args).await.map(drop)
     }
 
-    /// fence-wait (R1): whether a lease has run out for sure. One parameter: the margin, ms.
-    fn lease_is_over(&self) -> String {
-        let now_ms = self.database.now_ms();
-        format!("(heartbeat_at_ms + lease_ms + ? < {now_ms})")
+    /// What the row of every incarnation that is not gone says of its life. Whether one is silent is
+    /// for the reader to find out, on a clock of their own: the times in the rows are for people.
+    pub async fn lives(&self) -> Result<Vec<Life>> {
+        let sql = "SELECT id, generation, acknowledged_generation, state = 'live', queue <> '', beats, lease_ms
+                   FROM incarnations WHERE state <> 'gone' ORDER BY id";
+        type Row = (IncarnationId, Generation, Generation, bool, bool, i64, u64);
+        let rows: Vec<Row> = self.database.rows(sql, NO_ARGS).await?;
+        let lives = rows.into_iter().map(
+            |(id, generation, acknowledged, is_live, has_queue, beats, lease_ms)| Life {
+                id,
+                generation,
+                acknowledged,
+                is_live,
+                has_queue,
+                beats,
+                lease_ms,
+            },
+        );
+        Ok(lives.collect())
     }
 
-    /// fence-wait (R1): fences incarnations whose lease has run out for sure; returns how many.
-    pub async fn fence_expired(&self, margin_ms: u64) -> Result<u64> {
-        // Looked for first: on most passes there is nothing to write.
-        let expired = format!("state = 'live' AND {}", self.lease_is_over());
-        let count = format!("SELECT COUNT(*) FROM incarnations WHERE {expired}");
-        if self.database.row(&count, [margin_ms]).await? == Some(0_i64) {
-            return Ok(0);
-        }
+    /// fence-wait (R1): fences an incarnation for good whose lease has surely run out if it has not
+    /// beaten since `life` was read, and stores that nobody needs to wait for it any more; `false`
+    /// if it has.
+    pub async fn fence_silent(&self, life: &Life) -> Result<bool> {
+        // The order of the assignments: see `hand_back`.
         let sql = format!(
-            "UPDATE incarnations SET state = 'fenced', generation = generation + 1, fenced_at_ms = {} WHERE {expired}",
+            "UPDATE incarnations SET state = 'fenced', fenced_at_ms = {}, acknowledged_generation = generation + 1,
+             generation = generation + 1 WHERE id = ? AND generation = ? AND beats = ? AND state <> 'gone'",
             self.database.now_ms()
         );
-        self.database.run(&sql, [margin_ms]).await
+        let args = [
+            Arg::from(life.id),
+            life.generation.into(),
+            life.beats.into(),
+        ];
+        Ok(self.database.run(&sql, args).await? == 1)
     }
 
-    /// Incarnations that are fenced for good and can no longer say yes, with their generation.
-    pub async fn fenced_for_sure(&self, margin_ms: u64, limit: i64) -> Result<Vec<Fenced>> {
-        let sql = format!(
-            "SELECT id, generation FROM incarnations WHERE state = 'fenced'
-             AND (acknowledged_generation = generation OR {}) ORDER BY id LIMIT ?",
-            self.lease_is_over()
-        );
-        let args = [Arg::from(margin_ms), limit.into()];
-        let rows: Vec<(IncarnationId, Generation)> = self.database.rows(&sql, args).await?;
+    /// Incarnations that are fenced for good and can no longer say yes, with their generation: they
+    /// have said so themselves, or whoever fenced them has waited for the end of their lease.
+    pub async fn fenced_for_sure(&self, limit: i64) -> Result<Vec<Fenced>> {
+        let sql = "SELECT id, generation FROM incarnations WHERE state = 'fenced'
+                   AND acknowledged_generation = generation ORDER BY id LIMIT ?";
+        let rows: Vec<(IncarnationId, Generation)> = self.database.rows(sql, [limit]).await?;
         let fenced = rows.into_iter();
         Ok(fenced
             .map(|(id, generation)| Fenced { id, generation })
@@ -160,15 +175,12 @@ impl Store {
         Ok(self.database.row(sql, NO_ARGS).await?.unwrap_or_default())
     }
 
-    /// Publishers that count as live and have not been heard since `since_ms`: each will either
-    /// speak or be fenced.
-    pub async fn silent_since(&self, since_ms: i64) -> Result<u64> {
-        let sql = "SELECT COUNT(*) FROM incarnations WHERE state = 'live' AND heartbeat_at_ms < ?";
-        Ok(self
-            .database
-            .row(sql, [since_ms])
-            .await?
-            .unwrap_or_default())
+    /// deadline-before-reserve (R7): the longest deadline of all who may still publish what they
+    /// have reserved, ms.
+    pub async fn longest_deadline_ms(&self) -> Result<u64> {
+        let sql = "SELECT MAX(deadline_ms) FROM incarnations WHERE state <> 'gone'";
+        let longest: Option<Option<u64>> = self.database.row(sql, NO_ARGS).await?;
+        Ok(longest.flatten().unwrap_or_default())
     }
 
     /// exclusive-route (R6): stores that this incarnation is drained for ever, frees its worker id,
@@ -213,35 +225,9 @@ impl Store {
         self.database.rows(sql, NO_ARGS).await
     }
 
-    /// Publishing processes whose lease runs, ascending.
-    pub async fn live_publishers(&self) -> Result<Vec<IncarnationId>> {
-        let sql = format!(
-            "SELECT id FROM incarnations WHERE state = 'live' AND queue <> '' AND NOT {} ORDER BY id",
-            self.lease_is_over()
-        );
-        let margin_ms = 0_u64;
-        self.database.rows(&sql, [margin_ms]).await
-    }
-
     /// fence-wait (R1): bumps the generation of every live publisher.
     pub async fn fence_live(&self) -> Result<()> {
         let sql = "UPDATE incarnations SET generation = generation + 1 WHERE state = 'live'";
         self.database.run(sql, NO_ARGS).await.map(drop)
-    }
-
-    /// Whether nobody can say yes any more under a generation before this one.
-    pub async fn is_fenced(
-        &self,
-        id: IncarnationId,
-        generation: Generation,
-        margin_ms: u64,
-    ) -> Result<bool> {
-        let sql = format!(
-            "SELECT COUNT(*) FROM incarnations WHERE id = ? AND state <> 'gone' AND acknowledged_generation < ?
-             AND NOT {}",
-            self.lease_is_over()
-        );
-        let args = [Arg::from(id), generation.into(), margin_ms.into()];
-        Ok(self.database.row(&sql, args).await? == Some(0_i64))
     }
 }

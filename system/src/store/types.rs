@@ -61,6 +61,23 @@ pub struct Fenced {
     pub generation: Generation,
 }
 
+/// What the row of an incarnation says of its life.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Life {
+    pub id: IncarnationId,
+    pub generation: Generation,
+    /// Under no generation before this one can it say yes.
+    pub acknowledged: Generation,
+    /// Whether it is not fenced for good.
+    pub is_live: bool,
+    /// Whether it has bound its queue, so that it can publish.
+    pub has_queue: bool,
+    /// One more with every heartbeat.
+    pub beats: i64,
+    /// How long its lease runs after a heartbeat, ms.
+    pub lease_ms: u64,
+}
+
 /// What a publishing process says of itself when it registers.
 #[derive(Clone, Debug)]
 pub struct Publisher {

@@ -7,6 +7,7 @@
 //! gate-from-rows, R19).
 
 use super::turns::Turns;
+use super::watch::Watch;
 use crate::failpoint;
 use crate::repair::{Drainer, Pass};
 use crate::store::{SaleRow, Store};
@@ -22,7 +23,7 @@ pub struct Opener<'a> {
     pub store: &'a Store,
     pub engine: &'a dyn StockEngine,
     pub drainer: &'a Drainer,
-    pub margin_ms: u64,
+    pub watch: &'a Watch,
     pub timeout_ms: u64,
 }
 
@@ -101,7 +102,7 @@ impl Opener<'_> {
     /// process that owns buyers of it has died; and where buyers are dealt among publishers, when
     /// those who live are not those it was dealt among: buyers move only behind fence and drain.
     async fn is_open(&self, row: &SaleRow) -> anyhow::Result<bool> {
-        let publishers = self.store.live_publishers().await?;
+        let publishers = self.watch.live().await?;
         let are_dealt = self.engine.info().guarantees.needs_user_affinity;
         if are_dealt && publishers.is_empty() {
             // Nobody to deal the buyers to. Whoever comes is looked for again in the next pass.
@@ -129,7 +130,7 @@ impl Opener<'_> {
     async fn open_claimed(&self, sale: SaleId, epoch: Epoch) -> anyhow::Result<()> {
         // Before the grant: on SQLite a long one lets no heartbeat through, and then those who live
         // seem to have died.
-        let publishers = self.store.live_publishers().await?;
+        let publishers = self.watch.live().await?;
         let snapshot = self
             .store
             .grant(sale, epoch)
@@ -178,11 +179,12 @@ impl Opener<'_> {
     /// acknowledged or has surely lost its lease.
     async fn fence_all(&self) -> anyhow::Result<()> {
         self.store.fence_live().await?;
+        let raised = Instant::now();
         let bumped = self.store.generations().await?;
         let deadline = Instant::now() + Duration::from_millis(self.timeout_ms);
         for (id, generation) in bumped {
             self.drainer.unbind(id, generation.before()).await?;
-            while !self.store.is_fenced(id, generation, self.margin_ms).await? {
+            while !self.watch.is_fenced(id, generation, raised).await? {
                 if Instant::now() > deadline {
                     bail!("incarnation {id} neither acknowledged its fence nor lost its lease");
                 }

@@ -1,6 +1,7 @@
 //! Retires incarnations that died or stopped: fence, drain, only then free the worker id, give back
 //! what their leases have not sold, and delete the queue.
 
+use super::watch::Watch;
 use crate::failpoint;
 use crate::repair::{Drainer, Pass};
 use crate::store::Store;
@@ -11,15 +12,16 @@ const MAX_PER_PASS: i64 = 64;
 const MAX_OLD_GENERATIONS: i64 = 16;
 
 /// Retires what can be retired now; the rest is counted as left.
-pub async fn retire(store: &Store, drainer: &Drainer, margin_ms: u64) -> anyhow::Result<Pass> {
+pub async fn retire(store: &Store, drainer: &Drainer, watch: &Watch) -> anyhow::Result<Pass> {
     // fence-wait (R1): a publisher without heartbeats is fenced once its lease has run out for
     // sure, also on its own clock.
-    let fenced = store.fence_expired(margin_ms).await?;
-    if fenced > 0 {
-        tracing::warn!(fenced, "incarnations without heartbeat fenced");
+    for silent in watch.silent().await? {
+        if store.fence_silent(&silent).await? {
+            tracing::warn!(incarnation = silent.id.0, "without heartbeat; fenced");
+        }
     }
     let mut pass = Pass::default();
-    for fenced in store.fenced_for_sure(margin_ms, MAX_PER_PASS).await? {
+    for fenced in store.fenced_for_sure(MAX_PER_PASS).await? {
         for old in fenced.generation.earlier(MAX_OLD_GENERATIONS) {
             drainer.unbind(fenced.id, old).await?;
         }
