@@ -17,6 +17,8 @@ mod redis;
 mod repetitions;
 #[path = "crash/sale.rs"]
 mod sale;
+#[path = "crash/stalling.rs"]
+mod stalling;
 #[path = "crash/wait.rs"]
 mod wait;
 #[path = "crash/world.rs"]
@@ -28,6 +30,8 @@ mod broker;
 mod consumer;
 #[path = "crash/database.rs"]
 mod database;
+#[path = "crash/deadlines.rs"]
+mod deadlines;
 #[path = "crash/epochs.rs"]
 mod epochs;
 #[path = "crash/fencing.rs"]

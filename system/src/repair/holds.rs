@@ -8,6 +8,7 @@
 use super::drain::Drainer;
 use super::pass::Pass;
 use crate::clock::monotonic_ms;
+use crate::config::Config;
 use crate::failpoint;
 use crate::store::{OpenSale, Store};
 use engines::{
@@ -25,11 +26,31 @@ const MAX_PER_PASS: usize = 50_000;
 /// Repairs open holds, and remembers since when it has seen each of them untouched.
 #[derive(Debug)]
 pub struct HoldRepair {
+    grace: Grace,
+    /// In effect, ms: as configured, or longer while somebody has a longer deadline.
     grace_ms: u64,
     scope: HoldScope,
     /// deadline-before-reserve (R7): the engine's wall clock can jump, so the age counts on this
     /// process's monotonic clock too.
     sightings: HashMap<OrderId, Sighting>,
+}
+
+/// deadline-before-reserve (R7): the grace period exceeds the deadline of whoever may still publish
+/// what they have reserved, also of those that run with another configuration.
+#[derive(Clone, Copy, Debug)]
+struct Grace {
+    configured_ms: u64,
+    /// By how much it exceeds a deadline; as much as it does in the configuration.
+    beyond_deadline_ms: u64,
+}
+
+impl Grace {
+    async fn in_effect_ms(self, store: &Store) -> anyhow::Result<u64> {
+        let longest_ms = store.longest_deadline_ms().await?;
+        Ok(self
+            .configured_ms
+            .max(longest_ms.saturating_add(self.beyond_deadline_ms)))
+    }
 }
 
 /// Which open holds a pass takes up. It only selects: nothing is voided before its grace period is
@@ -54,9 +75,14 @@ struct Sighting {
 }
 
 impl HoldRepair {
-    /// `grace_ms` is greater than the publish deadline.
-    pub fn new(grace_ms: u64, scope: HoldScope) -> Self {
+    /// With the grace period of `config`, which is greater than its publish deadline.
+    pub fn new(config: &Config, scope: HoldScope) -> Self {
+        let grace_ms = config.reconciler.grace_ms;
         Self {
+            grace: Grace {
+                configured_ms: grace_ms,
+                beyond_deadline_ms: grace_ms.saturating_sub(config.seckill.publish_timeout_ms),
+            },
             grace_ms,
             scope,
             sightings: HashMap::new(),
@@ -71,6 +97,7 @@ impl HoldRepair {
         engine: &dyn StockEngine,
         drainer: &Drainer,
     ) -> anyhow::Result<Pass> {
+        self.grace_ms = self.grace.in_effect_ms(store).await?;
         let mut pass = Pass::default();
         let mut listed = HashSet::new();
         let mut all_listed = true;
@@ -186,6 +213,9 @@ impl SaleRepair<'_> {
             failpoint::hit("reconciler.after_mark");
         }
         if !doomed.is_empty() {
+            // Somebody with a longer deadline may have touched one just before it was marked.
+            memory.grace_ms = memory.grace.in_effect_ms(self.store).await?;
+            doomed.retain(|hold| hold.age_ms >= memory.grace_ms || memory.is_ripe(hold));
             self.void(doomed, &mut pass).await?;
         }
         Ok(pass)
@@ -309,11 +339,14 @@ mod tests {
 
     #[test]
     fn a_hold_that_a_jumping_clock_made_old_is_no_orphan() {
-        let mut memory = HoldRepair::new(3_600_000, HoldScope::Orphans);
+        let mut config = Config::default();
+        config.reconciler.grace_ms = 3_600_000;
+        let mut memory = HoldRepair::new(&config, HoldScope::Orphans);
         // Its engine says that it is a day old; here it was seen for the first time.
         assert!(!memory.is_ripe(&hold(1, 86_400_000)));
         assert!(!memory.is_ripe(&hold(1, 86_400_000)));
-        let mut memory = HoldRepair::new(0, HoldScope::Orphans);
+        config.reconciler.grace_ms = 0;
+        let mut memory = HoldRepair::new(&config, HoldScope::Orphans);
         assert!(
             memory.is_ripe(&hold(1, 0)),
             "seen untouched for the whole grace period, which is none"

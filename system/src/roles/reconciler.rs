@@ -72,7 +72,7 @@ impl Reconciler {
         Ok(Self {
             config: config.clone(),
             drainer: Drainer::new(store.clone(), config),
-            holds: HoldRepair::new(config.reconciler.grace_ms, scope),
+            holds: HoldRepair::new(config, scope),
             watch: Watch::start(store.clone(), config.incarnation.margin_ms),
             store,
             engine,

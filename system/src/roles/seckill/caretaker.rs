@@ -216,7 +216,7 @@ async fn repair(
     } else {
         HoldScope::All
     };
-    let mut holds = HoldRepair::new(shared.config.reconciler.grace_ms, scope);
+    let mut holds = HoldRepair::new(&shared.config, scope);
     loop {
         tokio::select! {
             () = stopped.requested() => return,
