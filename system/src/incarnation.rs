@@ -16,7 +16,6 @@ use crate::config::IncarnationConfig;
 use crate::shutdown::Shutdown;
 use crate::store::{Publisher, Store};
 use crate::terms::Terms;
-use identity::minted_until_ms;
 use registration::Registrar;
 use std::sync::Arc;
 use std::time::Duration;
@@ -132,11 +131,12 @@ async fn keep(
 /// Extends the lease; `false` means this generation has been fenced.
 async fn heartbeat(store: &Store, identity: &Identity, lease_ms: u64) -> database::Result<bool> {
     let sent_ms = monotonic_ms();
-    let minted_until_ms = minted_until_ms(identity.minter.high_water_ms(unix_ms()), lease_ms);
+    let minted_until_ms = identity.minter.next_until_ms(unix_ms(), lease_ms);
     let is_ours = store
         .heartbeat(identity.id, identity.generation, minted_until_ms)
         .await?;
     if is_ours {
+        identity.minter.may_mint_until(minted_until_ms);
         identity.extend(sent_ms + lease_ms);
     }
     Ok(is_ours)

@@ -1,8 +1,9 @@
 //! Mints order ids: 41 bits of ms since 2025-01-01, 10 bits of worker id, 12 bits of sequence.
 //!
 //! Ids of one minter only grow, also across a clock step-back: the minter stays on the last ms it
-//! used and borrows from the future within [`MAX_AHEAD_MS`]; beyond that it refuses instead of
-//! minting something a restart could repeat.
+//! used and borrows from the future. It never passes the time that its incarnation's row names,
+//! whatever the clock shows; beyond that it refuses instead of minting something that the next
+//! holder of the worker id could repeat.
 
 use crate::ids::WorkerId;
 use engines::OrderId;
@@ -14,8 +15,9 @@ const SEQUENCE_BITS: u32 = 12;
 const WORKER_BITS: u32 = 10;
 /// Number of worker ids.
 pub const WORKER_IDS: i64 = 1 << WORKER_BITS;
-/// How far the time part may run ahead of the wall clock, ms. Heartbeats store the high-water mark
-/// plus this, and the next holder of the worker id starts above it.
+/// How far the time part may at least run ahead of the wall clock, ms, when ids are minted faster
+/// than it goes or the clock has stepped back. Heartbeats store the high-water mark plus this and
+/// the lease, and the next holder of the worker id starts above it.
 pub const MAX_AHEAD_MS: i64 = 2_000;
 
 /// Shared by all threads of one incarnation.
@@ -24,31 +26,43 @@ pub struct Minter {
     worker: u64,
     /// Last minted (ms << SEQUENCE_BITS | sequence).
     last: AtomicU64,
+    /// worker-id-outlives-lease (R17): what the incarnation's row names; ms.
+    until: AtomicU64,
+}
+
+fn since_epoch(unix_ms: i64) -> u64 {
+    u64::try_from(unix_ms - EPOCH_MS).unwrap_or(0)
 }
 
 impl Minter {
-    /// A minter of `worker`, above everything an earlier holder can have minted (`minted_until_ms`,
-    /// unix).
-    pub fn new(worker: WorkerId, minted_until_ms: i64) -> Self {
+    /// A minter of `worker`, above everything an earlier holder can have minted (`minted_until_ms`)
+    /// and up to what the row names now (`until_ms`), both unix.
+    pub fn new(worker: WorkerId, minted_until_ms: i64, until_ms: i64) -> Self {
         assert!(
             (0..WORKER_IDS).contains(&worker.0),
             "worker id {worker} out of range"
         );
-        let floor = u64::try_from(minted_until_ms - EPOCH_MS + 1).unwrap_or(0);
         Self {
             worker: worker.0.cast_unsigned(),
-            last: AtomicU64::new(floor << SEQUENCE_BITS),
+            last: AtomicU64::new(since_epoch(minted_until_ms + 1) << SEQUENCE_BITS),
+            until: AtomicU64::new(since_epoch(until_ms)),
         }
     }
 
-    /// The next id, or `None` when the time part would run more than [`MAX_AHEAD_MS`] ahead of
-    /// `now_ms`.
+    /// The row names `until_ms` now, unix; never an earlier time than before.
+    pub fn may_mint_until(&self, until_ms: i64) {
+        self.until
+            .fetch_max(since_epoch(until_ms), Ordering::Relaxed);
+    }
+
+    /// The next id, or `None` when everything up to the time in the row is minted.
     pub fn mint(&self, now_ms: i64) -> Option<OrderId> {
-        let now = u64::try_from(now_ms - EPOCH_MS).ok()?;
-        let limit = now + MAX_AHEAD_MS.unsigned_abs();
+        let until = self.until.load(Ordering::Relaxed);
+        // A clock that leapt forward waits here for the next heartbeat.
+        let now = since_epoch(now_ms).min(until.saturating_sub(MAX_AHEAD_MS.unsigned_abs()));
         let next = |last: u64| {
             let candidate = (last + 1).max(now << SEQUENCE_BITS);
-            (candidate >> SEQUENCE_BITS <= limit).then_some(candidate)
+            (candidate >> SEQUENCE_BITS <= until).then_some(candidate)
         };
         let previous = self
             .last
@@ -66,6 +80,20 @@ impl Minter {
             .unwrap_or(i64::MAX - EPOCH_MS);
         (minted_ms + EPOCH_MS).max(now_ms) + MAX_AHEAD_MS
     }
+
+    /// What the row is to name so that ids can be minted for `lease_ms` from `now_ms` (unix), never
+    /// an earlier time than it names.
+    pub fn next_until_ms(&self, now_ms: i64, lease_ms: u64) -> i64 {
+        let until_ms = i64::try_from(self.until.load(Ordering::Relaxed)).unwrap_or(i64::MAX);
+        let next_ms = minted_until_ms(self.high_water_ms(now_ms), lease_ms);
+        next_ms.max(until_ms.saturating_add(EPOCH_MS))
+    }
+}
+
+/// What a process may mint while its lease runs, without another heartbeat, lies below this (unix
+/// ms).
+pub fn minted_until_ms(high_water_ms: i64, lease_ms: u64) -> i64 {
+    high_water_ms.saturating_add_unsigned(lease_ms)
 }
 
 /// Unix ms at which `order` was minted.
@@ -79,12 +107,15 @@ mod tests {
     use std::collections::HashSet;
 
     const NOW: i64 = 1_800_000_000_000;
+    const HOUR: i64 = 3_600_000;
+    /// What the row names after a heartbeat at `NOW`.
+    const UNTIL: i64 = NOW + MAX_AHEAD_MS + 3_000;
 
     #[test]
     fn ids_grow_and_never_repeat_even_when_the_clock_steps_back() {
-        let minter = Minter::new(WorkerId(7), 0);
-        // Back by up to 1,500 ms, and forward again: within the bound.
-        let clock = (0..20_000).map(|i| if i % 3 == 0 { NOW - 500 } else { NOW + i / 20 });
+        let minter = Minter::new(WorkerId(7), 0, UNTIL);
+        // Back by an hour, and forward again.
+        let clock = (0..20_000).map(|i| if i % 3 == 0 { NOW - HOUR } else { NOW + i / 20 });
         let ids: Vec<_> = clock
             .map(|now| minter.mint(now).expect("within bounds").0)
             .collect();
@@ -93,20 +124,38 @@ mod tests {
     }
 
     #[test]
-    fn a_clock_far_behind_is_refused_instead_of_repeated() {
-        let minter = Minter::new(WorkerId(7), 0);
-        minter.mint(NOW).expect("first");
-        assert_eq!(minter.mint(NOW - MAX_AHEAD_MS - 1), None);
+    fn a_clock_that_leaps_forward_mints_nothing_beyond_the_time_in_the_row() {
+        let minter = Minter::new(WorkerId(7), 0, UNTIL);
+        let last = minter.mint(NOW + HOUR).expect("an id");
+        assert!(minted_at_ms(last) <= UNTIL, "{}", minted_at_ms(last));
+        let next = Minter::new(WorkerId(7), UNTIL, UNTIL + 5_000);
+        assert!(next.mint(NOW).expect("an id") > last);
+        // The next heartbeat lets it go on at its clock.
+        let until = minter.next_until_ms(NOW + HOUR, 3_000);
+        minter.may_mint_until(until);
+        let last = minter.mint(NOW + HOUR).expect("an id");
+        assert_eq!(minted_at_ms(last), NOW + HOUR);
+        // And back again: what the row names never falls.
+        assert_eq!(minter.next_until_ms(NOW, 3_000), until);
+        assert!(minter.mint(NOW).expect("an id") > last);
+    }
+
+    #[test]
+    fn what_the_next_holder_could_repeat_is_refused() {
+        let minter = Minter::new(WorkerId(7), UNTIL - 2, UNTIL);
+        let minted: Vec<_> = std::iter::from_fn(|| minter.mint(NOW)).collect();
+        assert!(!minted.is_empty());
+        assert!(minted.iter().all(|order| minted_at_ms(*order) <= UNTIL));
     }
 
     #[test]
     fn a_new_holder_of_a_worker_id_starts_above_everything_the_old_one_minted() {
-        let old = Minter::new(WorkerId(3), 0);
+        let old = Minter::new(WorkerId(3), 0, UNTIL);
         let last = (0..5_000)
             .filter_map(|_| old.mint(NOW))
             .last()
             .expect("ids");
-        let new = Minter::new(WorkerId(3), old.high_water_ms(NOW));
+        let new = Minter::new(WorkerId(3), old.high_water_ms(NOW), UNTIL + HOUR);
         let first = new
             .mint(NOW + 10)
             .expect("the old holder's margin lies within the bound");
@@ -116,8 +165,8 @@ mod tests {
     #[test]
     fn different_workers_never_collide_and_the_mint_time_can_be_read_back() {
         let (a, b) = (
-            Minter::new(WorkerId(0), 0),
-            Minter::new(WorkerId(WORKER_IDS - 1), 0),
+            Minter::new(WorkerId(0), 0, UNTIL),
+            Minter::new(WorkerId(WORKER_IDS - 1), 0, UNTIL),
         );
         let (a, b) = (a.mint(NOW).expect("a"), b.mint(NOW).expect("b"));
         assert_ne!(a, b);

@@ -56,9 +56,3 @@ impl Identity {
         self.revoked.store(true, Ordering::SeqCst);
     }
 }
-
-/// worker-id-outlives-lease (R17): what a process may mint while its lease runs, without another
-/// heartbeat, lies below this (unix ms).
-pub(super) fn minted_until_ms(high_water_ms: i64, lease_ms: u64) -> i64 {
-    high_water_ms.saturating_add_unsigned(lease_ms)
-}

@@ -1,11 +1,11 @@
 //! Takes a free worker id, declares the incarnation's queue and binds its key.
 
-use super::identity::{Identity, minted_until_ms};
+use super::identity::Identity;
 use crate::broker::{self, Settings};
 use crate::clock::{monotonic_ms, unix_ms};
 use crate::ids::{Generation, WorkerId};
-use crate::order_id::{MAX_AHEAD_MS, Minter, WORKER_IDS};
-use crate::store::{Publisher, Store};
+use crate::order_id::{MAX_AHEAD_MS, Minter, WORKER_IDS, minted_until_ms};
+use crate::store::{Publisher, Store, WorkerUse};
 use crate::terms::Terms;
 use anyhow::{Context, bail, ensure};
 use engines::IncarnationId;
@@ -26,7 +26,7 @@ pub(super) struct Registrar {
 struct Registered {
     id: IncarnationId,
     worker: WorkerId,
-    minted_until_ms: i64,
+    minter: Arc<Minter>,
 }
 
 impl Registrar {
@@ -34,7 +34,7 @@ impl Registrar {
     pub(super) async fn register(&self) -> anyhow::Result<Arc<Identity>> {
         let sent_ms = monotonic_ms();
         let registered = self.take_worker_id().await?;
-        let minter = Arc::new(Minter::new(registered.worker, registered.minted_until_ms));
+        let minter = registered.minter;
         let identity = self
             .bind(registered.id, Generation::FIRST, minter, sent_ms)
             .await?;
@@ -97,41 +97,69 @@ impl Registrar {
 
     async fn take_worker_id(&self) -> anyhow::Result<Registered> {
         for _ in 0..PICK_ATTEMPTS {
-            let (worker, last_minted_ms) = self.pick_worker_id().await?;
+            let known = self.store.worker_ids().await;
+            let known = known.context("cannot read the worker ids")?;
+            let (worker, last_minted_ms) = free_worker_id(&known)?;
             let until_ms = last_minted_ms.max(unix_ms() + MAX_AHEAD_MS);
             let until_ms = minted_until_ms(until_ms, self.publisher.lease_ms);
             let id = self.store.register(worker, &self.publisher, until_ms).await;
             if let Some(id) = id.context("cannot register this process")? {
-                return Ok(Registered {
-                    id,
-                    worker,
-                    minted_until_ms: last_minted_ms,
-                });
+                let minter = Arc::new(Minter::new(worker, last_minted_ms, until_ms));
+                return Ok(Registered { id, worker, minter });
             }
         }
         bail!("cannot get a worker id: lost the race for one {PICK_ATTEMPTS} times")
     }
+}
 
-    /// worker-id-outlives-lease (R17): a worker id is free when nobody holds it; of the free ones
-    /// the one used longest ago is taken.
-    async fn pick_worker_id(&self) -> anyhow::Result<(WorkerId, i64)> {
-        let known = self
-            .store
-            .worker_ids()
-            .await
-            .context("cannot read the worker ids")?;
-        let used: HashMap<WorkerId, _> =
-            known.into_iter().map(|used| (used.worker, used)).collect();
-        let free = (0..WORKER_IDS)
-            .map(WorkerId)
-            .filter_map(|worker| match used.get(&worker) {
-                None => Some((worker, 0)),
-                Some(used) if used.is_held => None,
-                Some(used) => Some((worker, used.minted_until_ms)),
-            });
-        free.min_by_key(|(worker, until)| (*until, *worker))
-            .with_context(|| {
-                format!("all {WORKER_IDS} worker ids are held; is the reconciler running?")
-            })
+/// worker-id-outlives-lease (R17): a worker id is free when nobody holds it. Whoever held it was
+/// retired, behind their own word that they have stopped or behind the wait for their lease. Of the
+/// free ones one that was never used is taken, or the one used longest ago; with until when ids may
+/// have been minted under it, unix ms.
+fn free_worker_id(known: &[WorkerUse]) -> anyhow::Result<(WorkerId, i64)> {
+    let used: HashMap<WorkerId, &WorkerUse> =
+        known.iter().map(|used| (used.worker, used)).collect();
+    let free = (0..WORKER_IDS)
+        .map(WorkerId)
+        .filter_map(|worker| match used.get(&worker) {
+            None => Some((worker, 0)),
+            Some(used) if used.is_held => None,
+            Some(used) => Some((worker, used.minted_until_ms)),
+        });
+    free.min_by_key(|(worker, until)| (*until, *worker))
+        .with_context(|| {
+            format!(
+                "all {WORKER_IDS} worker ids are held; a reconciler frees those of processes that are gone"
+            )
+        })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn used(worker: i64, minted_until_ms: i64, is_held: bool) -> WorkerUse {
+        let worker = WorkerId(worker);
+        WorkerUse {
+            worker,
+            minted_until_ms,
+            is_held,
+        }
+    }
+
+    #[test]
+    fn a_worker_id_that_is_held_is_never_taken_and_one_that_was_never_used_goes_first() {
+        let mut known = vec![used(0, 9, true), used(1, 5, false)];
+        assert_eq!(free_worker_id(&known).unwrap(), (WorkerId(2), 0));
+        known.extend((2..WORKER_IDS).map(|worker| used(worker, worker, worker != 7)));
+        assert_eq!(free_worker_id(&known).unwrap(), (WorkerId(1), 5));
+        known[1].is_held = true;
+        assert_eq!(free_worker_id(&known).unwrap(), (WorkerId(7), 7));
+        known[7].is_held = true;
+        let refused = free_worker_id(&known).unwrap_err().to_string();
+        assert!(
+            refused.starts_with("all 1024 worker ids are held"),
+            "{refused}"
+        );
     }
 }
