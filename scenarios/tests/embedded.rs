@@ -22,11 +22,13 @@ use scenarios::stack::{Role, RoleSpec, Stack, StackKind, StackOptions};
 use scenarios::testing;
 use sqlx::{Connection, SqliteConnection};
 use std::path::PathBuf;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 use wait::until;
 
 const TOTAL: i64 = 200_000;
 const KILL_WITHIN_MS: u64 = 600;
+/// Longest time from a kill until the next process sells.
+const SELLS_AGAIN_WITHIN: Duration = Duration::from_secs(8);
 
 struct EmbeddedWorld {
     stack: Stack,
@@ -306,6 +308,39 @@ async fn what_a_crash_leaves_in_the_queue_of_an_incarnation_that_is_gone_is_remo
         0
     );
     assert_eq!(world.number("SELECT COUNT(*) FROM queue_messages").await, 0);
+    world.stack.stop().await.expect("an orderly end");
+}
+
+/// fence-wait (R1): the process that follows waits for the lease of the one before, not for the clock
+/// to reach the time in its row.
+#[tokio::test]
+async fn a_clock_that_is_set_back_keeps_nobody_waiting_for_the_process_that_was_killed() {
+    let mut world = EmbeddedWorld::new("preallocated?block=500").await;
+    let crowd = Crowd {
+        seed: 1,
+        users: 10_000,
+        concurrency: 16,
+    };
+    let mut all = world.all(None).await;
+    let load = world.load(&all, crowd);
+    load.sells(50).await;
+    all.kill().await.expect("killed");
+    load.finish().await;
+    world
+        .sql("UPDATE incarnations SET heartbeat_at_ms = heartbeat_at_ms + 3600000")
+        .await;
+    let killed = Instant::now();
+    let mut all = world.all(None).await;
+    let load = world.load(&all, crowd);
+    load.sells(50).await;
+    let closed = killed.elapsed();
+    assert!(
+        closed < SELLS_AGAIN_WITHIN,
+        "sells again only after {closed:?}"
+    );
+    load.finish().await;
+    all.stop().await.expect("stopped in order");
+    world.audit().await;
     world.stack.stop().await.expect("an orderly end");
 }
 

@@ -6,7 +6,7 @@
 //! lease would be noticed.
 
 use super::failures::{not_done, unknown};
-use super::wants::{Found, Want, Wants};
+use super::wants::{Elsewhere, Found, Want, Wants};
 use crate::{EngineError, Result};
 use database::fixed_rows::{BATCH, Statement};
 use database::{Connection, Database};
@@ -24,24 +24,6 @@ pub struct LeaseRows {
     pub incarnation: i64,
     pub pool: i64,
     pub lease: i64,
-}
-
-/// The units that are not in this process, from one consistent read.
-#[derive(Clone, Copy, Debug, Default)]
-pub struct Elsewhere {
-    /// Units in the pool.
-    pub pooled: u64,
-    /// Most units that other processes may have idle.
-    pub others: u64,
-    /// Units that others lack, as far as they go before us.
-    pub wanted: u64,
-}
-
-impl Elsewhere {
-    /// Units of the pool that are ours to take.
-    pub fn available(&self) -> u64 {
-        self.pooled.saturating_sub(self.wanted)
-    }
 }
 
 /// What a transfer came to.

@@ -4,7 +4,7 @@
 //! units-in-one-place (R16): units come in only after the database has granted them, and go out of
 //! here before the database hears of it, so the sum over everybody never exceeds what was granted.
 
-use super::rows::Elsewhere;
+use super::wants::Elsewhere;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Instant;
 

@@ -3,7 +3,8 @@
 
 use super::lease::Lease;
 use super::rights::Rights;
-use super::rows::{Elsewhere, Moved};
+use super::rows::Moved;
+use super::wants::Elsewhere;
 use crate::Result;
 use database::Database;
 use std::time::{Duration, Instant};

@@ -5,7 +5,6 @@
 //! time it is written the number rises, also when the want is met. The want of a dead process so
 //! ends by itself, for each of the others at its own time.
 
-use super::rows::Elsewhere;
 use std::collections::HashMap;
 use std::time::{Duration, Instant};
 
@@ -30,6 +29,24 @@ pub struct Found {
     pub others: u64,
     /// What others lack.
     pub wants: Vec<Want>,
+}
+
+/// The units that are not in this process, as far as they count for it.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Elsewhere {
+    /// Units in the pool.
+    pub pooled: u64,
+    /// Most units that other processes may have idle.
+    pub others: u64,
+    /// Units that others lack, as far as they go before us.
+    pub wanted: u64,
+}
+
+impl Elsewhere {
+    /// Units of the pool that are ours to take.
+    pub fn available(&self) -> u64 {
+        self.pooled.saturating_sub(self.wanted)
+    }
 }
 
 /// Since when each want that is there has been seen as it is.

@@ -208,6 +208,10 @@ impl Seen {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::config::DatabaseConfig;
+    use crate::ids::WorkerId;
+    use crate::store::Publisher;
+    use engines::Registry;
 
     const LEASE: Duration = Duration::from_millis(3_000);
     const MARGIN: Duration = Duration::from_millis(500);
@@ -295,5 +299,75 @@ mod tests {
         let (mut seen, start) = (Seen::new(MARGIN), Instant::now());
         seen.update(vec![acknowledged], start, start);
         assert!(seen.is_fenced(ONE, raised_to, start, start));
+    }
+
+    /// As if the database's clock had made a step by an hour the other way.
+    async fn shift(url: &str, by_ms: i64) {
+        let limits = database::PoolLimits {
+            connections_max: 1,
+            acquire_max: Duration::from_secs(5),
+            lock_wait_max: None,
+            idle_transaction_max: None,
+        };
+        let database = database::Database::open(url, &limits).unwrap();
+        let shift = "UPDATE incarnations SET heartbeat_at_ms = heartbeat_at_ms + ?";
+        database.run(shift, [by_ms]).await.unwrap();
+    }
+
+    /// A living publisher is not silent after a step forward, a dead one is after a step back.
+    async fn a_step_of_the_databases_clock_changes_nothing(url: String) {
+        const HOUR_MS: i64 = 3_600_000;
+        const PATIENCE: Duration = Duration::from_secs(20);
+        let config = DatabaseConfig {
+            url: url.clone(),
+            ..DatabaseConfig::default()
+        };
+        let store = Store::migrate(&config, &Registry::standard()).await;
+        let store = store.unwrap();
+        let publisher = Publisher {
+            lease_ms: 1_500,
+            deadline_ms: 100,
+            address: String::new(),
+            label: String::new(),
+        };
+        let id = store.register(WorkerId(1), &publisher, 0).await;
+        let id = id.unwrap().expect("nobody else is there");
+        let first = Generation::FIRST;
+        assert!(store.confirm_binding(id, first, "q").await.unwrap());
+        shift(&url, -HOUR_MS).await;
+        let watch = Watch::start(store.clone(), 200);
+        assert!(watch.silent().await.unwrap().is_empty());
+        assert_eq!(watch.never_heard().await.unwrap(), 1);
+        assert!(store.heartbeat(id, first, 0).await.unwrap());
+        assert_eq!(watch.live().await.unwrap(), [id]);
+        assert_eq!(watch.never_heard().await.unwrap(), 0);
+        shift(&url, HOUR_MS).await;
+        let begun = Instant::now();
+        let silent = loop {
+            match watch.silent().await.unwrap().as_slice() {
+                [silent] => break *silent,
+                _ => assert!(begun.elapsed() < PATIENCE, "it counts as living"),
+            }
+            tokio::time::sleep(LOOK_EVERY).await;
+        };
+        assert!(watch.live().await.unwrap().is_empty());
+        assert!(store.fence_silent(&silent).await.unwrap());
+        assert_eq!(store.fenced_for_sure(9).await.unwrap()[0].id, id);
+        assert!(watch.silent().await.unwrap().is_empty());
+    }
+
+    #[tokio::test]
+    async fn a_step_of_the_clock_changes_nothing_on_a_file() {
+        let folder = tempfile::tempdir().unwrap();
+        let url = format!("sqlite://{}", folder.path().join("a.db").display());
+        a_step_of_the_databases_clock_changes_nothing(url).await;
+    }
+
+    #[tokio::test]
+    async fn a_step_of_the_clock_changes_nothing_on_a_server() {
+        let Some(server) = servers::DatabaseServer::start().await else {
+            return;
+        };
+        a_step_of_the_databases_clock_changes_nothing(server.create_database().await).await;
     }
 }
