@@ -46,6 +46,8 @@ mod random_kills;
 mod reconciler;
 #[path = "crash/redis_loss.rs"]
 mod redis_loss;
+#[path = "crash/stalled_broker.rs"]
+mod stalled_broker;
 #[path = "crash/two_instances.rs"]
 mod two_instances;
 

@@ -7,10 +7,11 @@
 
 use std::path::Path;
 use std::process::Command;
+use std::time::Duration;
 
 use crate::address::Address;
 use crate::amqp;
-use crate::error::{OrFailed, Result, TAKEN, failed};
+use crate::error::{Error, OrFailed, Result, TAKEN, failed};
 use crate::ports;
 use crate::process::Process;
 use crate::site::{FirstAnswer, Site, Started, within};
@@ -23,6 +24,10 @@ pub const DISK_FREE_LIMIT_BYTES: u64 = 32 << 20;
 pub const NAME: &str = "rabbitmq";
 /// What the broker logs when it stops publishers for want of memory or disk.
 pub const ALARM: &str = "resource limit alarm set";
+/// Asks a running node to do something; it is where the server is.
+const CONTROL: &str = "rabbitmqctl";
+/// How long that may take: it starts a virtual machine of its own.
+const CONTROL_LIMIT: Duration = Duration::from_secs(30);
 /// What epmd logs, with `-d -d`, once it listens.
 const EPMD_READY: &str = "entering the main select() loop";
 
@@ -115,6 +120,25 @@ async fn answers(address: &Address, node: &str) -> Result<String> {
     // It greets before it lets anybody in.
     amqp::log_in(address).await?;
     Ok(version)
+}
+
+/// Has the running node do something, `set_vm_memory_high_watermark 0.4`, and waits until it has.
+pub(crate) async fn control(site: &Site<'_>, node: &Node, words: &[&str]) -> Result<()> {
+    let program = site.programs.rabbitmq_server()?.with_file_name(CONTROL);
+    if !program.exists() {
+        return Err(Error::Missing(format!("{CONTROL} is not installed")));
+    }
+    let mut command = Command::new(program);
+    isolate(&mut command, &site.folder.join(NAME), node.epmd_port);
+    command.args(["--quiet", "--node", &node.name]).args(words);
+    let control = site.spawn(CONTROL, command)?;
+    match control.ended_within(CONTROL_LIMIT).await {
+        Some(status) if status.success() => Ok(()),
+        _ => {
+            let (asked, said) = (words.join(" "), control.last_words());
+            Err(failed(format!("{CONTROL} {asked} failed{said}")))
+        }
+    }
 }
 
 /// `amqp://guest:guest@127.0.0.1:4001/%2f`.

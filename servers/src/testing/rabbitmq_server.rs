@@ -63,6 +63,14 @@ impl RabbitMqServer {
         Ok(())
     }
 
+    /// Has it believe that it is out of memory, or that it is not any more: it then takes nothing
+    /// from connections that publish, and does not close them.
+    pub async fn set_memory_alarm(&self, is_set: bool) -> Result<()> {
+        let fraction = if is_set { "0.000001" } else { "0.8" };
+        let words = ["set_vm_memory_high_watermark", fraction];
+        rabbitmq::control(&self.home.site(), &self.node, &words).await
+    }
+
     /// SIGSTOP until what is returned is dropped.
     pub fn freeze(&self) -> Frozen {
         Frozen::freeze(self.pid())

@@ -102,8 +102,17 @@ pub trait Publisher: Debug + Send + Sync {
         body: Vec<u8>,
     ) -> PublishOutcome;
 
+    /// Publishes a marker the way an order would go, whose fate says what would become of one.
+    ///
+    /// # Contract
+    /// - As [`Self::publish`]; it is accepted only when it is durable, whenever yes is said.
+    async fn probe(&self, incarnation: IncarnationId, generation: Generation) -> PublishOutcome;
+
     /// Whether a message could be sent now.
     fn is_connected(&self) -> bool;
+
+    /// The present connection; every new one has another number.
+    fn connection(&self) -> u64;
 }
 
 /// What became of one message.

@@ -80,6 +80,7 @@ pub async fn run(
         config: config.clone(),
         registry: registry.clone(),
         published: (settles && config.seckill.ack == Ack::Confirmed).then(Published::default),
+        lanes_in_doubt: Arc::default(),
         engine: is_shared.then_some(engine),
         terms,
         incarnation,

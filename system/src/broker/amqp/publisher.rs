@@ -2,18 +2,18 @@
 
 use super::connection::{confirming_channel, connect, properties};
 use crate::broker::contract::{PublishOutcome, Publisher};
-use crate::broker::names::{MessageIds, Names};
+use crate::broker::names::{MessageIds, Names, marker_id};
 use crate::config::{Ack, MqConfig};
-use crate::envelope::ORDER_BATCH_TYPE;
+use crate::envelope::{MARKER_TYPE, ORDER_BATCH_TYPE, encode_marker};
 use crate::ids::Generation;
 use crate::shutdown::Shutdown;
 use anyhow::Context;
 use async_trait::async_trait;
 use engines::IncarnationId;
 use lapin::options::BasicPublishOptions;
-use lapin::{Channel, Confirmation, Connection};
+use lapin::{BasicProperties, Channel, Confirmation, Connection};
 use std::sync::Arc;
-use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use std::time::Duration;
 use tokio::sync::{Mutex, OwnedMutexGuard, watch};
 
@@ -42,6 +42,8 @@ pub struct AmqpPublisher {
     ids: MessageIds,
     turn: AtomicUsize,
     lanes: watch::Receiver<Arc<[Lane]>>,
+    /// How often it was connected again.
+    connection: Arc<AtomicU64>,
 }
 
 impl AmqpPublisher {
@@ -54,11 +56,13 @@ impl AmqpPublisher {
     ) -> anyhow::Result<Self> {
         let (connection, lanes) = open(config, name).await?;
         let (sender, receiver) = watch::channel(lanes);
+        let reconnected = Arc::<AtomicU64>::default();
         tokio::spawn(keep_connected(
             config.clone(),
             name.to_owned(),
             connection,
             sender,
+            reconnected.clone(),
             shutdown,
         ));
         Ok(Self {
@@ -67,19 +71,20 @@ impl AmqpPublisher {
             ids: MessageIds::new(name),
             turn: AtomicUsize::new(0),
             lanes: receiver,
+            connection: reconnected,
         })
     }
 
     /// A channel, and the right to be alone on it, which saying yes before the confirm does not
     /// need.
-    async fn channel(&self) -> Option<(Channel, Option<OwnedMutexGuard<()>>)> {
+    async fn channel(&self, ack: Ack) -> Option<(Channel, Option<OwnedMutexGuard<()>>)> {
         let lanes = self.lanes.borrow().clone();
         let first = self.turn.fetch_add(1, Ordering::Relaxed);
         let live = (0..lanes.len()).map(|step| &lanes[(first + step) % lanes.len()]);
         let live: Vec<&Lane> = live
             .filter(|lane| lane.channel.status().connected())
             .collect();
-        if self.ack == Ack::Published {
+        if ack == Ack::Published {
             return live.first().map(|lane| (lane.channel.clone(), None));
         }
         for lane in &live {
@@ -93,6 +98,40 @@ impl AmqpPublisher {
             .ok()?;
         Some((lane.channel.clone(), Some(turn)))
     }
+
+    async fn send(
+        &self,
+        ack: Ack,
+        key: String,
+        properties: BasicProperties,
+        body: &[u8],
+    ) -> PublishOutcome {
+        let Some((channel, turn)) = self.channel(ack).await else {
+            return PublishOutcome::NotSent;
+        };
+        let (exchange, key) = (self.names.exchange().into(), key.into());
+        let options = BasicPublishOptions {
+            mandatory: true,
+            ..BasicPublishOptions::default()
+        };
+        let confirm = match channel
+            .basic_publish(exchange, key, options, body, properties)
+            .await
+        {
+            Ok(confirm) => confirm,
+            Err(error) => {
+                tracing::warn!(%error, "publish failed");
+                return PublishOutcome::Unknown;
+            }
+        };
+        if ack == Ack::Published {
+            tokio::spawn(async move { judge(confirm.await) });
+            return PublishOutcome::Accepted;
+        }
+        let outcome = judge(confirm.await);
+        drop(turn);
+        outcome
+    }
 }
 
 #[async_trait]
@@ -103,35 +142,17 @@ impl Publisher for AmqpPublisher {
         generation: Generation,
         body: Vec<u8>,
     ) -> PublishOutcome {
-        let Some((channel, turn)) = self.channel().await else {
-            return PublishOutcome::NotSent;
-        };
-        let (exchange, key) = (
-            self.names.exchange().into(),
-            self.names.order_key(incarnation, generation).into(),
-        );
-        let options = BasicPublishOptions {
-            mandatory: true,
-            ..BasicPublishOptions::default()
-        };
         let properties = properties(ORDER_BATCH_TYPE, self.ids.next());
-        let confirm = match channel
-            .basic_publish(exchange, key, options, &body, properties)
+        let key = self.names.order_key(incarnation, generation);
+        self.send(self.ack, key, properties, &body).await
+    }
+
+    async fn probe(&self, incarnation: IncarnationId, generation: Generation) -> PublishOutcome {
+        let nonce = rand::random();
+        let properties = properties(MARKER_TYPE, marker_id(nonce));
+        let key = self.names.order_key(incarnation, generation);
+        self.send(Ack::Confirmed, key, properties, &encode_marker(nonce))
             .await
-        {
-            Ok(confirm) => confirm,
-            Err(error) => {
-                tracing::warn!(%error, "publish failed");
-                return PublishOutcome::Unknown;
-            }
-        };
-        if self.ack == Ack::Published {
-            tokio::spawn(async move { judge(confirm.await) });
-            return PublishOutcome::Accepted;
-        }
-        let outcome = judge(confirm.await);
-        drop(turn);
-        outcome
     }
 
     fn is_connected(&self) -> bool {
@@ -139,6 +160,10 @@ impl Publisher for AmqpPublisher {
             .borrow()
             .iter()
             .any(|lane| lane.channel.status().connected())
+    }
+
+    fn connection(&self) -> u64 {
+        self.connection.load(Ordering::Relaxed)
     }
 }
 
@@ -179,6 +204,7 @@ async fn keep_connected(
     name: String,
     mut connection: Connection,
     sender: watch::Sender<Arc<[Lane]>>,
+    reconnected: Arc<AtomicU64>,
     shutdown: Shutdown,
 ) {
     let mut pause = RECONNECT_MIN;
@@ -202,6 +228,7 @@ async fn keep_connected(
             Ok((reopened, lanes)) => {
                 tracing::info!("connected to RabbitMQ again");
                 connection = reopened;
+                reconnected.fetch_add(1, Ordering::Relaxed);
                 sender.send_replace(lanes);
             }
             Err(error) => {

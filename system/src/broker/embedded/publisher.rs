@@ -3,9 +3,9 @@
 use super::file::QueueFile;
 use super::writer::Message;
 use crate::broker::contract::{PublishOutcome, Publisher};
-use crate::broker::names::MessageIds;
+use crate::broker::names::{MessageIds, marker_id};
 use crate::config::Ack;
-use crate::envelope::ORDER_BATCH_TYPE;
+use crate::envelope::{MARKER_TYPE, ORDER_BATCH_TYPE, encode_marker};
 use crate::ids::Generation;
 use async_trait::async_trait;
 use engines::IncarnationId;
@@ -59,7 +59,25 @@ impl Publisher for EmbeddedPublisher {
         }
     }
 
+    async fn probe(&self, incarnation: IncarnationId, generation: Generation) -> PublishOutcome {
+        let nonce = rand::random();
+        let message = Message {
+            incarnation,
+            generation,
+            kind: MARKER_TYPE,
+            message_id: marker_id(nonce),
+            body: encode_marker(nonce),
+            max_messages: self.queue_max_messages.into(),
+        };
+        self.file.writer.put(message).await.confirmed().await
+    }
+
     fn is_connected(&self) -> bool {
         self.file.writer.is_writing()
+    }
+
+    /// There is one: the writer tries by itself whether the file can be written again.
+    fn connection(&self) -> u64 {
+        0
     }
 }

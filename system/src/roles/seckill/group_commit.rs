@@ -5,7 +5,10 @@
 //! `gather_us_per_request` adds to it.
 
 mod batch;
+mod doubts;
+mod lanes;
 mod pending;
+mod proving;
 
 use super::replies::{Reason, Refusal, Reply};
 use super::shared::Shared;
@@ -13,11 +16,12 @@ use crate::broker::Publisher;
 use crate::clock::monotonic_ms;
 use batch::Batch;
 use engines::{SaleId, StockEngine, UserId};
+use lanes::Lanes;
 use pending::Pending;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
-use tokio::sync::{Semaphore, mpsc, oneshot};
+use tokio::sync::{mpsc, oneshot};
 
 /// Gathering times below this are not worth a timer, whose resolution is 1 ms.
 const MIN_GATHER_US: u64 = 1_000;
@@ -114,13 +118,18 @@ async fn gather(
     mut receiver: mpsc::UnboundedReceiver<Pending>,
 ) {
     let config = &shared.config.group_commit;
-    let in_flight = Arc::new(Semaphore::new(config.max_in_flight));
+    let incarnation = shared.incarnation.clone();
+    let lanes = Lanes::start(
+        config.max_in_flight,
+        publisher.clone(),
+        shared.config.seckill.publish_timeout_ms,
+        shared.lanes_in_doubt.clone(),
+        move || incarnation.current().map(|own| (own.id, own.generation)),
+    );
     let keeps_stock = engine.info().guarantees.keeps_stock;
     let mut last_len = 0;
     loop {
-        let Ok(permit) = in_flight.clone().acquire_owned().await else {
-            return;
-        };
+        let turn = lanes.turn().await;
         let mut pending = Vec::with_capacity(config.max_batch);
         if receiver.recv_many(&mut pending, config.max_batch).await == 0 {
             return;
@@ -134,16 +143,14 @@ async fn gather(
             }
         }
         last_len = pending.len();
+        let turn = lanes.renewed(turn).await;
         let batch = Batch {
             shared: shared.clone(),
             engine: engine.clone(),
             keeps_stock,
             publisher: publisher.clone(),
         };
-        tokio::spawn(async move {
-            batch.run(pending).await;
-            drop(permit);
-        });
+        tokio::spawn(batch.run(pending, turn));
     }
 }
 

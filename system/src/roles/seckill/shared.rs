@@ -7,6 +7,7 @@ use crate::shutdown::Shutdown;
 use crate::terms::Terms;
 use engines::{Registry, StockEngine};
 use std::sync::Arc;
+use std::sync::atomic::AtomicUsize;
 
 /// What all threads of the role share.
 #[derive(Debug)]
@@ -18,6 +19,8 @@ pub struct Shared {
     pub engine: Option<Arc<dyn StockEngine>>,
     /// Orders on their way to becoming rows, where this process has to settle their holds itself.
     pub published: Option<Published>,
+    /// Lanes of all threads that may hold units for nobody.
+    pub lanes_in_doubt: Arc<AtomicUsize>,
     pub terms: Terms,
     pub incarnation: Incarnation,
     pub shutdown: Shutdown,

@@ -3,6 +3,7 @@
 //! one-term-per-batch (R3): identity and term are read once, at the start, and used for everything
 //! that follows.
 
+use super::lanes::{Lane, Turn};
 use super::pending::Pending;
 use crate::broker::{PublishOutcome, Publisher};
 use crate::clock::{monotonic_ms, unix_ms};
@@ -13,9 +14,10 @@ use crate::order_id::minted_at_ms;
 use crate::roles::seckill::replies::{Reason, Refusal, Reply};
 use crate::roles::seckill::shared::Shared;
 use crate::store::SaleRow;
-use engines::{AllocationId, EngineError, OrderId, Reserve, SaleId, StockEngine, Verdict};
+use engines::{AllocationId, EngineError, OrderId, Reserve, SaleId, StockEngine, Term, Verdict};
 use std::collections::HashMap;
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 /// Runs batches of one serving thread.
@@ -46,16 +48,19 @@ impl Sold {
 }
 
 impl Batch {
-    /// Answers every request of `pending`.
-    pub async fn run(self, pending: Vec<Pending>) {
+    /// Answers every request of `pending`. Its `turn` is over when all are answered, or, where that
+    /// is later, when the fate of what it published is known.
+    pub async fn run(self, pending: Vec<Pending>, turn: Turn) {
         let Some(identity) = self.shared.incarnation.current() else {
             return answer_all(pending, Reply::Unavailable(Reason::NoLease));
         };
         let mut sold = Sold::with_capacity(pending.len());
-        // What is reserved and cannot be published is lost to other buyers until the reconciler has
-        // voided it: a broker that is away for a second would cost the whole stock. So without it
-        // nothing is sold, and whoever has an order is still told so.
-        let can_publish = !self.keeps_stock || self.publisher.is_connected();
+        // deadline-before-reserve (R7): what is reserved and cannot be published is lost to other
+        // buyers until the reconciler has voided it: a broker that is away for a second would cost
+        // the whole stock. So the lane, too, comes first; without one, or without a broker, nothing
+        // is sold, and whoever has an order is still told so.
+        let can_publish =
+            !self.keeps_stock || matches!(turn, Turn::Sell(_)) && self.publisher.is_connected();
         for (sale, requests) in by_sale(pending) {
             self.reserve(&identity, sale, requests, can_publish, &mut sold)
                 .await;
@@ -64,13 +69,14 @@ impl Batch {
             return;
         }
         failpoint::hit("seckill.after_reserve");
-        if identity.may_act() {
-            self.publish(&identity, sold).await;
-        } else {
+        match turn {
+            Turn::Sell(lane) if identity.may_act() => self.publish(&identity, lane, sold).await,
             // fence-wait (R1): the lease ran out meanwhile and yes could not be said any more, so
             // nothing is sent either.
-            let waiting = sold.waiting.into_iter().map(|(pending, _)| pending);
-            answer_all(waiting, Reply::Unavailable(Reason::NoLease));
+            _ => {
+                let waiting = sold.waiting.into_iter().map(|(pending, _)| pending);
+                answer_all(waiting, Reply::Unavailable(Reason::NoLease));
+            }
         }
     }
 
@@ -105,8 +111,15 @@ impl Batch {
         // fence-wait (R1), sold-out-means-gone (R18): that an order is settled, and that there is
         // none, are said only while the lease runs, too.
         let may_act = identity.may_act();
+        let may_return = self.may_return(&open.term, &verdicts, latest_ms).await;
         for ((pending, item), verdict) in requests.into_iter().zip(items).zip(verdicts) {
             match judge(&item, pending.closed, verdict) {
+                // sold-out-means-gone (R18): they may be held for somebody who gets no order.
+                Judged::Answer(Reply::Refused(Refusal::SoldOut))
+                    if may_return >= i64::from(item.quantity) =>
+                {
+                    pending.answer(Reply::Unavailable(Reason::BrokerAway));
+                }
                 // An open hold, found while nothing can be sent.
                 Judged::Publish { .. } if !can_publish => {
                     pending.answer(Reply::Unavailable(Reason::BrokerAway));
@@ -130,21 +143,47 @@ impl Batch {
         }
     }
 
+    /// Units that are left or may still come back although somebody was refused as sold out: nil
+    /// while no lane of the process is in doubt; otherwise what is held counts, too.
+    async fn may_return(
+        &self,
+        term: &Term,
+        verdicts: &[Result<Verdict, EngineError>],
+        latest_ms: u64,
+    ) -> i64 {
+        let is_sold_out = |verdict| matches!(verdict, &Ok(Verdict::SoldOut { .. }));
+        if self.shared.lanes_in_doubt.load(Ordering::Relaxed) == 0
+            || !verdicts.iter().any(is_sold_out)
+        {
+            return 0;
+        }
+        match tokio::time::timeout(until(latest_ms), self.engine.stock(term)).await {
+            Ok(Ok(stock)) => {
+                let open_units = i64::try_from(stock.open_units).unwrap_or(i64::MAX);
+                stock.remaining.saturating_add(open_units)
+            }
+            Ok(Err(_)) | Err(_) => i64::MAX,
+        }
+    }
+
     /// Publishes one message for the whole batch and answers when its fate is known, or at the
     /// deadline.
-    async fn publish(&self, identity: &Arc<Identity>, Sold { waiting, events }: Sold) {
+    async fn publish(&self, identity: &Arc<Identity>, lane: Lane, Sold { waiting, events }: Sold) {
         let (incarnation, generation) = (identity.id, identity.generation);
         let body = envelope::encode_orders(identity.id, generation, &events);
         let publisher = self.publisher.clone();
         // A task of its own: a confirm that comes after the deadline must still be taken in by
-        // somebody.
-        let publishing =
-            tokio::spawn(async move { publisher.publish(incarnation, generation, body).await });
+        // somebody, and until then the lane is taken.
+        let publishing = tokio::spawn(async move {
+            lane.carry(publisher.publish(incarnation, generation, body))
+                .await
+        });
         let latest_ms = waiting.iter().map(|(pending, _)| pending.deadline_ms).max();
         let latest_ms = latest_ms.unwrap_or_default();
-        let outcome = match tokio::time::timeout(until(latest_ms), publishing).await {
-            Ok(Ok(outcome)) => outcome,
-            Ok(Err(_)) | Err(_) => PublishOutcome::Unknown,
+        // The next batch may begin when this one is answered.
+        let (outcome, _lane) = match tokio::time::timeout(until(latest_ms), publishing).await {
+            Ok(Ok((outcome, lane))) => (outcome, Some(lane)),
+            Ok(Err(_)) | Err(_) => (PublishOutcome::Unknown, None),
         };
         failpoint::hit("seckill.after_publish");
         if let (PublishOutcome::Accepted, Some(published)) = (outcome, &self.shared.published) {
