@@ -37,6 +37,8 @@ struct EmbeddedWorld {
     told: Told,
     started: u32,
     lease_ms: u64,
+    /// Besides what all tests have.
+    settings: Vec<(&'static str, &'static str)>,
 }
 
 impl EmbeddedWorld {
@@ -54,6 +56,7 @@ impl EmbeddedWorld {
             told: Told::default(),
             started: 0,
             lease_ms: 1_500,
+            settings: Vec::new(),
         };
         let seed = world.stack.scratch().join("seed.toml");
         std::fs::write(&seed, sale::seed(TOTAL)).expect("the scratch folder can be written");
@@ -102,6 +105,8 @@ impl EmbeddedWorld {
                 "1200".to_owned(),
             ),
         ];
+        let own = self.settings.iter();
+        env.extend(own.map(|(key, value)| ((*key).to_owned(), (*value).to_owned())));
         env.extend(failpoint.map(|name| ("SECKILL_FAILPOINT".to_owned(), name.to_owned())));
         let name = format!("{}-{}", args[0], self.started);
         RoleSpec {
@@ -366,5 +371,56 @@ async fn a_sale_with_many_orders_opens_again_though_its_grant_outlasts_the_lease
     // No heartbeat gets through while the epoch is granted, and still it is given to the process
     // that lives.
     let _all = world.all(None).await;
+    world.stack.stop().await.expect("an orderly end");
+}
+
+/// The queue is stalled while another process writes to its file.
+#[tokio::test]
+async fn a_queue_that_cannot_be_written_does_not_sell_out_the_sale_to_nobody() {
+    const LANES: u64 = 4;
+    const LARGEST_BATCH: u64 = 16;
+    let mut world = EmbeddedWorld::new("preallocated").await;
+    world.settings = vec![
+        ("SECKILL__SECKILL__THREADS", "1"),
+        ("SECKILL__GROUP_COMMIT__MAX_IN_FLIGHT", "4"),
+        ("SECKILL__GROUP_COMMIT__MAX_BATCH", "16"),
+    ];
+    // Heartbeats have to wait, too.
+    world.lease_ms = 20_000;
+    let mut all = world.all(None).await;
+    let mut crowd = Crowd {
+        seed: 47,
+        users: 100_000,
+        concurrency: 32,
+    };
+    // It has units in its memory then.
+    let load = world.load(&all, crowd);
+    load.sells(500).await;
+    load.finish().await;
+    let mut writing = world.database().await;
+    let begun = sqlx::raw_sql("BEGIN IMMEDIATE").execute(&mut writing).await;
+    begun.expect("others wait");
+    crowd.concurrency = 500;
+    let load = world.load(&all, crowd);
+    // Several publish deadlines.
+    tokio::time::sleep(Duration::from_secs(3)).await;
+    let told = load.finish().await;
+    writing.close().await.expect("others write again");
+    let unknown = told
+        .statuses
+        .iter()
+        .filter(|(words, _)| words.contains("outcome unknown"));
+    let held: u64 = unknown.map(|(_, times)| times).sum();
+    assert!(
+        (1..=LANES * LARGEST_BATCH).contains(&held),
+        "{held} are held: {:?}",
+        told.statuses
+    );
+    crowd.concurrency = 32;
+    let load = world.load(&all, crowd);
+    load.sells(500).await;
+    load.finish().await;
+    all.stop().await.expect("stopped in order");
+    world.audit().await;
     world.stack.stop().await.expect("an orderly end");
 }

@@ -2,7 +2,7 @@
 //! cannot be published is not sold to nobody, and nobody is told "sold out" because of it.
 
 use crate::fresh_world;
-use crate::load::{Crowd, Load};
+use crate::load::{Answer, Crowd, Load};
 use crate::wait::until;
 use crate::world::{SOMEBODY, World};
 use loadgen::events::Summary;
@@ -93,6 +93,47 @@ async fn a_frozen_broker_does_not_sell_out_the_sale_to_nobody() {
     nothing_is_sold_to_nobody(&world, load, order, HELD_MOST, Duration::from_secs(10)).await;
     frozen.thaw();
     everything_is_sold(&world).await;
+}
+
+/// What a stalled broker keeps from its buyers may come back, so it is not gone yet.
+#[tokio::test]
+async fn while_the_last_units_are_held_for_nobody_they_are_not_called_sold_out() {
+    const FEW: i64 = 20;
+    let mut world = fresh_world!("last_units", FEW);
+    with_small_batches(&mut world);
+    let _reconciler = world.role("reconciler").await;
+    let _consumer = world.role("create-consumer").await;
+    let _seckill = world.seckill().await;
+    world.open(1).await;
+    let broker = world.stack.server_pid("rabbitmq");
+    let frozen = Frozen::freeze(broker.expect("a private broker"));
+    let load = world.load(Crowd {
+        concurrency: 32,
+        ..CROWD
+    });
+    until("all units are held", async || match world.stock().await {
+        Ok(stock) if stock.remaining == 0 => Ok(()),
+        other => Err(format!("{other:?}")),
+    })
+    .await;
+    // They are told "unknown" at their deadline, long after the lanes are in doubt.
+    load.finish().await;
+    for newcomer in 0..20 {
+        let answer = world.buy(SOMEBODY + newcomer, 1).await;
+        assert!(matches!(answer, Answer::Unavailable(_)), "{answer:?}");
+    }
+    frozen.thaw();
+    let mut buyer = SOMEBODY;
+    until("sold out", async || {
+        buyer += 1;
+        match world.buy(buyer, 1).await {
+            Answer::No(why) if why.contains("sold out") => Ok(()),
+            other => Err(format!("{other:?}")),
+        }
+    })
+    .await;
+    world.until_number(SOLD, FEW).await;
+    world.audit().await;
 }
 
 #[tokio::test]

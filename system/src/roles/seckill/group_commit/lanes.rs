@@ -6,6 +6,9 @@
 //! batches go on without a lane, and ask the engine without being allowed to sell. So what is held
 //! for buyers who cannot be told yes is never more than one batch for each lane.
 
+#[cfg(test)]
+mod tests;
+
 use super::doubts::{Doubt, Doubts};
 use super::proving::{Pause, Withheld, prove};
 use crate::broker::{PublishOutcome, Publisher};
