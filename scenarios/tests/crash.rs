@@ -50,6 +50,8 @@ mod redis_loss;
 mod stalled_broker;
 #[path = "crash/two_instances.rs"]
 mod two_instances;
+#[path = "crash/window.rs"]
+mod window;
 
 /// The world of a test, or the end of the test where servers or failpoints are missing.
 macro_rules! fresh_world {

@@ -198,6 +198,15 @@ pub const LIST: &[Broken] = &[
     },
     Broken {
         engine: "preallocated",
+        name: "finishes_for_others",
+        what: "says of orders of other processes' buyers that they are finished already",
+        caught_by: "only_the_owner_of_a_user_finishes_their_orders",
+        needs_server: false,
+        sound: "return Finished::WrongInstance;",
+        broken: "return Finished::AlreadyDone;",
+    },
+    Broken {
+        engine: "preallocated",
         name: "deaf_to_wants",
         what: "never answers the want of a process that starves",
         caught_by: "a_starving_instance_gets_the_idle_units_of_the_other",

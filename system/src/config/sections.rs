@@ -128,7 +128,8 @@ pub struct GroupCommitConfig {
     /// Most requests in one batch.
     pub max_batch: usize,
     /// Batches under way at the same time per thread. While all of them are, the next one gathers:
-    /// that wait is nil when idle and grows with load.
+    /// that wait is nil when idle and grows with load. A broker that stalls leaves as many batches
+    /// reserved and unpublished, and no more.
     pub max_in_flight: usize,
     /// Further gathering time per request of the batch before, µs, for brokers that charge
     /// much per message: it trades latency and throughput for larger messages.

@@ -302,8 +302,10 @@ impl SaleRepair<'_> {
                 match (result?, item.kind) {
                     (Finished::Done, FinishKind::Settle) => pass.holds_settled += 1,
                     (Finished::Done, FinishKind::Release) => pass.holds_released += 1,
-                    // Of another instance's buyers that one takes care.
-                    (Finished::AlreadyDone | Finished::NotOpen | Finished::WrongInstance, _) => {}
+                    (Finished::AlreadyDone, _) => {}
+                    // It is as open as before: whoever opens the sale next, or owns the buyer,
+                    // takes care of it.
+                    (Finished::NotOpen | Finished::WrongInstance, _) => pass.left += 1,
                 }
             }
         }
