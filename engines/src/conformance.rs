@@ -161,6 +161,8 @@ pub fn checks() -> Vec<Check> {
         check!(dealing, sharing::who_stops_with_everything_sold_leaves_nobody_waiting, ["hand_back: Afterwards"]),
         check!(stock, retiring::a_retired_sale_is_forgotten_and_no_other, ["retire: Afterwards", "retire: Other sales", "retire: Retiring again"]),
         check!(stock, retiring::a_later_epoch_of_a_retired_sale_opens_like_a_first, ["retire: A later epoch"]),
+        check!(stock, retiring::an_opening_of_a_retired_epoch_or_an_older_one_is_stale, ["retire: An opening of `epoch`"]),
+        check!(stock, retiring::a_late_retirement_leaves_a_newer_epoch_alone, ["retire: Other sales"]),
         check!(dealing, retiring::a_retired_sale_ends_in_every_process, ["retire: Afterwards"]),
         check!(dealing, sharing::two_instances_sell_every_unit_once_and_accept_no_user_twice, ["reserve: Never are more units granted", "reserve: A user with a live order"]),
         check!(loss_proof, losing::a_lost_server_is_noticed_and_a_new_epoch_goes_on, ["reserve: Under a term", "finish: Under a term"]),

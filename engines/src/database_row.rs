@@ -15,9 +15,9 @@ mod stock;
 
 use crate::helpers::database_server::{self, may_be_repeated};
 use crate::{
-    BuildFuture, EngineEnv, EngineError, EngineFactory, EngineInfo, Finish, Finished, Guarantees,
-    HoldKey, HoldPage, HoldPageQuery, OpenHold, Opened, Opening, Params, Reserve, Result, SaleId,
-    SettingSpec, StockEngine, StockView, Term, Upkeep, Verdict,
+    BuildFuture, EngineEnv, EngineError, EngineFactory, EngineInfo, Epoch, Finish, Finished,
+    Guarantees, HoldKey, HoldPage, HoldPageQuery, OpenHold, Opened, Opening, Params, Reserve,
+    Result, SaleId, SettingSpec, StockEngine, StockView, Term, Upkeep, Verdict,
 };
 use database::Database;
 use database::schema::Migration;
@@ -204,11 +204,12 @@ impl Upkeep for DatabaseRow {
         self.run(CALL_MAX, "a look at the server", check).await
     }
 
-    async fn retire(&self, sale: SaleId) -> Result<()> {
+    async fn retire(&self, sale: SaleId, epoch: Epoch) -> Result<()> {
         let mut is_first = true;
         loop {
-            let step =
-                move |sales: Arc<Sales>| async move { sales.retire_some(sale, is_first).await };
+            let step = move |sales: Arc<Sales>| async move {
+                sales.retire_some((sale, epoch), is_first).await
+            };
             if self.run(CALL_MAX, "a step of a retirement", step).await? {
                 return Ok(());
             }

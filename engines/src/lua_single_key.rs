@@ -347,12 +347,14 @@ impl Upkeep for LuaSingleKey {
         redis_server::check(&mut self.redis.clone(), allow_volatile).await
     }
 
-    async fn retire(&self, sale: SaleId) -> Result<()> {
+    async fn retire(&self, sale: SaleId, epoch: Epoch) -> Result<()> {
         let mut command = redis::cmd("EVAL");
         command
             .arg(RETIRE)
             .arg(1)
-            .arg(key_set::meta_key(&self.tag(sale)));
+            .arg(key_set::meta_key(&self.tag(sale)))
+            .arg(epoch.0)
+            .arg("note");
         command
             .query_async::<i64>(&mut self.redis.clone())
             .await

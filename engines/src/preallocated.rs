@@ -24,7 +24,7 @@ mod wants;
 
 use crate::helpers::database_server;
 use crate::{
-    ALLOCATIONS, BuildFuture, EngineEnv, EngineError, EngineFactory, EngineInfo, Finish,
+    ALLOCATIONS, BuildFuture, EngineEnv, EngineError, EngineFactory, EngineInfo, Epoch, Finish,
     FinishKind, Finished, Guarantees, HoldKey, HoldPage, HoldPageQuery, IncarnationId, OpenHold,
     Opened, Opening, ParamKind, ParamSpec, Params, Reserve, Result, SaleId, SettingSpec,
     StockEngine, StockView, Tending, Term, Upkeep, Verdict,
@@ -285,9 +285,9 @@ impl Upkeep for Preallocated {
         .await
     }
 
-    async fn retire(&self, sale: SaleId) -> Result<()> {
+    async fn retire(&self, sale: SaleId, epoch: Epoch) -> Result<()> {
         let process = self.process.clone();
-        let retire = async move { process.retire(sale).await };
+        let retire = async move { process.retire(sale, epoch).await };
         self.within(LOAD_MAX, "a retirement", retire).await
     }
 }

@@ -28,7 +28,7 @@ mod transfer_tests;
 use crate::helpers::{clock::millis, key_set::RECORDS_PER_CALL_MAX, known_terms::KnownTerms};
 use crate::registry::{BuildFuture, EngineFactory};
 use crate::{
-    EngineEnv, EngineError, EngineInfo, Finish, Finished, Guarantees, HoldKey, HoldPage,
+    EngineEnv, EngineError, EngineInfo, Epoch, Finish, Finished, Guarantees, HoldKey, HoldPage,
     HoldPageQuery, OpenHold, Opened, Opening, PAGE_MAX, ParamKind, ParamSpec, Params, Reserve,
     Result, SaleId, SettingSpec, StockEngine, StockView, Tending, Term, Upkeep, UserId, Verdict,
 };
@@ -301,7 +301,7 @@ impl Upkeep for ShardedSlots {
         Ok(completed.unwrap_or(0))
     }
 
-    async fn retire(&self, sale: SaleId) -> Result<()> {
-        self.forget(sale).await
+    async fn retire(&self, sale: SaleId, epoch: Epoch) -> Result<()> {
+        self.forget(sale, epoch).await
     }
 }

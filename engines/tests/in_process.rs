@@ -17,7 +17,7 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 /// Checks of the contract that it is held to: all but those of engines that deal their buyers, that
 /// outlive their process, and that notice a lost server.
-const CHECKS: usize = 46;
+const CHECKS: usize = 48;
 
 #[derive(Debug)]
 struct Sale {
@@ -104,11 +104,16 @@ impl Sale {
 }
 
 #[derive(Debug, Default)]
-struct InProcess(Mutex<HashMap<SaleId, Sale>>);
+struct InProcess(Mutex<HashMap<SaleId, Sale>>, Mutex<HashMap<SaleId, Epoch>>);
 
 impl InProcess {
     fn sales(&self) -> MutexGuard<'_, HashMap<SaleId, Sale>> {
         self.0.lock().unwrap()
+    }
+
+    /// Retired sales, with their last epochs.
+    fn over(&self) -> MutexGuard<'_, HashMap<SaleId, Epoch>> {
+        self.1.lock().unwrap()
     }
 
     /// `call` on the sale if `term` is its open one.
@@ -150,6 +155,10 @@ impl StockEngine for InProcess {
                     newest: known.epoch,
                 });
             }
+        }
+        let over = self.over().get(&term.sale).copied();
+        if let Some(newest) = over.filter(|over| *over >= term.epoch) {
+            return Ok(Opened::Stale { newest });
         }
         let buyers = opening.buyers.iter();
         let gate = buyers.map(|buyer| (buyer.user, (buyer.order, buyer.quantity)));
@@ -235,8 +244,12 @@ impl StockEngine for InProcess {
 
 #[async_trait::async_trait]
 impl Upkeep for InProcess {
-    async fn retire(&self, sale: SaleId) -> Result<()> {
-        self.sales().remove(&sale);
+    async fn retire(&self, sale: SaleId, epoch: Epoch) -> Result<()> {
+        let is_later = |known: &Sale| known.term.epoch > epoch;
+        if !self.sales().get(&sale).is_some_and(is_later) {
+            self.sales().remove(&sale);
+            self.over().insert(sale, epoch);
+        }
         Ok(())
     }
 }

@@ -4,7 +4,8 @@ use super::harness::{Harness, Outcome, ensure, equal};
 use super::sale::{Sale, eventually};
 use super::sharing::{ask, pair, users_of, while_both_tend};
 use crate::{
-    EngineError, Epoch, Finished, Hold, HoldPageQuery, OpeningBuyer, Reserve, StockView, Verdict,
+    EngineError, Epoch, Finished, Hold, HoldPageQuery, Opened, OpeningBuyer, Reserve, StockView,
+    Verdict,
 };
 use std::time::Duration;
 
@@ -39,14 +40,13 @@ async fn is_forgotten(sale: &Sale<'_>, bought: &Reserve) -> Outcome {
     let StockView {
         remaining,
         open_units,
-        epoch,
         is_open,
         ..
     } = sale.stock().await?;
     equal(
-        (remaining, open_units, epoch, is_open),
-        (0, 0, None, false),
-        "units remaining and open, epoch and is_open of a retired sale",
+        (remaining, open_units, is_open),
+        (0, 0, false),
+        "units remaining and open and is_open of a retired sale",
     )
 }
 
@@ -64,10 +64,9 @@ pub(super) async fn a_retired_sale_is_forgotten_and_no_other(harness: &Harness) 
     let clients = sale.clients(2).await?;
     // Again and again, through any client, and one that never was.
     for engine in clients.iter().chain(&clients) {
-        engine.retire(sale.term.sale).await?;
-        engine
-            .retire(harness.closed_sale().await?.term.sale)
-            .await?;
+        engine.retire(sale.term.sale, sale.term.epoch).await?;
+        let never = harness.closed_sale().await?.term;
+        engine.retire(never.sale, never.epoch).await?;
         for client in &clients {
             is_forgotten(&sale.through(client.clone()), &bought).await?;
         }
@@ -88,7 +87,10 @@ pub(super) async fn a_later_epoch_of_a_retired_sale_opens_like_a_first(
     let older = harness.open_sale(10).await?;
     let (bought, settled) = (older.buy(1, 2).await?, older.buy(2, 1).await?);
     equal(older.settle(&settled).await?, Finished::Done, "a settle")?;
-    older.engine.retire(older.term.sale).await?;
+    older
+        .engine
+        .retire(older.term.sale, older.term.epoch)
+        .await?;
     let sale = older.next_epoch();
     let buyer = OpeningBuyer {
         user: settled.user,
@@ -144,7 +146,8 @@ pub(super) async fn a_retired_sale_ends_in_every_process(harness: &Harness) -> O
     })
     .await?;
     // As the reconciler does, in a process that sells nothing.
-    one.elsewhere().await?.engine.retire(one.term.sale).await?;
+    let elsewhere = one.elsewhere().await?.engine;
+    elsewhere.retire(one.term.sale, one.term.epoch).await?;
     for (sale, bought) in granted {
         eventually("a process that tends its sale ends it", async || {
             sale.tend().await?;
@@ -155,4 +158,46 @@ pub(super) async fn a_retired_sale_ends_in_every_process(harness: &Harness) -> O
         is_forgotten(sale, &bought).await?;
     }
     Ok(())
+}
+
+pub(super) async fn an_opening_of_a_retired_epoch_or_an_older_one_is_stale(
+    harness: &Harness,
+) -> Outcome {
+    let first = harness.open_sale(10).await?;
+    let second = first.next_epoch();
+    second.open(10, Vec::new()).await?;
+    second
+        .engine
+        .retire(second.term.sale, second.term.epoch)
+        .await?;
+    for late in [&first, &second] {
+        for client in late.clients(2).await? {
+            let opened = client.open(&late.opening(10, Vec::new())).await?;
+            equal(
+                opened,
+                Opened::Stale {
+                    newest: second.term.epoch,
+                },
+                "an opening that comes after its sale was retired",
+            )?;
+        }
+    }
+    Ok(())
+}
+
+pub(super) async fn a_late_retirement_leaves_a_newer_epoch_alone(harness: &Harness) -> Outcome {
+    let older = harness.open_sale(10).await?;
+    let sale = older.next_epoch();
+    sale.open(5, Vec::new()).await?;
+    let bought = sale.buy(1, 2).await?;
+    older
+        .engine
+        .retire(older.term.sale, older.term.epoch)
+        .await?;
+    sale.expect_stock(3, 2).await?;
+    equal(
+        sale.hold(bought.order).await?.quantity,
+        2,
+        "a hold of the epoch after the retired one",
+    )
 }

@@ -2,7 +2,7 @@
 //! end. What an engine does not need it leaves to the default, which does nothing; one that keeps
 //! stock has at least something to forget in [`Upkeep::retire`].
 
-use crate::{IncarnationId, Result, SaleId, Term};
+use crate::{Epoch, IncarnationId, Result, SaleId, Term};
 
 /// Background work of engines that need some, and the safety check of the server behind the engine.
 ///
@@ -44,19 +44,21 @@ pub trait Upkeep: Send + Sync + std::fmt::Debug {
         Ok(())
     }
 
-    /// The sale is over for good: the engine forgets it. Whoever calls this has fenced every
-    /// publisher and drained every queue, so nothing of the sale is under way.
+    /// The sale is over: the engine forgets it, up to and with `epoch`, and keeps a note of at most
+    /// 200 bytes that names this epoch. Nothing is sold any more after this call, so it may come
+    /// while orders are still on their way to their rows. An engine whose state is in the publishing
+    /// processes is called once they are fenced, and then in each of them.
     ///
     /// # Contract
-    /// - Afterwards every term of the sale is not open, and its keys, rows and memory are gone; the
-    ///   memory of other processes once they have tended the sale again.
-    /// - Other sales are untouched.
-    /// - Retiring again, or a sale that never was, changes nothing.
-    /// - A later epoch of the sale opens as if it were the first. The engine no longer knows which
-    ///   epochs there were: that no older one is opened again is the caller's care,
-    ///   open-by-condition (R14).
-    async fn retire(&self, sale: SaleId) -> Result<()> {
-        let _ = sale;
+    /// - Afterwards every term of the sale up to `epoch` is not open, and its keys, rows and memory
+    ///   are gone but for the note; the memory of other processes once they have tended the sale
+    ///   again.
+    /// - An opening of `epoch` or an older one is `Stale`, however late it comes.
+    /// - Other sales are untouched, and so is a later epoch of this one.
+    /// - Retiring again, or a sale that never was, changes nothing else.
+    /// - A later epoch of the sale opens as if it were the first.
+    async fn retire(&self, sale: SaleId, epoch: Epoch) -> Result<()> {
+        let _ = (sale, epoch);
         Ok(())
     }
 }

@@ -7,8 +7,8 @@ use super::gate::{self, GateRow, Gates};
 use super::stock::Stock;
 use crate::helpers::clock::millis;
 use crate::{
-    EngineError, Finish, Finished, HoldKey, HoldPage, HoldPageQuery, OpenHold, Opened, Opening,
-    Reserve, Result, SaleId, StockView, Term, Verdict,
+    EngineError, Epoch, Finish, Finished, HoldKey, HoldPage, HoldPageQuery, OpenHold, Opened,
+    Opening, Reserve, Result, SaleId, StockView, Term, Verdict,
 };
 use database::{Connection, Database, Tx};
 use std::time::Duration;
@@ -41,7 +41,7 @@ impl Locked {
     }
 }
 
-/// The nonce of a sale that is being retired. Those of terms are drawn at random from 2⁶⁴ numbers.
+/// The nonce of a sale that was retired. Those of terms are drawn at random from 2⁶⁴ numbers.
 const RETIRED: i64 = i64::MIN;
 
 impl Sales {
@@ -171,24 +171,32 @@ impl Sales {
     }
 
     /// One step of a retirement, of a bounded number of rows; whether it was the last. The first
-    /// shuts the sale by giving its stock row the nonce [`RETIRED`]; where the later ones do not
-    /// find it, somebody has opened a newer epoch. Several retirements at a time help each other.
-    pub async fn retire_some(&self, sale: SaleId, is_first: bool) -> Result<bool> {
+    /// shuts the sale by giving its stock row the nonce [`RETIRED`], which stays as the note of it;
+    /// where the later ones do not find it, somebody has opened a newer epoch. Several retirements
+    /// at a time help each other.
+    pub async fn retire_some(
+        &self,
+        (sale, epoch): (SaleId, Epoch),
+        is_first: bool,
+    ) -> Result<bool> {
         let mut tx = self.database.begin().await.map_err(not_done)?;
         let mut connection = tx.connection();
         let stock = self.locked_row(&mut connection, sale).await?;
-        if !stock.is_some_and(|stock| is_first || stock.nonce == RETIRED) {
+        let is_later = |stock: Stock| stock.epoch > i64::from(epoch.0);
+        if stock.is_some_and(is_later) || !is_first && stock.is_none_or(|it| it.nonce != RETIRED) {
             return Ok(true);
         }
+        let sql = match stock {
+            Some(_) => {
+                "UPDATE engine_stock SET epoch = ?, nonce = ?, remaining = 0, open_units = 0 WHERE sale_id = ?"
+            }
+            None => {
+                "INSERT INTO engine_stock (epoch, nonce, remaining, open_units, sale_id) VALUES (?, ?, 0, 0, ?)"
+            }
+        };
+        let args = [i64::from(epoch.0), RETIRED, sale.0];
+        connection.run(sql, &args).await.map_err(not_done)?;
         let is_last = gate::delete_some(&mut connection, sale).await?;
-        if is_last {
-            let sql = "DELETE FROM engine_stock WHERE sale_id = ?";
-            connection.run(sql, &[sale.0]).await.map_err(not_done)?;
-        } else {
-            let sql = "UPDATE engine_stock SET nonce = ?, remaining = 0, open_units = 0 WHERE sale_id = ?";
-            let args = [RETIRED, sale.0];
-            connection.run(sql, &args).await.map_err(not_done)?;
-        }
         tx.commit().await.map_err(unknown)?;
         Ok(is_last)
     }

@@ -46,16 +46,34 @@ async fn a_retirement_takes_several_steps_and_leaves_a_newer_epoch_alone() {
         publishers: Vec::new(),
     };
     engine.open(&opening(1)).await.unwrap();
-    assert!(!engine.sales.retire_some(sale, true).await.unwrap());
+    assert!(
+        !engine
+            .sales
+            .retire_some((sale, Epoch(1)), true)
+            .await
+            .unwrap()
+    );
     assert!(!engine.stock(&opening(1).term).await.unwrap().is_open);
     assert!(rows(&engine).await < BUYERS);
     // Another retirement that began now would go on where this one is, not call it done.
     let left = rows(&engine).await;
-    assert!(!engine.sales.retire_some(sale, true).await.unwrap());
+    assert!(
+        !engine
+            .sales
+            .retire_some((sale, Epoch(1)), true)
+            .await
+            .unwrap()
+    );
     assert!(rows(&engine).await < left);
     engine.open(&opening(2)).await.unwrap();
-    assert!(engine.sales.retire_some(sale, false).await.unwrap());
+    assert!(
+        engine
+            .sales
+            .retire_some((sale, Epoch(1)), false)
+            .await
+            .unwrap()
+    );
     assert_eq!(rows(&engine).await, BUYERS + 1);
-    engine.retire(sale).await.unwrap();
-    assert_eq!(rows(&engine).await, 0);
+    engine.retire(sale, Epoch(2)).await.unwrap();
+    assert_eq!(rows(&engine).await, 1, "the note");
 }

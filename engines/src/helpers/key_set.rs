@@ -12,7 +12,8 @@ pub(crate) const RECORDS_PER_CALL_MAX: usize = 1_000;
 pub(crate) const UNITS_MAX: u64 = 1 << 53;
 
 /// Deletes one key set: `KEYS[1]` is its `…:meta` hash, whose `epoch` names `…:<epoch>:gate` and
-/// `…:<epoch>:holds`. Repeating it changes nothing.
+/// `…:<epoch>:holds`. `ARGV` is the last epoch that is over, and `note` where `…:meta` is to name it
+/// from now on. Repeating it changes nothing.
 pub(crate) const RETIRE: &str = include_str!("key_set/retire.lua");
 
 /// The names of one key set in one epoch.

@@ -90,7 +90,7 @@ async fn of_two_openers_of_one_term_the_overtaken_one_fails() {
 }
 
 #[tokio::test]
-async fn an_older_epoch_leaves_no_keys_behind_and_a_retired_sale_none() {
+async fn an_older_epoch_leaves_no_keys_behind_and_a_retired_sale_a_note_of_200_bytes() {
     let Some(server) = RedisServer::start().await else {
         return;
     };
@@ -121,13 +121,20 @@ async fn an_older_epoch_leaves_no_keys_behind_and_a_retired_sale_none() {
             "{test:sale:1}:meta"
         ]
     );
-    engine.retire(SaleId(1)).await.unwrap();
+    engine.retire(SaleId(1), Epoch(4)).await.unwrap();
     let keys: Vec<String> = redis::cmd("KEYS")
         .arg("*")
         .query_async(&mut engine.redis.clone())
         .await
         .unwrap();
-    assert!(keys.is_empty(), "a retired sale left {keys:?}");
+    assert_eq!(keys, ["{test:sale:1}:meta"]);
+    let bytes: u64 = redis::cmd("MEMORY")
+        .arg("USAGE")
+        .arg(&keys[0])
+        .query_async(&mut engine.redis.clone())
+        .await
+        .unwrap();
+    assert!(bytes <= 200, "{bytes} bytes");
 }
 
 #[tokio::test]

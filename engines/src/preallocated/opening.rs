@@ -82,6 +82,10 @@ impl NewEpoch {
     }
 }
 
+/// In place of the granted units: the sale was retired up to this epoch. The row stays as the note
+/// of it.
+pub const RETIRED: i64 = -1;
+
 /// Everything a process needs to begin to sell.
 #[derive(Debug)]
 pub struct Loaded {
@@ -97,21 +101,25 @@ pub struct NewestOpening {
     pub epoch: i64,
     pub nonce: i64,
     pub partitions: i64,
+    granted: i64,
 }
 
 impl NewestOpening {
     pub async fn read(database: &Database, sale: i64) -> Result<Option<Self>> {
-        let sql = "SELECT epoch, nonce, partitions FROM engine_openings WHERE sale_id = ?";
-        let row: Option<[i64; 3]> = database.row(sql, &[sale]).await.map_err(not_done)?;
-        Ok(row.map(|[epoch, nonce, partitions]| Self {
+        let sql = "SELECT epoch, nonce, partitions, granted FROM engine_openings WHERE sale_id = ?";
+        let row: Option<[i64; 4]> = database.row(sql, &[sale]).await.map_err(not_done)?;
+        Ok(row.map(|[epoch, nonce, partitions, granted]| Self {
             epoch,
             nonce,
             partitions,
+            granted,
         }))
     }
 
     pub fn is(&self, term: &Term) -> bool {
-        self.epoch == i64::from(term.epoch.0) && self.nonce == term.nonce.0.cast_signed()
+        let is_this =
+            (self.epoch, self.nonce) == (i64::from(term.epoch.0), term.nonce.0.cast_signed());
+        is_this && self.granted != RETIRED
     }
 }
 
@@ -122,15 +130,15 @@ pub async fn open(database: &Database, new: &NewEpoch) -> Result<Opened> {
     let mut tx = database.begin().await.map_err(not_done)?;
     let mut connection = tx.connection();
     let sql = format!(
-        "SELECT epoch, nonce FROM engine_openings WHERE sale_id = ?{}",
+        "SELECT epoch, nonce, granted FROM engine_openings WHERE sale_id = ?{}",
         connection.for_update()
     );
-    let row: Option<[i64; 2]> = connection
+    let row: Option<[i64; 3]> = connection
         .row(&sql, &[term.sale.0])
         .await
         .map_err(not_done)?;
-    if let Some([newest, its_nonce]) = row {
-        if (newest, its_nonce) == (epoch, nonce) {
+    if let Some([newest, its_nonce, its_grant]) = row {
+        if (newest, its_nonce) == (epoch, nonce) && its_grant != RETIRED {
             return Ok(Opened::AlreadyOpen);
         }
         if newest >= epoch {
@@ -170,11 +178,22 @@ pub async fn open(database: &Database, new: &NewEpoch) -> Result<Opened> {
     Ok(Opened::Opened)
 }
 
-/// Forgets the newest opening of a sale. Every lease of it finds that it is over when it next looks
-/// at the database.
-pub async fn forget(database: &Database, sale: SaleId) -> Result<()> {
+/// Forgets the newest opening of a sale, unless it is later than `epoch`, and notes that this epoch
+/// is over. Every lease of it finds that out when it next looks at the database.
+pub async fn forget(database: &Database, sale: SaleId, epoch: Epoch) -> Result<()> {
     let mut tx = database.begin().await.map_err(not_done)?;
-    clear(&mut tx.connection(), sale).await?;
+    let mut connection = tx.connection();
+    let for_update = connection.for_update();
+    let newest = format!("SELECT epoch FROM engine_openings WHERE sale_id = ?{for_update}");
+    let newest: Option<[i64; 1]> = connection.row(&newest, &[sale.0]).await.map_err(not_done)?;
+    let epoch = i64::from(epoch.0);
+    if newest.is_some_and(|[newest]| newest > epoch) {
+        return Ok(());
+    }
+    clear(&mut connection, sale).await?;
+    let note = "INSERT INTO engine_openings (sale_id, epoch, nonce, granted, partitions) VALUES (?, ?, 0, ?, 1)";
+    let noted = connection.run(note, &[sale.0, epoch, RETIRED]).await;
+    noted.map_err(not_done)?;
     tx.commit().await.map_err(unknown)
 }
 

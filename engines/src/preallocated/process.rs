@@ -187,14 +187,18 @@ impl Process {
         Ok(opened)
     }
 
-    pub async fn retire(&self, sale: SaleId) -> Result<()> {
+    pub async fn retire(&self, sale: SaleId, epoch: Epoch) -> Result<()> {
         // Nobody loads the lease again while its rows go.
         let _turn = self.turn_to_load().await?;
-        opening::forget(&self.database, sale).await?;
+        opening::forget(&self.database, sale, epoch).await?;
         let mut leases = self.leases.write().unwrap_or_else(PoisonError::into_inner);
-        if let Some(lease) = leases.remove(&sale) {
+        let is_over = |lease: &mut Arc<Lease>| lease.term.epoch <= epoch;
+        if let Some(lease) = leases
+            .extract_if(|id, lease| *id == sale && is_over(lease))
+            .next()
+        {
             // Calls under way may still hold it.
-            lease.close();
+            lease.1.close();
         }
         Ok(())
     }

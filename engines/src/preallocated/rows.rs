@@ -6,6 +6,7 @@
 //! lease would be noticed.
 
 use super::failures::{not_done, unknown};
+use super::opening::RETIRED;
 use super::wants::{Elsewhere, Found, Want, Wants};
 use crate::{EngineError, Result};
 use database::fixed_rows::{BATCH, Statement};
@@ -40,15 +41,19 @@ pub enum Moved<T> {
 
 /// What is elsewhere: a row for each want of another process, or one without a want. One statement,
 /// so one snapshot.
-const LOOK: &str = "SELECT p.granted - p.sold,
-       (SELECT CAST(COALESCE(SUM(l.idle), 0) AS SIGNED) FROM allocations l WHERE l.product_id = p.product_id
-          AND l.epoch = p.epoch AND l.state = 'open' AND l.id <> p.id AND l.id <> m.id),
-       COALESCE(w.incarnation, 0), COALESCE(w.units, 0), COALESCE(w.beats, 0)
-     FROM allocations p JOIN allocations m ON m.id = ? AND m.state = 'open'
-     JOIN engine_openings o ON o.sale_id = p.product_id AND o.epoch = p.epoch
-     LEFT JOIN engine_wants w ON w.sale_id = p.product_id AND w.epoch = p.epoch AND w.incarnation <> m.owner
-       AND w.units > 0
-     WHERE p.id = ? AND p.state = 'open'";
+fn look_sql() -> String {
+    format!(
+        "SELECT p.granted - p.sold,
+           (SELECT CAST(COALESCE(SUM(l.idle), 0) AS SIGNED) FROM allocations l WHERE l.product_id = p.product_id
+              AND l.epoch = p.epoch AND l.state = 'open' AND l.id <> p.id AND l.id <> m.id),
+           COALESCE(w.incarnation, 0), COALESCE(w.units, 0), COALESCE(w.beats, 0)
+         FROM allocations p JOIN allocations m ON m.id = ? AND m.state = 'open'
+         JOIN engine_openings o ON o.sale_id = p.product_id AND o.epoch = p.epoch AND o.granted <> {RETIRED}
+         LEFT JOIN engine_wants w ON w.sale_id = p.product_id AND w.epoch = p.epoch
+           AND w.incarnation <> m.owner AND w.units > 0
+         WHERE p.id = ? AND p.state = 'open'"
+    )
+}
 
 fn to_found(rows: &[[i64; 5]]) -> Option<Found> {
     let number = |number: i64| u64::try_from(number).unwrap_or(0);
@@ -74,7 +79,7 @@ impl LeaseRows {
         wants_below: i64,
     ) -> Result<Option<Elsewhere>> {
         let args = [self.lease, self.pool];
-        let rows = database.rows(LOOK, &args).await.map_err(not_done)?;
+        let rows = database.rows(&look_sql(), &args).await.map_err(not_done)?;
         Ok(to_found(&rows).map(|found| wants.weigh(&found, wants_below, Instant::now())))
     }
 
@@ -96,7 +101,7 @@ impl LeaseRows {
         // Under the pool's lock nothing moves, so this is one state although it is a second
         // statement.
         let args = [self.lease, self.pool];
-        let rows = connection.rows(LOOK, &args).await.map_err(not_done)?;
+        let rows = connection.rows(&look_sql(), &args).await.map_err(not_done)?;
         let Some(found) = to_found(&rows) else {
             return Ok(Moved::Over);
         };

@@ -2,6 +2,7 @@
 //! what it gives back when its process stops.
 
 use super::lease::Lease;
+use super::opening::NewestOpening;
 use super::rights::Rights;
 use super::rows::Moved;
 use super::wants::Elsewhere;
@@ -36,8 +37,11 @@ impl Lease {
         let Ok(mut rights) = self.rights.try_lock() else {
             return Ok(0);
         };
-        if self.has_ended() || !self.owns_partitions() {
+        if self.has_ended() {
             return Ok(0);
+        }
+        if !self.owns_partitions() {
+            return self.look_for_end(&mut rights, database).await;
         }
         let is_low = self.stock.units() < block / 2;
         let may_refill = is_low
@@ -67,6 +71,22 @@ impl Lease {
             self.close();
         }
         Ok(rights.moves.abs_diff(before))
+    }
+
+    /// Who owns no buyers has no row that says when it is over, and asks for the opening itself.
+    async fn look_for_end(&self, rights: &mut Rights, database: &Database) -> Result<u64> {
+        if rights
+            .tended_at
+            .is_some_and(|at| at.elapsed() < REPORT_EVERY)
+        {
+            return Ok(0);
+        }
+        rights.tended_at = Some(Instant::now());
+        let newest = NewestOpening::read(database, self.rows.sale).await?;
+        if !newest.is_some_and(|newest| newest.is(&self.term)) {
+            self.close();
+        }
+        Ok(0)
     }
 
     /// Hands units back that others lack and the pool does not have; whether the lease is over.

@@ -9,6 +9,7 @@ use crate::{
     StockEngine, Tending, Term, Upkeep, UserId, Verdict,
 };
 use std::sync::Arc;
+use std::time::Duration;
 
 fn process(rest: &SystemAround) -> Result<Process> {
     let env = EngineEnv::default().with("database.url", &rest.database.url);
@@ -20,7 +21,7 @@ fn process(rest: &SystemAround) -> Result<Process> {
 }
 
 #[tokio::test]
-async fn a_retired_sale_leaves_neither_rows_nor_a_lease() {
+async fn a_retired_sale_leaves_a_note_and_no_lease() {
     const ME: IncarnationId = IncarnationId(1);
     let rest = SystemAround::new(TestDatabase::sqlite().await);
     let process = Arc::new(process(&rest).unwrap());
@@ -44,12 +45,50 @@ async fn a_retired_sale_leaves_neither_rows_nor_a_lease() {
     engine.tend(&Tending { term, publisher }).await.unwrap();
     let lease = process.loaded(term.sale).unwrap();
     lease.rows.want(&process.database, 3).await.unwrap();
-    engine.retire(term.sale).await.unwrap();
+    engine.retire(term.sale, term.epoch).await.unwrap();
     assert!(lease.has_ended() && process.loaded(term.sale).is_none());
-    for table in ["engine_openings", "engine_partitions", "engine_wants"] {
+    let note = ("engine_openings", 1);
+    for (table, rows) in [note, ("engine_partitions", 0), ("engine_wants", 0)] {
         let count = format!("SELECT COUNT(*) FROM {table}");
-        assert_eq!(rest.database.number(&count).await, 0, "rows of {table}");
+        assert_eq!(rest.database.number(&count).await, rows, "rows of {table}");
     }
+}
+
+#[tokio::test]
+async fn a_process_that_owns_no_buyers_learns_that_its_sale_was_retired() {
+    let rest = SystemAround::new(TestDatabase::sqlite().await);
+    let process = Arc::new(process(&rest).unwrap());
+    let engine = Preallocated {
+        process: process.clone(),
+    };
+    let term = Term {
+        sale: SaleId(1),
+        epoch: Epoch(1),
+        nonce: Nonce(1),
+    };
+    let opening = Opening {
+        term,
+        granted: 20,
+        buyers: Vec::new(),
+        publishers: vec![IncarnationId(1)],
+    };
+    rest.grant(&opening).await.unwrap();
+    engine.open(&opening).await.unwrap();
+    let publisher = Some(IncarnationId(2));
+    engine.tend(&Tending { term, publisher }).await.unwrap();
+    let lease = process.loaded(term.sale).unwrap();
+    assert!(!lease.owns_partitions() && !lease.has_ended());
+    super::opening::forget(&process.database, term.sale, term.epoch)
+        .await
+        .unwrap();
+    let learns = async {
+        while !lease.has_ended() {
+            engine.tend(&Tending { term, publisher }).await.unwrap();
+            tokio::task::yield_now().await;
+        }
+    };
+    let learnt = tokio::time::timeout(Duration::from_secs(20), learns).await;
+    learnt.expect("a look at the opening");
 }
 
 /// A commit without an answer: what the database says decides, and nothing is moved a second time.

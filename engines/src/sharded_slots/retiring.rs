@@ -9,11 +9,20 @@ use crate::{Epoch, Nonce, Result, SaleId, Term};
 
 impl ShardedSlots {
     /// From the last slot to the first, each in a call of its own: what is left when it is
-    /// interrupted is found by the next attempt.
-    pub(super) async fn forget(&self, sale: SaleId) -> Result<()> {
+    /// interrupted is found by the next attempt. The first slot keeps the note, which every opening
+    /// looks at.
+    pub(super) async fn forget(&self, sale: SaleId, epoch: Epoch) -> Result<()> {
         for index in (0..self.slots_with_data(sale).await?).rev() {
             let slot = self.slot_of(sale, index);
-            let args = vec![RETIRE.into(), 1.into(), slot.meta];
+            let note = if index == 0 { "note" } else { "" };
+            let epoch = i64::from(epoch.0);
+            let args = vec![
+                RETIRE.into(),
+                1.into(),
+                slot.meta,
+                epoch.into(),
+                note.into(),
+            ];
             let what = "retiring a slot";
             match self.link.call(what, "EVAL", slot.hash_slot, args).await? {
                 Answer::Value(_) => {}

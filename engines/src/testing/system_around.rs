@@ -4,7 +4,7 @@
 
 use super::test_database::TestDatabase;
 use crate::{
-    EngineError, EngineInfo, Finish, FinishKind, Finished, HoldKey, HoldPage, HoldPageQuery,
+    EngineError, EngineInfo, Epoch, Finish, FinishKind, Finished, HoldKey, HoldPage, HoldPageQuery,
     IncarnationId, OpenHold, Opened, Opening, OpeningBuyer, OrderId, Reserve, Result, SaleId,
     StockEngine, StockView, Tending, Term, Upkeep, UserId, Verdict,
 };
@@ -339,7 +339,7 @@ impl Upkeep for EngineInSystem {
         self.engine.hand_back(publisher).await
     }
 
-    async fn retire(&self, sale: SaleId) -> Result<()> {
-        self.engine.retire(sale).await
+    async fn retire(&self, sale: SaleId, epoch: Epoch) -> Result<()> {
+        self.engine.retire(sale, epoch).await
     }
 }

@@ -9,9 +9,9 @@
 mod sale;
 
 use engines::{
-    BuildFuture, EngineEnv, EngineError, EngineFactory, EngineInfo, Finish, Finished, Guarantees,
-    HoldKey, HoldPage, HoldPageQuery, OpenHold, Opened, Opening, PAGE_MAX, Params, Reserve, Result,
-    SaleId, SettingSpec, StockEngine, StockView, Term, Upkeep, Verdict,
+    BuildFuture, EngineEnv, EngineError, EngineFactory, EngineInfo, Epoch, Finish, Finished,
+    Guarantees, HoldKey, HoldPage, HoldPageQuery, OpenHold, Opened, Opening, PAGE_MAX, Params,
+    Reserve, Result, SaleId, SettingSpec, StockEngine, StockView, Term, Upkeep, Verdict,
 };
 use redis::{AsyncConnectionConfig, InfoDict, RedisError, aio::MultiplexedConnection};
 use sale::{META_FIELDS, Sale, is_old, listed};
@@ -305,17 +305,9 @@ impl Upkeep for RedisWatch {
     }
 
     /// Whoever has read the sale and is about to write finds `meta` changed, and reads it again.
-    async fn retire(&self, sale: SaleId) -> Result<()> {
-        let mut redis = self.connect().await?.redis;
-        let base = self.base(sale);
-        let keys = ["meta", "gate", "holds"].map(|part| format!("{base}:{part}"));
-        let unknown = |error: RedisError| EngineError::Unknown {
-            context: error.to_string(),
-            source: None,
-        };
-        let mut unlink = redis::cmd("UNLINK");
-        let unlinked = unlink.arg(&keys).query_async(&mut redis);
-        unlinked.await.map_err(unknown)
+    async fn retire(&self, sale: SaleId, epoch: Epoch) -> Result<()> {
+        self.transact(sale, Ids::default(), |sale| sale.retire(epoch))
+            .await
     }
 }
 

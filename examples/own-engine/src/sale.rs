@@ -145,6 +145,22 @@ impl Sale {
         Opened::Opened
     }
 
+    /// What stays is a note in `meta` of the epoch up to which the sale is over; a later epoch is
+    /// left alone.
+    pub(crate) fn retire(&mut self, epoch: Epoch) {
+        if self
+            .opened
+            .as_ref()
+            .is_none_or(|(newest, ..)| *newest <= epoch)
+        {
+            for part in ["meta", "gate", "holds"] {
+                self.write("UNLINK", part);
+            }
+            self.write("HSET", "meta").arg("epoch").arg(epoch.0);
+            (self.remaining, self.open_units) = (0, 0);
+        }
+    }
+
     pub(crate) fn reserve(&mut self, term: &Term, item: &Reserve) -> Result<Verdict> {
         if item.quantity == 0 {
             return Err(EngineError::Config(
