@@ -126,6 +126,12 @@ impl Config {
             1_000_000,
         )?;
         within(
+            "seckill.look_ups_per_s",
+            self.seckill.look_ups_per_s,
+            1,
+            100_000,
+        )?;
+        within(
             "seckill.publish_timeout_ms",
             self.seckill.publish_timeout_ms,
             10,

@@ -6,7 +6,9 @@
 mod drain;
 mod holds;
 mod pass;
+mod troubles;
 
 pub use drain::Drainer;
 pub use holds::{HoldRepair, HoldScope};
 pub use pass::Pass;
+pub use troubles::Troubles;

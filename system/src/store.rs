@@ -3,6 +3,7 @@
 //! One file per noun, each statement once for MySQL (or MariaDB) and SQLite; what the two say
 //! differently comes from the `database` crate.
 
+mod endings;
 mod epochs;
 mod incarnations;
 mod markers;
@@ -13,8 +14,8 @@ mod types;
 mod write;
 
 pub use types::{
-    Fenced, Life, OpenSale, Poison, Publisher, SaleRow, SeedSale, Snapshot, WorkerUse, WriteBatch,
-    Written,
+    Fenced, Life, OpenSale, PastSale, Poison, Publisher, SaleRow, SeedSale, Snapshot, WorkerUse,
+    WriteBatch, Written,
 };
 
 use crate::config::DatabaseConfig;
@@ -33,9 +34,6 @@ pub mod status {
     /// Never became an order; blocks its order id for ever.
     pub const VOID: i64 = 4;
 }
-
-/// Most sales that one process serves.
-pub const MAX_SALES: i64 = 10_000;
 
 /// A connected database; cheap to clone.
 #[derive(Clone, Debug)]

@@ -6,7 +6,7 @@ use std::borrow::Cow;
 
 /// Which tables and columns this binary knows how to use: grows by one with every change that an
 /// older binary must not meet, and is what [`Migration::oldest_binary`] compares with.
-pub const BINARY: u32 = 1;
+pub const BINARY: u32 = 2;
 
 /// One step of the schema. Once it has run anywhere it is never changed; a change is a new one.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -119,7 +119,12 @@ impl NewestOpening {
     pub fn is(&self, term: &Term) -> bool {
         let is_this =
             (self.epoch, self.nonce) == (i64::from(term.epoch.0), term.nonce.0.cast_signed());
-        is_this && self.granted != RETIRED
+        is_this && !self.is_over()
+    }
+
+    /// Whether the sale was retired up to this epoch.
+    pub fn is_over(&self) -> bool {
+        self.granted == RETIRED
     }
 }
 

@@ -14,9 +14,13 @@ use database::Database;
 use std::collections::{HashMap, HashSet};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock};
 use std::time::Duration;
+use tokio::sync::{OwnedMutexGuard, Semaphore};
 
 /// Longest wait of a call for a lease and its gate to be loaded.
 pub const LOAD_MAX: Duration = Duration::from_secs(10);
+/// Leases loaded at the same time, with their gates: fewer than there are connections, because
+/// others sell meanwhile.
+const LOADS_MAX: usize = 2;
 
 /// One per process: the leases of all sales.
 #[derive(Debug)]
@@ -27,8 +31,10 @@ pub struct Process {
     /// Every parameter with the value in effect.
     pub parameters: Vec<String>,
     leases: RwLock<HashMap<SaleId, Arc<Lease>>>,
-    /// Held by whoever loads a lease; the others wait and find it loaded.
-    loading: tokio::sync::Mutex<()>,
+    /// For each sale, held by whoever loads its lease; the others wait and find it loaded.
+    loading: Mutex<HashMap<SaleId, Arc<tokio::sync::Mutex<()>>>>,
+    /// Loads at the same time.
+    loads: Semaphore,
     /// Incarnations that have handed back; one per life of a process.
     stopped: Mutex<HashSet<IncarnationId>>,
 }
@@ -42,7 +48,8 @@ impl Process {
             sizes: Sizes::of(params)?,
             parameters: params.in_effect(),
             leases: RwLock::default(),
-            loading: tokio::sync::Mutex::default(),
+            loading: Mutex::default(),
+            loads: Semaphore::new(LOADS_MAX),
             stopped: Mutex::default(),
         })
     }
@@ -76,26 +83,33 @@ impl Process {
         (!terms.is_newer_than(&loaded)).then_some(None)
     }
 
-    /// The turn of whoever loads a lease, or forgets one.
-    async fn turn_to_load(&self) -> Result<tokio::sync::MutexGuard<'_, ()>> {
+    /// The turn of whoever loads a lease of this sale, or forgets it.
+    pub(super) async fn turn_to_load(&self, sale: SaleId) -> Result<OwnedMutexGuard<()>> {
         let late = |_| EngineError::Unavailable {
             context: format!("{NAME}: loading has no end"),
             source: None,
         };
-        tokio::time::timeout(LOAD_MAX, self.loading.lock())
+        let turn = {
+            let mut turns = self.loading.lock().unwrap_or_else(PoisonError::into_inner);
+            turns.entry(sale).or_default().clone()
+        };
+        tokio::time::timeout(LOAD_MAX, turn.lock_owned())
             .await
             .map_err(late)
     }
 
     pub async fn load(&self, terms: Terms) -> Result<Option<Arc<Lease>>> {
-        let _turn = self.turn_to_load().await?;
+        let _turn = self.turn_to_load(terms.term.sale).await?;
         if let Some(known) = self.known(&terms) {
             return Ok(known);
         }
         if self.stopped().contains(&terms.incarnation) {
             return Ok(None);
         }
-        let Some(loaded) = opening::load(&self.database, &terms).await? else {
+        let permit = self.loads.acquire().await;
+        let loaded = opening::load(&self.database, &terms).await?;
+        drop(permit);
+        let Some(loaded) = loaded else {
             return Ok(None);
         };
         let lease = Lease::new(
@@ -116,7 +130,8 @@ impl Process {
     }
 
     pub async fn view(&self, term: &Term) -> Result<StockView> {
-        let Some(newest) = NewestOpening::read(&self.database, term.sale.0).await? else {
+        let newest = NewestOpening::read(&self.database, term.sale.0).await?;
+        let Some(newest) = newest.filter(|newest| !newest.is_over()) else {
             return Ok(StockView {
                 clock_ms: now_ms(),
                 ..StockView::default()
@@ -189,17 +204,22 @@ impl Process {
 
     pub async fn retire(&self, sale: SaleId, epoch: Epoch) -> Result<()> {
         // Nobody loads the lease again while its rows go.
-        let _turn = self.turn_to_load().await?;
+        let turn = self.turn_to_load(sale).await?;
         opening::forget(&self.database, sale, epoch).await?;
-        let mut leases = self.leases.write().unwrap_or_else(PoisonError::into_inner);
-        let is_over = |lease: &mut Arc<Lease>| lease.term.epoch <= epoch;
-        if let Some(lease) = leases
-            .extract_if(|id, lease| *id == sale && is_over(lease))
-            .next()
         {
-            // Calls under way may still hold it.
-            lease.1.close();
+            let mut leases = self.leases.write().unwrap_or_else(PoisonError::into_inner);
+            if leases
+                .get(&sale)
+                .is_some_and(|lease| lease.term.epoch <= epoch)
+                && let Some(lease) = leases.remove(&sale)
+            {
+                // Calls under way may still hold it.
+                lease.close();
+            }
         }
+        drop(turn);
+        let mut turns = self.loading.lock().unwrap_or_else(PoisonError::into_inner);
+        turns.retain(|id, turn| *id != sale || Arc::strong_count(turn) > 1);
         Ok(())
     }
 

@@ -91,6 +91,36 @@ async fn a_process_that_owns_no_buyers_learns_that_its_sale_was_retired() {
     learnt.expect("a look at the opening");
 }
 
+#[tokio::test]
+async fn the_lease_of_a_sale_is_loaded_while_that_of_another_is() {
+    const ME: IncarnationId = IncarnationId(1);
+    let rest = SystemAround::new(TestDatabase::sqlite().await);
+    let process = Arc::new(process(&rest).unwrap());
+    let engine = Preallocated {
+        process: process.clone(),
+    };
+    let terms = [1, 2].map(|sale| Term {
+        sale: SaleId(sale),
+        epoch: Epoch(1),
+        nonce: Nonce(1),
+    });
+    for term in terms {
+        let opening = Opening {
+            term,
+            granted: 20,
+            buyers: Vec::new(),
+            publishers: vec![ME],
+        };
+        rest.grant(&opening).await.unwrap();
+        engine.open(&opening).await.unwrap();
+    }
+    // As if the load of the first had no end.
+    let _turn = process.turn_to_load(terms[0].sale).await.unwrap();
+    let (term, publisher) = (terms[1], Some(ME));
+    engine.tend(&Tending { term, publisher }).await.unwrap();
+    assert!(process.loaded(term.sale).is_some());
+}
+
 /// A commit without an answer: what the database says decides, and nothing is moved a second time.
 #[tokio::test]
 async fn a_transfer_of_unknown_outcome_is_looked_up() {

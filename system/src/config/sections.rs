@@ -103,6 +103,9 @@ pub struct SeckillConfig {
     pub max_pending: usize,
     /// Largest quantity of one request.
     pub max_quantity: u32,
+    /// Buyers per second who are looked up in the database because they ask about a sale that has
+    /// ended; more are told to come back later.
+    pub look_ups_per_s: u32,
 }
 
 impl Default for SeckillConfig {
@@ -117,6 +120,7 @@ impl Default for SeckillConfig {
             publish_timeout_ms: 1_500,
             max_pending: 20_000,
             max_quantity: 100,
+            look_ups_per_s: 1_000,
         }
     }
 }

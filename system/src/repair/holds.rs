@@ -7,6 +7,7 @@
 
 use super::drain::Drainer;
 use super::pass::Pass;
+use super::troubles::Troubles;
 use crate::clock::monotonic_ms;
 use crate::config::Config;
 use crate::failpoint;
@@ -33,6 +34,7 @@ pub struct HoldRepair {
     /// deadline-before-reserve (R7): the engine's wall clock can jump, so the age counts on this
     /// process's monotonic clock too.
     sightings: HashMap<OrderId, Sighting>,
+    troubles: Troubles,
 }
 
 /// deadline-before-reserve (R7): the grace period exceeds the deadline of whoever may still publish
@@ -68,6 +70,7 @@ pub enum HoldScope {
 /// A hold as it was when it was first seen since its last touch.
 #[derive(Clone, Copy, Debug)]
 struct Sighting {
+    sale: SaleId,
     /// Its last touch, by the engine's clock, unix ms.
     touched_at_ms: i64,
     /// When it was first seen, monotonic ms of this process.
@@ -86,6 +89,7 @@ impl HoldRepair {
             grace_ms,
             scope,
             sightings: HashMap::new(),
+            troubles: Troubles::new("cannot repair the holds of a sale yet"),
         }
     }
 
@@ -99,8 +103,7 @@ impl HoldRepair {
     ) -> anyhow::Result<Pass> {
         self.grace_ms = self.grace.in_effect_ms(store).await?;
         let mut pass = Pass::default();
-        let mut listed = HashSet::new();
-        let mut all_listed = true;
+        let (mut listed, mut unlisted) = (HashSet::new(), HashSet::new());
         for row in store.sales().await? {
             let Some(open) = row.open else { continue };
             let repair = SaleRepair {
@@ -116,25 +119,22 @@ impl HoldRepair {
                     repair.run(holds, self).await
                 }
                 Err(error) => {
-                    all_listed = false;
+                    unlisted.insert(row.sale);
                     Err(error)
                 }
             };
             match repaired {
                 Ok(repaired) => pass.add(repaired),
                 Err(error) => {
-                    tracing::warn!(
-                        sale = row.sale.0,
-                        error = format!("{error:#}"),
-                        "cannot repair holds yet"
-                    );
+                    self.troubles.add(format!("sale {}: {error:#}", row.sale));
                     pass.left += 1;
                 }
             }
         }
-        if all_listed {
-            self.sightings.retain(|order, _| listed.contains(order));
-        }
+        // A sale that cannot be listed now does not keep those of the others for ever.
+        self.sightings
+            .retain(|order, seen| listed.contains(order) || unlisted.contains(&seen.sale));
+        self.troubles.report();
         Ok(pass)
     }
 
@@ -148,9 +148,10 @@ impl HoldRepair {
     }
 
     /// Whether this hold has been seen untouched for the whole grace period.
-    fn is_ripe(&mut self, hold: &OpenHold) -> bool {
+    fn is_ripe(&mut self, sale: SaleId, hold: &OpenHold) -> bool {
         let now_ms = monotonic_ms();
         let fresh = Sighting {
+            sale,
             touched_at_ms: hold.touched_at_ms,
             first_seen_ms: now_ms,
         };
@@ -202,7 +203,7 @@ impl SaleRepair<'_> {
             without_row.into_iter().partition(|hold| hold.marked);
         let mut ripe: Vec<_> = unmarked
             .into_iter()
-            .filter(|hold| memory.is_ripe(hold))
+            .filter(|hold| memory.is_ripe(self.sale, hold))
             .collect();
         self.leave_out_parked(&mut ripe).await?;
         let ripe: Vec<HoldKey> = ripe.iter().map(OpenHold::key).collect();
@@ -271,8 +272,16 @@ impl SaleRepair<'_> {
                 .iter()
                 .filter(|hold| void.contains(&hold.order))
                 .collect();
-            for hold in &voided {
-                tracing::info!(order = hold.order.0, user = hold.user.0, "orphan voided");
+            if let Some(first) = voided.first() {
+                let (sale, count) = (self.sale.0, voided.len());
+                let (order, user) = (first.order.0, first.user.0);
+                tracing::info!(
+                    sale,
+                    count,
+                    order,
+                    user,
+                    "orphans voided, this one among them"
+                );
             }
             let releases: Vec<_> = voided
                 .into_iter()
@@ -345,12 +354,12 @@ mod tests {
         config.reconciler.grace_ms = 3_600_000;
         let mut memory = HoldRepair::new(&config, HoldScope::Orphans);
         // Its engine says that it is a day old; here it was seen for the first time.
-        assert!(!memory.is_ripe(&hold(1, 86_400_000)));
-        assert!(!memory.is_ripe(&hold(1, 86_400_000)));
+        assert!(!memory.is_ripe(SaleId(1), &hold(1, 86_400_000)));
+        assert!(!memory.is_ripe(SaleId(1), &hold(1, 86_400_000)));
         config.reconciler.grace_ms = 0;
         let mut memory = HoldRepair::new(&config, HoldScope::Orphans);
         assert!(
-            memory.is_ripe(&hold(1, 0)),
+            memory.is_ripe(SaleId(1), &hold(1, 0)),
             "seen untouched for the whole grace period, which is none"
         );
     }

@@ -3,6 +3,7 @@
 //! Every repair is idempotent, so that a reconciler may die in the middle or run twice. The
 //! rules that its repairs keep are explained in docs/protocol.md.
 
+mod endings;
 mod epochs;
 mod incarnations;
 mod turns;
@@ -10,11 +11,12 @@ mod watch;
 
 use crate::clock::{monotonic_ms, unix_ms};
 use crate::config::Config;
-use crate::repair::{Drainer, HoldRepair, HoldScope, Pass};
+use crate::repair::{Drainer, HoldRepair, HoldScope, Pass, Troubles};
 use crate::roles::{self, Ready, RoleConfig};
 use crate::shutdown::Shutdown;
 use crate::store::Store;
 use anyhow::bail;
+use endings::Endings;
 use engines::{Registry, StockEngine, Tending};
 use std::io::Write;
 use std::sync::Arc;
@@ -35,6 +37,8 @@ struct Reconciler {
     holds: HoldRepair,
     turns: Turns,
     watch: Watch,
+    endings: Endings,
+    untended: Troubles,
     /// With `--once`, what may yet turn out to be dead is waited for: what lives shows signs of life
     /// meanwhile.
     waits_for_silent: bool,
@@ -77,6 +81,8 @@ impl Reconciler {
             store,
             engine,
             turns: Turns::default(),
+            endings: Endings::new(),
+            untended: Troubles::new("cannot tend a sale"),
             waits_for_silent: false,
         })
     }
@@ -145,6 +151,8 @@ impl Reconciler {
             timeout_ms: self.config.reconciler.drain_timeout_ms,
         };
         pass.add(opener.open_missing(&mut self.turns).await?);
+        let deadline_ms = self.config.seckill.publish_timeout_ms;
+        let ending = self.endings.advance(&opener, deadline_ms).await;
         self.tend(&mut pass).await?;
         let guarantees = self.engine.info().guarantees;
         // Holds in the memory of a publishing process are that process's own business.
@@ -155,6 +163,7 @@ impl Reconciler {
                     .await?,
             );
         }
+        pass.add(ending.context("cannot end sales yet")?);
         self.store
             .forget_markers(unix_ms() - MARKER_RETENTION_MS)
             .await?;
@@ -164,7 +173,7 @@ impl Reconciler {
 
 impl Reconciler {
     /// Has the engine finish what was interrupted, in every open sale.
-    async fn tend(&self, pass: &mut Pass) -> database::Result<()> {
+    async fn tend(&mut self, pass: &mut Pass) -> database::Result<()> {
         for row in self.store.sales().await? {
             let Some(open) = row.open else { continue };
             let tending = Tending {
@@ -174,11 +183,12 @@ impl Reconciler {
             match self.engine.tend(&tending).await {
                 Ok(actions) => pass.transfers += actions,
                 Err(error) => {
-                    tracing::warn!(sale = row.sale.0, %error, "cannot tend");
+                    self.untended.add(format!("sale {}: {error}", row.sale));
                     pass.left += 1;
                 }
             }
         }
+        self.untended.report();
         Ok(())
     }
 }

@@ -7,6 +7,7 @@
 
 mod caretaker;
 mod group_commit;
+mod past_sales;
 mod published;
 mod replies;
 mod service;
@@ -24,6 +25,7 @@ use crate::terms::Terms;
 use anyhow::{Context, anyhow};
 use caretaker::Caretaker;
 use engines::{Registry, StockEngine};
+use past_sales::PastSales;
 use published::Published;
 use serving::Serving;
 use shared::Shared;
@@ -83,6 +85,7 @@ pub async fn run(
         lanes_in_doubt: Arc::default(),
         engine: is_shared.then_some(engine),
         terms,
+        past_sales: PastSales::start(store.clone(), &config.seckill),
         incarnation,
         shutdown: shutdown.clone(),
     });

@@ -16,7 +16,7 @@ impl Store {
             .await?
             .ok_or(Error::RowNotFound)?;
         let next = Epoch(newest.0 + 1);
-        let claim = "UPDATE sales SET newest_epoch = ? WHERE product_id = ? AND newest_epoch = ?";
+        let claim = "UPDATE sales SET newest_epoch = ?, ended = 0 WHERE product_id = ? AND newest_epoch = ?";
         let args = [Arg::from(next), sale.into(), newest.into()];
         let claimed = connection.run(claim, args).await?;
         tx.commit().await?;

@@ -1,8 +1,11 @@
 //! Sales, their products and their terms.
 
-use super::{MAX_SALES, OpenSale, SaleRow, SeedSale, Store};
+use super::{OpenSale, SaleRow, SeedSale, Store};
 use database::{Arg, Result};
 use engines::{AllocationId, Epoch, Nonce, SaleId, Term};
+
+/// Sales read in one statement.
+const PAGE: usize = 1_000;
 
 type Columns = (
     SaleId,
@@ -13,15 +16,26 @@ type Columns = (
     Option<Epoch>,
     Option<Nonce>,
     Option<AllocationId>,
+    Option<Epoch>,
 );
 
 impl Store {
-    /// All sales with their terms, by id; at most [`MAX_SALES`].
+    /// All sales that have not ended, with their terms, by id. Those that have cost nothing here.
     pub async fn sales(&self) -> Result<Vec<SaleRow>> {
         let sql = "SELECT s.product_id, p.price_cents, p.sale_starts_at, p.sale_ends_at, s.newest_epoch, s.open_epoch,
-             s.nonce, s.allocation_id FROM sales s JOIN products p ON p.id = s.product_id ORDER BY s.product_id LIMIT ?";
-        let rows: Vec<Columns> = self.database.rows(sql, [MAX_SALES]).await?;
-        Ok(rows.into_iter().map(read_sale).collect())
+             s.nonce, s.allocation_id, s.ending_epoch FROM sales s JOIN products p ON p.id = s.product_id
+             WHERE s.ended = 0 AND s.product_id > ? ORDER BY s.product_id LIMIT ?";
+        let mut sales: Vec<SaleRow> = Vec::new();
+        loop {
+            let after = sales.last().map_or(0, |row| row.sale.0);
+            let limit = i64::try_from(PAGE).unwrap_or(i64::MAX);
+            let page: Vec<Columns> = self.database.rows(sql, [after, limit]).await?;
+            let is_last = page.len() < PAGE;
+            sales.extend(page.into_iter().map(read_sale));
+            if is_last {
+                return Ok(sales);
+            }
+        }
     }
 
     /// Creates a sale and its product; one that exists is left as it is.
@@ -54,7 +68,7 @@ impl Store {
 }
 
 fn read_sale(
-    (sale, price_cents, starts_at, ends_at, newest, open, nonce, allocation): Columns,
+    (sale, price_cents, starts_at, ends_at, newest, open, nonce, allocation, ending): Columns,
 ) -> SaleRow {
     let open = match (open, nonce, allocation) {
         (Some(epoch), Some(nonce), Some(allocation_id)) if epoch == newest => Some(OpenSale {
@@ -69,5 +83,7 @@ fn read_sale(
         starts_at,
         ends_at,
         open,
+        newest,
+        is_ending: ending == Some(newest),
     }
 }

@@ -35,6 +35,16 @@ const MIGRATIONS: &[Migration] = &[
         mysql: "",
         sqlite: include_str!("../../migrations/sqlite/queue.sql"),
     },
+    Migration {
+        // One that does not know it would open again what has ended.
+        oldest_binary: 2,
+        ..migration!(2026112618, "ended_sales", [])
+    },
+    // On SQLite the table is made anew under this name first.
+    Migration {
+        tables: &["parked_by_digest"],
+        ..migration!(2026112619, "parked_by_digest", [])
+    },
 ];
 
 /// What a role needs that runs with `engine`.

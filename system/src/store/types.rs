@@ -2,8 +2,9 @@
 
 use crate::envelope::{self, OrderEvent};
 use crate::ids::{ConsumerSession, Generation, WorkerId};
-use engines::{AllocationId, IncarnationId, OpeningBuyer, OrderId, SaleId, Term};
+use engines::{AllocationId, Epoch, IncarnationId, OpeningBuyer, OrderId, SaleId, Term, UserId};
 use serde::Deserialize;
+use std::collections::HashMap;
 
 /// A sale and its term, as the `sales` row has it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -18,6 +19,17 @@ pub struct SaleRow {
     pub ends_at: i64,
     /// The term and allocation, if an epoch is open (open-by-condition, R14).
     pub open: Option<OpenSale>,
+    /// The newest epoch that anybody has claimed.
+    pub newest: Epoch,
+    /// Whether that epoch was claimed for the end of the sale.
+    pub is_ending: bool,
+}
+
+impl SaleRow {
+    /// Whether its window is over at `now_ms`, unix ms.
+    pub fn is_over(&self, now_ms: i64) -> bool {
+        now_ms >= self.ends_at.saturating_mul(1_000)
+    }
 }
 
 /// What can be sold from.
@@ -41,6 +53,17 @@ pub struct SeedSale {
     pub starts_at: i64,
     /// Unix s.
     pub ends_at: i64,
+}
+
+/// A sale as those ask about it who may have bought in it.
+#[derive(Debug, Default)]
+pub struct PastSale {
+    /// Whether it has ended: then whoever has no order here never gets one.
+    pub has_ended: bool,
+    /// Whether it is about to end.
+    pub is_ending: bool,
+    /// Live orders, by buyer, of those who were asked about.
+    pub orders: HashMap<UserId, OrderId>,
 }
 
 /// What a new epoch starts from.

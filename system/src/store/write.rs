@@ -214,7 +214,10 @@ async fn park(
          VALUES (?, ?, ?, ?, ?, ?, ?, ?){}",
         connection
             .kind()
-            .or_update("incarnation, message_id, order_id", "count = count + 1")
+            .or_update(
+                "incarnation, message_id, order_id, digest",
+                "count = count + 1",
+            )
     );
     let kind: String = poison.kind.chars().take(MAX_KIND).collect();
     let reason: String = poison.reason.chars().take(MAX_REASON).collect();

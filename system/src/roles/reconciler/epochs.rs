@@ -9,7 +9,7 @@
 use super::turns::Turns;
 use super::watch::Watch;
 use crate::failpoint;
-use crate::repair::{Drainer, Pass};
+use crate::repair::{Drainer, Pass, Troubles};
 use crate::store::{SaleRow, Store};
 use anyhow::{Context, bail, ensure};
 use engines::{Epoch, Nonce, Opened, Opening, SaleId, StockEngine, Term};
@@ -72,26 +72,26 @@ impl Opener<'_> {
             self.fence_all().await?;
             self.drain_all().await?;
         }
+        let mut troubles = Troubles::new("cannot open an epoch yet");
         for (sale, epoch) in claimed {
             match self.open_claimed(sale, epoch).await {
                 Ok(()) => pass.epochs_opened += 1,
                 Err(error) => {
-                    tracing::warn!(
-                        sale = sale.0,
-                        error = format!("{error:#}"),
-                        "cannot open epoch {epoch} yet"
-                    );
+                    troubles.add(format!("sale {sale}, epoch {epoch}: {error:#}"));
                     pass.left += 1;
                 }
             }
         }
+        troubles.report();
         Ok(pass)
     }
 
     async fn missing(&self) -> anyhow::Result<Vec<SaleId>> {
         let mut missing = Vec::new();
+        let now_ms = self.store.now_ms().await?;
         for row in self.store.sales().await? {
-            if !self.is_open(&row).await? {
+            // What is over ends: see endings.rs.
+            if !row.is_over(now_ms) && !self.is_open(&row).await? {
                 missing.push(row.sale);
             }
         }
@@ -177,7 +177,7 @@ impl Opener<'_> {
 
     /// fence-wait (R1): bumps every live publisher's generation and waits until each has
     /// acknowledged or has surely lost its lease.
-    async fn fence_all(&self) -> anyhow::Result<()> {
+    pub async fn fence_all(&self) -> anyhow::Result<()> {
         self.store.fence_live().await?;
         let raised = Instant::now();
         let bumped = self.store.generations().await?;
@@ -194,7 +194,7 @@ impl Opener<'_> {
         Ok(())
     }
 
-    async fn drain_all(&self) -> anyhow::Result<()> {
+    pub async fn drain_all(&self) -> anyhow::Result<()> {
         for (id, _) in self.store.generations().await? {
             ensure!(
                 self.drainer.drain(id).await?,

@@ -1,12 +1,14 @@
 //! Looks after an engine that keeps its state in this process: refills its leases, hands back what
 //! others need, and settles, or voids, the holds that only this process knows.
 
+mod tending;
+
 use super::shared::Shared;
 use crate::envelope::OrderEvent;
 use crate::repair::{Drainer, HoldRepair, HoldScope};
 use crate::shutdown::Shutdown;
 use crate::store::{Poison, Store};
-use engines::{Finish, FinishKind, IncarnationId, OrderId, StockEngine, Tending};
+use engines::{Finish, FinishKind, IncarnationId, OrderId, StockEngine};
 use std::collections::HashSet;
 use std::sync::Arc;
 use std::time::Duration;
@@ -84,19 +86,14 @@ impl Caretaker {
 }
 
 async fn tend(shared: Arc<Shared>, engine: Arc<dyn StockEngine>, stopped: Shutdown) {
+    let mut tended = tending::Tended::default();
     loop {
+        let sales = shared.terms.sales();
         if let Some(identity) = shared.incarnation.current() {
-            for row in shared.terms.sales().values() {
-                let Some(open) = row.open else { continue };
-                let tending = Tending {
-                    term: open.term,
-                    publisher: Some(identity.id),
-                };
-                if let Err(error) = engine.tend(&tending).await {
-                    tracing::warn!(sale = row.sale.0, %error, "cannot tend");
-                }
-            }
+            tended.tend(&engine, &sales, identity.id).await;
         }
+        tended.retire(engine.as_ref(), &sales).await;
+        tended.report();
         tokio::select! {
             () = stopped.requested() => return,
             () = tokio::time::sleep(TEND_INTERVAL) => {}

@@ -45,6 +45,10 @@ pub enum Reason {
     ClockBack,
     /// The sale has no epoch that can be sold from yet.
     SaleOpening,
+    /// The sale is over, and its last orders are being written.
+    SaleEnding,
+    /// Whether they have an order in an ended sale could not be looked up.
+    OrdersAway,
     /// The engine wants this buyer at another instance.
     OtherInstance,
     /// The buyer's earlier hold is being cleared, or units are on their way between slots.
@@ -110,6 +114,8 @@ impl Reason {
             Self::NoLease => "this instance has no lease; try again",
             Self::ClockBack => "the clock of this instance stepped back; try again",
             Self::SaleOpening => "the sale is being opened; try again",
+            Self::SaleEnding => "the sale is over and its last orders are being written; try again",
+            Self::OrdersAway => "the orders of an ended sale cannot be looked up now; try again",
             Self::OtherInstance => "another instance serves this buyer; try again",
             Self::Busy => {
                 "an earlier request of this buyer is being cleared, or units are on their way; try again"

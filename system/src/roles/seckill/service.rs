@@ -30,7 +30,16 @@ impl SeckillService for Service {
         let request = request.into_inner();
         let user = buyer(&request)?;
         let quantity = self.quantity(&request)?;
-        let sale = self.sale(SaleId(request.product_id))?;
+        let sale = SaleId(request.product_id);
+        let known = self.shared.terms.sale(sale).filter(|row| !row.is_ending);
+        let Some(sale) = known else {
+            return self
+                .shared
+                .past_sales
+                .ask(sale, user)
+                .await?
+                .into_response();
+        };
         let now_ms = unix_ms();
         let closed = outside_window(&sale, now_ms);
         let reply = self

@@ -1,5 +1,6 @@
 //! What the threads of one seckill process have in common.
 
+use super::past_sales::PastSales;
 use super::published::Published;
 use crate::config::Config;
 use crate::incarnation::Incarnation;
@@ -22,6 +23,8 @@ pub struct Shared {
     /// Lanes of all threads that may hold units for nobody.
     pub lanes_in_doubt: Arc<AtomicUsize>,
     pub terms: Terms,
+    /// Whoever asks about a sale that has ended.
+    pub past_sales: PastSales,
     pub incarnation: Incarnation,
     pub shutdown: Shutdown,
 }

@@ -8,6 +8,7 @@ use engines::{AllocationId, Epoch, IncarnationId, Nonce, OrderId, SaleId, Term, 
 on_both!(
     a_batch_is_written_once_however_often_it_comes,
     what_the_guard_refuses_is_parked_void_and_counted_and_the_rest_is_written,
+    two_poisons_with_one_message_id_are_both_kept,
     a_publisher_leaves_its_address_and_its_beats,
     only_a_publisher_that_has_not_beaten_since_is_fenced_for_its_silence,
     a_term_is_open_until_the_next_is_claimed,
@@ -129,6 +130,32 @@ async fn what_the_guard_refuses_is_parked_void_and_counted_and_the_rest_is_writt
     let mut parked = store.parked_of(incarnation).await.unwrap();
     parked.sort();
     assert_eq!(parked, [OrderId(0), OrderId(2)]);
+}
+
+async fn two_poisons_with_one_message_id_are_both_kept(url: String) {
+    let (store, incarnation, _) = open_sale(&url).await;
+    let poison = |body: &str| Poison {
+        message_id: "the same".to_owned(),
+        order: Poison::WHOLE_MESSAGE,
+        kind: "order.create".to_owned(),
+        reason: "unreadable".to_owned(),
+        body: body.as_bytes().to_vec(),
+    };
+    let batch = WriteBatch {
+        incarnation,
+        poison: vec![poison("one"), poison("two"), poison("one")],
+        ..WriteBatch::default()
+    };
+    store.write(&batch).await.unwrap();
+    let kept = "SELECT COUNT(*) * 10 + SUM(count) FROM parked WHERE body IN (X'6f6e65', X'74776f')";
+    let cast = format!("SELECT CAST(({kept}) AS SIGNED)");
+    assert_eq!(
+        store.number(&cast).await,
+        23,
+        "two bodies, seen three times"
+    );
+    let twice = "SELECT count FROM parked WHERE body = X'6f6e65'";
+    assert_eq!(store.number(twice).await, 2);
 }
 
 async fn a_publisher_leaves_its_address_and_its_beats(url: String) {

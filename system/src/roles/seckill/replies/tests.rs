@@ -47,6 +47,14 @@ fn what_a_retry_can_help_is_unavailable_and_says_why() {
         ),
         (Reason::SaleOpening, "the sale is being opened; try again"),
         (
+            Reason::SaleEnding,
+            "the sale is over and its last orders are being written; try again",
+        ),
+        (
+            Reason::OrdersAway,
+            "the orders of an ended sale cannot be looked up now; try again",
+        ),
+        (
             Reason::OtherInstance,
             "another instance serves this buyer; try again",
         ),

@@ -1,0 +1,84 @@
+//! The end of a sale, and what is known of it afterwards.
+
+use super::{PastSale, SaleRow, Store};
+use database::fixed_rows::{BATCH, Statement};
+use database::{Arg, NO_ARGS, Result};
+use engines::{Epoch, OrderId, SaleId, UserId};
+
+/// Ended sales looked at in one statement for a window that has moved.
+const MOVED_MAX: i64 = 1_000;
+
+impl Store {
+    /// Longest publish deadline of any publisher that may still have a request under way, ms.
+    pub async fn longest_deadline_ms(&self) -> Result<u64> {
+        let sql = "SELECT COALESCE(MAX(deadline_ms), 0) FROM incarnations WHERE state <> 'gone'";
+        Ok(self.database.row(sql, NO_ARGS).await?.unwrap_or_default())
+    }
+
+    /// open-by-condition (R14): takes the next epoch number for the end of the sale, so that from
+    /// here on nobody learns its term, and no opening that began before can be completed. `None`:
+    /// another claim was faster, or its window has been moved and is not over at `now_ms`.
+    pub async fn claim_end(&self, row: &SaleRow, now_ms: i64) -> Result<Option<Epoch>> {
+        let next = Epoch(row.newest.0 + 1);
+        let sql = "UPDATE sales SET newest_epoch = ?, ending_epoch = ?, open_epoch = NULL
+             WHERE product_id = ? AND newest_epoch = ?
+             AND (SELECT sale_ends_at FROM products WHERE id = ?) * 1000 <= ?";
+        let args = [
+            Arg::from(next),
+            next.into(),
+            row.sale.into(),
+            row.newest.into(),
+            row.sale.into(),
+            now_ms.into(),
+        ];
+        Ok((self.database.run(sql, args).await? == 1).then_some(next))
+    }
+
+    /// The engine has forgotten the sale, and every order has its row: nobody looks after it any
+    /// more. `false`: a newer epoch has been claimed meanwhile.
+    pub async fn end_sale(&self, sale: SaleId, epoch: Epoch) -> Result<bool> {
+        let sql = "UPDATE sales SET ended = 1 WHERE product_id = ? AND newest_epoch = ? AND ending_epoch = ?";
+        let args = [Arg::from(sale), epoch.into(), epoch.into()];
+        Ok(self.database.run(sql, args).await? == 1)
+    }
+
+    /// Finds ended sales whose window has been moved and is not over at `now_ms`: they are looked
+    /// after again, which opens their next epoch. How many.
+    pub async fn take_back_moved(&self, now_ms: i64) -> Result<u64> {
+        let sql = "SELECT s.product_id FROM products p JOIN sales s ON s.product_id = p.id
+             WHERE p.sale_ends_at > ? AND s.ended = 1 LIMIT ?";
+        let moved: Vec<SaleId> = self.database.rows(sql, [now_ms / 1_000, MOVED_MAX]).await?;
+        let mut taken = 0;
+        for sale in moved {
+            let sql = "UPDATE sales SET ended = 0 WHERE product_id = ? AND ended = 1";
+            taken += self.database.run(sql, [sale]).await?;
+        }
+        Ok(taken)
+    }
+
+    /// What the rows say of these buyers of a sale, in one statement, so that "it has ended" and
+    /// "they have no order" are of the same moment. `None`: there is no such sale.
+    pub async fn past_sale(&self, sale: SaleId, users: &[UserId]) -> Result<Option<PastSale>> {
+        static SELECT: Statement = Statement::new(
+            BATCH,
+            "SELECT s.ended, COALESCE(s.ending_epoch = s.newest_epoch, 0), o.user_id, o.order_id FROM sales s
+             LEFT JOIN orders o ON o.product_id = s.product_id AND o.live = 1 AND o.user_id IN (",
+            "?",
+            ") WHERE s.product_id = ?",
+        );
+        type Row = (bool, bool, Option<UserId>, Option<OrderId>);
+        let mut past: Option<PastSale> = None;
+        let ids: Vec<i64> = users.iter().map(|user| user.0).collect();
+        for slice in BATCH.padded(&ids) {
+            let args = slice.iter().copied().chain([sale.0]);
+            let select = SELECT.for_rows(slice.len());
+            let rows: Vec<Row> = self.database.rows(select, args).await?;
+            for (ended, ending, user, order) in rows {
+                let past = past.get_or_insert_default();
+                (past.has_ended, past.is_ending) = (ended, ending);
+                past.orders.extend(user.zip(order));
+            }
+        }
+        Ok(past)
+    }
+}
