@@ -32,6 +32,8 @@ mod consumer;
 mod database;
 #[path = "crash/deadlines.rs"]
 mod deadlines;
+#[path = "crash/ending.rs"]
+mod ending;
 #[path = "crash/epochs.rs"]
 mod epochs;
 #[path = "crash/fencing.rs"]

@@ -131,11 +131,16 @@ impl HoldRepair {
                 }
             }
         }
-        // A sale that cannot be listed now does not keep those of the others for ever.
-        self.sightings
-            .retain(|order, seen| listed.contains(order) || unlisted.contains(&seen.sale));
+        self.forget_all_but(&listed, &unlisted);
         self.troubles.report();
         Ok(pass)
+    }
+
+    /// Keeps what was seen of the holds in `listed`, and of those of sales that could not be listed:
+    /// one such sale does not keep the memory of all others for ever.
+    fn forget_all_but(&mut self, listed: &HashSet<OrderId>, unlisted: &HashSet<SaleId>) {
+        self.sightings
+            .retain(|order, seen| listed.contains(order) || unlisted.contains(&seen.sale));
     }
 
     /// Age from which holds are looked at.
@@ -346,6 +351,25 @@ mod tests {
             touched_by,
             marked: false,
         }
+    }
+
+    #[test]
+    fn a_sale_that_cannot_be_listed_keeps_its_own_sightings_and_no_others() {
+        let mut memory = HoldRepair::new(1_000, HoldScope::Orphans);
+        for (order, sale) in [(1, 1), (2, 1), (3, 2)] {
+            let order = OrderId(order);
+            memory.is_ripe(
+                SaleId(sale),
+                &OpenHold {
+                    order,
+                    ..hold(1, 0)
+                },
+            );
+        }
+        memory.forget_all_but(&[OrderId(1)].into(), &[SaleId(2)].into());
+        let mut kept: Vec<_> = memory.sightings.into_keys().collect();
+        kept.sort();
+        assert_eq!(kept, [OrderId(1), OrderId(3)]);
     }
 
     #[test]

@@ -15,7 +15,7 @@ use crate::repair::{Drainer, HoldRepair, HoldScope, Pass, Troubles};
 use crate::roles::{self, Ready, RoleConfig};
 use crate::shutdown::Shutdown;
 use crate::store::Store;
-use anyhow::bail;
+use anyhow::{Context, bail};
 use endings::Endings;
 use engines::{Registry, StockEngine, Tending};
 use std::io::Write;

@@ -89,6 +89,7 @@ impl Store {
         let mut connection = tx.connection();
         let session = session(&mut connection, batch).await?;
         let mut live = Vec::with_capacity(orders.len());
+        let mut refused = Vec::new();
         for order in orders {
             let Some(reason) = try_alone(&mut connection, &order).await? else {
                 live.push(order);
@@ -100,10 +101,15 @@ impl Store {
                 // Voided or cancelled in the meantime: final already, nothing to settle and nothing
                 // to park.
                 Some(false) => {}
-                None => refuse(&mut connection, batch.incarnation, &order, reason).await?,
+                None => {
+                    let poison = Poison::refused(&order, reason);
+                    refuse(&mut connection, batch.incarnation, &order, &poison).await?;
+                    refused.push(poison);
+                }
             }
         }
         conclude(tx, batch, session).await?;
+        tell("orders refused and parked", batch.incarnation, &refused);
         Ok((session, live))
     }
 }
@@ -118,7 +124,18 @@ async fn conclude(mut tx: Tx<'_>, batch: &WriteBatch, session: ConsumerSession) 
         commit_marker(&mut connection, *nonce, batch.incarnation, session).await?;
     }
     failpoint::hit("consumer.before_commit");
-    tx.commit().await
+    tx.commit().await?;
+    tell("messages parked", batch.incarnation, &batch.poison);
+    Ok(())
+}
+
+/// In one line, however many they are: all are in the table.
+fn tell(what: &str, incarnation: IncarnationId, parked: &[Poison]) {
+    let Some(first) = parked.first() else { return };
+    let (incarnation, count) = (incarnation.0, parked.len());
+    let (message_id, order_id) = (&first.message_id, first.order.0);
+    let reason = &first.reason;
+    tracing::error!(incarnation, count, %message_id, order_id, %reason, "{what}; the first is told here");
 }
 
 /// The first of each order id; a retry publishes the same order again.
@@ -208,7 +225,6 @@ async fn park(
     incarnation: IncarnationId,
     poison: &Poison,
 ) -> Result<()> {
-    tracing::error!(incarnation = incarnation.0, message_id = %poison.message_id, order_id = poison.order.0, reason = %poison.reason, "parked");
     let sql = format!(
         "INSERT INTO parked (incarnation, message_id, order_id, kind, reason, body, digest, created_at_ms)
          VALUES (?, ?, ?, ?, ?, ?, ?, ?){}",
@@ -265,8 +281,8 @@ async fn refuse(
     connection: &mut Connection<'_>,
     incarnation: IncarnationId,
     order: &OrderEvent,
-    reason: String,
+    poison: &Poison,
 ) -> Result<()> {
-    park(connection, incarnation, &Poison::refused(order, reason)).await?;
+    park(connection, incarnation, poison).await?;
     insert_void(connection, order).await
 }

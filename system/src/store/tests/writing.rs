@@ -4,11 +4,13 @@ use super::*;
 use crate::envelope::OrderEvent;
 use crate::ids::{Generation, WorkerId};
 use engines::{AllocationId, Epoch, IncarnationId, Nonce, OrderId, SaleId, Term, UserId};
+use std::sync::{Arc, Mutex};
 
 on_both!(
     a_batch_is_written_once_however_often_it_comes,
     what_the_guard_refuses_is_parked_void_and_counted_and_the_rest_is_written,
     two_poisons_with_one_message_id_are_both_kept,
+    a_hundred_that_are_parked_together_are_one_line,
     a_publisher_leaves_its_address_and_its_beats,
     only_a_publisher_that_has_not_beaten_since_is_fenced_for_its_silence,
     a_term_is_open_until_the_next_is_claimed,
@@ -156,6 +158,65 @@ async fn two_poisons_with_one_message_id_are_both_kept(url: String) {
     );
     let twice = "SELECT count FROM parked WHERE body = X'6f6e65'";
     assert_eq!(store.number(twice).await, 2);
+}
+
+/// Takes the log of this thread.
+#[derive(Clone, Debug, Default)]
+struct Log(Arc<Mutex<Vec<u8>>>);
+
+impl std::io::Write for Log {
+    fn write(&mut self, text: &[u8]) -> std::io::Result<usize> {
+        self.0.lock().unwrap().extend(text);
+        Ok(text.len())
+    }
+
+    fn flush(&mut self) -> std::io::Result<()> {
+        Ok(())
+    }
+}
+
+async fn a_hundred_that_are_parked_together_are_one_line(url: String) {
+    let (store, incarnation, allocation) = open_sale(&url).await;
+    let poison = |number: usize| Poison {
+        message_id: format!("seckill-{number}"),
+        order: Poison::WHOLE_MESSAGE,
+        kind: "order.create".to_owned(),
+        reason: "unreadable".to_owned(),
+        body: Vec::new(),
+    };
+    let batch = WriteBatch {
+        incarnation,
+        // Each for more than there is.
+        orders: (1..=100).map(|id| order(id, allocation, 11)).collect(),
+        poison: (0..100).map(poison).collect(),
+        ..WriteBatch::default()
+    };
+    let log = Log::default();
+    let writer = log.clone();
+    let subscriber = tracing_subscriber::fmt()
+        .with_ansi(false)
+        .with_max_level(tracing::Level::ERROR)
+        .with_writer(move || writer.clone())
+        .finish();
+    let telling = tracing::subscriber::set_default(subscriber);
+    store.write(&batch).await.unwrap();
+    drop(telling);
+    let text = String::from_utf8(log.0.lock().unwrap().clone()).unwrap();
+    let lines: Vec<&str> = text
+        .lines()
+        .filter(|line| line.contains("parked"))
+        .collect();
+    assert_eq!(
+        lines.len(),
+        2,
+        "one line of each kind: {} lines",
+        lines.len()
+    );
+    assert!(
+        lines.iter().all(|line| line.contains("count=100")),
+        "{text}"
+    );
+    assert_eq!(store.number("SELECT COUNT(*) FROM parked").await, 200);
 }
 
 async fn a_publisher_leaves_its_address_and_its_beats(url: String) {

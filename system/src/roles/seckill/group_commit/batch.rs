@@ -108,6 +108,7 @@ impl Batch {
             }
             return;
         };
+        tell_failures(sale, &verdicts);
         // fence-wait (R1), sold-out-means-gone (R18): that an order is settled, and that there is
         // none, are said only while the lease runs, too.
         let may_act = identity.may_act();
@@ -244,15 +245,21 @@ fn judge(item: &Reserve, closed: Option<Refusal>, verdict: Result<Verdict, Engin
         Ok(Verdict::WrongInstance) => Reply::Unavailable(Reason::OtherInstance),
         Ok(Verdict::Busy) => Reply::Unavailable(Reason::Busy),
         Ok(Verdict::Expired) => Reply::Unavailable(Reason::TooLate),
-        Err(error) => {
-            tracing::warn!(%error, "reserve failed");
-            match error.is_unknown() {
-                true => without_answer(item),
-                false => Reply::Unavailable(Reason::EngineAway),
-            }
-        }
+        Err(error) => match error.is_unknown() {
+            true => without_answer(item),
+            false => Reply::Unavailable(Reason::EngineAway),
+        },
     };
     Judged::Answer(reply)
+}
+
+/// In one line, however many of a batch failed.
+fn tell_failures(sale: SaleId, verdicts: &[Result<Verdict, EngineError>]) {
+    let mut failures = verdicts.iter().filter_map(|verdict| verdict.as_ref().err());
+    if let Some(error) = failures.next() {
+        let count = 1 + failures.count();
+        tracing::warn!(sale = sale.0, count, %error, "reserve failed");
+    }
 }
 
 /// The engine did not say what became of a request: it may have sold, unless it might not.
