@@ -40,7 +40,8 @@ impl Lease {
         if self.has_ended() {
             return Ok(0);
         }
-        if !self.owns_partitions() {
+        let owns_nobody = !self.owns_partitions();
+        if owns_nobody {
             return self.look_for_end(&mut rights, database).await;
         }
         let is_low = self.stock.units() < block / 2;

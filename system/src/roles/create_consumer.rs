@@ -28,8 +28,8 @@ use tokio::time::{Instant, timeout_at};
 const NAME: &str = "create-consumer";
 /// How often new queues are looked for; bounds how long the first orders of a new publisher wait.
 const DISCOVERY_INTERVAL: Duration = Duration::from_millis(200);
-/// Most queues looked at in one round.
-const MAX_QUEUES: i64 = 1_024;
+/// Queues read in one statement.
+const QUEUES_PAGE: i64 = 1_024;
 /// Pause before a lost connection is opened again.
 const RECONNECT_PAUSE: Duration = Duration::from_millis(500);
 /// Longest wait for batches under way when stopping, and then for their holds to be settled. A
@@ -127,7 +127,7 @@ async fn consume_queues(
         }
         let found = tokio::select! {
             () = shutdown.requested() => break Ok(()),
-            found = store.queues(MAX_QUEUES) => found,
+            found = store.queues(QUEUES_PAGE) => found,
         };
         match found {
             Ok(queues) => {

@@ -213,10 +213,19 @@ impl Store {
 
     /// Queues that may hold messages. Also those of incarnations that are gone and not deleted yet:
     /// a consumer that died before it could acknowledge left rows' messages in there, and a queue
-    /// is deleted only when it is empty.
-    pub async fn queues(&self, limit: i64) -> Result<Vec<IncarnationId>> {
-        let sql = "SELECT id FROM incarnations WHERE queue <> '' ORDER BY id LIMIT ?";
-        self.database.rows(sql, [limit]).await
+    /// is deleted only when it is empty. All of them, read in pages of this size.
+    pub async fn queues(&self, page: i64) -> Result<Vec<IncarnationId>> {
+        let sql = "SELECT id FROM incarnations WHERE queue <> '' AND id > ? ORDER BY id LIMIT ?";
+        let mut queues: Vec<IncarnationId> = Vec::new();
+        loop {
+            let after = queues.last().map_or(0, |id| id.0);
+            let more: Vec<IncarnationId> = self.database.rows(sql, [after, page]).await?;
+            let is_last = i64::try_from(more.len()).is_ok_and(|found| found < page);
+            queues.extend(more);
+            if is_last {
+                return Ok(queues);
+            }
+        }
     }
 
     /// Every incarnation whose queue may still hold messages, with its generation.

@@ -5,6 +5,7 @@ use engines::{Epoch, UserId};
 
 on_both!(
     every_sale_is_found_however_many_there_are,
+    every_queue_is_found_however_many_there_are,
     an_ended_sale_is_left_out_until_its_window_moves,
 );
 
@@ -31,6 +32,19 @@ async fn every_sale_is_found_however_many_there_are(url: String) {
     let found = store.sales().await.unwrap();
     let ids = found.iter().map(|row| row.sale.0);
     assert!(ids.eq(1..=20_000), "{} of 20000", found.len());
+}
+
+async fn every_queue_is_found_however_many_there_are(url: String) {
+    let store = migrated(&url).await;
+    many(&store, 1, 10).await;
+    store
+        .change(
+            "INSERT INTO incarnations (worker_id, queue, lease_ms, heartbeat_at_ms)
+             SELECT 1, 'q', 1, 1 FROM products WHERE id <= 2500",
+        )
+        .await;
+    let found = store.queues(1_000).await.unwrap();
+    assert_eq!(found.len(), 2_500);
 }
 
 async fn an_ended_sale_is_left_out_until_its_window_moves(url: String) {
