@@ -124,9 +124,12 @@ fn one_for_a_newer_binary_is_refused() {
         oldest_binary: BINARY + 1,
         ..HATS
     };
+    let newer = BINARY + 1;
     assert_eq!(
         refusal([&[SHOES], &[NEWER]]),
-        r#"migration 2026010102 ("hats") of engine b is for binaries from 2 on; this one is 1"#
+        format!(
+            r#"migration 2026010102 ("hats") of engine b is for binaries from {newer} on; this one is {BINARY}"#
+        )
     );
 }
 
@@ -153,7 +156,9 @@ async fn a_database_that_asks_for_a_newer_binary_is_left_alone() {
     let newer = "UPDATE schema_migrations SET oldest_binary = 7";
     database.run(newer, NO_ARGS).await.unwrap();
     let before = tables(&database).await;
-    let sentence = r#"this database has had migration 2026010101 ("shoes"), which allows binaries from 7 on; this one is 1"#;
+    let sentence = format!(
+        r#"this database has had migration 2026010101 ("shoes"), which allows binaries from 7 on; this one is {BINARY}"#
+    );
     let refused = schema(BOTH).migrate(&database).await.unwrap_err();
     assert_eq!(refused.to_string(), sentence);
     assert_eq!(tables(&database).await, before);
