@@ -2,7 +2,7 @@
 
 use super::failures::{NAME, not_done, unknown};
 use super::gates::Gates;
-use super::rows::LeaseRows;
+use super::rows::{LeaseRows, RETIRED};
 use super::terms::Terms;
 use crate::{EngineError, Epoch, IncarnationId, Opened, Opening, Params, Result, SaleId, Term};
 use database::fixed_rows::{BULK, Statement};
@@ -81,10 +81,6 @@ impl NewEpoch {
         })
     }
 }
-
-/// In place of the granted units: the sale was retired up to this epoch. The row stays as the note
-/// of it.
-pub const RETIRED: i64 = -1;
 
 /// Everything a process needs to begin to sell.
 #[derive(Debug)]

@@ -6,7 +6,6 @@
 //! lease would be noticed.
 
 use super::failures::{not_done, unknown};
-use super::opening::RETIRED;
 use super::wants::{Elsewhere, Found, Want, Wants};
 use crate::{EngineError, Result};
 use database::fixed_rows::{BATCH, Statement};
@@ -14,6 +13,9 @@ use database::{Connection, Database};
 use std::collections::HashSet;
 use std::time::Instant;
 
+/// In place of the granted units of an opening: the sale was retired up to this epoch. The row stays
+/// as the note of it.
+pub const RETIRED: i64 = -1;
 /// `orders.status` of an order that never was one: no allocation has counted it.
 const VOID: i64 = 4;
 

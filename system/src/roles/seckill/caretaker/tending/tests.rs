@@ -46,27 +46,27 @@ impl StockEngine for Notes {
     }
 
     async fn open(&self, _: &Opening) -> Result<Opened> {
-        unimplemented!()
+        unreachable!("only tended and retired")
     }
 
     async fn reserve(&self, _: &Term, _: &[Reserve]) -> Vec<Result<Verdict>> {
-        unimplemented!()
+        unreachable!("only tended and retired")
     }
 
     async fn finish(&self, _: &Term, _: &[Finish]) -> Vec<Result<Finished>> {
-        unimplemented!()
+        unreachable!("only tended and retired")
     }
 
     async fn open_holds(&self, _: &Term, _: &HoldPageQuery) -> Result<HoldPage> {
-        unimplemented!()
+        unreachable!("only tended and retired")
     }
 
     async fn mark(&self, _: &Term, _: &[HoldKey], _: Duration) -> Result<Vec<OpenHold>> {
-        unimplemented!()
+        unreachable!("only tended and retired")
     }
 
     async fn stock(&self, _: &Term) -> Result<StockView> {
-        unimplemented!()
+        unreachable!("only tended and retired")
     }
 }
 
