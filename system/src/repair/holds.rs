@@ -221,7 +221,7 @@ impl SaleRepair<'_> {
         if !doomed.is_empty() {
             // Somebody with a longer deadline may have touched one just before it was marked.
             memory.grace_ms = memory.grace.in_effect_ms(self.store).await?;
-            doomed.retain(|hold| hold.age_ms >= memory.grace_ms || memory.is_ripe(hold));
+            doomed.retain(|hold| hold.age_ms >= memory.grace_ms || memory.is_ripe(self.sale, hold));
             self.void(doomed, &mut pass).await?;
         }
         Ok(pass)
@@ -355,7 +355,9 @@ mod tests {
 
     #[test]
     fn a_sale_that_cannot_be_listed_keeps_its_own_sightings_and_no_others() {
-        let mut memory = HoldRepair::new(1_000, HoldScope::Orphans);
+        let mut config = Config::default();
+        config.reconciler.grace_ms = 1_000;
+        let mut memory = HoldRepair::new(&config, HoldScope::Orphans);
         for (order, sale) in [(1, 1), (2, 1), (3, 2)] {
             let order = OrderId(order);
             memory.is_ripe(

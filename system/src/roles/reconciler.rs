@@ -148,6 +148,7 @@ impl Reconciler {
             engine: self.engine.as_ref(),
             drainer: &self.drainer,
             watch: &self.watch,
+            margin_ms: self.config.incarnation.margin_ms,
             timeout_ms: self.config.reconciler.drain_timeout_ms,
         };
         pass.add(opener.open_missing(&mut self.turns).await?);

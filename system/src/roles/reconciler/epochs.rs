@@ -24,6 +24,8 @@ pub struct Opener<'a> {
     pub engine: &'a dyn StockEngine,
     pub drainer: &'a Drainer,
     pub watch: &'a Watch,
+    /// What is added to a time that others measure, ms.
+    pub margin_ms: u64,
     pub timeout_ms: u64,
 }
 

@@ -6,6 +6,7 @@ use crate::config::Config;
 use crate::repair::Drainer;
 use crate::roles;
 use crate::roles::reconciler::turns::Turns;
+use crate::roles::reconciler::watch::Watch;
 use crate::store::Store;
 use database::{Database, NO_ARGS, PoolLimits};
 use engines::{
@@ -33,6 +34,7 @@ struct World {
     store: Store,
     engine: Arc<dyn StockEngine>,
     drainer: Drainer,
+    watch: Watch,
 }
 
 impl World {
@@ -54,6 +56,7 @@ impl World {
             database: Database::open(&config.database.url, &limits).unwrap(),
             engine: roles::build_engine(&config, &registry).await.unwrap(),
             drainer: Drainer::new(store.clone(), &config),
+            watch: Watch::start(store.clone(), SHORT_MS),
             store,
             redis,
             _server: server,
@@ -87,6 +90,7 @@ impl World {
             store: &self.store,
             engine: self.engine.as_ref(),
             drainer: &self.drainer,
+            watch: &self.watch,
             margin_ms: SHORT_MS,
             timeout_ms: 1_000,
         }
