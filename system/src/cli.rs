@@ -2,6 +2,7 @@
 //! an exit code.
 
 use crate::config::Config;
+use crate::listener::open_files;
 use crate::logging;
 use crate::roles::{self, RoleConfig};
 use crate::shutdown::Shutdown;
@@ -149,6 +150,7 @@ fn configure(allow_volatile: bool, registry: &Registry, beside: Beside) -> anyho
         "database.url: only one process can use a SQLite file; run `seckill all` instead of separate roles"
     );
     logging::init(&config.log)?;
+    open_files::raise();
     tracing::info!(config = %config.masked(registry), "effective configuration");
     Ok(config)
 }

@@ -138,6 +138,30 @@ impl Config {
             60_000,
         )?;
         within(
+            "seckill.max_connections",
+            self.seckill.max_connections,
+            0,
+            1_000_000,
+        )?;
+        within(
+            "seckill.first_bytes_timeout_ms",
+            self.seckill.first_bytes_timeout_ms,
+            100,
+            60_000,
+        )?;
+        within(
+            "seckill.keepalive_interval_ms",
+            self.seckill.keepalive_interval_ms,
+            1_000,
+            600_000,
+        )?;
+        within(
+            "seckill.keepalive_timeout_ms",
+            self.seckill.keepalive_timeout_ms,
+            100,
+            600_000,
+        )?;
+        within(
             "group_commit.max_batch",
             self.group_commit.max_batch,
             1,

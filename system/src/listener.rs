@@ -1,6 +1,13 @@
 //! The sockets that a role serves on: bound by whoever starts the role, given to it, and gone with
 //! it.
 
+mod connections;
+mod incoming;
+pub(crate) mod open_files;
+
+pub(crate) use connections::Connections;
+pub(crate) use incoming::incoming;
+
 use anyhow::{Context, ensure};
 use socket2::{Domain, Protocol, Socket, Type};
 use std::net::{SocketAddr, TcpListener};
@@ -24,7 +31,7 @@ impl Listener {
     pub fn bind(address: &str, threads: usize) -> anyhow::Result<Self> {
         ensure!(threads > 0, "a listener needs at least one serving thread");
         let mut address: SocketAddr = address.parse().with_context(|| {
-            format!("{address:?} is not of the form ip:port, e.g. 0.0.0.0:50053")
+            format!("{address:?} is not of the form ip:port, e.g. 127.0.0.1:50053")
         })?;
         let mut sockets = Vec::with_capacity(threads);
         for index in 0..threads {

@@ -106,12 +106,21 @@ pub struct SeckillConfig {
     /// Buyers per second who are looked up in the database because they ask about a sale that has
     /// ended; more are told to come back later.
     pub look_ups_per_s: u32,
+    /// Clients connected at the same time, over all serving threads; more are closed at once. 0
+    /// means as many as the limit on open files leaves room for.
+    pub max_connections: usize,
+    /// Time from being accepted in which a client has to begin to speak HTTP/2, ms.
+    pub first_bytes_timeout_ms: u64,
+    /// Pause between two HTTP/2 pings of one connection, ms.
+    pub keepalive_interval_ms: u64,
+    /// Time in which a client has to answer a ping, ms.
+    pub keepalive_timeout_ms: u64,
 }
 
 impl Default for SeckillConfig {
     fn default() -> Self {
         Self {
-            listen: "0.0.0.0:50053".to_owned(),
+            listen: "127.0.0.1:50053".to_owned(),
             threads: 0,
             engine: "lua-single-key"
                 .parse()
@@ -121,6 +130,10 @@ impl Default for SeckillConfig {
             max_pending: 20_000,
             max_quantity: 100,
             look_ups_per_s: 1_000,
+            max_connections: 0,
+            first_bytes_timeout_ms: 5_000,
+            keepalive_interval_ms: 20_000,
+            keepalive_timeout_ms: 10_000,
         }
     }
 }

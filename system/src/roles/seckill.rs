@@ -17,7 +17,7 @@ mod shared;
 use crate::broker::Settings;
 use crate::config::{Ack, Config};
 use crate::incarnation::Incarnation;
-use crate::listener::Listener;
+use crate::listener::{Connections, Listener, open_files};
 use crate::roles::{self, RoleConfig};
 use crate::shutdown::Shutdown;
 use crate::store::{Publisher, Store};
@@ -54,6 +54,11 @@ pub async fn run(
     shutdown: Shutdown,
 ) -> anyhow::Result<()> {
     let (address, sockets) = (listener.address(), listener.into_sockets());
+    let most_clients = open_files::room_for_clients(
+        config.seckill.max_connections,
+        sockets.len(),
+        config.database.max_connections,
+    )?;
     let engine = checked_engine(&config, &registry).await?;
     let store = Store::connect(&config.database, roles::engine(&config, &registry)?).await?;
     // Terms and lease outlive the request to stop: what was accepted still has to be published.
@@ -87,6 +92,7 @@ pub async fn run(
         terms,
         past_sales: PastSales::start(store.clone(), &config.seckill),
         incarnation,
+        connections: Connections::at_most(most_clients),
         shutdown: shutdown.clone(),
     });
     let caretaker =

@@ -4,6 +4,7 @@ use super::past_sales::PastSales;
 use super::published::Published;
 use crate::config::Config;
 use crate::incarnation::Incarnation;
+use crate::listener::Connections;
 use crate::shutdown::Shutdown;
 use crate::terms::Terms;
 use engines::{Registry, StockEngine};
@@ -26,5 +27,7 @@ pub struct Shared {
     /// Whoever asks about a sale that has ended.
     pub past_sales: PastSales,
     pub incarnation: Incarnation,
+    /// The clients of all threads.
+    pub connections: Arc<Connections>,
     pub shutdown: Shutdown,
 }

@@ -1,0 +1,164 @@
+//! The clients of one listening socket: accepted within a bound, closed when they stay silent.
+
+use super::connections::{Connections, Place};
+use anyhow::Context as _;
+use futures_util::{Stream, stream};
+use std::io;
+use std::pin::Pin;
+use std::sync::Arc;
+use std::task::{Context, Poll};
+use std::time::Duration;
+use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
+use tokio::net::{TcpListener, TcpStream};
+use tokio::time::Sleep;
+use tonic::transport::server::{Connected, TcpConnectInfo};
+
+/// Bytes that every HTTP/2 client sends first.
+const PREFACE_LEN: usize = 24;
+/// Pause after the process could not accept: the socket stays readable, and asking again at once
+/// would cost a core.
+const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
+
+/// Accepts clients for as long as it is polled; never ends and never fails.
+///
+/// Whoever finds no place is accepted and closed at once, which tells them to go elsewhere; left in
+/// the backlog they would wait for a time-out. Whoever has not sent the whole HTTP/2 preface within
+/// `first_bytes` of being accepted is closed.
+pub fn incoming(
+    listener: std::net::TcpListener,
+    connections: Arc<Connections>,
+    first_bytes: Duration,
+) -> anyhow::Result<impl Stream<Item = io::Result<Client>>> {
+    let listener = TcpListener::from_std(listener).context("cannot use the listener")?;
+    Ok(stream::unfold(
+        (listener, connections),
+        move |(listener, connections)| async move {
+            let client = accept(&listener, &connections, first_bytes).await;
+            Some((Ok(client), (listener, connections)))
+        },
+    ))
+}
+
+async fn accept(
+    listener: &TcpListener,
+    connections: &Arc<Connections>,
+    first_bytes: Duration,
+) -> Client {
+    loop {
+        let stream = match listener.accept().await {
+            Ok((stream, _)) => stream,
+            Err(error) if is_of_one_client(&error) => continue,
+            Err(error) => {
+                if let Some(times) = connections.failures.count() {
+                    tracing::warn!(%error, times, "cannot accept connections");
+                }
+                tokio::time::sleep(ACCEPT_PAUSE).await;
+                continue;
+            }
+        };
+        let Some(place) = connections.take() else {
+            if let Some(times) = connections.surplus.count() {
+                let most = connections.most();
+                tracing::warn!(most, times, "too many connections; closed at once");
+            }
+            continue;
+        };
+        if let Err(error) = stream.set_nodelay(true) {
+            tracing::debug!(%error, "cannot set TCP_NODELAY");
+        }
+        return Client {
+            stream,
+            preface: Some(Preface {
+                missing: PREFACE_LEN,
+                late: Box::pin(tokio::time::sleep(first_bytes)),
+            }),
+            _place: place,
+        };
+    }
+}
+
+/// Whether a failed accept says nothing about the next one.
+fn is_of_one_client(error: &io::Error) -> bool {
+    matches!(
+        error.kind(),
+        io::ErrorKind::ConnectionAborted
+            | io::ErrorKind::ConnectionReset
+            | io::ErrorKind::Interrupted
+    )
+}
+
+/// An accepted connection with its place among the others.
+#[derive(Debug)]
+pub struct Client {
+    stream: TcpStream,
+    /// What has to come first, until it has.
+    preface: Option<Preface>,
+    _place: Place,
+}
+
+#[derive(Debug)]
+struct Preface {
+    missing: usize,
+    late: Pin<Box<Sleep>>,
+}
+
+impl Connected for Client {
+    type ConnectInfo = TcpConnectInfo;
+
+    fn connect_info(&self) -> Self::ConnectInfo {
+        self.stream.connect_info()
+    }
+}
+
+impl AsyncRead for Client {
+    fn poll_read(
+        self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        buffer: &mut ReadBuf<'_>,
+    ) -> Poll<io::Result<()>> {
+        let client = self.get_mut();
+        let before = buffer.filled().len();
+        let polled = Pin::new(&mut client.stream).poll_read(cx, buffer);
+        let Some(preface) = &mut client.preface else {
+            return polled;
+        };
+        let got = buffer.filled().len() - before;
+        preface.missing = preface.missing.saturating_sub(got);
+        if preface.missing == 0 {
+            client.preface = None;
+        } else if polled.is_pending() && preface.late.as_mut().poll(cx).is_ready() {
+            return Poll::Ready(Err(io::ErrorKind::TimedOut.into()));
+        }
+        polled
+    }
+}
+
+impl AsyncWrite for Client {
+    fn poll_write(
+        self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        bytes: &[u8],
+    ) -> Poll<io::Result<usize>> {
+        Pin::new(&mut self.get_mut().stream).poll_write(cx, bytes)
+    }
+
+    fn poll_write_vectored(
+        self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        slices: &[io::IoSlice<'_>],
+    ) -> Poll<io::Result<usize>> {
+        Pin::new(&mut self.get_mut().stream).poll_write_vectored(cx, slices)
+    }
+
+    fn is_write_vectored(&self) -> bool {
+        self.stream.is_write_vectored()
+    }
+
+    fn poll_flush(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.get_mut().stream).poll_flush(cx)
+    }
+
+    fn poll_shutdown(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.get_mut().stream).poll_shutdown(cx)
+    }
+}

@@ -1,0 +1,126 @@
+//! What a `seckill` process makes of clients that are silent, many, or gone: real sockets of a real
+//! process.
+
+#[path = "connections/frames.rs"]
+mod frames;
+#[path = "connections/shop.rs"]
+mod shop;
+
+use frames::{Client, Ended};
+use servers::Frozen;
+use shop::{PATIENCE, Shop};
+use std::io::Read;
+use std::net::TcpStream;
+use std::time::{Duration, Instant};
+
+/// How long CPU time is counted.
+const WINDOW: Duration = Duration::from_secs(2);
+const BUY: &str = "/seckill.SeckillService/ExecuteSeckill";
+/// ENHANCE_YOUR_CALM
+const CALM_DOWN: u32 = 11;
+
+#[tokio::test]
+async fn silent_connections_beyond_the_limit_on_open_files_cost_nothing_and_keep_no_buyer_out() {
+    let shop = Shop::open(256, &[]).await;
+    let silent: Vec<TcpStream> = (0..300)
+        .map(|_| TcpStream::connect(shop.address()).expect("the kernel takes it"))
+        .collect();
+    let (before, began) = (shop.cpu(), Instant::now());
+    tokio::time::sleep(WINDOW).await;
+    let used = shop.cpu() - before;
+    assert!(
+        used < began.elapsed() / 4,
+        "{used:?} of CPU in {:?} of silence",
+        began.elapsed()
+    );
+    shop.sells_to(2).await;
+    drop(silent);
+    shop.sells_to(3).await;
+}
+
+#[tokio::test]
+async fn a_connection_that_says_nothing_or_half_a_preface_is_closed_in_time() {
+    let limit = Duration::from_millis(500);
+    let limit_ms = limit.as_millis().to_string();
+    let shop = Shop::open(
+        1_024,
+        &[("SECKILL__SECKILL__FIRST_BYTES_TIMEOUT_MS", &limit_ms)],
+    )
+    .await;
+    for first in [&b""[..], b"PRI * HTTP"] {
+        let mut socket = TcpStream::connect(shop.address()).expect("connected");
+        std::io::Write::write_all(&mut socket, first).expect("written");
+        let began = Instant::now();
+        socket.set_read_timeout(Some(PATIENCE)).expect("a limit");
+        // What the server says of its own accord, and then the end.
+        let ended = socket.read_to_end(&mut Vec::new());
+        let took = began.elapsed();
+        assert!(
+            !matches!(&ended, Err(error) if error.kind() == std::io::ErrorKind::WouldBlock),
+            "{first:?} is left open"
+        );
+        assert!(took >= limit / 2, "{first:?} was cut off after {took:?}");
+    }
+}
+
+#[tokio::test]
+async fn a_client_that_is_gone_without_a_word_is_noticed() {
+    let settings = [
+        ("SECKILL__SECKILL__KEEPALIVE_INTERVAL_MS", "1000"),
+        ("SECKILL__SECKILL__KEEPALIVE_TIMEOUT_MS", "100"),
+    ];
+    let shop = Shop::open(1_024, &settings).await;
+    // This client answers no ping.
+    let mut client = Client::connect(shop.address());
+    let id = client.ask(BUY, 1)[0];
+    assert_eq!(client.outcome(id), Ended::Answered);
+    assert_ne!(client.outcome(u32::MAX), Ended::Answered);
+}
+
+/// 500 clients, each of which gave up and asked again six times: a service that stood still for 12 s
+/// and limits of 2 s.
+#[tokio::test]
+async fn buyers_who_gave_up_while_the_service_stood_still_go_on_on_the_same_connections() {
+    for connections in [1, 4] {
+        let shop = Shop::open(1_024, &[]).await;
+        let clients = (0..connections).map(|_| Client::connect(shop.address()));
+        let mut clients: Vec<Client> = clients.collect();
+        for client in &mut clients {
+            let id = client.ask(BUY, 1)[0];
+            assert_eq!(client.outcome(id), Ended::Answered);
+        }
+        let frozen = Frozen::freeze(shop.pid());
+        for client in &mut clients {
+            for _ in 0..6 {
+                let ids = client.ask(BUY, 500 / connections);
+                client.cancel(&ids);
+            }
+        }
+        frozen.thaw();
+        for client in &mut clients {
+            let id = client.ask(BUY, 1)[0];
+            assert_eq!(
+                client.outcome(id),
+                Ended::Answered,
+                "{connections} connections"
+            );
+        }
+    }
+}
+
+#[tokio::test]
+async fn a_flood_of_requests_given_up_at_once_is_still_cut_off() {
+    let shop = Shop::open(1_024, &[]).await;
+    let mut client = Client::connect(shop.address());
+    let frozen = Frozen::freeze(shop.pid());
+    client.flood(BUY, 16_000);
+    frozen.thaw();
+    match client.outcome(u32::MAX) {
+        Ended::GoAway(code, why) => {
+            assert_eq!((code, why.as_str()), (CALM_DOWN, "too_many_resets"))
+        }
+        // Nobody reads the last words of a connection that is reset.
+        ended => assert_eq!(ended, Ended::Closed),
+    }
+    shop.sells_to(2).await;
+}
