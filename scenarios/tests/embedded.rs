@@ -121,9 +121,9 @@ impl EmbeddedWorld {
     async fn all(&mut self, failpoint: Option<&str>) -> Role {
         let spec = self.spec(&["all"], failpoint);
         let role = self.stack.spawn_role(&spec).await.expect("it starts");
-        let address = role.listen().expect("it listens");
+        let admin = role.admin().expect("it listens");
         until("the sale is open", async || {
-            match inspect::stock(address, PRODUCT).await {
+            match inspect::stock(admin, PRODUCT).await {
                 Ok(stock) if stock.open => Ok(()),
                 other => Err(format!("{other:?}")),
             }
@@ -247,7 +247,7 @@ async fn the_process_may_die_at_any_step_of_a_publish_a_write_or_a_reserve() {
             },
         );
         until(failpoint, async || {
-            match inspect::stock(all.listen().expect("it listens"), PRODUCT).await {
+            match inspect::stock(all.admin().expect("it listens"), PRODUCT).await {
                 Ok(stock) => Err(format!("alive: {stock:?}")),
                 Err(_) => Ok(()),
             }
@@ -277,7 +277,7 @@ async fn what_a_crash_leaves_in_the_queue_of_an_incarnation_that_is_gone_is_remo
         },
     );
     until("the consumer dies", async || {
-        match inspect::stock(all.listen().expect("it listens"), PRODUCT).await {
+        match inspect::stock(all.admin().expect("it listens"), PRODUCT).await {
             Ok(stock) => Err(format!("alive: {stock:?}")),
             Err(_) => Ok(()),
         }

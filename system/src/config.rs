@@ -14,8 +14,8 @@ mod sections;
 pub use database::masked as mask_password;
 pub use database_config::DatabaseConfig;
 pub use sections::{
-    Ack, EngineConfig, GroupCommitConfig, IncarnationConfig, LogConfig, LogFormat, MqConfig,
-    QueueType, ReconcilerConfig, RedisConfig, SeckillConfig,
+    Ack, AdminConfig, EngineConfig, GroupCommitConfig, IncarnationConfig, LogConfig, LogFormat,
+    MqConfig, QueueType, ReconcilerConfig, RedisConfig, SeckillConfig,
 };
 
 use ::engines::Registry;
@@ -38,6 +38,8 @@ pub struct Config {
     pub mq: MqConfig,
     /// The seckill service.
     pub seckill: SeckillConfig,
+    /// What only operators may reach.
+    pub admin: AdminConfig,
     /// How requests are gathered into batches.
     pub group_commit: GroupCommitConfig,
     /// Leases of publishing processes.

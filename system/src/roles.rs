@@ -2,8 +2,8 @@
 //!
 //! A role that serves or works until it is told to stop is
 //! `run(config: RoleConfig, listener, shutdown: Shutdown)`: whoever starts it owns its socket and
-//! its end. `listener` is a [`Listener`](crate::listener::Listener) that its starter has bound
-//! (with the role's own `bind`, which knows how many sockets it wants), and `()` for a role that
+//! its end. `listener` is what its starter has bound, a
+//! [`Listener`](crate::listener::Listener) for each kind of client (with the role's own `bind`, which knows how many sockets it wants), and `()` for a role that
 //! serves nobody, so that all of them can stand in one list, as in [`all`]. The role calls
 //! [`RoleConfig::ready`] once, when it can be used, and returns when `shutdown` is requested and
 //! everything that it had begun has come to its end. What does its work and ends by itself
@@ -46,8 +46,17 @@ impl fmt::Debug for RoleConfig {
     }
 }
 
-/// Called with the address that a role serves on, if it serves.
-pub type Ready = Box<dyn FnOnce(Option<SocketAddr>) -> anyhow::Result<()> + Send>;
+/// Where a role serves.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+pub struct Addresses {
+    /// Its clients.
+    pub listen: SocketAddr,
+    /// Its operators.
+    pub admin: SocketAddr,
+}
+
+/// Called with the addresses that a role serves on, if it serves.
+pub type Ready = Box<dyn FnOnce(Option<Addresses>) -> anyhow::Result<()> + Send>;
 
 /// Tells whoever started this process, on stdout, that it is ready and where.
 pub fn announce(role: &'static str) -> Ready {
@@ -55,14 +64,14 @@ pub fn announce(role: &'static str) -> Ready {
     struct Line {
         ready: bool,
         role: &'static str,
-        #[serde(skip_serializing_if = "Option::is_none")]
-        listen: Option<SocketAddr>,
+        #[serde(flatten)]
+        addresses: Option<Addresses>,
     }
-    Box::new(move |listen| {
+    Box::new(move |addresses| {
         let line = serde_json::to_string(&Line {
             ready: true,
             role,
-            listen,
+            addresses,
         })?;
         let mut stdout = std::io::stdout().lock();
         writeln!(stdout, "{line}")

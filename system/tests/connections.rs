@@ -8,14 +8,17 @@ mod shop;
 
 use frames::{Client, Ended};
 use servers::Frozen;
-use shop::{PATIENCE, Shop};
+use shop::{PATIENCE, PRODUCT, Shop, call};
 use std::io::Read;
 use std::net::TcpStream;
 use std::time::{Duration, Instant};
+use system::config::Config;
+use system::proto::inspect::{GetStockRequest, GetStockResponse};
 
 /// How long CPU time is counted.
 const WINDOW: Duration = Duration::from_secs(2);
 const BUY: &str = "/seckill.SeckillService/ExecuteSeckill";
+const GET_STOCK: &str = "/inspect.InspectService/GetStock";
 /// ENHANCE_YOUR_CALM
 const CALM_DOWN: u32 = 11;
 
@@ -123,4 +126,26 @@ async fn a_flood_of_requests_given_up_at_once_is_still_cut_off() {
         ended => assert_eq!(ended, Ended::Closed),
     }
     shop.sells_to(2).await;
+}
+
+#[tokio::test]
+async fn the_stock_is_shown_to_operators_and_not_where_buyers_connect() {
+    let shop = Shop::open(1_024, &[]).await;
+    let ask = GetStockRequest {
+        product_id: PRODUCT,
+    };
+    let shown: Result<GetStockResponse, _> = call(shop.address(), GET_STOCK, ask).await;
+    let refused = shown.expect_err("it is nobody's business");
+    assert!(refused.starts_with("Unimplemented"), "{refused}");
+    let shown: Result<GetStockResponse, _> = call(shop.admin(), GET_STOCK, ask).await;
+    assert!(shown.expect("an operator asks").open);
+}
+
+#[test]
+fn nobody_outside_this_machine_is_listened_to_unless_the_configuration_says_so() {
+    let config = Config::default();
+    for listen in [config.seckill.listen, config.admin.listen] {
+        let address: std::net::SocketAddr = listen.parse().expect("ip:port");
+        assert!(address.ip().is_loopback(), "{address}");
+    }
 }

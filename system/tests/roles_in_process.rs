@@ -5,8 +5,7 @@ use std::future::Future;
 use std::net::SocketAddr;
 use std::time::Duration;
 use system::config::Config;
-use system::listener::Listener;
-use system::roles::{self, RoleConfig};
+use system::roles::{self, Addresses, RoleConfig};
 use system::shutdown::Shutdown;
 use tempfile::TempDir;
 use tokio::net::TcpStream;
@@ -50,7 +49,7 @@ async fn health(address: SocketAddr) -> ServingStatus {
 async fn live_and_end<L, F>(
     config: Config,
     listener: L,
-    address: SocketAddr,
+    addresses: Addresses,
     run: impl FnOnce(RoleConfig, L, Shutdown) -> F,
 ) where
     F: Future<Output = anyhow::Result<()>>,
@@ -60,33 +59,35 @@ async fn live_and_end<L, F>(
     let role = RoleConfig {
         config,
         registry: engines::Registry::standard(),
-        ready: Box::new(move |address| {
-            sender.send(address).expect("somebody waits");
+        ready: Box::new(move |addresses| {
+            sender.send(addresses).expect("somebody waits");
             Ok(())
         }),
     };
     let running = run(role, listener, shutdown);
     let asking = async {
         let told = ready.await.expect("it is ready");
-        assert_eq!(told, Some(address));
-        assert_eq!(health(address).await, ServingStatus::Serving);
+        assert_eq!(told, Some(addresses));
+        assert_eq!(health(addresses.listen).await, ServingStatus::Serving);
         stop.send_replace(true);
     };
     let (ended, ()) = tokio::time::timeout(PATIENCE, async { tokio::join!(running, asking) })
         .await
         .expect("it ends when it is asked to");
     ended.expect("it ends well");
-    let again = TcpStream::connect(address).await;
-    assert!(again.is_err(), "its sockets are gone with it");
+    for address in [addresses.listen, addresses.admin] {
+        let again = TcpStream::connect(address).await;
+        assert!(again.is_err(), "its sockets are gone with it");
+    }
 }
 
 #[tokio::test]
 async fn the_seckill_role_serves_on_the_socket_it_is_given_and_ends_when_it_is_told() {
     let folder = tempfile::tempdir().expect("a temporary folder");
     let config = shop(&folder).await;
-    let listener = Listener::bind(&config.seckill.listen, 2).expect("a free port");
-    let address = listener.address();
-    live_and_end(config, listener, address, roles::seckill::run).await;
+    let listeners = roles::seckill::bind(&config).expect("free ports");
+    let addresses = listeners.addresses();
+    live_and_end(config, listeners, addresses, roles::seckill::run).await;
 }
 
 #[tokio::test]
@@ -95,8 +96,8 @@ async fn all_roles_together_are_ready_when_the_last_of_them_is_and_end_together(
     let config = shop(&folder).await;
     let _only_user = roles::all::lock(&config).expect("nobody else uses it");
     let listeners = roles::all::bind(&config).expect("free ports");
-    let address = listeners.seckill.address();
-    live_and_end(config, listeners, address, roles::all::run).await;
+    let addresses = listeners.seckill.addresses();
+    live_and_end(config, listeners, addresses, roles::all::run).await;
 }
 
 #[tokio::test]

@@ -144,7 +144,7 @@ impl LegWork<'_> {
         let address = interrupt
             .cut_short(roles.start(&role_settings, stack, namespace))
             .await?;
-        let mut inspector = StockInspector::new(address)?;
+        let mut inspector = StockInspector::new(roles.admin()?)?;
         let open = async {
             let opened = inspector.wait_open(&products).await;
             opened.map_err(|error| anyhow::anyhow!("{error:#}{}", roles.why_nothing_opened()))

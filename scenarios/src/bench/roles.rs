@@ -87,6 +87,14 @@ impl Roles {
             .context("seckill did not say where it listens")
     }
 
+    /// Where the service answers operators.
+    pub(super) fn admin(&self) -> anyhow::Result<SocketAddr> {
+        self.0
+            .iter()
+            .find_map(Role::admin)
+            .context("seckill did not say where it listens for operators")
+    }
+
     /// Why a sale may not have opened: the last log lines of the role that opens sales.
     pub(super) fn why_nothing_opened(&self) -> String {
         let opener = self

@@ -25,7 +25,8 @@ pub(super) struct StockInspector {
 }
 
 impl StockInspector {
-    /// Connects at the first call, so that a service which is still starting is not an error.
+    /// `address` is where it answers operators. Connects at the first call, so that a service which
+    /// is still starting is not an error.
     pub(super) fn new(address: SocketAddr) -> anyhow::Result<Self> {
         let endpoint = Endpoint::from_shared(format!("http://{address}"))?
             .connect_timeout(CALL_LIMIT)

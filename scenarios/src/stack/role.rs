@@ -42,6 +42,7 @@ pub struct RoleSpec {
 pub struct Role {
     process: Arc<Measured>,
     listen: Option<SocketAddr>,
+    admin: Option<SocketAddr>,
     roster: Arc<Roster>,
 }
 
@@ -60,6 +61,7 @@ struct Entries {
 struct Ready {
     ready: bool,
     listen: Option<SocketAddr>,
+    admin: Option<SocketAddr>,
 }
 
 impl Role {
@@ -99,6 +101,7 @@ impl Role {
         Ok(Self {
             process,
             listen: ready.listen,
+            admin: ready.admin,
             roster: Arc::clone(roster),
         })
     }
@@ -114,6 +117,11 @@ impl Role {
     /// Where it listens, for a role that does.
     pub fn listen(&self) -> Option<SocketAddr> {
         self.listen
+    }
+
+    /// Where it listens for operators, for a role that does.
+    pub fn admin(&self) -> Option<SocketAddr> {
+        self.admin
     }
 
     /// The last lines of its log, for an error whose reason only it knows.

@@ -27,7 +27,7 @@ pub struct Stock {
     pub server: String,
 }
 
-/// The stock of a sale, or in words why it cannot be read.
+/// The stock of a sale by a service that answers operators at `address`, or in words why it cannot be read.
 pub async fn stock(address: SocketAddr, product_id: i64) -> Result<Stock, String> {
     let endpoint = Endpoint::from_shared(format!("http://{address}")).expect("an address");
     let endpoint = endpoint.connect_timeout(CALL_LIMIT).timeout(CALL_LIMIT);

@@ -50,10 +50,11 @@ impl TwoServices {
         };
         // The second service is given its share of the buyers with the next epoch.
         two.world.until_number(OWNERS, 2).await;
-        for address in [two.world.address(), two.second_address()] {
+        for admin in [two.first.admin(), two.second.admin()] {
+            let admin = admin.expect("it listens");
             until(
                 "both sell in the same epoch",
-                async || match inspect::stock(address, PRODUCT).await {
+                async || match inspect::stock(admin, PRODUCT).await {
                     Ok(stock) if stock.open && stock.epoch >= 2 => Ok(()),
                     other => Err(format!("{other:?}")),
                 },
@@ -65,6 +66,10 @@ impl TwoServices {
 
     fn second_address(&self) -> SocketAddr {
         self.second.listen().expect("it listens")
+    }
+
+    fn second_admin(&self) -> SocketAddr {
+        self.second.admin().expect("it listens")
     }
 
     fn loads(&self) -> [Load; 2] {
@@ -121,7 +126,7 @@ async fn two_instances_sell_every_unit_once_and_accept_no_buyer_twice() {
         );
     }
     sell_the_rest(&two.world, &[two.world.address(), two.second_address()]).await;
-    two.world.quiet_at(two.second_address()).await;
+    two.world.quiet_at(two.second_admin()).await;
     two.world.audit().await;
     assert_eq!(two.world.number(SOLD).await, TOTAL);
 }
@@ -184,7 +189,7 @@ async fn more_instances_than_partitions_sell_in_one_epoch() {
         "the buyers are not shared out again"
     );
     sell_the_rest(&two.world, &[two.world.address(), two.second_address()]).await;
-    two.world.quiet_at(two.second_address()).await;
+    two.world.quiet_at(two.second_admin()).await;
     two.world.audit().await;
     assert_eq!(two.world.number(SOLD).await, TOTAL);
 }
@@ -212,7 +217,7 @@ async fn one_that_was_frozen_past_its_lease_sells_nothing_more_of_it() {
     first.finish().await;
     second.finish().await;
     sell_the_rest(&two.world, &[two.world.address(), two.second_address()]).await;
-    two.world.quiet_at(two.second_address()).await;
+    two.world.quiet_at(two.second_admin()).await;
     two.world.audit().await;
     assert_eq!(two.world.number(SOLD).await, TOTAL);
 }

@@ -48,6 +48,7 @@ pub struct World {
     name: String,
     total: i64,
     address: Option<SocketAddr>,
+    admin: Option<SocketAddr>,
     spawned: AtomicU32,
     _turn: MutexGuard<'static, ()>,
 }
@@ -95,6 +96,7 @@ impl World {
             name: name.to_owned(),
             total,
             address: None,
+            admin: None,
             spawned: AtomicU32::new(0),
             _turn: turn,
         };
@@ -187,11 +189,17 @@ impl World {
     fn listens(&mut self, role: &Role) {
         let address = role.listen().expect("the service listens");
         self.address = Some(address);
+        self.admin = role.admin();
         self.set("SECKILL__SECKILL__LISTEN", address);
     }
 
     pub fn address(&self) -> SocketAddr {
         self.address.expect("the service was started before")
+    }
+
+    /// Where the service that was started last answers operators.
+    fn admin(&self) -> SocketAddr {
+        self.admin.expect("the service was started before")
     }
 
     /// Waits for an armed role to die at its failpoint.
@@ -206,7 +214,7 @@ impl World {
     }
 
     pub async fn stock(&self) -> Result<Stock, String> {
-        inspect::stock(self.address(), PRODUCT).await
+        inspect::stock(self.admin(), PRODUCT).await
     }
 
     /// Waits until the service can sell in an epoch of at least `epoch`, and returns its stock.
@@ -280,13 +288,14 @@ impl World {
 
     /// Waits until no hold is open any more. Then every accepted order has its row and is settled.
     pub async fn quiet(&self) -> Stock {
-        self.quiet_at(self.address()).await
+        self.quiet_at(self.admin()).await
     }
 
-    /// The same of one of several services, where each knows its own holds only.
-    pub async fn quiet_at(&self, address: SocketAddr) -> Stock {
+    /// The same of one of several services, where each knows its own holds only; `admin` is where it
+    /// answers operators.
+    pub async fn quiet_at(&self, admin: SocketAddr) -> Stock {
         until("no hold is open", async || {
-            match inspect::stock(address, PRODUCT).await {
+            match inspect::stock(admin, PRODUCT).await {
                 Ok(stock) if stock.open && stock.open_units == 0 => Ok(stock),
                 Ok(stock) => Err(format!("{stock:?}")),
                 Err(why) => Err(why),

@@ -6,7 +6,6 @@
 mod member;
 
 use crate::config::Config;
-use crate::listener::Listener;
 use crate::roles::{self, RoleConfig};
 use crate::shutdown::Shutdown;
 use anyhow::{Context, bail};
@@ -21,7 +20,7 @@ use tokio::sync::watch;
 #[derive(Debug)]
 pub struct Listeners {
     /// Of the seckill role.
-    pub seckill: Listener,
+    pub seckill: roles::seckill::Listeners,
 }
 
 /// Binds the address of every role that serves.
@@ -64,7 +63,7 @@ pub async fn run(
     listeners: Listeners,
     shutdown: Shutdown,
 ) -> anyhow::Result<()> {
-    let address = listeners.seckill.address();
+    let addresses = listeners.seckill.addresses();
     // In the order in which they start. They stop in the opposite one: what serves has answered
     // everyone and handed its incarnation back before what works for it goes.
     let members = [
@@ -82,7 +81,7 @@ pub async fn run(
                 None => return Ok(()),
             }
         }
-        ready(Some(address))?;
+        ready(Some(addresses))?;
         tokio::select! {
             () = shutdown.requested() => Ok(()),
             _ = ends.wait_for(|ended| *ended) => bail!("a role ended without having been asked to"),

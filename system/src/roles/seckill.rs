@@ -7,6 +7,7 @@
 
 mod caretaker;
 mod group_commit;
+mod inspection;
 mod past_sales;
 mod published;
 mod replies;
@@ -18,31 +19,55 @@ use crate::broker::Settings;
 use crate::config::{Ack, Config};
 use crate::incarnation::Incarnation;
 use crate::listener::{Connections, Listener, open_files};
-use crate::roles::{self, RoleConfig};
+use crate::roles::{self, Addresses, RoleConfig};
 use crate::shutdown::Shutdown;
 use crate::store::{Publisher, Store};
 use crate::terms::Terms;
 use anyhow::{Context, anyhow};
 use caretaker::Caretaker;
 use engines::{Registry, StockEngine};
+use inspection::Inspector;
 use past_sales::PastSales;
 use published::Published;
 use serving::Serving;
 use shared::Shared;
 use std::sync::Arc;
 use tokio::sync::mpsc;
+use tokio::task::JoinSet;
 
-/// Listens where the configuration says, with a socket for each serving thread.
-pub fn bind(config: &Config) -> anyhow::Result<Listener> {
+/// What the role serves on.
+#[derive(Debug)]
+pub struct Listeners {
+    /// For buyers, with a socket for each serving thread.
+    pub buyers: Listener,
+    /// For operators.
+    pub admin: Listener,
+}
+
+impl Listeners {
+    /// Where they are.
+    pub fn addresses(&self) -> Addresses {
+        Addresses {
+            listen: self.buyers.address(),
+            admin: self.admin.address(),
+        }
+    }
+}
+
+/// Listens where the configuration says.
+pub fn bind(config: &Config) -> anyhow::Result<Listeners> {
     let cores = std::thread::available_parallelism().map_or(1, usize::from);
     let threads = match config.seckill.threads {
         0 => (cores / 2).max(1),
         threads => threads,
     };
-    Listener::bind(&config.seckill.listen, threads).context("seckill.listen")
+    Ok(Listeners {
+        buyers: Listener::bind(&config.seckill.listen, threads).context("seckill.listen")?,
+        admin: Listener::bind(&config.admin.listen, 1).context("admin.listen")?,
+    })
 }
 
-/// Serves on `listener`, with a thread for each of its sockets, until asked to stop. This runtime
+/// Serves on `listeners`, buyers with a thread for each of its sockets, until asked to stop. This runtime
 /// holds lease and terms; serving threads have their own.
 pub async fn run(
     RoleConfig {
@@ -50,10 +75,11 @@ pub async fn run(
         registry,
         ready,
     }: RoleConfig,
-    listener: Listener,
+    listeners: Listeners,
     shutdown: Shutdown,
 ) -> anyhow::Result<()> {
-    let (address, sockets) = (listener.address(), listener.into_sockets());
+    let addresses = listeners.addresses();
+    let sockets = listeners.buyers.into_sockets();
     let most_clients = open_files::room_for_clients(
         config.seckill.max_connections,
         sockets.len(),
@@ -72,7 +98,7 @@ pub async fn run(
         Publisher {
             lease_ms: config.incarnation.lease_ms,
             deadline_ms: config.seckill.publish_timeout_ms,
-            address: address.to_string(),
+            address: addresses.listen.to_string(),
             label: config.incarnation.label.clone(),
         },
     )
@@ -83,6 +109,14 @@ pub async fn run(
         guarantees.settles_own_holds,
     );
     let needs_care = (is_shared || settles).then(|| engine.clone());
+    let inspector = Inspector {
+        engine: engine.clone(),
+        terms: terms.clone(),
+        incarnation: incarnation.clone(),
+    };
+    // Aborted when this function returns.
+    let mut admin = JoinSet::new();
+    admin.spawn(inspector.serve(listeners.admin));
     let shared = Arc::new(Shared {
         config: config.clone(),
         registry: registry.clone(),
@@ -123,8 +157,8 @@ pub async fn run(
             return join(threads).await;
         }
     }
-    tracing::info!(%address, threads = threads.len(), engine = %config.seckill.engine, "serving");
-    ready(Some(address))?;
+    tracing::info!(address = %addresses.listen, admin = %addresses.admin, threads = threads.len(), engine = %config.seckill.engine, "serving");
+    ready(Some(addresses))?;
     let served = join(threads).await;
     if let Some(caretaker) = caretaker {
         caretaker.stop().await;

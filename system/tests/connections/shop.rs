@@ -22,6 +22,7 @@ pub struct Shop {
     folder: TempDir,
     process: Child,
     address: SocketAddr,
+    admin: SocketAddr,
 }
 
 impl Shop {
@@ -62,9 +63,13 @@ impl Shop {
         BufReader::new(stdout).read_line(&mut line).expect("a line");
         let ready: serde_json::Value = serde_json::from_str(&line)
             .unwrap_or_else(|_| panic!("{line:?} {}", read(folder.path().join("all.log"))));
-        let address = ready["listen"].as_str().expect("an address");
+        let address = |of| -> SocketAddr {
+            let address = ready[of].as_str();
+            address.expect("an address").parse().expect("ip:port")
+        };
         let shop = Self {
-            address: address.parse().expect("ip:port"),
+            address: address("listen"),
+            admin: address("admin"),
             folder,
             process,
         };
@@ -75,6 +80,11 @@ impl Shop {
     /// Where it listens.
     pub fn address(&self) -> SocketAddr {
         self.address
+    }
+
+    /// Where it listens for operators.
+    pub fn admin(&self) -> SocketAddr {
+        self.admin
     }
 
     /// Its process id.
@@ -118,29 +128,36 @@ impl Shop {
     }
 
     async fn buy(&self, user_id: i64) -> Result<SeckillResponse, String> {
-        let endpoint = Endpoint::from_shared(format!("http://{}", self.address));
-        let endpoint = endpoint.expect("an address").timeout(CALL_LIMIT);
-        let endpoint = endpoint.connect_timeout(CALL_LIMIT);
-        let channel = endpoint
-            .connect()
-            .await
-            .map_err(|error| format!("{error:?}"))?;
-        let mut client = tonic::client::Grpc::new(channel);
-        client.ready().await.map_err(|error| format!("{error:?}"))?;
         let request = SeckillRequest {
             user_id,
             product_id: PRODUCT,
             quantity: 1,
         };
-        let path = PathAndQuery::from_static("/seckill.SeckillService/ExecuteSeckill");
-        let codec = tonic_prost::ProstCodec::default();
-        let reply = client
-            .unary(tonic::Request::new(request), path, codec)
-            .await;
-        reply
-            .map(tonic::Response::into_inner)
-            .map_err(|status| format!("{}: {}", status.code(), status.message()))
+        let method = "/seckill.SeckillService/ExecuteSeckill";
+        call(self.address, method, request).await
     }
+}
+
+/// One call on a new connection; an error in words, the gRPC code first.
+pub async fn call<Q, R>(address: SocketAddr, method: &'static str, request: Q) -> Result<R, String>
+where
+    Q: prost::Message + Send + Sync + 'static,
+    R: prost::Message + Default + Send + Sync + 'static,
+{
+    let endpoint = Endpoint::from_shared(format!("http://{address}")).expect("an address");
+    let endpoint = endpoint.connect_timeout(CALL_LIMIT).timeout(CALL_LIMIT);
+    let connected = endpoint.connect().await;
+    let mut client =
+        tonic::client::Grpc::new(connected.map_err(|error| format!("no connection: {error:?}"))?);
+    client.ready().await.map_err(|error| format!("{error:?}"))?;
+    let codec = tonic_prost::ProstCodec::<Q, R>::default();
+    let path = PathAndQuery::from_static(method);
+    let reply = client
+        .unary(tonic::Request::new(request), path, codec)
+        .await;
+    reply
+        .map(tonic::Response::into_inner)
+        .map_err(|status| format!("{:?}: {}", status.code(), status.message()))
 }
 
 impl Drop for Shop {

@@ -2,12 +2,11 @@
 //! stopped.
 
 use crate::config::Config;
-use crate::roles::{self, Ready, RoleConfig};
+use crate::roles::{self, Addresses, Ready, RoleConfig};
 use crate::shutdown::Shutdown;
 use anyhow::{Context, anyhow};
 use engines::Registry;
 use std::fmt;
-use std::net::SocketAddr;
 use std::thread::JoinHandle;
 use std::time::Duration;
 use tokio::sync::{oneshot, watch};
@@ -62,8 +61,8 @@ impl Member {
         let Self { name, body } = self;
         let (stop, stopped) = Shutdown::channel();
         let (sender, started) = oneshot::channel();
-        let ready: Ready = Box::new(move |address| {
-            let _ = sender.send(address);
+        let ready: Ready = Box::new(move |addresses| {
+            let _ = sender.send(addresses);
             Ok(())
         });
         let config = RoleConfig {
@@ -80,7 +79,7 @@ impl Member {
             .context("cannot start a thread")?;
         let mut running = Running {
             name,
-            address: None,
+            addresses: None,
             stop,
             thread,
         };
@@ -89,8 +88,8 @@ impl Member {
             () = shutdown.requested() => return running.stop().await.map(|()| None),
         };
         match started {
-            Ok(Ok(address)) => {
-                running.address = address;
+            Ok(Ok(addresses)) => {
+                running.addresses = addresses;
                 Ok(Some(running))
             }
             Ok(Err(_)) => Err(running
@@ -121,7 +120,7 @@ impl Drop for Ended {
 pub struct Running {
     name: &'static str,
     /// Where it serves, if it does.
-    pub address: Option<SocketAddr>,
+    pub addresses: Option<Addresses>,
     stop: watch::Sender<bool>,
     thread: JoinHandle<anyhow::Result<()>>,
 }

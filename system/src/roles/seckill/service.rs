@@ -1,15 +1,13 @@
 //! The gRPC surface: validates, checks the sale's window, hands over to the group commit.
 
 use super::group_commit::Committer;
-use super::replies::{Fault, Refusal, stock_unavailable};
+use super::replies::{Fault, Refusal};
 use super::shared::Shared;
 use crate::clock::unix_ms;
-use crate::proto::inspect::inspect_service_server::InspectService;
-use crate::proto::inspect::{GetStockRequest, GetStockResponse};
 use crate::proto::seckill::seckill_service_server::SeckillService;
 use crate::proto::seckill::{SeckillRequest, SeckillResponse};
 use crate::store::SaleRow;
-use engines::{SaleId, StockEngine, UserId};
+use engines::{SaleId, UserId};
 use std::sync::Arc;
 use tonic::{Request, Response, Status};
 
@@ -17,7 +15,6 @@ use tonic::{Request, Response, Status};
 #[derive(Clone, Debug)]
 pub struct Service {
     pub shared: Arc<Shared>,
-    pub engine: Arc<dyn StockEngine>,
     pub committer: Committer,
 }
 
@@ -84,36 +81,5 @@ impl Service {
 
     fn sale(&self, sale: SaleId) -> Result<SaleRow, Fault> {
         self.shared.terms.sale(sale).ok_or(Fault::Sale(sale))
-    }
-}
-
-#[tonic::async_trait]
-impl InspectService for Service {
-    async fn get_stock(
-        &self,
-        request: Request<GetStockRequest>,
-    ) -> Result<Response<GetStockResponse>, Status> {
-        let sale = self.sale(SaleId(request.into_inner().product_id))?;
-        let Some(open) = sale.open else {
-            return Ok(Response::new(GetStockResponse::default()));
-        };
-        let stock = self
-            .engine
-            .stock(&open.term)
-            .await
-            .map_err(|error| stock_unavailable(&error))?;
-        // Where buyers are owned, an instance sells only to its own.
-        let are_dealt = self.engine.info().guarantees.needs_user_affinity;
-        let is_open_to_all = stock.owners.is_empty() && !are_dealt;
-        let identity = self.shared.incarnation.current();
-        let may_sell = identity
-            .is_some_and(|identity| is_open_to_all || stock.owners.contains(&Some(identity.id)));
-        Ok(Response::new(GetStockResponse {
-            remaining: stock.remaining,
-            open_units: i64::try_from(stock.open_units).unwrap_or(i64::MAX),
-            epoch: i32::try_from(open.term.epoch.0).unwrap_or(i32::MAX),
-            open: stock.is_open && may_sell,
-            server: stock.server,
-        }))
     }
 }

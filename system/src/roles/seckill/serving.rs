@@ -6,7 +6,6 @@ use super::shared::Shared;
 use crate::broker::{self, Settings};
 use crate::listener::incoming;
 use crate::proto;
-use crate::proto::inspect::inspect_service_server::InspectServiceServer;
 use crate::proto::seckill::seckill_service_server::SeckillServiceServer;
 use crate::roles;
 use anyhow::Context;
@@ -67,10 +66,9 @@ impl Serving {
             shared.shutdown.clone(),
         )
         .await?;
-        let committer = Committer::start(shared.clone(), engine.clone(), publisher);
+        let committer = Committer::start(shared.clone(), engine, publisher);
         let service = Service {
             shared: shared.clone(),
-            engine,
             committer,
         };
 
@@ -82,6 +80,8 @@ impl Serving {
         let reflection = tonic_reflection::server::Builder::configure()
             .register_encoded_file_descriptor_set(proto::DESCRIPTORS)
             .register_encoded_file_descriptor_set(tonic_health::pb::FILE_DESCRIPTOR_SET)
+            .with_service_name("seckill.SeckillService")
+            .with_service_name("grpc.health.v1.Health")
             .build_v1()
             .context("cannot build the reflection service")?;
         let server = Server::builder()
@@ -92,10 +92,8 @@ impl Serving {
             .http2_keepalive_interval(Some(Duration::from_millis(limits.keepalive_interval_ms)))
             .http2_keepalive_timeout(Some(Duration::from_millis(limits.keepalive_timeout_ms)))
             .add_service(
-                SeckillServiceServer::new(service.clone())
-                    .max_decoding_message_size(MAX_REQUEST_BYTES),
+                SeckillServiceServer::new(service).max_decoding_message_size(MAX_REQUEST_BYTES),
             )
-            .add_service(InspectServiceServer::new(service))
             .add_service(health_service)
             .add_service(reflection);
 

@@ -1,0 +1,88 @@
+//! What operators may ask, on a listener of their own: the stock of a sale as this instance sees
+//! it. Buyers are not asked who they are, so what is not for them is not where they connect.
+
+use super::replies::{Fault, stock_unavailable};
+use crate::incarnation::Incarnation;
+use crate::listener::{Connections, Listener, incoming};
+use crate::proto;
+use crate::proto::inspect::inspect_service_server::{InspectService, InspectServiceServer};
+use crate::proto::inspect::{GetStockRequest, GetStockResponse};
+use crate::terms::Terms;
+use anyhow::Context;
+use engines::{SaleId, StockEngine};
+use std::sync::Arc;
+use std::time::Duration;
+use tonic::transport::Server;
+use tonic::{Request, Response, Status};
+
+/// Operators connected at the same time.
+const MAX_CONNECTIONS: usize = 16;
+/// Time in which one has to begin to speak HTTP/2.
+const FIRST_BYTES: Duration = Duration::from_secs(5);
+/// Pause between two HTTP/2 pings, and longest wait for an answer.
+const KEEPALIVE_INTERVAL: Duration = Duration::from_secs(20);
+
+/// Answers operators.
+#[derive(Clone, Debug)]
+pub struct Inspector {
+    pub engine: Arc<dyn StockEngine>,
+    pub terms: Terms,
+    pub incarnation: Incarnation,
+}
+
+impl Inspector {
+    /// Serves `listener`, which has one socket, for as long as it is polled.
+    pub async fn serve(self, listener: Listener) -> anyhow::Result<()> {
+        let sockets = listener.into_sockets().into_iter();
+        let connections = Connections::at_most(MAX_CONNECTIONS);
+        let clients = sockets.map(|socket| incoming(socket, connections.clone(), FIRST_BYTES));
+        let clients = clients.collect::<anyhow::Result<Vec<_>>>()?;
+        let reflection = tonic_reflection::server::Builder::configure()
+            .register_encoded_file_descriptor_set(proto::DESCRIPTORS)
+            .with_service_name("inspect.InspectService")
+            .build_v1()
+            .context("cannot build the reflection service")?;
+        Server::builder()
+            .http2_keepalive_interval(Some(KEEPALIVE_INTERVAL))
+            .http2_keepalive_timeout(Some(KEEPALIVE_INTERVAL))
+            .add_service(InspectServiceServer::new(self))
+            .add_service(reflection)
+            .serve_with_incoming(futures_util::stream::select_all(
+                clients.into_iter().map(Box::pin),
+            ))
+            .await
+            .context("the gRPC server failed")
+    }
+}
+
+#[tonic::async_trait]
+impl InspectService for Inspector {
+    async fn get_stock(
+        &self,
+        request: Request<GetStockRequest>,
+    ) -> Result<Response<GetStockResponse>, Status> {
+        let sale = SaleId(request.into_inner().product_id);
+        let sale = self.terms.sale(sale).ok_or(Fault::Sale(sale))?;
+        let Some(open) = sale.open else {
+            return Ok(Response::new(GetStockResponse::default()));
+        };
+        let stock = self
+            .engine
+            .stock(&open.term)
+            .await
+            .map_err(|error| stock_unavailable(&error))?;
+        // Where buyers are owned, an instance sells only to its own.
+        let are_dealt = self.engine.info().guarantees.needs_user_affinity;
+        let is_open_to_all = stock.owners.is_empty() && !are_dealt;
+        let identity = self.incarnation.current();
+        let may_sell = identity
+            .is_some_and(|identity| is_open_to_all || stock.owners.contains(&Some(identity.id)));
+        Ok(Response::new(GetStockResponse {
+            remaining: stock.remaining,
+            open_units: i64::try_from(stock.open_units).unwrap_or(i64::MAX),
+            epoch: i32::try_from(open.term.epoch.0).unwrap_or(i32::MAX),
+            open: stock.is_open && may_sell,
+            server: stock.server,
+        }))
+    }
+}
