@@ -6,7 +6,8 @@ use crate::listener::open_files;
 use crate::logging;
 use crate::roles::{self, RoleConfig};
 use crate::shutdown::Shutdown;
-use anyhow::ensure;
+use crate::supervisor;
+use anyhow::{Context, ensure};
 use clap::{Parser, Subcommand};
 use database::DatabaseKind;
 use engines::Registry;
@@ -169,5 +170,6 @@ fn start<L>(
         registry: registry.clone(),
         ready: roles::announce(name),
     };
-    roles::block_on(async |shutdown| run(config, listener, shutdown).await)
+    supervisor::catch(|| roles::block_on(async |shutdown| run(config, listener, shutdown).await))
+        .with_context(|| format!("{name} ended"))
 }

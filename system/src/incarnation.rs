@@ -56,6 +56,12 @@ impl Incarnation {
         Ok((Self { receiver }, Keeper { stop, task }))
     }
 
+    /// Waits until nobody keeps the lease any more.
+    pub async fn ended(&self) {
+        let mut receiver = self.receiver.clone();
+        while receiver.changed().await.is_ok() {}
+    }
+
     /// The present identity, if it may act.
     pub fn current(&self) -> Option<Arc<Identity>> {
         let identity = self.receiver.borrow().clone();

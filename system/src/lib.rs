@@ -24,6 +24,7 @@ mod repair;
 pub mod roles;
 pub mod shutdown;
 mod store;
+mod supervisor;
 mod terms;
 
 /// Generated protobuf and gRPC code, one module per package.

@@ -20,6 +20,8 @@ pub type Sales = Arc<HashMap<SaleId, SaleRow>>;
 pub struct Terms {
     receiver: watch::Receiver<Sales>,
     source: Arc<Source>,
+    /// Its sender goes with the task that reads.
+    reading: watch::Receiver<()>,
 }
 
 /// Reads one at a time, so that an older snapshot never replaces a newer one.
@@ -38,7 +40,9 @@ impl Terms {
             sender: Mutex::new(sender),
         });
         let polled = source.clone();
+        let (ended, reading) = watch::channel(());
         tokio::spawn(async move {
+            let _ended = ended;
             loop {
                 let refreshing = async {
                     tokio::time::sleep(POLL_INTERVAL).await;
@@ -55,7 +59,16 @@ impl Terms {
                 }
             }
         });
-        Ok(Self { receiver, source })
+        Ok(Self {
+            receiver,
+            source,
+            reading,
+        })
+    }
+
+    /// Waits until nobody reads any more.
+    pub async fn ended(&self) {
+        let _ = self.reading.clone().changed().await;
     }
 
     /// Reads now: what [`Self::sales`] says afterwards is no older than this call.

@@ -8,13 +8,13 @@ mod member;
 use crate::config::Config;
 use crate::roles::{self, RoleConfig};
 use crate::shutdown::Shutdown;
-use anyhow::{Context, bail};
+use crate::supervisor::Supervisor;
+use anyhow::Context;
 use database::DatabaseKind;
 use engines::Registry;
 use member::{Member, Running};
 use rustix::fs::{FlockOperation, flock};
 use std::fs::File;
-use tokio::sync::watch;
 
 /// The listeners of all roles that serve.
 #[derive(Debug)]
@@ -71,11 +71,12 @@ pub async fn run(
         Member::new("reconciler", (), roles::reconciler::run),
         Member::new("seckill", listeners.seckill, roles::seckill::run),
     ];
-    let (ended, mut ends) = watch::channel(false);
+    let (supervisor, mut ends) = Supervisor::new();
     let mut running = Vec::with_capacity(members.len());
     let served = async {
         for member in members {
-            let started = member.start(&config, &registry, ended.clone(), &shutdown);
+            let watched = (&supervisor, &mut ends);
+            let started = member.start(&config, &registry, watched, &shutdown);
             match started.await? {
                 Some(member) => running.push(member),
                 None => return Ok(()),
@@ -84,12 +85,12 @@ pub async fn run(
         ready(Some(addresses))?;
         tokio::select! {
             () = shutdown.requested() => Ok(()),
-            _ = ends.wait_for(|ended| *ended) => bail!("a role ended without having been asked to"),
+            reason = ends.first() => Err(reason),
         }
     }
     .await;
-    // What a role itself says about its end tells more than that it ended.
-    stop(running).await.and(served)
+    let stopped = stop(running).await;
+    served.and(stopped)
 }
 
 /// Serves nobody: brings what was left behind to its end, so that what is there only becomes less.
@@ -99,12 +100,17 @@ pub async fn finish(
     registry: &Registry,
     shutdown: Shutdown,
 ) -> anyhow::Result<()> {
-    let (ended, _) = watch::channel(false);
+    let (supervisor, mut ends) = Supervisor::new();
     let consumer = Member::new("create-consumer", (), roles::create_consumer::run);
-    let Some(consumer) = consumer.start(config, registry, ended, &shutdown).await? else {
+    let watched = (&supervisor, &mut ends);
+    let started = consumer.start(config, registry, watched, &shutdown);
+    let Some(consumer) = started.await? else {
         return Ok(());
     };
-    let repaired = roles::reconciler::once(config, registry, shutdown).await;
+    let repaired = tokio::select! {
+        repaired = roles::reconciler::once(config, registry, shutdown) => repaired,
+        reason = ends.first() => Err(reason),
+    };
     repaired.and(consumer.stop().await)
 }
 

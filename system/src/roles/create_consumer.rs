@@ -15,6 +15,7 @@ use crate::roles::{self, RoleConfig};
 use crate::shutdown::Shutdown;
 use crate::store::Store;
 use crate::terms::Terms;
+use anyhow::{anyhow, bail};
 use engines::IncarnationId;
 use queue::QueueConsumer;
 use settle::Settler;
@@ -55,12 +56,19 @@ pub async fn run(
     };
     let (keep_alive, until_drained) = Shutdown::channel();
     let terms = Terms::start(store.clone(), until_drained).await?;
-    let (settler, settling) = Settler::start(engine, terms);
+    let (settler, mut settling) = Settler::start(engine, terms.clone());
     let settings = Settings::new(&config);
     let mut broker = broker::connect(&settings, NAME).await?;
     ready(None)?;
     loop {
-        let ended = consume_queues(&config, &store, &settler, &broker, &shutdown).await;
+        let ended = tokio::select! {
+            ended = consume_queues(&config, &store, &settler, &broker, &shutdown) => ended,
+            settled = &mut settling => return Err(match settled {
+                Err(error) => anyhow!("the settling of holds failed: {error}"),
+                Ok(()) => anyhow!("the settling of holds ended without having been asked to"),
+            }),
+            () = terms.ended() => bail!("the reading of sales ended without having been asked to"),
+        };
         if shutdown.is_requested() {
             break;
         }

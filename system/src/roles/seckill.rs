@@ -22,10 +22,13 @@ use crate::listener::{Connections, Listener, open_files};
 use crate::roles::{self, Addresses, RoleConfig};
 use crate::shutdown::Shutdown;
 use crate::store::{Publisher, Store};
+use crate::supervisor::Supervisor;
 use crate::terms::Terms;
 use anyhow::{Context, anyhow};
 use caretaker::Caretaker;
 use engines::{Registry, StockEngine};
+use futures_util::FutureExt;
+use futures_util::future::BoxFuture;
 use inspection::Inspector;
 use past_sales::PastSales;
 use published::Published;
@@ -80,6 +83,9 @@ pub async fn run(
 ) -> anyhow::Result<()> {
     let addresses = listeners.addresses();
     let sockets = listeners.buyers.into_sockets();
+    // The role ends when it is asked to, and when a part of it has ended.
+    let (stop, stopping) = Shutdown::channel();
+    let (supervisor, mut ends) = Supervisor::new();
     let most_clients = open_files::room_for_clients(
         config.seckill.max_connections,
         sockets.len(),
@@ -114,9 +120,6 @@ pub async fn run(
         terms: terms.clone(),
         incarnation: incarnation.clone(),
     };
-    // Aborted when this function returns.
-    let mut admin = JoinSet::new();
-    admin.spawn(inspector.serve(listeners.admin));
     let shared = Arc::new(Shared {
         config: config.clone(),
         registry: registry.clone(),
@@ -127,39 +130,64 @@ pub async fn run(
         past_sales: PastSales::start(store.clone(), &config.seckill),
         incarnation,
         connections: Connections::at_most(most_clients),
-        shutdown: shutdown.clone(),
+        shutdown: stopping.clone(),
+        supervisor: supervisor.clone(),
     });
+    let mut watched = JoinSet::new();
+    {
+        let (terms, incarnation) = (shared.terms.clone(), shared.incarnation.clone());
+        let mut watch = |name: &str, task: BoxFuture<'static, anyhow::Result<()>>| {
+            watched.spawn(
+                supervisor
+                    .clone()
+                    .task(name.to_owned(), stopping.clone(), task),
+            );
+        };
+        let reading = async move { anyhow::Ok(terms.ended().await) };
+        watch("the reading of sales", reading.boxed());
+        let keeping = async move { anyhow::Ok(incarnation.ended().await) };
+        watch("the keeping of the lease", keeping.boxed());
+        watch(
+            "the admin listener",
+            inspector.serve(listeners.admin).boxed(),
+        );
+    }
     let caretaker =
         needs_care.map(|engine| Caretaker::start(shared.clone(), engine, store.clone()));
 
     let (reports, mut started) = mpsc::channel(sockets.len());
     let mut threads = Vec::with_capacity(sockets.len());
     for (index, socket) in sockets.into_iter().enumerate() {
-        let (shared, reports) = (shared.clone(), reports.clone());
+        let serving = Serving {
+            shared: shared.clone(),
+            index,
+            ready: reports.clone(),
+        };
+        let (supervisor, asked) = (supervisor.clone(), stopping.clone());
+        let name = format!("serving thread {index}");
         let thread = std::thread::Builder::new().name(format!("serve-{index}"));
-        threads.push(
-            thread
-                .spawn(move || {
-                    Serving {
-                        shared,
-                        index,
-                        ready: reports,
-                    }
-                    .run(socket)
-                })
-                .context("cannot start a thread")?,
-        );
+        let body = move || supervisor.thread(&name, &asked, || serving.run(socket));
+        threads.push(thread.spawn(body).context("cannot start a thread")?);
     }
-    drop(reports);
-    for _ in 0..threads.len() {
-        // A thread that failed to start dropped its sender; its error comes out of the join below.
-        if started.recv().await.is_none() {
-            return join(threads).await;
+    let running = async {
+        for _ in 0..threads.len() {
+            let report = started.recv().await;
+            report.unwrap_or_else(|| unreachable!("a sender is kept here"));
         }
-    }
-    tracing::info!(address = %addresses.listen, admin = %addresses.admin, threads = threads.len(), engine = %config.seckill.engine, "serving");
-    ready(Some(addresses))?;
-    let served = join(threads).await;
+        tracing::info!(
+            address = %addresses.listen, admin = %addresses.admin, threads = threads.len(),
+            engine = %config.seckill.engine, "serving"
+        );
+        ready(Some(addresses))?;
+        std::future::pending().await
+    };
+    let ended = tokio::select! {
+        () = shutdown.requested() => Ok(()),
+        reason = ends.first() => Err(reason),
+        failed = running => failed,
+    };
+    stop.send_replace(true);
+    let served = ended.and(join(threads).await);
     if let Some(caretaker) = caretaker {
         caretaker.stop().await;
     }
@@ -187,8 +215,8 @@ async fn join(threads: Vec<std::thread::JoinHandle<anyhow::Result<()>>>) -> anyh
         let joined = tokio::task::spawn_blocking(move || thread.join())
             .await
             .context("cannot wait for a serving thread")?;
-        let ended = joined.unwrap_or_else(|_| Err(anyhow!("a serving thread panicked")));
-        result = result.and(ended);
+        let ended = joined.unwrap_or_else(|_| Err(anyhow!("it panicked")));
+        result = result.and(ended.context("a serving thread failed"));
     }
     result
 }

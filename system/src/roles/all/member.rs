@@ -4,6 +4,7 @@
 use crate::config::Config;
 use crate::roles::{self, Addresses, Ready, RoleConfig};
 use crate::shutdown::Shutdown;
+use crate::supervisor::{Ends, Supervisor};
 use anyhow::{Context, anyhow};
 use engines::Registry;
 use std::fmt;
@@ -49,13 +50,14 @@ impl Member {
         }
     }
 
-    /// Starts it and waits until it is ready; `ended` is set when it ends, for whatever reason.
+    /// Starts it and waits until it is ready; from then on its end is told to `supervisor`. It fails
+    /// when any role that was started before it ends meanwhile.
     /// `None`: it was asked to stop before it was ready, and has.
     pub async fn start(
         self,
         config: &Config,
         registry: &Registry,
-        ended: watch::Sender<bool>,
+        (supervisor, ends): (&Supervisor, &mut Ends),
         shutdown: &Shutdown,
     ) -> anyhow::Result<Option<Running>> {
         let Self { name, body } = self;
@@ -70,12 +72,11 @@ impl Member {
             registry: registry.clone(),
             ready,
         };
+        let supervisor = supervisor.clone();
+        let asked = stopped.clone();
         let thread = std::thread::Builder::new()
             .name(name.to_owned())
-            .spawn(move || {
-                let _ended = Ended(ended);
-                body(config, stopped)
-            })
+            .spawn(move || supervisor.thread(name, &asked, || body(config, stopped)))
             .context("cannot start a thread")?;
         let mut running = Running {
             name,
@@ -86,6 +87,11 @@ impl Member {
         let started = tokio::select! {
             started = tokio::time::timeout(START_TIMEOUT, started) => started,
             () = shutdown.requested() => return running.stop().await.map(|()| None),
+            reason = ends.first() => {
+                // What it says about its end tells less than the reason.
+                let _ = running.stop().await;
+                return Err(reason);
+            }
         };
         match started {
             Ok(Ok(addresses)) => {
@@ -103,15 +109,6 @@ impl Member {
                 Err(anyhow!("{name} was not ready within {START_TIMEOUT:?}"))
             }
         }
-    }
-}
-
-/// Says so when a thread ends, also when it panics.
-struct Ended(watch::Sender<bool>);
-
-impl Drop for Ended {
-    fn drop(&mut self) {
-        self.0.send_replace(true);
     }
 }
 

@@ -9,6 +9,8 @@ use crate::repair::{Drainer, HoldRepair, HoldScope};
 use crate::shutdown::Shutdown;
 use crate::store::{Poison, Store};
 use engines::{Finish, FinishKind, IncarnationId, OrderId, StockEngine};
+use futures_util::FutureExt;
+use futures_util::future::BoxFuture;
 use std::collections::HashSet;
 use std::sync::Arc;
 use std::time::Duration;
@@ -35,7 +37,7 @@ pub struct Caretaker {
     shared: Arc<Shared>,
     engine: Arc<dyn StockEngine>,
     stop: watch::Sender<bool>,
-    tasks: JoinSet<()>,
+    tasks: JoinSet<anyhow::Result<()>>,
 }
 
 impl Caretaker {
@@ -43,15 +45,25 @@ impl Caretaker {
     pub fn start(shared: Arc<Shared>, engine: Arc<dyn StockEngine>, store: Store) -> Self {
         let (stop, stopped) = Shutdown::channel();
         let mut tasks = JoinSet::new();
-        tasks.spawn(tend(shared.clone(), engine.clone(), stopped.clone()));
-        tasks.spawn(settle(
-            shared.clone(),
-            engine.clone(),
-            store.clone(),
-            stopped.clone(),
-        ));
+        let mut spawn = |name: &str, task: BoxFuture<'static, ()>| {
+            let task = async { anyhow::Ok(task.await) };
+            let supervisor = shared.supervisor.clone();
+            tasks.spawn(supervisor.task(name.to_owned(), stopped.clone(), task));
+        };
+        let tending = tend(shared.clone(), engine.clone(), stopped.clone());
+        spawn("the care for leases", tending.boxed());
+        if shared.published.is_some() {
+            let settling = settle(
+                shared.clone(),
+                engine.clone(),
+                store.clone(),
+                stopped.clone(),
+            );
+            spawn("the settling of holds", settling.boxed());
+        }
         if engine.info().guarantees.settles_own_holds {
-            tasks.spawn(repair(shared.clone(), engine.clone(), store, stopped));
+            let repairing = repair(shared.clone(), engine.clone(), store, stopped.clone());
+            spawn("the repair of holds", repairing.boxed());
         }
         Self {
             shared,

@@ -54,7 +54,13 @@ impl Committer {
             max_pending: config.seckill.max_pending,
             publish_timeout_ms: config.seckill.publish_timeout_ms,
         };
-        tokio::spawn(gather(shared, engine, publisher, receiver));
+        let (supervisor, asked) = (shared.supervisor.clone(), shared.shutdown.clone());
+        let gathering = gather(shared, engine, publisher, receiver);
+        tokio::spawn(
+            supervisor.task("the group commit".to_owned(), asked, async {
+                anyhow::Ok(gathering.await)
+            }),
+        );
         committer
     }
 

@@ -6,6 +6,7 @@ use crate::config::Config;
 use crate::incarnation::Incarnation;
 use crate::listener::Connections;
 use crate::shutdown::Shutdown;
+use crate::supervisor::Supervisor;
 use crate::terms::Terms;
 use engines::{Registry, StockEngine};
 use std::sync::Arc;
@@ -29,5 +30,8 @@ pub struct Shared {
     pub incarnation: Incarnation,
     /// The clients of all threads.
     pub connections: Arc<Connections>,
+    /// Requested when the role is asked to stop, and when it has to because a part of it has ended.
     pub shutdown: Shutdown,
+    /// Of everything that has to run until then.
+    pub supervisor: Supervisor,
 }
