@@ -44,6 +44,8 @@ mod poison;
 mod publisher;
 #[path = "crash/random_kills.rs"]
 mod random_kills;
+#[path = "crash/readiness.rs"]
+mod readiness;
 #[path = "crash/reconciler.rs"]
 mod reconciler;
 #[path = "crash/redis_loss.rs"]

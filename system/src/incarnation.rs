@@ -62,6 +62,11 @@ impl Incarnation {
         while receiver.changed().await.is_ok() {}
     }
 
+    /// Whether the present identity was ended by a fence, and the next one is not there yet.
+    pub fn is_fenced(&self) -> bool {
+        self.receiver.borrow().is_revoked()
+    }
+
     /// The present identity, if it may act.
     pub fn current(&self) -> Option<Arc<Identity>> {
         let identity = self.receiver.borrow().clone();

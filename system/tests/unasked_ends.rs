@@ -128,12 +128,7 @@ impl StockEngine for Fragile {
         Ok(HoldPage::default())
     }
 
-    async fn mark(
-        &self,
-        _: &Term,
-        _: &[HoldKey],
-        _: Duration,
-    ) -> engines::Result<Vec<OpenHold>> {
+    async fn mark(&self, _: &Term, _: &[HoldKey], _: Duration) -> engines::Result<Vec<OpenHold>> {
         Ok(Vec::new())
     }
 

@@ -1,4 +1,4 @@
-//! Asks a running service about its stock. The messages are written by hand from the wire contract.
+//! Asks a running service about its stock, or anything else. The messages are written by hand from the wire contract.
 
 use std::net::SocketAddr;
 use std::time::Duration;
@@ -27,8 +27,19 @@ pub struct Stock {
     pub server: String,
 }
 
-/// The stock of a sale by a service that answers operators at `address`, or in words why it cannot be read.
+/// The stock of a sale by a service that answers operators at `address`, or in words why it cannot
+/// be read.
 pub async fn stock(address: SocketAddr, product_id: i64) -> Result<Stock, String> {
+    let request = GetStockRequest { product_id };
+    call(address, "/inspect.InspectService/GetStock", request).await
+}
+
+/// One call on a connection of its own.
+pub async fn call<Q, R>(address: SocketAddr, method: &'static str, request: Q) -> Result<R, String>
+where
+    Q: prost::Message + Send + Sync + 'static,
+    R: prost::Message + Default + Send + Sync + 'static,
+{
     let endpoint = Endpoint::from_shared(format!("http://{address}")).expect("an address");
     let endpoint = endpoint.connect_timeout(CALL_LIMIT).timeout(CALL_LIMIT);
     let channel = endpoint
@@ -37,14 +48,10 @@ pub async fn stock(address: SocketAddr, product_id: i64) -> Result<Stock, String
         .map_err(|error| format!("no connection: {error}"))?;
     let mut client = tonic::client::Grpc::new(channel);
     client.ready().await.map_err(|error| error.to_string())?;
-    let path = PathAndQuery::from_static("/inspect.InspectService/GetStock");
-    let codec = tonic_prost::ProstCodec::default();
+    let codec = tonic_prost::ProstCodec::<Q, R>::default();
+    let path = PathAndQuery::from_static(method);
     let reply = client
-        .unary(
-            tonic::Request::new(GetStockRequest { product_id }),
-            path,
-            codec,
-        )
+        .unary(tonic::Request::new(request), path, codec)
         .await;
     reply
         .map(tonic::Response::into_inner)

@@ -46,6 +46,11 @@ impl Identity {
             && monotonic_ms() < self.valid_until_ms.load(Ordering::SeqCst)
     }
 
+    /// Whether it was ended before its lease ran out.
+    pub(super) fn is_revoked(&self) -> bool {
+        self.revoked.load(Ordering::SeqCst)
+    }
+
     /// The lease runs until `valid_until_ms`, monotonic, from now on.
     pub(super) fn extend(&self, valid_until_ms: u64) {
         self.valid_until_ms.store(valid_until_ms, Ordering::SeqCst);

@@ -50,7 +50,8 @@ fn share(
     let limit = limit.unwrap_or(u64::MAX);
     ensure!(
         limit > own,
-        "the limit on open files is {limit} (ulimit -n), and {own} are needed before anybody connects"
+        "the limit on open files is {limit} (ulimit -n), and {own} are needed before anybody \
+         connects"
     );
     let room = usize::try_from(limit - own).unwrap_or(usize::MAX);
     if wanted > room {

@@ -7,15 +7,17 @@
 
 mod caretaker;
 mod group_commit;
+mod health;
 mod inspection;
 mod past_sales;
 mod published;
+mod readiness;
 mod replies;
 mod service;
 mod serving;
 mod shared;
 
-use crate::broker::Settings;
+use crate::broker::{self, Settings};
 use crate::config::{Ack, Config};
 use crate::incarnation::Incarnation;
 use crate::listener::{Connections, Listener, open_files};
@@ -27,15 +29,15 @@ use crate::terms::Terms;
 use anyhow::{Context, anyhow};
 use caretaker::Caretaker;
 use engines::{Registry, StockEngine};
-use futures_util::FutureExt;
-use futures_util::future::BoxFuture;
 use inspection::Inspector;
 use past_sales::PastSales;
 use published::Published;
 use serving::Serving;
 use shared::Shared;
+use std::net::TcpListener;
 use std::sync::Arc;
-use tokio::sync::mpsc;
+use std::thread::JoinHandle;
+use tokio::sync::{mpsc, watch};
 use tokio::task::JoinSet;
 
 /// What the role serves on.
@@ -86,6 +88,7 @@ pub async fn run(
     // The role ends when it is asked to, and when a part of it has ended.
     let (stop, stopping) = Shutdown::channel();
     let (supervisor, mut ends) = Supervisor::new();
+    let (readiness, is_ready) = watch::channel(false);
     let most_clients = open_files::room_for_clients(
         config.seckill.max_connections,
         sockets.len(),
@@ -115,65 +118,59 @@ pub async fn run(
         guarantees.settles_own_holds,
     );
     let needs_care = (is_shared || settles).then(|| engine.clone());
-    let inspector = Inspector {
-        engine: engine.clone(),
-        terms: terms.clone(),
-        incarnation: incarnation.clone(),
-    };
     let shared = Arc::new(Shared {
         config: config.clone(),
         registry: registry.clone(),
         published: (settles && config.seckill.ack == Ack::Confirmed).then(Published::default),
         lanes_in_doubt: Arc::default(),
-        engine: is_shared.then_some(engine),
+        engine: is_shared.then(|| engine.clone()),
         terms,
         past_sales: PastSales::start(store.clone(), &config.seckill),
         incarnation,
         connections: Connections::at_most(most_clients),
         shutdown: stopping.clone(),
-        supervisor: supervisor.clone(),
+        ready: is_ready,
+        supervisor,
     });
-    let mut watched = JoinSet::new();
-    {
-        let (terms, incarnation) = (shared.terms.clone(), shared.incarnation.clone());
-        let mut watch = |name: &str, task: BoxFuture<'static, anyhow::Result<()>>| {
-            watched.spawn(
-                supervisor
-                    .clone()
-                    .task(name.to_owned(), stopping.clone(), task),
-            );
-        };
-        let reading = async move { anyhow::Ok(terms.ended().await) };
-        watch("the reading of sales", reading.boxed());
-        let keeping = async move { anyhow::Ok(incarnation.ended().await) };
-        watch("the keeping of the lease", keeping.boxed());
-        watch(
-            "the admin listener",
-            inspector.serve(listeners.admin).boxed(),
-        );
-    }
+    let inspector = Inspector {
+        engine: engine.clone(),
+        terms: shared.terms.clone(),
+        incarnation: shared.incarnation.clone(),
+    };
+    let mut parts = Parts::new(&shared);
+    let (terms, incarnation) = (shared.terms.clone(), shared.incarnation.clone());
+    parts.run(
+        "the reading of sales",
+        async move { Ok(terms.ended().await) },
+    );
+    parts.run("the keeping of the lease", async move {
+        Ok(incarnation.ended().await)
+    });
+    parts.run("the admin listener", inspector.serve(listeners.admin));
     let caretaker =
         needs_care.map(|engine| Caretaker::start(shared.clone(), engine, store.clone()));
 
-    let (reports, mut started) = mpsc::channel(sockets.len());
-    let mut threads = Vec::with_capacity(sockets.len());
-    for (index, socket) in sockets.into_iter().enumerate() {
-        let serving = Serving {
-            shared: shared.clone(),
-            index,
-            ready: reports.clone(),
-        };
-        let (supervisor, asked) = (supervisor.clone(), stopping.clone());
-        let name = format!("serving thread {index}");
-        let thread = std::thread::Builder::new().name(format!("serve-{index}"));
-        let body = move || supervisor.thread(&name, &asked, || serving.run(socket));
-        threads.push(thread.spawn(body).context("cannot start a thread")?);
-    }
+    let (threads, mut started) = start_threads(&shared, sockets)?;
     let running = async {
-        for _ in 0..threads.len() {
-            let report = started.recv().await;
-            report.unwrap_or_else(|| unreachable!("a sender is kept here"));
+        let mut publishers = Vec::with_capacity(threads.len());
+        while publishers.len() < threads.len() {
+            match started.recv().await {
+                Some(publisher) => publishers.push(publisher),
+                // All have failed, which the supervisor tells.
+                None => std::future::pending().await,
+            }
         }
+        let sources = readiness::Sources {
+            incarnation: shared.incarnation.clone(),
+            terms: shared.terms.clone(),
+            publishers,
+            engine,
+            store: store.clone(),
+            deadline_ms: config.seckill.publish_timeout_ms,
+        };
+        let looking = readiness::watch(sources, readiness.clone());
+        parts.run("the watch over readiness", looking);
+        let _ = shared.ready.clone().changed().await;
         tracing::info!(
             address = %addresses.listen, admin = %addresses.admin, threads = threads.len(),
             engine = %config.seckill.engine, "serving"
@@ -187,6 +184,8 @@ pub async fn run(
         failed = running => failed,
     };
     stop.send_replace(true);
+    parts.tasks.abort_all();
+    readiness.send_replace(false);
     let served = ended.and(join(threads).await);
     if let Some(caretaker) = caretaker {
         caretaker.stop().await;
@@ -195,6 +194,51 @@ pub async fn run(
     drop(keep_alive);
     store.close().await;
     served
+}
+
+/// The tasks of the control thread that have to run until the role is asked to stop. Aborted when
+/// this is dropped.
+struct Parts<'a> {
+    shared: &'a Shared,
+    tasks: JoinSet<anyhow::Result<()>>,
+}
+
+impl<'a> Parts<'a> {
+    fn new(shared: &'a Shared) -> Self {
+        let tasks = JoinSet::new();
+        Self { shared, tasks }
+    }
+
+    fn run(&mut self, name: &str, task: impl Future<Output = anyhow::Result<()>> + Send + 'static) {
+        let asked = self.shared.shutdown.clone();
+        let supervisor = self.shared.supervisor.clone();
+        self.tasks
+            .spawn(supervisor.task(name.to_owned(), asked, task));
+    }
+}
+
+type Threads = Vec<JoinHandle<anyhow::Result<()>>>;
+
+/// One thread for each socket; each reports what it publishes with when it has started.
+fn start_threads(
+    shared: &Arc<Shared>,
+    sockets: Vec<TcpListener>,
+) -> anyhow::Result<(Threads, mpsc::Receiver<Arc<dyn broker::Publisher>>)> {
+    let (reports, started) = mpsc::channel(sockets.len());
+    let mut threads = Vec::with_capacity(sockets.len());
+    for (index, socket) in sockets.into_iter().enumerate() {
+        let serving = Serving {
+            shared: shared.clone(),
+            index,
+            ready: reports.clone(),
+        };
+        let (supervisor, asked) = (shared.supervisor.clone(), shared.shutdown.clone());
+        let name = format!("serving thread {index}");
+        let thread = std::thread::Builder::new().name(format!("serve-{index}"));
+        let body = move || supervisor.thread(&name, &asked, || serving.run(socket));
+        threads.push(thread.spawn(body).context("cannot start a thread")?);
+    }
+    Ok((threads, started))
 }
 
 async fn checked_engine(
@@ -209,7 +253,7 @@ async fn checked_engine(
 }
 
 /// Waits for all serving threads without blocking the runtime that keeps their lease.
-async fn join(threads: Vec<std::thread::JoinHandle<anyhow::Result<()>>>) -> anyhow::Result<()> {
+async fn join(threads: Threads) -> anyhow::Result<()> {
     let mut result = Ok(());
     for thread in threads {
         let joined = tokio::task::spawn_blocking(move || thread.join())

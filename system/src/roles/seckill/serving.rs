@@ -1,9 +1,10 @@
 //! One serving thread: its runtime, engine, publisher, group commit and gRPC server.
 
 use super::group_commit::Committer;
+use super::health::HealthOf;
 use super::service::Service;
 use super::shared::Shared;
-use crate::broker::{self, Settings};
+use crate::broker::{self, Publisher, Settings};
 use crate::listener::incoming;
 use crate::proto;
 use crate::proto::seckill::seckill_service_server::SeckillServiceServer;
@@ -14,6 +15,7 @@ use std::sync::Arc;
 use std::time::Duration;
 use tokio::sync::mpsc;
 use tonic::transport::Server;
+use tonic_health::pb::health_server::HealthServer;
 
 /// Longest time a stopping process drains what it has accepted; handing the incarnation back stays
 /// within 10 s too.
@@ -37,7 +39,8 @@ const MAX_GIVEN_UP_STREAMS: usize = 4_096;
 pub struct Serving {
     pub shared: Arc<Shared>,
     pub index: usize,
-    pub ready: mpsc::Sender<()>,
+    /// Told what this thread publishes with when it has started.
+    pub ready: mpsc::Sender<Arc<dyn Publisher>>,
 }
 
 impl Serving {
@@ -66,7 +69,7 @@ impl Serving {
             shared.shutdown.clone(),
         )
         .await?;
-        let committer = Committer::start(shared.clone(), engine, publisher);
+        let committer = Committer::start(shared.clone(), engine, publisher.clone());
         let service = Service {
             shared: shared.clone(),
             committer,
@@ -75,8 +78,9 @@ impl Serving {
         let limits = &config.seckill;
         let first_bytes = Duration::from_millis(limits.first_bytes_timeout_ms);
         let incoming = incoming(listener, shared.connections.clone(), first_bytes)?;
-        let (health, health_service) = tonic_health::server::health_reporter();
-        health.set_serving::<SeckillServiceServer<Service>>().await;
+        let health = HealthServer::new(HealthOf {
+            ready: shared.ready.clone(),
+        });
         let reflection = tonic_reflection::server::Builder::configure()
             .register_encoded_file_descriptor_set(proto::DESCRIPTORS)
             .register_encoded_file_descriptor_set(tonic_health::pb::FILE_DESCRIPTOR_SET)
@@ -94,17 +98,12 @@ impl Serving {
             .add_service(
                 SeckillServiceServer::new(service).max_decoding_message_size(MAX_REQUEST_BYTES),
             )
-            .add_service(health_service)
+            .add_service(health)
             .add_service(reflection);
 
         let shutdown = shared.shutdown.clone();
-        let stopping = async move {
-            shutdown.requested().await;
-            health
-                .set_not_serving::<SeckillServiceServer<Service>>()
-                .await;
-        };
-        let _ = ready.send(()).await;
+        let stopping = async move { shutdown.requested().await };
+        let _ = ready.send(publisher).await;
         let served = server.serve_with_incoming_shutdown(incoming, stopping);
         tokio::pin!(served);
         tokio::select! {

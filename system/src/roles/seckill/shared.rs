@@ -11,6 +11,7 @@ use crate::terms::Terms;
 use engines::{Registry, StockEngine};
 use std::sync::Arc;
 use std::sync::atomic::AtomicUsize;
+use tokio::sync::watch;
 
 /// What all threads of the role share.
 #[derive(Debug)]
@@ -32,6 +33,8 @@ pub struct Shared {
     pub connections: Arc<Connections>,
     /// Requested when the role is asked to stop, and when it has to because a part of it has ended.
     pub shutdown: Shutdown,
+    /// Whether buyers should be sent here.
+    pub ready: watch::Receiver<bool>,
     /// Of everything that has to run until then.
     pub supervisor: Supervisor,
 }
