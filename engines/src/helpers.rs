@@ -8,5 +8,9 @@ pub mod clock;
 pub mod database_server;
 pub mod key_set;
 pub mod known_terms;
+#[cfg(test)]
+pub mod lost_lives;
+#[cfg(test)]
+pub mod old_server;
 pub mod records;
 pub mod redis_server;

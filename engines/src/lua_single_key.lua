@@ -1,11 +1,11 @@
 -- lua-single-key: one key set per sale, one call per batch. Runs atomically inside Redis, behind
 -- helpers/key_set/shared.lua, which says what the keys and records are.
 --
--- It is called by its SHA1 only, which no other opening has: a server that restarted or was
--- replaced answers NOSCRIPT, which means "not open": lost-server-noticed (R13).
+-- It is called by its SHA1 only, and only an opening loads it: a server that restarted or was
+-- replaced answers NOSCRIPT, or finds that it is not the one that the term was opened on. Both mean
+-- "not open": lost-server-noticed (R13).
 --
--- META has also: run (the life of the server that the term was opened in). Its state is one of
--- loading, open, lost.
+-- META's state is one of loading, open, lost.
 
 -- Record: user 8, order 8, quantity 4, expires_at_ms 8 (double), incarnation 8, may_sell 1. Answers
 -- one letter per record, then what the letters D (order, quantity) and S (units left) need, in
@@ -86,11 +86,12 @@ end
 -- an earlier life of the server (its AOF brought it back, perhaps without the last second) is shut
 -- for good: a new attempt takes a new epoch, lost-server-noticed (R13).
 local function begin(loader)
-  local epoch, nonce, state, run = unpack(call('HMGET', META, 'epoch', 'nonce', 'state', 'run'))
-  local life = string.match(call('INFO', 'server'), 'run_id:(%w+)')
+  local epoch, nonce, script, lives, state =
+    unpack(call('HMGET', META, 'epoch', 'nonce', 'script', 'lives', 'state'))
+  local here = life()
   if epoch and (tonumber(epoch) > tonumber(EPOCH) or epoch == EPOCH and nonce ~= NONCE) then
     return { 'stale', tonumber(epoch) }
-  elseif epoch == EPOCH and state == 'open' and run == life then
+  elseif epoch == EPOCH and state == 'open' and script == SCRIPT and lives == here then
     return { 'open' }
   elseif epoch == EPOCH and state ~= 'loading' then
     call('HSET', META, 'state', 'lost')
@@ -101,7 +102,7 @@ local function begin(loader)
     call('UNLINK', older .. ':gate', older .. ':holds')
   end
   call('UNLINK', META, GATE, HOLDS)
-  call('HSET', META, 'epoch', EPOCH, 'nonce', NONCE, 'state', 'loading', 'run', life, 'loader', loader)
+  call('HSET', META, 'epoch', EPOCH, 'nonce', NONCE, 'script', SCRIPT, 'lives', here, 'state', 'loading', 'loader', loader)
   return { 'begun' }
 end
 
@@ -116,11 +117,11 @@ local function open_sale(granted, buyers)
 end
 
 if operation == 'begin' then
-  return begin(ARGV[2])
+  return begin(ARGV[4])
 end
-local epoch, nonce, state, remaining, open, loader =
-  unpack(call('HMGET', META, 'epoch', 'nonce', 'state', 'remaining', 'open', 'loader'))
-if epoch ~= EPOCH or nonce ~= NONCE then
+local epoch, nonce, script, lives, state, remaining, open, loader =
+  unpack(call('HMGET', META, 'epoch', 'nonce', 'script', 'lives', 'state', 'remaining', 'open', 'loader'))
+if epoch ~= EPOCH or nonce ~= NONCE or script ~= SCRIPT or is_elsewhere(lives) then
   return NOT_OPEN
 elseif state == 'open' then
   remaining, open = tonumber(remaining), tonumber(open)
@@ -129,15 +130,17 @@ elseif state == 'open' then
   elseif operation == 'finish' then
     return (finish(remaining, open))
   elseif operation == 'list' then
-    return list(ARGV[2], ARGV[3], tonumber(ARGV[4]))
+    return list(ARGV[4], ARGV[5], tonumber(ARGV[6]))
   elseif operation == 'mark' then
-    return mark(tonumber(ARGV[3]))
+    return mark(tonumber(ARGV[5]))
+  elseif operation == 'look' then
+    return 'open'
   end
-elseif state == 'loading' and loader == ARGV[3] then
+elseif state == 'loading' and loader == ARGV[5] then
   if operation == 'load' then
     return load()
   elseif operation == 'open' then
-    return open_sale(ARGV[4], ARGV[5])
+    return open_sale(ARGV[6], ARGV[7])
   end
 end
 return NOT_OPEN

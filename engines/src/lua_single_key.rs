@@ -2,17 +2,19 @@
 //! batch.
 //!
 //! The script (`lua_single_key.lua`, behind what all engines in Redis share) is the engine; this
-//! file calls it and reads its answers. Every opening has a script of its own, which only
-//! [`StockEngine::open`] loads: lost-server-noticed (R13).
+//! file calls it and reads its answers. Only [`StockEngine::open`] loads it, and what is opened is
+//! tied to the life of the server: lost-server-noticed (R13).
 
 mod answers;
 
 #[cfg(test)]
 mod broken_tests;
 #[cfg(test)]
+mod life_tests;
+#[cfg(test)]
 mod tests;
 
-use crate::helpers::key_set::{self, KeyNames, RECORDS_PER_CALL_MAX, RETIRE};
+use crate::helpers::key_set::{self, KeyNames, RECORDS_PER_CALL_MAX, RETIRE, Script};
 use crate::helpers::{clock::millis, known_terms::KnownTerms, records, redis_server};
 use crate::registry::{BuildFuture, EngineFactory};
 use crate::{
@@ -21,7 +23,7 @@ use crate::{
     SettingSpec, StockEngine, StockView, Term, Upkeep, Verdict,
 };
 use answers::{NAME, bytes, protocol, read_page, read_verdicts};
-use redis::{InfoDict, Value, aio::ConnectionManager};
+use redis::{Value, aio::ConnectionManager};
 use std::collections::HashSet;
 use std::sync::Arc;
 use std::time::Duration;
@@ -31,7 +33,7 @@ const SCRIPT: &str = concat!(
     include_str!("lua_single_key.lua")
 );
 
-/// Terms whose key names and script hash are remembered; beyond it they are computed again.
+/// Terms whose key names are remembered; beyond it they are computed again.
 const KNOWN_TERMS_MAX: usize = 1_024;
 /// How the registry lists and builds it.
 pub const FACTORY: EngineFactory = EngineFactory {
@@ -64,8 +66,8 @@ fn build(env: EngineEnv, _params: Params) -> BuildFuture {
 
 struct LuaSingleKey {
     redis: ConnectionManager,
-    /// [`SCRIPT`], except in tests that break it.
-    script: Arc<str>,
+    /// Of [`SCRIPT`], except in tests that break it.
+    script: Script,
     prefix: String,
     known: KnownTerms<Target>,
 }
@@ -78,11 +80,13 @@ impl std::fmt::Debug for LuaSingleKey {
     }
 }
 
-/// Script and keys of one term.
+/// What every call under one term begins with.
 #[derive(Debug)]
 struct Target {
     script_sha1: String,
     keys: KeyNames,
+    epoch: Epoch,
+    nonce: String,
 }
 
 impl Target {
@@ -94,6 +98,8 @@ impl Target {
             .arg(&self.keys.meta)
             .arg(&self.keys.gate)
             .arg(&self.keys.holds)
+            .arg(self.epoch.0)
+            .arg(&self.nonce)
             .arg(operation);
         command
     }
@@ -103,7 +109,7 @@ impl LuaSingleKey {
     fn connect(url: &str, script: &str, prefix: String) -> Result<Self> {
         Ok(Self {
             redis: redis_server::connect(url)?,
-            script: script.into(),
+            script: Script::new(script),
             prefix,
             known: KnownTerms::new(KNOWN_TERMS_MAX),
         })
@@ -116,8 +122,10 @@ impl LuaSingleKey {
 
     fn target(&self, term: &Term) -> Arc<Target> {
         self.known.get(term, || Target {
-            script_sha1: key_set::sha1(&key_set::script_of(term, &self.script)),
+            script_sha1: self.script.sha1.clone(),
             keys: KeyNames::new(&self.tag(term.sale), term.epoch),
+            epoch: term.epoch,
+            nonce: key_set::nonce(term),
         })
     }
 
@@ -138,7 +146,7 @@ impl LuaSingleKey {
         pipe.atomic()
             .cmd("SCRIPT")
             .arg("LOAD")
-            .arg(key_set::script_of(term, &self.script))
+            .arg(&self.script.text)
             .ignore();
         pipe.add_command(target.evalsha("begin").arg(loader).clone());
         let (answer,): (Value,) = pipe
@@ -208,6 +216,7 @@ impl StockEngine for LuaSingleKey {
 
     async fn open(&self, opening: &Opening) -> Result<Opened> {
         key_set::check_units(NAME, opening)?;
+        redis_server::check_version(&mut self.redis.clone()).await?;
         let term = &opening.term;
         let (target, loader) = (self.target(term), key_set::new_loader());
         if let Some(answer) = self.begin(term, &loader).await? {
@@ -301,41 +310,26 @@ impl StockEngine for LuaSingleKey {
 
     async fn stock(&self, term: &Term) -> Result<StockView> {
         let target = self.target(term);
+        let looked = self.call("reading stock", &target.evalsha("look")).await?;
         let mut pipe = redis::pipe();
         pipe.atomic();
-        pipe.cmd("HMGET").arg(&target.keys.meta).arg(&[
-            "epoch",
-            "nonce",
-            "state",
-            "remaining",
-            "open",
-        ]);
-        pipe.cmd("SCRIPT").arg("EXISTS").arg(&target.script_sha1);
-        pipe.cmd("TIME").cmd("INFO").arg("server");
-        type Answer = (
-            (
-                Option<u32>,
-                Option<String>,
-                Option<String>,
-                Option<i64>,
-                Option<u64>,
-            ),
-            (bool,),
-            (i64, i64),
-            InfoDict,
-        );
+        pipe.cmd("HMGET")
+            .arg(&target.keys.meta)
+            .arg(&["epoch", "remaining", "open"]);
+        pipe.cmd("TIME");
+        pipe.cmd("INFO").arg("server").arg("replication");
+        type Meta = (Option<u32>, Option<i64>, Option<u64>);
+        type Answer = (Meta, (i64, i64), String);
         let answer: redis::RedisResult<Answer> = pipe.query_async(&mut self.redis.clone()).await;
-        let (meta, (is_loaded,), (seconds, micros), info) =
+        let ((epoch, remaining, open_units), (seconds, micros), info) =
             answer.map_err(|error| redis_server::classify("reading stock", error))?;
-        let (epoch, nonce, state, remaining, open_units) = meta;
-        let is_this_term = epoch == Some(term.epoch.0) && nonce == Some(key_set::nonce(term));
         Ok(StockView {
             remaining: remaining.unwrap_or(0),
             open_units: open_units.unwrap_or(0),
             epoch: epoch.map(Epoch),
-            is_open: is_loaded && is_this_term && state.as_deref() == Some("open"),
+            is_open: looked.is_some() && epoch == Some(term.epoch.0),
             owners: Vec::new(),
-            server: info.get("run_id").unwrap_or_default(),
+            server: redis_server::life(&info).unwrap_or_default(),
             clock_ms: seconds * 1_000 + micros / 1_000,
         })
     }

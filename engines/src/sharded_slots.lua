@@ -3,9 +3,9 @@
 -- `local SLOTS = '<slots>'`, so that a process that counts the slots differently has another script
 -- and looks for nobody in the wrong home.
 --
--- It is called by its SHA1 only, which no other opening has: a node that restarted or was replaced
--- answers NOSCRIPT, which means "not open": lost-server-noticed (R13). begin.lua starts an opening;
--- nothing else loads this text.
+-- It is called by its SHA1 only, and only an opening loads it: a node that restarted or was replaced
+-- answers NOSCRIPT, or finds that it is none of those that the term was begun on. Both mean "not
+-- open": lost-server-noticed (R13).
 --
 -- META has also: slots, returned (times that units came back), moved (steps of transfers),
 -- transfers (those out of here that are not known to have arrived), out:<slot> (number of the last
@@ -142,6 +142,26 @@ local function clear(target, number, transfers)
   return 'D'
 end
 
+-- Starts an opening in one slot and throws away what older epochs left there. A term begins once;
+-- `state` is `loading`, or `retired` for a slot that the new epoch does not have. Answers 0, or the
+-- epoch that stands in the way.
+local function begin(loader, state, lives)
+  local known = call('HGET', META, 'epoch')
+  if known and tonumber(known) >= tonumber(EPOCH) then
+    return tonumber(known)
+  elseif not find(lives, life(), 1, true) then
+    return NOT_OPEN
+  elseif known then
+    -- Names of an older epoch: these keys with its number in them, so in the same hash slot.
+    local older = string.gsub(META, 'meta$', known)
+    call('UNLINK', older .. ':gate', older .. ':holds')
+  end
+  call('UNLINK', META)
+  call('HSET', META, 'epoch', EPOCH, 'nonce', NONCE, 'script', SCRIPT, 'lives', lives)
+  call('HSET', META, 'slots', SLOTS, 'loader', loader, 'state', state)
+  return 0
+end
+
 -- Gives the loaded slot its share of the units, unless some buyers are missing.
 local function seal(share, buyers)
   local missing = missing_buyers(buyers)
@@ -152,22 +172,32 @@ local function seal(share, buyers)
   return 'sealed'
 end
 
--- A node lost its part of this term: no slot of it may sell again, wherever its hash slot may move
--- to.
-local function shut()
-  call('HSET', META, 'state', 'lost')
-  return 'shut'
+if operation == 'begin' then
+  return begin(ARGV[4], ARGV[5], ARGV[6])
 end
-
-local epoch, nonce, state, loader, remaining, open, returned, moved, transfers = unpack(
-  call('HMGET', META, 'epoch', 'nonce', 'state', 'loader', 'remaining', 'open', 'returned', 'moved', 'transfers')
+local epoch, nonce, script, lives, state, loader, remaining, open, returned, moved, transfers = unpack(
+  call(
+    'HMGET',
+    META,
+    'epoch',
+    'nonce',
+    'script',
+    'lives',
+    'state',
+    'loader',
+    'remaining',
+    'open',
+    'returned',
+    'moved',
+    'transfers'
+  )
 )
-if epoch ~= EPOCH or nonce ~= NONCE then
+if epoch ~= EPOCH or nonce ~= NONCE or script ~= SCRIPT or is_elsewhere(lives) then
   return NOT_OPEN
 elseif state == 'open' then
   remaining, open = tonumber(remaining), tonumber(open)
   if operation == 'reserve' then
-    local left, answer = reserve(remaining, open, tonumber(ARGV[3]))
+    local left, answer = reserve(remaining, open, tonumber(ARGV[5]))
     return { { left, returned, moved, transfers }, unpack(answer) }
   elseif operation == 'finish' then
     local letters, has_returned = finish(remaining, open)
@@ -179,25 +209,23 @@ elseif state == 'open' then
     -- What a decision over all slots needs to know of this one.
     return { remaining, returned, moved, transfers }
   elseif operation == 'debit' then
-    return debit(tonumber(ARGV[2]), tonumber(ARGV[3]), remaining, transfers)
+    return debit(tonumber(ARGV[4]), tonumber(ARGV[5]), remaining, transfers)
   elseif operation == 'credit' then
-    return credit(tonumber(ARGV[2]), tonumber(ARGV[3]), tonumber(ARGV[4]), remaining)
+    return credit(tonumber(ARGV[4]), tonumber(ARGV[5]), tonumber(ARGV[6]), remaining)
   elseif operation == 'clear' then
-    return clear(tonumber(ARGV[2]), tonumber(ARGV[3]), transfers)
+    return clear(tonumber(ARGV[4]), tonumber(ARGV[5]), transfers)
   elseif operation == 'list' then
-    return list(ARGV[2], ARGV[3], tonumber(ARGV[4]))
+    return list(ARGV[4], ARGV[5], tonumber(ARGV[6]))
   elseif operation == 'mark' then
-    return mark(tonumber(ARGV[3]))
-  elseif operation == 'shut' then
-    return shut()
+    return mark(tonumber(ARGV[5]))
   end
-elseif state == 'loading' and loader == ARGV[3] then
+elseif state == 'loading' and loader == ARGV[5] then
   if operation == 'load' then
     return load()
   elseif operation == 'seal' then
-    return seal(ARGV[4], ARGV[5])
+    return seal(ARGV[6], ARGV[7])
   end
-elseif state == 'loaded' and loader == ARGV[3] and operation == 'open' then
+elseif state == 'loaded' and loader == ARGV[5] and operation == 'open' then
   call('HSET', META, 'state', 'open')
   return 'opened'
 end

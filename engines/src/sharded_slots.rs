@@ -19,13 +19,16 @@ mod view;
 #[cfg(test)]
 mod broken_tests;
 #[cfg(test)]
+mod life_tests;
+#[cfg(test)]
 mod reach_tests;
 #[cfg(test)]
 mod tests;
 #[cfg(test)]
 mod transfer_tests;
 
-use crate::helpers::{clock::millis, key_set::RECORDS_PER_CALL_MAX, known_terms::KnownTerms};
+use crate::helpers::key_set::{RECORDS_PER_CALL_MAX, Script};
+use crate::helpers::{clock::millis, known_terms::KnownTerms};
 use crate::registry::{BuildFuture, EngineFactory};
 use crate::{
     EngineEnv, EngineError, EngineInfo, Epoch, Finish, Finished, Guarantees, HoldKey, HoldPage,
@@ -89,8 +92,8 @@ fn build(env: EngineEnv, params: Params) -> BuildFuture {
 struct ShardedSlots {
     link: Link,
     slots: usize,
-    /// [`SCRIPT`], except in tests that break it.
-    script: Arc<str>,
+    /// Of [`SCRIPT`], except in tests that break it.
+    script: Script,
     prefix: String,
     known: KnownTerms<Slots>,
 }
@@ -110,7 +113,7 @@ impl ShardedSlots {
         Ok(Self {
             link,
             slots,
-            script: script.into(),
+            script: slots::script(slots, script),
             prefix,
             known: KnownTerms::new(KNOWN_TERMS_MAX),
         })

@@ -1,5 +1,5 @@
 //! The three keys in which an engine in Redis keeps a sale, or a part of one: their names, their
-//! bounds, the script of an opening, and how they are forgotten.
+//! bounds, the script that works on them, and how they are forgotten.
 //!
 //! What the scripts have in common is `key_set/shared.lua`; an engine puts it in front of its own
 //! text.
@@ -50,19 +50,27 @@ pub(crate) fn new_loader() -> String {
     format!("{:016x}", rand::random::<u64>())
 }
 
-/// The script of one opening: the common text behind a line that no other opening has, so that it
-/// has a SHA1 of its own. Only an opening loads it; a server that does not know it any more has
-/// lost the opening: lost-server-noticed (R13).
-pub(crate) fn script_of(term: &Term, script: &str) -> String {
-    format!(
-        "local EPOCH, NONCE = '{}', '{}'\n{script}",
-        term.epoch,
-        nonce(term)
-    )
+/// What an engine loads into its servers: one text, whatever is opened there, so that no opening
+/// leaves a script behind. Only an opening loads it; a server that does not know it has lost what
+/// was opened there: lost-server-noticed (R13).
+#[derive(Debug)]
+pub(crate) struct Script {
+    pub(crate) text: String,
+    /// By which a server knows the text.
+    pub(crate) sha1: String,
 }
 
-/// By which a server knows a script.
-pub(crate) fn sha1(script: &str) -> String {
+impl Script {
+    /// `body` behind a line with its name, which the key sets remember: what another version of an
+    /// engine has opened is not open to this one.
+    pub(crate) fn new(body: &str) -> Self {
+        let text = format!("local SCRIPT = '{}'\n{body}", sha1(body));
+        let sha1 = sha1(&text);
+        Self { text, sha1 }
+    }
+}
+
+fn sha1(script: &str) -> String {
     redis::Script::new(script).get_hash().to_owned()
 }
 

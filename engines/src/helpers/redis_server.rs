@@ -4,7 +4,7 @@
 use crate::{EngineError, Result};
 use database::masked;
 use redis::aio::{ConnectionManager, ConnectionManagerConfig};
-use redis::{ErrorKind, InfoDict, IntoConnectionInfo, RedisError, ServerErrorKind};
+use redis::{ErrorKind, IntoConnectionInfo, RedisError, ServerErrorKind};
 use std::time::Duration;
 
 /// Longest wait for an answer; beyond it the outcome is unknown. A call blocks the server for a few
@@ -22,9 +22,9 @@ const CONNECT_RETRY_PAUSE_MAX: Duration = Duration::from_millis(100);
 const PEER_TIMEOUT: Duration = Duration::from_secs(5);
 /// Calls that may wait for the connection's task together; beyond it callers wait their turn.
 const PIPELINE_BUFFER_CALLS: usize = 1_024;
-/// Oldest server whose scripts replicate by effect, without which a script may not read the clock
-/// and then write.
-const MAJOR_VERSION_MIN: u64 = 5;
+/// Oldest Redis that writes loaded scripts neither into its log nor to its replicas, and that tells
+/// its two ids in one INFO: lost-server-noticed (R13). Every Valkey does.
+const MAJOR_VERSION_MIN: u64 = 7;
 
 /// What decides whether a server can forget or evict.
 pub const SETTINGS: [&str; 4] = ["appendonly", "appendfsync", "maxmemory", "maxmemory-policy"];
@@ -99,23 +99,15 @@ pub fn classify(context: &str, error: RedisError) -> EngineError {
     }
 }
 
-/// Refuses a server that can forget or evict what it acknowledged, unless `allow_volatile`; returns
-/// the settings that a result has to state.
+/// Refuses a server that is too old, and one that can forget or evict what it acknowledged, unless
+/// `allow_volatile`; returns the settings that a result has to state.
 pub async fn check(
     redis: &mut ConnectionManager,
     allow_volatile: bool,
 ) -> Result<Vec<(String, String)>> {
     let failed = |error| classify("checking the redis server", error);
-    let info: InfoDict = redis::cmd("INFO")
-        .arg("server")
-        .query_async(redis)
-        .await
-        .map_err(failed)?;
-    let version: String = info.get("redis_version").unwrap_or_default();
+    let version = check_version(redis).await?;
     let mut settings = vec![("redis.version".to_owned(), version)];
-    if let Some(reason) = too_old_because(&settings) {
-        return Err(EngineError::Config(reason));
-    }
     for name in SETTINGS {
         // A managed server may forbid CONFIG; then nothing is known, which is treated like the
         // worst.
@@ -137,23 +129,72 @@ pub async fn check(
     }
 }
 
+/// Refuses a server that is too old; its version.
+pub async fn check_version(redis: &mut ConnectionManager) -> Result<String> {
+    let info: String = redis::cmd("INFO")
+        .arg("server")
+        .query_async(redis)
+        .await
+        .map_err(|error| classify("asking a redis server for its version", error))?;
+    match too_old_because(&info) {
+        Some(reason) => Err(EngineError::Config(reason)),
+        None => Ok(version(&info)),
+    }
+}
+
+/// A field of what INFO answers.
+pub fn info_field<'a>(info: &'a str, name: &str) -> Option<&'a str> {
+    let value = info
+        .lines()
+        .find_map(|line| line.strip_prefix(name)?.strip_prefix(':'));
+    value.map(str::trim)
+}
+
+/// The life of the server that answered `INFO server replication`, as the scripts name it, if it
+/// tells. It ends when the process ends, when the server gets the data of another or is promoted,
+/// and also with its first replica.
+pub fn life(info: &str) -> Option<String> {
+    let (run, replication) = (
+        info_field(info, "run_id")?,
+        info_field(info, "master_replid")?,
+    );
+    Some(format!("{run}:{replication}"))
+}
+
+/// `7.0.15`, `valkey 8.1.1` or `unknown`, by what `INFO server` answers.
+pub fn version(info: &str) -> String {
+    match info_field(info, "valkey_version") {
+        Some(version) => format!("valkey {version}"),
+        None => info_field(info, "redis_version")
+            .unwrap_or("unknown")
+            .to_owned(),
+    }
+}
+
+/// Why the server that answered `INFO server` is too old, if it is. Valkey calls itself a Redis
+/// 7.2.4 for those who ask for nothing else.
+pub fn too_old_because(info: &str) -> Option<String> {
+    let is_valkey = info_field(info, "valkey_version").is_some()
+        || info_field(info, "server_name") == Some("valkey");
+    let redis_version = info_field(info, "redis_version");
+    let major = redis_version
+        .and_then(|version| version.split('.').next())
+        .and_then(|major| major.parse::<u64>().ok());
+    let is_new_enough = is_valkey || major.is_some_and(|major| major >= MAJOR_VERSION_MIN);
+    (!is_new_enough).then(|| {
+        format!(
+            "redis {} is too old: it can bring scripts back with data that lack what it had \
+             acknowledged; Redis {MAJOR_VERSION_MIN}.0 or newer, or Valkey, is needed",
+            redis_version.unwrap_or("of unknown version")
+        )
+    })
+}
+
 fn setting<'a>(settings: &'a [(String, String)], name: &str) -> &'a str {
     settings
         .iter()
         .find(|(known, _)| known == name)
         .map_or("unknown", |(_, value)| value)
-}
-
-/// Why a server of these settings is too old, if it is.
-pub fn too_old_because(settings: &[(String, String)]) -> Option<String> {
-    let version = setting(settings, "redis.version");
-    let major = version
-        .split('.')
-        .next()
-        .and_then(|major| major.parse::<u64>().ok());
-    let is_too_old = major.is_some_and(|major| major < MAJOR_VERSION_MIN);
-    is_too_old
-        .then(|| format!("redis {version} is too old; at least {MAJOR_VERSION_MIN}.0 is needed"))
 }
 
 /// Why a server of these settings can forget or evict, if it can.
@@ -220,14 +261,30 @@ mod tests {
     }
 
     #[test]
-    fn a_server_that_is_too_old_is_refused_with_its_version() {
-        let version = |version: &str| [("redis.version".to_owned(), version.to_owned())];
-        assert_eq!(too_old_because(&version("7.0.15")), None);
-        assert!(
-            too_old_because(&version("4.0.9"))
-                .unwrap()
-                .contains("redis 4.0.9 is too old")
-        );
+    fn only_redis_from_7_and_valkey_are_accepted_and_others_hear_which_is_needed() {
+        let redis = |version: &str| format!("# Server\r\nredis_version:{version}\r\nos:Linux\r\n");
+        for accepted in ["7.0.15", "7.2.4", "8.2.1", "10.0.0"] {
+            assert_eq!(too_old_because(&redis(accepted)), None, "{accepted}");
+        }
+        for refused in ["2.8.9", "5.0.14", "6.2.14", "nonsense", ""] {
+            let reason = too_old_because(&redis(refused)).unwrap();
+            let parts = [refused, "Redis 7.0 or newer, or Valkey"];
+            assert!(parts.iter().all(|part| reason.contains(part)), "{reason}");
+        }
+        assert!(too_old_because("").unwrap().contains("unknown version"));
+        let valkey = "redis_version:7.2.4\r\nserver_name:valkey\r\nvalkey_version:8.1.1\r\n";
+        assert_eq!(too_old_because(valkey), None);
+        assert_eq!(version(valkey), "valkey 8.1.1");
+        // Should it ever count its compatibility down.
+        let valkey = "redis_version:6.0.0\r\nserver_name:valkey\r\nvalkey_version:9.0.0\r\n";
+        assert_eq!(too_old_because(valkey), None);
+    }
+
+    #[test]
+    fn a_life_has_both_ids_of_a_server() {
+        let info = "run_id:aa\r\nmaster_replid:bb\r\nmaster_replid2:cc\r\n";
+        assert_eq!(life(info).as_deref(), Some("aa:bb"));
+        assert_eq!(life("run_id:aa\r\nmaster_replid2:cc\r\n"), None);
     }
 
     #[tokio::test]

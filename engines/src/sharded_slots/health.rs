@@ -27,8 +27,16 @@ pub(super) async fn check(link: &Link, allow_volatile: bool) -> Result<Vec<(Stri
             );
             incomplete_because(&info).map_or(Ok(()), |reason| Err(refused(reason)))?;
         }
-        let of_node = settings_of(link, node).await?;
-        redis_server::too_old_because(&of_node).map_or(Ok(()), |reason| Err(refused(reason)))?;
+        let info = link.ask(
+            "checking the redis server",
+            node,
+            "INFO",
+            vec!["server".into()],
+        );
+        let info = text(info.await?);
+        redis_server::too_old_because(&info).map_or(Ok(()), |reason| Err(refused(reason)))?;
+        let mut of_node = vec![("redis.version".to_owned(), redis_server::version(&info))];
+        of_node.extend(settings_of(link, node).await?);
         match redis_server::volatile_because(&of_node) {
             Some(reason) if !allow_volatile => return Err(refused(reason)),
             _ => {}
@@ -52,19 +60,7 @@ pub(super) async fn check(link: &Link, allow_volatile: bool) -> Result<Vec<(Stri
 }
 
 async fn settings_of(link: &Link, node: &Server) -> Result<Vec<(String, String)>> {
-    let info = text(
-        link.ask(
-            "checking the redis server",
-            node,
-            "INFO",
-            vec!["server".into()],
-        )
-        .await?,
-    );
-    let mut settings = vec![(
-        "redis.version".to_owned(),
-        field(&info, "redis_version").to_owned(),
-    )];
+    let mut settings = Vec::new();
     for name in redis_server::SETTINGS {
         // A managed server may forbid CONFIG; then nothing is known, which is treated like the
         // worst.
@@ -104,10 +100,7 @@ fn incomplete_because(info: &str) -> Option<String> {
 }
 
 fn field<'a>(info: &'a str, name: &str) -> &'a str {
-    let value = info
-        .lines()
-        .find_map(|line| line.strip_prefix(name)?.strip_prefix(':'));
-    value.unwrap_or("unknown").trim()
+    redis_server::info_field(info, name).unwrap_or("unknown")
 }
 
 fn text(value: Value) -> String {

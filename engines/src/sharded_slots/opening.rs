@@ -1,22 +1,21 @@
-//! How a sale is opened over many slots: begun everywhere, then the opening's script loaded into
-//! every node, then buyers and units loaded everywhere, and only then opened, slot by slot.
+//! How a sale is opened over many slots: the script is loaded into every node, then the epoch begun
+//! in every slot, then buyers and units loaded everywhere, and only then opened, slot by slot.
 //!
 //! It may end after any step. No process sells before it has seen every slot open, so what a
 //! half-finished opening leaves sells nothing; it is not taken up again, lost-server-noticed (R13),
 //! and the next epoch replaces it slot by slot.
 
 use super::ShardedSlots;
-use super::answers::{NAME, number, packed, protocol, read_u64};
+use super::answers::{NAME, bytes, number, packed, protocol, read_u64};
 use super::link::Answer;
-use super::slots::{Slot, Slots, script_text};
+use super::slots::{Slot, Slots};
 use crate::helpers::key_set::{self, RECORDS_PER_CALL_MAX};
-use crate::helpers::records;
+use crate::helpers::{records, redis_server};
 use crate::{EngineError, Epoch, Opened, Opening, OpeningBuyer, Result, Term};
 use fred::types::Value;
 use futures_util::{TryStreamExt, future::try_join_all, stream};
 use std::collections::HashSet;
 
-const BEGIN: &str = include_str!("begin.lua");
 /// Slots that are filled in parallel; with more of them the last calls could wait longer than an
 /// answer may take.
 const FILLS_MAX: usize = 32;
@@ -31,7 +30,6 @@ impl ShardedSlots {
         if let Some(newest) = self.begin(term, &slots, &loader).await? {
             return Ok(Opened::Stale { newest });
         }
-        self.load_script(term).await?;
         let mut homes: Vec<Vec<OpeningBuyer>> = vec![Vec::new(); self.slots];
         for buyer in &opening.buyers {
             homes[slots.home(buyer.user)].push(*buyer);
@@ -55,8 +53,8 @@ impl ShardedSlots {
         Ok(Opened::Opened)
     }
 
-    /// Begins the epoch in every slot, also in those that only an older epoch had; an epoch in the
-    /// way, if there is one.
+    /// Begins the epoch in every slot, also in those that only an older epoch had, once the script
+    /// is in every node; an epoch in the way, if there is one.
     pub(super) async fn begin(
         &self,
         term: &Term,
@@ -72,6 +70,7 @@ impl ShardedSlots {
         if let Some(newest) = newest.filter(|newest| *newest >= u64::from(term.epoch.0)) {
             return epoch(newest).map(Some);
         }
+        let lives = self.load_script().await?;
         let before = metas
             .iter()
             .filter_map(|meta| read_u64(&meta[1]))
@@ -86,21 +85,18 @@ impl ShardedSlots {
             .map(|slot| (slot, "loading"))
             .chain(retired.iter().map(|slot| (slot, "retired")));
         let begun = begun.map(async |(slot, state)| {
-            let arguments = [
-                term.epoch.to_string(),
-                key_set::nonce(term),
-                self.slots.to_string(),
-            ];
-            let mut args = vec![BEGIN.into(), 1.into(), slot.meta.clone()];
-            args.extend(arguments.map(Value::from));
-            args.extend([loader.into(), state.into()]);
+            let args = ["begin", loader, state, &lives].map(Value::from);
+            let args = slots.with_keys(slot, args.to_vec());
+            let context = "starting to open a slot";
             match self
                 .link
-                .call("starting to open a slot", "EVAL", slot.hash_slot, args)
+                .call(context, "EVALSHA", slot.hash_slot, args)
                 .await?
             {
-                Answer::Value(answer) => read_u64(&answer).ok_or_else(|| protocol("begin")),
-                Answer::NoScript => Err(protocol("begin")),
+                Answer::Value(answer) if bytes(&answer) != Some(b"N") => {
+                    read_u64(&answer).ok_or_else(|| protocol("begin"))
+                }
+                _ => Err(interrupted(term)),
             }
         });
         let in_the_way = try_join_all(begun)
@@ -111,16 +107,24 @@ impl ShardedSlots {
         in_the_way.map(epoch).transpose()
     }
 
-    /// Into every node, so that a hash slot may move between them.
-    pub(super) async fn load_script(&self, term: &Term) -> Result<()> {
-        let text = script_text(term, self.slots, &self.script);
+    /// Into every node, so that a hash slot may move between them. Returns the lives of all of
+    /// them, to which the epoch is tied; a node that is replaced meanwhile is none of them, or does
+    /// not know the script.
+    pub(super) async fn load_script(&self) -> Result<String> {
+        let mut lives = Vec::new();
         for node in self.link.nodes().await? {
-            let args = vec!["LOAD".into(), text.as_str().into()];
+            let refused = |reason: String| {
+                EngineError::Config(format!("node {}:{}: {reason}", node.host, node.port))
+            };
+            let info = self.info(&node, &["server"]).await?;
+            redis_server::too_old_because(&info).map_or(Ok(()), |reason| Err(refused(reason)))?;
+            let args = vec!["LOAD".into(), self.script.text.as_str().into()];
             self.link
-                .ask("loading the opening's script", &node, "SCRIPT", args)
+                .ask("loading the script", &node, "SCRIPT", args)
                 .await?;
+            lives.push(self.life(&node).await?);
         }
-        Ok(())
+        Ok(lives.join(" "))
     }
 
     /// Loads one slot's buyers and its share of the units.

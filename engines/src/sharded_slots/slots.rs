@@ -4,18 +4,23 @@ use super::answers::{
     SlotAnswer, SlotState, bytes, number, packed, protocol, read_answers, read_page, read_state,
 };
 use super::link::{Answer, Link};
-use crate::helpers::key_set::{self, KeyNames};
+use crate::helpers::key_set::{self, KeyNames, Script};
 use crate::helpers::records;
 use crate::{Finish, Finished, HoldKey, HoldPage, Reserve, Result, Term, UserId};
 use fred::types::Value;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
+/// Shuts a slot of a term for good.
+const SHUT: &str = include_str!("shut.lua");
+
 /// The slots of one term, and what this process knows of them.
 pub(super) struct Slots {
     pub(super) term: Term,
-    /// Of the opening's script.
+    /// Of the script.
     sha1: Value,
+    /// As the script is told it.
+    nonce: Value,
     pub(super) slots: Vec<Slot>,
     /// Whether every slot has been seen open: before that nothing is sold, so that a half-finished
     /// opening sells nothing.
@@ -49,15 +54,15 @@ impl Slot {
 }
 
 impl Slots {
-    pub(super) fn new(prefix: &str, term: &Term, count: usize, script: &str) -> Self {
-        let sha1 = key_set::sha1(&script_text(term, count, script)).into();
+    pub(super) fn new(prefix: &str, term: &Term, count: usize, script: &Script) -> Self {
         let slots = (0..count)
             .map(|index| Slot::new(prefix, term, index))
             .collect();
         let (was_open, is_low) = (AtomicBool::new(false), AtomicBool::new(true));
         Self {
             term: *term,
-            sha1,
+            sha1: script.sha1.as_str().into(),
+            nonce: key_set::nonce(term).into(),
             slots,
             was_open,
             is_low,
@@ -98,62 +103,64 @@ impl Slots {
         context: &str,
         args: Vec<Value>,
     ) -> Result<Option<Value>> {
+        let keys = &self.slots[slot];
         match link
             .call(
                 context,
                 "EVALSHA",
-                self.slots[slot].hash_slot,
-                self.with_keys(slot, args),
+                keys.hash_slot,
+                self.with_keys(keys, args),
             )
             .await?
         {
-            Answer::NoScript => {
-                self.shut_if_lost(link, slot).await;
+            Answer::Value(answer) if bytes(&answer) != Some(b"N") => Ok(Some(answer)),
+            _ => {
+                self.shut_if_it_was_open(link).await;
                 Ok(None)
             }
-            Answer::Value(answer) if bytes(&answer) == Some(b"N") => {
-                self.was_open.store(false, Ordering::Relaxed);
-                Ok(None)
-            }
-            Answer::Value(answer) => Ok(Some(answer)),
         }
     }
 
-    fn with_keys(&self, slot: usize, args: Vec<Value>) -> Vec<Value> {
+    /// The arguments of a call of the script in one slot.
+    pub(super) fn with_keys(&self, slot: &Slot, args: Vec<Value>) -> Vec<Value> {
         let Slot {
             meta, gate, holds, ..
-        } = &self.slots[slot];
-        let mut all = Vec::with_capacity(args.len() + 5);
+        } = slot;
+        let mut all = Vec::with_capacity(args.len() + 7);
         all.extend([
             self.sha1.clone(),
             Value::from(3),
             meta.clone(),
             gate.clone(),
             holds.clone(),
+            Value::from(self.term.epoch.to_string()),
+            self.nonce.clone(),
         ]);
         all.extend(args);
         all
     }
 
-    /// A node that had the script has lost it, and perhaps the newest of its data. All other slots
-    /// are shut for good, so that no slot can come back to life by moving to a node that still has
-    /// the script.
-    async fn shut_if_lost(&self, link: &Link, lost: usize) {
+    /// One slot is not open any more, most likely because its node has lost it, and perhaps the
+    /// newest of its data. So that no slot, and least of all that one, can come back to life by
+    /// moving to a node that has the script, all are shut for good.
+    async fn shut_if_it_was_open(&self, link: &Link) {
         if !self.was_open.swap(false, Ordering::Relaxed) {
             return;
         }
-        let others = self
-            .slots
-            .iter()
-            .enumerate()
-            .filter(|(slot, _)| *slot != lost)
-            .map(|(slot, keys)| {
-                let args = self.with_keys(slot, vec!["shut".into()]);
-                link.call("shutting a lost term", "EVALSHA", keys.hash_slot, args)
-            });
+        let shut = self.slots.iter().map(|slot| {
+            let epoch = Value::from(self.term.epoch.to_string());
+            let args = vec![
+                SHUT.into(),
+                1.into(),
+                slot.meta.clone(),
+                epoch,
+                self.nonce.clone(),
+            ];
+            link.call("shutting a lost term", "EVAL", slot.hash_slot, args)
+        });
         // Nobody waits for it to succeed: a slot that cannot be reached now is shut by whoever
         // meets it next.
-        drop(futures_util::future::join_all(others).await);
+        drop(futures_util::future::join_all(shut).await);
     }
 
     pub(super) async fn state(&self, link: &Link, slot: usize) -> Result<Option<SlotState>> {
@@ -257,7 +264,7 @@ impl Slots {
     }
 }
 
-/// The script of an opening, behind a line that no process has that counts the slots differently.
-pub(super) fn script_text(term: &Term, slots: usize, script: &str) -> String {
-    key_set::script_of(term, &format!("local SLOTS = '{slots}'\n{script}"))
+/// The script for so many slots, behind a line that no process has that counts them differently.
+pub(super) fn script(slots: usize, body: &str) -> Script {
+    Script::new(&format!("local SLOTS = '{slots}'\n{body}"))
 }

@@ -48,7 +48,7 @@ pub(super) fn request(user: i64, quantity: u32) -> Reserve {
 
 #[test]
 fn homes_are_spread_evenly_and_never_change() {
-    let slots = Slots::new("", &term(1), 16, SCRIPT);
+    let slots = Slots::new("", &term(1), 16, &slots::script(16, SCRIPT));
     let mut users = [0; 16];
     for user in 0..16_000 {
         users[slots.home(UserId(user))] += 1;
@@ -75,7 +75,6 @@ async fn a_slot_sells_nothing_before_the_last_one_is_open() {
     let opener = engine(&server, SCRIPT).await;
     let slots = opener.slots(&term(1));
     assert_eq!(opener.begin(&term(1), &slots, "one").await.unwrap(), None);
-    opener.load_script(&term(1)).await.unwrap();
     for slot in 0..SLOTS {
         opener.fill(&slots, slot, "one", &[], 10).await.unwrap();
     }

@@ -14,6 +14,8 @@ const AOF_TAIL_BYTES: u64 = 100;
 /// How long Redis may hold back what it has to write.
 const WRITTEN_LIMIT: Duration = Duration::from_secs(10);
 const WRITTEN_POLL: Duration = Duration::from_millis(5);
+/// How long a replica may take to have what its primary has.
+const CAUGHT_UP_LIMIT: Duration = Duration::from_secs(30);
 /// Where Redis keeps its AOF.
 const AOF_FOLDER: &str = "appendonlydir";
 
@@ -119,6 +121,49 @@ impl RedisServer {
         Ok(())
     }
 
+    /// Makes it a replica of `primary`, with whose data it replaces its own, and waits until it has
+    /// all of them.
+    pub async fn follow(&self, primary: &Self) -> Result<()> {
+        // A primary waits for 5 s by default, because other replicas may want the same data.
+        primary
+            .command("CONFIG SET repl-diskless-sync-delay 0")
+            .await?;
+        self.command(&format!("REPLICAOF 127.0.0.1 {}", primary.port))
+            .await?;
+        self.catch_up(primary).await
+    }
+
+    /// Waits until a replica of `primary` has everything that its primary has.
+    pub async fn catch_up(&self, primary: &Self) -> Result<()> {
+        let deadline = Instant::now() + CAUGHT_UP_LIMIT;
+        loop {
+            let written = primary.replication().await?;
+            let read = self.replication().await?;
+            let is_up = field(&read, "master_link_status") == "up";
+            if is_up && field(&read, "slave_repl_offset") == field(&written, "master_repl_offset") {
+                return Ok(());
+            }
+            if Instant::now() >= deadline {
+                return Err(failed(format!(
+                    "the replica has not caught up within {CAUGHT_UP_LIMIT:?}: {read}"
+                )));
+            }
+            tokio::time::sleep(WRITTEN_POLL).await;
+        }
+    }
+
+    /// Makes a replica a primary with the data that it has.
+    pub async fn lead(&self) -> Result<()> {
+        self.command("REPLICAOF NO ONE").await
+    }
+
+    async fn replication(&self) -> Result<String> {
+        let address = Address::local(self.port);
+        Ok(redis::ask(&address, &["INFO", "replication"])
+            .await?
+            .concat())
+    }
+
     /// SIGSTOP until what is returned is dropped.
     pub fn freeze(&self) -> Frozen {
         Frozen::freeze(self.pid())
@@ -148,6 +193,14 @@ impl RedisServer {
     fn aside(&self) -> PathBuf {
         self.home.data_folder("aside")
     }
+}
+
+/// The value of a field of INFO.
+fn field<'a>(info: &'a str, name: &str) -> &'a str {
+    let value = info
+        .lines()
+        .find_map(|line| line.strip_prefix(name)?.strip_prefix(':'));
+    value.unwrap_or_default()
 }
 
 /// Until everything that the server has answered is in its AOF. While the disk is slow to sync,

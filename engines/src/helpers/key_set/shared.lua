@@ -1,21 +1,23 @@
 -- What the scripts of all engines in Redis have in common: the key set, its records, and every
--- operation in which they do not differ. In front of this text stands the line that makes the
--- script of one opening, `local EPOCH, NONCE = '<epoch>', '<nonce>'`; behind it, the engine's own
--- text.
+-- operation in which they do not differ. In front of this text stands a line with its name, `local
+-- SCRIPT = '<sha1>'`; behind it, the engine's own text. A server is given the whole once, whatever
+-- is opened on it.
 --
 -- KEYS (one hash slot):
---   META   hash: epoch, nonce, state, loader, remaining, open (units in open holds), and what the
---          engine adds
+--   META   hash: epoch, nonce, script (the name of the text that began the term), lives (of every
+--          primary when it was begun), state, loader, remaining, open (units in open holds), and
+--          what the engine adds
 --   GATE   hash: user -> order, quantity. Who may not buy again; the epoch is in its name.
 --   HOLDS  hash: order -> user, quantity, touched, marked, incarnations… Granted and not settled;
 --          the epoch is in its name.
--- ARGV: the operation, then its arguments. Records are packed, little-endian, without padding; ids
--- stay strings of 8 bytes, because a Lua number cannot hold an i64. A call carries at most 1,000
--- records, so that every unpack() stays far below Lua's limit of about 8,000 values and a call
--- never blocks the server for more than milliseconds.
+-- ARGV: epoch and nonce of the term, the operation, then its arguments. Records are packed,
+-- little-endian, without padding; ids stay strings of 8 bytes, because a Lua number cannot hold an
+-- i64. A call carries at most 1,000 records, so that every unpack() stays far below Lua's limit of
+-- about 8,000 values and a call never blocks the server for more than milliseconds.
 local META, GATE, HOLDS = KEYS[1], KEYS[2], KEYS[3]
-local operation, batch = ARGV[1], ARGV[2]
+local EPOCH, NONCE, operation, batch = ARGV[1], ARGV[2], ARGV[3], ARGV[4]
 local call, sub, pack, parse = redis.call, string.sub, struct.pack, struct.unpack
+local find = string.find
 
 local NOT_OPEN = 'N'
 local GATE_QUANTITY_AT = 9 -- after the order
@@ -26,6 +28,27 @@ local HOLD_INCARNATIONS_AT = 22
 -- Incarnations remembered per hold; beyond that the buyer is told "busy", so that none is ever
 -- forgotten: mark-with-age (R8).
 local INCARNATIONS_MAX = 64
+
+-- The life of this server, `run_id:master_replid`. It ends when the process ends, when the server
+-- gets the data of another or is promoted, and also with its first replica. Redis before 7 refuses
+-- to tell both at once.
+local ID_BYTES = 40
+local function life()
+  local info = call('INFO', 'server', 'replication')
+  local _, run_at = find(info, 'run_id:', 1, true)
+  local _, replication_at = find(info, 'master_replid:', 1, true)
+  return sub(info, run_at + 1, run_at + ID_BYTES) .. ':' .. sub(info, replication_at + 1, replication_at + ID_BYTES)
+end
+
+-- Whether this server is none of those that the term was begun on: what it holds may be older than
+-- what others were told, lost-server-noticed (R13). That is for good, wherever the keys may move to.
+local function is_elsewhere(lives)
+  if find(lives, life(), 1, true) then
+    return false
+  end
+  redis.pcall('HSET', META, 'state', 'lost') -- A replica may not, and need not.
+  return true
+end
 
 -- The server's clock, unix ms. It stands still while the script runs.
 local function clock_ms()
