@@ -2,6 +2,7 @@
 //! dying node does.
 
 mod buyers;
+mod lives;
 
 use buyers::{ask, engine, four_clients, home, open, request, rush, sells_the_rest, term};
 use engines::conformance::{self, Harness, Subject};
