@@ -74,37 +74,18 @@ fn add_test(tests: &mut String, engine: &str, module: &str, expected: &str, args
 /// The sources of one engine.
 struct Engine {
     name: &'static str,
-    /// Names within a copy's folder, and texts.
+    /// Paths within a copy's folder, and texts.
     files: Vec<(String, String)>,
 }
 
 impl Engine {
     /// Reads the engine's file and those in its folder.
     fn read(name: &'static str, sources: &Path) -> Self {
-        let mut paths = vec![sources.join(format!("{name}.rs"))];
-        println!("cargo::rerun-if-changed={}", sources.join(name).display());
-        for entry in fs::read_dir(sources.join(name)).expect("readable") {
-            let path = entry.expect("readable").path();
-            let stem = path.file_stem().unwrap_or_default().to_string_lossy();
-            let is_tests = stem == "tests" || stem.ends_with("_tests");
-            if !is_tests && path.extension().is_some_and(|ending| ending == "rs") {
-                paths.push(path);
-            }
-        }
-        let read = |(index, path): (usize, PathBuf)| {
-            println!("cargo::rerun-if-changed={}", path.display());
-            let file = path.file_name().expect("a file").to_string_lossy();
-            // A module that is loaded by its path looks for its children beside itself.
-            let target = if index == 0 { "engine.rs" } else { &*file };
-            let text = fs::read_to_string(&path).expect("readable");
-            let folder = path.parent().expect("in a folder").display();
-            let text = text.replace("include_str!(\"", &format!("include_str!(\"{folder}/"));
-            (target.to_owned(), text)
-        };
-        Self {
-            name,
-            files: paths.into_iter().enumerate().map(read).collect(),
-        }
+        let file = sources.join(format!("{name}.rs"));
+        // A module that is loaded by its path looks for its children beside itself.
+        let mut files = vec![read_source(&file, "engine.rs".to_owned())];
+        read_folder(&sources.join(name), "", &mut files);
+        Self { name, files }
     }
 
     /// Whether the place that is to be replaced is there exactly once, and is changed.
@@ -133,10 +114,36 @@ impl Engine {
                 None => text,
             };
             let target = folder.join(file);
+            fs::create_dir_all(target.parent().expect("in a folder")).expect("writable");
             // What is as it was keeps its time.
             if fs::read_to_string(&target).ok().as_ref() != Some(text) {
                 fs::write(target, text).expect("writable");
             }
         }
     }
+}
+
+/// All modules in `folder` and below it that are no tests; their paths begin with `within`.
+fn read_folder(folder: &Path, within: &str, files: &mut Vec<(String, String)>) {
+    println!("cargo::rerun-if-changed={}", folder.display());
+    for entry in fs::read_dir(folder).expect("readable") {
+        let path = entry.expect("readable").path();
+        let name = path.file_name().unwrap_or_default().to_string_lossy();
+        let stem = path.file_stem().unwrap_or_default().to_string_lossy();
+        let is_tests = stem == "tests" || stem.ends_with("_tests");
+        if path.is_dir() {
+            read_folder(&path, &format!("{within}{name}/"), files);
+        } else if !is_tests && path.extension().is_some_and(|ending| ending == "rs") {
+            files.push(read_source(&path, format!("{within}{name}")));
+        }
+    }
+}
+
+/// A file's text, which finds what it includes from anywhere, under the name that it gets.
+fn read_source(path: &Path, target: String) -> (String, String) {
+    println!("cargo::rerun-if-changed={}", path.display());
+    let text = fs::read_to_string(path).expect("readable");
+    let folder = path.parent().expect("in a folder").display();
+    let text = text.replace("include_str!(\"", &format!("include_str!(\"{folder}/"));
+    (target, text)
 }

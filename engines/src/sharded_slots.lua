@@ -3,9 +3,9 @@
 -- `local SLOTS = '<slots>'`, so that a process that counts the slots differently has another script
 -- and looks for nobody in the wrong home.
 --
--- It is called by its SHA1 only, and only an opening loads it: a node that restarted or was replaced
--- answers NOSCRIPT, or finds that it is none of those that the term was begun on. Both mean "not
--- open": lost-server-noticed (R13).
+-- It is called by its SHA1 only, and only an opening loads it: a node that restarted or was
+-- replaced answers NOSCRIPT, or finds that it is none of those that the term was begun on. Both
+-- mean "not open": lost-server-noticed (R13).
 --
 -- META has also: slots, returned (times that units came back), moved (steps of transfers),
 -- transfers (those out of here that are not known to have arrived), out:<slot> (number of the last

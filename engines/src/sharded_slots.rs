@@ -29,11 +29,11 @@ mod transfer_tests;
 
 use crate::helpers::key_set::{RECORDS_PER_CALL_MAX, Script};
 use crate::helpers::{clock::millis, known_terms::KnownTerms};
-use crate::registry::{BuildFuture, EngineFactory};
 use crate::{
-    EngineEnv, EngineError, EngineInfo, Epoch, Finish, Finished, Guarantees, HoldKey, HoldPage,
-    HoldPageQuery, OpenHold, Opened, Opening, PAGE_MAX, ParamKind, ParamSpec, Params, Reserve,
-    Result, SaleId, SettingSpec, StockEngine, StockView, Tending, Term, Upkeep, UserId, Verdict,
+    BuildFuture, EngineEnv, EngineError, EngineFactory, EngineInfo, Epoch, Finish, Finished,
+    Guarantees, HoldKey, HoldPage, HoldPageQuery, OpenHold, Opened, Opening, PAGE_MAX, ParamKind,
+    ParamSpec, Params, Reserve, Result, SaleId, SettingSpec, StockEngine, StockView, Tending, Term,
+    Upkeep, UserId, Verdict,
 };
 use answers::NAME;
 use futures_util::future::join_all;

@@ -20,7 +20,7 @@ pub struct Broken {
 }
 
 /// Engines of which there are copies.
-pub const ENGINES: &[&str] = &["database_row", "preallocated"];
+pub const ENGINES: &[&str] = &["database_row", "preallocated", "sharded_slots"];
 
 /// All copies.
 pub const LIST: &[Broken] = &[
@@ -252,5 +252,53 @@ pub const LIST: &[Broken] = &[
         needs_server: false,
         sound: "!counted.contains(order)",
         broken: "true",
+    },
+    Broken {
+        engine: "sharded_slots",
+        name: "sells_each_slot_alone",
+        what: "lets each slot sell without knowing whether all of the batch can be served",
+        needs_server: false,
+        sound: "let everything = batch.units_wanted();",
+        broken: "let everything = 0;",
+    },
+    Broken {
+        engine: "sharded_slots",
+        name: "strands_units",
+        what: "leaves units where they are when another slot needs them",
+        needs_server: false,
+        sound: "plan.moves = moves(&plan.needs, now);",
+        broken: "",
+    },
+    Broken {
+        engine: "sharded_slots",
+        name: "mixes_up_answers",
+        what: "gives the requests of a slot one another's answers",
+        needs_server: false,
+        sound: ".into_iter().zip(answers) {",
+        broken: ".into_iter().rev().zip(answers) {",
+    },
+    Broken {
+        engine: "sharded_slots",
+        name: "plans_no_needs",
+        what: "does not say how many units a slot must have for what is granted there",
+        needs_server: false,
+        sound: "plan.needs[request.slot] += request.quantity;",
+        broken: "",
+    },
+    Broken {
+        engine: "sharded_slots",
+        name: "tells_a_wrong_rest",
+        what: "says that nothing is left when something is",
+        needs_server: false,
+        sound: "plan.refused.push((position, least));",
+        broken: "plan.refused.push((position, 0));",
+    },
+    Broken {
+        engine: "sharded_slots",
+        name: "forgets_its_looks",
+        what: "does not remember what it saw, so that nothing can ever be called sold out",
+        needs_server: false,
+        sound: "batch.slots.remember_states(Arc::clone(&states));",
+        broken: "",
     },
 ];

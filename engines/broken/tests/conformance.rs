@@ -119,3 +119,52 @@ mod preallocated {
         must_keep_the_contract(copy(factory).await).await;
     }
 }
+
+/// Copies of `sharded-slots`, whose scripts have broken copies of their own.
+mod sharded_slots {
+    use super::*;
+    use servers::{LOSSES, RedisServer};
+
+    struct Copy {
+        factory: EngineFactory,
+        server: RedisServer,
+    }
+
+    #[async_trait::async_trait]
+    impl Subject for Copy {
+        async fn connect(&self) -> Result<Arc<dyn StockEngine>> {
+            let registry = Registry::default().register(self.factory.clone());
+            let env = EngineEnv::default().with("redis.url", self.server.url());
+            registry
+                .build(&"sharded-slots?slots=3".parse()?, &env)
+                .await
+        }
+
+        fn losses(&self) -> Vec<String> {
+            LOSSES.iter().map(|how| (*how).to_owned()).collect()
+        }
+
+        async fn lose(&self, how: &str) -> std::result::Result<(), String> {
+            let lost = self.server.lose(how).await;
+            lost.map_err(|error| error.to_string())
+        }
+    }
+
+    /// None where there is no server.
+    async fn failure(factory: EngineFactory) -> Option<Option<(&'static str, String)>> {
+        let server = RedisServer::start().await?;
+        Some(first_failure(Copy { factory, server }).await)
+    }
+
+    pub async fn is_caught(factory: EngineFactory, what: &str) {
+        if let Some(caught) = failure(factory).await {
+            must_be_caught(what, caught);
+        }
+    }
+
+    pub async fn is_not_caught(factory: EngineFactory, _what: &str) {
+        if let Some(caught) = failure(factory).await {
+            assert_eq!(caught, None);
+        }
+    }
+}

@@ -60,7 +60,7 @@ impl EngineError {
 
     /// The same failure once more, without its source: for every item of a call that failed as a
     /// whole.
-    pub(crate) fn repeat(&self) -> Self {
+    pub fn repeat(&self) -> Self {
         match self {
             Self::Unknown { context, .. } => Self::Unknown {
                 context: context.clone(),

@@ -7,26 +7,26 @@
 use crate::{EngineError, Epoch, Opening, Result, Term};
 
 /// Records in one call; a longer batch becomes several calls. The shared script relies on it.
-pub(crate) const RECORDS_PER_CALL_MAX: usize = 1_000;
+pub const RECORDS_PER_CALL_MAX: usize = 1_000;
 /// Largest stock: the scripts count in doubles.
-pub(crate) const UNITS_MAX: u64 = 1 << 53;
+pub const UNITS_MAX: u64 = 1 << 53;
 
 /// Deletes one key set: `KEYS[1]` is its `…:meta` hash, whose `epoch` names `…:<epoch>:gate` and
 /// `…:<epoch>:holds`. `ARGV` is the last epoch that is over, and `note` where `…:meta` is to name it
 /// from now on. Repeating it changes nothing.
-pub(crate) const RETIRE: &str = include_str!("key_set/retire.lua");
+pub const RETIRE: &str = include_str!("key_set/retire.lua");
 
 /// The names of one key set in one epoch.
 #[derive(Debug)]
-pub(crate) struct KeyNames {
-    pub(crate) meta: String,
-    pub(crate) gate: String,
-    pub(crate) holds: String,
+pub struct KeyNames {
+    pub meta: String,
+    pub gate: String,
+    pub holds: String,
 }
 
 impl KeyNames {
     /// All begin with `tag`, whose braces keep them in one hash slot.
-    pub(crate) fn new(tag: &str, epoch: Epoch) -> Self {
+    pub fn new(tag: &str, epoch: Epoch) -> Self {
         Self {
             meta: meta_key(tag),
             gate: format!("{tag}:{epoch}:gate"),
@@ -36,17 +36,17 @@ impl KeyNames {
 }
 
 /// The one key of a set that every epoch calls the same.
-pub(crate) fn meta_key(tag: &str) -> String {
+pub fn meta_key(tag: &str) -> String {
     format!("{tag}:meta")
 }
 
 /// The nonce of a term as its key set has it.
-pub(crate) fn nonce(term: &Term) -> String {
+pub fn nonce(term: &Term) -> String {
     format!("{:016x}", term.nonce.0)
 }
 
 /// A name for one attempt to open a sale, by which the keys know who is loading them.
-pub(crate) fn new_loader() -> String {
+pub fn new_loader() -> String {
     format!("{:016x}", rand::random::<u64>())
 }
 
@@ -54,16 +54,16 @@ pub(crate) fn new_loader() -> String {
 /// leaves a script behind. Only an opening loads it; a server that does not know it has lost what
 /// was opened there: lost-server-noticed (R13).
 #[derive(Debug)]
-pub(crate) struct Script {
-    pub(crate) text: String,
+pub struct Script {
+    pub text: String,
     /// By which a server knows the text.
-    pub(crate) sha1: String,
+    pub sha1: String,
 }
 
 impl Script {
     /// `body` behind a line with its name, which the key sets remember: what another version of an
     /// engine has opened is not open to this one.
-    pub(crate) fn new(body: &str) -> Self {
+    pub fn new(body: &str) -> Self {
         let text = format!("local SCRIPT = '{}'\n{body}", sha1(body));
         let sha1 = sha1(&text);
         Self { text, sha1 }
@@ -75,7 +75,7 @@ fn sha1(script: &str) -> String {
 }
 
 /// Refuses a stock that the scripts of `engine` cannot count.
-pub(crate) fn check_units(engine: &str, opening: &Opening) -> Result<()> {
+pub fn check_units(engine: &str, opening: &Opening) -> Result<()> {
     if opening.granted <= UNITS_MAX {
         return Ok(());
     }

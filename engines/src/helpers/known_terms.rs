@@ -6,14 +6,14 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 /// A value for each of the terms that were used lately. Everything in it can be worked out again.
 #[derive(Debug)]
-pub(crate) struct KnownTerms<T> {
+pub struct KnownTerms<T> {
     terms_max: usize,
     terms: Mutex<HashMap<Term, Arc<T>>>,
 }
 
 impl<T> KnownTerms<T> {
     /// Remembers `terms_max` terms; before it would be one more, all are forgotten.
-    pub(crate) fn new(terms_max: usize) -> Self {
+    pub fn new(terms_max: usize) -> Self {
         Self {
             terms_max,
             terms: Mutex::default(),
@@ -21,7 +21,7 @@ impl<T> KnownTerms<T> {
     }
 
     /// What is known of `term`, or what `work_out` says.
-    pub(crate) fn get(&self, term: &Term, work_out: impl FnOnce() -> T) -> Arc<T> {
+    pub fn get(&self, term: &Term, work_out: impl FnOnce() -> T) -> Arc<T> {
         let mut terms = self.locked();
         if let Some(known) = terms.get(term) {
             return Arc::clone(known);
@@ -35,7 +35,7 @@ impl<T> KnownTerms<T> {
     }
 
     /// Forgets every term of `sale`.
-    pub(crate) fn forget(&self, sale: SaleId) {
+    pub fn forget(&self, sale: SaleId) {
         self.locked().retain(|term, _| term.sale != sale);
     }
 

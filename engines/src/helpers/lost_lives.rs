@@ -244,7 +244,7 @@ pub(crate) async fn many_openings(subject: &Subject) -> Outcome {
     let memory: redis::InfoDict = info.arg("memory").query_async(&mut redis).await.unwrap();
     let scripts: i64 = memory.get("number_of_cached_scripts").unwrap();
     ensure(scripts <= SCRIPTS_MAX, "scripts of 200 sales", scripts)?;
-    let mut dbsize = redis::cmd("DBSIZE");
+    let dbsize = redis::cmd("DBSIZE");
     let keys: i64 = dbsize.query_async(&mut redis).await.unwrap();
     ensure(keys == 0, "keys of 200 retired sales", keys)
 }

@@ -12,7 +12,7 @@ const HOLD_KEY_BYTES: usize = 16;
 const BUYER_BYTES: usize = 20;
 
 /// For `reserve`.
-pub(crate) fn pack_reserves<'a>(items: impl ExactSizeIterator<Item = &'a Reserve>) -> Vec<u8> {
+pub fn pack_reserves<'a>(items: impl ExactSizeIterator<Item = &'a Reserve>) -> Vec<u8> {
     let mut records = Vec::with_capacity(items.len() * RESERVE_BYTES);
     for item in items {
         records.extend_from_slice(&item.user.0.to_le_bytes());
@@ -26,7 +26,7 @@ pub(crate) fn pack_reserves<'a>(items: impl ExactSizeIterator<Item = &'a Reserve
 }
 
 /// For `finish`.
-pub(crate) fn pack_finishes<'a>(items: impl ExactSizeIterator<Item = &'a Finish>) -> Vec<u8> {
+pub fn pack_finishes<'a>(items: impl ExactSizeIterator<Item = &'a Finish>) -> Vec<u8> {
     let mut records = Vec::with_capacity(items.len() * FINISH_BYTES);
     for item in items {
         records.extend_from_slice(&item.user.0.to_le_bytes());
@@ -37,7 +37,7 @@ pub(crate) fn pack_finishes<'a>(items: impl ExactSizeIterator<Item = &'a Finish>
 }
 
 /// For `mark`.
-pub(crate) fn pack_hold_keys(holds: &[HoldKey]) -> Vec<u8> {
+pub fn pack_hold_keys(holds: &[HoldKey]) -> Vec<u8> {
     let mut records = Vec::with_capacity(holds.len() * HOLD_KEY_BYTES);
     for hold in holds {
         records.extend_from_slice(&hold.user.0.to_le_bytes());
@@ -47,7 +47,7 @@ pub(crate) fn pack_hold_keys(holds: &[HoldKey]) -> Vec<u8> {
 }
 
 /// For `load`.
-pub(crate) fn pack_buyers(buyers: &[OpeningBuyer]) -> Vec<u8> {
+pub fn pack_buyers(buyers: &[OpeningBuyer]) -> Vec<u8> {
     let mut records = Vec::with_capacity(buyers.len() * BUYER_BYTES);
     for buyer in buyers {
         records.extend_from_slice(&buyer.user.0.to_le_bytes());
@@ -60,7 +60,7 @@ pub(crate) fn pack_buyers(buyers: &[OpeningBuyer]) -> Vec<u8> {
 /// What one letter of the answer to `reserve` means, for the letters that every script has; `gate`
 /// is asked for the next detail of the answer where the letter needs one. `None` if the letter is
 /// none of them or its detail makes no sense.
-pub(crate) fn read_verdict<'a>(
+pub fn read_verdict<'a>(
     letter: u8,
     gate: impl FnOnce() -> Option<&'a [u8]>,
 ) -> Option<Result<Verdict>> {
@@ -88,7 +88,7 @@ pub(crate) fn read_verdict<'a>(
 }
 
 /// The answer to `finish` about `count` items.
-pub(crate) fn read_finished(letters: &[u8], count: usize) -> Option<Vec<Finished>> {
+pub fn read_finished(letters: &[u8], count: usize) -> Option<Vec<Finished>> {
     let finished = |letter: &u8| match letter {
         b'D' => Some(Finished::Done),
         b'A' => Some(Finished::AlreadyDone),
@@ -99,7 +99,7 @@ pub(crate) fn read_finished(letters: &[u8], count: usize) -> Option<Vec<Finished
 }
 
 /// One hold of the answers to `list` and `mark`.
-pub(crate) fn read_hold(order: &[u8], hold: &[u8], now_ms: i64) -> Option<OpenHold> {
+pub fn read_hold(order: &[u8], hold: &[u8], now_ms: i64) -> Option<OpenHold> {
     let touched_at_ms = f64_at(hold, 12)? as i64;
     let touched_by = hold.get(21..)?.chunks_exact(8);
     let touched_by = touched_by.filter_map(|id| i64_at(id, 0));
@@ -114,14 +114,14 @@ pub(crate) fn read_hold(order: &[u8], hold: &[u8], now_ms: i64) -> Option<OpenHo
     })
 }
 
-pub(crate) fn i64_at(record: &[u8], at: usize) -> Option<i64> {
+pub fn i64_at(record: &[u8], at: usize) -> Option<i64> {
     Some(i64::from_le_bytes(record.get(at..at + 8)?.try_into().ok()?))
 }
 
-pub(crate) fn u32_at(record: &[u8], at: usize) -> Option<u32> {
+pub fn u32_at(record: &[u8], at: usize) -> Option<u32> {
     Some(u32::from_le_bytes(record.get(at..at + 4)?.try_into().ok()?))
 }
 
-pub(crate) fn f64_at(record: &[u8], at: usize) -> Option<f64> {
+pub fn f64_at(record: &[u8], at: usize) -> Option<f64> {
     Some(f64::from_le_bytes(record.get(at..at + 8)?.try_into().ok()?))
 }

@@ -93,7 +93,7 @@ const COPIES: &[Broken] = &[
     ),
     (
         "opening again resets",
-        "elseif epoch == EPOCH and state == 'open' and run == life then",
+        "elseif epoch == EPOCH and state == 'open' and script == SCRIPT and lives == here then",
         "elseif false then",
     ),
     (
@@ -103,8 +103,8 @@ const COPIES: &[Broken] = &[
     ),
     (
         "a stale nonce sells",
-        "if epoch ~= EPOCH or nonce ~= NONCE then",
-        "if epoch ~= EPOCH then",
+        "if epoch ~= EPOCH or nonce ~= NONCE or",
+        "if epoch ~= EPOCH or",
     ),
     (
         "buyers are not loaded",

@@ -60,8 +60,8 @@ async fn broken_copies_of_the_script_do_not_notice_that_the_server_changed() {
         ),
         (
             "the process alone",
-            " .. ':' .. sub(info, replication_at + 1, replication_at + ID_BYTES)",
-            "",
+            "return run .. ':' .. sub(info, replication_at + 1, replication_at + ID_BYTES)",
+            "return run",
         ),
     ];
     for (what, healthy, becomes) in copies {

@@ -34,6 +34,13 @@ const COPIES: &[Broken] = &[
         "letters[i] = 'W'",
     ),
     (
+        "a look sells",
+        "elseif may_sell == 0 and not undecided[user] then
+      letters[i] = 'O'
+    elseif may_sell == 0 or not is_selling",
+        "elseif not is_selling",
+    ),
+    (
         "no user gate",
         "elseif gates[i] or granted_at[user] then",
         "elseif false then",
@@ -47,6 +54,11 @@ const COPIES: &[Broken] = &[
         "release twice",
         "call('HDEL', GATE, unpack(cleared))",
         "call('PING')",
+    ),
+    (
+        "release twice in a batch",
+        "local gate = not cleared[user] and gates[i]",
+        "local gate = gates[i]",
     ),
     (
         "release of any order",
@@ -64,6 +76,11 @@ const COPIES: &[Broken] = &[
         "",
     ),
     (
+        "settle twice in a batch",
+        "local hold = not closed[order] and holds[i]",
+        "local hold = holds[i]",
+    ),
+    (
         "expired requests sell",
         "elseif now > expires_at_ms then",
         "elseif false then",
@@ -74,14 +91,34 @@ const COPIES: &[Broken] = &[
         "touched(",
     ),
     (
+        "marked without age",
+        "not is_marked(hold) and now - parse",
+        "not is_marked(hold) and 1e15 - parse",
+    ),
+    (
+        "listed without age",
+        "if now - parse('<d', entries[i + 1], HOLD_TOUCHED_AT) >=",
+        "if 1e15 >=",
+    ),
+    (
+        "a touch keeps the old time",
+        "pack('<d', now) .. sub(hold, HOLD_MARKED_AT)",
+        "sub(hold, HOLD_TOUCHED_AT)",
+    ),
+    (
         "a touch forgets who",
         "sub(hold, HOLD_MARKED_AT) .. incarnation",
         "sub(hold, HOLD_MARKED_AT)",
     ),
     (
         "a replaced epoch sells",
-        "if epoch ~= EPOCH or nonce ~= NONCE then",
-        "if not epoch then",
+        "if epoch ~= EPOCH or nonce ~= NONCE or",
+        "if",
+    ),
+    (
+        "a stale nonce sells",
+        "if epoch ~= EPOCH or nonce ~= NONCE or",
+        "if epoch ~= EPOCH or",
     ),
     (
         "buyers are not loaded",
@@ -90,12 +127,27 @@ const COPIES: &[Broken] = &[
     ),
 ];
 
+/// Shows only where both buyers live in the same slot.
+const COPIES_WITH_ONE_SLOT: &[Broken] = &[(
+    "marked under another's name",
+    "if hold and sub(hold, 1, 8) ~= user then",
+    "if false then",
+)];
+
 #[tokio::test]
 async fn broken_copies_of_the_script_are_caught_by_the_conformance_suite() {
     are_caught(SCRIPT, COPIES, |url, script| {
         Box::pin(async move {
             let prefix = "test:".to_owned();
             let engine = ShardedSlots::connect(&url, SLOTS, &script, prefix).await?;
+            Ok(Arc::new(engine) as Arc<dyn StockEngine>)
+        })
+    })
+    .await;
+    are_caught(SCRIPT, COPIES_WITH_ONE_SLOT, |url, script| {
+        Box::pin(async move {
+            let prefix = "test:".to_owned();
+            let engine = ShardedSlots::connect(&url, 1, &script, prefix).await?;
             Ok(Arc::new(engine) as Arc<dyn StockEngine>)
         })
     })

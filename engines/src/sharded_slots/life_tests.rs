@@ -1,11 +1,12 @@
 //! Servers that are not what they were when a term was opened: lost-server-noticed (R13).
 
-use super::tests::SLOTS;
+use super::tests::{SLOTS, engine, opening, term};
 use super::{SCRIPT, ShardedSlots};
 use crate::StockEngine;
 use crate::helpers::broken_scripts::broken;
 use crate::helpers::lost_lives::{self, Subject};
 use crate::helpers::old_server;
+use servers::RedisServer;
 use std::sync::Arc;
 
 fn subject(script: &str) -> Subject {
@@ -62,8 +63,8 @@ async fn broken_copies_of_the_script_do_not_notice_that_the_server_changed() {
         ),
         (
             "the process alone",
-            " .. ':' .. sub(info, replication_at + 1, replication_at + ID_BYTES)",
-            "",
+            "return run .. ':' .. sub(info, replication_at + 1, replication_at + ID_BYTES)",
+            "return run",
         ),
     ];
     for (what, healthy, becomes) in copies {
@@ -82,4 +83,48 @@ async fn a_redis_before_7_is_refused_before_anything_is_opened() {
         connected.await.unwrap()
     };
     old_server::is_refused(connect).await;
+}
+
+/// Whether each slot refuses to begin an epoch that is no longer the newest, and one that is tied to
+/// other servers; whoever opens looks only a moment earlier.
+async fn begins_only_what_is_new_and_of_this_server(script: &str) -> bool {
+    let Some(server) = RedisServer::start().await else {
+        return false;
+    };
+    let engine = engine(&server, script).await;
+    engine.open(&opening(2)).await.unwrap();
+    let lives = engine.load_script().await.unwrap();
+    let begin = async |epoch, lives: &str| {
+        let slots = engine.slots(&term(epoch));
+        let slot = &slots.slots[0];
+        engine
+            .begin_slot(&slots, slot, "one", "loading", lives)
+            .await
+    };
+    let older = [begin(1, &lives).await, begin(2, &lives).await];
+    older.iter().all(|answer| matches!(answer, Ok(2)))
+        && begin(3, "of:another").await.is_err()
+        && engine.stock(&term(2)).await.unwrap().is_open
+}
+
+#[tokio::test]
+async fn a_slot_begins_neither_an_older_epoch_nor_one_of_other_servers() {
+    if RedisServer::start().await.is_none() {
+        return;
+    }
+    assert!(begins_only_what_is_new_and_of_this_server(SCRIPT).await);
+    for (healthy, becomes) in [
+        (
+            "if known and tonumber(known) >= tonumber(EPOCH) then",
+            "if false then",
+        ),
+        (
+            "elseif not find(lives, life(), 1, true) then",
+            "elseif false then",
+        ),
+    ] {
+        let broken = broken(SCRIPT, healthy, becomes);
+        let is_caught = !begins_only_what_is_new_and_of_this_server(&broken).await;
+        assert!(is_caught, "{healthy}: not caught");
+    }
 }

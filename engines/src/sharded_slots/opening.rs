@@ -84,27 +84,34 @@ impl ShardedSlots {
             .iter()
             .map(|slot| (slot, "loading"))
             .chain(retired.iter().map(|slot| (slot, "retired")));
-        let begun = begun.map(async |(slot, state)| {
-            let args = ["begin", loader, state, &lives].map(Value::from);
-            let args = slots.with_keys(slot, args.to_vec());
-            let context = "starting to open a slot";
-            match self
-                .link
-                .call(context, "EVALSHA", slot.hash_slot, args)
-                .await?
-            {
-                Answer::Value(answer) if bytes(&answer) != Some(b"N") => {
-                    read_u64(&answer).ok_or_else(|| protocol("begin"))
-                }
-                _ => Err(interrupted(term)),
-            }
-        });
+        let begun = begun.map(|(slot, state)| self.begin_slot(slots, slot, loader, state, &lives));
         let in_the_way = try_join_all(begun)
             .await?
             .into_iter()
             .max()
             .filter(|newest| *newest != 0);
         in_the_way.map(epoch).transpose()
+    }
+
+    /// Begins the epoch in one slot; the epoch that stands in the way, or 0.
+    pub(super) async fn begin_slot(
+        &self,
+        slots: &Slots,
+        slot: &Slot,
+        loader: &str,
+        state: &str,
+        lives: &str,
+    ) -> Result<u64> {
+        let args = ["begin", loader, state, lives].map(Value::from);
+        let args = slots.with_keys(slot, args.to_vec());
+        let context = "starting to open a slot";
+        let asked = self.link.call(context, "EVALSHA", slot.hash_slot, args);
+        match asked.await? {
+            Answer::Value(answer) if bytes(&answer) != Some(b"N") => {
+                read_u64(&answer).ok_or_else(|| protocol("begin"))
+            }
+            _ => Err(interrupted(&slots.term)),
+        }
     }
 
     /// Into every node, so that a hash slot may move between them. Returns the lives of all of

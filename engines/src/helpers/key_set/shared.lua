@@ -37,11 +37,13 @@ local function life()
   local info = call('INFO', 'server', 'replication')
   local _, run_at = find(info, 'run_id:', 1, true)
   local _, replication_at = find(info, 'master_replid:', 1, true)
-  return sub(info, run_at + 1, run_at + ID_BYTES) .. ':' .. sub(info, replication_at + 1, replication_at + ID_BYTES)
+  local run = sub(info, run_at + 1, run_at + ID_BYTES)
+  return run .. ':' .. sub(info, replication_at + 1, replication_at + ID_BYTES)
 end
 
 -- Whether this server is none of those that the term was begun on: what it holds may be older than
--- what others were told, lost-server-noticed (R13). That is for good, wherever the keys may move to.
+-- what others were told, lost-server-noticed (R13). Then the term is over for good, wherever the
+-- keys may move to.
 local function is_elsewhere(lives)
   if find(lives, life(), 1, true) then
     return false
