@@ -4,16 +4,18 @@
 //!
 //! Every writer changes a sale's `meta` key, and every call watches it from before its first read
 //! until EXEC. So EXEC succeeds only if all that was read is still true, and each call is one
-//! atomic step, however many round trips it takes.
+//! atomic step, however many round trips it takes. Every call also asks which server it is talking
+//! to: a sale that was opened in another life of it is not open, lost-server-noticed (R13).
 
 mod sale;
 
+use engines::helpers::redis_server;
 use engines::{
     BuildFuture, EngineEnv, EngineError, EngineFactory, EngineInfo, Epoch, Finish, Finished,
     Guarantees, HoldKey, HoldPage, HoldPageQuery, OpenHold, Opened, Opening, PAGE_MAX, Params,
     Reserve, Result, SaleId, SettingSpec, StockEngine, StockView, Term, Upkeep, Verdict,
 };
-use redis::{AsyncConnectionConfig, InfoDict, RedisError, aio::MultiplexedConnection};
+use redis::{AsyncConnectionConfig, RedisError, aio::MultiplexedConnection};
 use sale::{META_FIELDS, Sale, is_old, listed};
 use serde::de::DeserializeOwned;
 use std::{collections::HashMap, sync::Arc, time::Duration};
@@ -37,7 +39,7 @@ pub const FACTORY: EngineFactory = EngineFactory {
     guarantees: Guarantees {
         keeps_stock: true,
         survives_process_kill: true, // Everything is in Redis; this process keeps nothing but a connection.
-        survives_server_loss: true,  // See `Link`.
+        survives_server_loss: true,  // See `Sale::life`.
         needs_user_affinity: false,
         needs_one_engine_per_process: false,
         settles_own_holds: false,
@@ -61,15 +63,6 @@ fn build(env: EngineEnv, _params: Params) -> BuildFuture {
 /// Users and orders whose gates and holds a call has to read.
 type Ids = (Vec<i64>, Vec<i64>);
 
-/// A connection, and `run_id` of the server behind it. It ends with that life of the server, so all
-/// that it reads was read in that life; a sale opened in another one, brought back perhaps from an
-/// older AOF, is not open.
-#[derive(Debug)]
-struct Link {
-    redis: MultiplexedConnection,
-    run: String,
-}
-
 #[derive(Debug)]
 struct RedisWatch {
     client: redis::Client,
@@ -77,26 +70,27 @@ struct RedisWatch {
     /// WATCH belongs to a connection, so one call at a time has it. It is taken out and put back by
     /// who succeeds: a call that fails, or is dropped half-way, loses it, and nobody inherits its
     /// WATCH.
-    link: Mutex<Option<Link>>,
+    link: Mutex<Option<MultiplexedConnection>>,
 }
 
 impl RedisWatch {
-    async fn connect(&self) -> Result<Link> {
+    /// Refuses a server that brings more back with its data than it should.
+    async fn connect(&self) -> Result<MultiplexedConnection> {
         let config = AsyncConnectionConfig::new().set_response_timeout(Some(ANSWER_WITHIN));
         let connected = self
             .client
             .get_multiplexed_async_connection_with_config(&config)
             .await;
         let mut redis = connected.map_err(not_done)?;
-        let info: InfoDict = redis::cmd("INFO")
+        let info: String = redis::cmd("INFO")
             .arg("server")
             .query_async(&mut redis)
             .await
             .map_err(not_done)?;
-        let run = info
-            .get("run_id")
-            .ok_or_else(|| EngineError::Protocol("redis tells no run_id".to_owned()))?;
-        Ok(Link { redis, run })
+        match redis_server::too_old_because(&info) {
+            Some(reason) => Err(EngineError::Config(format!("{NAME}: {reason}"))),
+            None => Ok(redis),
+        }
     }
 
     /// The keys of a sale, which the braces keep in one hash slot, begin with this.
@@ -127,7 +121,7 @@ impl RedisWatch {
             };
             if let Some(()) = sale
                 .into_transaction()
-                .query_async(&mut link.redis)
+                .query_async(&mut link)
                 .await
                 .map_err(unknown)?
             {
@@ -141,7 +135,12 @@ impl RedisWatch {
         })
     }
 
-    async fn read(&self, link: &mut Link, sale: SaleId, (users, orders): &Ids) -> Result<Sale> {
+    async fn read(
+        &self,
+        link: &mut MultiplexedConnection,
+        sale: SaleId,
+        (users, orders): &Ids,
+    ) -> Result<Sale> {
         let (base, mut pipe) = (self.base(sale), redis::pipe());
         let meta = format!("{base}:meta");
         pipe.cmd("WATCH")
@@ -150,9 +149,12 @@ impl RedisWatch {
             .cmd("HMGET")
             .arg(&meta)
             .arg(META_FIELDS)
-            .cmd("TIME");
-        let (meta, time) = pipe.query_async(&mut link.redis).await.map_err(not_done)?;
-        let mut sale = Sale::new(&base, meta, time, &link.run);
+            .cmd("TIME")
+            .cmd("INFO")
+            .arg("server")
+            .arg("replication");
+        let (meta, time, info): (_, _, String) = pipe.query_async(link).await.map_err(not_done)?;
+        let mut sale = Sale::new(&base, meta, time, life(&info)?);
         sale.gates = fields(link, format!("{base}:gate"), users).await?;
         let orders: Vec<i64> = sale
             .gates
@@ -183,15 +185,18 @@ impl RedisWatch {
             .cmd("HMGET")
             .arg(format!("{base}:meta"))
             .arg(META_FIELDS)
-            .cmd("TIME");
+            .cmd("TIME")
+            .cmd("INFO")
+            .arg("server")
+            .arg("replication");
         pipe.cmd("HSCAN")
             .arg(format!("{base}:holds"))
             .arg(cursor)
             .arg("COUNT")
             .arg(limit.max(1));
-        let (meta, time, (next, found)) =
-            pipe.query_async(&mut link.redis).await.map_err(not_done)?;
-        let sale = Sale::new(&base, meta, time, &link.run);
+        let (meta, time, info, (next, found)): (_, _, String, _) =
+            pipe.query_async(&mut link).await.map_err(not_done)?;
+        let sale = Sale::new(&base, meta, time, life(&info)?);
         *slot = Some(link);
         Ok((sale, next, found))
     }
@@ -275,7 +280,7 @@ impl StockEngine for RedisWatch {
             is_open: sale.is_open(term),
             owners: Vec::new(),
             clock_ms: sale.now_ms,
-            server: sale.run,
+            server: sale.life,
         })
     }
 }
@@ -284,7 +289,7 @@ impl StockEngine for RedisWatch {
 #[async_trait::async_trait]
 impl Upkeep for RedisWatch {
     async fn check_server(&self, allow_volatile: bool) -> Result<Vec<(String, String)>> {
-        let mut redis = self.connect().await?.redis;
+        let mut redis = self.connect().await?;
         let mut settings = Vec::new();
         for (name, needed) in [("appendonly", "yes"), ("maxmemory-policy", "noeviction")] {
             let answer = redis::cmd("CONFIG")
@@ -313,7 +318,7 @@ impl Upkeep for RedisWatch {
 
 /// Those fields of a hash that are there.
 async fn fields<T: DeserializeOwned>(
-    link: &mut Link,
+    link: &mut MultiplexedConnection,
     key: String,
     ids: &[i64],
 ) -> Result<HashMap<i64, T>> {
@@ -323,13 +328,18 @@ async fn fields<T: DeserializeOwned>(
     let texts = redis::cmd("HMGET")
         .arg(key)
         .arg(ids)
-        .query_async(&mut link.redis)
+        .query_async(link)
         .await;
     let texts: Vec<Option<String>> = texts.map_err(not_done)?;
     ids.iter()
         .zip(texts)
         .filter_map(|(id, text)| Some(parsed(&text?).map(|value| (*id, value))))
         .collect()
+}
+
+fn life(info: &str) -> Result<String> {
+    redis_server::life(info)
+        .ok_or_else(|| EngineError::Protocol(format!("{NAME}: redis does not tell who it is")))
 }
 
 fn parsed<T: DeserializeOwned>(text: &str) -> Result<T> {

@@ -52,7 +52,7 @@ pub(crate) fn is_old(hold: &OpenHold, age: Duration) -> bool {
 }
 
 /// The fields of the hash `<sale>:meta`.
-pub(crate) const META_FIELDS: &[&str] = &["epoch", "nonce", "run", "remaining", "open_units"];
+pub(crate) const META_FIELDS: &[&str] = &["epoch", "nonce", "life", "remaining", "open_units"];
 /// [`META_FIELDS`] of the hash `<sale>:meta`; all absent before the first opening.
 pub(crate) type Meta = (
     Option<u32>,
@@ -66,14 +66,16 @@ pub(crate) type Meta = (
 /// decisions.
 pub(crate) struct Sale {
     base: String,
-    /// The open term, and the life of the server in which it was opened; `run` is the present one.
+    /// The open term, and the life of the server in which it was opened.
     pub(crate) opened: Option<(Epoch, u64, String)>,
     pub(crate) remaining: u64,
     pub(crate) open_units: u64,
     pub(crate) gates: HashMap<i64, Gate>,
     pub(crate) holds: HashMap<i64, Held>,
     pub(crate) now_ms: i64,
-    pub(crate) run: String,
+    /// The present life of the server, `run_id:master_replid`: another one after a restart, and
+    /// after the server got the data of another or was promoted.
+    pub(crate) life: String,
     writes: Pipeline,
 }
 
@@ -82,7 +84,7 @@ impl Sale {
         base: &str,
         (epoch, nonce, opened_in, remaining, open_units): Meta,
         time: (i64, i64),
-        life: &str,
+        life: String,
     ) -> Self {
         Self {
             base: base.to_owned(),
@@ -98,7 +100,7 @@ impl Sale {
             gates: HashMap::new(),
             holds: HashMap::new(),
             now_ms: time.0 * 1_000 + time.1 / 1_000,
-            run: life.to_owned(),
+            life,
             writes: redis::pipe().atomic().clone(),
         }
     }
@@ -106,8 +108,8 @@ impl Sale {
     /// Nothing before `open`, nothing under another term, nothing from what an earlier life of the
     /// server left.
     pub(crate) fn is_open(&self, term: &Term) -> bool {
-        let is_it = |(epoch, nonce, run): &_| {
-            (epoch, nonce, run) == (&term.epoch, &term.nonce.0, &self.run)
+        let is_it = |(epoch, nonce, life): &_| {
+            (epoch, nonce, life) == (&term.epoch, &term.nonce.0, &self.life)
         };
         self.opened.as_ref().is_some_and(is_it)
     }
@@ -135,8 +137,8 @@ impl Sale {
         self.writes
             .arg("nonce")
             .arg(opening.term.nonce.0)
-            .arg("run")
-            .arg(&self.run);
+            .arg("life")
+            .arg(&self.life);
         opening
             .buyers
             .iter()
