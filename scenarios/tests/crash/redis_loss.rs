@@ -92,3 +92,45 @@ async fn a_restarted_redis_is_another_server_with_and_without_its_data() {
         0
     );
 }
+
+#[tokio::test]
+async fn a_redis_that_was_demoted_and_promoted_again_is_another_server() {
+    let mut world = fresh_world!("failback", 4_000);
+    let (redis, successor) = (RedisServer::start().await, RedisServer::start().await);
+    let redis = redis.expect("the stack has one too");
+    let successor = successor.expect("the stack has one too");
+    successor.follow(&redis).await.expect("it follows");
+    world.set("SECKILL__REDIS__URL", redis.url());
+    let _reconciler = world.role("reconciler").await;
+    let _consumer = world.role("create-consumer").await;
+    let _seckill = world.seckill().await;
+    world.open(1).await;
+    let load = world.load(Crowd {
+        seed: 29,
+        users: 20_000,
+        concurrency: 4,
+    });
+    world.sells(&load, 20).await;
+
+    // It takes over without what is sold from now on. Then the first one is a primary again, with
+    // the successor's data; its process, its address and its scripts are what they were.
+    successor.lead().await.expect("it takes over");
+    world.sells(&load, 100).await;
+    redis.follow(&successor).await.expect("it follows");
+    redis.lead().await.expect("it takes over");
+    world.open(2).await;
+    sell_out(&world, load).await;
+    world.audit().await;
+    assert_eq!(
+        world
+            .number("SELECT CAST(SUM(quantity) AS SIGNED) FROM orders WHERE live = 1")
+            .await,
+        4_000
+    );
+    assert_eq!(
+        world
+            .number("SELECT COUNT(*) FROM orders WHERE status = 4")
+            .await,
+        0
+    );
+}
