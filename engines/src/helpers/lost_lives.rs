@@ -236,7 +236,7 @@ pub(crate) async fn many_openings(subject: &Subject) -> Outcome {
     for sale in 1..=SALES {
         open(&*engine, term(sale, 1)).await;
         buy(&*engine, &term(sale, 1), 1).await;
-        engine.retire(SaleId(sale)).await.unwrap();
+        engine.retire(SaleId(sale), Epoch(1)).await.unwrap();
     }
     let client = redis::Client::open(server.url()).unwrap();
     let mut redis = client.get_multiplexed_async_connection().await.unwrap();
