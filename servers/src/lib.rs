@@ -14,7 +14,8 @@
 //! ```
 //!
 //! [`RedisServer`], [`RedisCluster`], [`RabbitMqServer`] and [`DatabaseServer`] each have their
-//! ways to be killed, frozen and brought back. A program that is not installed makes `start` return
+//! ways to be killed, frozen and brought back; a [`SilentProxy`] in front of one swallows what was
+//! begun. A program that is not installed makes `start` return
 //! `None`; with `REQUIRE_SERVERS=1`, as in CI, it fails the test. `LAB_SEARCH_PATH` names the only
 //! folders that are searched for programs, in the form of PATH.
 //!
@@ -29,6 +30,7 @@ mod error;
 mod frozen;
 mod ports;
 mod process;
+mod silent;
 mod site;
 mod sweeper;
 mod testing;
@@ -46,6 +48,7 @@ pub use error::{Error, Result};
 pub use frozen::Frozen;
 pub use process::Process;
 pub use programs::Programs;
+pub use silent::SilentProxy;
 pub use site::{Settings, Site, Started};
 pub use sweeper::Keeper;
 pub use testing::database_server::DatabaseServer;
