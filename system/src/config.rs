@@ -99,6 +99,7 @@ impl Config {
             1,
             1_000,
         )?;
+        within("mq.heartbeat_s", self.mq.heartbeat_s, 1, 600)?;
         within("mq.consumer_prefetch", self.mq.consumer_prefetch, 2, 10_000)?;
         within("mq.order_batch_size", self.mq.order_batch_size, 1, 5_000)?;
         within(

@@ -42,6 +42,9 @@ pub struct MqConfig {
     pub url: String,
     /// Put in front of every exchange and queue name.
     pub prefix: String,
+    /// AMQP heartbeat, s: the broker gives up a connection that has been silent for two of them, and
+    /// its queues go to another consumer.
+    pub heartbeat_s: u16,
     /// Messages a consumer may hold unacknowledged; a message carries a whole batch of orders.
     pub consumer_prefetch: u16,
     /// Orders gathered before a transaction is committed.
@@ -63,6 +66,7 @@ impl Default for MqConfig {
         Self {
             url: "amqp://guest:guest@127.0.0.1:5672/%2f".to_owned(),
             prefix: String::new(),
+            heartbeat_s: 10,
             consumer_prefetch: 64,
             order_batch_size: 1_000,
             order_batch_interval_ms: 20,

@@ -3,7 +3,9 @@
 use crate::config::MqConfig;
 use anyhow::Context;
 use lapin::options::ConfirmSelectOptions;
+use lapin::uri::AMQPUri;
 use lapin::{BasicProperties, Channel, Connection, ConnectionProperties};
+use std::str::FromStr;
 use std::time::Duration;
 
 /// AMQP delivery mode of a message that survives a broker restart.
@@ -14,8 +16,12 @@ const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
 /// Opens a connection named after its user.
 pub async fn connect(config: &MqConfig, name: &str) -> anyhow::Result<Connection> {
     let properties = ConnectionProperties::default().with_connection_name(name.into());
-    let connecting = Connection::connect(&config.url, properties);
     let host = database::masked(&config.url);
+    let uri = AMQPUri::from_str(&config.url).map_err(anyhow::Error::msg);
+    let mut uri = uri.with_context(|| format!("mq.url: {host} is not a valid URL"))?;
+    // Its owner is dead or frozen, and others wait for its queues. What the URL says counts.
+    uri.query.heartbeat.get_or_insert(config.heartbeat_s);
+    let connecting = Connection::connect_uri(uri, properties);
     tokio::time::timeout(CONNECT_TIMEOUT, connecting)
         .await
         .with_context(|| format!("RabbitMQ at {host} did not answer within {CONNECT_TIMEOUT:?}"))?
