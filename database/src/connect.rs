@@ -1,28 +1,19 @@
 //! Connecting: one pool of one kind of connection for everybody, and a clear sentence for
 //! whoever cannot.
 
+use crate::mysql::MySqlServer;
 use crate::sqlite::SqliteFile;
-use crate::{Database, DatabaseKind, fault, masked};
+use crate::{Database, DatabaseKind, PoolLimits, fault, masked};
 use sqlx::migrate::MigrateDatabase;
-use sqlx::mysql::{MySqlConnectOptions, MySqlPoolOptions};
-use sqlx::{ConnectOptions, Connection, MySql, MySqlConnection};
+use sqlx::mysql::MySqlConnectOptions;
+use sqlx::{ConnectOptions, Connection, MySql};
 use std::fmt;
 use std::str::FromStr;
 use std::time::Duration;
+use tokio::time::timeout;
 
-/// What a pool of connections may cost. A SQLite file has bounds of its own.
-#[derive(Clone, Copy, Debug)]
-pub struct PoolLimits {
-    /// Most connections.
-    pub connections_max: u32,
-    /// Longest wait for one.
-    pub acquire_max: Duration,
-    /// Longest wait of a statement for a row lock; `None`: as the server has it.
-    pub lock_wait_max: Option<Duration>,
-    /// After so long without a statement the server ends a transaction, where it can (MySQL
-    /// cannot); `None`: never.
-    pub idle_transaction_max: Option<Duration>,
-}
+/// Longest wait for a server that is asked for its databases or told to make one.
+const CREATE_MAX: Duration = Duration::from_secs(30);
 
 /// Why a database cannot be used, in one sentence.
 #[derive(Debug)]
@@ -77,7 +68,7 @@ impl Database {
                     let form = "mysql://user:password@host:port/database";
                     SetupError::because(format!("{} is not of the form {form}", masked(url)), error)
                 })?;
-                Ok(Self::MySql(pool(limits).connect_lazy_with(options)))
+                Ok(Self::MySql(MySqlServer::open(options, *limits)))
             }
             None => Err(SetupError::new(format!(
                 "{} is neither mysql://user:password@host:port/database nor sqlite:///path/file.db",
@@ -91,15 +82,15 @@ impl Database {
     /// # Errors
     /// When it does not.
     pub async fn probe(&self, within: Duration) -> Result<(), SetupError> {
-        let Self::MySql(pool) = self else {
+        let Self::MySql(server) = self else {
             return Ok(());
         };
-        let options = pool.connect_options();
+        let options = server.pool().connect_options();
         let url = options.to_url_lossy();
         let url = url.as_str();
         // Behind it are options that nobody has asked for.
         let host = masked(url.split_once('?').map_or(url, |(host, _)| host));
-        match tokio::time::timeout(within, options.connect()).await {
+        match timeout(within, options.connect()).await {
             Ok(Ok(connection)) => {
                 let _ = connection.close().await;
                 Ok(())
@@ -124,12 +115,12 @@ impl Database {
             return Ok(());
         }
         let cannot = |what: &str, error| SetupError::because(format!("cannot {what}"), error);
-        let exists = MySql::database_exists(url)
-            .await
-            .map_err(|error| cannot("ask the database server for its databases", error))?;
+        let exists = within(MySql::database_exists(url)).await;
+        let exists =
+            exists.map_err(|error| cannot("ask the database server for its databases", error))?;
         match exists {
             true => Ok(()),
-            false => MySql::create_database(url)
+            false => within(MySql::create_database(url))
                 .await
                 .map_err(|error| cannot("create the database", error)),
         }
@@ -137,36 +128,13 @@ impl Database {
 
     /// Lets go of all connections. A file stays open: others in this process use it too.
     pub async fn close(&self) {
-        if let Self::MySql(pool) = self {
-            pool.close().await;
+        if let Self::MySql(server) = self {
+            server.pool().close().await;
         }
     }
 }
 
-fn pool(limits: &PoolLimits) -> MySqlPoolOptions {
-    let limits = *limits;
-    MySqlPoolOptions::new()
-        .max_connections(limits.connections_max)
-        .acquire_timeout(limits.acquire_max)
-        .test_before_acquire(false)
-        .after_connect(move |connection, _| Box::pin(prepare(connection, limits)))
-}
-
-async fn prepare(connection: &mut MySqlConnection, limits: PoolLimits) -> sqlx::Result<()> {
-    // Every look sees what others have committed since the last, and no gap between rows is locked.
-    sqlx::query("SET SESSION TRANSACTION ISOLATION LEVEL READ COMMITTED")
-        .execute(&mut *connection)
-        .await?;
-    if let Some(wait) = limits.lock_wait_max {
-        let sql = format!("SET SESSION innodb_lock_wait_timeout = {}", wait.as_secs());
-        sqlx::query(&sql).execute(&mut *connection).await?;
-    }
-    if let Some(idle) = limits.idle_transaction_max {
-        let sql = format!("SET SESSION idle_transaction_timeout = {}", idle.as_secs());
-        match sqlx::query(&sql).execute(&mut *connection).await {
-            Err(error) if !fault::is_unknown_variable(&error) => return Err(error),
-            _ => {}
-        }
-    }
-    Ok(())
+async fn within<T>(call: impl Future<Output = sqlx::Result<T>>) -> sqlx::Result<T> {
+    let answer = timeout(CREATE_MAX, call).await;
+    answer.unwrap_or_else(|_| Err(fault::out_of_time(CREATE_MAX)))
 }

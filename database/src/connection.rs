@@ -2,36 +2,40 @@
 //!
 //! Every parameter is a `?`. What the dialects say differently is in [`DatabaseKind`].
 
+use crate::mysql::MySqlServer;
+use crate::session::{self, Session};
 use crate::sqlite::SqliteFile;
 use crate::{Arg, DatabaseKind, FromRow, RowRef, arg};
-use sqlx::{MySql, MySqlConnection, MySqlPool, Result, Sqlite, SqliteConnection, Transaction};
+use sqlx::{Result, Sqlite, SqliteConnection};
 use std::sync::Arc;
+use std::time::Duration;
 
 /// A connection of either kind.
 #[derive(Debug)]
 pub enum Connection<'a> {
-    MySql(&'a mut MySqlConnection),
+    MySql(&'a mut Session),
     Sqlite(&'a mut SqliteConnection),
 }
 
 /// A database of either kind; cheap to clone.
 #[derive(Clone, Debug)]
 pub enum Database {
-    MySql(MySqlPool),
+    MySql(MySqlServer),
     Sqlite(Arc<SqliteFile>),
 }
 
 /// A transaction that writes, or a part of one. Dropping it rolls back.
 #[derive(Debug)]
 pub enum Tx<'a> {
-    MySql(Transaction<'a, MySql>),
-    Sqlite(Transaction<'a, Sqlite>),
+    MySql(session::Transaction<'a>),
+    Sqlite(sqlx::Transaction<'a, Sqlite>),
 }
 
 macro_rules! rows {
-    ($kind:ident, $query:expr, $executor:expr) => {{
-        let rows = $query.fetch_all($executor).await?;
-        rows.iter()
+    ($kind:ident, $rows:expr) => {{
+        $rows
+            .await?
+            .iter()
             .map(|row| R::from_row(RowRef::$kind(row)))
             .collect()
     }};
@@ -58,8 +62,10 @@ impl Connection<'_> {
         args: impl IntoIterator<Item: Into<Arg<'q>>>,
     ) -> Result<Vec<R>> {
         match self {
-            Self::MySql(connection) => rows!(MySql, arg::mysql(sql, args), &mut **connection),
-            Self::Sqlite(connection) => rows!(Sqlite, arg::sqlite(sql, args), &mut **connection),
+            Self::MySql(session) => rows!(MySql, session.rows(arg::mysql(sql, args))),
+            Self::Sqlite(connection) => {
+                rows!(Sqlite, arg::sqlite(sql, args).fetch_all(&mut **connection))
+            }
         }
     }
 
@@ -79,8 +85,8 @@ impl Connection<'_> {
         args: impl IntoIterator<Item: Into<Arg<'q>>>,
     ) -> Result<u64> {
         match self {
-            Self::MySql(connection) => {
-                let done = arg::mysql(sql, args).execute(&mut **connection).await?;
+            Self::MySql(session) => {
+                let done = session.run(arg::mysql(sql, args)).await?;
                 Ok(done.rows_affected())
             }
             Self::Sqlite(connection) => {
@@ -97,8 +103,8 @@ impl Connection<'_> {
         args: impl IntoIterator<Item: Into<Arg<'q>>>,
     ) -> Result<i64> {
         match self {
-            Self::MySql(connection) => {
-                let done = arg::mysql(sql, args).execute(&mut **connection).await?;
+            Self::MySql(session) => {
+                let done = session.run(arg::mysql(sql, args)).await?;
                 Ok(done.last_insert_id().cast_signed())
             }
             Self::Sqlite(connection) => {
@@ -111,9 +117,7 @@ impl Connection<'_> {
     /// Begins a part of the transaction that can be rolled back by itself.
     pub async fn savepoint(&mut self) -> Result<Tx<'_>> {
         match self {
-            Self::MySql(connection) => {
-                Ok(Tx::MySql(sqlx::Connection::begin(&mut **connection).await?))
-            }
+            Self::MySql(session) => Ok(Tx::MySql(session::Transaction::within(session).await?)),
             Self::Sqlite(connection) => Ok(Tx::Sqlite(
                 sqlx::Connection::begin(&mut **connection).await?,
             )),
@@ -135,10 +139,20 @@ impl Database {
         self.kind().now_ms()
     }
 
+    /// The same database and the same connections, with another limit for each statement: see
+    /// [`PoolLimits::statement_max`](crate::PoolLimits::statement_max).
+    #[must_use]
+    pub fn with_statement_max(&self, statement_max: Duration) -> Self {
+        match self {
+            Self::MySql(server) => Self::MySql(server.with_statement_max(statement_max)),
+            Self::Sqlite(file) => Self::Sqlite(file.clone()),
+        }
+    }
+
     /// Begins a transaction that may write.
     pub async fn begin(&self) -> Result<Tx<'static>> {
         match self {
-            Self::MySql(pool) => Ok(Tx::MySql(pool.begin().await?)),
+            Self::MySql(server) => Ok(Tx::MySql(server.begin().await?)),
             Self::Sqlite(file) => Ok(Tx::Sqlite(file.write().await?)),
         }
     }
@@ -149,10 +163,19 @@ impl Database {
         sql: &'q str,
         args: impl IntoIterator<Item: Into<Arg<'q>>>,
     ) -> Result<u64> {
-        let mut tx = self.begin().await?;
-        let found = tx.connection().run(sql, args).await?;
-        tx.commit().await?;
-        Ok(found)
+        match self {
+            // Which commits by itself: one question, one answer.
+            Self::MySql(server) => {
+                let mut session = server.session().await?;
+                Connection::MySql(&mut session).run(sql, args).await
+            }
+            Self::Sqlite(_) => {
+                let mut tx = self.begin().await?;
+                let found = tx.connection().run(sql, args).await?;
+                tx.commit().await?;
+                Ok(found)
+            }
+        }
     }
 
     /// Every row, of everything committed when the statement begins.
@@ -162,8 +185,13 @@ impl Database {
         args: impl IntoIterator<Item: Into<Arg<'q>>>,
     ) -> Result<Vec<R>> {
         match self {
-            Self::MySql(pool) => rows!(MySql, arg::mysql(sql, args), pool),
-            Self::Sqlite(file) => rows!(Sqlite, arg::sqlite(sql, args), file.readers()),
+            Self::MySql(server) => {
+                let mut session = server.session().await?;
+                rows!(MySql, session.rows(arg::mysql(sql, args)))
+            }
+            Self::Sqlite(file) => {
+                rows!(Sqlite, arg::sqlite(sql, args).fetch_all(file.readers()))
+            }
         }
     }
 
@@ -186,7 +214,8 @@ impl Tx<'_> {
         }
     }
 
-    /// Makes it last.
+    /// Makes it last. After an error that is not an answer of the database nobody knows whether it
+    /// does.
     pub async fn commit(self) -> Result<()> {
         match self {
             Self::MySql(transaction) => transaction.commit().await,
@@ -212,6 +241,7 @@ mod tests {
     const LIMITS: PoolLimits = PoolLimits {
         connections_max: 1,
         acquire_max: Duration::from_secs(1),
+        statement_max: Duration::from_secs(1),
         lock_wait_max: None,
         idle_transaction_max: None,
     };

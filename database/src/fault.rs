@@ -3,6 +3,8 @@
 use sqlx::Error;
 use sqlx::error::{DatabaseError, ErrorKind};
 use sqlx::mysql::MySqlDatabaseError;
+use std::io;
+use std::time::Duration;
 
 /// MySQL and MariaDB: duplicate key, out of range, wrong value, too long, null, check constraint
 /// (of either product).
@@ -48,7 +50,7 @@ pub fn is_unique_violation(error: &Error) -> bool {
 }
 
 /// Whether nothing has happened and the same transaction can succeed if it is tried again: it lost
-/// against another one, or its connection had died before it was used.
+/// against another one, or its connection died or fell silent before the commit.
 #[must_use]
 pub fn may_be_repeated(error: &Error) -> bool {
     // A row that is not there cannot be locked: of two transactions that insert it, one gets
@@ -64,6 +66,26 @@ pub fn is_busy(error: &Error) -> bool {
     let code = of_database(error).and_then(DatabaseError::code);
     let code = code.and_then(|code| code.parse::<i64>().ok());
     mysql_number(error).is_none() && code.is_some_and(|code| code & 0xFF == SQLITE_BUSY)
+}
+
+/// No answer came within `limit`: what became of the statement is unknown, and its connection is
+/// closed.
+pub(crate) fn out_of_time(limit: Duration) -> Error {
+    let why = format!("the database did not answer within {limit:?}");
+    Error::Io(io::Error::new(io::ErrorKind::TimedOut, why))
+}
+
+/// The connection was closed before.
+pub(crate) fn lost() -> Error {
+    Error::Io(io::ErrorKind::NotConnected.into())
+}
+
+/// Whether nothing more can be read from the connection that gave this error.
+pub(crate) fn is_loss(error: &Error) -> bool {
+    matches!(
+        error,
+        Error::Io(_) | Error::Tls(_) | Error::Protocol(_) | Error::WorkerCrashed
+    )
 }
 
 pub(crate) fn is_unknown_variable(error: &Error) -> bool {

@@ -9,8 +9,11 @@ mod connect;
 mod connection;
 mod id;
 mod kind;
+mod limits;
 mod lock;
+mod mysql;
 mod row;
+mod session;
 
 pub mod fault;
 pub mod fixed_rows;
@@ -18,9 +21,12 @@ pub mod schema;
 pub mod sqlite;
 
 pub use arg::{Arg, NO_ARGS};
-pub use connect::{PoolLimits, SetupError};
+pub use connect::SetupError;
 pub use connection::{Connection, Database, Tx};
 pub use kind::{DatabaseKind, masked};
+pub use limits::PoolLimits;
 pub use lock::NamedLock;
+pub use mysql::MySqlServer;
 pub use row::{FromColumn, FromRow, RowRef};
+pub use session::{Session, Transaction};
 pub use sqlx::{Error, Result};

@@ -11,13 +11,17 @@ mod migration;
 
 pub use migration::{BINARY, Migration};
 
+use crate::session::Session;
 use crate::{Connection, Database, SetupError, lock};
 use history::History;
 use migration::Part;
 use sqlx::migrate::Migrator;
+use std::time::Duration;
 
 /// Longest wait for another process that migrates, s.
 const TURN_MAX_S: i64 = 600;
+/// Longest migration: it may fill or rebuild a large table.
+const STATEMENT_MAX: Duration = Duration::from_secs(3_600);
 
 /// Migrations that do not contradict each other.
 #[derive(Clone, Debug)]
@@ -60,12 +64,13 @@ impl Schema {
     pub async fn migrate(&self, database: &Database) -> Result<(), SetupError> {
         let cannot = |error| SetupError::because("cannot write to the database", error);
         match database {
-            Database::MySql(pool) => {
+            Database::MySql(server) => {
                 // Closed at the end, which lets go of the lock however this ends.
-                let mut connection = pool.acquire().await.map_err(cannot)?.detach();
-                wait_for_turn(&mut connection).await?;
-                let run = self.run(Connection::MySql(&mut connection)).await;
-                let _ = sqlx::Connection::close(connection).await;
+                let session = server.with_statement_max(STATEMENT_MAX).session().await;
+                let mut session = session.map_err(cannot)?.detached();
+                wait_for_turn(&mut session).await?;
+                let run = self.run(Connection::MySql(&mut session)).await;
+                session.close().await;
                 run
             }
             Database::Sqlite(_) => {
@@ -95,7 +100,7 @@ impl Schema {
             ..Migrator::DEFAULT
         };
         let ran = match connection {
-            Connection::MySql(connection) => migrator.run_direct(connection).await,
+            Connection::MySql(session) => session.migrate(&migrator).await,
             Connection::Sqlite(connection) => migrator.run_direct(connection).await,
         };
         ran.map_err(failed)
@@ -118,8 +123,8 @@ impl Schema {
 }
 
 /// sqlx's own lock waits without end, which MariaDB answers with NULL and no lock.
-async fn wait_for_turn(connection: &mut sqlx::MySqlConnection) -> Result<(), SetupError> {
-    let taken = lock::take(connection, "seckill.migrate", TURN_MAX_S).await;
+async fn wait_for_turn(session: &mut Session) -> Result<(), SetupError> {
+    let taken = lock::take(session, "seckill.migrate", TURN_MAX_S).await;
     match taken.map_err(|error| SetupError::because("cannot lock the schema", error))? {
         true => Ok(()),
         false => Err(SetupError::new(format!(

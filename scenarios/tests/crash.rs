@@ -38,6 +38,8 @@ mod ending;
 mod epochs;
 #[path = "crash/fencing.rs"]
 mod fencing;
+#[path = "crash/frozen_consumer.rs"]
+mod frozen_consumer;
 #[path = "crash/poison.rs"]
 mod poison;
 #[path = "crash/publisher.rs"]
@@ -52,6 +54,8 @@ mod reconciler;
 mod redis_loss;
 #[path = "crash/stalled_broker.rs"]
 mod stalled_broker;
+#[path = "crash/silent_database.rs"]
+mod silent_database;
 #[path = "crash/two_instances.rs"]
 mod two_instances;
 #[path = "crash/window.rs"]

@@ -99,6 +99,38 @@ impl Config {
             1,
             1_000,
         )?;
+        let database = &self.database;
+        within(
+            "database.acquire_timeout_ms",
+            database.acquire_timeout_ms,
+            100,
+            60_000,
+        )?;
+        within(
+            "database.heartbeat_timeout_ms",
+            database.heartbeat_timeout_ms,
+            50,
+            60_000,
+        )?;
+        within(
+            "database.statement_timeout_ms",
+            database.statement_timeout_ms,
+            100,
+            600_000,
+        )?;
+        within(
+            "database.long_timeout_ms",
+            database.long_timeout_ms,
+            1_000,
+            3_600_000,
+        )?;
+        within("database.lock_wait_s", database.lock_wait_s, 1, 600)?;
+        within(
+            "database.idle_transaction_s",
+            database.idle_transaction_s,
+            1,
+            600,
+        )?;
         within("mq.heartbeat_s", self.mq.heartbeat_s, 1, 600)?;
         within("mq.consumer_prefetch", self.mq.consumer_prefetch, 2, 10_000)?;
         within("mq.order_batch_size", self.mq.order_batch_size, 1, 5_000)?;
@@ -228,6 +260,7 @@ impl Config {
             self.incarnation.label.chars().count() <= LABEL_MAX,
             "incarnation.label: longer than {LABEL_MAX} characters"
         );
+        self.database.validate(&self.incarnation)?;
         if self.incarnation.heartbeat_ms * 2 > self.incarnation.lease_ms {
             bail!(
                 "incarnation.lease_ms: {} must be at least twice incarnation.heartbeat_ms ({})",

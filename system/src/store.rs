@@ -24,8 +24,8 @@ use database::{Database, NO_ARGS, NamedLock, PoolLimits};
 use engines::{EngineFactory, Registry};
 use std::time::Duration;
 
-/// Longest wait for a connection out of the pool.
-const ACQUIRE_TIMEOUT: Duration = Duration::from_secs(5);
+/// Heartbeats of one process, and what follows from one that was fenced.
+const HEARTBEAT_CONNECTIONS: u32 = 2;
 /// Longest wait for connections to close.
 const CLOSE_TIMEOUT: Duration = Duration::from_millis(500);
 
@@ -35,10 +35,18 @@ pub mod status {
     pub const VOID: i64 = 4;
 }
 
+fn acquire_max(config: &DatabaseConfig) -> Duration {
+    Duration::from_millis(config.acquire_timeout_ms)
+}
+
 /// A connected database; cheap to clone.
 #[derive(Clone, Debug)]
 pub struct Store {
     database: Database,
+    /// Connections of their own: a heartbeat waits for nobody else's statement.
+    heartbeats: Database,
+    /// The connections of `database`, for statements about every row of a sale.
+    long: Database,
 }
 
 impl Store {
@@ -46,7 +54,7 @@ impl Store {
     /// are not those that this binary knows.
     pub async fn connect(config: &DatabaseConfig, engine: &EngineFactory) -> anyhow::Result<Self> {
         let this = Self::open(config)?;
-        this.database.probe(ACQUIRE_TIMEOUT).await?;
+        this.database.probe(acquire_max(config)).await?;
         schema::of_role(engine)?.check(&this.database).await?;
         Ok(this)
     }
@@ -58,7 +66,7 @@ impl Store {
         let schema = schema::of_all(registry)?;
         let this = Self::open(config)?;
         Database::create_if_missing(&config.url).await?;
-        this.database.probe(ACQUIRE_TIMEOUT).await?;
+        this.database.probe(acquire_max(config)).await?;
         schema.migrate(&this.database).await?;
         Ok(this)
     }
@@ -66,17 +74,33 @@ impl Store {
     fn open(config: &DatabaseConfig) -> anyhow::Result<Self> {
         let limits = PoolLimits {
             connections_max: config.max_connections,
-            acquire_max: ACQUIRE_TIMEOUT,
-            lock_wait_max: None,
-            idle_transaction_max: None,
+            acquire_max: acquire_max(config),
+            statement_max: Duration::from_millis(config.statement_timeout_ms),
+            lock_wait_max: Some(Duration::from_secs(config.lock_wait_s)),
+            idle_transaction_max: Some(Duration::from_secs(config.idle_transaction_s)),
         };
-        let database = Database::open(&config.url, &limits).context("database.url")?;
-        Ok(Self { database })
+        let beat_max = Duration::from_millis(config.heartbeat_timeout_ms);
+        let of_heartbeats = PoolLimits {
+            connections_max: HEARTBEAT_CONNECTIONS,
+            acquire_max: beat_max,
+            statement_max: beat_max,
+            ..limits
+        };
+        let open = |limits| Database::open(&config.url, limits).context("database.url");
+        let database = open(&limits)?;
+        Ok(Self {
+            heartbeats: open(&of_heartbeats)?,
+            long: database.with_statement_max(Duration::from_millis(config.long_timeout_ms)),
+            database,
+        })
     }
 
     /// Closes all connections, but does not wait for a database that hangs.
     pub async fn close(self) {
-        let closing = self.database.close();
+        let closing = async {
+            self.heartbeats.close().await;
+            self.database.close().await;
+        };
         if tokio::time::timeout(CLOSE_TIMEOUT, closing).await.is_err() {
             tracing::warn!(
                 ?CLOSE_TIMEOUT,

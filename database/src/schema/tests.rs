@@ -28,6 +28,7 @@ fn file() -> (tempfile::TempDir, Database) {
     let limits = PoolLimits {
         connections_max: 1,
         acquire_max: Duration::from_secs(1),
+        statement_max: Duration::from_secs(1),
         lock_wait_max: None,
         idle_transaction_max: None,
     };

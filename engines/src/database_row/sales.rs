@@ -6,6 +6,7 @@ use super::failures::{not_done, unknown};
 use super::gate::{self, GateRow, Gates};
 use super::stock::Stock;
 use crate::helpers::clock::millis;
+use crate::helpers::database_server::patient;
 use crate::{
     EngineError, Epoch, Finish, Finished, HoldKey, HoldPage, HoldPageQuery, OpenHold, Opened,
     Opening, Reserve, Result, SaleId, StockView, Term, Verdict,
@@ -106,7 +107,8 @@ impl Sales {
     /// One transaction: half an opening is no opening.
     pub async fn open(&self, opening: &Opening) -> Result<Opened> {
         let term = &opening.term;
-        let mut tx = self.database.begin().await.map_err(not_done)?;
+        let database = patient(&self.database);
+        let mut tx = database.begin().await.map_err(not_done)?;
         let mut connection = tx.connection();
         let stock = self.locked_row(&mut connection, term.sale).await?;
         if let Some(stock) = stock {

@@ -10,11 +10,15 @@ use tokio::runtime::Handle;
 const LIMITS: PoolLimits = PoolLimits {
     connections_max: 4,
     acquire_max: Duration::from_secs(1),
+    // Within what an engine's call may take, so that it can say that nothing has happened.
+    statement_max: Duration::from_millis(1_500),
     // Then the request behind it is too old anyway.
     lock_wait_max: Some(Duration::from_secs(1)),
     // A process that is frozen in a transaction would stop the sale for everybody.
     idle_transaction_max: Some(Duration::from_secs(2)),
 };
+/// Longest wait for one statement of an opening: it loads or deletes a row for every buyer.
+const OPENING_STATEMENT_MAX: Duration = Duration::from_secs(20);
 /// `PRAGMA synchronous` of FULL.
 const SYNCHRONOUS_FULL: i64 = 2;
 
@@ -24,9 +28,13 @@ pub fn connect(engine: &str, url: &str) -> Result<Database> {
         .map_err(|error| EngineError::Config(format!("engine {engine}: {error}")))
 }
 
+/// The same database for statements that concern every buyer of a sale: openings, retirements.
+pub fn patient(database: &Database) -> Database {
+    database.with_statement_max(OPENING_STATEMENT_MAX)
+}
+
 /// Waits for `call`, which goes on to its end on `runtime` even if nobody waits any more: a caller
-/// who is dropped must not drop a connection in the middle of an answer, which would be lost to its
-/// pool (sqlx 0.8.6).
+/// who is dropped must not drop a connection in the middle of an answer, which would be closed.
 pub async fn within<T: Send + 'static>(
     runtime: &Handle,
     limit: Duration,

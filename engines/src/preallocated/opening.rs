@@ -4,6 +4,7 @@ use super::failures::{NAME, not_done, unknown};
 use super::gates::Gates;
 use super::rows::{LeaseRows, RETIRED};
 use super::terms::Terms;
+use crate::helpers::database_server::patient;
 use crate::{EngineError, Epoch, IncarnationId, Opened, Opening, Params, Result, SaleId, Term};
 use database::fixed_rows::{BULK, Statement};
 use database::{Connection, Database};
@@ -128,7 +129,7 @@ impl NewestOpening {
 pub async fn open(database: &Database, new: &NewEpoch) -> Result<Opened> {
     let term = &new.term;
     let (epoch, nonce) = (i64::from(term.epoch.0), term.nonce.0.cast_signed());
-    let mut tx = database.begin().await.map_err(not_done)?;
+    let mut tx = patient(database).begin().await.map_err(not_done)?;
     let mut connection = tx.connection();
     let sql = format!(
         "SELECT epoch, nonce, granted FROM engine_openings WHERE sale_id = ?{}",
@@ -182,7 +183,7 @@ pub async fn open(database: &Database, new: &NewEpoch) -> Result<Opened> {
 /// Forgets the newest opening of a sale, unless it is later than `epoch`, and notes that this epoch
 /// is over. Every lease of it finds that out when it next looks at the database.
 pub async fn forget(database: &Database, sale: SaleId, epoch: Epoch) -> Result<()> {
-    let mut tx = database.begin().await.map_err(not_done)?;
+    let mut tx = patient(database).begin().await.map_err(not_done)?;
     let mut connection = tx.connection();
     let for_update = connection.for_update();
     let newest = format!("SELECT epoch FROM engine_openings WHERE sale_id = ?{for_update}");

@@ -11,6 +11,7 @@ use std::time::Duration;
 const LIMITS: PoolLimits = PoolLimits {
     connections_max: 10,
     acquire_max: Duration::from_secs(30),
+    statement_max: Duration::from_secs(30),
     lock_wait_max: None,
     idle_transaction_max: None,
 };

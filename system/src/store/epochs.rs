@@ -27,7 +27,7 @@ impl Store {
     /// what no live row has taken, in one transaction with the snapshot of live buyers. `None`: a
     /// newer epoch was claimed meanwhile.
     pub async fn grant(&self, sale: SaleId, epoch: Epoch) -> Result<Option<Snapshot>> {
-        let mut tx = self.database.begin().await?;
+        let mut tx = self.long.begin().await?;
         let mut connection = tx.connection();
         lock_allocations(&mut connection, sale).await?;
         let newest = format!(

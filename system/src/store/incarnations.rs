@@ -77,7 +77,7 @@ impl Store {
             self.database.now_ms()
         );
         let args = [Arg::from(minted_until_ms), id.into(), generation.into()];
-        Ok(self.database.run(&sql, args).await? == 1)
+        Ok(self.heartbeats.run(&sql, args).await? == 1)
     }
 
     /// Takes up a generation, and acknowledges it; `false` means that it has been fenced again.
@@ -88,13 +88,13 @@ impl Store {
             self.database.now_ms()
         );
         let args = [Arg::from(id), generation.into()];
-        Ok(self.database.run(&sql, args).await? == 1)
+        Ok(self.heartbeats.run(&sql, args).await? == 1)
     }
 
     /// Acknowledges whatever fence there is; returns the present generation, and whether the
     /// incarnation is live.
     pub async fn acknowledge(&self, id: IncarnationId) -> Result<(Generation, bool)> {
-        let mut tx = self.database.begin().await?;
+        let mut tx = self.heartbeats.begin().await?;
         let mut connection = tx.connection();
         let acknowledge =
             "UPDATE incarnations SET acknowledged_generation = generation WHERE id = ?";
@@ -186,7 +186,7 @@ impl Store {
     /// exclusive-route (R6): stores that this incarnation is drained for ever, frees its worker id,
     /// and gives back to the sale's pool what its leases have not sold. One transaction.
     pub async fn retire(&self, id: IncarnationId) -> Result<()> {
-        let mut tx = self.database.begin().await?;
+        let mut tx = self.long.begin().await?;
         let mut connection = tx.connection();
         // The row is locked first, so that of two reconcilers one closes the leases.
         let for_update = connection.for_update();

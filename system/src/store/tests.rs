@@ -2,6 +2,7 @@
 
 mod migrating;
 mod sales;
+mod silence;
 mod writing;
 
 use super::*;

@@ -11,7 +11,7 @@ async fn a_session_without_read_committed_is_refused() {
         return;
     };
     let url = server.create_database().await;
-    let plain = Database::MySql(sqlx::MySqlPool::connect(&url).await.unwrap());
+    let plain = Database::MySql(sqlx::MySqlPool::connect(&url).await.unwrap().into());
     let refused = check("any", &plain, &[], true)
         .await
         .unwrap_err()

@@ -16,10 +16,10 @@ on_both!(
     a_term_is_open_until_the_next_is_claimed,
 );
 
-const SALE: SaleId = SaleId(7);
+pub(super) const SALE: SaleId = SaleId(7);
 
 /// A sale of ten units with its first epoch granted, and a publisher.
-async fn open_sale(url: &str) -> (Store, IncarnationId, AllocationId) {
+pub(super) async fn open_sale(url: &str) -> (Store, IncarnationId, AllocationId) {
     let store = migrated(url).await;
     let sale = SeedSale {
         product_id: SALE,
@@ -50,7 +50,7 @@ async fn register(store: &Store) -> Option<IncarnationId> {
     registered.unwrap()
 }
 
-fn order(number: i64, allocation: AllocationId, quantity: u32) -> OrderEvent {
+pub(super) fn order(number: i64, allocation: AllocationId, quantity: u32) -> OrderEvent {
     OrderEvent {
         order: OrderId(number),
         user: UserId(number + 1_000),
@@ -62,7 +62,7 @@ fn order(number: i64, allocation: AllocationId, quantity: u32) -> OrderEvent {
     }
 }
 
-fn ids(written: &Written) -> Vec<OrderId> {
+pub(super) fn ids(written: &Written) -> Vec<OrderId> {
     let live = written.live.iter();
     live.map(|order| order.order).collect()
 }

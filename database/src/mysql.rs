@@ -1,0 +1,120 @@
+//! MySQL or MariaDB: a pool of sessions, each prepared once, when it is opened, so that no
+//! transaction pays for it.
+
+use crate::session::{LastLoss, Session, Transaction};
+use crate::{PoolLimits, fault};
+use sqlx::mysql::{MySqlConnectOptions, MySqlPoolOptions};
+use sqlx::{MySqlConnection, MySqlPool, Result};
+use std::future::ready;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
+
+/// Longest wait for an answer where whoever opened the pool did not say.
+const STATEMENT_MAX: Duration = Duration::from_secs(5);
+
+/// One database of a server; cheap to clone.
+#[derive(Clone, Debug)]
+pub struct MySqlServer {
+    pool: MySqlPool,
+    statement_max: Duration,
+    losses: Arc<LastLoss>,
+}
+
+/// A pool that somebody else has set up.
+impl From<MySqlPool> for MySqlServer {
+    fn from(pool: MySqlPool) -> Self {
+        Self {
+            pool,
+            statement_max: STATEMENT_MAX,
+            losses: Arc::default(),
+        }
+    }
+}
+
+impl MySqlServer {
+    /// Sessions are opened when first used.
+    pub(crate) fn open(options: MySqlConnectOptions, limits: PoolLimits) -> Self {
+        let losses = Arc::<LastLoss>::default();
+        let lost = losses.clone();
+        // Set where the server ends sessions that are idle, in a transaction or not.
+        let ends_idle = Arc::new(AtomicBool::new(false));
+        let may_have_ended = ends_idle.clone();
+        let idle_max = limits.idle_transaction_max.map(|max| max / 2);
+        let pool = MySqlPoolOptions::new()
+            .max_connections(limits.connections_max)
+            .acquire_timeout(limits.acquire_max)
+            .test_before_acquire(false)
+            .before_acquire(move |_, session| {
+                let has_ended = may_have_ended.load(Ordering::Relaxed)
+                    && idle_max.is_some_and(|max| session.idle_for > max);
+                Box::pin(ready(Ok(!has_ended && !lost.concerns(session.age))))
+            })
+            .after_connect(move |connection, _| {
+                let ends_idle = ends_idle.clone();
+                Box::pin(async move {
+                    if prepare(connection, limits).await? {
+                        ends_idle.store(true, Ordering::Relaxed);
+                    }
+                    Ok(())
+                })
+            })
+            .connect_lazy_with(options);
+        Self {
+            pool,
+            statement_max: limits.statement_max,
+            losses,
+        }
+    }
+
+    pub(crate) fn pool(&self) -> &MySqlPool {
+        &self.pool
+    }
+
+    pub(crate) fn with_statement_max(&self, statement_max: Duration) -> Self {
+        Self {
+            statement_max,
+            ..self.clone()
+        }
+    }
+
+    pub(crate) async fn session(&self) -> Result<Session> {
+        let connection = self.pool.acquire().await?;
+        Ok(Session::new(
+            connection,
+            self.statement_max,
+            self.losses.clone(),
+        ))
+    }
+
+    pub(crate) async fn begin(&self) -> Result<Transaction<'static>> {
+        Transaction::begin(self.session().await?).await
+    }
+}
+
+/// Whether the server ends the session when it is idle.
+async fn prepare(connection: &mut MySqlConnection, limits: PoolLimits) -> Result<bool> {
+    // Every look sees what others have committed since the last, and no gap between rows is locked.
+    sqlx::query("SET SESSION TRANSACTION ISOLATION LEVEL READ COMMITTED")
+        .execute(&mut *connection)
+        .await?;
+    if let Some(wait) = limits.lock_wait_max {
+        set(connection, "innodb_lock_wait_timeout", wait).await?;
+    }
+    let Some(idle) = limits.idle_transaction_max else {
+        return Ok(false);
+    };
+    match set(connection, "idle_transaction_timeout", idle).await {
+        // MySQL. Whoever is frozen in a transaction is idle there as well.
+        Err(error) if fault::is_unknown_variable(&error) => {
+            set(connection, "wait_timeout", idle).await.map(|()| true)
+        }
+        set => set.map(|()| false),
+    }
+}
+
+/// In whole seconds, at least one.
+async fn set(connection: &mut MySqlConnection, variable: &str, value: Duration) -> Result<()> {
+    let sql = format!("SET SESSION {variable} = {}", value.as_secs().max(1));
+    sqlx::query(&sql).execute(connection).await.map(drop)
+}

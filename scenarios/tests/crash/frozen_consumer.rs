@@ -1,0 +1,76 @@
+//! A consumer freezes in the middle of its transaction, with the locks that it has: the sale and
+//! the other consumer's rows wait for it no longer than a moment, and its queues are taken over.
+
+use crate::fresh_world;
+use crate::load::{Answer, Crowd};
+use crate::wait::until;
+use crate::world::{PATIENCE, SOMEBODY};
+use scenarios::stack::Role;
+use scenarios::usage::proc;
+use servers::Frozen;
+use std::time::{Duration, Instant};
+
+/// Longest wait of the sale, and of other rows, for the frozen one.
+const GOES_ON_WITHIN: Duration = Duration::from_secs(5);
+/// AMQP heartbeat; the broker gives a silent connection up after two.
+const HEARTBEAT_S: u64 = 2;
+
+/// Waits until `role` has stopped at its failpoint.
+async fn frozen(role: &Role) -> Frozen {
+    until("the consumer freezes", async || {
+        match proc::stat(role.pid()) {
+            Some(stat) if stat.state == 'T' => Ok(()),
+            other => Err(format!("{other:?}")),
+        }
+    })
+    .await;
+    Frozen::freeze(role.pid())
+}
+
+#[tokio::test]
+async fn a_consumer_that_freezes_in_its_transaction_holds_up_neither_the_sale_nor_other_rows() {
+    let mut world = fresh_world!("frozen", 1_000_000);
+    world.set("SECKILL__MQ__HEARTBEAT_S", HEARTBEAT_S);
+    let _reconciler = world.role("reconciler").await;
+    let first_consumer = world
+        .armed("create-consumer", "consumer.before_commit:3:freeze")
+        .await;
+    let _first = world.seckill().await;
+    world.open(1).await;
+    let load = world.load(Crowd {
+        seed: 41,
+        users: 100_000,
+        concurrency: 16,
+    });
+    let frozen = frozen(&first_consumer).await;
+
+    // The second service's queue is the second consumer's: the first one cannot take it.
+    let _second_consumer = world.role("create-consumer").await;
+    let second = world.second_seckill().await;
+    let second = second.listen().expect("it listens");
+    let mut buyer = SOMEBODY;
+    let order = until("the second service sells", async || {
+        buyer += 1;
+        match world.buy_at(second, buyer, 1, PATIENCE).await {
+            Answer::Yes(order) => Ok(order),
+            other => Err(format!("{other:?}")),
+        }
+    })
+    .await;
+    let sold_at = Instant::now();
+    world.sells(&load, 200).await;
+    let took = sold_at.elapsed();
+    assert!(took < GOES_ON_WITHIN, "the sale stood still for {took:?}");
+    let row = format!("SELECT COUNT(*) FROM orders WHERE order_id = {order}");
+    world.until_number(&row, 1).await;
+    let took = sold_at.elapsed();
+    assert!(took < GOES_ON_WITHIN, "a row waited for {took:?}");
+
+    // one-consumer-per-queue (R4): a new session is one of another consumer.
+    let sessions = "SELECT consumer_session FROM incarnations ORDER BY id LIMIT 1";
+    world.until_number(sessions, 2).await;
+    frozen.thaw();
+    load.finish().await;
+    world.audit().await;
+    assert_eq!(world.number("SELECT COUNT(*) FROM parked").await, 0);
+}
