@@ -31,12 +31,11 @@ pub enum Tx<'a> {
     Sqlite(sqlx::Transaction<'a, Sqlite>),
 }
 
-macro_rules! rows {
-    ($kind:ident, $rows:expr) => {{
-        $rows
-            .await?
-            .iter()
-            .map(|row| R::from_row(RowRef::$kind(row)))
+macro_rules! sqlite_rows {
+    ($query:expr, $executor:expr) => {{
+        let rows = $query.fetch_all($executor).await?;
+        rows.iter()
+            .map(|row| R::from_row(RowRef::Sqlite(row)))
             .collect()
     }};
 }
@@ -62,9 +61,12 @@ impl Connection<'_> {
         args: impl IntoIterator<Item: Into<Arg<'q>>>,
     ) -> Result<Vec<R>> {
         match self {
-            Self::MySql(session) => rows!(MySql, session.rows(arg::mysql(sql, args))),
+            Self::MySql(session) => {
+                let read = |row: &_| R::from_row(RowRef::MySql(row));
+                session.rows(arg::mysql(sql, args), read).await
+            }
             Self::Sqlite(connection) => {
-                rows!(Sqlite, arg::sqlite(sql, args).fetch_all(&mut **connection))
+                sqlite_rows!(arg::sqlite(sql, args), &mut **connection)
             }
         }
     }
@@ -187,11 +189,9 @@ impl Database {
         match self {
             Self::MySql(server) => {
                 let mut session = server.session().await?;
-                rows!(MySql, session.rows(arg::mysql(sql, args)))
+                Connection::MySql(&mut session).rows(sql, args).await
             }
-            Self::Sqlite(file) => {
-                rows!(Sqlite, arg::sqlite(sql, args).fetch_all(file.readers()))
-            }
+            Self::Sqlite(file) => sqlite_rows!(arg::sqlite(sql, args), file.readers()),
         }
     }
 

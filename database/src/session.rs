@@ -82,24 +82,32 @@ impl Session {
     }
 
     /// The limit is that of the wait for each row: a long answer may take its time as long as it
-    /// goes on.
-    pub(crate) async fn rows(
+    /// goes on. Rows are read as they come, because a server that has sent the last one counts how
+    /// long it hears nothing.
+    pub(crate) async fn rows<T>(
         &mut self,
         query: Query<'_, MySql, MySqlArguments>,
-    ) -> Result<Vec<MySqlRow>> {
+        read: impl Fn(&MySqlRow) -> Result<T>,
+    ) -> Result<Vec<T>> {
         let (limit, sent) = (self.statement_max, Instant::now());
         let mut answer = query.fetch(self.send()?);
-        let mut rows = Vec::new();
+        let mut rows = Ok(Vec::new());
         let end = loop {
             match timeout(limit, answer.try_next()).await {
-                Ok(Ok(Some(row))) => rows.push(row),
-                Ok(Ok(None)) => break Ok(Ok(rows)),
+                Ok(Ok(Some(row))) => match (&mut rows, read(&row)) {
+                    (Ok(rows), Ok(row)) => rows.push(row),
+                    // What comes behind it has to be read all the same.
+                    (Ok(_), Err(error)) => rows = Err(error),
+                    (Err(_), _) => {}
+                },
+                Ok(Ok(None)) => break Ok(Ok(())),
                 Ok(Err(error)) => break Ok(Err(error)),
                 Err(late) => break Err(late),
             }
         };
         drop(answer);
-        self.heard(sent, end)
+        self.heard(sent, end)?;
+        rows
     }
 
     pub(crate) async fn run(

@@ -89,14 +89,18 @@ mod tests {
 
     #[test]
     fn limits_that_defeat_each_other_are_refused() {
-        let mut late = DatabaseConfig::default();
-        late.heartbeat_timeout_ms = 2_500;
+        let late = DatabaseConfig {
+            heartbeat_timeout_ms: 2_500,
+            ..DatabaseConfig::default()
+        };
         assert_eq!(
             refused(&late),
             "database.heartbeat_timeout_ms: 2500 and incarnation.heartbeat_ms (500) must together be less than incarnation.lease_ms (3000)"
         );
-        let mut hasty = DatabaseConfig::default();
-        hasty.statement_timeout_ms = 3_000;
+        let mut hasty = DatabaseConfig {
+            statement_timeout_ms: 3_000,
+            ..DatabaseConfig::default()
+        };
         assert_eq!(
             refused(&hasty),
             "database.lock_wait_s: 3 s must be less than database.statement_timeout_ms (3000)"
