@@ -32,17 +32,22 @@ async fn a_consumer_that_freezes_in_its_transaction_holds_up_neither_the_sale_no
     let mut world = fresh_world!("frozen", 1_000_000);
     world.set("SECKILL__MQ__HEARTBEAT_S", HEARTBEAT_S);
     let _reconciler = world.role("reconciler").await;
+    // A second attempt to open the sale would need its drains.
+    let mut opening_consumer = world.role("create-consumer").await;
+    let _first = world.seckill().await;
+    world.open(1).await;
+    opening_consumer.stop().await.expect("stopped");
     let first_consumer = world
         .armed("create-consumer", "consumer.before_commit:3:freeze")
         .await;
-    let _first = world.seckill().await;
-    world.open(1).await;
     let load = world.load(Crowd {
         seed: 41,
         users: 100_000,
         concurrency: 16,
     });
     let frozen = frozen(&first_consumer).await;
+    let session = "SELECT consumer_session FROM incarnations ORDER BY id LIMIT 1";
+    let frozen_session = world.number(session).await;
 
     // The second service's queue is the second consumer's: the first one cannot take it.
     let _second_consumer = world.role("create-consumer").await;
@@ -67,8 +72,7 @@ async fn a_consumer_that_freezes_in_its_transaction_holds_up_neither_the_sale_no
     assert!(took < GOES_ON_WITHIN, "a row waited for {took:?}");
 
     // one-consumer-per-queue (R4): a new session is one of another consumer.
-    let sessions = "SELECT consumer_session FROM incarnations ORDER BY id LIMIT 1";
-    world.until_number(sessions, 2).await;
+    world.until_number(session, frozen_session + 1).await;
     frozen.thaw();
     load.finish().await;
     world.audit().await;
