@@ -139,12 +139,13 @@ pub async fn run(
     };
     let mut parts = Parts::new(&shared);
     let (terms, incarnation) = (shared.terms.clone(), shared.incarnation.clone());
-    parts.run(
-        "the reading of sales",
-        async move { Ok(terms.ended().await) },
-    );
+    parts.run("the reading of sales", async move {
+        terms.ended().await;
+        Ok(())
+    });
     parts.run("the keeping of the lease", async move {
-        Ok(incarnation.ended().await)
+        incarnation.ended().await;
+        Ok(())
     });
     parts.run("the admin listener", inspector.serve(listeners.admin));
     let caretaker =

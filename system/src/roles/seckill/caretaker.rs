@@ -46,7 +46,7 @@ impl Caretaker {
         let (stop, stopped) = Shutdown::channel();
         let mut tasks = JoinSet::new();
         let mut spawn = |name: &str, task: BoxFuture<'static, ()>| {
-            let task = async { anyhow::Ok(task.await) };
+            let task = task.map(anyhow::Ok);
             let supervisor = shared.supervisor.clone();
             tasks.spawn(supervisor.task(name.to_owned(), stopped.clone(), task));
         };

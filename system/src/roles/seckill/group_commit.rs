@@ -58,7 +58,8 @@ impl Committer {
         let gathering = gather(shared, engine, publisher, receiver);
         tokio::spawn(
             supervisor.task("the group commit".to_owned(), asked, async {
-                anyhow::Ok(gathering.await)
+                gathering.await;
+                anyhow::Ok(())
             }),
         );
         committer
