@@ -3,7 +3,7 @@
 //! Names such as fence-wait (R1) are those of the protocol's rules.
 //!
 //! The tests run one at a time, because they share servers and stop them. `CRASH_ROUNDS` sets the
-//! rounds of the random kills.
+//! rounds of the random kills, `CRASH_QUEUE_TYPE=quorum` runs all of them on quorum queues.
 
 #[path = "crash/forged_events.rs"]
 mod forged_events;
@@ -11,6 +11,8 @@ mod forged_events;
 mod inspect;
 #[path = "crash/load.rs"]
 mod load;
+#[path = "crash/queue_type.rs"]
+mod queue_type;
 #[path = "crash/redis.rs"]
 mod redis;
 #[path = "crash/repetitions.rs"]
@@ -40,10 +42,14 @@ mod epochs;
 mod fencing;
 #[path = "crash/frozen_consumer.rs"]
 mod frozen_consumer;
+#[path = "crash/missing_queue.rs"]
+mod missing_queue;
 #[path = "crash/poison.rs"]
 mod poison;
 #[path = "crash/publisher.rs"]
 mod publisher;
+#[path = "crash/quorum_queues.rs"]
+mod quorum_queues;
 #[path = "crash/random_kills.rs"]
 mod random_kills;
 #[path = "crash/readiness.rs"]

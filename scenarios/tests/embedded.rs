@@ -350,6 +350,43 @@ async fn a_clock_that_is_set_back_keeps_nobody_waiting_for_the_process_that_was_
 }
 
 #[tokio::test]
+async fn with_its_queue_gone_the_process_goes_on_under_a_new_incarnation_and_the_loss_is_recorded()
+{
+    let mut world = EmbeddedWorld::new("preallocated?block=500").await;
+    let mut all = world.all(None).await;
+    let mut crowd = Crowd {
+        seed: 3,
+        users: 50_000,
+        concurrency: 16,
+    };
+    let load = world.load(&all, crowd);
+    load.sells(50).await;
+    load.finish().await;
+    until("every order has its row", async || {
+        match world.number("SELECT COUNT(*) FROM queue_messages").await {
+            0 => Ok(()),
+            waiting => Err(format!("{waiting} messages")),
+        }
+    })
+    .await;
+    world
+        .sql("DELETE FROM queue_bindings WHERE incarnation = 1")
+        .await;
+    crowd.seed += 1;
+    let load = world.load(&all, crowd);
+    load.sells(50).await;
+    load.finish().await;
+    let live = "SELECT COUNT(*) FROM incarnations WHERE state = 'live' AND id > 1";
+    assert_eq!(world.number(live).await, 1);
+    let lost = "SELECT COUNT(*) FROM parked WHERE incarnation = 1 AND kind = 'queue.lost' AND resolved = 0";
+    assert_eq!(world.number(lost).await, 1);
+    all.stop().await.expect("stopped in order");
+    world.sql("UPDATE parked SET resolved = 1").await;
+    world.audit().await;
+    world.stack.stop().await.expect("an orderly end");
+}
+
+#[tokio::test]
 async fn a_sale_with_many_orders_opens_again_though_its_grant_outlasts_the_lease() {
     let mut world = EmbeddedWorld::new("preallocated").await;
     world.lease_ms = 500;

@@ -110,6 +110,19 @@ pub(crate) async fn run_node(
     }
 }
 
+/// A command that has a running node evaluate an Erlang expression.
+pub(crate) fn eval(site: &Site<'_>, node: &Node, expression: &str) -> Result<Command> {
+    // Beside the server: what stands on the search path switches to another user.
+    let program = site
+        .programs
+        .rabbitmq_server()?
+        .with_file_name("rabbitmqctl");
+    let mut command = Command::new(program);
+    isolate(&mut command, &site.folder.join(NAME), node.epmd_port);
+    command.args(["-n", &node.name, "eval", expression]);
+    Ok(command)
+}
+
 async fn answers(address: &Address, node: &str) -> Result<String> {
     let [version, cluster] = amqp::greeting(address).await?;
     // Its own name in the answer: another broker may have got the port. Behind it stands the

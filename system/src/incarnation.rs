@@ -18,10 +18,11 @@ use crate::store::{Publisher, Store};
 use crate::terms::Terms;
 use registration::Registrar;
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 use tokio::sync::watch;
 
-/// Longest pause between attempts to register again after having been fenced for good.
+/// Pause between attempts to register again after having been fenced for good, and least time
+/// between two incarnations of which the first lost its queue.
 const REGISTER_RETRY: Duration = Duration::from_secs(1);
 /// Longest wait for the database when handing back: a process that stops does not wait for one that
 /// hangs.
@@ -99,14 +100,21 @@ async fn keep(
     stopped: Shutdown,
 ) {
     let interval = Duration::from_millis(config.heartbeat_ms);
+    let mut since = Instant::now();
     loop {
         let identity = sender.borrow().clone();
         let beating = async {
             tokio::time::sleep(interval).await;
             heartbeat(&registrar.store, &identity, config.lease_ms).await
         };
+        // A queue that is gone again at once is not replaced without a pause.
+        let losing = async {
+            identity.until_route_is_lost().await;
+            tokio::time::sleep(REGISTER_RETRY.saturating_sub(since.elapsed())).await;
+        };
         let beat = tokio::select! {
             () = stopped.requested() => break,
+            () = losing => Ok(false),
             beat = beating => beat,
         };
         match beat {
@@ -116,10 +124,11 @@ async fn keep(
                 tracing::warn!(
                     incarnation = identity.id.0,
                     generation = identity.generation.0,
-                    "fenced"
+                    "fenced, or without a queue"
                 );
                 if let Some(next) = succeed(&registrar, &identity, &stopped).await {
                     sender.send_replace(next);
+                    since = Instant::now();
                 }
             }
             // The lease runs on; if the database stays away, it runs out.
@@ -186,9 +195,29 @@ async fn try_succeed(registrar: &Registrar, fenced: &Identity) -> anyhow::Result
         );
         return registrar.register().await;
     }
+    // Whoever fences takes the binding away, too; then there is a next generation.
+    let was_fenced = generation != fenced.generation;
+    if was_fenced
+        && let Some(adopted) = registrar
+            .adopt(fenced.id, generation, fenced.minter.clone())
+            .await?
+    {
+        return Ok(adopted);
+    }
+    // exclusive-route (R6): a queue that is gone is not made anew by the one who lost it, because
+    // then nobody would notice what was lost with it.
+    tracing::error!(
+        incarnation = fenced.id.0,
+        "its queue is gone or its node is down; registering a new incarnation"
+    );
+    // worker-id-outlives-lease (R17): a batch under way may still mint what nobody will be told.
+    let lease_ms = registrar.publisher.lease_ms;
+    let minted_until_ms = minted_until_ms(fenced.minter.high_water_ms(unix_ms()), lease_ms);
     registrar
-        .adopt(fenced.id, generation, fenced.minter.clone())
-        .await
+        .store
+        .hand_back(fenced.id, minted_until_ms)
+        .await?;
+    registrar.register().await
 }
 
 async fn hand_back(store: &Store, identity: &Identity) -> database::Result<()> {

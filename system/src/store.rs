@@ -6,6 +6,7 @@
 mod endings;
 mod epochs;
 mod incarnations;
+mod lost_queues;
 mod markers;
 mod orders;
 mod sales;

@@ -114,7 +114,7 @@ impl Namespace {
                     .await?;
             }
         }
-        for exchange in ["seckill.exchange", "seckill.dlx"] {
+        for exchange in ["seckill.orders", "seckill.exchange", "seckill.dlx"] {
             let name = format!("{}{exchange}", self.mq_prefix);
             channel
                 .exchange_delete(name.into(), ExchangeDeleteOptions::default())

@@ -5,10 +5,9 @@ use crate::forged_events::Queue;
 use crate::fresh_world;
 use crate::load::{Answer, Crowd};
 use crate::wait::until;
-use crate::world::SOMEBODY;
+use crate::world::{SOMEBODY, World};
 use servers::{Frozen, RabbitMqServer};
 use std::sync::atomic::{AtomicI64, Ordering};
-use std::time::Duration;
 
 #[tokio::test]
 async fn a_confirm_that_comes_after_the_deadline_is_answered_unknown_and_a_retry_finds_the_order() {
@@ -124,15 +123,28 @@ async fn an_order_event_that_comes_back_as_unroutable_is_not_accepted() {
     let _consumer = world.role("create-consumer").await;
     let _seckill = world.seckill().await;
     world.open(1).await;
-    let queue = Queue::open(&world.stack.amqp_url(), world.queue(1)).await;
-    let (exchange, key) = (world.exchange(), "order.create.1.1");
-    queue.unbind(&exchange, key).await;
+    unbind(&world, 1).await;
     let answer = world.buy(SOMEBODY, 2).await;
     assert!(matches!(answer, Answer::Unavailable(_)), "{answer:?}");
-    queue.bind(&exchange, key).await;
-    world.buy(SOMEBODY, 2).await.order();
+    // The queue is still there, only nothing reaches it: its publisher takes another one, and
+    // nothing is lost with it.
+    until("it sells under a new incarnation", async || {
+        match world.buy(SOMEBODY, 2).await {
+            Answer::Yes(_) => Ok(()),
+            other => Err(format!("{other:?}")),
+        }
+    })
+    .await;
     world.audit().await;
     assert_eq!(world.number("SELECT COUNT(*) FROM orders").await, 1);
+    assert_eq!(world.number("SELECT COUNT(*) FROM parked").await, 0);
+}
+
+/// Takes the first binding of an incarnation away behind its back.
+async fn unbind(world: &World, incarnation: i64) {
+    let queue = Queue::open(&world.stack.amqp_url(), world.queue(incarnation)).await;
+    let key = format!("order.create.{incarnation}.1");
+    queue.unbind(&world.orders_exchange(), &key).await;
 }
 
 /// Some messages are returned while others are taken: each answer must be about the buyer's own
@@ -150,12 +162,11 @@ async fn while_messages_come_back_under_load_all_buyers_are_told_what_became_of_
         concurrency: 64,
     });
     world.sells(&load, 100).await;
-    let queue = Queue::open(&world.stack.amqp_url(), world.queue(1)).await;
-    let (exchange, key) = (world.exchange(), "order.create.1.1");
-    for _ in 0..20 {
-        queue.unbind(&exchange, key).await;
-        tokio::time::sleep(Duration::from_millis(20)).await;
-        queue.bind(&exchange, key).await;
+    for incarnation in 1..=4 {
+        unbind(&world, incarnation).await;
+        let next =
+            format!("SELECT COUNT(*) FROM incarnations WHERE id > {incarnation} AND queue <> ''");
+        world.until_number(&next, 1).await;
         world.sells(&load, 100).await;
     }
     let told = load.finish().await;

@@ -2,11 +2,15 @@
 
 use crate::fresh_world;
 use crate::load::Crowd;
+use crate::world::World;
 
 /// Lets one consumer after another die at `failpoint` while orders arrive; then one goes on without
 /// dying.
 async fn dies_at(name: &str, failpoint: &str) {
-    let mut world = fresh_world!(name, 50_000);
+    one_after_another_dies_at(fresh_world!(name, 50_000), failpoint).await;
+}
+
+pub async fn one_after_another_dies_at(mut world: World, failpoint: &str) {
     let _reconciler = world.role("reconciler").await;
     let _seckill = world.seckill().await;
     world.open(1).await;
@@ -59,7 +63,10 @@ async fn a_consumer_that_dies_in_the_middle_of_settling_leaves_no_hold_open() {
 
 #[tokio::test]
 async fn a_second_consumer_takes_over_where_a_killed_one_stopped() {
-    let mut world = fresh_world!("takes_over", 50_000);
+    takes_over(fresh_world!("takes_over", 50_000)).await;
+}
+
+pub async fn takes_over(mut world: World) {
     let _reconciler = world.role("reconciler").await;
     let mut first = world.role("create-consumer").await;
     let _seckill = world.seckill().await;

@@ -18,7 +18,10 @@ const SELLS_AGAIN_WITHIN: Duration = Duration::from_secs(8);
 #[tokio::test]
 async fn a_service_that_was_frozen_past_its_lease_says_no_more_yes_and_serves_again_under_a_new_incarnation()
  {
-    let mut world = fresh_world!("frozen", 100_000);
+    is_frozen(fresh_world!("frozen", 100_000)).await;
+}
+
+pub async fn is_frozen(mut world: World) {
     let _reconciler = world.role("reconciler").await;
     let _consumer = world.role("create-consumer").await;
     let seckill = world.seckill().await;

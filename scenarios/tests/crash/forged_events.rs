@@ -3,7 +3,7 @@
 
 use lapin::options::{
     BasicPublishOptions, ConfirmSelectOptions, QueueBindOptions, QueueDeclareOptions,
-    QueuePurgeOptions,
+    QueueDeleteOptions, QueuePurgeOptions,
 };
 use lapin::types::{FieldTable, ShortString};
 use lapin::{BasicProperties, Channel, Confirmation, Connection, ConnectionProperties};
@@ -82,6 +82,26 @@ impl Queue {
             name,
             connection,
         }
+    }
+
+    /// A queue that is none of the system's own.
+    pub async fn foreign(amqp_url: &str, name: String) -> Self {
+        let queue = Self::open(amqp_url, name).await;
+        let declaring = queue.channel.queue_declare(
+            queue.name.as_str().into(),
+            QueueDeclareOptions::default(),
+            FieldTable::default(),
+        );
+        declaring.await.expect("declared");
+        queue
+    }
+
+    /// Deletes it with whatever is in it.
+    pub async fn delete(&self) {
+        self.channel
+            .queue_delete(self.name.as_str().into(), QueueDeleteOptions::default())
+            .await
+            .expect("deleted");
     }
 
     /// Asks on a separate channel, because the broker closes it if there is no such queue.

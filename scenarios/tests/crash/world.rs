@@ -3,6 +3,7 @@
 
 use crate::inspect::{self, Stock};
 use crate::load::{self, Answer, Crowd, Load, Told};
+use crate::queue_type;
 use crate::sale::{self, PRODUCT, audit_passes};
 use crate::wait::until;
 use loadgen::data::Element;
@@ -73,6 +74,7 @@ impl World {
             ("SECKILL__REDIS__PREFIX", format!("{name}:")),
             ("SECKILL__MQ__URL", stack.amqp_url()),
             ("SECKILL__MQ__PREFIX", format!("{name}.")),
+            ("SECKILL__MQ__QUEUE_TYPE", queue_type::from_environment()),
             ("SECKILL__SECKILL__LISTEN", "127.0.0.1:0".to_owned()),
             ("SECKILL__SECKILL__ENGINE", "lua-single-key".to_owned()),
             ("SECKILL__INCARNATION__LEASE_MS", LEASE_MS.to_string()),
@@ -262,6 +264,20 @@ impl World {
         load.sells(more).await;
     }
 
+    /// The log of every role that was started in this world so far.
+    pub fn logs(&self) -> String {
+        let logs = std::fs::read_dir(self.stack.scratch().join("logs")).expect("the logs");
+        let of_this_world = logs.map(|log| log.expect("a log").path()).filter(|log| {
+            let name = log.file_name().unwrap_or_default().to_string_lossy();
+            name.starts_with(&format!("{}-", self.name))
+        });
+        of_this_world
+            .map(|log| {
+                String::from_utf8_lossy(&std::fs::read(&log).expect("readable")).into_owned()
+            })
+            .collect()
+    }
+
     /// One number from the database.
     pub async fn number(&self, sql: &str) -> i64 {
         sqlx::query_scalar(sql)
@@ -328,7 +344,12 @@ impl World {
         .await;
     }
 
-    /// Name of the exchange of this world.
+    /// Name of the exchange of this world's order events.
+    pub fn orders_exchange(&self) -> String {
+        format!("{}.seckill.orders", self.name)
+    }
+
+    /// Name of the exchange of this world to which listeners bind.
     pub fn exchange(&self) -> String {
         format!("{}.seckill.exchange", self.name)
     }

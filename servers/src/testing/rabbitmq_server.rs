@@ -1,7 +1,7 @@
 //! A private RabbitMQ for one test.
 
 use super::{Home, Life, unless_missing};
-use crate::error::Result;
+use crate::error::{OrFailed, Result, failed};
 use crate::frozen::Frozen;
 use crate::process::Process;
 use crate::rabbitmq::{self, Node};
@@ -69,6 +69,23 @@ impl RabbitMqServer {
         let fraction = if is_set { "0.000001" } else { "0.8" };
         let words = ["set_vm_memory_high_watermark", fraction];
         rabbitmq::control(&self.home.site(), &self.node, &words).await
+    }
+
+    /// Has the node evaluate an Erlang expression, in some two seconds; returns what it printed.
+    /// For what no client can bring about, such as a queue whose process does not come back.
+    pub async fn eval(&self, expression: &str) -> Result<String> {
+        let command = rabbitmq::eval(&self.home.site(), &self.node, expression)?;
+        let mut command = tokio::process::Command::from(command);
+        let output = command
+            .output()
+            .await
+            .or_failed(|| "rabbitmqctl does not start".to_owned())?;
+        let said =
+            [output.stdout, output.stderr].map(|text| String::from_utf8_lossy(&text).into_owned());
+        match output.status.success() {
+            true => Ok(said.concat()),
+            false => Err(failed(format!("rabbitmqctl eval: {}", said.concat()))),
+        }
     }
 
     /// SIGSTOP until what is returned is dropped.

@@ -6,6 +6,8 @@
 mod connection;
 mod consumer;
 mod publisher;
+#[cfg(test)]
+mod tests;
 
 pub use publisher::AmqpPublisher;
 
@@ -14,9 +16,9 @@ use super::names::{Names, marker_id};
 use crate::config::{MqConfig, QueueType};
 use crate::envelope;
 use crate::ids::Generation;
-use anyhow::{Context, ensure};
+use anyhow::{Context, bail, ensure};
 use async_trait::async_trait;
-use connection::{confirming_channel, connect, done, properties};
+use connection::{confirming_channel, connect, done, is_not_found, properties};
 use consumer::AmqpDeliveries;
 use engines::IncarnationId;
 use lapin::options::{
@@ -50,6 +52,28 @@ impl AmqpBroker {
             .await
             .context("cannot open a channel")
     }
+
+    /// How many messages nobody has taken out of the queue; `None` if there is no such queue, or
+    /// its node is down.
+    async fn waiting(&self, incarnation: IncarnationId) -> anyhow::Result<Option<u32>> {
+        let channel = self.channel().await?;
+        let queue = self.names.order_queue(incarnation);
+        let passive = QueueDeclareOptions {
+            passive: true,
+            ..QueueDeclareOptions::default()
+        };
+        let found = channel
+            .queue_declare(queue.as_str().into(), passive, FieldTable::default())
+            .await;
+        match found {
+            Ok(found) => {
+                done(&channel).await;
+                Ok(Some(found.message_count()))
+            }
+            Err(error) if is_not_found(&error) => Ok(None),
+            Err(error) => Err(error).with_context(|| format!("cannot look for queue {queue}")),
+        }
+    }
 }
 
 #[async_trait]
@@ -62,15 +86,38 @@ impl Broker for AmqpBroker {
         let _ = self.connection.close(200, why.into()).await;
     }
 
+    async fn declare_queue(&self, incarnation: IncarnationId) -> anyhow::Result<bool> {
+        let channel = self.channel().await?;
+        let queue = self.names.order_queue(incarnation);
+        let declared = channel
+            .queue_declare(
+                queue.as_str().into(),
+                QueueDeclareOptions::durable(),
+                queue_arguments(&self.config),
+            )
+            .await;
+        match declared {
+            Ok(_) => {
+                done(&channel).await;
+                Ok(true)
+            }
+            Err(error) if is_not_found(&error) => Ok(false),
+            Err(error) => Err(error).with_context(|| format!("cannot declare queue {queue}")),
+        }
+    }
+
+    async fn has_queue(&self, incarnation: IncarnationId) -> anyhow::Result<bool> {
+        Ok(self.waiting(incarnation).await?.is_some())
+    }
+
     async fn bind(&self, incarnation: IncarnationId, generation: Generation) -> anyhow::Result<()> {
         let channel = self.channel().await?;
         declare_exchanges(&channel, &self.names).await?;
-        declare_order_queue(&channel, &self.names, &self.config, incarnation).await?;
         let key = self.names.order_key(incarnation, generation);
         channel
             .queue_bind(
                 self.names.order_queue(incarnation).into(),
-                self.names.exchange().into(),
+                self.names.orders().into(),
                 key.as_str().into(),
                 QueueBindOptions::default(),
                 FieldTable::default(),
@@ -88,38 +135,58 @@ impl Broker for AmqpBroker {
     ) -> anyhow::Result<()> {
         let channel = self.channel().await?;
         let key = self.names.order_key(incarnation, generation);
-        let (queue, exchange) = (self.names.order_queue(incarnation), self.names.exchange());
-        channel
+        let (queue, exchange) = (self.names.order_queue(incarnation), self.names.orders());
+        let unbound = channel
             .queue_unbind(
                 queue.into(),
                 exchange.into(),
                 key.as_str().into(),
                 FieldTable::default(),
             )
-            .await
-            .with_context(|| format!("cannot unbind {key}"))?;
+            .await;
+        match unbound {
+            // Without queue or exchange there is no binding either.
+            Err(error) if is_not_found(&error) => return Ok(()),
+            unbound => unbound.with_context(|| format!("cannot unbind {key}"))?,
+        }
         done(&channel).await;
         Ok(())
     }
 
+    /// Quorum queues refuse to be deleted if empty, by closing the connection, so the queue is
+    /// looked at first and then deleted whatever is in it. That no order is lost by it does not
+    /// rest on the look:
+    ///
+    /// - Its publisher was fenced for good before the drain's marker was put. What it sends later
+    ///   is not answered yes any more (fence-wait, R1), and comes back as unroutable, because its
+    ///   keys are unbound.
+    /// - Everything that was in the queue before the marker is committed
+    ///   (drain-in-one-session, R5), and that is stored.
+    ///
+    /// What may still be in it are messages that a consumer committed and could not acknowledge
+    /// before it died, and markers that nobody waits for. They are left to the next consumer all
+    /// the same: the count would show a fault elsewhere. It cannot carry the proof, because a
+    /// quorum queue without a leader counts none.
     async fn delete_queue(&self, incarnation: IncarnationId) -> anyhow::Result<()> {
-        let channel = self.channel().await?;
         let queue = self.names.order_queue(incarnation);
-        channel
-            .queue_delete(
-                queue.as_str().into(),
-                QueueDeleteOptions {
-                    if_empty: true,
-                    ..QueueDeleteOptions::default()
-                },
-            )
+        let waiting = self.waiting(incarnation).await?.unwrap_or_default();
+        ensure!(
+            waiting == 0,
+            "cannot delete queue {queue}: {waiting} messages wait in it"
+        );
+        let channel = self.channel().await?;
+        let found = channel
+            .queue_delete(queue.as_str().into(), QueueDeleteOptions::default())
             .await
             .with_context(|| format!("cannot delete queue {queue}"))?;
+        if found > 0 {
+            tracing::warn!(queue, found, "messages came late and went with their queue");
+        }
         done(&channel).await;
         Ok(())
     }
 
-    async fn put_marker(&self, incarnation: IncarnationId, nonce: u64) -> anyhow::Result<()> {
+    async fn put_marker(&self, incarnation: IncarnationId, nonce: u64) -> anyhow::Result<bool> {
         let channel = confirming_channel(&self.connection).await?;
         let queue = self.names.order_queue(incarnation);
         let confirm = channel
@@ -135,12 +202,13 @@ impl Broker for AmqpBroker {
             )
             .await?
             .await?;
-        ensure!(
-            confirm == Confirmation::Ack(None),
-            "the broker did not take a marker into {queue}: {confirm:?}"
-        );
+        let is_in = match confirm {
+            Confirmation::Ack(None) => true,
+            Confirmation::Ack(Some(_)) | Confirmation::Nack(Some(_)) => false,
+            other => bail!("the broker did not take a marker into {queue}: {other:?}"),
+        };
         done(&channel).await;
-        Ok(())
+        Ok(is_in)
     }
 
     async fn consume(&self, incarnation: IncarnationId) -> anyhow::Result<Box<dyn Deliveries>> {
@@ -152,16 +220,23 @@ impl Broker for AmqpBroker {
 }
 
 /// Declares the exchanges; idempotent.
+///
+/// exclusive-route (R6): in a direct exchange no wildcard matches, so a binding of somebody else's
+/// cannot stand in for a queue that is gone.
 async fn declare_exchanges(channel: &Channel, names: &Names) -> anyhow::Result<()> {
     let durable = ExchangeDeclareOptions {
         durable: true,
         ..ExchangeDeclareOptions::default()
     };
-    for exchange in [names.exchange(), names.dead_letters()] {
+    for (exchange, kind) in [
+        (names.orders(), ExchangeKind::Direct),
+        (names.listeners(), ExchangeKind::Topic),
+        (names.dead_letters(), ExchangeKind::Topic),
+    ] {
         channel
             .exchange_declare(
                 exchange.as_str().into(),
-                ExchangeKind::Topic,
+                kind,
                 durable,
                 FieldTable::default(),
             )
@@ -171,21 +246,21 @@ async fn declare_exchanges(channel: &Channel, names: &Names) -> anyhow::Result<(
     Ok(())
 }
 
-/// Declares the queue of one incarnation; idempotent.
+/// What every order queue is declared with.
 ///
-/// one-consumer-per-queue (R4): a single active consumer. exclusive-route (R6): no TTL, no delivery
-/// limit, and overflow rejects the publish instead of dropping.
-async fn declare_order_queue(
-    channel: &Channel,
-    names: &Names,
-    config: &MqConfig,
-    incarnation: IncarnationId,
-) -> anyhow::Result<()> {
+/// one-consumer-per-queue (R4): a single active consumer. exclusive-route (R6): no TTL, overflow
+/// rejects the publish instead of dropping, and no delivery limit. Quorum queues of RabbitMQ 4 have
+/// one of 20 by default, after which they drop; before 4, −1 for none is not understood, so it is
+/// the highest there is.
+fn queue_arguments(config: &MqConfig) -> FieldTable {
+    let mut arguments = FieldTable::default();
     let queue_type = match config.queue_type {
         QueueType::Classic => "classic",
-        QueueType::Quorum => "quorum",
+        QueueType::Quorum => {
+            arguments.insert("x-delivery-limit".into(), AMQPValue::LongInt(i32::MAX));
+            "quorum"
+        }
     };
-    let mut arguments = FieldTable::default();
     arguments.insert(
         "x-queue-type".into(),
         AMQPValue::LongString(queue_type.into()),
@@ -199,14 +274,5 @@ async fn declare_order_queue(
         "x-max-length".into(),
         AMQPValue::LongLongInt(i64::from(config.queue_max_messages)),
     );
-    let queue = names.order_queue(incarnation);
-    channel
-        .queue_declare(
-            queue.as_str().into(),
-            QueueDeclareOptions::durable(),
-            arguments,
-        )
-        .await
-        .with_context(|| format!("cannot declare queue {queue}"))?;
-    Ok(())
+    arguments
 }

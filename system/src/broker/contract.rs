@@ -13,11 +13,24 @@ pub trait Broker: Debug + Send + Sync {
     /// again.
     fn is_connected(&self) -> bool;
 
-    /// Declares the queue of an incarnation and binds it to a generation.
+    /// Declares the queue of an incarnation, bound to nothing.
+    ///
+    /// # Contract
+    /// - Idempotent.
+    /// - `false`: there is such a queue, and its node is down. So `true` where
+    ///   [`Broker::has_queue`] said no means that there was none (exclusive-route, R6).
+    /// - Whoever declares one that has been there before records what was lost with it.
+    async fn declare_queue(&self, incarnation: IncarnationId) -> anyhow::Result<bool>;
+
+    /// Whether the queue of an incarnation is there and can be reached.
+    async fn has_queue(&self, incarnation: IncarnationId) -> anyhow::Result<bool>;
+
+    /// Binds the queue of an incarnation to a generation.
     ///
     /// # Contract
     /// - What is published under that generation reaches the queue from now on.
     /// - Idempotent.
+    /// - An error if there is no such queue: it is not made anew behind anybody's back.
     /// - bind-then-recheck (R2): the caller has either bumped the generation itself, or re-reads
     ///   it afterwards and uses it only if unchanged.
     async fn bind(&self, incarnation: IncarnationId, generation: Generation) -> anyhow::Result<()>;
@@ -36,7 +49,8 @@ pub trait Broker: Debug + Send + Sync {
     /// Deletes the queue of a drained incarnation.
     ///
     /// # Contract
-    /// - exclusive-route (R6): the caller has stored before that the queue is drained.
+    /// - exclusive-route (R6): the caller has fenced the incarnation for good, unbound its keys,
+    ///   and then stored that the queue is drained.
     /// - A queue that is not there is fine.
     /// - One that holds messages which nobody has taken is an error, and stays.
     async fn delete_queue(&self, incarnation: IncarnationId) -> anyhow::Result<()>;
@@ -45,9 +59,10 @@ pub trait Broker: Debug + Send + Sync {
     /// until it is durable.
     ///
     /// # Contract
+    /// - `false`: the queue is gone or cannot be reached.
     /// - An error means that the marker may or may not be there; put another one under another
     ///   nonce.
-    async fn put_marker(&self, incarnation: IncarnationId, nonce: u64) -> anyhow::Result<()>;
+    async fn put_marker(&self, incarnation: IncarnationId, nonce: u64) -> anyhow::Result<bool>;
 
     /// Begins to consume the queue of `incarnation`.
     ///
@@ -83,6 +98,10 @@ pub trait Deliveries: Debug + Send + Sync {
     fn is_lost(&self) -> bool;
 
     /// Gives the queue up.
+    ///
+    /// # Contract
+    /// - one-consumer-per-queue (R4): nobody else becomes the active consumer before what is not
+    ///   acknowledged is back in the queue; the same when it is dropped.
     async fn close(self: Box<Self>);
 }
 
@@ -120,8 +139,11 @@ pub trait Publisher: Debug + Send + Sync {
 pub enum PublishOutcome {
     /// It is durable in the queue, or (under `published`) handed over.
     Accepted,
-    /// The broker said it is not in the queue: full, or no binding.
+    /// The broker said it is not in the queue, which is full.
     Rejected,
+    /// It is in no queue: that of the incarnation is gone, or not bound to the generation. Nothing
+    /// more can be published under it (exclusive-route, R6).
+    Unroutable,
     /// It was not sent: the broker is out of reach.
     NotSent,
     /// It was sent and nobody knows.

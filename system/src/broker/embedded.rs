@@ -18,7 +18,7 @@ use super::names::{MessageIds, Names, marker_id};
 use crate::config::{Ack, MqConfig};
 use crate::envelope;
 use crate::ids::Generation;
-use anyhow::{Context, ensure};
+use anyhow::{Context, bail, ensure};
 use async_trait::async_trait;
 use consumer::EmbeddedDeliveries;
 use engines::IncarnationId;
@@ -86,26 +86,34 @@ impl Broker for EmbeddedBroker {
         }
     }
 
-    async fn bind(&self, incarnation: IncarnationId, generation: Generation) -> anyhow::Result<()> {
-        let binding = async {
-            let mut transaction = self.file.sqlite.write().await?;
-            for generation in [QUEUE_ITSELF, generation] {
-                sqlx::query(
-                    "INSERT INTO queue_bindings (incarnation, generation) VALUES (?, ?) ON CONFLICT DO NOTHING",
-                )
-                .bind(incarnation.0)
-                .bind(generation.0)
-                .execute(&mut *transaction)
-                .await?;
-            }
-            transaction.commit().await
-        };
-        binding.await.with_context(|| {
+    async fn declare_queue(&self, incarnation: IncarnationId) -> anyhow::Result<bool> {
+        let declaring = self.file.insert_binding(incarnation, QUEUE_ITSELF);
+        declaring.await.map(|()| true).with_context(|| {
             format!(
-                "cannot bind {}",
-                self.names.order_key(incarnation, generation)
+                "cannot declare queue {}",
+                self.names.order_queue(incarnation)
             )
         })
+    }
+
+    async fn has_queue(&self, incarnation: IncarnationId) -> anyhow::Result<bool> {
+        let looking = self.file.has_queue(incarnation);
+        looking.await.with_context(|| {
+            format!(
+                "cannot look for queue {}",
+                self.names.order_queue(incarnation)
+            )
+        })
+    }
+
+    async fn bind(&self, incarnation: IncarnationId, generation: Generation) -> anyhow::Result<()> {
+        let key = self.names.order_key(incarnation, generation);
+        ensure!(
+            self.has_queue(incarnation).await?,
+            "cannot bind {key}: its queue is gone"
+        );
+        let binding = self.file.insert_binding(incarnation, generation);
+        binding.await.with_context(|| format!("cannot bind {key}"))
     }
 
     async fn unbind(
@@ -170,7 +178,7 @@ impl Broker for EmbeddedBroker {
         Ok(())
     }
 
-    async fn put_marker(&self, incarnation: IncarnationId, nonce: u64) -> anyhow::Result<()> {
+    async fn put_marker(&self, incarnation: IncarnationId, nonce: u64) -> anyhow::Result<bool> {
         let message = Message {
             incarnation,
             generation: QUEUE_ITSELF,
@@ -181,11 +189,11 @@ impl Broker for EmbeddedBroker {
         };
         let outcome = self.file.writer.put(message).await.confirmed().await;
         let queue = self.names.order_queue(incarnation);
-        ensure!(
-            outcome == PublishOutcome::Accepted,
-            "the broker did not take a marker into {queue}: {outcome:?}"
-        );
-        Ok(())
+        match outcome {
+            PublishOutcome::Accepted => Ok(true),
+            PublishOutcome::Unroutable => Ok(false),
+            other => bail!("the broker did not take a marker into {queue}: {other:?}"),
+        }
     }
 
     async fn consume(&self, incarnation: IncarnationId) -> anyhow::Result<Box<dyn Deliveries>> {

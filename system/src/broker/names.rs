@@ -19,8 +19,14 @@ impl Names {
         }
     }
 
-    /// The topic exchange of all order events.
-    pub fn exchange(&self) -> String {
+    /// The direct exchange of order events, of nobody else's (exclusive-route, R6).
+    pub fn orders(&self) -> String {
+        format!("{}seckill.orders", self.prefix)
+    }
+
+    /// The topic exchange that listeners bind to. No order travels through it on its way to its
+    /// row.
+    pub fn listeners(&self) -> String {
         format!("{}seckill.exchange", self.prefix)
     }
 

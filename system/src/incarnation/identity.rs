@@ -6,6 +6,7 @@ use crate::order_id::Minter;
 use engines::IncarnationId;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use tokio::sync::Notify;
 
 /// One term of one incarnation. Read once per batch; everything that follows from the batch uses
 /// this value.
@@ -18,6 +19,9 @@ pub struct Identity {
     /// Mints this incarnation's order ids.
     pub minter: Arc<Minter>,
     revoked: AtomicBool,
+    /// Whether nothing reaches its queue any more, and what tells the keeper so.
+    unroutable: AtomicBool,
+    lost: Notify,
     /// Monotonic ms until which the lease runs.
     valid_until_ms: AtomicU64,
 }
@@ -35,6 +39,8 @@ impl Identity {
             generation,
             minter,
             revoked: AtomicBool::new(false),
+            unroutable: AtomicBool::new(false),
+            lost: Notify::new(),
             valid_until_ms: AtomicU64::new(valid_until_ms),
         })
     }
@@ -49,6 +55,21 @@ impl Identity {
     /// Whether it was ended before its lease ran out.
     pub(super) fn is_revoked(&self) -> bool {
         self.revoked.load(Ordering::SeqCst)
+    }
+
+    /// exclusive-route (R6): a message under it came back. Nothing is started or answered with yes
+    /// under it any more; its keeper finds out what comes next.
+    pub fn route_is_lost(&self) {
+        self.revoke();
+        self.unroutable.store(true, Ordering::SeqCst);
+        self.lost.notify_one();
+    }
+
+    /// Waits for the first message that came back, if none has yet.
+    pub(super) async fn until_route_is_lost(&self) {
+        while !self.unroutable.load(Ordering::SeqCst) {
+            self.lost.notified().await;
+        }
     }
 
     /// The lease runs until `valid_until_ms`, monotonic, from now on.

@@ -1,7 +1,7 @@
 //! Takes a free worker id, declares the incarnation's queue and binds its key.
 
 use super::identity::Identity;
-use crate::broker::{self, Settings};
+use crate::broker::{self, Broker, Settings};
 use crate::clock::{monotonic_ms, unix_ms};
 use crate::ids::{Generation, WorkerId};
 use crate::order_id::{MAX_AHEAD_MS, Minter, WORKER_IDS, minted_until_ms};
@@ -35,8 +35,13 @@ impl Registrar {
         let sent_ms = monotonic_ms();
         let registered = self.take_worker_id().await?;
         let minter = registered.minter;
+        let broker = self.broker(registered.id).await?;
+        ensure!(
+            broker.declare_queue(registered.id).await?,
+            "the node of a new queue is down"
+        );
         let identity = self
-            .bind(registered.id, Generation::FIRST, minter, sent_ms)
+            .bind(&*broker, registered.id, Generation::FIRST, minter, sent_ms)
             .await?;
         tracing::info!(
             incarnation = identity.id.0,
@@ -46,30 +51,41 @@ impl Registrar {
         Ok(identity)
     }
 
-    /// The same incarnation in a later generation, after its fence was acknowledged.
+    /// The same incarnation in a later generation, after its fence was acknowledged. `None`: its
+    /// queue is gone, or cannot be reached (exclusive-route, R6).
     pub(super) async fn adopt(
         &self,
         id: IncarnationId,
         generation: Generation,
         minter: Arc<Minter>,
-    ) -> anyhow::Result<Arc<Identity>> {
+    ) -> anyhow::Result<Option<Arc<Identity>>> {
         let sent_ms = monotonic_ms();
         // Acknowledged here too: a second fence may have come between the acknowledgement and the
         // reading of the generation, and no identity acts at this point. Its fencer would otherwise
         // wait for ever.
         ensure!(self.store.adopt(id, generation).await?, "fenced again");
-        self.bind(id, generation, minter, sent_ms).await
+        let broker = self.broker(id).await?;
+        if !broker.has_queue(id).await? {
+            broker.close("no queue").await;
+            return Ok(None);
+        }
+        let bound = self.bind(&*broker, id, generation, minter, sent_ms);
+        bound.await.map(Some)
+    }
+
+    async fn broker(&self, id: IncarnationId) -> anyhow::Result<Arc<dyn Broker>> {
+        broker::connect(&self.broker, &format!("incarnation-{id}")).await
     }
 
     /// bind-then-recheck (R2): bind, read the generation again, use it only if unchanged.
     async fn bind(
         &self,
+        broker: &dyn Broker,
         id: IncarnationId,
         generation: Generation,
         minter: Arc<Minter>,
         sent_ms: u64,
     ) -> anyhow::Result<Arc<Identity>> {
-        let broker = broker::connect(&self.broker, &format!("incarnation-{id}")).await?;
         broker.bind(id, generation).await?;
         if !self
             .store

@@ -2,12 +2,14 @@
 //!
 //! A marker is put behind it; when the marker's row is there, and the consumer session that
 //! committed it is the one that was current before it was put (drain-in-one-session, R5: nothing
-//! was returned in between), everything before it has its row.
+//! was returned in between), everything before it has its row. A queue that is gone is recorded and
+//! made anew (exclusive-route, R6).
 
 use crate::broker::{self, Broker, Settings};
 use crate::config::Config;
 use crate::ids::{ConsumerSession, Generation};
 use crate::store::Store;
+use anyhow::bail;
 use engines::IncarnationId;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -18,6 +20,8 @@ const POLL_INTERVAL: Duration = Duration::from_millis(10);
 /// A marker that was not committed within this time may have been lost with its consumer; another
 /// one is put.
 const MARKER_PATIENCE: Duration = Duration::from_secs(5);
+/// Longest wait for one answer of the broker. One that is frozen, or has an alarm, gives none.
+const BROKER_TIMEOUT: Duration = Duration::from_secs(3);
 
 /// Puts markers and waits for them.
 pub struct Drainer {
@@ -40,7 +44,8 @@ impl Drainer {
     }
 
     /// Whether the queue of `incarnation` was drained of everything that was in it when this was
-    /// called. `false` means not within the time allowed; it may be drained later.
+    /// called. `false` means not within the time allowed; it may be drained later. An error also
+    /// when the queue cannot be reached.
     pub async fn drain(&self, incarnation: IncarnationId) -> anyhow::Result<bool> {
         let deadline = Instant::now() + self.timeout;
         while Instant::now() < deadline {
@@ -48,7 +53,12 @@ impl Drainer {
                 return Ok(true);
             };
             let nonce = rand::random();
-            self.broker().await?.put_marker(incarnation, nonce).await?;
+            let broker = self.broker().await?;
+            if !self.within(broker.put_marker(incarnation, nonce)).await? {
+                self.reach(incarnation).await?;
+                tokio::time::sleep(POLL_INTERVAL).await;
+                continue;
+            }
             let patience = (Instant::now() + MARKER_PATIENCE).min(deadline);
             if self.committed_in(nonce, patience).await? == Some(session) {
                 return Ok(true);
@@ -63,12 +73,60 @@ impl Drainer {
         incarnation: IncarnationId,
         generation: Generation,
     ) -> anyhow::Result<()> {
-        self.broker().await?.unbind(incarnation, generation).await
+        let broker = self.broker().await?;
+        self.within(broker.unbind(incarnation, generation)).await
+    }
+
+    /// Makes sure that the queue of `incarnation` is there. One that is gone is recorded as parked,
+    /// with an alarm, and made anew, empty; an error means that it cannot be reached now, because
+    /// its node or the broker is down.
+    pub async fn reach(&self, incarnation: IncarnationId) -> anyhow::Result<()> {
+        let broker = self.broker().await?;
+        if self.within(broker.has_queue(incarnation)).await? {
+            return Ok(());
+        }
+        let is_new = self.store.suspect_lost_queue(incarnation).await?;
+        // After an error it may have been made: the record stays.
+        if !self.within(broker.declare_queue(incarnation)).await? {
+            // One that was there may be of somebody who made the queue and died.
+            if is_new {
+                self.store.unsuspect_queue(incarnation).await?;
+            }
+            bail!("the node of its queue is down");
+        }
+        if self.store.queue_is_lost(incarnation).await? {
+            tracing::error!(
+                incarnation = incarnation.0,
+                "its queue is gone, and with it whatever was in it: recorded as parked, to be resolved by hand"
+            );
+        }
+        Ok(())
     }
 
     /// Deletes the queue of a drained incarnation.
     pub async fn delete_queue(&self, incarnation: IncarnationId) -> anyhow::Result<()> {
-        self.broker().await?.delete_queue(incarnation).await
+        let broker = self.broker().await?;
+        self.within(broker.delete_queue(incarnation)).await
+    }
+
+    /// Whether the last answer that the broker owed came.
+    pub async fn is_connected(&self) -> bool {
+        let slot = self.connection.lock().await;
+        slot.as_ref().is_some_and(|broker| broker.is_connected())
+    }
+
+    /// What the broker answers in time. One that does not is connected to anew the next time.
+    async fn within<T>(
+        &self,
+        asking: impl Future<Output = anyhow::Result<T>>,
+    ) -> anyhow::Result<T> {
+        match tokio::time::timeout(BROKER_TIMEOUT, asking).await {
+            Ok(answer) => answer,
+            Err(_) => {
+                *self.connection.lock().await = None;
+                bail!("the broker did not answer within {BROKER_TIMEOUT:?}")
+            }
+        }
     }
 
     async fn committed_in(

@@ -8,6 +8,7 @@
 use super::drain::Drainer;
 use super::pass::Pass;
 use super::troubles::Troubles;
+use crate::back_off::BackOff;
 use crate::clock::monotonic_ms;
 use crate::config::Config;
 use crate::failpoint;
@@ -35,6 +36,8 @@ pub struct HoldRepair {
     /// process's monotonic clock too.
     sightings: HashMap<OrderId, Sighting>,
     troubles: Troubles,
+    /// Incarnations whose queues could not be drained a moment ago.
+    back_off: BackOff<IncarnationId>,
 }
 
 /// deadline-before-reserve (R7): the grace period exceeds the deadline of whoever may still publish
@@ -90,6 +93,7 @@ impl HoldRepair {
             scope,
             sightings: HashMap::new(),
             troubles: Troubles::new("cannot repair the holds of a sale yet"),
+            back_off: BackOff::default(),
         }
     }
 
@@ -222,7 +226,7 @@ impl SaleRepair<'_> {
             // Somebody with a longer deadline may have touched one just before it was marked.
             memory.grace_ms = memory.grace.in_effect_ms(self.store).await?;
             doomed.retain(|hold| hold.age_ms >= memory.grace_ms || memory.is_ripe(self.sale, hold));
-            self.void(doomed, &mut pass).await?;
+            self.void(doomed, &mut memory.back_off, &mut pass).await?;
         }
         Ok(pass)
     }
@@ -251,16 +255,36 @@ impl SaleRepair<'_> {
 
     /// mark-with-age (R8): a marker through every queue that a touch may have published to; then
     /// look; then make it final.
-    async fn void(&self, doomed: Vec<OpenHold>, pass: &mut Pass) -> anyhow::Result<()> {
+    async fn void(
+        &self,
+        doomed: Vec<OpenHold>,
+        back_off: &mut BackOff<IncarnationId>,
+        pass: &mut Pass,
+    ) -> anyhow::Result<()> {
         let queues: HashSet<IncarnationId> = doomed
             .iter()
             .flat_map(|hold| hold.touched_by.iter().copied())
             .collect();
         let mut drained = HashSet::new();
         for queue in queues {
-            if self.drainer.drain(queue).await? {
-                drained.insert(queue);
+            if !back_off.is_due(queue) {
+                continue;
             }
+            match self.drainer.drain(queue).await {
+                Ok(true) => drop(drained.insert(queue)),
+                Ok(false) => {}
+                // Holds that did not go through it need not wait for it.
+                Err(error) => {
+                    tracing::warn!(
+                        incarnation = queue.0,
+                        error = format!("{error:#}"),
+                        "its queue keeps holds from being judged"
+                    );
+                    back_off.failed(queue);
+                    continue;
+                }
+            }
+            back_off.succeeded(queue);
         }
         let ready = doomed
             .into_iter()

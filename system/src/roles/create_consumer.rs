@@ -9,6 +9,7 @@ mod poison;
 mod queue;
 mod settle;
 
+use crate::back_off::BackOff;
 use crate::broker::{self, Broker, Settings};
 use crate::config::Config;
 use crate::roles::{self, RoleConfig};
@@ -125,7 +126,8 @@ async fn consume_queues(
     broker: &Arc<dyn Broker>,
     shutdown: &Shutdown,
 ) -> anyhow::Result<()> {
-    let mut tasks: HashMap<IncarnationId, JoinHandle<()>> = HashMap::new();
+    let mut tasks: HashMap<IncarnationId, JoinHandle<bool>> = HashMap::new();
+    let mut back_off = BackOff::default();
     let ended = loop {
         if shutdown.is_requested() {
             break Ok(());
@@ -139,10 +141,13 @@ async fn consume_queues(
         };
         match found {
             Ok(queues) => {
-                tasks.retain(|_, task| !task.is_finished());
+                give_way(&mut tasks, &mut back_off).await;
+                back_off.retain(|incarnation| queues.contains(&incarnation));
                 for incarnation in queues
                     .into_iter()
-                    .filter(|incarnation| !tasks.contains_key(incarnation))
+                    .filter(|incarnation| {
+                        !tasks.contains_key(incarnation) && back_off.is_due(*incarnation)
+                    })
                     .collect::<Vec<_>>()
                 {
                     let consumer =
@@ -175,9 +180,27 @@ async fn consume_queues(
     ended
 }
 
-async fn supervise(consumer: QueueConsumer, broker: Arc<dyn Broker>, shutdown: Shutdown) {
+/// Takes out the tasks that have ended; a queue that could not be consumed is left alone for a
+/// while.
+async fn give_way(
+    tasks: &mut HashMap<IncarnationId, JoinHandle<bool>>,
+    back_off: &mut BackOff<IncarnationId>,
+) {
+    let ended: Vec<_> = tasks.extract_if(|_, task| task.is_finished()).collect();
+    for (incarnation, task) in ended {
+        match task.await {
+            Ok(true) => back_off.succeeded(incarnation),
+            Ok(false) | Err(_) => back_off.failed(incarnation),
+        }
+    }
+}
+
+/// Whether the queue could be consumed.
+async fn supervise(consumer: QueueConsumer, broker: Arc<dyn Broker>, shutdown: Shutdown) -> bool {
     let incarnation = consumer.incarnation();
-    let ended = match broker.consume(incarnation).await {
+    let consuming = broker.consume(incarnation).await;
+    let is_there = consuming.is_ok();
+    let ended = match consuming {
         Ok(mut deliveries) => {
             let ended = consumer.run(deliveries.as_mut(), &shutdown).await;
             // drain-in-one-session (R5): nothing is nack-requeued; closing gives back, in order,
@@ -194,4 +217,5 @@ async fn supervise(consumer: QueueConsumer, broker: Arc<dyn Broker>, shutdown: S
             "queue given up; it will be taken up again"
         );
     }
+    is_there
 }

@@ -9,6 +9,7 @@ mod incarnations;
 mod turns;
 mod watch;
 
+use crate::back_off::BackOff;
 use crate::clock::{monotonic_ms, unix_ms};
 use crate::config::Config;
 use crate::repair::{Drainer, HoldRepair, HoldScope, Pass, Troubles};
@@ -17,7 +18,7 @@ use crate::shutdown::Shutdown;
 use crate::store::Store;
 use anyhow::{Context, bail};
 use endings::Endings;
-use engines::{Registry, StockEngine, Tending};
+use engines::{IncarnationId, Registry, StockEngine, Tending};
 use std::io::Write;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -42,6 +43,8 @@ struct Reconciler {
     /// With `--once`, what may yet turn out to be dead is waited for: what lives shows signs of life
     /// meanwhile.
     waits_for_silent: bool,
+    /// Incarnations whose queues could not be dealt with a moment ago.
+    back_off: BackOff<IncarnationId>,
 }
 
 /// Repairs until asked to stop.
@@ -84,6 +87,7 @@ impl Reconciler {
             endings: Endings::new(),
             untended: Troubles::new("cannot tend a sale"),
             waits_for_silent: false,
+            back_off: BackOff::default(),
         })
     }
 
@@ -139,7 +143,9 @@ impl Reconciler {
     /// queues drain.
     async fn pass(&mut self) -> anyhow::Result<Pass> {
         let mut pass = Pass::default();
-        pass.add(incarnations::retire(&self.store, &self.drainer, &self.watch).await?);
+        let (store, drainer) = (&self.store, &self.drainer);
+        let retired = incarnations::retire(store, drainer, &self.watch, &mut self.back_off);
+        pass.add(retired.await?);
         if self.waits_for_silent {
             pass.left += self.watch.never_heard().await?;
         }
@@ -151,7 +157,8 @@ impl Reconciler {
             margin_ms: self.config.incarnation.margin_ms,
             timeout_ms: self.config.reconciler.drain_timeout_ms,
         };
-        pass.add(opener.open_missing(&mut self.turns).await?);
+        let opening = opener.open_missing(&mut self.turns, &mut self.back_off);
+        pass.add(opening.await?);
         let deadline_ms = self.config.seckill.publish_timeout_ms;
         let ending = self.endings.advance(&opener, deadline_ms).await;
         self.tend(&mut pass).await?;

@@ -3,8 +3,9 @@
 use crate::config::MqConfig;
 use anyhow::Context;
 use lapin::options::ConfirmSelectOptions;
+use lapin::protocol::{AMQPErrorKind, AMQPSoftError};
 use lapin::uri::AMQPUri;
-use lapin::{BasicProperties, Channel, Connection, ConnectionProperties};
+use lapin::{BasicProperties, Channel, Connection, ConnectionProperties, ErrorKind};
 use std::str::FromStr;
 use std::time::Duration;
 
@@ -39,6 +40,13 @@ pub async fn confirming_channel(connection: &Connection) -> anyhow::Result<Chann
         .await
         .context("cannot switch on publisher confirms")?;
     Ok(channel)
+}
+
+/// Whether the broker said that there is no such thing, or that its node is down; it closes the
+/// channel with it.
+pub fn is_not_found(error: &lapin::Error) -> bool {
+    let not_found = AMQPErrorKind::Soft(AMQPSoftError::NOTFOUND);
+    matches!(error.kind(), ErrorKind::ProtocolError(refusal) if *refusal.kind() == not_found)
 }
 
 /// Closes a channel that is not needed any more.

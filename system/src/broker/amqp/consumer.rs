@@ -8,12 +8,17 @@ use futures_util::StreamExt;
 use lapin::options::{BasicAckOptions, BasicConsumeOptions, BasicQosOptions};
 use lapin::types::{FieldTable, ShortString};
 use lapin::{Channel, Consumer};
+use tokio::runtime::Handle;
 
-/// The consumer is declared first because it has to be dropped first: its cancellation goes over
-/// the channel.
+/// One consumer on a channel of its own.
+///
+/// one-consumer-per-queue (R4): the client cancels a consumer that is dropped while its channel is
+/// open. The broker would then make the next one active while messages are still unacknowledged
+/// here, and those would be delivered after later ones. So the channel is always closed first.
 #[derive(Debug)]
 pub struct AmqpDeliveries {
-    consumer: Consumer,
+    /// `None` once it is being closed.
+    consumer: Option<Consumer>,
     channel: Channel,
 }
 
@@ -36,14 +41,39 @@ impl AmqpDeliveries {
             )
             .await
             .context("cannot consume")?;
-        Ok(Self { consumer, channel })
+        Ok(Self {
+            consumer: Some(consumer),
+            channel,
+        })
     }
+}
+
+impl Drop for AmqpDeliveries {
+    fn drop(&mut self) {
+        let Some(consumer) = self.consumer.take() else {
+            return;
+        };
+        match Handle::try_current() {
+            Ok(runtime) => drop(runtime.spawn(close(consumer, self.channel.clone()))),
+            // The process ends, and its connections with it; until then nothing is cancelled.
+            Err(_) => std::mem::forget(consumer),
+        }
+    }
+}
+
+/// The consumer goes when its channel is closed, and with it nothing is left to cancel.
+async fn close(consumer: Consumer, channel: Channel) {
+    done(&channel).await;
+    drop(consumer);
 }
 
 #[async_trait]
 impl Deliveries for AmqpDeliveries {
     async fn next(&mut self) -> anyhow::Result<Option<Delivery>> {
-        let Some(delivery) = self.consumer.next().await else {
+        let Some(consumer) = &mut self.consumer else {
+            return Ok(None);
+        };
+        let Some(delivery) = consumer.next().await else {
             return Ok(None);
         };
         let delivery = delivery.context("delivery failed")?;
@@ -74,9 +104,10 @@ impl Deliveries for AmqpDeliveries {
         !self.channel.status().connected()
     }
 
-    async fn close(self: Box<Self>) {
-        let Self { consumer, channel } = *self;
-        drop(consumer);
-        done(&channel).await;
+    async fn close(mut self: Box<Self>) {
+        if let Some(consumer) = self.consumer.take() {
+            // In a task of its own, so that a caller who gives up waiting leaves it to its end.
+            let _ = tokio::spawn(close(consumer, self.channel.clone())).await;
+        }
     }
 }

@@ -1,6 +1,6 @@
 //! Publishes order batches under confirms over a connection that is re-established by itself.
 
-use super::connection::{confirming_channel, connect, properties};
+use super::connection::{confirming_channel, connect, is_not_found, properties};
 use crate::broker::contract::{PublishOutcome, Publisher};
 use crate::broker::names::{MessageIds, Names, marker_id};
 use crate::config::{Ack, MqConfig};
@@ -44,6 +44,9 @@ pub struct AmqpPublisher {
     lanes: watch::Receiver<Arc<[Lane]>>,
     /// How often it was connected again.
     connection: Arc<AtomicU64>,
+    /// Where the last message went that was said yes about and came back; without waiting for
+    /// confirms, the next one learns of it.
+    unroutable: Arc<Mutex<Option<(IncarnationId, Generation)>>>,
 }
 
 impl AmqpPublisher {
@@ -72,6 +75,7 @@ impl AmqpPublisher {
             turn: AtomicUsize::new(0),
             lanes: receiver,
             connection: reconnected,
+            unroutable: Arc::default(),
         })
     }
 
@@ -99,17 +103,21 @@ impl AmqpPublisher {
         Some((lane.channel.clone(), Some(turn)))
     }
 
+    /// Sends to the queue of an incarnation, by the route of an order.
     async fn send(
         &self,
         ack: Ack,
-        key: String,
+        (incarnation, generation): (IncarnationId, Generation),
         properties: BasicProperties,
         body: &[u8],
     ) -> PublishOutcome {
         let Some((channel, turn)) = self.channel(ack).await else {
             return PublishOutcome::NotSent;
         };
-        let (exchange, key) = (self.names.exchange().into(), key.into());
+        let (exchange, key) = (
+            self.names.orders().into(),
+            self.names.order_key(incarnation, generation).into(),
+        );
         let options = BasicPublishOptions {
             mandatory: true,
             ..BasicPublishOptions::default()
@@ -119,13 +127,15 @@ impl AmqpPublisher {
             .await
         {
             Ok(confirm) => confirm,
-            Err(error) => {
-                tracing::warn!(%error, "publish failed");
-                return PublishOutcome::Unknown;
-            }
+            Err(error) => return judge(Err(error)),
         };
         if ack == Ack::Published {
-            tokio::spawn(async move { judge(confirm.await) });
+            let unroutable = self.unroutable.clone();
+            tokio::spawn(async move {
+                if judge(confirm.await) == PublishOutcome::Unroutable {
+                    *unroutable.lock().await = Some((incarnation, generation));
+                }
+            });
             return PublishOutcome::Accepted;
         }
         let outcome = judge(confirm.await);
@@ -142,16 +152,19 @@ impl Publisher for AmqpPublisher {
         generation: Generation,
         body: Vec<u8>,
     ) -> PublishOutcome {
+        let to = (incarnation, generation);
+        if self.ack == Ack::Published && *self.unroutable.lock().await == Some(to) {
+            return PublishOutcome::Unroutable;
+        }
         let properties = properties(ORDER_BATCH_TYPE, self.ids.next());
-        let key = self.names.order_key(incarnation, generation);
-        self.send(self.ack, key, properties, &body).await
+        self.send(self.ack, to, properties, &body).await
     }
 
     async fn probe(&self, incarnation: IncarnationId, generation: Generation) -> PublishOutcome {
         let nonce = rand::random();
         let properties = properties(MARKER_TYPE, marker_id(nonce));
-        let key = self.names.order_key(incarnation, generation);
-        self.send(Ack::Confirmed, key, properties, &encode_marker(nonce))
+        let to = (incarnation, generation);
+        self.send(Ack::Confirmed, to, properties, &encode_marker(nonce))
             .await
     }
 
@@ -173,10 +186,16 @@ fn judge(confirm: lapin::Result<Confirmation>) -> PublishOutcome {
         // exclusive-route (R6): a returned message is not accepted, even when it is acked.
         Ok(Confirmation::Ack(Some(returned)) | Confirmation::Nack(Some(returned))) => {
             tracing::warn!(reply = %returned.reply_text, "order batch returned by the broker");
-            PublishOutcome::Rejected
+            PublishOutcome::Unroutable
         }
         Ok(Confirmation::Nack(None)) => PublishOutcome::Rejected,
         Ok(Confirmation::NotRequested) => PublishOutcome::Unknown,
+        // The exchange is gone; whoever registers anew declares it. The message was alone on its
+        // channel, so it is the one that was refused.
+        Err(error) if is_not_found(&error) => {
+            tracing::warn!(%error, "order batch refused by the broker");
+            PublishOutcome::Unroutable
+        }
         Err(error) => {
             tracing::warn!(%error, "no confirm");
             PublishOutcome::Unknown

@@ -1,7 +1,7 @@
 //! Consumes one queue: waits for its turn, reads in order, and remembers what is not acknowledged.
 
 use super::file::QueueFile;
-use super::queues::{QUEUE_ITSELF, Queue};
+use super::queues::Queue;
 use crate::broker::contract::{Deliveries, Delivery};
 use anyhow::{Context, ensure};
 use async_trait::async_trait;
@@ -83,17 +83,6 @@ impl EmbeddedDeliveries {
         self.queue.delivered.store(self.read_to, Ordering::SeqCst);
         Ok(())
     }
-
-    async fn exists(&self) -> sqlx::Result<bool> {
-        let row = sqlx::query(
-            "SELECT COUNT(*) FROM queue_bindings WHERE incarnation = ? AND generation = ?",
-        )
-        .bind(self.incarnation.0)
-        .bind(QUEUE_ITSELF.0)
-        .fetch_one(self.file.sqlite.readers())
-        .await?;
-        Ok(row.try_get::<i64, _>(0)? > 0)
-    }
 }
 
 #[async_trait]
@@ -108,7 +97,8 @@ impl Deliveries for EmbeddedDeliveries {
             if !self.ready.is_empty() {
                 continue;
             }
-            if !self.exists().await.context("cannot look for the queue")? {
+            let has_queue = self.file.has_queue(self.incarnation);
+            if !has_queue.await.context("cannot look for the queue")? {
                 return Ok(None);
             }
             // A message that was committed since it was read has left its mark.

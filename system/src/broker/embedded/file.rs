@@ -1,9 +1,12 @@
 //! A queue file: one per path in this process, however many use it.
 
-use super::queues::Queues;
+use super::queues::{QUEUE_ITSELF, Queues};
 use super::writer::WriterHandle;
+use crate::ids::Generation;
 use anyhow::Context;
 use database::sqlite::SqliteFile;
+use engines::IncarnationId;
+use sqlx::Row;
 use std::sync::{Arc, LazyLock, Mutex, PoisonError, Weak};
 
 /// Queue files that are open in this process.
@@ -40,5 +43,32 @@ impl QueueFile {
         });
         open.push(Arc::downgrade(&file));
         Ok(file)
+    }
+
+    /// Binds a queue to a generation, or to itself; idempotent.
+    pub async fn insert_binding(
+        &self,
+        incarnation: IncarnationId,
+        generation: Generation,
+    ) -> sqlx::Result<()> {
+        let sql = "INSERT INTO queue_bindings (incarnation, generation) VALUES (?, ?) ON CONFLICT DO NOTHING";
+        let mut transaction = self.sqlite.write().await?;
+        sqlx::query(sql)
+            .bind(incarnation.0)
+            .bind(generation.0)
+            .execute(&mut *transaction)
+            .await?;
+        transaction.commit().await
+    }
+
+    /// Whether there is such a queue.
+    pub async fn has_queue(&self, incarnation: IncarnationId) -> sqlx::Result<bool> {
+        let sql = "SELECT COUNT(*) FROM queue_bindings WHERE incarnation = ? AND generation = ?";
+        let row = sqlx::query(sql)
+            .bind(incarnation.0)
+            .bind(QUEUE_ITSELF.0)
+            .fetch_one(self.sqlite.readers())
+            .await?;
+        Ok(row.try_get::<i64, _>(0)? > 0)
     }
 }

@@ -42,6 +42,7 @@ impl Fixture {
             .await
             .unwrap();
         transaction.commit().await.unwrap();
+        broker.declare_queue(ID).await.unwrap();
         broker.bind(ID, FIRST).await.unwrap();
         let publisher = Arc::new(broker.publisher(Ack::Confirmed, "test"));
         Self {

@@ -301,12 +301,11 @@ async fn write(
     }
     let mut outcomes = Vec::with_capacity(messages.len());
     for (message, _) in messages {
-        let is_in = has_room(connection, &queues.of(message.incarnation), message).await?
-            && insert(connection, message).await?;
-        outcomes.push(if is_in {
-            PublishOutcome::Accepted
-        } else {
-            PublishOutcome::Rejected
+        let has_room = has_room(connection, &queues.of(message.incarnation), message).await?;
+        outcomes.push(match has_room {
+            false => PublishOutcome::Rejected,
+            true if insert(connection, message).await? => PublishOutcome::Accepted,
+            true => PublishOutcome::Unroutable,
         });
     }
     Ok(outcomes)

@@ -8,11 +8,12 @@
 
 use super::turns::Turns;
 use super::watch::Watch;
+use crate::back_off::BackOff;
 use crate::failpoint;
 use crate::repair::{Drainer, Pass, Troubles};
 use crate::store::{SaleRow, Store};
 use anyhow::{Context, bail, ensure};
-use engines::{Epoch, Nonce, Opened, Opening, SaleId, StockEngine, Term};
+use engines::{Epoch, IncarnationId, Nonce, Opened, Opening, SaleId, StockEngine, Term};
 use std::time::{Duration, Instant};
 
 /// How often an outstanding acknowledgement is looked for.
@@ -31,7 +32,11 @@ pub struct Opener<'a> {
 
 impl Opener<'_> {
     /// Opens every sale that is not open in the database or in the engine.
-    pub async fn open_missing(&self, turns: &mut Turns) -> anyhow::Result<Pass> {
+    pub async fn open_missing(
+        &self,
+        turns: &mut Turns,
+        back_off: &mut BackOff<IncarnationId>,
+    ) -> anyhow::Result<Pass> {
         let missing = self.missing().await?.len() as u64;
         if missing == 0 {
             return Ok(Pass::default());
@@ -42,7 +47,7 @@ impl Opener<'_> {
                 ..Pass::default()
             });
         };
-        let opened = self.open_all().await;
+        let opened = self.open_all(back_off).await;
         turn.give_back().await;
         Ok(opened.unwrap_or_else(|error| {
             tracing::warn!(
@@ -57,11 +62,15 @@ impl Opener<'_> {
     }
 
     /// Publishers are fenced and queues drained once for all sales together.
-    async fn open_all(&self) -> anyhow::Result<Pass> {
+    async fn open_all(&self, back_off: &mut BackOff<IncarnationId>) -> anyhow::Result<Pass> {
         let mut pass = Pass::default();
         let mut claimed = Vec::new();
         // Looked for again: the one who had the turn before may just have opened them.
-        for sale in self.missing().await? {
+        let missing = self.missing().await?;
+        let all = missing.len();
+        let missing = self.without_those_that_wait(missing, back_off).await?;
+        pass.left += (all - missing.len()) as u64;
+        for sale in missing {
             let epoch = self.store.claim_epoch(sale).await?;
             claimed.push((
                 sale,
@@ -86,6 +95,41 @@ impl Opener<'_> {
         }
         troubles.report();
         Ok(pass)
+    }
+
+    /// exclusive-route (R6): a sale that was open before needs every queue drained, so it waits while
+    /// one cannot be reached. Nobody is fenced for it, and nothing claimed: other sales go on.
+    async fn without_those_that_wait(
+        &self,
+        mut missing: Vec<SaleId>,
+        back_off: &mut BackOff<IncarnationId>,
+    ) -> anyhow::Result<Vec<SaleId>> {
+        let fresh = self.store.never_opened().await?;
+        if missing.iter().any(|sale| !fresh.contains(sale)) && !self.are_reachable(back_off).await?
+        {
+            missing.retain(|sale| fresh.contains(sale));
+        }
+        Ok(missing)
+    }
+
+    async fn are_reachable(&self, back_off: &mut BackOff<IncarnationId>) -> anyhow::Result<bool> {
+        let queues = self.store.queues_to_drain().await?;
+        if queues.iter().any(|id| !back_off.is_due(*id)) {
+            return Ok(false);
+        }
+        for id in queues {
+            if let Err(error) = self.drainer.reach(id).await {
+                tracing::warn!(
+                    incarnation = id.0,
+                    error = format!("{error:#}"),
+                    "its queue keeps sales from being opened again"
+                );
+                back_off.failed(id);
+                return Ok(false);
+            }
+            back_off.succeeded(id);
+        }
+        Ok(true)
     }
 
     async fn missing(&self) -> anyhow::Result<Vec<SaleId>> {

@@ -59,6 +59,8 @@ pub enum Reason {
     BrokerAway,
     /// The queue takes no more.
     QueueFull,
+    /// The queue is gone; the process will have another one.
+    QueueGone,
     /// The process ends.
     Stopping,
 }
@@ -123,6 +125,7 @@ impl Reason {
             Self::EngineAway => "the stock engine is out of reach; try again",
             Self::BrokerAway => "the order queue is out of reach; try again",
             Self::QueueFull => "the order queue is full; try again",
+            Self::QueueGone => "the order queue is gone; try again",
             Self::Stopping => "stopping",
         }
     }

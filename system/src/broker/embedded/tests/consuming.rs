@@ -151,7 +151,17 @@ async fn a_queue_is_deleted_when_nothing_waits_in_it_and_its_consumer_ends() {
     assert_eq!(ended, None);
     assert_eq!(
         fixture.publish(FIRST, "late").await,
-        PublishOutcome::Rejected
+        PublishOutcome::Unroutable
     );
-    assert!(fixture.broker.put_marker(ID, 1).await.is_err());
+    assert!(!fixture.broker.put_marker(ID, 1).await.unwrap());
+    let binding = fixture.broker.bind(ID, FIRST).await;
+    assert!(binding.is_err(), "it is not made anew by being bound");
+    assert!(!fixture.broker.has_queue(ID).await.unwrap());
+    fixture.broker.declare_queue(ID).await.unwrap();
+    assert!(fixture.broker.has_queue(ID).await.unwrap());
+    assert_eq!(
+        fixture.publish(FIRST, "late").await,
+        PublishOutcome::Unroutable,
+        "it is bound to nothing"
+    );
 }

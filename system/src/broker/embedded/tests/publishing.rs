@@ -7,7 +7,7 @@ async fn a_generation_that_is_not_bound_is_rejected_and_a_marker_is_not() {
     let fixture = Fixture::new(MqConfig::default()).await;
     assert_eq!(
         fixture.publish(Generation(2), "early").await,
-        PublishOutcome::Rejected
+        PublishOutcome::Unroutable
     );
     fixture.broker.bind(ID, Generation(2)).await.unwrap();
     fixture.broker.bind(ID, Generation(2)).await.unwrap();
@@ -21,15 +21,15 @@ async fn a_generation_that_is_not_bound_is_rejected_and_a_marker_is_not() {
     }
     assert_eq!(
         fixture.publish(FIRST, "late").await,
-        PublishOutcome::Rejected
+        PublishOutcome::Unroutable
     );
     assert_eq!(
         fixture.publish(Generation(2), "late").await,
-        PublishOutcome::Rejected
+        PublishOutcome::Unroutable
     );
-    fixture.broker.put_marker(ID, 1).await.unwrap();
+    assert!(fixture.broker.put_marker(ID, 1).await.unwrap());
     assert!(
-        fixture.broker.put_marker(OTHER, 1).await.is_err(),
+        !fixture.broker.put_marker(OTHER, 1).await.unwrap(),
         "there is no such queue"
     );
     assert_eq!(fixture.count().await, 2);
@@ -38,6 +38,7 @@ async fn a_generation_that_is_not_bound_is_rejected_and_a_marker_is_not() {
 #[tokio::test]
 async fn a_full_queue_rejects_until_something_was_acknowledged() {
     let fixture = Fixture::new(limited(64, 3)).await;
+    fixture.broker.declare_queue(OTHER).await.unwrap();
     fixture.broker.bind(OTHER, FIRST).await.unwrap();
     assert_eq!(
         fixture
@@ -48,7 +49,7 @@ async fn a_full_queue_rejects_until_something_was_acknowledged() {
     );
     assert_eq!(
         fixture.publish(Generation(9), "not bound").await,
-        PublishOutcome::Rejected
+        PublishOutcome::Unroutable
     );
     fixture.publish_all(&["a", "b", "c"]).await;
     assert_eq!(fixture.publish(FIRST, "d").await, PublishOutcome::Rejected);
@@ -103,8 +104,9 @@ async fn those_who_wait_at_the_same_time_share_a_commit_and_each_has_an_outcome(
         // All of them are there when the first is answered.
         assert_eq!(fixture.count().await, 5);
     }
-    let (yes, no) = (PublishOutcome::Accepted, PublishOutcome::Rejected);
-    assert_eq!(outcomes, [yes, no, yes, yes, no, yes, yes, no]);
+    let (yes, full) = (PublishOutcome::Accepted, PublishOutcome::Rejected);
+    let nowhere = PublishOutcome::Unroutable;
+    assert_eq!(outcomes, [yes, nowhere, yes, yes, nowhere, yes, yes, full]);
     assert_eq!(
         take(&mut consume(&fixture.broker).await, 5).await.0,
         ["a", "c", "d", "f", "g"]

@@ -190,6 +190,10 @@ impl Batch {
         if let (PublishOutcome::Accepted, Some(published)) = (outcome, &self.shared.published) {
             published.confirmed(identity.id, events);
         }
+        // exclusive-route (R6): nothing else under this identity would arrive either.
+        if outcome == PublishOutcome::Unroutable {
+            identity.route_is_lost();
+        }
         // fence-wait (R1): the confirm has arrived; yes is said only if the lease still runs and
         // nobody has fenced this term.
         let may_say_yes = identity.may_act();
@@ -200,6 +204,7 @@ impl Batch {
                     Reply::Accepted(order)
                 }
                 PublishOutcome::Accepted | PublishOutcome::Unknown => Reply::Unknown,
+                PublishOutcome::Unroutable => Reply::Unavailable(Reason::QueueGone),
                 PublishOutcome::Rejected => Reply::Unavailable(Reason::QueueFull),
                 PublishOutcome::NotSent => Reply::Unavailable(Reason::BrokerAway),
             };

@@ -1,0 +1,95 @@
+//! Queues that are gone with whatever was in them: one record in `parked` stands for all of it
+//! (exclusive-route, R6; parked-is-final, R10).
+
+use super::{Poison, Store};
+use crate::clock::unix_ms;
+use crate::digest;
+use database::{Arg, Connection, NO_ARGS, Result};
+use engines::{IncarnationId, SaleId};
+
+/// Kind of the record while it is not known yet whether the queue is gone, and from then on.
+const SUSPECTED: &str = "queue.suspected";
+const LOST: &str = "queue.lost";
+/// In place of a message's id.
+const MESSAGE_ID: &str = "queue";
+
+impl Store {
+    /// Records that the queue may be gone, before it is made anew: whoever dies in between leaves
+    /// the record behind. From here on no hold that went through it is voided. `false`: somebody had
+    /// recorded it before.
+    pub async fn suspect_lost_queue(&self, id: IncarnationId) -> Result<bool> {
+        let mut tx = self.database.begin().await?;
+        let mut connection = tx.connection();
+        let known = "SELECT COUNT(*) FROM parked WHERE incarnation = ? AND message_id = ?";
+        let args = [Arg::from(id), MESSAGE_ID.into()];
+        let is_new = connection.row(known, args).await? == Some(0_i64);
+        record(&mut connection, id, SUSPECTED).await?;
+        tx.commit().await?;
+        Ok(is_new)
+    }
+
+    /// Takes one's own suspicion back. A queue that somebody else has found gone meanwhile stays recorded.
+    pub async fn unsuspect_queue(&self, id: IncarnationId) -> Result<()> {
+        let sql = "DELETE FROM parked WHERE incarnation = ? AND message_id = ? AND kind = ?";
+        let args = [Arg::from(id), MESSAGE_ID.into(), SUSPECTED.into()];
+        self.database.run(sql, args).await.map(drop)
+    }
+
+    /// The queue was gone: the record stays until somebody resolves it, and the incarnation, if it
+    /// lives, is fenced for good. `false`: it was recorded before.
+    pub async fn queue_is_lost(&self, id: IncarnationId) -> Result<bool> {
+        let mut tx = self.database.begin().await?;
+        let mut connection = tx.connection();
+        let known =
+            "SELECT COUNT(*) FROM parked WHERE incarnation = ? AND message_id = ? AND kind = ?";
+        let args = [Arg::from(id), MESSAGE_ID.into(), LOST.into()];
+        let is_news = connection.row(known, args).await? == Some(0_i64);
+        record(&mut connection, id, LOST).await?;
+        let fence = format!(
+            "UPDATE incarnations SET state = 'fenced', generation = generation + 1, fenced_at_ms = {}
+             WHERE id = ? AND state = 'live'",
+            self.database.now_ms()
+        );
+        connection.run(&fence, [id]).await?;
+        tx.commit().await?;
+        Ok(is_news)
+    }
+
+    /// Incarnations whose queue may hold orders that are no rows yet.
+    pub async fn queues_to_drain(&self) -> Result<Vec<IncarnationId>> {
+        let sql = "SELECT id FROM incarnations WHERE state <> 'gone' AND queue <> '' ORDER BY id";
+        self.database.rows(sql, NO_ARGS).await
+    }
+
+    /// Sales for which nobody can have published anything: no epoch of theirs was ever begun.
+    pub async fn never_opened(&self) -> Result<Vec<SaleId>> {
+        let sql = "SELECT product_id FROM sales WHERE newest_epoch = 0";
+        self.database.rows(sql, NO_ARGS).await
+    }
+}
+
+/// One record for the whole incarnation; what is known of the queue already is not taken back.
+async fn record(connection: &mut Connection<'_>, id: IncarnationId, kind: &str) -> Result<()> {
+    let if_known = match kind {
+        LOST => connection.kind().or_update(
+            "incarnation, message_id, order_id",
+            &format!("kind = '{LOST}'"),
+        ),
+        _ => connection.kind().or_nothing("incarnation").into_owned(),
+    };
+    let sql = format!(
+        "INSERT INTO parked (incarnation, message_id, order_id, kind, reason, body, digest, created_at_ms)
+         VALUES (?, ?, ?, ?, 'the queue was not there; whatever was in it is lost', ?, ?, ?){if_known}"
+    );
+    let digest = digest::of(&[]);
+    let values = [
+        Arg::from(id),
+        MESSAGE_ID.into(),
+        Poison::WHOLE_MESSAGE.into(),
+        kind.into(),
+        Arg::Bytes(&[]),
+        digest.as_str().into(),
+        unix_ms().into(),
+    ];
+    connection.run(&sql, values).await.map(drop)
+}
