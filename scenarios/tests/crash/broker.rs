@@ -4,6 +4,7 @@
 use crate::forged_events::Queue;
 use crate::fresh_world;
 use crate::load::{Answer, Crowd};
+use crate::queue_type;
 use crate::wait::until;
 use crate::world::{SOMEBODY, World};
 use servers::{Frozen, RabbitMqServer};
@@ -49,6 +50,7 @@ async fn a_broker_that_is_killed_and_restarted_under_load_loses_nothing_that_was
         concurrency: 32,
     });
     world.sells(&load, 200).await;
+    write_down_queues(&broker).await;
     broker.restart().await.expect("it is back");
     world.sells(&load, 200).await;
     load.finish().await;
@@ -67,6 +69,14 @@ async fn a_broker_that_is_killed_and_restarted_under_load_loses_nothing_that_was
     assert!(voided <= 200, "{voided} holds");
 }
 
+/// A queue that was declared a moment ago is part of what a killed node comes back with.
+async fn write_down_queues(broker: &RabbitMqServer) {
+    if queue_type::from_environment() == queue_type::QUORUM {
+        let written = broker.write_down_quorum_queues().await;
+        written.expect("written down");
+    }
+}
+
 /// Nothing is sold that cannot be published, but whoever has an order is told so, always.
 #[tokio::test]
 async fn while_the_broker_is_away_or_the_sale_is_over_only_buyers_without_an_order_are_refused() {
@@ -80,6 +90,7 @@ async fn while_the_broker_is_away_or_the_sale_is_over_only_buyers_without_an_ord
     world.open(1).await;
     let order = world.buy(SOMEBODY, 2).await.order();
     world.quiet().await;
+    write_down_queues(&broker).await;
     broker.kill().await.expect("killed");
     until("nothing is sold any more", async || {
         match world.buy(SOMEBODY + 1, 1).await {
