@@ -58,10 +58,10 @@ mod readiness;
 mod reconciler;
 #[path = "crash/redis_loss.rs"]
 mod redis_loss;
-#[path = "crash/stalled_broker.rs"]
-mod stalled_broker;
 #[path = "crash/silent_database.rs"]
 mod silent_database;
+#[path = "crash/stalled_broker.rs"]
+mod stalled_broker;
 #[path = "crash/two_instances.rs"]
 mod two_instances;
 #[path = "crash/window.rs"]

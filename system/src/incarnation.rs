@@ -212,7 +212,7 @@ async fn try_succeed(registrar: &Registrar, fenced: &Identity) -> anyhow::Result
     );
     // worker-id-outlives-lease (R17): a batch under way may still mint what nobody will be told.
     let lease_ms = registrar.publisher.lease_ms;
-    let minted_until_ms = minted_until_ms(fenced.minter.high_water_ms(unix_ms()), lease_ms);
+    let minted_until_ms = fenced.minter.next_until_ms(unix_ms(), lease_ms);
     registrar
         .store
         .hand_back(fenced.id, minted_until_ms)

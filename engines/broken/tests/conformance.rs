@@ -148,23 +148,34 @@ mod sharded_slots {
             let lost = self.server.lose(how).await;
             lost.map_err(|error| error.to_string())
         }
-    }
 
-    /// None where there is no server.
-    async fn failure(factory: EngineFactory) -> Option<Option<(&'static str, String)>> {
-        let server = RedisServer::start().await?;
-        Some(first_failure(Copy { factory, server }).await)
-    }
-
-    pub async fn is_caught(factory: EngineFactory, what: &str) {
-        if let Some(caught) = failure(factory).await {
-            must_be_caught(what, caught);
+        async fn let_forget(&self, may_forget: bool) -> std::result::Result<bool, String> {
+            let policy = if may_forget {
+                "allkeys-lru"
+            } else {
+                "noeviction"
+            };
+            let set = format!("CONFIG SET maxmemory-policy {policy}");
+            let done = self.server.command(&set).await;
+            done.map(|()| true).map_err(|error| error.to_string())
         }
     }
 
-    pub async fn is_not_caught(factory: EngineFactory, _what: &str) {
-        if let Some(caught) = failure(factory).await {
-            assert_eq!(caught, None);
+    /// `None` where there is no server.
+    async fn copy(factory: EngineFactory) -> Option<Copy> {
+        let server = RedisServer::start().await?;
+        Some(Copy { factory, server })
+    }
+
+    pub async fn is_caught(factory: EngineFactory, check: &str, what: &str) {
+        if let Some(copy) = copy(factory).await {
+            must_be_caught(copy, check, what).await;
+        }
+    }
+
+    pub async fn is_not_caught(factory: EngineFactory) {
+        if let Some(copy) = copy(factory).await {
+            must_keep_the_contract(copy).await;
         }
     }
 }

@@ -103,7 +103,10 @@ impl LeaseRows {
         // Under the pool's lock nothing moves, so this is one state although it is a second
         // statement.
         let args = [self.lease, self.pool];
-        let rows = connection.rows(&look_sql(), &args).await.map_err(not_done)?;
+        let rows = connection
+            .rows(&look_sql(), &args)
+            .await
+            .map_err(not_done)?;
         let Some(found) = to_found(&rows) else {
             return Ok(Moved::Over);
         };

@@ -305,6 +305,7 @@ mod tests {
     async fn shift(url: &str, by_ms: i64) {
         let limits = database::PoolLimits {
             connections_max: 1,
+            statement_max: Duration::from_secs(30),
             acquire_max: Duration::from_secs(5),
             lock_wait_max: None,
             idle_transaction_max: None,

@@ -78,8 +78,4 @@ impl Service {
             most,
         })
     }
-
-    fn sale(&self, sale: SaleId) -> Result<SaleRow, Fault> {
-        self.shared.terms.sale(sale).ok_or(Fault::Sale(sale))
-    }
 }

@@ -2,6 +2,7 @@
 //! what is left in the engine, what a pass costs afterwards, and what opens again.
 
 use super::*;
+use crate::back_off::BackOff;
 use crate::config::Config;
 use crate::repair::Drainer;
 use crate::roles;
@@ -48,6 +49,7 @@ impl World {
         let store = Store::migrate(&config.database, &registry).await.unwrap();
         let limits = PoolLimits {
             connections_max: 2,
+            statement_max: Duration::from_secs(30),
             acquire_max: Duration::from_secs(30),
             lock_wait_max: None,
             idle_transaction_max: None,
@@ -97,7 +99,7 @@ impl World {
     }
 
     async fn open_missing(&self) -> u64 {
-        let opened = self.opener().open_missing(&mut Turns::default()).await;
+        let opened = self.opener().open_missing(&mut Turns::default(), &mut BackOff::default()).await;
         opened.unwrap().epochs_opened
     }
 
