@@ -18,6 +18,8 @@ use crate::site::{FirstAnswer, Site, Started, within};
 
 /// Schedulers that find nothing to do sleep at once: the CPU per order is what the lab measures.
 const BUSY_WAIT_OFF: &str = "+sbwt none +sbwtdcpu none +sbwtdio none";
+/// Without it the port for other nodes is open on every interface of the machine.
+const LOOPBACK_ONLY: &str = "-kernel inet_dist_use_interface {127,0,0,1}";
 /// The broker stops publishers when the disk has less room than this.
 pub const DISK_FREE_LIMIT_BYTES: u64 = 32 << 20;
 /// What its data folder, its log and its process are called.
@@ -96,7 +98,7 @@ pub(crate) async fn run_node(
         .env("RABBITMQ_DIST_PORT", node.dist_port.to_string())
         .env(
             "RABBITMQ_SERVER_ADDITIONAL_ERL_ARGS",
-            format!("{BUSY_WAIT_OFF}{extra}"),
+            format!("{BUSY_WAIT_OFF} {LOOPBACK_ONLY}{extra}"),
         )
         .env("detached", "true");
     let process = site.spawn(NAME, command)?;
