@@ -26,7 +26,7 @@ enum Reply {
 }
 
 /// Removes every key that starts with `prefix`, from every node of a cluster; returns how many
-/// there were.
+/// there were. A key whose prefix begins its hash tag, `{prefix…}`, is one of them.
 pub(super) async fn unlink_prefix(url: &str, prefix: &str) -> anyhow::Result<u64> {
     anyhow::ensure!(
         !prefix.is_empty(),
@@ -44,13 +44,25 @@ pub(super) async fn unlink_prefix(url: &str, prefix: &str) -> anyhow::Result<u64
 
 async fn unlink_at(url: &str, prefix: &str, keys_per_unlink: usize) -> anyhow::Result<u64> {
     let mut connection = Connection::open(url).await?;
-    let pattern = format!("{}*", escaped(prefix));
+    let mut removed = 0;
+    for before in ["", "{"] {
+        let pattern = format!("{before}{}*", escaped(prefix));
+        removed += unlink_pattern(&mut connection, &pattern, keys_per_unlink).await?;
+    }
+    Ok(removed)
+}
+
+async fn unlink_pattern(
+    connection: &mut Connection,
+    pattern: &str,
+    keys_per_unlink: usize,
+) -> anyhow::Result<u64> {
     let count = SCAN_COUNT.to_string();
     let mut cursor = "0".to_owned();
     let mut removed = 0;
     loop {
         let reply = connection
-            .call(&["SCAN", &cursor, "MATCH", &pattern, "COUNT", &count])
+            .call(&["SCAN", &cursor, "MATCH", pattern, "COUNT", &count])
             .await?;
         let Reply::List(parts) = reply else {
             bail!("Redis answered SCAN with {reply:?}")
@@ -259,11 +271,14 @@ mod tests {
                 .await
                 .expect("set");
         }
-        for other in ["minx:1", "other", "a mine:1"] {
+        for tagged in ["{mine:sale:1}:meta", "{mine:}"] {
+            connection.call(&["SET", tagged, "1"]).await.expect("set");
+        }
+        for other in ["minx:1", "{minx:1}", "a mine:1"] {
             connection.call(&["SET", other, "1"]).await.expect("set");
         }
         let removed = unlink_prefix(&redis.url(), "mine:").await.expect("removed");
-        assert_eq!(removed, 2_500);
+        assert_eq!(removed, 2_502);
         assert_eq!(
             connection.call(&["DBSIZE"]).await.expect("counted"),
             Reply::Number(3)

@@ -1,0 +1,169 @@
+//! The help of `lab bench` against the legs that are run, here and in other tests.
+
+use std::collections::BTreeSet;
+use std::path::Path;
+use std::process::Command;
+
+use crate::{DURABLE, EXTERNAL, QUICK};
+
+/// Options and values that another test runs: `(option, value or "", file, test)`. The file must
+/// name the option and the value.
+const ELSEWHERE: &[(&str, &str, &str, &str)] = &[
+    (
+        "--stack",
+        "auto",
+        "bench/embedded.rs",
+        "auto_without_servers_ends_with_a_table_on_engines_that_need_none_and_says_what_it_skipped",
+    ),
+    (
+        "--stack",
+        "embedded",
+        "bench/embedded.rs",
+        "null_runs_without_servers_and_is_not_judged",
+    ),
+    (
+        "--redis-cluster",
+        "",
+        "bench.rs",
+        "a_cluster_runs_engines_that_can_use_it_and_refuses_those_that_want_one_redis",
+    ),
+    (
+        "--dry-run",
+        "",
+        "cli/dry_run.rs",
+        "the_plan_says_which_stack_it_is_for_and_which_engines_run_there",
+    ),
+];
+
+/// Given to every leg, or only where the leg is run, because they are paths or addresses.
+const IN_EVERY_TEST: &[(&str, &str)] = &[
+    ("options.rs", "--out"),
+    ("options.rs", "--json"),
+    ("options.rs", "--no-install"),
+    ("options.rs", "--scratch"),
+    ("options/external.rs", "--redis-url"),
+    ("options/external.rs", "--amqp-url"),
+    ("options/external.rs", "--database-url"),
+];
+
+/// Settings of external servers that their own test checks: `(option, value)`.
+const OF_EXTERNAL: &[(&str, &str)] = &[
+    ("--appendfsync", "everysec"),
+    ("--innodb-flush-log-at-trx-commit", "2"),
+];
+
+type Pairs = BTreeSet<(String, String)>;
+
+fn source(file: &str) -> String {
+    let path = Path::new(env!("CARGO_MANIFEST_DIR"))
+        .join("tests")
+        .join(file);
+    std::fs::read_to_string(&path).unwrap_or_else(|error| panic!("{}: {error}", path.display()))
+}
+
+/// Every option in a help text, with each value that it offers, or with none.
+fn offered(help: &str) -> Pairs {
+    let mut pairs = Pairs::new();
+    let mut option = String::new();
+    for line in help.lines().map(str::trim) {
+        let words = line.split([' ', ',']);
+        if let Some(name) = words.clone().find(|word| word.starts_with("--"))
+            && line.starts_with('-')
+            && name != "--help"
+        {
+            option = name.to_owned();
+            let values = line.split_once('<').map_or("", |(_, values)| values);
+            let values = values.trim_end_matches('>');
+            if values.contains('|') {
+                pairs.extend(values.split('|').map(|value| pair(&option, value)));
+            } else {
+                pairs.insert(pair(&option, ""));
+            }
+        }
+        // In one line, or each with its explanation.
+        let inline = line.strip_prefix("[possible values: ");
+        let values = inline.and_then(|values| values.strip_suffix(']'));
+        let explained = line
+            .strip_prefix("- ")
+            .and_then(|line| line.split_once(':'));
+        let explained = explained.map(|(value, _)| value);
+        for value in values
+            .or(explained)
+            .into_iter()
+            .flat_map(|it| it.split(", "))
+        {
+            pairs.remove(&pair(&option, ""));
+            pairs.insert(pair(&option, value));
+        }
+    }
+    pairs
+}
+
+fn pair(option: &str, value: &str) -> (String, String) {
+    (option.to_owned(), value.to_owned())
+}
+
+/// What the arguments of a leg run, as [`offered`] has it: `choices` are the options with values to
+/// choose from.
+fn run_by(arguments: &[&str], choices: &BTreeSet<&str>) -> Pairs {
+    let values = arguments.iter().skip(1).chain([&""]);
+    let options = arguments.iter().zip(values);
+    options
+        .filter(|(option, _)| option.starts_with("--"))
+        .map(|(option, value)| match choices.contains(option) {
+            true => pair(option, value),
+            false => pair(option, ""),
+        })
+        .collect()
+}
+
+#[test]
+fn every_option_and_value_that_the_help_offers_is_run_by_a_test() {
+    let output = Command::new(env!("CARGO_BIN_EXE_lab"))
+        .args(["bench", "--help"])
+        .output()
+        .expect("lab starts");
+    let help = String::from_utf8(output.stdout).expect("UTF-8");
+    let offered = offered(&help);
+    let has_values = |(_, value): &&(String, String)| !value.is_empty();
+    let choices = offered.iter().filter(has_values);
+    let choices: BTreeSet<&str> = choices.map(|(option, _)| option.as_str()).collect();
+    let mut run: Pairs = [DURABLE, QUICK, EXTERNAL]
+        .iter()
+        .flat_map(|leg| run_by(leg, &choices))
+        .collect();
+    for (option, value, file, test) in ELSEWHERE {
+        let text = source(file);
+        for part in [option, test] {
+            assert!(text.contains(part), "no {part} in tests/{file}");
+        }
+        run.insert(pair(option, value));
+    }
+    for (file, option) in IN_EVERY_TEST {
+        assert!(source(file).contains(option), "no {option} in tests/{file}");
+        run.insert(pair(option, ""));
+    }
+    run.extend(
+        OF_EXTERNAL
+            .iter()
+            .map(|(option, value)| pair(option, value)),
+    );
+    let untested: Vec<_> = offered.difference(&run).collect();
+    assert!(untested.is_empty(), "no test runs {untested:?}");
+    let unknown: Vec<_> = run.difference(&offered).collect();
+    assert!(unknown.is_empty(), "the help does not offer {unknown:?}");
+}
+
+#[test]
+fn a_value_that_is_new_in_the_help_is_found() {
+    let help = "Options:\n  -n, --requests <REQUESTS>\n      Requests\n\n  --ack <ACK>\n      When\n\n      \
+        [possible values: confirmed, published, never]\n\n  --stack <KIND>\n      Which\n\n      \
+        Possible values:\n      - auto:    either, or\n        - both: of them\n  --flush <0|1|2>\n  -h, --help\n";
+    let found: Vec<String> = offered(help)
+        .into_iter()
+        .map(|(option, value)| format!("{option}={value}"))
+        .collect();
+    let expected = "--ack=confirmed --ack=never --ack=published --flush=0 --flush=1 --flush=2 \
+        --requests= --stack=auto --stack=both";
+    assert_eq!(found.join(" "), expected);
+}
