@@ -8,10 +8,10 @@ use anyhow::{Context, ensure};
 
 use servers::programs::program;
 
-/// Runs as root, with the packages as arguments. `policy-rc.d` is what package scripts ask before
-/// they start a service; one that belongs to the machine is left as it is, ours goes away however
-/// this ends. A service that was installed just now is also kept from starting with the machine.
-const SCRIPT: &str = r#"
+/// Both run as root, with the packages as arguments. `policy-rc.d` is what package scripts ask
+/// before they start a service; one that belongs to the machine is left as it is, ours goes away
+/// however this ends.
+const START_NOTHING: &str = r#"
 policy=/usr/sbin/policy-rc.d
 mark='# lab setup: no services while packages are installed'
 if [ ! -e "$policy" ] || grep -qsF "$mark" "$policy"; then
@@ -19,19 +19,26 @@ if [ ! -e "$policy" ] || grep -qsF "$mark" "$policy"; then
     trap 'exit 130' INT TERM HUP
     printf '#!/bin/sh\n%s\nexit 101\n' "$mark" > "$policy" && chmod 755 "$policy" || exit 1
 fi
+"#;
+
+/// Packages also have their units start with the machine, and those of what they depend on, such as
+/// Erlang's epmd. All that were not there before are turned off, also after half an installation.
+const INSTALL: &str = r#"
 export DEBIAN_FRONTEND=noninteractive
 install() { apt-get install -y --no-install-recommends --no-remove "$@"; }
+units() { systemctl list-unit-files --no-legend --no-pager "$@" 2> /dev/null | cut -d ' ' -f 1; }
+before=$(units)
+status=0
 if ! install "$@"; then
     echo "trying once more with fresh package lists: apt-get update"
-    apt-get update && install "$@" || exit 1
+    apt-get update && install "$@" || status=1
 fi
-if command -v systemctl > /dev/null; then
-    for package in "$@"; do
-        for unit in "$package" "${package%-server}"; do
-            systemctl disable "$unit.service" 2> /dev/null || true
-        done
-    done
-fi
+for unit in $(units --state=enabled); do
+    if ! printf '%s\n' "$before" | grep -qxF -e "$unit"; then
+        systemctl disable "$unit" 2> /dev/null || true
+    fi
+done
+exit "$status"
 "#;
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -70,6 +77,10 @@ pub(super) fn command_line(packages: &[&str]) -> String {
     )
 }
 
+fn script() -> String {
+    format!("{START_NOTHING}{INSTALL}")
+}
+
 pub(super) fn install(root: Root, packages: &[&str]) -> anyhow::Result<()> {
     let sudo = if root == Root::Sudo { "sudo " } else { "" };
     eprintln!(
@@ -94,7 +105,7 @@ pub(super) fn install(root: Root, packages: &[&str]) -> anyhow::Result<()> {
         }
     };
     command
-        .args(["-c", SCRIPT, "lab-setup"])
+        .args(["-c", &script(), "lab-setup"])
         .args(packages)
         .stdin(Stdio::null());
     // Standard output belongs to the lab's own result.
@@ -117,9 +128,64 @@ mod tests {
     #[test]
     fn the_script_is_valid_shell() {
         let status = Command::new("sh")
-            .args(["-n", "-c", SCRIPT])
+            .args(["-n", "-c", &script()])
             .status()
             .expect("sh");
         assert!(status.success());
+    }
+
+    /// What an installation with these two programs does: its exit code, and which units it turned
+    /// off. `apt-get` adds to the units that `systemctl` lists.
+    fn installed(apt_get: &str) -> (Option<i32>, Vec<String>) {
+        let folder = tempfile::tempdir().expect("a folder");
+        let file = |name: &str| folder.path().join(name);
+        let program = |name: &str, text: &str| {
+            std::fs::write(file(name), format!("#!/bin/sh\n{text}\n")).expect("written");
+            let may_run = std::os::unix::fs::PermissionsExt::from_mode(0o755);
+            std::fs::set_permissions(file(name), may_run).expect("changed");
+        };
+        std::fs::write(
+            file("units"),
+            "ssh.service enabled enabled\nepmd@.service disabled enabled\n",
+        )
+        .expect("written");
+        program("apt-get", apt_get);
+        program(
+            "systemctl",
+            "case \"$*\" in \
+             disable*) echo \"$2\" >> disabled;; \
+             *--state=enabled*) grep ' enabled ' units;; \
+             *) cat units;; esac",
+        );
+        let inherited = std::env::var("PATH").expect("a search path");
+        let mut sh = Command::new("sh");
+        sh.args(["-c", INSTALL, "lab-setup", "rabbitmq-server"])
+            .current_dir(folder.path())
+            .env("PATH", format!("{}:{inherited}", folder.path().display()));
+        let status = sh.status().expect("sh");
+        let disabled = std::fs::read_to_string(file("disabled")).unwrap_or_default();
+        (status.code(), disabled.lines().map(str::to_owned).collect())
+    }
+
+    const ADDS: &str = "printf '%s\\n' 'epmd.service enabled enabled' \
+        'epmd.socket enabled enabled' 'rabbitmq-server.service enabled enabled' \
+        'epmd-other.service static -' >> units";
+
+    #[test]
+    fn units_that_packages_enabled_are_turned_off_and_older_ones_are_left() {
+        let off = ["epmd.service", "epmd.socket", "rabbitmq-server.service"].map(str::to_owned);
+        assert_eq!(installed(ADDS), (Some(0), off.to_vec()));
+        assert_eq!(installed("true"), (Some(0), Vec::new()));
+        let enables_older = "sed -i s/disabled/enabled/ units";
+        assert_eq!(installed(enables_older), (Some(0), Vec::new()));
+    }
+
+    #[test]
+    fn half_an_installation_fails_and_leaves_no_unit_enabled() {
+        let (code, off) = installed(
+            "[ \"$1\" = install ] && echo 'epmd.socket enabled enabled' >> units; exit 100",
+        );
+        assert_eq!(code, Some(1));
+        assert!(off.contains(&"epmd.socket".to_owned()), "{off:?}");
     }
 }
