@@ -6,6 +6,7 @@
 
 mod bench_args;
 mod listing;
+mod nightly;
 mod settings;
 mod test_command;
 
@@ -15,6 +16,7 @@ use clap::{Parser, Subcommand};
 use reports::model::{AuditVerdict, RunResult};
 
 use self::bench_args::BenchArgs;
+use self::test_command::TestArgs;
 use crate::audit::{self, AuditArgs};
 use crate::bench::{self, CannotRun, Interrupt};
 use crate::guard::{self, GuardArgs};
@@ -69,7 +71,7 @@ enum Command {
     Audit(AuditArgs),
     /// Install the servers if needed, run every test against them, then the scenario `smoke`
     /// (--stack embedded does without servers)
-    Test(StackOptions),
+    Test(Box<TestArgs>),
     /// Start the servers, print their addresses, and keep them until Ctrl-C
     Up(StackOptions),
     #[command(hide = true)]
@@ -160,9 +162,9 @@ fn run(command: Command) -> anyhow::Result<Ending> {
             let report = block_on(audit::command(arguments))?;
             return Ok(Ending::of(report.verdict != AuditVerdict::Failed));
         }
-        Command::Test(options) => {
-            check_stack(&options)?;
-            return test_command::run(&options);
+        Command::Test(arguments) => {
+            check_stack(&arguments.stack)?;
+            return test_command::run(&arguments);
         }
         Command::Up(options) => {
             check_stack(&options)?;

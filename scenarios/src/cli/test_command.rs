@@ -1,11 +1,17 @@
 //! `lab test`: installs servers if needed, runs every test of the workspace against real servers,
 //! even after one has failed, and then the scenario `smoke`. The first step that fails is the last
 //! one, and its exit code becomes the command's.
+//!
+//! `lab test --nightly`: what takes too long for that. Every step is run, also after one has
+//! failed.
 
+use std::path::Path;
 use std::process::Command;
 
 use anyhow::Context;
+use clap::Args;
 
+use super::nightly::{self, Step};
 use super::{Ending, block_on};
 use crate::bench::{self, BenchOptions, Interrupt, system_binary};
 use crate::stack::{StackKind, StackOptions};
@@ -13,29 +19,87 @@ use crate::{catalog, setup};
 
 const SMOKE: &str = "smoke";
 
-pub(super) fn run(options: &StackOptions) -> anyhow::Result<Ending> {
+#[derive(Args, Clone, Debug)]
+pub(super) struct TestArgs {
+    /// Run what takes hours instead: the tests marked as nightly, then the crash tests on classic
+    /// and on quorum queues, with repetitions; a missing server is a failure
+    #[arg(long)]
+    pub nightly: bool,
+    /// Rounds of each repeated test of --nightly
+    #[arg(long, value_name = "N", default_value_t = 20, requires = "nightly")]
+    #[arg(value_parser = clap::value_parser!(u32).range(1..))]
+    pub repeat: u32,
+    /// Print what would be run, without running it
+    #[arg(long)]
+    pub dry_run: bool,
+    #[command(flatten)]
+    pub stack: StackOptions,
+}
+
+pub(super) fn run(arguments: &TestArgs) -> anyhow::Result<Ending> {
+    let workspace =
+        system_binary::workspace().context("lab test runs inside the workspace only")?;
+    let steps = if arguments.nightly {
+        nightly::steps(&workspace, arguments.repeat)?
+    } else {
+        vec![every_test()]
+    };
+    if arguments.dry_run {
+        steps.iter().for_each(|step| println!("{step}"));
+        if !arguments.nightly {
+            println!("lab bench {SMOKE}");
+        }
+        return Ok(Ending::Passed);
+    }
+    let options = &arguments.stack;
     if options.kind != StackKind::Embedded {
         setup::setup(options.install)?;
     }
-    let workspace =
-        system_binary::workspace().context("lab test runs inside the workspace only")?;
+    let mut failed = Vec::new();
+    for step in &steps {
+        if let Some(code) = failure(step, &workspace)? {
+            failed.push((step, code));
+        }
+    }
+    if arguments.nightly {
+        for (step, _) in &failed {
+            eprintln!("failed: {step}");
+        }
+    }
+    match failed.first() {
+        Some((_, code)) => Ok(Ending::Code(*code)),
+        None if arguments.nightly => Ok(Ending::Passed),
+        None => smoke(options),
+    }
+}
+
+/// REQUIRE_SERVERS is inherited: with it, a test whose server is missing fails instead of being
+/// ignored.
+fn every_test() -> Step {
+    Step {
+        env: Vec::new(),
+        args: ["test", "--workspace", "--no-fail-fast"]
+            .map(str::to_owned)
+            .to_vec(),
+    }
+}
+
+/// The exit code of a step that fails.
+fn failure(step: &Step, workspace: &Path) -> anyhow::Result<Option<u8>> {
     let cargo = std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into());
-    eprintln!("cargo test --workspace --no-fail-fast");
-    // REQUIRE_SERVERS is inherited: with it, a test whose server is missing fails instead of being
-    // ignored.
+    eprintln!("{step}");
     let status = Command::new(cargo)
         .current_dir(workspace)
-        .args(["test", "--workspace", "--no-fail-fast"])
+        .args(&step.args)
+        .envs(step.env.iter().map(|(name, value)| (name, value)))
         .status()
         .context("cargo cannot be started")?;
-    if !status.success() {
-        // After a signal there is no exit code; it counts as a failure like any other.
-        let code = status
-            .code()
-            .and_then(|code| u8::try_from(code).ok())
-            .unwrap_or(1);
-        return Ok(Ending::Code(code));
-    }
+    // After a signal there is no exit code; it counts as a failure like any other.
+    let code = status.code().and_then(|code| u8::try_from(code).ok());
+    Ok((!status.success()).then(|| code.unwrap_or(1)))
+}
+
+fn smoke(options: &StackOptions) -> anyhow::Result<Ending> {
     eprintln!("lab bench {SMOKE}");
     let bench = BenchOptions {
         scenario: catalog::load(SMOKE)?,

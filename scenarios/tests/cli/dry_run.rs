@@ -1,7 +1,7 @@
 //! `lab bench --dry-run`: the plan is printed and nothing starts, and an engine that cannot run is
-//! refused with the reason.
+//! refused with the reason. `lab test --dry-run` lists what it would run.
 
-use crate::{plan, refused_plan};
+use crate::{lab, plan, refused, refused_plan, text};
 
 #[test]
 fn an_engine_that_cannot_be_built_is_refused_before_anything_starts() {
@@ -146,4 +146,53 @@ fn a_dry_run_prints_the_plan_and_starts_nothing() {
         plan.contains("estimated time: ") && plan.contains("estimated disk: "),
         "{plan}"
     );
+}
+
+#[test]
+fn a_dry_run_of_the_tests_lists_every_step() {
+    let steps = |arguments: &[&str]| {
+        let output = lab(&[&["test", "--dry-run"], arguments].concat());
+        assert_eq!(output.status.code(), Some(0), "{}", text(&output.stderr));
+        let steps = text(&output.stdout);
+        steps.lines().map(str::to_owned).collect::<Vec<_>>()
+    };
+    assert_eq!(
+        steps(&[]),
+        ["cargo test --workspace --no-fail-fast", "lab bench smoke"]
+    );
+    let repeated = |before: &str, rounds: u32, target: &str| {
+        format!(
+            "REQUIRE_SERVERS=1 {before}CRASH_ROUNDS={rounds} EPOCH_ROUNDS={rounds} cargo test \
+             --no-fail-fast --package scenarios --test {target} -- --nocapture"
+        )
+    };
+    for (arguments, rounds) in [(vec![], 20), (vec!["--repeat", "3"], 3)] {
+        let nightly = steps(&[&["--nightly"], &*arguments].concat());
+        let (marked, last) = nightly.split_at(nightly.len() - 3);
+        assert_eq!(
+            last,
+            [
+                repeated("CRASH_QUEUE_TYPE=classic ", rounds, "crash"),
+                repeated("CRASH_QUEUE_TYPE=quorum ", rounds, "crash"),
+                repeated("", rounds, "embedded"),
+            ]
+        );
+        let start = "REQUIRE_SERVERS=1 cargo test --no-fail-fast --package ";
+        for step in marked {
+            assert!(
+                step.starts_with(start) && step.contains(" -- --ignored "),
+                "{step}"
+            );
+        }
+    }
+}
+
+#[test]
+fn repetitions_are_for_the_nightly_tests_and_at_least_one() {
+    for arguments in [
+        ["test", "--dry-run", "--repeat", "3", "--no-install"],
+        ["test", "--dry-run", "--nightly", "--repeat", "0"],
+    ] {
+        refused(&arguments, 2);
+    }
 }

@@ -1,0 +1,177 @@
+//! What `lab test --nightly` runs: every test of the workspace that is marked as nightly, then the
+//! tests with repetitions, those with a broker on each type of order queue.
+
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
+
+use anyhow::Context;
+
+/// Marks a test that is too long for every run; the reason follows.
+const MARK: &str = "#[ignore = \"nightly: ";
+/// As `lab bench --queue-type` knows them.
+const QUEUE_TYPES: [&str; 2] = ["classic", "quorum"];
+
+/// One call of cargo.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) struct Step {
+    pub env: Vec<(&'static str, String)>,
+    pub args: Vec<String>,
+}
+
+impl std::fmt::Display for Step {
+    /// As one can type it.
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        for (name, value) in &self.env {
+            write!(f, "{name}={value} ")?;
+        }
+        write!(f, "cargo {}", self.args.join(" "))
+    }
+}
+
+/// All of it, with `repeat` rounds of what is repeated.
+///
+/// # Errors
+/// When a source file of the workspace cannot be read.
+pub(super) fn steps(workspace: &Path, repeat: u32) -> anyhow::Result<Vec<Step>> {
+    let marked = marked_tests(workspace)?
+        .into_iter()
+        .map(|(package, names)| {
+            // Other tests are ignored for other reasons, so these are named.
+            let mut args = test_of(&package);
+            args.extend(["--", "--ignored"].map(str::to_owned));
+            args.extend(names);
+            Step {
+                env: environment(&[]),
+                args,
+            }
+        });
+    let rounds = repeat.to_string();
+    let repeated = |target: &str, more: &[(&'static str, &str)]| {
+        let rounds = [("CRASH_ROUNDS", &*rounds), ("EPOCH_ROUNDS", &*rounds)];
+        let mut args = test_of("scenarios");
+        args.extend(["--test", target, "--", "--nocapture"].map(str::to_owned));
+        Step {
+            env: environment(&[more, &rounds].concat()),
+            args,
+        }
+    };
+    let crashes = QUEUE_TYPES.map(|kind| repeated("crash", &[("CRASH_QUEUE_TYPE", kind)]));
+    Ok(marked
+        .chain(crashes)
+        .chain([repeated("embedded", &[])])
+        .collect())
+}
+
+fn test_of(package: &str) -> Vec<String> {
+    ["test", "--no-fail-fast", "--package", package]
+        .map(str::to_owned)
+        .to_vec()
+}
+
+/// At night a server that is missing is a failure.
+fn environment(more: &[(&'static str, &str)]) -> Vec<(&'static str, String)> {
+    let all = [&[("REQUIRE_SERVERS", "1")], more].concat();
+    all.into_iter()
+        .map(|(name, value)| (name, value.to_owned()))
+        .collect()
+}
+
+/// The names of the marked tests of each package.
+fn marked_tests(workspace: &Path) -> anyhow::Result<BTreeMap<String, Vec<String>>> {
+    let mut all: BTreeMap<String, Vec<String>> = BTreeMap::new();
+    collect(workspace, "", &mut all)?;
+    all.values_mut().for_each(|names| names.sort());
+    Ok(all)
+}
+
+/// Looks through `folder`, which belongs to `package` unless it is the root of another.
+fn collect(
+    folder: &Path,
+    package: &str,
+    all: &mut BTreeMap<String, Vec<String>>,
+) -> anyhow::Result<()> {
+    let own = package_at(folder);
+    let package = own.as_deref().unwrap_or(package);
+    for path in entries(folder)? {
+        let name = path.file_name().unwrap_or_default().to_string_lossy();
+        if path.is_dir() {
+            if name != "target" && !name.starts_with('.') {
+                collect(&path, package, all)?;
+            }
+        } else if name.ends_with(".rs") {
+            let text = std::fs::read_to_string(&path)
+                .with_context(|| format!("{} cannot be read", path.display()))?;
+            let names = marked_in(&text);
+            if !names.is_empty() {
+                all.entry(package.to_owned()).or_default().extend(names);
+            }
+        }
+    }
+    Ok(())
+}
+
+fn entries(folder: &Path) -> anyhow::Result<Vec<PathBuf>> {
+    let read = || {
+        let entries = std::fs::read_dir(folder)?;
+        entries
+            .map(|entry| Ok(entry?.path()))
+            .collect::<std::io::Result<Vec<_>>>()
+    };
+    read().with_context(|| format!("{} cannot be read", folder.display()))
+}
+
+/// The name of the package whose manifest is in `folder`.
+fn package_at(folder: &Path) -> Option<String> {
+    let manifest = std::fs::read_to_string(folder.join("Cargo.toml")).ok()?;
+    let manifest: toml::Table = manifest.parse().ok()?;
+    Some(manifest.get("package")?.get("name")?.as_str()?.to_owned())
+}
+
+/// The names of the functions that carry the mark.
+fn marked_in(text: &str) -> Vec<String> {
+    let mut names = Vec::new();
+    let mut is_marked = false;
+    for line in text.lines().map(str::trim_start) {
+        is_marked |= line.starts_with(MARK);
+        let signature = line.strip_prefix("async ").unwrap_or(line);
+        if is_marked && let Some(rest) = signature.strip_prefix("fn ") {
+            names.extend(rest.split(['(', '<']).next().map(str::to_owned));
+            is_marked = false;
+        }
+    }
+    names
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn marked_tests_are_found_with_their_package_and_others_are_not() {
+        let workspace = tempfile::tempdir().expect("a folder");
+        let write = |path: &str, text: &str| {
+            let path = workspace.path().join(path);
+            std::fs::create_dir_all(path.parent().expect("a folder")).expect("made");
+            std::fs::write(path, text).expect("written");
+        };
+        let marked = format!(
+            "#[test]\n{MARK}long\"]\nfn longer() {{}}\n\n#[tokio::test]\n{MARK}longer\"]\n\
+             async fn much_longer()\n{{}}\n"
+        );
+        write("Cargo.toml", "[workspace]\n");
+        write("one/Cargo.toml", "[package]\nname = \"first\"\n");
+        write("one/tests/deep/a.rs", &marked);
+        write("one/target/b.rs", &marked);
+        write("two/Cargo.toml", "[package]\nname = \"second\"\n");
+        write("two/src/lib.rs", "#[ignore = \"by hand\"]\nfn other() {}\n");
+        let found = marked_tests(workspace.path()).expect("readable");
+        let names = vec!["longer".to_owned(), "much_longer".to_owned()];
+        assert_eq!(found, BTreeMap::from([("first".to_owned(), names)]));
+        let first = &steps(workspace.path(), 2).expect("readable")[0];
+        assert_eq!(
+            first.to_string(),
+            "REQUIRE_SERVERS=1 cargo test --no-fail-fast --package first -- --ignored longer \
+             much_longer"
+        );
+    }
+}
