@@ -72,31 +72,3 @@ impl DatabaseKind {
         }
     }
 }
-
-/// `url` with the password, if it has one, replaced by `***`; also for URLs of other servers.
-#[must_use]
-pub fn masked(url: &str) -> String {
-    let Some((scheme, rest)) = url.split_once("://") else {
-        return url.to_owned();
-    };
-    let Some((login, host)) = rest.rsplit_once('@') else {
-        return url.to_owned();
-    };
-    match login.split_once(':') {
-        Some((user, _)) => format!("{scheme}://{user}:***@{host}"),
-        None => url.to_owned(),
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn passwords_are_masked() {
-        assert_eq!(masked("redis://u:p@w@h:1/0"), "redis://u:***@h:1/0");
-        assert_eq!(masked("redis://h:1/0"), "redis://h:1/0");
-        assert_eq!(masked("mysql://root@h/db"), "mysql://root@h/db");
-        assert_eq!(masked("mysql://u:a/b@h/db"), "mysql://u:***@h/db");
-    }
-}

@@ -110,7 +110,7 @@ pub async fn run(options: &BenchOptions, interrupt: &Interrupt) -> anyhow::Resul
             kind: stack.kind().to_owned(),
             why: stack.why().to_owned(),
             settings: stack.settings().clone(),
-            overrides: options.overrides.clone(),
+            overrides: shown(&options.overrides),
             skipped: lineup.skipped,
         },
         ack: scenario.ack,
@@ -183,7 +183,7 @@ pub fn plan(options: &BenchOptions) -> anyhow::Result<String> {
         &scenario,
         &options.stack,
         &lineup.remarks(),
-        &options.overrides,
+        &shown(&options.overrides),
     ))
 }
 
@@ -211,6 +211,16 @@ async fn run_legs(context: &LegContext<'_>) -> Vec<Leg> {
         }
     }
     legs
+}
+
+/// Settings as results and plans show them, without passwords.
+fn shown(overrides: &BTreeMap<String, String>) -> BTreeMap<String, String> {
+    let shown = |(key, value): (&String, &String)| {
+        let both = masking::masked(&format!("{key}={value}"));
+        let value = both.strip_prefix(&format!("{key}=")).unwrap_or(&both);
+        (key.clone(), value.to_owned())
+    };
+    overrides.iter().map(shown).collect()
 }
 
 /// The tables are printed before the files are written, so that a full disk does not hide the

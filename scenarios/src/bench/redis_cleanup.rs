@@ -226,7 +226,7 @@ impl<'a> Address<'a> {
             host: host.trim_start_matches('[').trim_end_matches(']'),
             port: port
                 .parse()
-                .with_context(|| format!("\"{port}\" is not a port number of Redis"))?,
+                .context("what follows the host of Redis is no port number")?,
             database: Some(database).filter(|database| !database.is_empty() && *database != "0"),
         })
     }
@@ -252,6 +252,8 @@ mod tests {
         let anonymous = Address::parse("redis://:secret@cache:1").expect("valid");
         assert_eq!((anonymous.user, anonymous.password), (None, Some("secret")));
         assert!(Address::parse("http://cache").is_err());
+        let refused = Address::parse("redis://me:secret/x@cache").unwrap_err();
+        assert!(!format!("{refused:#}").contains("secret"), "{refused:#}");
     }
 
     #[test]

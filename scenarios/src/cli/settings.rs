@@ -87,7 +87,7 @@ pub(super) fn duration_ms(text: &str) -> Result<u64, String> {
 pub(super) fn command_line(arguments: impl Iterator<Item = String>) -> String {
     let mut line = "lab".to_owned();
     for argument in arguments {
-        let shown = without_password(&argument);
+        let shown = masking::masked(&argument);
         let plain = |byte: u8| byte.is_ascii_alphanumeric() || b"-_./=:,@%*".contains(&byte);
         if !shown.is_empty() && shown.bytes().all(plain) {
             line.push_str(&format!(" {shown}"));
@@ -96,20 +96,6 @@ pub(super) fn command_line(arguments: impl Iterator<Item = String>) -> String {
         }
     }
     line
-}
-
-fn without_password(argument: &str) -> String {
-    let Some((scheme, rest)) = argument.split_once("://") else {
-        return argument.to_owned();
-    };
-    let (login, place) = match rest.rsplit_once('@') {
-        Some(parts) => parts,
-        None => return argument.to_owned(),
-    };
-    match login.split_once(':') {
-        Some((user, _)) => format!("{scheme}://{user}:***@{place}"),
-        None => argument.to_owned(),
-    }
 }
 
 #[cfg(test)]
@@ -156,11 +142,13 @@ mod tests {
             "--database-url",
             "mysql://me:secret@db/x",
             "a b",
+            "--redis-url=redis+unix:///r?pass=secret",
         ];
         let line = command_line(arguments.iter().map(|argument| (*argument).to_owned()));
         assert_eq!(
             line,
-            "lab bench smoke --database-url mysql://me:***@db/x 'a b'"
+            "lab bench smoke --database-url mysql://me:***@db/x 'a b' \
+             '--redis-url=redis+unix:///r?pass=***'"
         );
     }
 }

@@ -19,7 +19,7 @@ pub(super) fn parse(url: &str, scheme: &str, default_port: u16) -> anyhow::Resul
         Some((host, port)) if !port.contains(']') => (
             host,
             port.parse()
-                .with_context(|| format!("{scheme} address: {port:?} is no port"))?,
+                .with_context(|| format!("{scheme} address: what follows its host is no port"))?,
         ),
         _ => (place, default_port),
     };
@@ -147,6 +147,10 @@ mod tests {
             refused.contains("redis://") && !refused.contains("secret"),
             "{refused}"
         );
+        let refused = parse("redis://u:secret/x@h/", "redis", 6379)
+            .unwrap_err()
+            .to_string();
+        assert!(!refused.contains("secret"), "{refused}");
     }
 
     #[test]

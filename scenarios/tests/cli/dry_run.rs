@@ -149,6 +149,24 @@ fn a_dry_run_prints_the_plan_and_starts_nothing() {
 }
 
 #[test]
+fn a_plan_shows_no_password_of_a_setting() {
+    let plan = plan(&[
+        "smoke",
+        "--set",
+        "engine.url=redis+unix:///run/r?pass=sesame",
+        "--set",
+        "engine.token=sesame",
+    ]);
+    for line in [
+        "set: SECKILL__ENGINE__TOKEN=***",
+        "set: SECKILL__ENGINE__URL=redis+unix:///run/r?pass=***",
+    ] {
+        assert!(plan.lines().any(|found| found == line), "{plan}");
+    }
+    assert!(!plan.contains("sesame"), "{plan}");
+}
+
+#[test]
 fn a_dry_run_of_the_tests_lists_every_step() {
     let steps = |arguments: &[&str]| {
         let output = lab(&[&["test", "--dry-run"], arguments].concat());
