@@ -125,13 +125,19 @@ async fn gather(
     mut receiver: mpsc::UnboundedReceiver<Pending>,
 ) {
     let config = &shared.config.group_commit;
-    let incarnation = shared.incarnation.clone();
+    let (incarnation, loser) = (shared.incarnation.clone(), shared.incarnation.clone());
     let lanes = Lanes::start(
         config.max_in_flight,
         publisher.clone(),
         shared.config.seckill.publish_timeout_ms,
         shared.lanes_in_doubt.clone(),
         move || incarnation.current().map(|own| (own.id, own.generation)),
+        move |id, generation| {
+            let own = loser.current();
+            if let Some(own) = own.filter(|own| (own.id, own.generation) == (id, generation)) {
+                own.route_is_lost();
+            }
+        },
     );
     let keeps_stock = engine.info().guarantees.keeps_stock;
     let mut last_len = 0;

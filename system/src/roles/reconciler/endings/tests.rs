@@ -99,7 +99,10 @@ impl World {
     }
 
     async fn open_missing(&self) -> u64 {
-        let opened = self.opener().open_missing(&mut Turns::default(), &mut BackOff::default()).await;
+        let opened = self
+            .opener()
+            .open_missing(&mut Turns::default(), &mut BackOff::default())
+            .await;
         opened.unwrap().epochs_opened
     }
 

@@ -72,14 +72,16 @@ pub struct Lane {
 
 impl Lanes {
     /// `count` lanes over `publisher`, for publishes that have `publish_timeout_ms`. Markers go, on
-    /// the current runtime, into the queue of whatever `identity` says; `in_process` counts the
-    /// lanes in doubt of the whole process.
+    /// the current runtime, into the queue of whatever `identity` says; when one comes back because
+    /// nothing leads there any more, `route_is_lost` hears of it. `in_process` counts the lanes in
+    /// doubt of the whole process.
     pub fn start(
         count: usize,
         publisher: Arc<dyn Publisher>,
         publish_timeout_ms: u64,
         in_process: Arc<AtomicUsize>,
         identity: impl Fn() -> Option<(IncarnationId, Generation)> + Send + Sync + 'static,
+        route_is_lost: impl Fn(IncarnationId, Generation) + Clone + Send + Sync + 'static,
     ) -> Self {
         let (unproven, withheld) = mpsc::unbounded_channel();
         let pause = Arc::<Pause>::default();
@@ -98,13 +100,19 @@ impl Lanes {
         tokio::spawn(async move {
             let probe = || {
                 let (known, publisher) = (known.clone(), publisher.clone());
+                let route_is_lost = route_is_lost.clone();
                 let target = identity().filter(|_| publisher.is_connected());
                 async move {
                     let (incarnation, generation) = target?;
                     let connection = publisher.connection();
                     let outcome = publisher.probe(incarnation, generation).await;
-                    if let (PublishOutcome::Accepted, Some(state)) = (outcome, known.upgrade()) {
-                        state.proven.store(connection, Ordering::Relaxed);
+                    match (outcome, known.upgrade()) {
+                        (PublishOutcome::Accepted, Some(state)) => {
+                            state.proven.store(connection, Ordering::Relaxed);
+                        }
+                        // exclusive-route (R6): while lanes are withheld nothing else finds it out.
+                        (PublishOutcome::Unroutable, _) => route_is_lost(incarnation, generation),
+                        _ => {}
                     }
                     Some(outcome)
                 }

@@ -46,6 +46,8 @@ struct Fixture {
     broker: Arc<Broker>,
     markers: mpsc::UnboundedReceiver<Answer>,
     in_doubt: Arc<AtomicUsize>,
+    /// How often a marker told that nothing leads to the queue any more.
+    lost_routes: Arc<AtomicUsize>,
     lanes: Lanes,
 }
 
@@ -58,17 +60,23 @@ impl Fixture {
         });
         let in_doubt = Arc::<AtomicUsize>::default();
         let identity = || Some((IncarnationId(1), Generation::FIRST));
+        let lost_routes = Arc::<AtomicUsize>::default();
+        let counter = lost_routes.clone();
         let lanes = Lanes::start(
             count,
             broker.clone(),
             PUBLISH_TIMEOUT_MS,
             in_doubt.clone(),
             identity,
+            move |_, _| {
+                counter.fetch_add(1, Ordering::Relaxed);
+            },
         );
         Self {
             broker,
             markers,
             in_doubt,
+            lost_routes,
             lanes,
         }
     }
@@ -178,6 +186,25 @@ async fn a_new_connection_carries_a_marker_before_it_carries_orders() {
     ));
     let marker = fixture.marker().await;
     assert!(fixture.is_stalled().await);
+    marker.send(PublishOutcome::Accepted).expect("it waits");
+    fixture.until_a_lane_is_back().await;
+}
+
+/// A broker that comes back without its queues: no order is sent that could find it out.
+#[tokio::test]
+async fn a_marker_that_comes_back_tells_that_the_route_is_lost() {
+    let mut fixture = Fixture::new(1);
+    let (_, lane) = fixture
+        .lane()
+        .await
+        .carry(ready(PublishOutcome::Unknown))
+        .await;
+    drop(lane);
+    let marker = fixture.marker().await;
+    assert_eq!(fixture.lost_routes.load(Ordering::Relaxed), 0);
+    marker.send(PublishOutcome::Unroutable).expect("it waits");
+    let marker = fixture.marker().await;
+    assert_eq!(fixture.lost_routes.load(Ordering::Relaxed), 1);
     marker.send(PublishOutcome::Accepted).expect("it waits");
     fixture.until_a_lane_is_back().await;
 }
