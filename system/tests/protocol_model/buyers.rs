@@ -57,6 +57,15 @@ fn cancel(model: &Protocol, world: &mut World, order: usize) {
 fn relay(steps: &mut Steps<'_>, order: usize) {
     let model = steps.model;
     let epoch = steps.now.engine.epoch;
+    if !steps.now.window && model.lacks(Removed::R12OverIsNotEnded) {
+        steps.to(
+            "release is recorded, the window is over, order",
+            order,
+            |world| {
+                world.database.outbox[order] = 0;
+            },
+        );
+    }
     let is_executed =
         engine::sells(model, steps.now, epoch) && epoch >= steps.now.database.outbox[order];
     if is_executed {
@@ -69,6 +78,14 @@ fn relay(steps: &mut Steps<'_>, order: usize) {
             order,
             |world| {
                 engine::release(model, world, order);
+            },
+        );
+    } else if steps.now.database.ended {
+        steps.to(
+            "release is recorded, the sale has ended, order",
+            order,
+            |world| {
+                world.database.outbox[order] = 0;
             },
         );
     } else if model.lacks(Removed::R12NotOpenIsNotDone) {

@@ -32,6 +32,10 @@ const NONE: Budget = Budget {
     cancels: 0,
     payments: 0,
     needless_openings: 0,
+    queue_losses: 0,
+    clock_steps: 0,
+    window_ends: 0,
+    window_moves: 0,
 };
 
 /// Two buyers want the last unit while the engine is lost and its next epoch opened.
@@ -46,6 +50,7 @@ pub const LOSS: Config = Config {
     deadlines: true,
     loss: Loss::SinceOpening,
     starting: false,
+    starts_over: false,
     budget: Budget {
         engine_losses: 1,
         ..NONE
@@ -197,6 +202,21 @@ pub const POISON: Config = Config {
     ..LOSS
 };
 
+/// A queue is lost while a buyer tries again at another publisher, and holds are voided.
+pub const QUEUE_LOST: Config = Config {
+    name: "a queue is lost",
+    requests: &[(0, 0), (0, 1)],
+    publishers: 2,
+    epochs: 1,
+    one_by_one: true,
+    budget: Budget {
+        queue_losses: 1,
+        ..NONE
+    },
+    reaches: &[ACCEPTED, QUIET_SALE, PARKED, RETIRED],
+    ..LOSS
+};
+
 /// An order is cancelled around an opening, and its unit sold again.
 pub const CANCEL: Config = Config {
     name: "a cancelled unit is sold again across an epoch",
@@ -209,4 +229,90 @@ pub const CANCEL: Config = Config {
     },
     reaches: &[ACCEPTED, QUIET_SALE, REOPENED, RESOLD],
     ..LOSS
+};
+
+/// The database's clock leaps while the engine is lost and its next epoch opened.
+pub const CLOCK: Config = Config {
+    name: "the database's clock leaps during an opening",
+    requests: &[(0, 0)],
+    deadlines: false,
+    budget: Budget {
+        engine_losses: 1,
+        clock_steps: 1,
+        ..NONE
+    },
+    ..LOSS
+};
+
+/// The window ends; a buyer asks again, with an order or without; the window is moved.
+pub const END: Config = Config {
+    name: "a sale ends, and its window is moved",
+    requests: &[(0, 0), (0, 0)],
+    one_by_one: true,
+    epochs: 3,
+    budget: Budget {
+        window_ends: 1,
+        window_moves: 1,
+        ..NONE
+    },
+    reaches: &[ACCEPTED, ENDED, TOLD_ENDED, TOLD_AFTERWARDS, REOPENED],
+    ..LOSS
+};
+
+/// The engine is lost around the end, so that it says nothing of open holds.
+pub const END_LOST: Config = Config {
+    name: "a sale ends whose engine was lost",
+    epochs: 2,
+    deadlines: false,
+    budget: Budget {
+        engine_losses: 1,
+        window_ends: 1,
+        ..NONE
+    },
+    reaches: &[ACCEPTED, ENDED, TOLD_ENDED, TOLD_AFTERWARDS],
+    ..END
+};
+
+/// The window is moved while one reconciler ends the sale, and another opens it.
+pub const END_MOVED: Config = Config {
+    name: "a window is moved while its sale ends",
+    reconcilers: 2,
+    deadlines: false,
+    starts_over: true,
+    budget: Budget {
+        window_moves: 1,
+        ..NONE
+    },
+    reaches: &[ACCEPTED, ENDED, TOLD_ENDED, REOPENED],
+    ..END
+};
+
+/// A reconciler that opens an epoch without need is overtaken by one that ends the sale.
+pub const END_OVERTAKES: Config = Config {
+    name: "an opening is overtaken by the end of its sale",
+    requests: &[],
+    reconcilers: 2,
+    deadlines: false,
+    budget: Budget {
+        needless_openings: 1,
+        window_ends: 1,
+        ..NONE
+    },
+    reaches: &[ENDED],
+    ..END
+};
+
+/// An order is cancelled around the end, and its unit sold again when the window has been moved.
+pub const END_CANCEL: Config = Config {
+    name: "a unit is cancelled around the end of its sale",
+    requests: &[(0, 0), (1, 0)],
+    deadlines: false,
+    budget: Budget {
+        cancels: 1,
+        window_ends: 1,
+        window_moves: 1,
+        ..NONE
+    },
+    reaches: &[ACCEPTED, ENDED, REOPENED, RESOLD],
+    ..END
 };

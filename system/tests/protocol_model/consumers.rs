@@ -10,6 +10,10 @@ use crate::world::*;
 pub fn steps(steps: &mut Steps<'_>) {
     for q in steps.model.publishers() {
         session_steps(steps, q);
+        if steps.now.left.queue_losses > 0 && steps.now.queues[q].exists {
+            let model = steps.model;
+            steps.to("broker loses queue", q, |world| lose(model, world, q));
+        }
         if let Channel::Open(_) = steps.now.queues[q].channel {
             failures(steps, q);
         }
@@ -148,6 +152,26 @@ pub fn forget_marker(world: &mut World, k: usize) {
             queue.committed -= usize::from(at < queue.committed);
         }
         queue.zombie.remove(Message::Marker(k));
+    }
+}
+
+/// What was in it cannot be read any more, as if it were poison; a marker in it is never seen.
+fn lose(model: &Protocol, world: &mut World, q: usize) {
+    world.left.queue_losses -= 1;
+    for message in world.queues[q].messages.iter() {
+        if let Message::Order(order) | Message::Poison(order) = message {
+            world.database.unreadable |= bit(order);
+        }
+    }
+    let queue = &mut world.queues[q];
+    queue.exists = false;
+    queue.bindings = 0;
+    queue.messages = Messages::default();
+    for k in model.reconcilers() {
+        let reconciler = &mut world.reconcilers[k];
+        if matches!(reconciler.drain, Drain::Waiting { queue, .. } if queue == q) {
+            reconciler.drain = Drain::Idle;
+        }
     }
 }
 

@@ -1,6 +1,7 @@
 //! The stock engine: reserve with touch (deadline-before-reserve, R7; mark-with-age, R8), settle
 //! and release, ageing of holds, and how its server loses what it knew (lost-server-noticed, R13).
 
+use crate::endings::tell_ended;
 use crate::model::{Loss, Protocol, Steps};
 use crate::rules::Removed;
 use crate::world::*;
@@ -36,6 +37,10 @@ pub fn reserve(model: &Protocol, world: &mut World, r: usize) {
         (Some(order), None) => {
             world.accepted |= bit(order);
             Phase::Done(Answer::Accepted)
+        }
+        (None, _) if !world.requests[r].may_sell => {
+            tell_ended(model, world, user);
+            Phase::Done(Answer::Ended)
         }
         (None, _) if engine.remaining < 1 => {
             world.sold_out = true;

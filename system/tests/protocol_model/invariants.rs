@@ -19,10 +19,22 @@ pub fn always() -> Vec<Property<Protocol>> {
         Property::always("(c) a buyer has one live order", one_live),
         Property::always("(d) stock is conserved when quiet", conserved),
         Property::always("(e) a buyer who was refused has no order", refused),
+        Property::always(
+            "(e) nobody with an accepted order is told that the sale has ended",
+            |_, world: &World| !world.wrongly_ended,
+        ),
+        Property::always(
+            "(e) a buyer who was told that the sale has ended has no order",
+            ended,
+        ),
         Property::always("(f) sold out was true of what is left when quiet", sold_out),
         Property::always(
             "(progress) whoever serves a generation has acknowledged it",
             acknowledged,
+        ),
+        Property::always(
+            "(rest) a sale that has ended leaves nothing in the engine when quiet",
+            forgotten,
         ),
     ]
 }
@@ -48,9 +60,23 @@ pub const REOPENED: &str = "an order is accepted in a later epoch";
 pub const REFUSED_LATE: &str = "a late order is refused by the guard";
 pub const RETIRED: &str = "a retired queue is deleted";
 pub const RESOLD: &str = "a cancelled unit is accepted again in a later epoch";
-pub const PARKED: &str = "an accepted order is parked";
+pub const PARKED: &str = "an accepted order is parked, or gone with its queue";
 
-const REACHED: [(&str, Condition); 8] = [
+pub const ENDED: &str = "a sale has ended";
+pub const TOLD_ENDED: &str = "a buyer without an order is told that the sale has ended";
+pub const TOLD_AFTERWARDS: &str = "a buyer is told of their order after the sale has ended";
+
+const REACHED: [(&str, Condition); 11] = [
+    (ENDED, |_, world| world.database.ended),
+    (TOLD_ENDED, |_, world| {
+        world.database.ended && world.told_ended != 0
+    }),
+    (TOLD_AFTERWARDS, |model, world| {
+        let is_from_rows = |r: usize| {
+            world.requests[r].epoch == 0 && world.requests[r].phase == Phase::Done(Answer::Accepted)
+        };
+        world.database.ended && model.requests().any(is_from_rows)
+    }),
     (ACCEPTED, |_, world| world.accepted > 0),
     (QUIET_SALE, |model, world| {
         world.accepted > 0 && is_quiet(model, world) && world.engine.remaining == 0
@@ -173,7 +199,8 @@ fn refused(model: &Protocol, world: &World) -> bool {
                 .any(|r| {
                     !matches!(
                         world.requests[r].phase,
-                        Phase::NotSent | Phase::Done(Answer::SoldOut | Answer::Unavailable)
+                        Phase::NotSent
+                            | Phase::Done(Answer::SoldOut | Answer::Ended | Answer::Unavailable)
                     )
                 })
         })
@@ -193,4 +220,21 @@ fn acknowledged(model: &Protocol, world: &World) -> bool {
             || incarnation.state != State::Live
             || incarnation.acknowledged == incarnation.generation
     })
+}
+
+/// An engine that was lost after the window's end says nothing of its holds. An order that its
+/// buyer was told "unknown" about may still come then, after an "ended"; an accepted one may not.
+fn ended(model: &Protocol, world: &World) -> bool {
+    model.config.budget.engine_losses > 0
+        || !model
+            .requests()
+            .filter(|order| has(world.told_ended, model.user(*order)))
+            .any(|order| world.database.rows[order].is_live())
+}
+
+fn forgotten(_: &Protocol, world: &World) -> bool {
+    let is_busy = |reconciler: &Reconciler| reconciler.job != Job::Idle;
+    let engine = &world.engine;
+    let is_empty = engine.gate == [None; USERS] && engine.holds == [None; REQUESTS];
+    !world.database.ended || world.reconcilers.iter().any(is_busy) || is_empty && !engine.open
 }

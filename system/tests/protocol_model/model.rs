@@ -4,7 +4,7 @@
 use crate::rules::Removed;
 use crate::search::Edge;
 use crate::world::*;
-use crate::{buyers, consumers, engine, invariants, openings, publishers, repairs};
+use crate::{buyers, consumers, endings, engine, invariants, openings, publishers, repairs};
 use stateright::{Model, Property};
 
 /// A small world to search completely.
@@ -27,6 +27,8 @@ pub struct Config {
     pub loss: Loss,
     /// Publishers have taken their worker id but are not bound yet.
     pub starting: bool,
+    /// The sale's window is over at the start.
+    pub starts_over: bool,
     pub budget: Budget,
     /// Reached states that prove that the search was not about nothing.
     pub reaches: &'static [&'static str],
@@ -107,6 +109,7 @@ impl Protocol {
                 epoch: 0,
                 order: 0,
                 flight: Flight::None,
+                may_sell: false,
             }; REQUESTS],
             publishers: [if self.config.starting {
                 starting
@@ -143,11 +146,16 @@ impl Protocol {
                 parked_orders: 0,
                 parked_messages: 0,
                 unreadable: 0,
+                ending: 0,
+                ended: false,
             },
             reconcilers: [Reconciler::IDLE; RECONCILERS],
             settling: 0,
             accepted: 0,
             sold_out: false,
+            window: !self.config.starts_over,
+            told_ended: 0,
+            wrongly_ended: false,
         }
     }
 }
@@ -191,6 +199,7 @@ impl Model for Protocol {
         engine::steps(&mut steps);
         openings::steps(&mut steps);
         repairs::steps(&mut steps);
+        endings::steps(&mut steps);
     }
 
     fn next_state(&self, _state: &World, edge: Edge<World>) -> Option<World> {

@@ -25,6 +25,11 @@ fn without_r1_fence_wait_an_order_accepted_during_an_opening_is_refused() {
 }
 
 #[test]
+fn without_r1_own_clock_an_order_accepted_after_a_leap_is_refused() {
+    fails(Removed::R1OwnClock, 'b', CLOCK);
+}
+
+#[test]
 fn without_r1_lease_check_before_the_yes_an_order_accepted_during_an_opening_is_refused() {
     fails(Removed::R1LeaseAtTheYes, 'b', LOSS);
 }
@@ -77,6 +82,16 @@ fn without_r6_care_for_returned_messages_an_accepted_order_is_lost() {
 #[test]
 fn without_r6_ban_on_dropping_overflow_an_accepted_order_is_lost() {
     fails(Removed::R6NoDroppingOverflow, 'b', LOSS);
+}
+
+#[test]
+fn without_r6_record_of_a_lost_queue_an_accepted_order_is_voided() {
+    fails(Removed::R6GoneIsParked, 'b', QUEUE_LOST);
+}
+
+#[test]
+fn without_r6_ban_on_making_a_queue_anew_an_accepted_order_is_voided() {
+    fails(Removed::R6NobodyMakesTheirQueueAnew, 'b', QUEUE_LOST);
 }
 
 #[test]
@@ -155,6 +170,11 @@ fn without_r12_epoch_of_the_cancel_a_cancelled_unit_is_stranded() {
 }
 
 #[test]
+fn without_r12_end_before_a_release_counts_as_done_a_cancelled_unit_is_stranded() {
+    fails(Removed::R12OverIsNotEnded, 'd', END_CANCEL);
+}
+
+#[test]
 fn without_r13_script_before_the_data_a_half_loaded_gate_accepts_a_buyer_twice() {
     fails(Removed::R13ScriptBeforeTheData, 'b', TWO_LOSSES);
 }
@@ -182,6 +202,41 @@ fn without_r15_right_going_to_the_open_pool_an_accepted_order_is_refused() {
 #[test]
 fn without_r19_paid_orders_in_the_gate_a_buyer_is_accepted_twice() {
     fails(Removed::R19PaidRowsInTheGate, 'b', GATE);
+}
+
+#[test]
+fn without_asking_the_engine_outside_the_window_a_buyer_with_an_order_is_turned_away() {
+    fails(Removed::EndWindowAsksTheEngine, 'e', END);
+}
+
+#[test]
+fn without_waiting_for_deadlines_at_the_end_a_buyer_with_an_order_is_turned_away() {
+    fails(Removed::EndWaitsForDeadlines, 'e', END);
+}
+
+#[test]
+fn without_waiting_for_holds_at_the_end_a_buyer_who_was_turned_away_has_an_order() {
+    fails(Removed::EndWaitsForHolds, 'e', END);
+}
+
+#[test]
+fn without_draining_at_the_end_a_buyer_with_an_order_is_turned_away() {
+    fails(Removed::EndDrains, 'e', END_LOST);
+}
+
+#[test]
+fn without_looking_at_the_rows_after_the_end_a_buyer_with_an_order_is_turned_away() {
+    fails(Removed::EndLooksAtTheRows, 'e', END);
+}
+
+#[test]
+fn without_condition_on_the_end_a_buyer_in_a_later_epoch_is_turned_away() {
+    fails(Removed::EndIsConditional, 'e', END_MOVED);
+}
+
+#[test]
+fn without_a_note_of_the_end_a_late_opening_stays_in_the_engine() {
+    fails(Removed::EndLeavesANote, 'r', END_OVERTAKES);
 }
 
 #[test]

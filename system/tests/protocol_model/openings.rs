@@ -51,7 +51,7 @@ pub fn steps(steps: &mut Steps<'_>) {
 
 fn claim(steps: &mut Steps<'_>, k: usize) {
     let database = &steps.now.database;
-    if database.newest >= steps.model.config.epochs {
+    if database.newest >= steps.model.config.epochs || !steps.now.window {
         return;
     }
     let is_needed =
@@ -60,6 +60,8 @@ fn claim(steps: &mut Steps<'_>, k: usize) {
         steps.to("reconciler claims the next epoch", k, |world| {
             world.left.needless_openings -= u8::from(!is_needed);
             world.database.newest += 1;
+            // An ended sale whose window has been moved is looked after again.
+            world.database.ended = false;
             world.reconcilers[k].job = Job::Claimed(world.database.newest);
         });
     }

@@ -2,12 +2,25 @@
 //! life of a request (one-term-per-batch, R3; deadline-before-reserve, R7), and the broker's way
 //! from the wire into the queue (exclusive-route, R6).
 
-use crate::engine;
 use crate::model::{Protocol, Steps};
 use crate::rules::Removed;
 use crate::world::*;
+use crate::{endings, engine};
 
 pub fn steps(steps: &mut Steps<'_>) {
+    if steps.now.left.clock_steps > 0 {
+        // fence-wait (R1): leases are counted on the clock of whoever waits, which does not step.
+        let model = steps.model;
+        steps.to("the database's clock leaps forward", 0, |world| {
+            world.left.clock_steps -= 1;
+            for p in model
+                .publishers()
+                .filter(|_| model.lacks(Removed::R1OwnClock))
+            {
+                world.database.incarnations[p].lease = false;
+            }
+        });
+    }
     for publisher in steps.model.publishers() {
         identity(steps, publisher);
         faults(steps, publisher);
@@ -20,7 +33,7 @@ pub fn steps(steps: &mut Steps<'_>) {
 
 /// The term as the `sales` row has it.
 fn current_term(database: &Database) -> u8 {
-    if database.open == database.newest {
+    if database.open == database.newest && !database.ended {
         database.open
     } else {
         0
@@ -98,6 +111,13 @@ fn faults(steps: &mut Steps<'_>, p: usize) {
             world.publishers[p].lease = false;
         });
     }
+    let is_anew = steps.model.lacks(Removed::R6NobodyMakesTheirQueueAnew);
+    if is_anew && publisher.life == Life::Serving && !steps.now.queues[p].exists {
+        steps.to("publisher makes its queue anew", p, |world| {
+            world.queues[p].exists = true;
+            world.queues[p].bindings = bit(publisher.generation.into());
+        });
+    }
     if publisher.life != Life::Dead && steps.now.left.publisher_crashes > 0 {
         let model = steps.model;
         steps.to("publisher dies", p, |world| {
@@ -140,14 +160,24 @@ fn request_steps(steps: &mut Steps<'_>, r: usize) {
                 return;
             }
             let (generation, epoch) = (publisher.generation, publisher.term);
+            if !steps.now.window && model.lacks(Removed::EndWindowAsksTheEngine) {
+                return steps.to("request is told that the window is over", r, |world| {
+                    world.requests[r].phase = Phase::Done(Answer::Ended);
+                    endings::tell_ended(model, world, model.user(r));
+                });
+            }
             steps.to("request is taken", r, |world| {
                 world.requests[r] = Request {
                     phase: Phase::Calling,
                     generation,
                     epoch,
+                    may_sell: world.window,
                     ..request
                 };
             });
+        }
+        Phase::NotSent if publisher.life == Life::Serving && publisher.term == 0 => {
+            endings::look_up(steps, r);
         }
         Phase::Calling => steps.to("engine answers request", r, |world| {
             engine::reserve(model, world, r)

@@ -25,7 +25,9 @@ pub fn steps(steps: &mut Steps<'_>) {
         match reconciler.job {
             Job::Idle => begin(steps, k),
             Job::Listed(order) => mark(steps, k, order),
-            Job::Marked(_) | Job::Draining(_) | Job::Retiring(_) => drain(steps, k),
+            Job::Marked(_) | Job::Draining(_) | Job::Retiring(_) | Job::Clearing(_) => {
+                drain(steps, k)
+            }
             Job::Drained(order) => look(steps, k, order),
             Job::Absent(order) => void(steps, k, order),
             Job::Voided(order) => release(steps, k, order),
@@ -151,7 +153,20 @@ fn drain(steps: &mut Steps<'_>, k: usize) {
     };
     // exclusive-route (R6): a retired queue counts as drained, and so does one that was never
     // bound.
-    if steps.now.database.incarnations[q].state == State::Gone || !steps.now.queues[q].exists {
+    let is_retired = steps.now.database.incarnations[q].state == State::Gone;
+    if is_gone(steps, q) && !model.lacks(Removed::R6GoneIsParked) {
+        return steps.to("reconciler parks everything of lost queue", q, |world| {
+            let incarnation = &mut world.database.incarnations[q];
+            if incarnation.state == State::Live {
+                incarnation.state = State::Fenced;
+                incarnation.generation += 1;
+            }
+            world.database.parked_messages |= bit(q);
+            world.queues[q].exists = true;
+            world.reconcilers[k].drain = Drain::Idle;
+        });
+    }
+    if is_retired || !steps.now.queues[q].exists {
         return steps.to("reconciler finds nothing to drain, queue", q, |world| {
             drained(model, world, k, q)
         });
@@ -169,6 +184,13 @@ fn drain(steps: &mut Steps<'_>, k: usize) {
         }
         Drain::Waiting { .. } => {}
     }
+}
+
+/// exclusive-route (R6): a queue that is gone before its incarnation is stands in `parked` with
+/// everything that was in it, and only then there is an empty one to drain.
+fn is_gone(steps: &Steps<'_>, q: usize) -> bool {
+    let is_used = steps.now.database.incarnations[q].state != State::Gone;
+    steps.model.config.budget.queue_losses > 0 && is_used && !steps.now.queues[q].exists
 }
 
 /// drain-in-one-session (R5): nothing was returned since the marker was put, or another one is
@@ -198,6 +220,7 @@ fn drained(model: &Protocol, world: &mut World, k: usize, q: usize) {
             Job::Marked(order) => Job::Drained(order),
             Job::Draining(epoch) => Job::Granting(epoch),
             Job::Retiring(p) => Job::Retirable(p),
+            Job::Clearing(epoch) => Job::Cleared(epoch),
             job => job,
         };
         if let Job::Granting(_) = reconciler.job {

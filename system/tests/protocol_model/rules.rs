@@ -4,6 +4,7 @@
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Removed {
     R1FenceWait,
+    R1OwnClock,
     R1LeaseAtTheYes,
     R1AcknowledgementOfSuccessor,
     R2CheckOfBinding,
@@ -15,6 +16,8 @@ pub enum Removed {
     R5MarkerOfItsSession,
     R6ReturnedIsNotAccepted,
     R6NoDroppingOverflow,
+    R6GoneIsParked,
+    R6NobodyMakesTheirQueueAnew,
     R7DeadlineBeforeReserve,
     R7GraceAboveDeadline,
     R8EveryTouchRecorded,
@@ -30,10 +33,19 @@ pub enum Removed {
     R11OneSnapshot,
     R12NotOpenIsNotDone,
     R12EpochOfTheCancel,
+    R12OverIsNotEnded,
     R13ScriptBeforeTheData,
     R13ScriptOfTheOpening,
     R14ConditionalOpening,
     R15RightLeavesItsAllocation,
     R15RightGoesToTheOpenPool,
     R19PaidRowsInTheGate,
+    /// The agreements on a sale's window and its end; they have no number.
+    EndWindowAsksTheEngine,
+    EndWaitsForDeadlines,
+    EndWaitsForHolds,
+    EndDrains,
+    EndIsConditional,
+    EndLooksAtTheRows,
+    EndLeavesANote,
 }

@@ -78,8 +78,43 @@ fn the_contract_holds_around_a_message_that_cannot_be_read() {
 }
 
 #[test]
+fn the_contract_holds_when_a_queue_is_lost() {
+    contract_holds(QUEUE_LOST);
+}
+
+#[test]
 fn the_contract_holds_while_orders_are_cancelled_around_an_opening() {
     contract_holds(CANCEL);
+}
+
+#[test]
+fn the_contract_holds_while_the_clock_of_the_database_leaps() {
+    contract_holds(CLOCK);
+}
+
+#[test]
+fn the_contract_holds_when_a_sale_ends_and_its_window_is_moved() {
+    contract_holds(END);
+}
+
+#[test]
+fn the_contract_holds_when_a_sale_ends_whose_engine_was_lost() {
+    contract_holds(END_LOST);
+}
+
+#[test]
+fn the_contract_holds_when_a_window_is_moved_while_its_sale_ends() {
+    contract_holds(END_MOVED);
+}
+
+#[test]
+fn the_contract_holds_when_an_opening_is_overtaken_by_the_end_of_its_sale() {
+    contract_holds(END_OVERTAKES);
+}
+
+#[test]
+fn the_contract_holds_while_an_order_is_cancelled_around_the_end_of_its_sale() {
+    contract_holds(END_CANCEL);
 }
 
 #[test]

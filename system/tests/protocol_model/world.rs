@@ -26,6 +26,12 @@ pub struct World {
     pub accepted: u8,
     /// Somebody was told "sold out" after the last unit came back. Nothing in the system reads it.
     pub sold_out: bool,
+    /// The sale's window is on.
+    pub window: bool,
+    /// Buyers who were told that the sale has ended since the window was on, one bit each, and
+    /// whether one of them had an accepted order that stands. Nothing in the system reads it.
+    pub told_ended: u8,
+    pub wrongly_ended: bool,
 }
 
 /// How often each fault, or each thing that buyers do after their order, may still happen.
@@ -45,6 +51,13 @@ pub struct Budget {
     /// Openings that a reconciler begins without need, because it looked before another one had
     /// finished.
     pub needless_openings: u8,
+    /// A queue is gone with all that is in it.
+    pub queue_losses: u8,
+    /// The database's wall clock leaps forward.
+    pub clock_steps: u8,
+    pub window_ends: u8,
+    /// A window that is over is moved and on again.
+    pub window_moves: u8,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -56,6 +69,8 @@ pub struct Request {
     /// The order it was granted or found.
     pub order: usize,
     pub flight: Flight,
+    /// Read once, when it was taken.
+    pub may_sell: bool,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -72,6 +87,8 @@ pub enum Phase {
 pub enum Answer {
     Accepted,
     SoldOut,
+    /// They have no order, and the sale has ended.
+    Ended,
     Unavailable,
     Unknown,
 }
@@ -232,6 +249,10 @@ pub struct Database {
     pub parked_messages: u8,
     /// Orders inside unreadable parked messages. Nothing in the system reads it.
     pub unreadable: u8,
+    /// Epoch that was claimed for the end of the sale, 0 for none.
+    pub ending: u8,
+    /// Everything of the sale has its row, and the engine has forgotten it.
+    pub ended: bool,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -321,6 +342,11 @@ pub enum Job {
     Retiring(usize),
     Retirable(usize),
     Retired(usize),
+    /// Ending the sale: claimed, forgotten by the engine, draining, drained.
+    Ending(u8),
+    Forgotten(u8),
+    Clearing(u8),
+    Cleared(u8),
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
