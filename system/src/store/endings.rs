@@ -37,10 +37,19 @@ impl Store {
     }
 
     /// The engine has forgotten the sale, and every order has its row: nobody looks after it any
-    /// more. `false`: a newer epoch has been claimed meanwhile.
-    pub async fn end_sale(&self, sale: SaleId, epoch: Epoch) -> Result<bool> {
-        let sql = "UPDATE sales SET ended = 1 WHERE product_id = ? AND newest_epoch = ? AND ending_epoch = ?";
-        let args = [Arg::from(sale), epoch.into(), epoch.into()];
+    /// more. `false`: a newer epoch has been claimed meanwhile, or its window has been moved and is
+    /// not over at `now_ms`. Whoever had not read of the end yet may have sold in that window, and
+    /// the row of what they sold may still be coming: the next epoch drains for it.
+    pub async fn end_sale(&self, sale: SaleId, epoch: Epoch, now_ms: i64) -> Result<bool> {
+        let sql = "UPDATE sales SET ended = 1 WHERE product_id = ? AND newest_epoch = ? AND ending_epoch = ?
+             AND (SELECT sale_ends_at FROM products WHERE id = ?) * 1000 <= ?";
+        let args = [
+            Arg::from(sale),
+            epoch.into(),
+            epoch.into(),
+            sale.into(),
+            now_ms.into(),
+        ];
         Ok(self.database.run(sql, args).await? == 1)
     }
 

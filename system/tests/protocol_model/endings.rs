@@ -28,8 +28,9 @@ pub fn steps(steps: &mut Steps<'_>) {
                 });
             }
             Job::Cleared(epoch) => steps.to("sale has ended, with epoch", epoch.into(), |world| {
-                // open-by-condition (R14): unless a newer epoch has been claimed.
-                let is_newest = world.database.newest == epoch;
+                // open-by-condition (R14): unless a newer epoch has been claimed, or the window has
+                // been moved, in which somebody may have sold who had not read of the end yet.
+                let is_newest = world.database.newest == epoch && !world.window;
                 if is_newest || model.lacks(Removed::EndIsConditional) {
                     world.database.ended = true;
                 }

@@ -142,10 +142,11 @@ impl Endings {
         }
         opener.drain_all().await?;
         failpoint::hit("reconciler.before_end");
+        let hour_ms = opener.store.now_ms().await?;
         let mut ended = 0;
         for (sale, epoch) in ripe {
             self.forgotten.remove(&sale);
-            if opener.store.end_sale(sale, epoch).await? {
+            if opener.store.end_sale(sale, epoch, hour_ms).await? {
                 ended += 1;
                 failpoint::hit("reconciler.after_end");
             }

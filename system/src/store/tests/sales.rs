@@ -68,7 +68,9 @@ async fn an_ended_sale_is_left_out_until_its_window_moves(url: String) {
     let asked = [UserId(1)];
     let past = store.past_sale(row.sale, &asked).await.unwrap().unwrap();
     assert!(past.is_ending && !past.has_ended);
-    assert!(store.end_sale(row.sale, epoch).await.unwrap());
+    let end = async |now_ms| store.end_sale(row.sale, epoch, now_ms).await.unwrap();
+    assert!(!end(9_999).await, "its window was moved meanwhile");
+    assert!(end(10_000).await);
     assert!(store.sales().await.unwrap().is_empty());
     let past = store.past_sale(row.sale, &asked).await.unwrap().unwrap();
     assert!(past.has_ended && past.orders.is_empty());
@@ -85,6 +87,6 @@ async fn an_ended_sale_is_left_out_until_its_window_moves(url: String) {
     assert!(row.is_ending && row.open.is_none());
     let next = store.claim_epoch(row.sale).await.unwrap();
     assert_eq!(next, Some(Epoch(epoch.0 + 1)));
-    assert!(!store.end_sale(row.sale, epoch).await.unwrap());
+    assert!(!store.end_sale(row.sale, epoch, 11_000).await.unwrap());
     assert!(!store.sales().await.unwrap()[0].is_ending);
 }
