@@ -7,7 +7,7 @@ use std::process::Command;
 use crate::{DURABLE, EXTERNAL, QUICK};
 
 /// Options and values that another test runs: `(option, value or "", file, test)`. The file must
-/// name the option and the value.
+/// name all three.
 const ELSEWHERE: &[(&str, &str, &str, &str)] = &[
     (
         "--stack",
@@ -134,7 +134,7 @@ fn every_option_and_value_that_the_help_offers_is_run_by_a_test() {
         .collect();
     for (option, value, file, test) in ELSEWHERE {
         let text = source(file);
-        for part in [option, test] {
+        for part in [option, value, test] {
             assert!(text.contains(part), "no {part} in tests/{file}");
         }
         run.insert(pair(option, value));
