@@ -24,7 +24,7 @@ use scenarios::stack::{Role, RoleSpec, Stack, StackKind, StackOptions};
 use scenarios::testing;
 use sqlx::{Connection, SqliteConnection};
 use std::path::PathBuf;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 use wait::until;
 
 const TOTAL: i64 = 200_000;

@@ -1,7 +1,7 @@
 //! The embedded stack under what disturbs its file: a clock that steps, a queue that is gone, somebody
 //! else who writes.
 
-use crate::load::{Crowd, Load};
+use crate::load::Crowd;
 use crate::wait::until;
 use crate::{EmbeddedWorld, SELLS_AGAIN_WITHIN};
 use sqlx::Connection;
