@@ -70,7 +70,13 @@ async fn with_its_queue_gone_the_process_goes_on_under_a_new_incarnation_and_the
     let live = "SELECT COUNT(*) FROM incarnations WHERE state = 'live' AND id > 1";
     assert_eq!(world.number(live).await, 1);
     let lost = "SELECT COUNT(*) FROM parked WHERE incarnation = 1 AND kind = 'queue.lost' AND resolved = 0";
-    assert_eq!(world.number(lost).await, 1);
+    until("the loss is recorded", async || {
+        match world.number(lost).await {
+            1 => Ok(()),
+            other => Err(format!("{other} records")),
+        }
+    })
+    .await;
     all.stop().await.expect("stopped in order");
     world.sql("UPDATE parked SET resolved = 1").await;
     world.audit().await;

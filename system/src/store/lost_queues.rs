@@ -72,7 +72,7 @@ impl Store {
 async fn record(connection: &mut Connection<'_>, id: IncarnationId, kind: &str) -> Result<()> {
     let if_known = match kind {
         LOST => connection.kind().or_update(
-            "incarnation, message_id, order_id",
+            "incarnation, message_id, order_id, digest",
             &format!("kind = '{LOST}'"),
         ),
         _ => connection.kind().or_nothing("incarnation").into_owned(),
