@@ -236,14 +236,25 @@ impl<'a> Transaction<'a> {
         self.is_open = false;
         let (limit, sent) = (self.statement_max, Instant::now());
         let answer = timeout(limit, Manager::commit(self.send()?)).await;
-        self.heard(sent, answer)
+        let committed = self.heard(sent, answer);
+        self.kept_if(committed)
     }
 
     pub(crate) async fn rollback(mut self) -> Result<()> {
         self.is_open = false;
         let (limit, sent) = (self.statement_max, Instant::now());
         let answer = timeout(limit, Manager::rollback(self.send()?)).await;
-        self.heard(sent, answer)
+        let rolled_back = self.heard(sent, answer);
+        self.kept_if(rolled_back)
+    }
+
+    /// A refused end leaves a connection that may still be in the transaction, and that sqlx takes
+    /// to be: the next one would begin within it.
+    fn kept_if(&mut self, ended: Result<()>) -> Result<()> {
+        if ended.is_err() {
+            self.close_hard();
+        }
+        ended
     }
 }
 

@@ -42,8 +42,9 @@ fn login(url: &str) -> Option<Range<usize>> {
 fn parameters(url: &str) -> impl Iterator<Item = Range<usize>> {
     let starts = url.match_indices(['?', '&', ';']).map(|(at, _)| at + 1);
     std::iter::once(0).chain(starts).filter_map(|start| {
+        // A value may hold what begins another parameter elsewhere.
         let end = url[start..]
-            .find(['?', '&', ';', '#'])
+            .find(['&', '#'])
             .map_or(url.len(), |at| start + at);
         let (name, value) = url[start..end].split_once('=')?;
         let name = name.to_ascii_lowercase();
@@ -103,6 +104,8 @@ mod tests {
             "redis://u:open?pass=ses@me",
             "redis+unix:///r?user=a:b&pass=open@ses&x=me",
             "redis+unix:///r?pass=open@sesame",
+            "redis+unix:///r?pass=x?open",
+            "redis+unix:///r?db=1&pass=x;sesame",
             "mysql://u:open&token=sesame@h",
         ] {
             let shown = masked(url);

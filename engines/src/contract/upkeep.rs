@@ -47,7 +47,7 @@ pub trait Upkeep: Send + Sync + std::fmt::Debug {
     /// The sale is over: the engine forgets it, up to and with `epoch`, and keeps a note of at most
     /// 200 bytes that names this epoch. Nothing is sold any more after this call, so it may come
     /// while orders are still on their way to their rows. An engine whose state is in the publishing
-    /// processes is called once they are fenced, and then in each of them.
+    /// processes is called in each of them, before or after it is fenced.
     ///
     /// # Contract
     /// - Afterwards every term of the sale up to `epoch` is not open, and its keys, rows and memory

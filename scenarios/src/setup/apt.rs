@@ -33,6 +33,8 @@ if ! install "$@"; then
     echo "trying once more with fresh package lists: apt-get update"
     apt-get update && install "$@" || status=1
 fi
+# Without a list of what was there before nothing can be told apart, so nothing is turned off.
+[ -n "$before" ] || exit "$status"
 for unit in $(units --state=enabled); do
     if ! printf '%s\n' "$before" | grep -qxF -e "$unit"; then
         systemctl disable "$unit" 2> /dev/null || true

@@ -85,7 +85,10 @@ impl Drainer {
         if self.within(broker.has_queue(incarnation)).await? {
             return Ok(());
         }
-        let is_new = self.store.suspect_lost_queue(incarnation).await?;
+        let Some(is_new) = self.store.suspect_lost_queue(incarnation).await? else {
+            // "Drained" is stored before a queue goes: somebody else retired it meanwhile.
+            return Ok(());
+        };
         // After an error it may have been made: the record stays.
         if !self.within(broker.declare_queue(incarnation)).await? {
             // One that was there may be of somebody who made the queue and died.

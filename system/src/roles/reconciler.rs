@@ -160,7 +160,10 @@ impl Reconciler {
         let opening = opener.open_missing(&mut self.turns, &mut self.back_off);
         pass.add(opening.await?);
         let deadline_ms = self.config.seckill.publish_timeout_ms;
-        let ending = self.endings.advance(&opener, deadline_ms).await;
+        let ending = self
+            .endings
+            .advance(&opener, deadline_ms, &mut self.back_off)
+            .await;
         self.tend(&mut pass).await?;
         let guarantees = self.engine.info().guarantees;
         // Holds in the memory of a publishing process are that process's own business.

@@ -1,6 +1,6 @@
 //! The end of a sale, and what is known of it afterwards.
 
-use super::{PastSale, SaleRow, Store};
+use super::{PastSale, Poison, SaleRow, Store};
 use database::fixed_rows::{BATCH, Statement};
 use database::{Arg, NO_ARGS, Result};
 use engines::{Epoch, OrderId, SaleId, UserId};
@@ -38,17 +38,20 @@ impl Store {
 
     /// The engine has forgotten the sale, and every order has its row: nobody looks after it any
     /// more. `false`: a newer epoch has been claimed meanwhile, or its window has been moved and is
-    /// not over at `now_ms`. Whoever had not read of the end yet may have sold in that window, and
+    /// not over at `now_ms`, or a whole message is parked and may be an order of it
+    /// (parked-is-final, R10). Whoever had not read of the end yet may have sold in that window, and
     /// the row of what they sold may still be coming: the next epoch drains for it.
     pub async fn end_sale(&self, sale: SaleId, epoch: Epoch, now_ms: i64) -> Result<bool> {
         let sql = "UPDATE sales SET ended = 1 WHERE product_id = ? AND newest_epoch = ? AND ending_epoch = ?
-             AND (SELECT sale_ends_at FROM products WHERE id = ?) * 1000 <= ?";
+             AND (SELECT sale_ends_at FROM products WHERE id = ?) * 1000 <= ?
+             AND NOT EXISTS (SELECT 1 FROM parked WHERE order_id = ? AND resolved = 0)";
         let args = [
             Arg::from(sale),
             epoch.into(),
             epoch.into(),
             sale.into(),
             now_ms.into(),
+            Poison::WHOLE_MESSAGE.into(),
         ];
         Ok(self.database.run(sql, args).await? == 1)
     }

@@ -15,17 +15,25 @@ const MESSAGE_ID: &str = "queue";
 
 impl Store {
     /// Records that the queue may be gone, before it is made anew: whoever dies in between leaves
-    /// the record behind. From here on no hold that went through it is voided. `false`: somebody had
-    /// recorded it before.
-    pub async fn suspect_lost_queue(&self, id: IncarnationId) -> Result<bool> {
+    /// the record behind. From here on no hold that went through it is voided. `Some(false)`:
+    /// somebody had recorded it before. `None`: it was drained for good, and may rightly be gone.
+    pub async fn suspect_lost_queue(&self, id: IncarnationId) -> Result<Option<bool>> {
         let mut tx = self.database.begin().await?;
         let mut connection = tx.connection();
+        let for_update = connection.for_update();
+        let needed = format!(
+            "SELECT id FROM incarnations WHERE id = ? AND state <> 'gone' AND queue <> ''{for_update}"
+        );
+        let needed: Option<IncarnationId> = connection.row(&needed, [id]).await?;
+        if needed.is_none() {
+            return Ok(None);
+        }
         let known = "SELECT COUNT(*) FROM parked WHERE incarnation = ? AND message_id = ?";
         let args = [Arg::from(id), MESSAGE_ID.into()];
         let is_new = connection.row(known, args).await? == Some(0_i64);
         record(&mut connection, id, SUSPECTED).await?;
         tx.commit().await?;
-        Ok(is_new)
+        Ok(Some(is_new))
     }
 
     /// Takes one's own suspicion back. A queue that somebody else has found gone meanwhile stays recorded.

@@ -15,11 +15,12 @@
 //! allocation of the last epoch stays open, for rows that are late and for cancels.
 
 use super::epochs::Opener;
-use crate::clock::monotonic_ms;
+use crate::back_off::BackOff;
+use crate::clock::{monotonic_ms, unix_ms};
 use crate::failpoint;
 use crate::repair::{Pass, Troubles};
-use crate::store::SaleRow;
-use engines::{Epoch, SaleId};
+use crate::store::{SaleRow, Store};
+use engines::{Epoch, IncarnationId, SaleId};
 use std::collections::HashMap;
 
 /// Ends sales, and remembers since when it has waited for each.
@@ -44,8 +45,13 @@ impl Endings {
 
     /// Takes every sale that is over as far as it will go now. `deadline_ms`: that of this
     /// configuration; the publishers' own count too.
-    pub async fn advance(&mut self, opener: &Opener<'_>, deadline_ms: u64) -> anyhow::Result<Pass> {
-        let now_ms = opener.store.now_ms().await?;
+    pub async fn advance(
+        &mut self,
+        opener: &Opener<'_>,
+        deadline_ms: u64,
+        back_off: &mut BackOff<IncarnationId>,
+    ) -> anyhow::Result<Pass> {
+        let now_ms = hour(opener.store).await?;
         opener.store.take_back_moved(now_ms).await?;
         let mut over = opener.store.sales().await?;
         over.retain(|row| row.is_over(now_ms));
@@ -65,13 +71,30 @@ impl Endings {
             left: over.len() as u64,
             ..Pass::default()
         };
-        let claimed = self.claim(opener, over, (now_ms, wait_ms)).await?;
+        let is_due = over.iter().any(|row| self.is_due(row, wait_ms));
+        // exclusive-route (R6): as for an opening, nothing is claimed and nobody fenced while a queue
+        // that has to be drained cannot be reached.
+        if !is_due || !opener.are_reachable(back_off).await? {
+            return Ok(pass);
+        }
+        let claimed = self
+            .claim(opener, over, (now_ms, wait_ms), back_off)
+            .await?;
         self.forget(opener, claimed).await?;
-        let ended = self.end(opener, wait_ms).await?;
+        let ended = self.end(opener, wait_ms, back_off).await?;
         pass.sales_ended += ended;
         pass.left -= ended;
         self.troubles.report();
         Ok(pass)
+    }
+
+    /// Whether it has been over, or forgotten, for so long that it may be taken further.
+    fn is_due(&mut self, row: &SaleRow, wait_ms: u64) -> bool {
+        let seen_ms = monotonic_ms();
+        let over_ms = *self.over_since_ms.entry(row.sale).or_insert(seen_ms);
+        let forgotten = self.forgotten.get(&row.sale);
+        let since_ms = forgotten.map_or(over_ms, |(_, forgotten_ms)| *forgotten_ms);
+        seen_ms - since_ms >= wait_ms
     }
 
     /// Steps 1 and 2: what may be forgotten now, with the epochs that say so.
@@ -80,12 +103,11 @@ impl Endings {
         opener: &Opener<'_>,
         over: Vec<SaleRow>,
         (now_ms, wait_ms): (i64, u64),
+        back_off: &mut BackOff<IncarnationId>,
     ) -> anyhow::Result<Vec<(SaleId, Epoch)>> {
         let mut claimed = Vec::new();
         for row in over {
-            let seen_ms = monotonic_ms();
-            let since_ms = *self.over_since_ms.entry(row.sale).or_insert(seen_ms);
-            if seen_ms - since_ms < wait_ms || self.forgotten.contains_key(&row.sale) {
+            if self.forgotten.contains_key(&row.sale) || !self.is_due(&row, wait_ms) {
                 continue;
             }
             if row.is_ending {
@@ -108,7 +130,7 @@ impl Endings {
         }
         if !claimed.is_empty() && opener.engine.info().guarantees.settles_own_holds {
             opener.fence_all().await?;
-            opener.drain_all().await?;
+            opener.drain_all(back_off).await?;
         }
         Ok(claimed)
     }
@@ -132,7 +154,12 @@ impl Endings {
     }
 
     /// Step 4; how many have ended.
-    async fn end(&mut self, opener: &Opener<'_>, wait_ms: u64) -> anyhow::Result<u64> {
+    async fn end(
+        &mut self,
+        opener: &Opener<'_>,
+        wait_ms: u64,
+        back_off: &mut BackOff<IncarnationId>,
+    ) -> anyhow::Result<u64> {
         let now_ms = monotonic_ms();
         let is_ripe = |since_ms: u64| now_ms - since_ms >= wait_ms;
         let ripe = self.forgotten.iter().filter(|(_, (_, at))| is_ripe(*at));
@@ -140,9 +167,9 @@ impl Endings {
         if ripe.is_empty() {
             return Ok(0);
         }
-        opener.drain_all().await?;
+        opener.drain_all(back_off).await?;
         failpoint::hit("reconciler.before_end");
-        let hour_ms = opener.store.now_ms().await?;
+        let hour_ms = hour(opener.store).await?;
         let mut ended = 0;
         for (sale, epoch) in ripe {
             self.forgotten.remove(&sale);
@@ -154,6 +181,12 @@ impl Endings {
         tracing::info!(ended, "sales have ended, and the engine has forgotten them");
         Ok(ended)
     }
+}
+
+/// What it is at least, by the database's clock and by this one, unix ms: a clock that leapt forward
+/// ends no sale.
+async fn hour(store: &Store) -> database::Result<i64> {
+    Ok(store.now_ms().await?.min(unix_ms()))
 }
 
 /// Whether every order that was granted has a row. Where processes keep their own holds only they

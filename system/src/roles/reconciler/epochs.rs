@@ -81,7 +81,7 @@ impl Opener<'_> {
         // Before the first epoch nobody can have published anything for a sale.
         if claimed.iter().any(|(_, epoch)| epoch.0 > 1) {
             self.fence_all().await?;
-            self.drain_all().await?;
+            self.drain_all(back_off).await?;
         }
         let mut troubles = Troubles::new("cannot open an epoch yet");
         for (sale, epoch) in claimed {
@@ -112,7 +112,11 @@ impl Opener<'_> {
         Ok(missing)
     }
 
-    async fn are_reachable(&self, back_off: &mut BackOff<IncarnationId>) -> anyhow::Result<bool> {
+    /// Whether every queue that may hold orders can be reached now.
+    pub async fn are_reachable(
+        &self,
+        back_off: &mut BackOff<IncarnationId>,
+    ) -> anyhow::Result<bool> {
         let queues = self.store.queues_to_drain().await?;
         if queues.iter().any(|id| !back_off.is_due(*id)) {
             return Ok(false);
@@ -122,25 +126,32 @@ impl Opener<'_> {
                 tracing::warn!(
                     incarnation = id.0,
                     error = format!("{error:#}"),
-                    "its queue keeps sales from being opened again"
+                    "its queue keeps sales from being opened again, or from ending"
                 );
                 back_off.failed(id);
                 return Ok(false);
             }
-            back_off.succeeded(id);
         }
         Ok(true)
     }
 
     async fn missing(&self) -> anyhow::Result<Vec<SaleId>> {
         let mut missing = Vec::new();
+        let mut unasked = Troubles::new("cannot ask the engine about a sale");
         let now_ms = self.store.now_ms().await?;
         for row in self.store.sales().await? {
             // What is over ends: see endings.rs.
-            if !row.is_over(now_ms) && !self.is_open(&row).await? {
-                missing.push(row.sale);
+            if row.is_over(now_ms) {
+                continue;
+            }
+            match self.is_open(&row).await {
+                Ok(true) => {}
+                Ok(false) => missing.push(row.sale),
+                // Not a lost epoch; and no reason to let other sales wait.
+                Err(error) => unasked.add(format!("sale {}: {error:#}", row.sale)),
             }
         }
+        unasked.report();
         Ok(missing)
     }
 
@@ -240,12 +251,18 @@ impl Opener<'_> {
         Ok(())
     }
 
-    pub async fn drain_all(&self) -> anyhow::Result<()> {
+    /// One that does not drain is left alone for a while, and with it whoever needs it drained.
+    pub async fn drain_all(&self, back_off: &mut BackOff<IncarnationId>) -> anyhow::Result<()> {
         for (id, _) in self.store.generations().await? {
+            let drained = self.drainer.drain(id).await;
+            if !matches!(drained, Ok(true)) {
+                back_off.failed(id);
+            }
             ensure!(
-                self.drainer.drain(id).await?,
+                drained?,
                 "the queue of incarnation {id} does not drain; is a create-consumer running?"
             );
+            back_off.succeeded(id);
         }
         Ok(())
     }

@@ -156,8 +156,8 @@ async fn ask_for_terms(sources: &Sources, has_term: &AtomicBool) {
         tokio::time::sleep(TERM_INTERVAL).await;
         let sales = sources.terms.sales();
         let open: Vec<_> = sales.values().filter_map(|row| row.open).collect();
-        // Before its first epoch, and after its end, a sale has no term to lose.
-        let mut is_any_open = open.is_empty();
+        // Before its first epoch, and once it is ending, a sale has no term to lose.
+        let mut is_any_open = sales.values().all(|row| row.newest.0 == 0 || row.is_ending);
         for step in 0..open.len().min(MAX_ASKED) {
             let term = open[(turn + step) % open.len()].term;
             let asking = tokio::time::timeout(TERM_INTERVAL, sources.engine.stock(&term));

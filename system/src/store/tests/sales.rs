@@ -70,6 +70,14 @@ async fn an_ended_sale_is_left_out_until_its_window_moves(url: String) {
     assert!(past.is_ending && !past.has_ended);
     let end = async |now_ms| store.end_sale(row.sale, epoch, now_ms).await.unwrap();
     assert!(!end(9_999).await, "its window was moved meanwhile");
+    store
+        .change(
+            "INSERT INTO parked (incarnation, message_id, order_id, kind, reason, body, digest, created_at_ms)
+             VALUES (1, 'm', 0, 'bytes', 'unreadable', x'00', '', 1)",
+        )
+        .await;
+    assert!(!end(10_000).await, "what is parked may be an order of it");
+    store.change("UPDATE parked SET resolved = 1").await;
     assert!(end(10_000).await);
     assert!(store.sales().await.unwrap().is_empty());
     let past = store.past_sale(row.sale, &asked).await.unwrap().unwrap();

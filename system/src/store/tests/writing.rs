@@ -249,7 +249,12 @@ async fn a_publisher_leaves_its_address_and_its_beats(url: String) {
     store.hand_back(id, 101).await.unwrap();
     let fenced = store.fenced_for_sure(10).await.unwrap();
     assert_eq!((fenced[0].id, fenced[0].generation), (id, Generation(3)));
+    assert_eq!(store.suspect_lost_queue(id).await.unwrap(), Some(true));
+    assert_eq!(store.suspect_lost_queue(id).await.unwrap(), Some(false));
+    store.unsuspect_queue(id).await.unwrap();
     store.retire(id).await.unwrap();
+    // Its queue may rightly be gone: drained is stored before that.
+    assert_eq!(store.suspect_lost_queue(id).await.unwrap(), None);
     assert!(store.lives().await.unwrap().is_empty());
     assert_eq!(store.longest_deadline_ms().await.unwrap(), 0);
     let used = store.worker_ids().await.unwrap();

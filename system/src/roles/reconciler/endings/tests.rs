@@ -149,7 +149,9 @@ impl World {
     }
 
     async fn advance(&self, endings: &mut Endings) -> Pass {
-        endings.advance(&self.opener(), SHORT_MS).await.unwrap()
+        let (opener, mut back_off) = (self.opener(), BackOff::default());
+        let advanced = endings.advance(&opener, SHORT_MS, &mut back_off).await;
+        advanced.unwrap()
     }
 
     /// Goes on until so many sales have ended.
