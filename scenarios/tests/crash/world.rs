@@ -13,6 +13,7 @@ use scenarios::testing;
 use scenarios::usage::proc;
 use sqlx::MySqlPool;
 use sqlx::mysql::MySqlPoolOptions;
+use std::collections::BTreeSet;
 use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::sync::OnceLock;
@@ -38,7 +39,8 @@ const TIMES: [(&str, &str); 6] = [
 /// A buyer's patience; a role is restarted well within it.
 pub const PATIENCE: Duration = Duration::from_secs(4);
 
-static TURN: Mutex<()> = Mutex::const_new(());
+/// One world at a time; the names of those that were there.
+static TURN: Mutex<BTreeSet<String>> = Mutex::const_new(BTreeSet::new());
 
 #[derive(Debug)]
 pub struct World {
@@ -51,7 +53,7 @@ pub struct World {
     address: Option<SocketAddr>,
     admin: Option<SocketAddr>,
     spawned: AtomicU32,
-    _turn: MutexGuard<'static, ()>,
+    _turn: MutexGuard<'static, BTreeSet<String>>,
 }
 
 /// Whether roles can be told to die at a failpoint; if not, prints that the test is ignored.
@@ -66,8 +68,12 @@ impl World {
     /// A migrated database with one sale of `total` units and nothing running. `None` where the
     /// test cannot run.
     pub async fn start(name: &str, total: i64) -> Option<Self> {
-        let turn = TURN.lock().await;
+        let mut turn = TURN.lock().await;
         let stack = testing::stack()?;
+        assert!(
+            turn.insert(name.to_owned()),
+            "two tests call their world {name:?} and would meet in one database"
+        );
         let pairs = [
             ("SECKILL__DATABASE__URL", stack.database_url(name)),
             ("SECKILL__REDIS__URL", stack.redis_url()),
