@@ -33,13 +33,7 @@ impl Subject for OnRedis {
     }
 
     async fn let_forget(&self, may_forget: bool) -> std::result::Result<bool, String> {
-        let policy = if may_forget {
-            "allkeys-lru"
-        } else {
-            "noeviction"
-        };
-        let set = format!("CONFIG SET maxmemory-policy {policy}");
-        let done = self.server.command(&set).await;
+        let done = self.server.let_forget(may_forget).await;
         done.map(|()| true).map_err(|error| error.to_string())
     }
 }

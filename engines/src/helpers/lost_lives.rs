@@ -5,6 +5,7 @@
 //! held to it too.
 
 use super::broken_scripts::Connect;
+use super::broken_scripts::broken;
 use crate::{
     EngineError, Epoch, Finish, FinishKind, Finished, HoldKey, HoldPageQuery, IncarnationId, Nonce,
     Opened, Opening, OrderId, Reserve, Result, SaleId, StockEngine, Term, UserId, Verdict,
@@ -249,8 +250,31 @@ pub(crate) async fn many_openings(subject: &Subject) -> Outcome {
     ensure(keys == SALES, "keys of 200 retired sales", keys)
 }
 
+/// Fails if nothing shows that a script does not compare the life of its server, or only a part of
+/// it. The text is the same in the scripts of all engines.
+pub(crate) async fn broken_copies_are_caught(script: &str, subject: fn(&str) -> Subject) {
+    let copies = [
+        (
+            "no look at the life of the server",
+            "script ~= SCRIPT or is_elsewhere(lives)",
+            "script ~= SCRIPT",
+        ),
+        (
+            "the process alone",
+            "return run .. ':' .. sub(info, replication_at + 1, replication_at + ID_BYTES)",
+            "return run",
+        ),
+    ];
+    for (what, healthy, becomes) in copies {
+        let subject = subject(&broken(script, healthy, becomes));
+        let caught = first_failure(&subject).await;
+        let how = caught.unwrap_or_else(|| panic!("{what}: not caught"));
+        eprintln!("{what}: caught ({how})");
+    }
+}
+
 /// What the engine does wrong in the first scenario that finds something.
-pub(crate) async fn first_failure(subject: &Subject) -> Option<String> {
+async fn first_failure(subject: &Subject) -> Option<String> {
     let failover = failover(subject).await.err();
     let failback = async || resync_and_failback(subject).await.err();
     match failover {

@@ -2,7 +2,6 @@
 
 use super::{LuaSingleKey, SCRIPT};
 use crate::StockEngine;
-use crate::helpers::broken_scripts::broken;
 use crate::helpers::lost_lives::{self, Subject};
 use crate::helpers::old_server;
 use std::sync::Arc;
@@ -52,24 +51,7 @@ async fn a_server_keeps_one_script_however_many_sales_are_opened_on_it() {
 
 #[tokio::test]
 async fn broken_copies_of_the_script_do_not_notice_that_the_server_changed() {
-    let copies = [
-        (
-            "no look at the life of the server",
-            "script ~= SCRIPT or is_elsewhere(lives)",
-            "script ~= SCRIPT",
-        ),
-        (
-            "the process alone",
-            "return run .. ':' .. sub(info, replication_at + 1, replication_at + ID_BYTES)",
-            "return run",
-        ),
-    ];
-    for (what, healthy, becomes) in copies {
-        let subject = subject(&broken(SCRIPT, healthy, becomes));
-        let caught = lost_lives::first_failure(&subject).await;
-        let how = caught.unwrap_or_else(|| panic!("{what}: not caught"));
-        eprintln!("{what}: caught ({how})");
-    }
+    lost_lives::broken_copies_are_caught(SCRIPT, subject).await;
 }
 
 #[tokio::test]

@@ -82,6 +82,16 @@ impl RedisServer {
         }
     }
 
+    /// Lets the server evict keys when its memory is full, or, with `false`, no longer.
+    pub async fn let_forget(&self, may_forget: bool) -> Result<()> {
+        let policy = match may_forget {
+            true => "allkeys-lru",
+            false => "noeviction",
+        };
+        self.command(&format!("CONFIG SET maxmemory-policy {policy}"))
+            .await
+    }
+
     /// Loses the server's state in one of the ways of [`LOSSES`]; it answers again afterwards. For
     /// `killed, AOF intact` and `killed, AOF cut` all that it has answered is in the AOF before the
     /// kill, so nobody may write meanwhile; [`RedisServer::restart`] kills under load.
