@@ -5,3 +5,4 @@
 pub mod model;
 pub mod outcome_log;
 pub mod render;
+pub mod result;

@@ -2,12 +2,11 @@
 //! number instead of guessing. Units are last in names; times of day are Unix microseconds or RFC
 //! 3339 text, in UTC.
 
-mod audit;
 mod latency;
 mod leg;
 mod run;
 
-pub use audit::{AuditCheck, AuditReport, AuditVerdict};
+pub use crate::result::{AuditCheck, AuditReport, AuditVerdict};
 pub use latency::LatencySummary;
 pub use leg::{
     DRIVER, DurableLatency, LAB, Leg, NULL_ENGINE, OutcomeCounts, SystemCpuPerOrder, TimelinePoint,

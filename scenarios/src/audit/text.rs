@@ -38,8 +38,8 @@ pub fn text(report: &AuditReport) -> String {
 }
 
 fn summary(report: &AuditReport) -> String {
-    let verdict = report.verdict.as_str();
-    match report.verdict {
+    let verdict = report.verdict.shown();
+    match &report.verdict {
         AuditVerdict::Passed => format!("audit {verdict}: {} checks", report.checks.len()),
         AuditVerdict::Failed => {
             let names: Vec<&str> = report
@@ -49,5 +49,6 @@ fn summary(report: &AuditReport) -> String {
             format!("audit {verdict}: {}", names.join("; "))
         }
         AuditVerdict::NotApplicable => format!("audit {verdict}: this engine makes no orders"),
+        AuditVerdict::Other(_) => format!("audit {verdict}"),
     }
 }

@@ -178,6 +178,6 @@ pub(super) fn audit(leg: &Leg) -> String {
                 report.checks.len()
             )
         }
-        Some(report) => report.verdict.as_str().to_owned(),
+        Some(report) => report.verdict.shown().to_owned(),
     }
 }

@@ -1,27 +1,31 @@
 //! What the audit of a leg found: one entry per check, each with the expected and the actual value.
 
+use super::open_enum::open_enum;
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case")]
-pub enum AuditVerdict {
-    Passed,
-    Failed,
-    /// The engine makes no orders (`null`), so there is nothing to check.
-    NotApplicable,
+open_enum! {
+    /// What the checks come to.
+    AuditVerdict {
+        Passed = "passed",
+        Failed = "failed",
+        /// The engine makes no orders (`null`), so there is nothing to check.
+        NotApplicable = "not_applicable",
+    }
 }
 
 impl AuditVerdict {
-    pub fn as_str(self) -> &'static str {
+    /// For a table: a failure stands out.
+    pub fn shown(&self) -> &str {
         match self {
-            Self::Passed => "passed",
             Self::Failed => "FAILED",
             Self::NotApplicable => "not applicable",
+            other => other.as_str(),
         }
     }
 }
 
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct AuditCheck {
     /// What is checked, as a short phrase, for example "every accepted order has exactly one row".
     pub name: String,
@@ -32,10 +36,14 @@ pub struct AuditCheck {
     pub actual: String,
 }
 
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct AuditReport {
     pub verdict: AuditVerdict,
     pub checks: Vec<AuditCheck>,
+    /// What this audit could not look at, each in one sentence; ghz, for example, tells no buyer's
+    /// own outcome.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub blind_spots: Vec<String>,
 }
 
 impl AuditReport {
@@ -43,6 +51,7 @@ impl AuditReport {
         Self {
             verdict: AuditVerdict::NotApplicable,
             checks: Vec::new(),
+            blind_spots: Vec::new(),
         }
     }
 
@@ -54,7 +63,11 @@ impl AuditReport {
         } else {
             AuditVerdict::Failed
         };
-        Self { verdict, checks }
+        Self {
+            verdict,
+            checks,
+            blind_spots: Vec::new(),
+        }
     }
 
     pub fn failed_checks(&self) -> impl Iterator<Item = &AuditCheck> {

@@ -1,0 +1,138 @@
+//! One run: its command, builds, machine, stack, scenarios and legs. Reading a result checks the
+//! schema number first.
+
+use super::expectation::Expectation;
+use super::gate::Gate;
+use super::leg::Leg;
+use super::metrics::MetricDef;
+use super::open_enum::open_enum;
+use super::provenance::{Build, Durability, Machine, StackRecord, Subject};
+use super::scenario::Scenario;
+use super::search::Search;
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+
+/// The schema that this version writes and reads.
+pub const SCHEMA: u32 = 2;
+/// Revision of this reader. A result names the oldest one that understands it.
+pub const READER: u32 = 1;
+
+open_enum! {
+    /// What kind of run it was.
+    RunKind {
+        Bench = "bench",
+        /// Several scenarios.
+        Matrix = "matrix",
+        Search = "search",
+        Gate = "gate",
+        /// Load on a system that was already running.
+        Load = "load",
+    }
+}
+
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
+pub struct Run {
+    pub schema: u32,
+    /// Oldest revision of a reader that understands it.
+    pub min_reader: u32,
+    pub id: String,
+    /// A name that the user gave.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub name: Option<String>,
+    /// Runs that were interleaved with each other share this.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub series: Option<String>,
+    pub kind: RunKind,
+    /// Without passwords.
+    pub command: Vec<String>,
+    pub seed: u64,
+    pub started_unix_us: i64,
+    pub finished_unix_us: i64,
+    /// False when the run was interrupted or gave up: legs may be missing.
+    pub complete: bool,
+    /// What went wrong outside of any leg.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub error: Option<String>,
+    pub lab: Build,
+    pub machine: Machine,
+    pub stack: StackRecord,
+    pub durability: Durability,
+    pub scenarios: Vec<Scenario>,
+    pub subjects: Vec<Subject>,
+    pub legs: Vec<Leg>,
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub searches: Vec<Search>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub gate: Option<Gate>,
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub expectations: Vec<Expectation>,
+    /// The metrics that its readers may compute.
+    pub metrics: Vec<MetricDef>,
+}
+
+#[derive(Debug, thiserror::Error)]
+pub enum ResultError {
+    #[error(
+        "this file has schema {found}, and this version reads only schema {SCHEMA}; run it again, or read it with the \
+         version that wrote it"
+    )]
+    Schema { found: String },
+    #[error(
+        "this result needs reader {needs}, and this version is reader {READER}; read it with a newer version"
+    )]
+    Reader { needs: u64 },
+    #[error("not a result of this tool: {0}")]
+    Malformed(#[from] serde_json::Error),
+}
+
+impl Run {
+    /// Reads a result, and checks its schema and reader numbers first, so that a file of another
+    /// schema is refused for that reason and not because some field differs.
+    pub fn from_json(text: &str) -> Result<Self, ResultError> {
+        let value: serde_json::Value = serde_json::from_str(text)?;
+        let schema = value.get("schema");
+        if schema.and_then(serde_json::Value::as_u64) != Some(u64::from(SCHEMA)) {
+            let found = schema.map_or_else(|| "none".to_owned(), ToString::to_string);
+            return Err(ResultError::Schema { found });
+        }
+        let needs = value.get("min_reader").and_then(serde_json::Value::as_u64);
+        if let Some(needs) = needs.filter(|needs| *needs > u64::from(READER)) {
+            return Err(ResultError::Reader { needs });
+        }
+        Ok(serde_json::from_value(value)?)
+    }
+
+    pub fn to_json(&self) -> String {
+        let mut text =
+            serde_json::to_string_pretty(self).expect("a result holds nothing that JSON cannot");
+        text.push('\n');
+        text
+    }
+
+    pub fn subject(&self, id: &str) -> Option<&Subject> {
+        self.subjects.iter().find(|subject| subject.id == id)
+    }
+
+    pub fn scenario(&self, name: &str) -> Option<&Scenario> {
+        self.scenarios.iter().find(|scenario| scenario.name == name)
+    }
+
+    /// Legs of one subject in one scenario, in the order in which they ran.
+    pub fn legs_of<'a>(
+        &'a self,
+        scenario: &'a str,
+        subject: &'a str,
+    ) -> impl Iterator<Item = &'a Leg> {
+        self.legs
+            .iter()
+            .filter(move |leg| leg.scenario == scenario && leg.subject == subject)
+    }
+}
+
+/// The JSON Schema of results, as it stands in the tree.
+pub fn json_schema() -> String {
+    let schema = schemars::schema_for!(Run);
+    let mut text = serde_json::to_string_pretty(&schema).expect("a schema is JSON");
+    text.push('\n');
+    text
+}
