@@ -206,7 +206,7 @@ fn a_cluster_runs_engines_that_can_use_it_and_refuses_those_that_want_one_redis(
     assert_eq!(
         (
             sold.counts.accepted,
-            sold.audit.as_ref().expect("audited").verdict
+            sold.audit.as_ref().expect("audited").verdict.clone()
         ),
         (500, AuditVerdict::Passed)
     );
