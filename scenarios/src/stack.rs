@@ -20,13 +20,14 @@ use std::sync::{Arc, Mutex, PoisonError};
 use anyhow::{bail, ensure};
 use futures_util::future::join_all;
 use reports::model::UsageByProcess;
+use reports::result::Sees;
 use servers::rabbitmq;
 
 use self::external::Urls;
 use self::role::Roster;
 use self::server::{STOP_LIMIT, Server};
 use crate::guard::Guard;
-use crate::usage::proc;
+use crate::usage::{Counters, proc};
 
 pub use choice::Choice;
 pub use options::{Durability, ExternalAddresses, StackKind, StackOptions};
@@ -186,6 +187,30 @@ impl Stack {
         }
         self.roster.add_usage(&mut usages, &processes);
         usages
+    }
+
+    /// What every process of the stack has used so far, by name: each server with its children and
+    /// helpers, the nodes of a cluster as one, each role with its earlier lives. External servers
+    /// are not ours to measure; [`Stack::sees`] says so.
+    pub fn counters(&self) -> Counters {
+        let processes = proc::all();
+        let mut counters = Counters::new();
+        for server in &self.servers {
+            for process in std::iter::once(&server.process).chain(&server.helper) {
+                counters.add_running(server.figure_name(), process.tree(&processes));
+            }
+        }
+        self.roster.count(&mut counters, &processes);
+        counters
+    }
+
+    /// Whether [`Stack::counters`] sees everything that serves: not the servers of the external
+    /// stack.
+    pub fn sees(&self) -> Sees {
+        match self.kind {
+            "external" => Sees::RolesOnly,
+            _ => Sees::All,
+        }
     }
 
     /// Starts the servers' memory peaks anew, so that a leg is not charged for the one before it.

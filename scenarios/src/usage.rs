@@ -1,11 +1,21 @@
-//! CPU and memory of process trees, read from `/proc`. CPU counts in steps of 10 ms, which is fine
-//! over a leg and useless for less than a second.
+//! What processes and the machine used, read from `/proc` and from the kernel's clocks of processes:
+//! [`Counters`] and [`MachineCounters`] are readings, whose differences are the figures of a window;
+//! a [`Ticker`] notices when nobody was run at all.
 
+mod counters;
+mod life;
+mod machine;
 pub mod proc;
+mod ticker;
 
 use reports::model::{Usage, UsageByProcess};
 
 use self::proc::ProcessStat;
+
+pub use counters::Counters;
+pub(crate) use life::Life;
+pub use machine::MachineCounters;
+pub use ticker::{SAMPLE_PERIOD, Ticker};
 
 /// CPU of every process in the tree and of those it has waited for, such as the child with which
 /// Redis rewrites its log; memory is the sum of the peaks, so pages that two of them share count

@@ -24,6 +24,8 @@ open_enum! {
     UsageSource {
         /// `cpuacct` or `cpu.stat` of a control group, in ns.
         Cgroup = "cgroup",
+        /// The kernel's clock of each process, ended threads included, in ns.
+        ProcessClock = "process_clock",
         /// `/proc/<pid>/task/*/schedstat`, in ns.
         Schedstat = "schedstat",
         /// `/proc/<pid>/stat`, in steps of 10 ms.

@@ -8,14 +8,16 @@ use std::time::Duration;
 use reports::model::Usage;
 use servers::Process;
 
-use crate::usage;
 use crate::usage::proc::{self, ProcessStat};
+use crate::usage::{self, Life};
 
 #[derive(Debug)]
 pub(super) struct Measured {
     process: Process,
     /// The last figures that were seen.
     usage: Mutex<Usage>,
+    /// The process and those below it, as they were last seen while it lived.
+    tree: Mutex<Vec<Life>>,
 }
 
 impl From<Process> for Measured {
@@ -23,6 +25,7 @@ impl From<Process> for Measured {
         Self {
             process,
             usage: Mutex::default(),
+            tree: Mutex::default(),
         }
     }
 }
@@ -49,15 +52,35 @@ impl Measured {
         *last
     }
 
+    /// The process and those below it, as of `processes`; of one that has ended, its CPU until the
+    /// end, and the rest as it was seen last.
+    pub(super) fn tree(&self, processes: &[ProcessStat]) -> Vec<Life> {
+        let now = Life::read_tree(processes, self.pid());
+        let mut last = self.tree.lock().unwrap_or_else(PoisonError::into_inner);
+        let runs = |root: &Life| root.peak_rss_bytes > 0;
+        match (last.first_mut(), now.first()) {
+            (Some(last), Some(ended)) if !runs(ended) => last.end(ended),
+            (_, Some(_)) => *last = now,
+            (_, None) => {}
+        }
+        last.clone()
+    }
+
+    fn look(&self) {
+        let processes = proc::all();
+        self.usage(&processes);
+        self.tree(&processes);
+    }
+
     /// As [`Process::stop`].
     pub(super) async fn stop(&self, limit: Duration) -> Option<ExitStatus> {
-        self.usage(&proc::all());
+        self.look();
         self.process.stop(limit).await
     }
 
     /// As [`Process::kill`].
     pub(super) async fn kill(&self) -> servers::Result<()> {
-        self.usage(&proc::all());
+        self.look();
         self.process.kill().await
     }
 }

@@ -15,8 +15,8 @@ use servers::Process;
 
 use super::measured::Measured;
 use crate::guard::Guard;
-use crate::usage::add_life;
 use crate::usage::proc::ProcessStat;
+use crate::usage::{Counters, Life, add_life};
 
 /// How long a role may take until it is ready.
 const READY_LIMIT: Duration = Duration::from_secs(20);
@@ -54,6 +54,8 @@ pub(super) struct Roster(Mutex<Entries>);
 struct Entries {
     running: Vec<Arc<Measured>>,
     past: UsageByProcess,
+    /// Name and processes of those that have ended.
+    ended: Vec<(String, Vec<Life>)>,
 }
 
 /// The one line that a role prints when it is ready.
@@ -182,7 +184,10 @@ impl Roster {
     /// Keeps what it has used.
     fn bury(&self, process: &Measured) {
         let usage = process.usage(&[]);
-        add_life(&mut self.lock().past, process.name(), usage);
+        let tree = process.tree(&[]);
+        let mut entries = self.lock();
+        add_life(&mut entries.past, process.name(), usage);
+        entries.ended.push((process.name().to_owned(), tree));
     }
 
     /// The first that has ended although it should run.
@@ -193,6 +198,16 @@ impl Roster {
             }
         }
         Ok(())
+    }
+
+    pub(super) fn count(&self, counters: &mut Counters, processes: &[ProcessStat]) {
+        let entries = self.lock();
+        for (name, tree) in &entries.ended {
+            counters.add_ended(name, tree.clone());
+        }
+        for process in &entries.running {
+            counters.add_running(process.name(), process.tree(processes));
+        }
     }
 
     pub(super) fn add_usage(&self, usages: &mut UsageByProcess, processes: &[ProcessStat]) {
