@@ -22,7 +22,7 @@ use crate::bench::{self, CannotRun, Interrupt};
 use crate::guard::{self, GuardArgs};
 use crate::scenario::ScenarioError;
 use crate::stack::{self, StackKind, StackOptions};
-use crate::{doctor, setup};
+use crate::{doctor, provenance, setup};
 
 const FAILED: u8 = 1;
 const WRONG_USAGE: u8 = 2;
@@ -30,7 +30,7 @@ const WRONG_USAGE: u8 = 2;
 /// A performance lab for flash-sale systems: it starts its own servers, loads the system, and
 /// audits every order
 #[derive(Debug, Parser)]
-#[command(name = "lab", version, max_term_width = 110, after_help = EXIT_CODES)]
+#[command(name = "lab", version = provenance::VERSION, max_term_width = 110, after_help = EXIT_CODES)]
 struct Cli {
     #[command(subcommand)]
     command: Command,

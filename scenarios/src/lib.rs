@@ -12,6 +12,7 @@ pub mod bench;
 
 pub mod doctor;
 pub mod guard;
+pub mod provenance;
 pub mod setup;
 pub mod stack;
 mod tables;

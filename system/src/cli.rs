@@ -7,6 +7,7 @@ use crate::logging;
 use crate::roles::{self, RoleConfig};
 use crate::shutdown::Shutdown;
 use crate::supervisor;
+use crate::version;
 use anyhow::{Context, ensure};
 use clap::{Parser, Subcommand};
 use database::DatabaseKind;
@@ -69,6 +70,12 @@ enum Role {
         #[arg(long, value_name = "UNITS", requires = "check")]
         stock: Option<u64>,
     },
+    /// Say what this binary was made of: version, commit, profile, compiler.
+    Version {
+        /// As JSON.
+        #[arg(long)]
+        json: bool,
+    },
 }
 
 /// Runs the command line with the engines of `registry`; an engine of your own is one more
@@ -100,6 +107,7 @@ fn dispatch(cli: Cli, registry: &Registry) -> anyhow::Result<()> {
             roles::engines::check(registry, &check, stock.unwrap_or(u64::MAX))
         }
         Role::Engines { json, .. } => roles::engines::list(registry, json),
+        Role::Version { json } => version::print(json),
         Role::Migrate { seed } => {
             let config = configure(Beside::Nobody)?;
             roles::block_on(async |_| {

@@ -27,6 +27,7 @@ pub mod shutdown;
 mod store;
 mod supervisor;
 mod terms;
+mod version;
 
 /// Generated protobuf and gRPC code, one module per package.
 #[allow(missing_debug_implementations, clippy::all)]

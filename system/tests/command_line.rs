@@ -46,6 +46,27 @@ fn engines_are_listed_with_their_guarantees() {
 }
 
 #[test]
+fn the_binary_says_what_it_was_made_of() {
+    let output = seckill(&["version", "--json"], &[]);
+    assert!(output.status.success());
+    let told: serde_json::Value = serde_json::from_slice(&output.stdout).expect("JSON");
+    assert_eq!(told["version"], env!("CARGO_PKG_VERSION"));
+    assert_eq!(told["profile"] == "debug", cfg!(debug_assertions));
+    assert!(
+        told["rustc"]
+            .as_str()
+            .is_some_and(|rustc| rustc.starts_with("1."))
+    );
+    assert!(told["commit"].is_string() && told["dirty"].is_boolean());
+    assert_eq!(told["contract"], 1);
+    let words = String::from_utf8(seckill(&["version"], &[]).stdout).expect("text");
+    assert!(
+        words.starts_with("seckill ") && words.contains("contract 1"),
+        "{words}"
+    );
+}
+
+#[test]
 fn specifications_are_checked_without_anything_running() {
     let good = [
         "engines",

@@ -52,7 +52,7 @@ pub(super) fn require_free(folder: &Path, bytes_min: u64, need: &str) -> anyhow:
 
 /// Type of the file system that holds `folder`, from `/proc/mounts`: `tmpfs` says that nothing
 /// reaches a disk.
-pub(super) fn file_system(folder: &Path) -> String {
+pub fn file_system(folder: &Path) -> String {
     let mounts = std::fs::read_to_string("/proc/mounts").unwrap_or_default();
     deepest_mount(&mounts, folder)
         .unwrap_or("unknown")
