@@ -10,6 +10,6 @@ pub mod grpc;
 mod message;
 pub mod process;
 mod summary_text;
-mod wire;
+pub mod wire;
 
 pub use error::{Error, Result};

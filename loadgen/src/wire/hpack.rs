@@ -2,15 +2,26 @@
 //! connection holds what each entry *means* instead of its text, so a steady reply costs a few
 //! table look-ups.
 
-use super::{huffman, static_table};
+use super::WireError::{self, Unsupported, Violation};
+use super::{Result, huffman, static_table};
 use std::collections::VecDeque;
 
 /// Size of the table that the peer may use: the protocol's default, which we never change.
-const TABLE_SIZE_MAX: usize = 4_096;
+pub const TABLE_SIZE_MAX: usize = 4_096;
 /// What an entry counts in addition to its text, RFC 7541 section 4.1.
 const ENTRY_OVERHEAD: usize = 32;
-/// Longest name or value that is accepted.
+/// Longest name or value that is accepted, as it is coded.
 const TEXT_LEN_MAX: usize = 16_384;
+
+const NO_ENTRY: WireError = Violation("a header block names an entry that is not in the table");
+const TOO_SHORT: WireError = Violation("a header block ends in the middle of a field");
+const HUFFMAN: WireError = Violation("a header block has a wrong Huffman code");
+const RESIZED_LATE: WireError =
+    Violation("a header block changes the size of the table behind its first field");
+const RESIZED_TOO_LARGE: WireError =
+    Violation("a header block makes the table larger than 4,096 bytes");
+const NUMBER: WireError = Unsupported("a header block has a number of more than 21 bits");
+const TEXT_TOO_LONG: WireError = Unsupported("a header is longer than 16,384 bytes");
 
 /// What one header field tells a gRPC client.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -59,48 +70,60 @@ impl Default for Decoder {
 }
 
 impl Decoder {
-    /// Calls `found` with each field of a whole header block; `None` if the block breaks the rules.
-    pub fn decode(&mut self, mut block: &[u8], found: &mut impl FnMut(&Field)) -> Option<()> {
+    /// Calls `found` with each field of a whole header block.
+    pub fn decode(&mut self, mut block: &[u8], found: &mut impl FnMut(&Field)) -> Result<()> {
+        let mut has_fields = false;
         while let Some(&first) = block.first() {
+            if first & 0xe0 == 0x20 {
+                if has_fields {
+                    return Err(RESIZED_LATE);
+                }
+                self.resize(integer(&mut block, 5)?)?;
+                continue;
+            }
+            has_fields = true;
             if first & 0x80 != 0 {
                 let index = integer(&mut block, 7)?;
                 self.indexed(index, found)?;
-            } else if first & 0xc0 == 0x40 {
+            } else if first & 0x40 != 0 {
                 let entry = self.literal(&mut block, 6)?;
                 found(&entry.field);
                 self.insert(entry);
-            } else if first & 0xe0 == 0x20 {
-                self.size_max =
-                    Some(integer(&mut block, 5)?).filter(|size| *size <= TABLE_SIZE_MAX)?;
-                self.evict();
             } else {
                 found(&self.literal(&mut block, 4)?.field);
             }
         }
-        Some(())
+        Ok(())
     }
 
-    fn indexed(&self, index: usize, found: &mut impl FnMut(&Field)) -> Option<()> {
-        let statuses =
-            static_table::FIRST_STATUS..static_table::FIRST_STATUS + static_table::STATUSES.len();
-        if statuses.contains(&index) {
-            found(&Field::HttpStatus(
-                static_table::STATUSES[index - static_table::FIRST_STATUS],
-            ));
-        } else if index > static_table::NAMES.len() {
-            found(
-                &self
-                    .entries
-                    .get(index - static_table::NAMES.len() - 1)?
-                    .field,
-            );
-        } else if index == 0 {
-            return None;
+    fn resize(&mut self, size: usize) -> Result<()> {
+        if size > TABLE_SIZE_MAX {
+            return Err(RESIZED_TOO_LARGE);
         }
-        Some(())
+        self.size_max = size;
+        self.evict();
+        Ok(())
     }
 
-    fn literal(&self, block: &mut &[u8], prefix_bits: u32) -> Option<Entry> {
+    /// Entry of the dynamic table, which follows the static one and counts from its end on.
+    fn entry(&self, index: usize) -> Result<&Entry> {
+        let index = index.checked_sub(static_table::NAMES.len() + 1);
+        index
+            .and_then(|index| self.entries.get(index))
+            .ok_or(NO_ENTRY)
+    }
+
+    fn indexed(&self, index: usize, found: &mut impl FnMut(&Field)) -> Result<()> {
+        let status = index.checked_sub(static_table::FIRST_STATUS);
+        if let Some(status) = status.and_then(|at| static_table::STATUSES.get(at)) {
+            found(&Field::HttpStatus(*status));
+        } else if !(1..=static_table::NAMES.len()).contains(&index) {
+            found(&self.entry(index)?.field);
+        }
+        Ok(())
+    }
+
+    fn literal(&self, block: &mut &[u8], prefix_bits: u32) -> Result<Entry> {
         let index = integer(block, prefix_bits)?;
         let (name, name_len) = if index == 0 {
             let text = string(block)?;
@@ -108,12 +131,12 @@ impl Decoder {
         } else if let Some(text) = static_table::NAMES.get(index - 1) {
             (name_of(text.as_bytes()), text.len())
         } else {
-            let entry = self.entries.get(index - static_table::NAMES.len() - 1)?;
+            let entry = self.entry(index)?;
             (entry.name, entry.name_len)
         };
         let value = string(block)?;
         let size = name_len + value.len() + ENTRY_OVERHEAD;
-        Some(Entry {
+        Ok(Entry {
             name,
             name_len,
             field: field_of(name, &value),
@@ -181,52 +204,63 @@ fn percent_decoded(value: &[u8]) -> String {
     String::from_utf8_lossy(&out).into_owned()
 }
 
-fn integer(block: &mut &[u8], prefix_bits: u32) -> Option<usize> {
+fn integer(block: &mut &[u8], prefix_bits: u32) -> Result<usize> {
     let mask = (1usize << prefix_bits) - 1;
     let mut value = usize::from(take_byte(block)?) & mask;
     if value < mask {
-        return Some(value);
+        return Ok(value);
     }
     // Three continuation bytes hold 21 bits, more than any length or index that is accepted.
     for shift in [0, 7, 14] {
         let byte = take_byte(block)?;
         value += usize::from(byte & 0x7f) << shift;
         if byte & 0x80 == 0 {
-            return Some(value);
+            return Ok(value);
         }
     }
-    None
+    Err(NUMBER)
 }
 
-fn string(block: &mut &[u8]) -> Option<Vec<u8>> {
-    let huffman_coded = block.first()? & 0x80 != 0;
+fn string(block: &mut &[u8]) -> Result<Vec<u8>> {
+    let huffman_coded = block.first().ok_or(TOO_SHORT)? & 0x80 != 0;
     let length = integer(block, 7)?;
-    let (text, rest) = block
-        .split_at_checked(length)
-        .filter(|_| length <= TEXT_LEN_MAX)?;
+    if length > TEXT_LEN_MAX {
+        return Err(TEXT_TOO_LONG);
+    }
+    let (text, rest) = block.split_at_checked(length).ok_or(TOO_SHORT)?;
     *block = rest;
     if !huffman_coded {
-        return Some(text.to_vec());
+        return Ok(text.to_vec());
     }
     let mut out = Vec::with_capacity(length * 2);
-    huffman::decode(text, &mut out)?;
-    Some(out)
+    huffman::decode(text, &mut out).ok_or(HUFFMAN)?;
+    Ok(out)
 }
 
-fn take_byte(block: &mut &[u8]) -> Option<u8> {
-    let (first, rest) = block.split_first()?;
+fn take_byte(block: &mut &[u8]) -> Result<u8> {
+    let (first, rest) = block.split_first().ok_or(TOO_SHORT)?;
     *block = rest;
-    Some(*first)
+    Ok(*first)
 }
 
-/// Appends a string without Huffman coding, for blocks that a client writes. It must be at most 126
-/// bytes long, as all of ours are.
+/// Appends an integer behind the bits of `first` that its prefix leaves free, RFC 7541 section 5.1.
+pub fn write_integer(out: &mut Vec<u8>, first: u8, prefix_bits: u32, value: usize) {
+    let mask = (1usize << prefix_bits) - 1;
+    if value < mask {
+        return out.push(first | value as u8);
+    }
+    out.push(first | mask as u8);
+    let mut rest = value - mask;
+    while rest >= 0x80 {
+        out.push(rest as u8 | 0x80);
+        rest >>= 7;
+    }
+    out.push(rest as u8);
+}
+
+/// Appends a string without Huffman coding.
 pub fn write_string(out: &mut Vec<u8>, text: &str) {
-    assert!(
-        text.len() < 0x7f,
-        "a longer string needs a continuation byte"
-    );
-    out.push(text.len() as u8);
+    write_integer(out, 0, 7, text.len());
     out.extend_from_slice(text.as_bytes());
 }
 
@@ -234,10 +268,10 @@ pub fn write_string(out: &mut Vec<u8>, text: &str) {
 mod tests {
     use super::*;
 
-    fn fields(decoder: &mut Decoder, block: &[u8]) -> Option<Vec<Field>> {
+    fn fields(decoder: &mut Decoder, block: &[u8]) -> Result<Vec<Field>> {
         let mut found = Vec::new();
         decoder.decode(block, &mut |field| found.push(field.clone()))?;
-        Some(found)
+        Ok(found)
     }
 
     fn literal(first: u8, name: &str, value: &str) -> Vec<u8> {
@@ -258,15 +292,12 @@ mod tests {
             Field::GrpcStatus(14),
             Field::GrpcMessage("a b%".into()),
         ];
-        assert_eq!(fields(&mut decoder, &first), Some(expected));
+        assert_eq!(fields(&mut decoder, &first), Ok(expected));
         let again = vec![Field::GrpcMessage("a b%".into()), Field::GrpcStatus(14)];
-        assert_eq!(fields(&mut decoder, &[0x80 | 62, 0x80 | 63]), Some(again));
+        assert_eq!(fields(&mut decoder, &[0x80 | 62, 0x80 | 63]), Ok(again));
         let mut named = vec![0x0f, 63 - 15];
         write_string(&mut named, "5");
-        assert_eq!(
-            fields(&mut decoder, &named),
-            Some(vec![Field::GrpcStatus(5)])
-        );
+        assert_eq!(fields(&mut decoder, &named), Ok(vec![Field::GrpcStatus(5)]));
     }
 
     #[test]
@@ -291,20 +322,41 @@ mod tests {
         fields(&mut decoder, &[0x20]).expect("shrinks to nothing");
         assert_eq!((decoder.entries.len(), decoder.size), (0, 0));
         fields(&mut decoder, &literal(0x40, "grpc-status", "0")).expect("not kept");
-        assert_eq!(fields(&mut decoder, &[0x80 | 62]), None);
+        assert_eq!(fields(&mut decoder, &[0x80 | 62]), Err(NO_ENTRY));
+    }
+
+    #[test]
+    fn a_table_size_update_is_obeyed_before_the_first_field_and_refused_behind_it() {
+        let mut decoder = Decoder::default();
+        fields(&mut decoder, &literal(0x40, "grpc-status", "0")).expect("valid");
+        assert!(
+            fields(&mut decoder, &[0x3f, 0xe1, 0x1f, 0x80 | 62]).is_ok(),
+            "4,096"
+        );
+        let twice = [&[0x20, 0x3f, 0x21], &*literal(0x40, "grpc-status", "1")].concat();
+        fields(&mut decoder, &twice).expect("emptied, then 64 bytes");
+        assert_eq!((decoder.entries.len(), decoder.size_max), (1, 64));
+        assert_eq!(fields(&mut decoder, &[0x88, 0x20]), Err(RESIZED_LATE));
+        let too_large = fields(&mut Decoder::default(), &[0x3f, 0xe2, 0x1f]);
+        assert_eq!(too_large, Err(RESIZED_TOO_LARGE));
     }
 
     #[test]
     fn broken_blocks_are_refused() {
-        for block in [
-            &[0x80][..],
-            &[0xff],
-            &[0xff, 0xff, 0xff, 0xff, 0xff],
-            &[0xbe],
-            &[0x40, 3, b'a'],
-            &[0x3f, 0xff, 0xff, 0x7f],
+        let long = [0x40, 0x7f, 0x82, 0x7f];
+        for (block, error) in [
+            (&[0x80][..], NO_ENTRY),
+            (&[0xff], TOO_SHORT),
+            (&[0xff, 0xff, 0xff, 0xff, 0xff], NUMBER),
+            (&[0xbe], NO_ENTRY),
+            (&[0x40, 3, b'a'], TOO_SHORT),
+            (&[0x40], TOO_SHORT),
+            (&[0x40, 0x81, 0], HUFFMAN),
+            (&long, TEXT_TOO_LONG),
+            (&[0x3f, 0xff, 0xff, 0x7f], RESIZED_TOO_LARGE),
         ] {
-            assert_eq!(fields(&mut Decoder::default(), block), None, "{block:?}");
+            let refused = fields(&mut Decoder::default(), block);
+            assert_eq!(refused, Err(error), "{block:?}");
         }
     }
 }

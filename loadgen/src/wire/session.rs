@@ -7,6 +7,7 @@ mod request_block;
 #[cfg(test)]
 mod tests;
 
+use super::error::{Obstacle, error_name};
 use super::frame::{self, FLAG_END_HEADERS, FLAG_END_STREAM};
 use super::hpack::Decoder;
 use request_block::RequestBlock;
@@ -48,6 +49,8 @@ pub enum Ended {
 struct Stream<T> {
     tag: T,
     reply: Reply,
+    /// Bytes of DATA so far, padding included.
+    received: usize,
 }
 
 /// State of one connection. `T` is whatever the caller wants back with the end of a request.
@@ -64,10 +67,18 @@ pub struct Session<T> {
     open: usize,
     streams_max: usize,
     send_window: i64,
+    /// What a new stream begins with.
     stream_window: i64,
+    /// Rest of the newest request's message, for which there was no window. No other request is
+    /// ever partly sent, so only the newest stream's window is looked after. It may be negative.
+    unsent: Vec<u8>,
+    newest_window: i64,
     received_unacknowledged: u32,
+    /// Bytes of answers to PING and SETTINGS since `out` was last empty.
+    answers_len: usize,
     has_settings: bool,
-    going_away: bool,
+    /// Code and debug data of the last GOAWAY, in words.
+    going_away: Option<String>,
     /// Header block that continues in the next frame: stream, flags of its HEADERS frame, bytes so
     /// far.
     partial_block: Option<(u32, u8, Vec<u8>)>,
@@ -94,9 +105,12 @@ impl<T> Session<T> {
             streams_max: usize::MAX,
             send_window: DEFAULT_WINDOW,
             stream_window: DEFAULT_WINDOW,
+            unsent: Vec::new(),
+            newest_window: 0,
             received_unacknowledged: 0,
+            answers_len: 0,
             has_settings: false,
-            going_away: false,
+            going_away: None,
             partial_block: None,
         }
     }
@@ -108,7 +122,21 @@ impl<T> Session<T> {
 
     /// Whether this connection takes no further requests; once none is open it should be replaced.
     pub fn is_going_away(&self) -> bool {
-        self.going_away || self.next_id() > STREAM_ID_LAST
+        self.going_away.is_some() || self.next_id() > STREAM_ID_LAST
+    }
+
+    /// Why it takes none, if it does not: the code and the debug data of the server's GOAWAY.
+    pub fn why_going_away(&self) -> Option<&str> {
+        let used_up = (self.next_id() > STREAM_ID_LAST).then_some("all stream ids are used up");
+        self.going_away.as_deref().or(used_up)
+    }
+
+    /// Why the connection is lost: `reason`, and what the server had announced before.
+    pub fn why_lost(&self, reason: &str) -> String {
+        match self.why_going_away() {
+            Some(why) => format!("{reason} after {why}"),
+            None => reason.to_owned(),
+        }
     }
 
     /// How many requests were sent and have not ended.
@@ -118,16 +146,28 @@ impl<T> Session<T> {
 
     /// Whether a message of this length may be sent now.
     pub fn can_send(&self, length: usize) -> bool {
-        let window = self.send_window.min(self.stream_window);
-        self.has_settings
-            && !self.is_going_away()
-            && self.open < self.streams_max
-            && length as i64 <= window
+        self.obstacle(length).is_none()
     }
 
-    /// Appends a request to `out`. The caller must have asked [`Session::can_send`].
+    /// What keeps a message of this length from being sent now.
+    pub fn obstacle(&self, length: usize) -> Option<Obstacle> {
+        if !self.has_settings {
+            Some(Obstacle::NoSettings)
+        } else if self.is_going_away() {
+            Some(Obstacle::GoingAway)
+        } else if self.open >= self.streams_max {
+            Some(Obstacle::StreamLimit)
+        } else if !self.unsent.is_empty() {
+            Some(Obstacle::Window)
+        } else {
+            (length > frame::PAYLOAD_MAX).then_some(Obstacle::TooLong)
+        }
+    }
+
+    /// Appends a request to `out`, as much of it as the windows take; the rest follows when the
+    /// server widens them. The caller must have asked [`Session::can_send`].
     pub fn send(&mut self, message: &[u8], tag: T) {
-        debug_assert!(message.len() <= frame::PAYLOAD_MAX);
+        debug_assert!(self.can_send(message.len()));
         let id = self.next_id();
         frame::write(
             &mut self.out,
@@ -136,13 +176,45 @@ impl<T> Session<T> {
             id,
             self.block.next(),
         );
-        frame::write(&mut self.out, frame::DATA, FLAG_END_STREAM, id, message);
-        self.send_window -= message.len() as i64;
         self.streams.push_back(Some(Stream {
             tag,
             reply: Reply::default(),
+            received: 0,
         }));
         self.open += 1;
+        let length = message.len() as i64;
+        self.newest_window = self.stream_window;
+        if length <= self.send_window.min(self.newest_window) {
+            frame::write(&mut self.out, frame::DATA, FLAG_END_STREAM, id, message);
+            self.send_window -= length;
+            self.newest_window -= length;
+        } else {
+            self.unsent.extend_from_slice(message);
+            self.send_rest();
+        }
+    }
+
+    /// Sends what the windows take of the newest request.
+    fn send_rest(&mut self) {
+        let window = self.send_window.min(self.newest_window).max(0) as usize;
+        let length = window.min(self.unsent.len());
+        if length == 0 {
+            return;
+        }
+        let id = self.next_id() - 2;
+        let last = length == self.unsent.len();
+        let flags = if last { FLAG_END_STREAM } else { 0 };
+        // At most a message, which fits into one frame.
+        frame::write(
+            &mut self.out,
+            frame::DATA,
+            flags,
+            id,
+            &self.unsent[..length],
+        );
+        self.unsent.drain(..length);
+        self.send_window -= length as i64;
+        self.newest_window -= length as i64;
     }
 
     /// The request that was sent first of those still open.
@@ -167,6 +239,10 @@ impl<T> Session<T> {
         self.first_id + 2 * self.streams.len() as u32
     }
 
+    fn is_newest(&self, id: u32) -> bool {
+        id + 2 == self.next_id()
+    }
+
     fn stream_mut(&mut self, id: u32) -> Option<&mut Stream<T>> {
         let index = position(self.first_id, id)?;
         self.streams.get_mut(index)?.as_mut()
@@ -177,6 +253,9 @@ impl<T> Session<T> {
         let index = position(self.first_id, id)?;
         let stream = self.streams.get_mut(index)?.take()?;
         self.open -= 1;
+        if self.is_newest(id) {
+            self.unsent.clear();
+        }
         while let Some(None) = self.streams.front() {
             self.streams.pop_front();
             self.first_id += 2;

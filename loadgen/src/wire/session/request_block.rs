@@ -2,12 +2,12 @@
 //! time it is spelled out and enters the peer's table; after that it is a few index bytes. If the
 //! peer's table is too small, it is spelled out every time.
 
-use crate::wire::hpack::write_string;
+use crate::wire::hpack::{self, write_string};
 
-/// Longest value of a header, so that one byte holds its length.
-const VALUE_LEN_MAX: usize = 120;
+/// Longest value of a header: more than any host name, and all of them fit into the peer's table.
+const VALUE_LEN_MAX: usize = 512;
 /// Static-table index of the names that have one, RFC 7541 appendix A.
-const STATIC_NAMES: [(&str, u8); 4] = [
+const STATIC_NAMES: [(&str, usize); 4] = [
     (":authority", 1),
     (":path", 4),
     ("content-type", 31),
@@ -24,7 +24,7 @@ pub struct Target {
 }
 
 impl Target {
-    /// `None` if the authority is longer than 120 bytes. The time-out is announced in
+    /// `None` if the authority or the path is longer than 512 bytes. The time-out is announced in
     /// `grpc-timeout`, as ghz does.
     pub fn new(authority: &str, path: &str, timeout_ms: u64) -> Option<Self> {
         // gRPC allows eight digits; a longer time-out (27 hours) is not worth announcing precisely.
@@ -57,12 +57,18 @@ impl Target {
 
 #[derive(Debug)]
 pub struct RequestBlock {
-    /// The block of the next request only, if it differs from `steady`.
-    once: Option<Vec<u8>>,
-    current: Vec<u8>,
+    /// Spelled out for the peer's table, until it has been sent.
+    first: Option<Vec<u8>>,
     steady: Vec<u8>,
     spelled_out: Vec<u8>,
+    /// The last block that was not `steady`.
+    once: Vec<u8>,
+    /// Bytes that the headers need in the peer's table.
+    needed_size: usize,
+    /// Bytes of the peer's table that we use at most.
     table_size: usize,
+    /// The peer has not been told of `table_size`.
+    was_resized: bool,
 }
 
 impl RequestBlock {
@@ -76,44 +82,51 @@ impl RequestBlock {
                 .map(|age| 0x80 | (INDEX_FIRST_DYNAMIC + age)),
         );
         Self {
-            once: Some(block(target, 0x40, 6)),
-            current: Vec::new(),
+            first: Some(block(target, 0x40, 6)),
             steady,
             spelled_out: block(target, 0x00, 4),
-            table_size: target.table_size(),
+            once: Vec::new(),
+            needed_size: target.table_size(),
+            table_size: hpack::TABLE_SIZE_MAX,
+            was_resized: false,
         }
     }
 
-    /// The peer's table has this many bytes from now on.
+    /// The peer allows a table of this many bytes from now on. A smaller one must be acknowledged
+    /// at the start of the next block, even if a larger one is allowed before that; a larger one
+    /// need not be used.
     pub fn table_resized(&mut self, size: usize) {
-        if size < self.table_size && self.steady != self.spelled_out {
+        if size >= self.table_size {
+            return;
+        }
+        self.was_resized = true;
+        self.table_size = size;
+        if size < self.needed_size {
+            self.table_size = 0;
+            self.first = None;
             self.steady.clone_from(&self.spelled_out);
-            // A shrunk table must be acknowledged at the start of the next block: "my table is
-            // empty".
-            let mut once = vec![0x20];
-            once.extend_from_slice(&self.spelled_out);
-            self.once = Some(once);
         }
     }
 
     pub fn next(&mut self) -> &[u8] {
-        match self.once.take() {
-            Some(once) => {
-                self.current = once;
-                &self.current
-            }
-            None => &self.steady,
+        if !self.was_resized && self.first.is_none() {
+            return &self.steady;
         }
+        self.once.clear();
+        if std::mem::take(&mut self.was_resized) {
+            hpack::write_integer(&mut self.once, 0x20, 5, self.table_size);
+        }
+        let first = self.first.take();
+        self.once.extend(first.as_ref().unwrap_or(&self.steady));
+        &self.once
     }
 }
 
 fn block(target: &Target, first: u8, prefix_bits: u32) -> Vec<u8> {
     let mut out = METHOD_AND_SCHEME.to_vec();
-    let mask = (1u8 << prefix_bits) - 1;
     for (name, value) in &target.headers {
         match STATIC_NAMES.iter().find(|(known, _)| known == name) {
-            Some((_, index)) if *index < mask => out.push(first | index),
-            Some((_, index)) => out.extend([first | mask, index - mask]),
+            Some((_, index)) => hpack::write_integer(&mut out, first, prefix_bits, *index),
             None => {
                 out.push(first);
                 write_string(&mut out, name);

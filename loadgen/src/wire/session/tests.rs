@@ -1,6 +1,9 @@
 //! The session against bytes that a server could send, in order and out of it.
 
-use super::{Ended, Reply, Session, Target};
+mod limits;
+mod refusals;
+
+use super::{Ended, Obstacle, Reply, Session, Target};
 use crate::wire::frame::{
     self, DATA, FLAG_END_HEADERS, FLAG_END_STREAM, GOAWAY, HEADERS, PING, SETTINGS,
 };
@@ -22,11 +25,11 @@ fn session_with(settings: &[(u16, u32)]) -> Session<u32> {
     session
 }
 
-fn feed(session: &mut Session<u32>, bytes: &[u8]) -> Result<Vec<(u32, Ended)>, &'static str> {
+fn feed(session: &mut Session<u32>, bytes: &[u8]) -> Result<Vec<(u32, Ended)>, String> {
     let mut all = Vec::new();
     let used = session
         .receive(bytes, &mut |tag, ended| all.push((tag, ended)))
-        .map_err(|error| error.0)?;
+        .map_err(|error| error.to_string())?;
     assert_eq!(used, bytes.len(), "whole frames");
     Ok(all)
 }
@@ -119,10 +122,16 @@ fn the_servers_limits_are_kept() {
         (frame::SETTING_MAX_CONCURRENT_STREAMS, 2),
         (frame::SETTING_INITIAL_WINDOW_SIZE, 10),
     ]);
-    assert!(session.can_send(10) && !session.can_send(11));
-    session.send(b"x", 0);
-    session.send(b"x", 1);
-    assert!(!session.can_send(1));
+    session.send(b"0123456789", 0);
+    assert!(session.out.ends_with(b"0123456789") && session.can_send(1));
+    session.send(b"0123456789a", 1);
+    assert!(session.out.ends_with(b"0123456789") && !session.can_send(1));
+    feed(
+        &mut session,
+        &frames(&[(frame::WINDOW_UPDATE, 0, 3, &[0, 0, 0, 1])]),
+    )
+    .expect("valid");
+    assert!(session.out.ends_with(b"a") && !session.can_send(1));
     feed(
         &mut session,
         &frames(&[(HEADERS, FLAG_END_HEADERS | FLAG_END_STREAM, 1, OK_TRAILERS)]),
@@ -133,13 +142,14 @@ fn the_servers_limits_are_kept() {
     for tag in 0..65_535 {
         session.send(b"x", tag);
     }
-    assert!(!session.can_send(1));
+    session.send(b"y", 65_535);
+    assert!(session.out.ends_with(session.block.next()) && !session.can_send(1));
     feed(
         &mut session,
-        &frames(&[(frame::WINDOW_UPDATE, 0, 0, &[0, 0, 0, 1])]),
+        &frames(&[(frame::WINDOW_UPDATE, 0, 0, &[0, 0, 0, 2])]),
     )
     .expect("valid");
-    assert!(session.can_send(1) && !session.can_send(2));
+    assert!(session.out.ends_with(b"y") && session.can_send(1));
 }
 
 #[test]
@@ -194,32 +204,32 @@ fn pings_and_settings_are_acknowledged() {
 }
 
 #[test]
-fn what_breaks_the_protocol_is_named() {
-    let long = [0xff, 0xff, 0xff, 0, 0, 0, 0, 0, 0];
-    assert_eq!(
-        feed(&mut session_with(&[]), &long),
-        Err("a frame is longer than 16,384 bytes")
-    );
-    for (broken, part) in [
-        ((PING, 0, 0, &b"1"[..]), "PING"),
-        ((SETTINGS, 0, 0, b"1"), "SETTINGS"),
-        ((GOAWAY, 0, 0, b"1"), "GOAWAY"),
-        ((frame::RST_STREAM, 0, 1, b"1"), "RST_STREAM"),
-        ((frame::WINDOW_UPDATE, 0, 1, b"1"), "WINDOW_UPDATE"),
-        ((frame::CONTINUATION, 0, 1, b"1"), "CONTINUATION"),
-        ((frame::PUSH_PROMISE, 0, 1, b"1"), "push"),
-        (
-            (HEADERS, FLAG_END_HEADERS, 1, b"\xff\xff\xff\xff\xff"),
-            "header block",
-        ),
-        ((DATA, frame::FLAG_PADDED, 1, b"\x09"), "DATA"),
-    ] {
-        let error = feed(&mut session_with(&[]), &frames(&[broken])).expect_err(part);
-        assert!(error.contains(part), "{error}");
-    }
-    let interrupted = frames(&[(HEADERS, 0, 1, b"\x88"), (PING, 0, 0, b"12345678")]);
-    assert_eq!(
-        feed(&mut session_with(&[]), &interrupted),
-        Err("a header block is interrupted")
-    );
+fn the_code_and_the_debug_data_of_a_goaway_are_shown() {
+    let mut session = session_with(&[]);
+    assert_eq!(session.why_going_away(), None);
+    assert_eq!(session.why_lost("end of file"), "end of file");
+    feed(&mut session, &frames(&[(GOAWAY, 0, 0, &[0; 8])])).expect("valid");
+    assert_eq!(session.why_going_away(), Some("GOAWAY NO_ERROR"));
+    let payload = [&[0, 0, 0, 0, 0, 0, 0, 11][..], b"too_many_pings\n\xff"].concat();
+    feed(&mut session, &frames(&[(GOAWAY, 0, 0, &payload)])).expect("valid");
+    let why = "end of file after GOAWAY ENHANCE_YOUR_CALM \"too_many_pings\\n\u{fffd}\"";
+    assert_eq!(session.why_lost("end of file"), why);
+    let payload = [&[0, 0, 0, 0, 9, 9, 9, 9][..], &[b'x'; 5_000]].concat();
+    feed(&mut session, &frames(&[(GOAWAY, 0, 0, &payload)])).expect("valid");
+    let why = session.why_going_away().expect("going away");
+    assert!(why.starts_with("GOAWAY an error without a name \"xxx") && why.len() < 300);
+}
+
+#[test]
+fn what_keeps_a_request_from_being_sent_is_named() {
+    assert_eq!(session().obstacle(1), Some(Obstacle::NoSettings));
+    let none = session_with(&[(frame::SETTING_MAX_CONCURRENT_STREAMS, 0)]);
+    assert_eq!(none.obstacle(1), Some(Obstacle::StreamLimit));
+    let mut session = session_with(&[(frame::SETTING_INITIAL_WINDOW_SIZE, 0)]);
+    assert_eq!(session.obstacle(16_385), Some(Obstacle::TooLong));
+    assert_eq!(session.obstacle(16_384), None);
+    session.send(b"x", 0);
+    assert_eq!(session.obstacle(1), Some(Obstacle::Window));
+    feed(&mut session, &frames(&[(GOAWAY, 0, 0, &[0; 8])])).expect("valid");
+    assert_eq!(session.obstacle(1), Some(Obstacle::GoingAway));
 }
