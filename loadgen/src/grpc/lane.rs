@@ -156,7 +156,7 @@ impl Lane {
             connection
                 .session
                 .into_open()
-                .map(|request| (request, RequestEnd::connection_lost())),
+                .map(|request| (request, RequestEnd::connection_lost(&reason))),
         );
         self.lost_because = reason;
         self.record_ended(self.shared.clock.now_us());
@@ -171,14 +171,16 @@ impl Lane {
             self.record_ended(now_us);
             self.send(connection, now_us);
             if let Err(error) = connection.flush(cx) {
-                return Poll::Ready(Exit::Lost(error.to_string()));
+                let why = connection.session.why_lost(&error.to_string());
+                return Poll::Ready(Exit::Lost(why));
             }
             if connection.session.open() == 0 {
                 if self.exhausted && self.waiting.is_empty() {
                     return Poll::Ready(Exit::Finished);
                 }
                 if connection.session.is_going_away() {
-                    return Poll::Ready(Exit::Lost("the server is going away".to_owned()));
+                    let why = connection.session.why_lost("no more requests");
+                    return Poll::Ready(Exit::Lost(why));
                 }
             }
             let (waiting, ended) = (&mut self.waiting, &mut self.ended);

@@ -3,7 +3,7 @@
 
 use crate::data::strip_prefix;
 use crate::message::SeckillResponse;
-use crate::wire::{ERROR_REFUSED_STREAM, Ended, Reply};
+use crate::wire::{ERROR_REFUSED_STREAM, Ended, Reply, error_name};
 use prost::Message;
 use reports::outcome_log::{Outcome, Refusal};
 
@@ -89,8 +89,11 @@ impl RequestEnd {
     }
 
     /// The connection was lost while the request was open.
-    pub fn connection_lost() -> Self {
-        Self::new(Outcome::Unknown, "connection lost")
+    pub fn connection_lost(reason: &str) -> Self {
+        Self {
+            detail: reason.to_owned(),
+            ..Self::new(Outcome::Unknown, "connection lost")
+        }
     }
 
     /// Given up because the run was told a second time to stop.
@@ -104,7 +107,7 @@ impl RequestEnd {
             Ended::NotProcessed => None,
             Ended::Reset(ERROR_REFUSED_STREAM) => Some(Self::new(Outcome::Error, "stream refused")),
             Ended::Reset(error) => Some(Self {
-                detail: format!("HTTP/2 error {error}"),
+                detail: format!("HTTP/2 error {error}, {}", error_name(error)),
                 ..Self::new(Outcome::Unknown, "stream reset")
             }),
             Ended::Replied(reply) => Some(Self::of_reply(reply)),

@@ -4,6 +4,7 @@
 mod classes;
 mod closed_loop;
 mod command;
+mod farewell;
 mod interruptions;
 mod server;
 

@@ -75,10 +75,11 @@ impl Connection {
     ) -> Poll<Result<(), String>> {
         let mut room = ReadBuf::new(&mut self.inbox[self.filled..]);
         ready!(Pin::new(&mut self.socket).poll_read(cx, &mut room))
-            .map_err(|error| error.to_string())?;
+            .map_err(|error| self.session.why_lost(&error.to_string()))?;
         let length = room.filled().len();
         if length == 0 {
-            return Poll::Ready(Err("the server closed the connection".to_owned()));
+            let why = self.session.why_lost("the server closed the connection");
+            return Poll::Ready(Err(why));
         }
         self.filled += length;
         let used = self
