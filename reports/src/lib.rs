@@ -1,8 +1,9 @@
 //! Results of the lab as data, and their presentation: the result model with its schema number, the
-//! log of what each buyer was told, and pure rendering as text and Markdown. Nothing here measures,
-//! connects or judges.
+//! statistics of its figures, the log of what each buyer was told, and pure rendering as text and
+//! Markdown. Nothing here measures or connects.
 
 pub mod model;
 pub mod outcome_log;
 pub mod render;
 pub mod result;
+pub mod stats;
