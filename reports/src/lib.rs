@@ -2,6 +2,7 @@
 //! statistics of its figures, the log of what each buyer was told, and pure rendering as text and
 //! Markdown. Nothing here measures or connects.
 
+pub mod expect;
 pub mod model;
 pub mod outcome_log;
 pub mod render;
