@@ -6,6 +6,7 @@ mod counters;
 mod life;
 mod machine;
 pub mod proc;
+mod sums;
 mod ticker;
 
 use reports::model::{Usage, UsageByProcess};

@@ -84,3 +84,49 @@ impl Measured {
         self.process.kill().await
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::process::Command;
+    use std::time::Instant;
+
+    /// Nobody cleans up behind what these tests start but their own `Drop`.
+    #[derive(Debug)]
+    struct NoKeeper;
+
+    impl servers::Keeper for NoKeeper {
+        fn tag(&self) -> Option<(&str, &str)> {
+            None
+        }
+
+        fn record(&self, _: u32) -> std::io::Result<()> {
+            Ok(())
+        }
+    }
+
+    #[tokio::test]
+    async fn a_process_that_was_killed_keeps_its_cpu_its_threads_and_its_peak() {
+        let folder = tempfile::tempdir().expect("a folder");
+        let log = folder.path().join("log");
+        let mut command = Command::new("sh");
+        command.args(["-c", "while :; do :; done"]);
+        let process = Process::spawn(&NoKeeper, "burner", command, &log, None).expect("sh");
+        let measured = Measured::from(process);
+        let deadline = Instant::now() + Duration::from_secs(20);
+        let seen = loop {
+            let tree = measured.tree(&proc::all());
+            if tree[0].cpu_ns > 30_000_000 {
+                break tree;
+            }
+            assert!(Instant::now() < deadline, "it does not run");
+            tokio::time::sleep(Duration::from_millis(5)).await;
+        };
+        measured.kill().await.expect("killed");
+        let ended = measured.tree(&proc::all());
+        assert!(ended[0].is(&seen[0]));
+        assert!(ended[0].cpu_ns >= seen[0].cpu_ns);
+        assert!(ended[0].peak_rss_bytes > 0 && ended[0].threads.len() == 1);
+        assert_eq!(measured.tree(&proc::all()), ended);
+    }
+}

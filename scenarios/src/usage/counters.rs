@@ -3,10 +3,11 @@
 use std::collections::BTreeMap;
 use std::time::Instant;
 
-use reports::result::{BusiestThread, Usage, UsageByProcess, UsageSource};
+use reports::result::{Usage, UsageByProcess};
 
-use super::life::{CpuNs, IoBytes, Life, Thread};
+use super::life::Life;
 use super::proc::ProcessStat;
+use super::sums::Sums;
 
 /// What named process trees have used since they were started. CPU comes from each process's own
 /// clock, in ns, so that a thread which ends between two readings loses nothing. A child that comes
@@ -169,146 +170,97 @@ impl Group {
     }
 }
 
-/// Differences of a group's processes, added up.
-#[derive(Default)]
-struct Sums {
-    cpu: CpuNs,
-    /// Of children that ended and were waited for.
-    waited: CpuNs,
-    /// What is in `waited` although it was used before the window, by children that still ran then.
-    known: u64,
-    io: Option<IoBytes>,
-    io_known: IoBytes,
-    has_ticks_only: bool,
-    runqueue_wait_ns: u64,
-    switches_voluntary: u64,
-    switches_forced: u64,
-    saw_threads: bool,
-    busiest: Option<BusiestThread>,
-}
-
-impl Sums {
-    fn add(&mut self, now: &Life, before: Option<&Life>, window_ns: u64) {
-        let (cpu_ns, split, waited) = before
-            .map_or((0, CpuNs::default(), CpuNs::default()), |it| {
-                (it.cpu_ns, it.split, it.waited_for)
-            });
-        let cpu = now
-            .split
-            .minus(split)
-            .scaled_to(now.cpu_ns.saturating_sub(cpu_ns), now.split);
-        self.cpu = self.cpu.plus(cpu);
-        self.waited = self.waited.plus(now.waited_for.minus(waited));
-        self.has_ticks_only |= !now.is_exact;
-        if let Some(io) = now.io {
-            let earlier = before.and_then(|life| life.io).unwrap_or_default();
-            let sum = self.io.get_or_insert_default();
-            sum.read += io.read.saturating_sub(earlier.read);
-            sum.written += io.written.saturating_sub(earlier.written);
-        }
-        for thread in &now.threads {
-            let known = before.into_iter().flat_map(|life| &life.threads);
-            self.add_thread(thread, known, window_ns);
-        }
-    }
-
-    fn add_thread<'a>(
-        &mut self,
-        now: &Thread,
-        mut known: impl Iterator<Item = &'a Thread>,
-        window_ns: u64,
-    ) {
-        // An id is used again, but no counter of a thread ever falls.
-        let before = known.find(|known| known.tid == now.tid && known.cpu_ns <= now.cpu_ns);
-        let grown =
-            |figure: fn(&Thread) -> u64| figure(now).saturating_sub(before.map_or(0, figure));
-        self.saw_threads = true;
-        self.runqueue_wait_ns += grown(|thread| thread.runqueue_wait_ns);
-        self.switches_voluntary += grown(|thread| thread.switches_voluntary);
-        self.switches_forced += grown(|thread| thread.switches_forced);
-        if window_ns == 0 {
-            return;
-        }
-        // Threads are read one after the other, so one may seem to have run a little longer than
-        // the window was.
-        let share = (grown(|thread| thread.cpu_ns) as f64 / window_ns as f64).min(1.0);
-        if self
-            .busiest
-            .as_ref()
-            .is_none_or(|busiest| share > busiest.share)
-        {
-            let name = now.name.clone();
-            self.busiest = Some(BusiestThread { name, share });
-        }
-    }
-
-    /// A process of the first reading that is gone: its parent has all that it ever used.
-    fn subtract(&mut self, gone: &Life) {
-        self.known += gone.cpu_ns + gone.waited_for.sum();
-        let io = gone.io.unwrap_or_default();
-        self.io_known.read += io.read;
-        self.io_known.written += io.written;
-    }
-
-    fn usage(self) -> Usage {
-        let waited_ns = self.waited.sum().saturating_sub(self.known);
-        let cpu = self.cpu.plus(self.waited.scaled_to(waited_ns, self.waited));
-        let io = self.io.map(|io| IoBytes {
-            read: io.read.saturating_sub(self.io_known.read),
-            written: io.written.saturating_sub(self.io_known.written),
-        });
-        let of_threads = |figure: u64| self.saw_threads.then_some(figure);
-        Usage {
-            user_ns: cpu.user_ns,
-            system_ns: cpu.system_ns,
-            runqueue_wait_ns: of_threads(self.runqueue_wait_ns),
-            switches_voluntary: of_threads(self.switches_voluntary),
-            switches_forced: of_threads(self.switches_forced),
-            peak_rss_bytes: 0,
-            read_bytes: io.map(|io| io.read),
-            written_bytes: io.map(|io| io.written),
-            busiest_thread: self.busiest,
-            source: Some(match self.has_ticks_only {
-                true => UsageSource::Stat10ms,
-                false => UsageSource::ProcessClock,
-            }),
-        }
-    }
-}
-
-impl CpuNs {
-    pub(super) fn sum(self) -> u64 {
-        self.user_ns + self.system_ns
-    }
-
-    fn plus(self, other: Self) -> Self {
-        Self {
-            user_ns: self.user_ns + other.user_ns,
-            system_ns: self.system_ns + other.system_ns,
-        }
-    }
-
-    fn minus(self, other: Self) -> Self {
-        Self {
-            user_ns: self.user_ns.saturating_sub(other.user_ns),
-            system_ns: self.system_ns.saturating_sub(other.system_ns),
-        }
-    }
-
-    /// `total_ns`, split as this is, or as `otherwise` where this is nothing.
-    fn scaled_to(self, total_ns: u64, otherwise: Self) -> Self {
-        let split = if self.sum() > 0 { self } else { otherwise };
-        let user_ns = match split.sum() {
-            0 => total_ns,
-            sum => (u128::from(total_ns) * u128::from(split.user_ns) / u128::from(sum)) as u64,
-        };
-        Self {
-            user_ns,
-            system_ns: total_ns - user_ns,
-        }
-    }
-}
-
 fn nanoseconds(length: std::time::Duration) -> u64 {
     u64::try_from(length.as_nanos()).unwrap_or(u64::MAX)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::usage::life::{CpuNs, Thread};
+
+    /// A process with one thread; all of its CPU is user time.
+    fn life(pid: u32, cpu_ns: u64, peak_rss_bytes: u64) -> Life {
+        let split = CpuNs {
+            user_ns: cpu_ns,
+            system_ns: 0,
+        };
+        let thread = Thread {
+            tid: pid as i32,
+            name: "main".into(),
+            cpu_ns,
+            runqueue_wait_ns: cpu_ns / 10,
+            switches_voluntary: 0,
+            switches_forced: 0,
+        };
+        Life {
+            pid,
+            start_ticks: 1,
+            cpu_ns,
+            split,
+            waited_for: CpuNs::default(),
+            is_exact: true,
+            io: None,
+            peak_rss_bytes,
+            threads: vec![thread],
+        }
+    }
+
+    fn with_waited(mut life: Life, waited_ns: u64) -> Life {
+        life.waited_for.system_ns = waited_ns;
+        life
+    }
+
+    fn reading(running: Vec<Vec<Life>>, ended: Vec<Vec<Life>>) -> Counters {
+        let mut counters = Counters::new();
+        running
+            .into_iter()
+            .for_each(|tree| counters.add_running("it", tree));
+        ended
+            .into_iter()
+            .for_each(|tree| counters.add_ended("it", tree));
+        counters
+    }
+
+    #[test]
+    fn a_restarted_process_keeps_the_cpu_of_its_earlier_life() {
+        let before = reading(vec![vec![life(7, 100, 90)]], vec![vec![life(6, 55, 900)]]);
+        let ended = vec![vec![life(6, 55, 900)], vec![life(7, 130, 90)]];
+        let after = reading(vec![vec![life(8, 12, 40)]], ended);
+        let usage = &after.since(&before)["it"];
+        assert_eq!(usage.cpu_ns(), 30 + 12);
+        // The life that had ended before the window says nothing about its memory.
+        assert_eq!(usage.peak_rss_bytes, 90);
+    }
+
+    #[test]
+    fn a_child_that_was_waited_for_counts_from_the_beginning_of_the_window() {
+        let before = reading(vec![vec![life(1, 100, 5), life(2, 40, 3)]], vec![]);
+        let after = reading(vec![vec![with_waited(life(1, 150, 5), 70)]], vec![]);
+        let usage = &after.since(&before)["it"];
+        assert_eq!((usage.user_ns, usage.system_ns), (50, 30));
+        // Nobody waited for it: what it used since is lost, but what it had used is not taken away
+        // from its parent.
+        let after = reading(vec![vec![life(1, 150, 5)]], vec![]);
+        assert_eq!(after.since(&before)["it"].cpu_ns(), 50);
+    }
+
+    #[test]
+    fn what_runs_side_by_side_adds_up_and_a_pid_that_is_used_again_begins_anew() {
+        let before = reading(vec![vec![life(1, 100, 5)], vec![life(2, 100, 5)]], vec![]);
+        let mut again = life(2, 30, 7);
+        again.start_ticks = 2;
+        let after = reading(vec![vec![life(1, 120, 6)], vec![again]], vec![]);
+        let usage = &after.since(&before)["it"];
+        assert_eq!((usage.cpu_ns(), usage.peak_rss_bytes), (50, 13));
+        assert_eq!(usage.runqueue_wait_ns, Some(2 + 3));
+    }
+
+    #[test]
+    fn names_can_be_changed_and_left_out() {
+        let counters = reading(vec![vec![life(1, 100, 5)]], vec![]);
+        let renamed = counters.clone().renamed(|name| Some(format!("{name}-too")));
+        assert_eq!(renamed.names().collect::<Vec<_>>(), ["it-too"]);
+        assert_eq!(counters.renamed(|_| None).names().count(), 0);
+    }
 }

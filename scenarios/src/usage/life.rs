@@ -125,6 +125,39 @@ impl Life {
     }
 }
 
+impl CpuNs {
+    pub(super) fn sum(self) -> u64 {
+        self.user_ns + self.system_ns
+    }
+
+    pub(super) fn plus(self, other: Self) -> Self {
+        Self {
+            user_ns: self.user_ns + other.user_ns,
+            system_ns: self.system_ns + other.system_ns,
+        }
+    }
+
+    pub(super) fn minus(self, other: Self) -> Self {
+        Self {
+            user_ns: self.user_ns.saturating_sub(other.user_ns),
+            system_ns: self.system_ns.saturating_sub(other.system_ns),
+        }
+    }
+
+    /// `total_ns`, split as this is, or as `otherwise` where this is nothing.
+    pub(super) fn scaled_to(self, total_ns: u64, otherwise: Self) -> Self {
+        let split = if self.sum() > 0 { self } else { otherwise };
+        let user_ns = match split.sum() {
+            0 => total_ns,
+            sum => (u128::from(total_ns) * u128::from(split.user_ns) / u128::from(sum)) as u64,
+        };
+        Self {
+            user_ns,
+            system_ns: total_ns - user_ns,
+        }
+    }
+}
+
 /// None where the kernel does not tell, or tells nothing: a process that has run has a clock above
 /// zero.
 fn cpu_clock_ns(stat: &Stat) -> Option<u64> {
@@ -158,4 +191,17 @@ fn running_threads(process: &Process) -> Vec<Thread> {
 
 pub(super) fn ticks_as_ns(ticks: u64) -> u64 {
     ticks * (NS_PER_S / procfs::ticks_per_second())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn user_and_system_time_are_split_as_the_ticks_are() {
+        let split = |user_ns, system_ns| CpuNs { user_ns, system_ns };
+        assert_eq!(split(1, 3).scaled_to(1_000, split(9, 0)), split(250, 750));
+        assert_eq!(split(0, 0).scaled_to(1_000, split(1, 1)), split(500, 500));
+        assert_eq!(split(0, 0).scaled_to(7, split(0, 0)), split(7, 0));
+    }
 }
