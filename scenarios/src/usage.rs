@@ -4,6 +4,7 @@
 
 mod counters;
 mod life;
+mod limit;
 mod machine;
 pub mod proc;
 mod sums;
@@ -15,6 +16,7 @@ use self::proc::ProcessStat;
 
 pub use counters::Counters;
 pub(crate) use life::Life;
+pub use limit::{LimitInputs, OpenLoop, limit};
 pub use machine::MachineCounters;
 pub use ticker::{SAMPLE_PERIOD, Ticker};
 
