@@ -6,6 +6,7 @@
 mod binary;
 mod watch;
 
+use std::ffi::OsString;
 use std::io::{BufRead, BufReader, Write};
 use std::os::unix::process::CommandExt;
 use std::path::{Path, PathBuf};
@@ -16,6 +17,7 @@ use std::time::{Duration, Instant};
 use anyhow::{Context, ensure};
 use servers::Keeper;
 
+use crate::limits::Limits;
 use crate::usage::proc;
 
 pub use binary::command;
@@ -30,7 +32,7 @@ const FINISH_LIMIT: Duration = Duration::from_secs(10);
 const FINISH_POLL: Duration = Duration::from_millis(5);
 /// What the guard says once no signal can end it any more; the number is that of the protocol on
 /// the pipe.
-const GREETING: &str = "lab guard 1";
+const GREETING: &str = "lab guard 2";
 
 /// Arguments of the hidden subcommand `lab guard`.
 #[derive(Clone, Debug, clap::Args)]
@@ -41,6 +43,9 @@ pub struct GuardArgs {
     /// Folder to remove at the end
     #[arg(long)]
     pub remove: Option<PathBuf>,
+    /// Folder of a control group to remove once its processes are gone
+    #[arg(long)]
+    pub group: Vec<PathBuf>,
 }
 
 /// The parent's side. Dropping it, like the death of this process, makes the guard clean up.
@@ -50,25 +55,34 @@ pub struct Guard {
     tag: String,
     pipe: Mutex<Option<ChildStdin>>,
     child: Child,
+    /// Of everything that is started under this guard.
+    limits: Limits,
 }
 
 impl Guard {
     /// Starts the guard; when this returns, no way to end this process keeps it from cleaning up.
-    /// The folder is removed unless it is none.
-    pub fn start(run_id: &str, remove: Option<&Path>) -> anyhow::Result<Self> {
-        let (mut child, greeting) = greet(&command()?, run_id, remove)?;
+    /// The folder is removed unless it is none, and so is the control group of the limits.
+    pub fn start(run_id: &str, remove: Option<&Path>, limits: Limits) -> anyhow::Result<Self> {
+        let arguments = arguments(run_id, remove, &limits)?;
+        let (mut child, greeting) = greet(&command()?, &arguments)?;
         if greeting != GREETING {
             end(&mut child);
             // A binary from before the last change of the protocol: a test's own build does not
             // renew it.
-            (child, _) = greet(&binary::build()?, run_id, remove)?;
+            (child, _) = greet(&binary::build()?, &arguments)?;
         }
         let pipe = child.stdin.take().context("the guard has no pipe")?;
         Ok(Self {
             tag: format!("{RUN_ID_VARIABLE}={run_id}"),
             pipe: Mutex::new(Some(pipe)),
             child,
+            limits,
         })
+    }
+
+    /// Resources of everything that is started under this guard.
+    pub fn limits(&self) -> &Limits {
+        &self.limits
     }
 
     /// Name and value of the environment entry by which the guard knows the processes of this run.
@@ -126,6 +140,10 @@ impl Keeper for Guard {
         let pipe = pipe.as_mut().ok_or_else(dismissed)?;
         writeln!(pipe, "{pid} {}", stat.start_ticks)
     }
+
+    fn spawn(&self, command: &mut Command) -> std::io::Result<Child> {
+        self.limits.spawn(command)
+    }
 }
 
 impl Drop for Guard {
@@ -137,14 +155,26 @@ impl Drop for Guard {
     }
 }
 
+fn arguments(
+    run_id: &str,
+    remove: Option<&Path>,
+    limits: &Limits,
+) -> anyhow::Result<Vec<OsString>> {
+    let mut arguments: Vec<OsString> = ["guard", "--run-id", run_id].map(Into::into).to_vec();
+    if let Some(folder) = remove {
+        arguments.extend(["--remove".into(), std::path::absolute(folder)?.into()]);
+    }
+    for folder in limits.folders() {
+        arguments.extend(["--group".into(), folder.into()]);
+    }
+    Ok(arguments)
+}
+
 /// Starts the binary as a guard and returns what it says first; another program's silence is an
 /// empty greeting.
-fn greet(lab: &Path, run_id: &str, remove: Option<&Path>) -> anyhow::Result<(Child, String)> {
+fn greet(lab: &Path, arguments: &[OsString]) -> anyhow::Result<(Child, String)> {
     let mut command = Command::new(lab);
-    command.arg0("lab").args(["guard", "--run-id", run_id]);
-    if let Some(folder) = remove {
-        command.arg("--remove").arg(std::path::absolute(folder)?);
-    }
+    command.arg0("lab").args(arguments);
     // The id of an outer run would have the outer guard kill this one before it has cleaned up.
     command.env_remove(RUN_ID_VARIABLE);
     command

@@ -10,8 +10,10 @@ pub mod scenario;
 pub mod audit;
 pub mod bench;
 
+pub mod disk;
 pub mod doctor;
 pub mod guard;
+pub mod limits;
 pub mod provenance;
 pub mod setup;
 pub mod stack;

@@ -26,7 +26,9 @@ use servers::rabbitmq;
 use self::external::Urls;
 use self::role::Roster;
 use self::server::{STOP_LIMIT, Server};
+use crate::disk::disk_bytes;
 use crate::guard::Guard;
+use crate::limits::Limits;
 use crate::usage::{Counters, proc};
 
 pub use choice::Choice;
@@ -109,10 +111,32 @@ impl Stack {
         &self.scratch
     }
 
+    /// Bytes on the disk that the servers' data takes up now, or the SQLite files of the embedded
+    /// stack; none for external servers, whose disks are not ours to see.
+    pub fn disk_bytes(&self) -> Option<u64> {
+        let entries = std::fs::read_dir(&self.scratch).ok()?.flatten();
+        let is_data = |name: &str, is_folder: bool| match self.is_embedded() {
+            true => name.contains(address::FILE_ENDING),
+            false => is_folder && name != scratch::LOGS,
+        };
+        let data = entries.filter(|entry| {
+            let is_folder = entry.file_type().is_ok_and(|kind| kind.is_dir());
+            is_data(&entry.file_name().to_string_lossy(), is_folder)
+        });
+        let bytes = data.map(|entry| disk_bytes(&entry.path())).sum();
+        (self.is_embedded() || !self.servers.is_empty()).then_some(bytes)
+    }
+
     /// Environment entry that every process of this run must carry. Roles do; whoever starts
     /// another process sets it there, so that the guard finds it.
     pub fn tag(&self) -> (&'static str, &str) {
         self.guard.tag()
+    }
+
+    /// CPU and memory of roles and private servers. The driver, which is not one of them, is started
+    /// within [`Limits::apart`].
+    pub fn limits(&self) -> &Limits {
+        self.guard.limits()
     }
 
     /// Starts a role and returns when it is ready, within 20 s. Its log is `logs/NAME.log` in the

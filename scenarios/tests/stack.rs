@@ -5,6 +5,8 @@
 mod cluster;
 #[path = "stack/embedded.rs"]
 mod embedded;
+#[path = "stack/limits.rs"]
+mod limits;
 #[path = "stack/processes.rs"]
 mod processes;
 #[path = "stack/tmpfs.rs"]

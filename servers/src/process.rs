@@ -60,8 +60,8 @@ impl Process {
             .stderr(error_log)
             .process_group(0);
         let program = command.get_program().to_string_lossy().into_owned();
-        let child = command
-            .spawn()
+        let child = keeper
+            .spawn(&mut command)
             .or_failed(|| format!("{name} cannot be started ({program})"))?;
         let process = Self {
             name: name.to_owned(),

@@ -9,7 +9,7 @@
 use std::io::Write;
 use std::os::unix::process::CommandExt;
 use std::path::{Path, PathBuf};
-use std::process::{ChildStdin, Command, Stdio};
+use std::process::{Child, ChildStdin, Command, Stdio};
 use std::sync::{Mutex, OnceLock, PoisonError};
 
 use crate::error::{OrFailed, Result};
@@ -21,6 +21,11 @@ pub trait Keeper: std::fmt::Debug + Send + Sync {
 
     /// Remembers a process, which leads a process group of its own.
     fn record(&self, pid: u32) -> std::io::Result<()>;
+
+    /// Starts a process; within the limits of its resources, if it keeps any.
+    fn spawn(&self, command: &mut Command) -> std::io::Result<Child> {
+        command.spawn()
+    }
 }
 
 /// Each line that it reads is a process and its start in clock ticks after boot, so that a process

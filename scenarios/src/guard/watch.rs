@@ -2,6 +2,7 @@
 
 use std::collections::HashSet;
 use std::io::{BufRead, Write};
+use std::path::Path;
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, ensure};
@@ -49,7 +50,27 @@ pub fn run(args: &GuardArgs) -> anyhow::Result<()> {
         std::fs::remove_dir_all(folder)
             .with_context(|| format!("{} cannot be removed", folder.display()))?;
     }
-    swept
+    swept?;
+    args.group
+        .iter()
+        .try_for_each(|folder| remove_group(folder))
+}
+
+/// The kernel keeps a control group for a moment after its last process.
+fn remove_group(folder: &Path) -> anyhow::Result<()> {
+    let deadline = Instant::now() + SWEEP_LIMIT;
+    while let Err(error) = std::fs::remove_dir(folder) {
+        if !folder.exists() {
+            break;
+        }
+        ensure!(
+            Instant::now() < deadline,
+            "control group {} cannot be removed: {error}",
+            folder.display()
+        );
+        std::thread::sleep(SWEEP_PAUSE);
+    }
+    Ok(())
 }
 
 /// Until the end of the pipe, which comes when its last writer is gone.

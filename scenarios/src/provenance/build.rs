@@ -13,7 +13,7 @@ use reports::result::Build;
 use serde::Deserialize;
 use sha2::{Digest, Sha256};
 
-use super::hex;
+use super::hash::hex;
 
 /// Number of the contract between lab and system that this lab keeps.
 const CONTRACT: u32 = 1;

@@ -5,7 +5,7 @@ use std::path::Path;
 use procfs::{CpuInfo, Current, Meminfo};
 use reports::result::{AppliedLimits, Machine, Scratch};
 
-use super::pseudonym;
+use super::hash::pseudonym;
 use crate::stack::scratch;
 
 const GIB: f64 = (1u64 << 30) as f64;

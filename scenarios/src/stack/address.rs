@@ -4,6 +4,8 @@ use anyhow::{Context, bail};
 use servers::Address;
 
 const SQLITE: &str = "sqlite://";
+/// Of a database that is a file; its log and its index have more behind it.
+pub(super) const FILE_ENDING: &str = ".db";
 
 /// `SCHEME://[USER[:PASSWORD]@]HOST[:PORT][/…]`; the error never repeats the password.
 pub(super) fn parse(url: &str, scheme: &str, default_port: u16) -> anyhow::Result<Address> {
@@ -102,7 +104,7 @@ pub(super) fn is_file(url: &str) -> bool {
 /// stay.
 pub(super) fn with_database(url: &str, database: &str) -> String {
     if is_file(url) {
-        return format!("{url}/{database}.db");
+        return format!("{url}/{database}{FILE_ENDING}");
     }
     let (place, options) = url
         .split_once('?')

@@ -2,6 +2,8 @@
 
 use std::path::PathBuf;
 
+use reports::result::LimitsWanted;
+
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, clap::ValueEnum)]
 pub enum StackKind {
     /// `servers`, installed first if they are missing and that is allowed; where that fails,
@@ -40,6 +42,10 @@ pub struct StackOptions {
     pub durability: Durability,
     #[command(flatten)]
     pub external: ExternalAddresses,
+    /// CPU and memory that roles and private servers are to have together; a scenario's, not the
+    /// command line's.
+    #[arg(skip)]
+    pub limits: LimitsWanted,
 }
 
 impl Default for StackOptions {
@@ -53,6 +59,7 @@ impl Default for StackOptions {
             install: true,
             durability: Durability::default(),
             external: ExternalAddresses::default(),
+            limits: LimitsWanted::default(),
         }
     }
 }

@@ -12,6 +12,9 @@ pub const EMBEDDED_FREE_BYTES_MIN: u64 = 256 << 20;
 /// Below this a run ends: what servers do when a write fails differs too much to be waited for.
 pub const RUN_FREE_BYTES_MIN: u64 = 48 << 20;
 
+/// The folder of all logs; every other folder holds a server's data.
+pub(super) const LOGS: &str = "logs";
+
 const MIB: u64 = 1 << 20;
 
 /// Where scratch folders go without an option.
@@ -25,7 +28,7 @@ pub(super) fn create(base: &Path, run_id: &str, free_bytes_min: u64) -> anyhow::
         .with_context(|| format!("scratch folder {} cannot be made", base.display()))?;
     require_free(base, free_bytes_min, "a stack needs at least")?;
     let folder = std::fs::canonicalize(base)?.join(format!("lab-{run_id}"));
-    std::fs::create_dir_all(folder.join("logs"))
+    std::fs::create_dir_all(folder.join(LOGS))
         .with_context(|| format!("scratch folder {} cannot be made", folder.display()))?;
     Ok(folder)
 }

@@ -17,6 +17,7 @@ use super::role::Roster;
 use super::server::Server;
 use super::{Stack, address, scratch};
 use crate::guard::Guard;
+use crate::limits::Limits;
 
 /// Large enough that no run of the catalog reads pages back.
 const BUFFER_POOL: &str = "512M";
@@ -47,7 +48,7 @@ impl Ground {
             &run_id,
             free_bytes_min,
         )?;
-        let guard = guard(&run_id, &folder, options.keep).await?;
+        let guard = guard(&run_id, &folder, options).await?;
         Ok(Self { folder, guard })
     }
 
@@ -221,10 +222,14 @@ fn why(kind: StackKind, servers: &[Server]) -> String {
     )
 }
 
-async fn guard(run_id: &str, folder: &Path, keep: bool) -> anyhow::Result<Guard> {
+async fn guard(run_id: &str, folder: &Path, options: &StackOptions) -> anyhow::Result<Guard> {
     let (run_id, folder) = (run_id.to_owned(), folder.to_path_buf());
+    let (keep, wanted) = (options.keep, options.limits.clone());
     let starting = move || {
-        Guard::start(&run_id, (!keep).then_some(folder.as_path())).inspect_err(|_| {
+        let limits = Limits::apply(&wanted, &format!("lab-{run_id}"));
+        let remove = (!keep).then_some(folder.as_path());
+        let started = limits.and_then(|limits| Guard::start(&run_id, remove, limits));
+        started.inspect_err(|_| {
             // Nobody else removes it; it is empty.
             drop(std::fs::remove_dir_all(&folder));
         })
