@@ -14,6 +14,7 @@ pub mod disk;
 pub mod doctor;
 pub mod guard;
 pub mod limits;
+pub mod profile;
 pub mod provenance;
 pub mod setup;
 pub mod stack;

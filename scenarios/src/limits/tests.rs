@@ -60,7 +60,7 @@ fn throttled(limits: &Limits) -> u64 {
 fn half_a_core_is_about_half_a_core() {
     let limits = Limits::apply(&wanted(Some(0.5), None), &unique("half")).expect("sensible");
     if limits.folders().is_empty() {
-        servers::ignored(&limits.note().expect("a reason"));
+        eprintln!("ignored: {}", limits.note().expect("a reason"));
         return;
     }
     assert_eq!(limits.applied().cpus, Some(0.5));
@@ -83,7 +83,7 @@ fn what_a_process_starts_is_limited_with_it_and_the_group_goes_at_the_end() {
     let wanted = wanted(None, Some(256 << 20));
     let limits = Limits::apply(&wanted, &unique("memory")).expect("sensible");
     if limits.folders().is_empty() {
-        servers::ignored(&limits.note().expect("a reason"));
+        eprintln!("ignored: {}", limits.note().expect("a reason"));
         return;
     }
     assert_eq!(limits.applied().memory_bytes, Some(256 << 20));
@@ -120,7 +120,7 @@ fn what_a_process_starts_is_limited_with_it_and_the_group_goes_at_the_end() {
 fn without_a_control_group_there_are_whole_cores() {
     let cores = Cores::available();
     if cores.count() < 2 {
-        servers::ignored("one core cannot be divided into whole ones");
+        eprintln!("ignored: one core cannot be divided into whole ones");
         return;
     }
     let all = cores.count();
