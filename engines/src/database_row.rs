@@ -6,10 +6,14 @@
 //! one sale is as fast as one transaction after the other. The database's durability is the
 //! engine's: a server that was killed and comes back with its data goes on where it was, in the
 //! same epoch.
+//!
+//! Engines that differ from it only in how two batches are kept from writing over each other are
+//! built here too, with another [`Guard`]: `optimistic-row` and `unsafe-counter`.
 
 mod deciding;
 mod failures;
 mod gate;
+mod guard;
 mod sales;
 mod stock;
 
@@ -21,11 +25,16 @@ use crate::{
 };
 use database::Database;
 use database::schema::Migration;
-use failures::NAME;
+use guard::is_lost_race;
 use sales::Sales;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
+use tokio::sync::Semaphore;
 
+pub use guard::Guard;
+
+/// The engine's name in the registry and in its errors.
+const NAME: &str = "database-row";
 const TABLES: [&str; 2] = ["engine_stock", "engine_gate"];
 /// Longest wait for the database inside a call. What was begun goes on to its end, so the outcome
 /// is unknown.
@@ -38,6 +47,15 @@ const ATTEMPTS_MAX: usize = 5;
 /// It is not begun again after so long: well within [`CALL_MAX`], so that a caller learns that
 /// nothing has happened.
 const REPEAT_WITHIN: Duration = Duration::from_secs(2);
+/// How long a batch is begun again that lost the race for the stock row. Whoever loses, somebody else
+/// has won, so it ends when their turns are over.
+const RACE_WITHIN: Duration = Duration::from_secs(3);
+/// Longest pause after the first race lost. It becomes shorter with each further one: whoever comes
+/// late gives way to those who have tried for long.
+const RACE_PAUSE_MAX_MS: u64 = 8;
+/// Batches of one process that race at the same time, as many as it has connections; others wait in
+/// line.
+const RACERS_MAX: usize = 4;
 /// Largest grant: what is released on top of it still fits into the column.
 const UNITS_MAX: u64 = 1 << 62;
 
@@ -52,14 +70,24 @@ const GUARANTEES: Guarantees = Guarantees {
     settles_own_holds: false,
 };
 
-const MIGRATIONS: &[Migration] = &[Migration {
-    version: 2026112608,
-    name: "database-row engine",
-    oldest_binary: 0,
-    tables: &["engine_stock", "engine_gate"],
-    mysql: include_str!("../sql/database_row.mysql.sql"),
-    sqlite: include_str!("../sql/database_row.sqlite.sql"),
-}];
+const MIGRATIONS: &[Migration] = &[
+    Migration {
+        version: 2026112608,
+        name: "database-row engine",
+        oldest_binary: 0,
+        tables: &["engine_stock", "engine_gate"],
+        mysql: include_str!("../sql/database_row.mysql.sql"),
+        sqlite: include_str!("../sql/database_row.sqlite.sql"),
+    },
+    Migration {
+        version: 2026112701,
+        name: "version of the stock row",
+        oldest_binary: 0,
+        tables: &[],
+        mysql: include_str!("../sql/stock_version.mysql.sql"),
+        sqlite: include_str!("../sql/stock_version.sqlite.sql"),
+    },
+];
 
 /// How the registry lists and builds it.
 pub const FACTORY: EngineFactory = EngineFactory {
@@ -70,13 +98,15 @@ pub const FACTORY: EngineFactory = EngineFactory {
     settings: &[SettingSpec::DATABASE_URL],
     migrations: MIGRATIONS,
     guarantees: GUARANTEES,
-    build,
+    is_unsafe: false,
+    build: |env, params| build(NAME, Guard::Lock, env, params),
 };
 
-fn build(env: EngineEnv, _params: Params) -> BuildFuture {
+/// The engine called `name`, whose batches `guard` keeps apart.
+pub fn build(name: &'static str, guard: Guard, env: EngineEnv, _params: Params) -> BuildFuture {
     Box::pin(async move {
-        let database = database_server::connect(NAME, env.required(NAME, "database.url")?)?;
-        Ok(Arc::new(DatabaseRow::new(database)) as Arc<dyn StockEngine>)
+        let database = database_server::connect(name, env.required(name, "database.url")?)?;
+        Ok(Arc::new(DatabaseRow::new(name, guard, database)) as Arc<dyn StockEngine>)
     })
 }
 
@@ -84,15 +114,24 @@ fn build(env: EngineEnv, _params: Params) -> BuildFuture {
 /// [`within`](database_server::within).
 #[derive(Debug)]
 struct DatabaseRow {
+    name: &'static str,
     runtime: tokio::runtime::Handle,
+    /// Bounds the batches that race.
+    line: Arc<Semaphore>,
     sales: Arc<Sales>,
 }
 
 impl DatabaseRow {
-    fn new(database: Database) -> Self {
+    fn new(name: &'static str, guard: Guard, database: Database) -> Self {
+        let racers = match guard {
+            Guard::Version => RACERS_MAX,
+            Guard::Lock | Guard::Nothing => Semaphore::MAX_PERMITS,
+        };
         Self {
+            name,
+            line: Arc::new(Semaphore::new(racers)),
             runtime: tokio::runtime::Handle::current(),
-            sales: Arc::new(Sales { database }),
+            sales: Arc::new(Sales { database, guard }),
         }
     }
 
@@ -107,26 +146,46 @@ impl DatabaseRow {
         T: Send + 'static,
         F: Future<Output = Result<T>> + Send,
     {
-        let sales = self.sales.clone();
+        let (sales, line) = (self.sales.clone(), self.line.clone());
         let attempts = async move {
+            let _turn = line.acquire().await;
             let started = Instant::now();
-            for _ in 1..ATTEMPTS_MAX {
-                match call(sales.clone()).await {
-                    Err(error) if may_be_repeated(&error) && started.elapsed() < REPEAT_WITHIN => {}
+            let (mut attempts, mut races) = (1, 0);
+            loop {
+                let error = match call(sales.clone()).await {
+                    Err(error) => error,
                     done => return done,
+                };
+                let waited = started.elapsed();
+                if is_lost_race(&error) && waited < RACE_WITHIN {
+                    tokio::time::sleep(pause_after(races)).await;
+                    races += 1;
+                } else if may_be_repeated(&error)
+                    && attempts < ATTEMPTS_MAX
+                    && waited < REPEAT_WITHIN
+                {
+                    attempts += 1;
+                } else {
+                    return Err(error);
                 }
             }
-            call(sales).await
         };
-        database_server::within(&self.runtime, limit, &format!("{NAME}: {what}"), attempts).await
+        let what = format!("{}: {what}", self.name);
+        database_server::within(&self.runtime, limit, &what, attempts).await
     }
+}
+
+/// Random, so that those who lost do not meet again at once.
+fn pause_after(races: u32) -> Duration {
+    let most_ms = RACE_PAUSE_MAX_MS.checked_shr(races / 2).unwrap_or(0);
+    Duration::from_millis(rand::random_range(0..=most_ms))
 }
 
 #[async_trait::async_trait]
 impl StockEngine for DatabaseRow {
     fn info(&self) -> EngineInfo {
         EngineInfo {
-            name: NAME.to_owned(),
+            name: self.name.to_owned(),
             parameters: Vec::new(),
             guarantees: GUARANTEES,
         }
@@ -136,7 +195,8 @@ impl StockEngine for DatabaseRow {
         if opening.granted > UNITS_MAX {
             let granted = opening.granted;
             return Err(EngineError::Config(format!(
-                "{NAME}: {granted} units; at most {UNITS_MAX} can be granted"
+                "{}: {granted} units; at most {UNITS_MAX} can be granted",
+                self.name
             )));
         }
         let opening = Arc::new(opening.clone());
@@ -198,8 +258,9 @@ impl StockEngine for DatabaseRow {
 #[async_trait::async_trait]
 impl Upkeep for DatabaseRow {
     async fn check_server(&self, allow_volatile: bool) -> Result<Vec<(String, String)>> {
+        let name = self.name;
         let check = move |sales: Arc<Sales>| async move {
-            database_server::check(NAME, &sales.database, &TABLES, allow_volatile).await
+            database_server::check(name, &sales.database, &TABLES, allow_volatile).await
         };
         self.run(CALL_MAX, "a look at the server", check).await
     }

@@ -13,8 +13,10 @@ mod registry;
 mod database_row;
 mod lua_single_key;
 mod null;
+mod optimistic_row;
 mod preallocated;
 mod sharded_slots;
+mod unsafe_counter;
 
 mod standard;
 

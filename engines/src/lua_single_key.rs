@@ -44,6 +44,7 @@ pub const FACTORY: EngineFactory = EngineFactory {
     settings: &[SettingSpec::REDIS_URL],
     migrations: &[],
     guarantees: GUARANTEES,
+    is_unsafe: false,
     build,
 };
 

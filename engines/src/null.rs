@@ -21,6 +21,7 @@ pub const FACTORY: EngineFactory = EngineFactory {
     settings: &[],
     migrations: &[],
     guarantees: GUARANTEES,
+    is_unsafe: false,
     build,
 };
 

@@ -91,6 +91,7 @@ pub const FACTORY: EngineFactory = EngineFactory {
     settings: &[SettingSpec::DATABASE_URL],
     migrations: MIGRATIONS,
     guarantees: GUARANTEES,
+    is_unsafe: false,
     build,
 };
 

@@ -68,6 +68,7 @@ pub const FACTORY: EngineFactory = EngineFactory {
     settings: &[SettingSpec::REDIS_OR_CLUSTER_URL],
     migrations: &[],
     guarantees: GUARANTEES,
+    is_unsafe: false,
     build,
 };
 

@@ -1,6 +1,9 @@
 //! The engines of this crate, by name. A new one here is its file and one line below.
 
-use crate::{Registry, database_row, lua_single_key, null, preallocated, sharded_slots};
+use crate::{
+    Registry, database_row, lua_single_key, null, optimistic_row, preallocated, sharded_slots,
+    unsafe_counter,
+};
 
 impl Registry {
     /// The engines of this crate.
@@ -11,6 +14,8 @@ impl Registry {
             lua_single_key::FACTORY,
             sharded_slots::FACTORY,
             preallocated::FACTORY,
+            optimistic_row::FACTORY,
+            unsafe_counter::FACTORY,
         ]
         .into_iter()
         .fold(Self::default(), Self::register)
@@ -27,7 +32,7 @@ mod tests {
         let refused = Registry::standard().get("redsi").unwrap_err().to_string();
         assert_eq!(
             refused,
-            r#"unknown engine "redsi"; known: null, database-row, lua-single-key, sharded-slots, preallocated"#
+            r#"unknown engine "redsi"; known: null, database-row, lua-single-key, sharded-slots, preallocated, optimistic-row, unsafe-counter"#
         );
     }
 

@@ -65,15 +65,15 @@ fn every_engine_promises_what_it_did() {
         survives_server_loss: true,
         ..keeps_stock
     };
+    let row = Guarantees {
+        survives_process_kill: true,
+        ..keeps_stock
+    };
     let expected = [
         ("null", Guarantees::default()),
-        (
-            "database-row",
-            Guarantees {
-                survives_process_kill: true,
-                ..keeps_stock
-            },
-        ),
+        ("database-row", row),
+        ("optimistic-row", row),
+        ("unsafe-counter", row),
         ("lua-single-key", redis),
         ("sharded-slots", redis),
         (

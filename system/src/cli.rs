@@ -25,6 +25,9 @@ struct Cli {
     /// Accept servers that forget or evict what they acknowledged, like engine.allow_volatile=true.
     #[arg(long, global = true)]
     allow_volatile: bool,
+    /// Accept an engine that is registered as unsafe, like engine.allow_unsafe=true.
+    #[arg(long, global = true)]
+    allow_unsafe: bool,
     #[command(subcommand)]
     role: Role,
 }
@@ -101,10 +104,15 @@ enum Beside {
 }
 
 fn dispatch(cli: Cli, registry: &Registry) -> anyhow::Result<()> {
-    let configure = |beside| configure(cli.allow_volatile, registry, beside);
+    let accepted = Accepted {
+        volatile: cli.allow_volatile,
+        unsafe_engine: cli.allow_unsafe,
+    };
+    let configure = |beside| configure(accepted, registry, beside);
     match cli.role {
         Role::Engines { check, stock, .. } if !check.is_empty() => {
-            roles::engines::check(registry, &check, stock.unwrap_or(u64::MAX))
+            let stock = stock.unwrap_or(u64::MAX);
+            roles::engines::check(registry, &check, stock, accepted.unsafe_engine)
         }
         Role::Engines { json, .. } => roles::engines::list(registry, json),
         Role::Version { json } => version::print(json),
@@ -147,11 +155,20 @@ fn dispatch(cli: Cli, registry: &Registry) -> anyhow::Result<()> {
     }
 }
 
+/// What the command line accepts beyond what the configuration does.
+#[derive(Clone, Copy, Debug)]
+struct Accepted {
+    volatile: bool,
+    unsafe_engine: bool,
+}
+
 /// Reads the configuration, refuses what cannot work, and begins to log.
-fn configure(allow_volatile: bool, registry: &Registry, beside: Beside) -> anyhow::Result<Config> {
+fn configure(accepted: Accepted, registry: &Registry, beside: Beside) -> anyhow::Result<Config> {
     let mut config = Config::load()?;
-    config.engine.allow_volatile |= allow_volatile;
-    registry.check(&config.seckill.engine)?;
+    config.engine.allow_volatile |= accepted.volatile;
+    config.engine.allow_unsafe |= accepted.unsafe_engine;
+    let engine = registry.check(&config.seckill.engine)?;
+    engine.check_safe(config.engine.allow_unsafe)?;
     config.check_engines(registry)?;
     // On a SQLite file the queue and its consumer live in one process (one-consumer-per-queue, R4).
     ensure!(

@@ -46,7 +46,7 @@ pub struct Config {
     pub incarnation: IncarnationConfig,
     /// The reconciler.
     pub reconciler: ReconcilerConfig,
-    /// Checks of the server behind the engine.
+    /// Checks of the engine and of the server behind it.
     pub engine: EngineConfig,
     /// Settings of engines, by the name of the engine.
     pub engines: BTreeMap<String, serde_json::Map<String, serde_json::Value>>,

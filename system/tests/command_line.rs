@@ -43,6 +43,32 @@ fn engines_are_listed_with_their_guarantees() {
     };
     assert_eq!(engine("lua-single-key")["guarantees"]["keeps_stock"], true);
     assert_eq!(engine("null")["guarantees"]["keeps_stock"], false);
+    assert_eq!(engine("unsafe-counter")["unsafe"], true);
+    assert_eq!(engine("optimistic-row")["unsafe"], false);
+}
+
+#[test]
+fn an_unsafe_engine_is_refused_by_every_role_unless_it_is_allowed_by_name() {
+    let refusal = "error: engine unsafe-counter is unsafe: it tells more buyers yes than there are units, to show how \
+                   that is found out; only engine.allow_unsafe = true (or --allow-unsafe) lets it run";
+    let engine = ("SECKILL__SECKILL__ENGINE", "unsafe-counter");
+    for role in ["migrate", "seckill", "reconciler", "create-consumer", "all"] {
+        let output = seckill(&[role], &[engine]);
+        assert_eq!(output.status.code(), FAILED, "{role}");
+        assert_eq!(complaint(&output), refusal, "{role}");
+    }
+    let check = ["engines", "--check", "unsafe-counter"];
+    assert_eq!(complaint(&seckill(&check, &[])), refusal);
+    let allowed = seckill(&[&check[..], &["--allow-unsafe"]].concat(), &[]);
+    assert!(allowed.status.success(), "{allowed:?}");
+    // It goes on, to the next thing that is missing.
+    let nowhere = ("SECKILL__DATABASE__URL", "nowhere");
+    for allowing in [
+        seckill(&["migrate"], &[engine, nowhere, ("SECKILL__ENGINE__ALLOW_UNSAFE", "true")]),
+        seckill(&["migrate", "--allow-unsafe"], &[engine, nowhere]),
+    ] {
+        assert!(!complaint(&allowing).contains("unsafe"), "{allowing:?}");
+    }
 }
 
 #[test]

@@ -76,6 +76,7 @@ fn factory<const TEST: usize>() -> EngineFactory {
         settings: &[],
         migrations: &[],
         guarantees: GUARANTEES,
+        is_unsafe: false,
         build: build::<TEST>,
     }
 }

@@ -1,17 +1,17 @@
-//! What the database's errors mean to this engine, under its name.
+//! What the database's errors mean to engines with a stock row.
 
 use crate::EngineError;
 use crate::helpers::database_server;
 
-/// The engine's name in the registry and in every error.
-pub const NAME: &str = "database-row";
+/// What the errors are about; whose they are, the call that fails says.
+const ROWS: &str = "rows of the stock";
 
 /// See [`database_server::not_done`].
 pub fn not_done(error: database::Error) -> EngineError {
-    database_server::not_done(NAME, error)
+    database_server::not_done(ROWS, error)
 }
 
 /// See [`database_server::unknown`].
 pub fn unknown(error: database::Error) -> EngineError {
-    database_server::unknown(NAME, error)
+    database_server::unknown(ROWS, error)
 }

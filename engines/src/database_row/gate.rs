@@ -1,6 +1,7 @@
-//! The gate rows of `database-row`: who may not buy again, and which of their holds are open.
+//! The gate rows of engines with a stock row: who may not buy again, and which of their holds are open.
 
 use super::failures::not_done;
+use super::guard::Reader;
 use crate::helpers::clock::millis;
 use crate::{
     HoldKey, HoldPage, HoldPageQuery, IncarnationId, OpenHold, OpeningBuyer, OrderId, PAGE_MAX,
@@ -141,7 +142,7 @@ pub fn is_changed(gates: &Gates) -> bool {
 
 /// The rows of these users.
 pub async fn of_users(
-    connection: &mut Connection<'_>,
+    reader: &mut Reader<'_>,
     sale: SaleId,
     users: impl Iterator<Item = UserId>,
 ) -> Result<Gates> {
@@ -153,23 +154,23 @@ pub async fn of_users(
         ")",
     );
     let users: Vec<i64> = users.map(|user| user.0).collect();
-    select(connection, &SELECT, sale, &users).await
+    select(reader, &SELECT, sale, &users).await
 }
 
 /// The rows of those of these holds that are open.
 pub async fn of_open_holds(
-    connection: &mut Connection<'_>,
+    reader: &mut Reader<'_>,
     sale: SaleId,
     holds: &[HoldKey],
 ) -> Result<Gates> {
-    let mut gates = of_users(connection, sale, holds.iter().map(|hold| hold.user)).await?;
+    let mut gates = of_users(reader, sale, holds.iter().map(|hold| hold.user)).await?;
     let asked: HashSet<HoldKey> = holds.iter().copied().collect();
     gates.retain(|_, gate| gate.is_open && asked.contains(&gate.key()));
     Ok(gates)
 }
 
 async fn select(
-    connection: &mut Connection<'_>,
+    reader: &mut Reader<'_>,
     select: &Statement,
     sale: SaleId,
     ids: &[i64],
@@ -178,7 +179,7 @@ async fn select(
     for ids in BATCH.padded(ids) {
         let args: Vec<i64> = [sale.0].into_iter().chain(ids.iter().copied()).collect();
         gates.extend(
-            read(connection, select.for_rows(ids.len()), &args)
+            read(reader, select.for_rows(ids.len()), &args)
                 .await?
                 .map(|gate| (gate.user, gate)),
         );
@@ -187,14 +188,13 @@ async fn select(
 }
 
 async fn read(
-    connection: &mut Connection<'_>,
+    reader: &mut Reader<'_>,
     sql: &str,
     args: &[i64],
 ) -> Result<impl Iterator<Item = GateRow>> {
-    let rows = connection
+    let rows = reader
         .rows::<(i64, i64, i64, bool, bool, i64, Vec<u8>)>(sql, args)
-        .await
-        .map_err(not_done)?;
+        .await?;
     Ok(rows.into_iter().map(
         |(user, order, quantity, is_open, is_marked, touched_at_ms, touched_by)| GateRow {
             user: UserId(user),
@@ -292,7 +292,7 @@ pub async fn replace_all(
 /// One page of open holds, in ascending order of their ids; the cursor is the last id of the page
 /// before.
 pub async fn list(
-    connection: &mut Connection<'_>,
+    reader: &mut Reader<'_>,
     (sale, now_ms): (SaleId, i64),
     page: &HoldPageQuery,
 ) -> Result<HoldPage> {
@@ -304,7 +304,7 @@ pub async fn list(
         i64::try_from(page.cursor).unwrap_or(i64::MAX),
         i64::from(limit),
     ];
-    let gates: Vec<GateRow> = read(connection, sql, &args).await?.collect();
+    let gates: Vec<GateRow> = read(reader, sql, &args).await?.collect();
     let is_full = gates.len() == limit as usize;
     let next = gates
         .last()
@@ -317,6 +317,12 @@ pub async fn list(
         holds: old.map(|gate| gate.to_hold(now_ms)).collect(),
         next,
     })
+}
+
+/// Units of the open holds.
+pub async fn open_units(reader: &mut Reader<'_>, sale: SaleId) -> Result<i64> {
+    let sql = "SELECT quantity FROM engine_gate WHERE sale_id = ? AND is_open = 1";
+    Ok(reader.rows::<i64>(sql, [sale.0]).await?.iter().sum())
 }
 
 /// Deletes up to [`DELETED_AT_ONCE`] rows of a sale; whether none is left.

@@ -17,7 +17,7 @@ async fn database(server: &DatabaseServer) -> String {
 
 fn engine(url: &str) -> Arc<DatabaseRow> {
     let database = database_server::connect(NAME, url).unwrap();
-    Arc::new(DatabaseRow::new(database))
+    Arc::new(DatabaseRow::new(NAME, Guard::Lock, database))
 }
 
 const TERM: Term = Term {

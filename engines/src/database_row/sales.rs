@@ -1,9 +1,10 @@
-//! The transactions: each locks the stock row first, reads the gates it needs, and writes back what
-//! has changed.
+//! The batches: each reads the stock row first, then the gates it needs, and writes back what has
+//! changed. What happens when two of them do so at once is the [`Guard`]'s affair.
 
 use super::deciding;
 use super::failures::{not_done, unknown};
 use super::gate::{self, GateRow, Gates};
+use super::guard::{Guard, Reader};
 use super::stock::Stock;
 use crate::helpers::clock::millis;
 use crate::helpers::database_server::patient;
@@ -14,31 +15,47 @@ use crate::{
 use database::{Connection, Database, Tx};
 use std::time::Duration;
 
-/// The tables.
+/// The tables, and how batches share them.
 #[derive(Debug)]
 pub struct Sales {
     pub database: Database,
+    pub guard: Guard,
 }
 
-/// An open sale whose stock row this transaction has locked. Dropping it undoes everything.
-struct Locked {
-    tx: Tx<'static>,
+/// An open sale as this batch has read it. Dropping it undoes everything.
+struct Open<'a> {
+    sales: &'a Sales,
     sale: SaleId,
     stock: Stock,
+    /// Which has locked the stock row; `None`: nothing is locked.
+    tx: Option<Tx<'static>>,
 }
 
-impl Locked {
-    /// Writes gates and stock in one step, if there is anything to write.
-    async fn write(mut self, gates: &Gates) -> Result<()> {
-        if !gate::is_changed(gates) {
-            return Ok(());
+impl Open<'_> {
+    /// Where the gates are read.
+    fn reader(&mut self) -> Reader<'_> {
+        match &mut self.tx {
+            Some(tx) => Reader::Within(tx.connection()),
+            None => Reader::Beside(&self.sales.database),
         }
-        let mut connection = self.tx.connection();
+    }
+
+    /// Writes stock and gates in one step, if there is anything to write.
+    async fn write(self, gates: &Gates) -> Result<()> {
+        let Sales { database, guard } = self.sales;
+        if !gate::is_changed(gates) {
+            return guard.confirm(database, self.sale, &self.stock).await;
+        }
+        let mut tx = match self.tx {
+            Some(tx) => tx,
+            None => database.begin().await.map_err(not_done)?,
+        };
+        let mut connection = tx.connection();
+        // The stock first: whoever may write it is alone with the gates, and does not meet others
+        // half-way through them.
+        guard.write(&mut connection, self.sale, &self.stock).await?;
         gate::write(&mut connection, self.sale, gates).await?;
-        let sql = "UPDATE engine_stock SET remaining = ?, open_units = ? WHERE sale_id = ?";
-        let args = [self.stock.remaining, self.stock.open_units, self.sale.0];
-        connection.run(sql, &args).await.map_err(not_done)?;
-        self.tx.commit().await.map_err(unknown)
+        tx.commit().await.map_err(unknown)
     }
 }
 
@@ -49,7 +66,7 @@ impl Sales {
     fn select_stock(&self) -> String {
         let now_ms = self.database.now_ms();
         format!(
-            "SELECT epoch, nonce, remaining, open_units, {now_ms} FROM engine_stock WHERE sale_id = ?"
+            "SELECT epoch, nonce, remaining, open_units, version, {now_ms} FROM engine_stock WHERE sale_id = ?"
         )
     }
 
@@ -64,24 +81,37 @@ impl Sales {
         Ok(rows.first().map(Stock::from_row))
     }
 
-    /// Locks the sale; `None`: it is not open under this term.
-    async fn lock(&self, term: &Term) -> Result<Option<Locked>> {
-        let mut tx = self.database.begin().await.map_err(not_done)?;
-        let stock = self.locked_row(&mut tx.connection(), term.sale).await?;
+    /// The row as it is now, without waiting for anybody.
+    async fn row(&self, sale: SaleId) -> Result<Option<Stock>> {
+        let rows = self.database.rows(&self.select_stock(), &[sale.0]).await;
+        Ok(rows.map_err(not_done)?.first().map(Stock::from_row))
+    }
+
+    /// Reads the sale; `None`: it is not open under this term.
+    async fn read(&self, term: &Term) -> Result<Option<Open<'_>>> {
+        let (tx, stock) = match self.guard {
+            Guard::Lock => {
+                let mut tx = self.database.begin().await.map_err(not_done)?;
+                let stock = self.locked_row(&mut tx.connection(), term.sale).await?;
+                (Some(tx), stock)
+            }
+            Guard::Version | Guard::Nothing => (None, self.row(term.sale).await?),
+        };
         let stock = stock.filter(|stock| stock.is(term));
-        Ok(stock.map(|stock| Locked {
-            tx,
+        Ok(stock.map(|stock| Open {
+            sales: self,
             sale: term.sale,
             stock,
+            tx,
         }))
     }
 
     pub async fn reserve(&self, term: &Term, batch: &[Reserve]) -> Result<Vec<Result<Verdict>>> {
-        let Some(mut sale) = self.lock(term).await? else {
+        let Some(mut sale) = self.read(term).await? else {
             return Ok(batch.iter().map(|_| Ok(Verdict::NotOpen)).collect());
         };
         let users = batch.iter().map(|item| item.user);
-        let mut gates = gate::of_users(&mut sale.tx.connection(), term.sale, users).await?;
+        let mut gates = gate::of_users(&mut sale.reader(), term.sale, users).await?;
         let verdicts = batch
             .iter()
             .map(|item| deciding::judge(item, &mut sale.stock, &mut gates))
@@ -91,11 +121,11 @@ impl Sales {
     }
 
     pub async fn finish(&self, term: &Term, batch: &[Finish]) -> Result<Vec<Finished>> {
-        let Some(mut sale) = self.lock(term).await? else {
+        let Some(mut sale) = self.read(term).await? else {
             return Ok(vec![Finished::NotOpen; batch.len()]);
         };
         let users = batch.iter().map(|item| item.user);
-        let mut gates = gate::of_users(&mut sale.tx.connection(), term.sale, users).await?;
+        let mut gates = gate::of_users(&mut sale.reader(), term.sale, users).await?;
         let finished = batch
             .iter()
             .map(|item| deciding::finish(item, &mut sale.stock, &mut gates))
@@ -125,7 +155,7 @@ impl Sales {
         // two openers one waits for the other, is refused a second row, and begins again.
         let sql = match stock {
             Some(_) => {
-                "UPDATE engine_stock SET epoch = ?, nonce = ?, remaining = ?, open_units = 0 WHERE sale_id = ?"
+                "UPDATE engine_stock SET epoch = ?, nonce = ?, remaining = ?, open_units = 0, version = version + 1 WHERE sale_id = ?"
             }
             None => {
                 "INSERT INTO engine_stock (epoch, nonce, remaining, open_units, sale_id) VALUES (?, ?, ?, 0, ?)"
@@ -144,10 +174,16 @@ impl Sales {
     }
 
     pub async fn open_holds(&self, term: &Term, page: &HoldPageQuery) -> Result<HoldPage> {
-        let sale = self.lock(term).await?;
+        let sale = self.read(term).await?;
         let mut sale = sale.ok_or_else(|| EngineError::not_open(term))?;
         let now_ms = sale.stock.now_ms;
-        gate::list(&mut sale.tx.connection(), (term.sale, now_ms), page).await
+        let page = gate::list(&mut sale.reader(), (term.sale, now_ms), page).await?;
+        let is_locked = sale.tx.is_some();
+        // Without a lock the next epoch may have come in between.
+        match is_locked || self.row(term.sale).await?.is_some_and(|it| it.is(term)) {
+            true => Ok(page),
+            false => Err(EngineError::not_open(term)),
+        }
     }
 
     pub async fn mark(
@@ -156,13 +192,13 @@ impl Sales {
         holds: &[HoldKey],
         age: Duration,
     ) -> Result<Vec<OpenHold>> {
-        let sale = self.lock(term).await?;
+        let sale = self.read(term).await?;
         let mut sale = sale.ok_or_else(|| EngineError::not_open(term))?;
         let now_ms = sale.stock.now_ms;
-        let mut gates = gate::of_open_holds(&mut sale.tx.connection(), term.sale, holds).await?;
+        let mut gates = gate::of_open_holds(&mut sale.reader(), term.sale, holds).await?;
         let is_old = |gate: &GateRow| gate.age_ms(now_ms) >= millis(age);
-        // The lock is held from the age test to the mark, so no touch can come between:
-        // mark-with-age (R8).
+        // The lock is held from the age test to the mark, or the version is the same, so no touch
+        // can come between: mark-with-age (R8).
         gates
             .values_mut()
             .filter(|gate| !gate.is_marked && is_old(gate))
@@ -190,7 +226,7 @@ impl Sales {
         }
         let sql = match stock {
             Some(_) => {
-                "UPDATE engine_stock SET epoch = ?, nonce = ?, remaining = 0, open_units = 0 WHERE sale_id = ?"
+                "UPDATE engine_stock SET epoch = ?, nonce = ?, remaining = 0, open_units = 0, version = version + 1 WHERE sale_id = ?"
             }
             None => {
                 "INSERT INTO engine_stock (epoch, nonce, remaining, open_units, sale_id) VALUES (?, ?, 0, 0, ?)"
@@ -204,17 +240,19 @@ impl Sales {
     }
 
     pub async fn view(&self, term: &Term) -> Result<StockView> {
-        let rows = self
-            .database
-            .rows(&self.select_stock(), &[term.sale.0])
-            .await
-            .map_err(not_done)?;
-        let Some(stock) = rows.first().map(Stock::from_row) else {
+        let Some(stock) = self.row(term.sale).await? else {
             return Ok(StockView::default());
+        };
+        let open_units = match self.guard {
+            Guard::Lock | Guard::Version => stock.open_units,
+            Guard::Nothing => {
+                let mut reader = Reader::Beside(&self.database);
+                gate::open_units(&mut reader, term.sale).await?
+            }
         };
         Ok(StockView {
             remaining: stock.remaining,
-            open_units: stock.open_units.unsigned_abs(),
+            open_units: open_units.unsigned_abs(),
             epoch: Some(stock.epoch()),
             is_open: stock.is(term),
             owners: Vec::new(),

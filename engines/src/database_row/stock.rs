@@ -9,6 +9,8 @@ pub struct Stock {
     pub nonce: i64,
     pub remaining: i64,
     pub open_units: i64,
+    /// Raised by everything that changes the row or a gate of its sale.
+    pub version: i64,
     pub now_ms: i64,
 }
 
@@ -23,12 +25,13 @@ impl Stock {
     }
 
     /// From the columns of the select.
-    pub fn from_row([epoch, nonce, remaining, open_units, now_ms]: &[i64; 5]) -> Self {
+    pub fn from_row([epoch, nonce, remaining, open_units, version, now_ms]: &[i64; 6]) -> Self {
         Self {
             epoch: *epoch,
             nonce: *nonce,
             remaining: *remaining,
             open_units: *open_units,
+            version: *version,
             now_ms: *now_ms,
         }
     }

@@ -28,7 +28,7 @@ async fn a_retirement_takes_several_steps_and_leaves_a_newer_epoch_alone() {
     const BUYERS: i64 = 12_000;
     let (_folder, url) = file().await;
     let database = database_server::connect(NAME, &url).unwrap();
-    let engine = DatabaseRow::new(database);
+    let engine = DatabaseRow::new(NAME, Guard::Lock, database);
     let sale = SaleId(1);
     let buyer = |user| crate::OpeningBuyer {
         user: crate::UserId(user),
@@ -76,4 +76,17 @@ async fn a_retirement_takes_several_steps_and_leaves_a_newer_epoch_alone() {
     assert_eq!(rows(&engine).await, BUYERS + 1);
     engine.retire(sale, Epoch(2)).await.unwrap();
     assert_eq!(rows(&engine).await, 1, "the note");
+}
+
+#[tokio::test]
+async fn who_loses_every_race_gives_up_within_bounds_and_says_that_nothing_has_happened() {
+    let (_folder, url) = file().await;
+    let database = database_server::connect(NAME, &url).unwrap();
+    let engine = DatabaseRow::new(NAME, Guard::Version, database);
+    let losing = engine.run(CALL_MAX, "a reserve", |_| async {
+        Err::<(), _>(guard::lost_race())
+    });
+    let lost = losing.await.unwrap_err();
+    assert!(lost.is_retryable() && !lost.is_unknown(), "{lost}");
+    assert!(lost.to_string().contains("nothing was written"), "{lost}");
 }

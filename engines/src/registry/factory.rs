@@ -29,6 +29,10 @@ pub struct EngineFactory {
     pub migrations: &'static [Migration],
     /// What it promises.
     pub guarantees: Guarantees,
+    /// It does not keep the contract, and is here to show what comes of that. Listed as `unsafe`,
+    /// and refused wherever nobody has said that it may be used.
+    #[serde(rename = "unsafe")]
+    pub is_unsafe: bool,
     /// Builds it. Connections belong to the runtime that polls the future.
     #[serde(skip)]
     pub build: fn(EngineEnv, Params) -> BuildFuture,
@@ -61,6 +65,18 @@ impl EngineFactory {
                 self.name
             ))
         })
+    }
+
+    /// Refuses an engine that is registered as unsafe, unless somebody has said that it may be used.
+    pub fn check_safe(&self, allow_unsafe: bool) -> Result<()> {
+        if self.is_unsafe && !allow_unsafe {
+            return Err(EngineError::Config(format!(
+                "engine {} is unsafe: it tells more buyers yes than there are units, to show how that is found out; \
+                 only engine.allow_unsafe = true (or --allow-unsafe) lets it run",
+                self.name
+            )));
+        }
+        Ok(())
     }
 
     /// Refuses a setting that it does not take, and the want of one that it needs.

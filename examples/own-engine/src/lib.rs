@@ -44,6 +44,7 @@ pub const FACTORY: EngineFactory = EngineFactory {
         needs_one_engine_per_process: false,
         settles_own_holds: false,
     },
+    is_unsafe: false,
     build,
 };
 

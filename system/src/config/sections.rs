@@ -121,6 +121,16 @@ pub struct SeckillConfig {
     pub keepalive_timeout_ms: u64,
 }
 
+impl SeckillConfig {
+    /// How many serving threads there are on a machine with so many cores.
+    pub fn serving_threads(&self, cores: usize) -> usize {
+        match self.threads {
+            0 => (cores / 2).max(1),
+            threads => threads,
+        }
+    }
+}
+
 impl Default for SeckillConfig {
     fn default() -> Self {
         Self {
@@ -234,12 +244,14 @@ impl Default for ReconcilerConfig {
     }
 }
 
-/// Checks of the server behind the engine.
+/// Checks of the engine and of the server behind it.
 #[derive(Clone, Debug, Default, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct EngineConfig {
     /// Accept a server that can forget or evict what it acknowledged.
     pub allow_volatile: bool,
+    /// Accept an engine that is registered as unsafe: it tells more buyers yes than there are units.
+    pub allow_unsafe: bool,
 }
 
 /// Format of the logs.

@@ -3,12 +3,18 @@
 use engines::Registry;
 
 /// Refuses the first specification that no registered engine can be built from, or not for a sale
-/// of `stock` units.
-pub fn check(registry: &Registry, specs: &[String], stock: u64) -> anyhow::Result<()> {
-    specs
-        .iter()
-        .try_for_each(|spec| registry.check_for(&spec.parse()?, stock))
-        .map_err(anyhow::Error::from)
+/// of `stock` units; an unsafe one only with `allow_unsafe`.
+pub fn check(
+    registry: &Registry,
+    specs: &[String],
+    stock: u64,
+    allow_unsafe: bool,
+) -> anyhow::Result<()> {
+    specs.iter().try_for_each(|spec| {
+        let spec = spec.parse()?;
+        registry.check_for(&spec, stock)?;
+        Ok(registry.get(spec.name())?.check_safe(allow_unsafe)?)
+    })
 }
 
 /// Prints the registered engines.

@@ -10,6 +10,7 @@ mod group_commit;
 mod health;
 mod inspection;
 mod past_sales;
+mod pressure;
 mod published;
 mod readiness;
 mod replies;
@@ -62,10 +63,8 @@ impl Listeners {
 /// Listens where the configuration says.
 pub fn bind(config: &Config) -> anyhow::Result<Listeners> {
     let cores = std::thread::available_parallelism().map_or(1, usize::from);
-    let threads = match config.seckill.threads {
-        0 => (cores / 2).max(1),
-        threads => threads,
-    };
+    let threads = config.seckill.serving_threads(cores);
+    tracing::info!(threads, cores, configured = config.seckill.threads, "serving threads");
     Ok(Listeners {
         buyers: Listener::bind(&config.seckill.listen, threads).context("seckill.listen")?,
         admin: Listener::bind(&config.admin.listen, 1).context("admin.listen")?,
@@ -123,6 +122,7 @@ pub async fn run(
         registry: registry.clone(),
         published: (settles && config.seckill.ack == Ack::Confirmed).then(Published::default),
         lanes_in_doubt: Arc::default(),
+        pressure: Arc::default(),
         engine: is_shared.then(|| engine.clone()),
         terms,
         past_sales: PastSales::start(store.clone(), &config.seckill),
@@ -136,6 +136,8 @@ pub async fn run(
         engine: engine.clone(),
         terms: shared.terms.clone(),
         incarnation: shared.incarnation.clone(),
+        pressure: shared.pressure.clone(),
+        threads: sockets.len(),
     };
     let mut parts = Parts::new(&shared);
     let (terms, incarnation) = (shared.terms.clone(), shared.incarnation.clone());

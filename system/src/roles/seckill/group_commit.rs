@@ -5,6 +5,7 @@
 //! `gather_us_per_request` adds to it.
 
 mod batch;
+mod confirms;
 mod doubts;
 mod lanes;
 mod pending;
@@ -20,7 +21,7 @@ use lanes::Lanes;
 use pending::Pending;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 use tokio::sync::{mpsc, oneshot};
 
 /// Gathering times below this are not worth a timer, whose resolution is 1 ms.
@@ -142,7 +143,9 @@ async fn gather(
     let keeps_stock = engine.info().guarantees.keeps_stock;
     let mut last_len = 0;
     loop {
+        let asked = Instant::now();
         let turn = lanes.turn().await;
+        let (begins, is_awaited) = (Instant::now(), !receiver.is_empty());
         let mut pending = Vec::with_capacity(config.max_batch);
         if receiver.recv_many(&mut pending, config.max_batch).await == 0 {
             return;
@@ -155,6 +158,11 @@ async fn gather(
                 pending.push(next);
             }
         }
+        let since = match pending.first() {
+            Some(first) if is_awaited => asked.max(came_at(first, shared.as_ref())),
+            _ => begins,
+        };
+        shared.pressure.batch(lanes.all_confirming(since, begins));
         last_len = pending.len();
         let turn = lanes.renewed(turn).await;
         let batch = Batch {
@@ -165,6 +173,14 @@ async fn gather(
         };
         tokio::spawn(batch.run(pending, turn));
     }
+}
+
+/// When the request came, to the millisecond.
+fn came_at(request: &Pending, shared: &Shared) -> Instant {
+    let now = Instant::now();
+    let left_ms = request.deadline_ms.saturating_sub(monotonic_ms());
+    let age_ms = shared.config.seckill.publish_timeout_ms.saturating_sub(left_ms);
+    now.checked_sub(Duration::from_millis(age_ms)).unwrap_or(now)
 }
 
 /// How long the next batch gathers, µs: in proportion to the one before, nil when that is too short

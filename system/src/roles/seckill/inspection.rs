@@ -1,12 +1,15 @@
 //! What operators may ask, on a listener of their own: the stock of a sale as this instance sees
-//! it. Buyers are not asked who they are, so what is not for them is not where they connect.
+//! it, and what it has been waiting for. Buyers are not asked who they are, so what is not for them is not where they connect.
 
+use super::pressure::Pressure;
 use super::replies::{Fault, stock_unavailable};
 use crate::incarnation::Incarnation;
 use crate::listener::{Connections, Listener, incoming};
 use crate::proto;
 use crate::proto::inspect::inspect_service_server::{InspectService, InspectServiceServer};
-use crate::proto::inspect::{GetStockRequest, GetStockResponse};
+use crate::proto::inspect::{
+    GetPressureRequest, GetPressureResponse, GetStockRequest, GetStockResponse,
+};
 use crate::terms::Terms;
 use anyhow::Context;
 use engines::{SaleId, StockEngine};
@@ -28,6 +31,9 @@ pub struct Inspector {
     pub engine: Arc<dyn StockEngine>,
     pub terms: Terms,
     pub incarnation: Incarnation,
+    pub pressure: Arc<Pressure>,
+    /// Serving threads.
+    pub threads: usize,
 }
 
 impl Inspector {
@@ -83,6 +89,19 @@ impl InspectService for Inspector {
             epoch: i32::try_from(open.term.epoch.0).unwrap_or(i32::MAX),
             open: stock.is_open && may_sell,
             server: stock.server,
+        }))
+    }
+    async fn get_pressure(
+        &self,
+        _request: Request<GetPressureRequest>,
+    ) -> Result<Response<GetPressureResponse>, Status> {
+        let sums = self.pressure.sums();
+        Ok(Response::new(GetPressureResponse {
+            confirm_wait_ns: sums.confirm_wait_ns,
+            engine_wait_ns: sums.engine_wait_ns,
+            batches: sums.batches,
+            orders: sums.orders,
+            threads: u32::try_from(self.threads).unwrap_or(u32::MAX),
         }))
     }
 }

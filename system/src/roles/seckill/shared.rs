@@ -1,6 +1,7 @@
 //! What the threads of one seckill process have in common.
 
 use super::past_sales::PastSales;
+use super::pressure::Pressure;
 use super::published::Published;
 use crate::config::Config;
 use crate::incarnation::Incarnation;
@@ -25,6 +26,8 @@ pub struct Shared {
     pub published: Option<Published>,
     /// Lanes of all threads that may hold units for nobody.
     pub lanes_in_doubt: Arc<AtomicUsize>,
+    /// What all threads have been waiting for.
+    pub pressure: Arc<Pressure>,
     pub terms: Terms,
     /// Whoever asks about a sale that has ended.
     pub past_sales: PastSales,

@@ -18,7 +18,7 @@ use engines::{AllocationId, EngineError, OrderId, Reserve, SaleId, StockEngine, 
 use std::collections::HashMap;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 /// Runs batches of one serving thread.
 #[derive(Debug)]
@@ -101,8 +101,11 @@ impl Batch {
         let Some(latest_ms) = requests.iter().map(|request| request.deadline_ms).max() else {
             return;
         };
+        let began = Instant::now();
         let reserving = self.engine.reserve(&open.term, &items);
-        let Ok(verdicts) = tokio::time::timeout(until(latest_ms), reserving).await else {
+        let reserved = tokio::time::timeout(until(latest_ms), reserving).await;
+        self.shared.pressure.engine_call(began.elapsed());
+        let Ok(verdicts) = reserved else {
             for (request, item) in requests.into_iter().zip(items) {
                 request.answer(without_answer(&item));
             }
@@ -173,6 +176,7 @@ impl Batch {
         let (incarnation, generation) = (identity.id, identity.generation);
         let body = envelope::encode_orders(identity.id, generation, &events);
         let publisher = self.publisher.clone();
+        self.shared.pressure.orders(events.len());
         // A task of its own: a confirm that comes after the deadline must still be taken in by
         // somebody, and until then the lane is taken.
         let publishing = tokio::spawn(async move {

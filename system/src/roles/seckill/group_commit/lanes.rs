@@ -9,6 +9,7 @@
 #[cfg(test)]
 mod tests;
 
+use super::confirms::Confirms;
 use super::doubts::{Doubt, Doubts};
 use super::proving::{Pause, Withheld, prove};
 use crate::broker::{PublishOutcome, Publisher};
@@ -17,7 +18,7 @@ use engines::IncarnationId;
 use std::pin::pin;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc};
 
 /// A publish that takes longer than this part of the publish deadline puts its lane in doubt: long
@@ -42,6 +43,7 @@ struct State {
     /// The connection over which something was confirmed last.
     proven: AtomicU64,
     doubts: Doubts,
+    confirms: Confirms,
     pause: Arc<Pause>,
     unproven: mpsc::UnboundedSender<Withheld>,
     /// What the log was told.
@@ -91,6 +93,7 @@ impl Lanes {
             proven: AtomicU64::new(publisher.connection()),
             publisher: publisher.clone(),
             doubts: Doubts::new(in_process),
+            confirms: Confirms::new(count),
             pause: pause.clone(),
             unproven,
             is_stalled: AtomicBool::new(false),
@@ -148,6 +151,11 @@ impl Lanes {
             }
             Turn::Ask { .. } => self.free_lane().map_or(turn, Turn::Sell),
         }
+    }
+
+    /// How much of the time from `from` to `to` every lane waited for a confirm.
+    pub fn all_confirming(&self, from: Instant, to: Instant) -> Duration {
+        self.state.confirms.all_within(from, to)
     }
 
     async fn lane(&self) -> Option<Lane> {
@@ -231,13 +239,16 @@ impl Lane {
         // What is cut off is not confirmed.
         self.is_unproven = true;
         let mut publishing = pin!(publishing);
-        let outcome = match tokio::time::timeout(self.state.patience, &mut publishing).await {
+        let state = self.state.clone();
+        let waiting = state.confirms.wait();
+        let outcome = match tokio::time::timeout(state.patience, &mut publishing).await {
             Ok(outcome) => outcome,
             Err(_) => {
-                self.doubt = Some(Doubt::new(&self.state.doubts));
+                self.doubt = Some(Doubt::new(&state.doubts));
                 publishing.await
             }
         };
+        drop(waiting);
         if outcome == PublishOutcome::Accepted {
             self.is_unproven = false;
             self.doubt = None;
