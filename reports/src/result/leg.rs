@@ -111,6 +111,8 @@ pub struct Probe {
 /// the database on a connection of its own.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct Durable {
+    /// An order that stands for others which were left out counts for them too, so this holds more
+    /// than `samples` values.
     pub hist: Hist,
     /// Orders that were followed until their row was there.
     pub samples: u64,

@@ -5,7 +5,11 @@ use std::time::Duration;
 
 use anyhow::bail;
 use loadgen::events::{Event, Summary};
-use reports::model::{Leg, OutcomeCounts, SystemCpuPerOrder, TimelinePoint, UsageByProcess};
+use reports::model::{
+    DurableLatency, LatencySummary, Leg, OutcomeCounts, SystemCpuPerOrder, TimelinePoint,
+    UsageByProcess,
+};
+use reports::result::Durable;
 
 use super::{LegWork, drain};
 use crate::bench::committed_units::{CommittedUnits, CommittedWatch, TIMELINE};
@@ -88,7 +92,7 @@ impl LoadPhase<'_> {
                 cpu.until_drained_us = process_usage::system_cpu_us_per_order(&drained, accepted);
             }
             leg.usage_until_drained = Some(drained);
-            leg.durable_latency = Some(reader.finish().await?);
+            leg.durable_latency = Some(as_schema_1(&reader.finish().await?)?);
         }
         driver.ended().await
     }
@@ -162,6 +166,16 @@ impl LoadPhase<'_> {
             }
         }
     }
+}
+
+fn as_schema_1(durable: &Durable) -> anyhow::Result<DurableLatency> {
+    let latencies = durable.hist.read()?;
+    Ok(DurableLatency {
+        summary: LatencySummary::of(latencies.histogram_us()),
+        samples: durable.samples + durable.missing,
+        missing: durable.missing,
+        resolution_us: durable.poll_gap_p99_ns / 1_000,
+    })
 }
 
 /// The background readers that a run's events concern, too.
