@@ -15,11 +15,13 @@ mod tmpfs;
 use std::io::{BufRead, BufReader};
 use std::path::PathBuf;
 use std::process::{Child, Command, Stdio};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
+use reports::result::{Sees, UsageSource};
 use rustix::process::{Pid, Signal, kill_process};
 use scenarios::stack::{RoleSpec, Stack, StackOptions};
 use scenarios::testing;
+use scenarios::usage::Counters;
 use servers::RedisServer;
 use sqlx::Connection;
 
@@ -92,6 +94,7 @@ async fn assert_all_answer(stack: &Stack) {
 
 #[tokio::test]
 async fn servers_come_up_answer_and_are_gone_after_stop_with_epmd() {
+    let nothing = Counters::new();
     let Some(stack) = testing::own_stack(&testing::options()).await else {
         return;
     };
@@ -114,6 +117,18 @@ async fn servers_come_up_answer_and_are_gone_after_stop_with_epmd() {
         "{usage:?}"
     );
     assert!(usage["rabbitmq"].cpu_us > 0, "{usage:?}");
+    let counted = stack.counters().since(&nothing);
+    assert!(counted.keys().eq(usage.keys()), "{counted:?}");
+    for (name, usage) in &counted {
+        assert!(
+            usage.cpu_ns() > 0 && usage.peak_rss_bytes > 0,
+            "{name}: {usage:?}"
+        );
+        assert_eq!(usage.source, Some(UsageSource::ProcessClock), "{name}");
+        assert!(usage.busiest_thread.is_some(), "{name}: {usage:?}");
+        assert!(usage.written_bytes > Some(0), "{name}: {usage:?}");
+    }
+    assert_eq!(stack.sees(), Sees::All);
 
     let family = Family::below(std::process::id(), stack.tag());
     assert!(family.has("epmd"), "{family:?}");
@@ -295,6 +310,31 @@ async fn a_role_is_ready_measured_and_stopped() {
         stack.usage().contains_key("orderly"),
         "what it used is kept"
     );
+}
+
+#[tokio::test]
+async fn a_role_that_was_killed_and_started_again_keeps_what_it_used() {
+    let Some(stack) = testing::stack() else {
+        return;
+    };
+    let burns = r#"echo '{"ready":true}'; while :; do :; done"#;
+    let before = stack.counters();
+    let mut sum_ns = 0;
+    for _ in 0..2 {
+        let spec = shell_role("burns", burns);
+        let mut role = stack.spawn_role(&spec).await.expect("ready");
+        let deadline = Instant::now() + Duration::from_secs(20);
+        let enough_ns = sum_ns + 30_000_000;
+        while sum_ns < enough_ns {
+            assert!(Instant::now() < deadline, "{sum_ns} of {enough_ns} ns");
+            tokio::time::sleep(Duration::from_millis(5)).await;
+            let now_ns = stack.counters().since(&before)["burns"].cpu_ns();
+            assert!(now_ns >= sum_ns, "{now_ns} after {sum_ns}");
+            sum_ns = now_ns;
+        }
+        role.kill().await.expect("killed");
+    }
+    assert!(stack.counters().since(&before)["burns"].cpu_ns() >= sum_ns);
 }
 
 #[tokio::test]
