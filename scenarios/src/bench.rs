@@ -11,6 +11,7 @@ mod leg;
 mod lineup;
 mod machine;
 mod namespace;
+pub mod order;
 mod plan;
 mod process_usage;
 mod progress;
