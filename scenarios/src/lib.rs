@@ -9,6 +9,7 @@ pub mod scenario;
 
 pub mod audit;
 pub mod bench;
+pub mod capacity;
 
 pub mod disk;
 pub mod doctor;

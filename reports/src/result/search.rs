@@ -16,12 +16,16 @@ pub struct Search {
     /// Highest rate at which three of three legs met the objective.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub holds_per_s: Option<f64>,
-    /// Lowest rate at which it was missed.
+    /// Lowest rate above at which three of three legs missed it; two of three where the driver
+    /// reached no further.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub fails_per_s: Option<f64>,
     /// Throughput of a saturating closed loop within the same minutes.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub saturated_per_s: Option<f64>,
+    /// Why `holds_per_s` or `fails_per_s` is absent, in one sentence.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub ended_why: Option<String>,
 }
 
 /// One leg of the search.
