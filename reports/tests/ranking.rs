@@ -146,6 +146,9 @@ fn five_rounds_give_places_and_equals_share_one() {
     let fast = ranking.entry("fast").expect("there");
     assert_eq!(fast.summary.median, Some(1_000.0));
     assert!(ranking.sentence().starts_with("Ranked over 5 rounds: "));
+    // Two standard deviations of about 1.5 % each.
+    let detectable = ranking.detectable_ratio().expect("after Tukey's test");
+    assert!(detectable > 1.02 && detectable < 1.08, "{detectable}");
 }
 
 #[test]
@@ -171,6 +174,7 @@ fn three_rounds_show_extremes_and_separate_nobody() {
     ]);
     let ranking = by_throughput(&run);
     assert_eq!(ranking.method, Method::Ranges);
+    assert_eq!(ranking.detectable_ratio(), None);
     assert!(
         order(&ranking)
             .iter()

@@ -94,7 +94,7 @@ fn failed(leg: &Leg) -> bool {
     verdict == Some(&AuditVerdict::Failed)
 }
 
-/// Values by round of the legs that count; of two legs of one round, the one that ran last. Legs of
+/// Values by round of the legs that count; of several in one round, the last that counts. Legs of
 /// searches and gates have questions of their own and are passed over.
 pub(super) fn values(
     run: &Run,
