@@ -71,8 +71,9 @@ impl std::fmt::Display for CannotRun {
 /// Runs the scenario, and prints and writes the result. An error means that no leg was begun.
 /// Whatever happens later is part of the result, and [`failure`] says whether the run is a success.
 pub async fn run(options: &BenchOptions, interrupt: &Interrupt) -> anyhow::Result<RunResult> {
-    let asked_for = options.scenario.clone();
-    let (program, known) = tokio::task::spawn_blocking(move || built(&asked_for)).await??;
+    let asked_for = (options.scenario.clone(), options.overrides.clone());
+    let built = tokio::task::spawn_blocking(move || built(&asked_for.0, &asked_for.1));
+    let (program, known) = built.await??;
     let choice = interrupt.cut_short(Choice::of(&options.stack)).await?;
     let (place, is_fallback) = (choice.place(), choice.is_fallback());
     let lineup = lineup::line_up(
@@ -148,16 +149,23 @@ pub async fn run(options: &BenchOptions, interrupt: &Interrupt) -> anyhow::Resul
 }
 
 /// Builds the system's binary, and returns its path with the engines that it knows. An error if it
-/// refuses an engine of the scenario.
-fn built(scenario: &Scenario) -> anyhow::Result<(PathBuf, Vec<EngineEntry>)> {
+/// refuses an engine of the scenario, or a setting of the roles.
+fn built(
+    scenario: &Scenario,
+    overrides: &BTreeMap<String, String>,
+) -> anyhow::Result<(PathBuf, Vec<EngineEntry>)> {
     let program = system_binary::build()?;
+    if let Some(refusal) = system_binary::settings_refusal(&program, overrides)? {
+        return Err(CannotRun(format!("--set: {refusal}")).into());
+    }
     let smallest = scenario
         .sales
         .iter()
         .map(|sale| sale.total)
         .min()
         .unwrap_or(i64::MAX);
-    if let Some(refusal) = system_binary::refusal(&program, &scenario.engines, smallest)? {
+    if let Some(refusal) = system_binary::refusal(&program, &scenario.engines, smallest, overrides)?
+    {
         return Err(CannotRun(refusal).into());
     }
     let known = system_binary::engines(&program)?;
@@ -167,7 +175,7 @@ fn built(scenario: &Scenario) -> anyhow::Result<(PathBuf, Vec<EngineEntry>)> {
 /// What [`run`] would do on the stack that was asked for. Builds the system's binary, but starts
 /// nothing and writes nothing.
 pub fn plan(options: &BenchOptions) -> anyhow::Result<String> {
-    let (_, known) = built(&options.scenario)?;
+    let (_, known) = built(&options.scenario, &options.overrides)?;
     let place = Place::asked_for(&options.stack);
     let lineup = lineup::line_up(
         &options.scenario,

@@ -78,8 +78,22 @@ enum Role {
         /// As JSON.
         #[arg(long)]
         json: bool,
+        },
+    /// List every setting with its type, default and meaning.
+    Settings {
+        /// As JSON.
+        #[arg(long)]
+        json: bool,
+        /// List nothing, but check this setting, such as mq.order_batch_size=500: exit code 2 and
+        /// the reason if it is refused; may be repeated, and all are judged together.
+        #[arg(long, value_name = "KEY=VALUE", num_args = 1.., conflicts_with = "json")]
+        check: Vec<String>,
     },
 }
+
+const FAILED: u8 = 1;
+/// As of what the command line itself refuses.
+const WRONG_USAGE: u8 = 2;
 
 /// Runs the command line with the engines of `registry`; an engine of your own is one more
 /// registration.
@@ -89,7 +103,10 @@ pub fn run(registry: Registry) -> ExitCode {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
             eprintln!("error: {error:#}");
-            ExitCode::from(1)
+            ExitCode::from(match error.is::<roles::settings::Refused>() {
+                true => WRONG_USAGE,
+                false => FAILED,
+            })
         }
     }
 }
@@ -116,6 +133,10 @@ fn dispatch(cli: Cli, registry: &Registry) -> anyhow::Result<()> {
         }
         Role::Engines { json, .. } => roles::engines::list(registry, json),
         Role::Version { json } => version::print(json),
+        Role::Settings { check, .. } if !check.is_empty() => {
+            roles::settings::check(registry, &check)
+        }
+        Role::Settings { json, .. } => roles::settings::list(registry, json),
         Role::Migrate { seed } => {
             let config = configure(Beside::Nobody)?;
             roles::block_on(async |_| {

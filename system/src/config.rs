@@ -8,6 +8,7 @@ mod database_config;
 mod engines;
 #[cfg(test)]
 mod example;
+pub mod list;
 mod names;
 mod sections;
 
@@ -20,14 +21,52 @@ pub use sections::{
 
 use ::engines::Registry;
 use anyhow::{Context, bail, ensure};
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashMap};
 
 /// Longest label of a process, characters.
 const LABEL_MAX: usize = 128;
 
+/// The ranges of all numbers, bounds included.
+#[rustfmt::skip]
+const RANGES: [(&str, u64, u64); 32] = [
+    ("database.max_connections", 1, 1_000),
+    ("database.acquire_timeout_ms", 100, 60_000),
+    ("database.heartbeat_timeout_ms", 50, 60_000),
+    ("database.statement_timeout_ms", 100, 600_000),
+    ("database.long_timeout_ms", 1_000, 3_600_000),
+    ("database.lock_wait_s", 1, 600),
+    ("database.idle_transaction_s", 1, 600),
+    ("mq.heartbeat_s", 1, 600),
+    ("mq.consumer_prefetch", 2, 10_000),
+    ("mq.order_batch_size", 1, 5_000),
+    ("mq.order_batch_interval_ms", 1, 10_000),
+    ("mq.channel_pool_size", 1, 64),
+    ("mq.queue_max_messages", 1, 100_000_000),
+    ("seckill.threads", 0, 256),
+    ("seckill.max_pending", 1, 1_000_000),
+    ("seckill.max_quantity", 1, 1_000_000),
+    ("seckill.look_ups_per_s", 1, 100_000),
+    ("seckill.publish_timeout_ms", 10, 60_000),
+    ("seckill.max_connections", 0, 1_000_000),
+    ("seckill.first_bytes_timeout_ms", 100, 60_000),
+    ("seckill.keepalive_interval_ms", 1_000, 600_000),
+    ("seckill.keepalive_timeout_ms", 100, 600_000),
+    ("group_commit.max_batch", 1, 1_000),
+    ("group_commit.max_in_flight", 1, 64),
+    ("group_commit.gather_us_per_request", 0, 1_000),
+    ("group_commit.max_gather_us", 0, 100_000),
+    ("incarnation.heartbeat_ms", 50, 60_000),
+    ("incarnation.lease_ms", 200, 600_000),
+    ("incarnation.margin_ms", 100, 60_000),
+    ("reconciler.interval_ms", 50, 600_000),
+    ("reconciler.grace_ms", 100, 600_000),
+    ("reconciler.drain_timeout_ms", 1_000, 600_000),
+];
+
 /// Everything a role can be configured with; a role reads the sections it needs.
-#[derive(Clone, Debug, Default, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, Serialize, Deserialize, JsonSchema)]
 #[serde(default, deny_unknown_fields)]
 pub struct Config {
     /// MySQL or MariaDB.
@@ -60,202 +99,47 @@ impl Config {
         let path = std::env::var("CONFIG_PATH")
             .ok()
             .filter(|path| !path.is_empty());
-        let environment = config::Environment::with_prefix("SECKILL")
-            .prefix_separator("__")
-            .separator("__")
-            .try_parsing(true);
-        let mut builder = config::Config::builder();
-        if let Some(path) = &path {
-            builder = builder.add_source(config::File::with_name(path));
-        }
-        let from = path.as_deref().unwrap_or("the environment");
-        let merged = builder
-            .add_source(environment)
-            .build()
-            .with_context(|| format!("cannot read configuration from {from}"))?;
-        let config: Self = merged
-            .try_deserialize()
-            .with_context(|| format!("invalid configuration from {from}"))?;
+        let config = Self::merged(path.as_deref(), None)?;
         config.validate()?;
         Ok(config)
     }
 
+    /// The defaults, the file at `path`, and `variables`, or those of the environment; their values
+    /// are not judged together yet.
+    fn merged(
+        path: Option<&str>,
+        variables: Option<HashMap<String, String>>,
+    ) -> anyhow::Result<Self> {
+        let environment = config::Environment::with_prefix("SECKILL")
+            .prefix_separator("__")
+            .separator("__")
+            .try_parsing(true)
+            .source(variables);
+        let mut builder = config::Config::builder();
+        if let Some(path) = path {
+            builder = builder.add_source(config::File::with_name(path));
+        }
+        let from = path.unwrap_or("the environment");
+        let merged = builder
+            .add_source(environment)
+            .build()
+            .with_context(|| format!("cannot read configuration from {from}"))?;
+        merged
+            .try_deserialize()
+            .with_context(|| format!("invalid configuration from {from}"))
+    }
+
     fn validate(&self) -> anyhow::Result<()> {
-        fn within<T: PartialOrd + std::fmt::Display>(
-            key: &str,
-            value: T,
-            low: T,
-            high: T,
-        ) -> anyhow::Result<()> {
+        let values = serde_json::to_value(self)?;
+        for (key, low, high) in RANGES {
+            let (section, name) = key.split_once('.').unwrap_or_default();
+            let value = values[section][name].as_u64();
+            let value = value.with_context(|| format!("{key} is no number"))?;
             ensure!(
-                value >= low && value <= high,
+                (low..=high).contains(&value),
                 "{key}: {value} is out of range, allowed are {low} to {high}"
             );
-            Ok(())
         }
-        within(
-            "database.max_connections",
-            self.database.max_connections,
-            1,
-            1_000,
-        )?;
-        let database = &self.database;
-        within(
-            "database.acquire_timeout_ms",
-            database.acquire_timeout_ms,
-            100,
-            60_000,
-        )?;
-        within(
-            "database.heartbeat_timeout_ms",
-            database.heartbeat_timeout_ms,
-            50,
-            60_000,
-        )?;
-        within(
-            "database.statement_timeout_ms",
-            database.statement_timeout_ms,
-            100,
-            600_000,
-        )?;
-        within(
-            "database.long_timeout_ms",
-            database.long_timeout_ms,
-            1_000,
-            3_600_000,
-        )?;
-        within("database.lock_wait_s", database.lock_wait_s, 1, 600)?;
-        within(
-            "database.idle_transaction_s",
-            database.idle_transaction_s,
-            1,
-            600,
-        )?;
-        within("mq.heartbeat_s", self.mq.heartbeat_s, 1, 600)?;
-        within("mq.consumer_prefetch", self.mq.consumer_prefetch, 2, 10_000)?;
-        within("mq.order_batch_size", self.mq.order_batch_size, 1, 5_000)?;
-        within(
-            "mq.order_batch_interval_ms",
-            self.mq.order_batch_interval_ms,
-            1,
-            10_000,
-        )?;
-        within("mq.channel_pool_size", self.mq.channel_pool_size, 1, 64)?;
-        within(
-            "mq.queue_max_messages",
-            self.mq.queue_max_messages,
-            1,
-            100_000_000,
-        )?;
-        within("seckill.threads", self.seckill.threads, 0, 256)?;
-        within(
-            "seckill.max_pending",
-            self.seckill.max_pending,
-            1,
-            1_000_000,
-        )?;
-        within(
-            "seckill.max_quantity",
-            self.seckill.max_quantity,
-            1,
-            1_000_000,
-        )?;
-        within(
-            "seckill.look_ups_per_s",
-            self.seckill.look_ups_per_s,
-            1,
-            100_000,
-        )?;
-        within(
-            "seckill.publish_timeout_ms",
-            self.seckill.publish_timeout_ms,
-            10,
-            60_000,
-        )?;
-        within(
-            "seckill.max_connections",
-            self.seckill.max_connections,
-            0,
-            1_000_000,
-        )?;
-        within(
-            "seckill.first_bytes_timeout_ms",
-            self.seckill.first_bytes_timeout_ms,
-            100,
-            60_000,
-        )?;
-        within(
-            "seckill.keepalive_interval_ms",
-            self.seckill.keepalive_interval_ms,
-            1_000,
-            600_000,
-        )?;
-        within(
-            "seckill.keepalive_timeout_ms",
-            self.seckill.keepalive_timeout_ms,
-            100,
-            600_000,
-        )?;
-        within(
-            "group_commit.max_batch",
-            self.group_commit.max_batch,
-            1,
-            1_000,
-        )?;
-        within(
-            "group_commit.max_in_flight",
-            self.group_commit.max_in_flight,
-            1,
-            64,
-        )?;
-        within(
-            "group_commit.gather_us_per_request",
-            self.group_commit.gather_us_per_request,
-            0,
-            1_000,
-        )?;
-        within(
-            "group_commit.max_gather_us",
-            self.group_commit.max_gather_us,
-            0,
-            100_000,
-        )?;
-        within(
-            "incarnation.heartbeat_ms",
-            self.incarnation.heartbeat_ms,
-            50,
-            60_000,
-        )?;
-        within(
-            "incarnation.lease_ms",
-            self.incarnation.lease_ms,
-            200,
-            600_000,
-        )?;
-        within(
-            "incarnation.margin_ms",
-            self.incarnation.margin_ms,
-            100,
-            60_000,
-        )?;
-        within(
-            "reconciler.interval_ms",
-            self.reconciler.interval_ms,
-            50,
-            600_000,
-        )?;
-        within(
-            "reconciler.grace_ms",
-            self.reconciler.grace_ms,
-            100,
-            600_000,
-        )?;
-        within(
-            "reconciler.drain_timeout_ms",
-            self.reconciler.drain_timeout_ms,
-            1_000,
-            600_000,
-        )?;
         ensure!(
             self.incarnation.label.chars().count() <= LABEL_MAX,
             "incarnation.label: longer than {LABEL_MAX} characters"

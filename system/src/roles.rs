@@ -15,6 +15,7 @@ pub mod engines;
 pub mod migrate;
 pub mod reconciler;
 pub mod seckill;
+pub mod settings;
 
 use crate::config::Config;
 use crate::shutdown::Shutdown;

@@ -64,7 +64,10 @@ fn an_unsafe_engine_is_refused_by_every_role_unless_it_is_allowed_by_name() {
     // It goes on, to the next thing that is missing.
     let nowhere = ("SECKILL__DATABASE__URL", "nowhere");
     for allowing in [
-        seckill(&["migrate"], &[engine, nowhere, ("SECKILL__ENGINE__ALLOW_UNSAFE", "true")]),
+        seckill(
+            &["migrate"],
+            &[engine, nowhere, ("SECKILL__ENGINE__ALLOW_UNSAFE", "true")],
+        ),
         seckill(&["migrate", "--allow-unsafe"], &[engine, nowhere]),
     ] {
         assert!(!complaint(&allowing).contains("unsafe"), "{allowing:?}");
@@ -176,6 +179,44 @@ fn a_setting_that_does_not_exist_or_makes_no_sense_is_refused_with_its_name() {
         assert_eq!(output.status.code(), FAILED, "{key}={value}");
         let complaint = complaint(&output);
         assert!(complaint.contains(named), "{key}={value}: {complaint}");
+    }
+}
+
+#[test]
+fn settings_are_listed_and_checked_without_anything_running() {
+    let output = seckill(&["settings", "--json"], &[]);
+    assert!(output.status.success());
+    let listed: Vec<serde_json::Value> =
+        serde_json::from_slice(&output.stdout).expect("a JSON list");
+    let heartbeat = listed.iter().find(|it| it["key"] == "mq.heartbeat_s");
+    let heartbeat = heartbeat.expect("it is there");
+    assert_eq!(heartbeat["variable"], "SECKILL__MQ__HEARTBEAT_S");
+    assert_eq!(heartbeat["type"], "whole number, 1 to 600");
+    assert_eq!(heartbeat["default"], 10);
+    let good = [
+        "settings",
+        "--check",
+        "mq.heartbeat_s=5",
+        "SECKILL__LOG__FORMAT=json",
+    ];
+    let output = seckill(&good, &[]);
+    assert!(
+        output.status.success() && output.stdout.is_empty(),
+        "{output:?}"
+    );
+    for (pair, named) in [
+        (
+            "mq.heartbeats=5",
+            "unknown setting \"mq.heartbeats\"; the nearest known: mq.heartbeat_s, ",
+        ),
+        (
+            "mq.heartbeat_s=0",
+            "mq.heartbeat_s: 0 is out of range, allowed are 1 to 600",
+        ),
+    ] {
+        let output = seckill(&["settings", "--check", "mq.prefix=a", pair], &[]);
+        assert_eq!(output.status.code(), USAGE, "{pair}");
+        assert!(complaint(&output).contains(named), "{output:?}");
     }
 }
 

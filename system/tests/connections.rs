@@ -3,6 +3,8 @@
 
 #[path = "connections/frames.rs"]
 mod frames;
+#[path = "connections/pressure.rs"]
+mod pressure;
 #[path = "connections/shop.rs"]
 mod shop;
 

@@ -1,5 +1,6 @@
 //! The system's binary: where it is, how it is built, and which engines it knows.
 
+use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output, Stdio};
 
@@ -10,6 +11,9 @@ use super::machine::PROFILE;
 
 /// Environment variable with the path of the system's binary, which is then not built.
 const PROGRAM_VARIABLE: &str = "LAB_SECKILL";
+
+/// The setting without which the roles refuse an unsafe engine.
+const ALLOW_UNSAFE: &str = "SECKILL__ENGINE__ALLOW_UNSAFE";
 
 /// One engine, as `seckill engines --json` lists it. Further fields are ignored.
 #[derive(Clone, Debug, Default, Serialize, Deserialize)]
@@ -145,7 +149,7 @@ fn cargo_build(workspace: &Path, folder: &Path) -> anyhow::Result<()> {
 
 /// Asks the binary itself, so that engines which another project's `main` registers are listed too.
 pub fn engines(program: &Path) -> anyhow::Result<Vec<EngineEntry>> {
-    let output = ask(program, &["--json".to_owned()])?;
+    let output = ask(program, "engines", &["--json".to_owned()])?;
     ensure!(
         output.status.success(),
         "seckill engines failed: {}",
@@ -157,18 +161,48 @@ pub fn engines(program: &Path) -> anyhow::Result<Vec<EngineEntry>> {
 
 /// Why the binary refuses one of these engines (`name?key=value`) for a sale of `stock` units; none
 /// if it accepts them all. Only the binary knows the names, parameters and values that are allowed.
-pub fn refusal(program: &Path, engines: &[String], stock: i64) -> anyhow::Result<Option<String>> {
+/// `overrides`: settings of the roles; an unsafe engine is accepted if they allow it.
+pub fn refusal(
+    program: &Path,
+    engines: &[String],
+    stock: i64,
+    overrides: &BTreeMap<String, String>,
+) -> anyhow::Result<Option<String>> {
     let checks = engines.iter().map(|engine| format!("--check={engine}"));
-    let arguments: Vec<String> = checks.chain([format!("--stock={stock}")]).collect();
-    let output = ask(program, &arguments)?;
-    let words = last_words(&output);
-    Ok((!output.status.success())
-        .then(|| words.strip_prefix("error: ").unwrap_or(&words).to_owned()))
+    let mut arguments: Vec<String> = checks.chain([format!("--stock={stock}")]).collect();
+    if overrides
+        .get(ALLOW_UNSAFE)
+        .is_some_and(|value| value == "true")
+    {
+        arguments.push("--allow-unsafe".to_owned());
+    }
+    let output = ask(program, "engines", &arguments)?;
+    Ok(refused(&output))
 }
 
-fn ask(program: &Path, arguments: &[String]) -> anyhow::Result<Output> {
+/// Why the binary refuses one of these settings of the roles (`SECKILL__SECTION__KEY` and value);
+/// none if it accepts them all. Only the binary knows which there are, and what each one takes.
+pub fn settings_refusal(
+    program: &Path,
+    overrides: &BTreeMap<String, String>,
+) -> anyhow::Result<Option<String>> {
+    if overrides.is_empty() {
+        return Ok(None);
+    }
+    let pairs = overrides.iter();
+    let pairs = pairs.map(|(key, value)| format!("--check={key}={value}"));
+    let output = ask(program, "settings", &pairs.collect::<Vec<_>>())?;
+    Ok(refused(&output))
+}
+
+fn refused(output: &Output) -> Option<String> {
+    let words = last_words(output);
+    (!output.status.success()).then(|| words.strip_prefix("error: ").unwrap_or(&words).to_owned())
+}
+
+fn ask(program: &Path, what: &str, arguments: &[String]) -> anyhow::Result<Output> {
     let mut command = Command::new(program);
-    command.arg("engines").args(arguments).stdin(Stdio::null());
+    command.arg(what).args(arguments).stdin(Stdio::null());
     command
         .output()
         .with_context(|| format!("{} cannot be started", program.display()))

@@ -55,6 +55,49 @@ fn an_engine_that_cannot_be_built_is_refused_before_anything_starts() {
 }
 
 #[test]
+fn a_setting_that_the_roles_would_refuse_is_refused_before_anything_starts() {
+    for (setting, refusal) in [
+        (
+            "mq.foo=1",
+            r#"--set: unknown setting "mq.foo"; the nearest known: mq."#,
+        ),
+        (
+            "SECKILL__MQ__ORDER_BATCH_SIZ=1",
+            r#"unknown setting "mq.order_batch_siz"; the nearest known: mq.order_batch_size, "#,
+        ),
+        (
+            "mq.order_batch_size=many",
+            r#"mq.order_batch_size: "many" is not what it takes, which is: whole number, 1 to 5000"#,
+        ),
+        (
+            "mq.order_batch_size=0",
+            "mq.order_batch_size: 0 is out of range, allowed are 1 to 5000",
+        ),
+    ] {
+        let error = refused_plan(&["smoke", "--set", setting]);
+        assert!(
+            error.starts_with("error: ") && error.contains(refusal),
+            "{setting}: {error}"
+        );
+    }
+}
+
+#[test]
+fn an_unsafe_engine_is_refused_unless_the_setting_that_allows_it_is_given() {
+    let engine = ["smoke", "--engine", "unsafe-counter"];
+    let error = refused_plan(&engine);
+    assert!(
+        error.contains("engine unsafe-counter is unsafe") && error.contains("engine.allow_unsafe"),
+        "{error}"
+    );
+    let allowed = plan(&[&engine[..], &["--set", "engine.allow_unsafe=true"]].concat());
+    assert!(
+        allowed.contains("1. unsafe-counter, round 1\n"),
+        "{allowed}"
+    );
+}
+
+#[test]
 fn the_plan_says_which_stack_it_is_for_and_which_engines_run_there() {
     let line = |plan: &str, start: &str| {
         plan.lines()

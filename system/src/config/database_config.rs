@@ -3,10 +3,11 @@
 use super::sections::IncarnationConfig;
 use anyhow::{Context, ensure};
 use database::DatabaseKind;
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 /// MySQL, MariaDB or a SQLite file.
-#[derive(Clone, Debug, Serialize, Deserialize)]
+#[derive(Clone, Debug, Serialize, Deserialize, JsonSchema)]
 #[serde(default, deny_unknown_fields)]
 pub struct DatabaseConfig {
     /// `mysql://user:password@host:port/database`, or `sqlite:///path/file.db` for `seckill all`.

@@ -1,10 +1,11 @@
 //! The sections of the configuration, their defaults and meanings.
 
 use engines::EngineSpec;
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 /// Redis.
-#[derive(Clone, Debug, Serialize, Deserialize)]
+#[derive(Clone, Debug, Serialize, Deserialize, JsonSchema)]
 #[serde(default, deny_unknown_fields)]
 pub struct RedisConfig {
     /// `redis://host:port/`.
@@ -23,8 +24,9 @@ impl Default for RedisConfig {
 }
 
 /// Type of the order queues.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "lowercase", try_from = "String")]
+#[schemars(!try_from)]
 pub enum QueueType {
     /// Durable classic queue on one node.
     #[default]
@@ -35,7 +37,7 @@ pub enum QueueType {
 
 /// RabbitMQ. With a `sqlite:` database the queue is in its file, and of these only the prefetch,
 /// the batches, the queue's bound and the prefix have an effect.
-#[derive(Clone, Debug, Serialize, Deserialize)]
+#[derive(Clone, Debug, Serialize, Deserialize, JsonSchema)]
 #[serde(default, deny_unknown_fields)]
 pub struct MqConfig {
     /// `amqp://user:password@host:port/vhost`.
@@ -78,8 +80,9 @@ impl Default for MqConfig {
 }
 
 /// When a buyer is told yes.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "lowercase", try_from = "String")]
+#[schemars(!try_from)]
 pub enum Ack {
     /// After the broker has confirmed that the order event is durable.
     #[default]
@@ -89,7 +92,7 @@ pub enum Ack {
 }
 
 /// The seckill service.
-#[derive(Clone, Debug, Serialize, Deserialize)]
+#[derive(Clone, Debug, Serialize, Deserialize, JsonSchema)]
 #[serde(default, deny_unknown_fields)]
 pub struct SeckillConfig {
     /// Address of the gRPC listener.
@@ -98,6 +101,7 @@ pub struct SeckillConfig {
     /// cores, at least one.
     pub threads: usize,
     /// Engine and parameters, e.g. `lua-single-key`.
+    #[schemars(with = "String")]
     pub engine: EngineSpec,
     /// When a buyer is told yes.
     pub ack: Ack,
@@ -153,7 +157,7 @@ impl Default for SeckillConfig {
 }
 
 /// The listener for operators.
-#[derive(Clone, Debug, Serialize, Deserialize)]
+#[derive(Clone, Debug, Serialize, Deserialize, JsonSchema)]
 #[serde(default, deny_unknown_fields)]
 pub struct AdminConfig {
     /// Address of the gRPC listener; port 0 is any free port.
@@ -169,7 +173,7 @@ impl Default for AdminConfig {
 }
 
 /// How requests are gathered into batches.
-#[derive(Clone, Debug, Serialize, Deserialize)]
+#[derive(Clone, Debug, Serialize, Deserialize, JsonSchema)]
 #[serde(default, deny_unknown_fields)]
 pub struct GroupCommitConfig {
     /// Most requests in one batch.
@@ -197,7 +201,7 @@ impl Default for GroupCommitConfig {
 }
 
 /// Leases of publishing processes (fence-wait, R1).
-#[derive(Clone, Debug, Serialize, Deserialize)]
+#[derive(Clone, Debug, Serialize, Deserialize, JsonSchema)]
 #[serde(default, deny_unknown_fields)]
 pub struct IncarnationConfig {
     /// Time between heartbeats, ms.
@@ -223,7 +227,7 @@ impl Default for IncarnationConfig {
 }
 
 /// The reconciler.
-#[derive(Clone, Debug, Serialize, Deserialize)]
+#[derive(Clone, Debug, Serialize, Deserialize, JsonSchema)]
 #[serde(default, deny_unknown_fields)]
 pub struct ReconcilerConfig {
     /// Pause between passes, ms.
@@ -245,7 +249,7 @@ impl Default for ReconcilerConfig {
 }
 
 /// Checks of the engine and of the server behind it.
-#[derive(Clone, Debug, Default, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, Serialize, Deserialize, JsonSchema)]
 #[serde(default, deny_unknown_fields)]
 pub struct EngineConfig {
     /// Accept a server that can forget or evict what it acknowledged.
@@ -255,8 +259,9 @@ pub struct EngineConfig {
 }
 
 /// Format of the logs.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "lowercase", try_from = "String")]
+#[schemars(!try_from)]
 pub enum LogFormat {
     /// For people.
     #[default]
@@ -266,7 +271,7 @@ pub enum LogFormat {
 }
 
 /// Logs.
-#[derive(Clone, Debug, Serialize, Deserialize)]
+#[derive(Clone, Debug, Serialize, Deserialize, JsonSchema)]
 #[serde(default, deny_unknown_fields)]
 pub struct LogConfig {
     /// A level or a filter such as `info,lapin=warn`.

@@ -64,7 +64,12 @@ impl Listeners {
 pub fn bind(config: &Config) -> anyhow::Result<Listeners> {
     let cores = std::thread::available_parallelism().map_or(1, usize::from);
     let threads = config.seckill.serving_threads(cores);
-    tracing::info!(threads, cores, configured = config.seckill.threads, "serving threads");
+    tracing::info!(
+        threads,
+        cores,
+        configured = config.seckill.threads,
+        "serving threads"
+    );
     Ok(Listeners {
         buyers: Listener::bind(&config.seckill.listen, threads).context("seckill.listen")?,
         admin: Listener::bind(&config.admin.listen, 1).context("admin.listen")?,

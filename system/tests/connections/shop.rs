@@ -87,6 +87,11 @@ impl Shop {
         self.admin
     }
 
+    /// The URL of its file.
+    pub fn database(&self) -> String {
+        format!("sqlite://{}", self.folder.path().join("shop.db").display())
+    }
+
     /// Its process id.
     pub fn pid(&self) -> u32 {
         self.process.id()

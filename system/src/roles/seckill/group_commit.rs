@@ -179,8 +179,13 @@ async fn gather(
 fn came_at(request: &Pending, shared: &Shared) -> Instant {
     let now = Instant::now();
     let left_ms = request.deadline_ms.saturating_sub(monotonic_ms());
-    let age_ms = shared.config.seckill.publish_timeout_ms.saturating_sub(left_ms);
-    now.checked_sub(Duration::from_millis(age_ms)).unwrap_or(now)
+    let age_ms = shared
+        .config
+        .seckill
+        .publish_timeout_ms
+        .saturating_sub(left_ms);
+    now.checked_sub(Duration::from_millis(age_ms))
+        .unwrap_or(now)
 }
 
 /// How long the next batch gathers, µs: in proportion to the one before, nil when that is too short
