@@ -49,6 +49,9 @@ enum Command {
         /// Only look for them, and install nothing
         #[arg(long)]
         no_install: bool,
+        /// Also the load driver ghz, built with Go from its source; not needed by any other driver
+        #[arg(long)]
+        ghz: bool,
     },
     /// Show what this machine has (binaries, versions, cores, memory, disk) and what each stack
     /// needs
@@ -150,7 +153,12 @@ fn is_usage(error: &anyhow::Error) -> bool {
 
 fn run(command: Command) -> anyhow::Result<Ending> {
     match command {
-        Command::Setup { no_install } => setup::setup(!no_install)?,
+        Command::Setup { no_install, ghz } => {
+            setup::setup(!no_install)?;
+            if ghz {
+                setup::setup_ghz(!no_install)?;
+            }
+        }
         Command::Doctor(options) => print!("{}", doctor::report(&options)),
         Command::Bench(arguments) => return run_bench(&arguments),
         // These two build the runtime that they need by themselves.

@@ -13,6 +13,7 @@ pub mod capacity;
 
 pub mod disk;
 pub mod doctor;
+pub mod ghz;
 pub mod guard;
 pub mod limits;
 pub mod profile;

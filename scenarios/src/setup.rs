@@ -5,6 +5,8 @@ mod apt;
 
 use anyhow::{bail, ensure};
 
+use crate::ghz::{self, Ghz};
+
 pub use servers::Programs;
 pub use servers::programs::{find, rabbitmq_version, version};
 
@@ -26,6 +28,18 @@ pub fn setup(install: bool) -> anyhow::Result<()> {
         let path = program.unwrap_or_default();
         println!("{name:<15}  {}", path.display());
     }
+    Ok(())
+}
+
+/// `lab setup --ghz`: the same for ghz.
+pub fn setup_ghz(install: bool) -> anyhow::Result<()> {
+    let ghz = if install {
+        ghz::install()?
+    } else {
+        Ghz::find()?
+    };
+    let path = ghz.program().display();
+    println!("{:<15}  {path} ({})", "ghz", ghz.version());
     Ok(())
 }
 
