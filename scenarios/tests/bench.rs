@@ -115,7 +115,12 @@ fn a_small_run_ends_with_tables_files_and_a_passed_audit() {
     );
     assert!(sold.drain_s.is_some() && sold.committed_at_last_reply.is_some());
     let durable = sold.durable_latency.as_ref().expect("sampled");
-    assert_eq!((durable.missing, durable.resolution_us), (0, 20_000));
+    assert_eq!(durable.missing, 0);
+    // What was kept, not what was meant.
+    assert!(
+        (1..10_000_000).contains(&durable.resolution_us),
+        "{durable:?}"
+    );
     for process in [
         "driver",
         "lab",
