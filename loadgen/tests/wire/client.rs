@@ -4,6 +4,7 @@
 use loadgen::wire::{Ended, Session, Target};
 use rand::rngs::SmallRng;
 use rand::{Rng, SeedableRng};
+use std::collections::VecDeque;
 use std::future::poll_fn;
 use std::pin::Pin;
 use std::task::{Context, Poll, ready};
@@ -106,24 +107,32 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Client<S> {
     }
 }
 
-/// Sends one request after another, several at once as far as the server allows, and returns their
-/// ends in order.
+/// Sends what is to do, several at once as far as the server allows, until everything has ended or
+/// the server closes the connection in good order; what it never looked at is to do again.
 pub async fn call_all<S: AsyncRead + AsyncWrite + Unpin>(
     client: &mut Client<S>,
     messages: &[Vec<u8>],
-) -> Result<Vec<Ended>, String> {
-    let mut ends = vec![None; messages.len()];
-    let mut next = 0;
-    while ends.iter().any(Option::is_none) {
-        while next < messages.len() && client.session.can_send(messages[next].len()) {
-            client.session.send(&messages[next], next as u32);
-            next += 1;
+    todo: &mut VecDeque<u32>,
+    ends: &mut [Option<Ended>],
+) -> Result<(), String> {
+    loop {
+        while let Some(tag) = todo.front().copied()
+            && let message = &messages[tag as usize]
+            && client.session.can_send(message.len())
+        {
+            client.session.send(message, tag);
+            todo.pop_front();
+        }
+        if client.session.open() == 0 && (todo.is_empty() || client.session.is_going_away()) {
+            return Ok(());
         }
         let set = &mut |tag: u32, end| {
+            if end == Ended::NotProcessed {
+                return todo.push_front(tag);
+            }
             let known = ends[tag as usize].replace(end);
             assert_eq!(known, None, "request {tag} ended twice");
         };
         client.step(set).await?;
     }
-    Ok(ends.into_iter().flatten().collect())
 }

@@ -2,7 +2,7 @@
 //! Whatever comes, the client never panics, never waits for more than it can hold, never grows
 //! without bound, and ends no request twice.
 
-use crate::client::{Client, INBOX_LEN, target};
+use crate::client::{Client, INBOX_LEN, call_all, target};
 use crate::moody_server::{Common, Habits, serve};
 use crate::verdict::message;
 use loadgen::wire::{Ended, Session};
@@ -113,18 +113,17 @@ fn record(seed: u64) -> Recording {
         let server = tokio::spawn(serve(far, habits, common));
         let mut client = Client::new(near, "localhost:1", None);
         let messages: Vec<_> = (0..count).map(|tag| message(seed, tag, 100)).collect();
-        let ends = crate::client::call_all(&mut client, &messages).await;
+        let mut ends = vec![None; count as usize];
+        call_all(&mut client, &messages, &mut (0..count).collect(), &mut ends)
+            .await
+            .expect("a conversation");
         let frames = parsed(&client.received);
         drop(client);
         server.await.expect("the server found no fault");
         Recording {
             seed,
             count,
-            ends: ends
-                .expect("a conversation")
-                .into_iter()
-                .map(Some)
-                .collect(),
+            ends,
             frames,
         }
     })

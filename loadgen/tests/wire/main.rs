@@ -2,9 +2,11 @@
 //! with damaged bytes; tonic; grpc-go; nginx.
 
 mod against_h2;
+mod answers;
 mod client;
 mod damage;
 mod moody_server;
+mod real_servers;
 mod verdict;
 
 use rand::Rng;

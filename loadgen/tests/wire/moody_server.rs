@@ -17,7 +17,7 @@ use tokio::task::JoinSet;
 
 /// Time between two changes of mind.
 const MOOD_EVERY: Duration = Duration::from_millis(1);
-const WINDOWS: [u32; 5] = [0, 37, 1_000, 65_535, 1 << 20];
+const WINDOWS: [u32; 5] = [0, 300, 2_000, 65_535, 1 << 20];
 
 /// How the server ends a connection.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
