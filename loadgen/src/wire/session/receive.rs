@@ -83,7 +83,7 @@ impl<T> Session<T> {
 
     /// Whether this kind of frame may come with this stream id.
     fn check_stream(&self, header: &Header) -> Result<()> {
-        let never_opened = header.stream % 2 == 0 || header.stream >= self.next_id();
+        let never_opened = header.stream.is_multiple_of(2) || header.stream >= self.next_id();
         match header.kind {
             frame::SETTINGS | frame::PING | frame::GOAWAY if header.stream != 0 => {
                 Err(Violation("SETTINGS, PING or GOAWAY on a stream"))
