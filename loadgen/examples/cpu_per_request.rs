@@ -7,7 +7,10 @@
 mod server;
 
 use loadgen::data::{DataSpec, Encoded, generate};
-use loadgen::grpc::{LoadPlan, Stop, drive};
+use loadgen::grpc::drive;
+use loadgen::plan::LoadPlan;
+use loadgen::run::Stop;
+use reports::result::DRIVER;
 use std::io::{BufRead, BufReader, Read};
 use std::process::{Command, Stdio};
 use std::sync::Arc;
@@ -36,35 +39,31 @@ fn main() -> Result<(), AnyError> {
         .spawn()?;
     let mut address = String::new();
     BufReader::new(child.stdout.take().ok_or("no stdout")?).read_line(&mut address)?;
-    let data = generate(&DataSpec {
-        seed: 1,
-        users: 500_000,
-        product_id: 1,
-        quantity_max: 2,
-    })?;
+    let data = generate(&DataSpec::default())?;
     let data = Arc::new(Encoded::new(data));
     let plan = LoadPlan {
-        requests,
-        concurrency: concurrency.try_into()?,
         connections: connections.try_into()?,
         keep_outcomes: true,
         report: true,
-        ..LoadPlan::new(address.trim())
+        ..LoadPlan::closed(address.trim(), concurrency.try_into()?, requests)
     };
     println!(
         "{requests} requests, {concurrency} in flight, {connections} connections, replies after {late_ms} ms, outcomes kept, events on"
     );
     for round in 1..=3 {
         let measured = drive(&plan, Arc::clone(&data), &Stop::default(), &mut |_| {})?;
-        let summary = &measured.summary;
+        let phase = &measured.phase;
+        let driver = &phase.usage[DRIVER];
+        let latencies = phase.headline_latencies();
+        let quantile_us = |quantile| latencies.quantile_ns(quantile).unwrap_or(0) / 1_000;
         println!(
             "round {round}: {:.2} µs driver CPU per request, {:.0} requests/s, P50 {} µs, P99 {} µs, {:?}, {} MiB",
-            summary.cpu_us as f64 / summary.requests as f64,
-            summary.requests_per_s(),
-            summary.latency.p50_us,
-            summary.latency.p99_us,
-            summary.counts,
-            summary.peak_rss_bytes >> 20,
+            driver.cpu_ns() as f64 / 1e3 / phase.finished as f64,
+            phase.finished_per_s(),
+            quantile_us(0.5),
+            quantile_us(0.99),
+            phase.outcomes(),
+            driver.peak_rss_bytes >> 20,
         );
     }
     drop(child.stdin.take());

@@ -7,7 +7,8 @@ mod json;
 
 pub use encoded::Encoded;
 pub(crate) use encoded::strip_prefix;
-pub use generate::{DataSpec, generate};
+pub(crate) use generate::check;
+pub use generate::{DataSpec, PRODUCTS_MAX, Popularity, generate};
 pub use json::{read_json, write_json};
 
 /// Most elements a data set may have: a bound on memory (about 50 bytes each), far above the

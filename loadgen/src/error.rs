@@ -29,6 +29,14 @@ pub enum Error {
         /// The last attempt's failure.
         reason: String,
     },
+    /// Requests failed, and the command was told to fail then. Everything has been written.
+    #[error("{failed} of {due} requests failed or were dropped")]
+    Failed {
+        /// Errors, unknown outcomes and drops.
+        failed: u64,
+        /// Requests that were due.
+        due: u64,
+    },
     /// A file could not be read or written.
     #[error("cannot {action} {}: {source}", path.display())]
     File {

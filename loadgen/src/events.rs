@@ -1,7 +1,18 @@
-//! What the driver reports while it runs and at its end: with `--events`, one JSON object per line.
+//! What a driver says while it runs: with `--events`, one JSON object per line.
+//!
+//! The order is `ready`, `started`, any number of `progress` and `samples`, `ended`, `finished`.
+//! With `--handshake` the driver waits twice for a line on its standard input: after `ready` for
+//! `go`, and after `ended` for `sum up`. So whoever started it can read the counters of all
+//! processes, the driver's own among them, exactly around what was measured. The end of the input
+//! counts as "do not send" in the first place, and as `sum up` in the second.
 
-use reports::model::{LatencySummary, OutcomeCounts};
+use reports::result::{Outcomes, Phase};
 use serde::{Deserialize, Serialize};
+
+/// The line that lets a driver begin.
+pub const GO: &str = "go";
+/// The line that lets it sum up.
+pub const SUM_UP: &str = "sum up";
 
 /// An accepted order and when the driver read the reply: `(order_id, Unix µs)`.
 pub type Sample = (i64, i64);
@@ -10,75 +21,54 @@ pub type Sample = (i64, i64);
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(tag = "event", rename_all = "snake_case")]
 pub enum Event {
-    /// All connections are up and the first request is about to be sent.
-    Started {
-        at_unix_us: i64,
+    /// All connections are up, and nothing has been sent.
+    Ready {
         connections: u32,
-        concurrency: u32,
-        requests: u64,
+        /// Requests that the plan asks for; none where a closed loop ends by time.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        requests: Option<u64>,
     },
-    /// Sent every 100 ms. Counts are totals so far; the interval is the time since the previous
-    /// progress.
+    /// The first request is about to be sent.
+    Started { at_unix_us: i64 },
+    /// Sent every 100 ms, and once more at the end.
     Progress(Progress),
     /// Accepted orders soon after their replies, so that a reader can measure how long their rows
     /// take to become durable.
     Samples { samples: Vec<Sample> },
+    /// The last request has ended, at that moment; nothing has been summed up yet.
+    Ended { at_unix_us: i64 },
     /// The last line.
-    Finished(Summary),
+    Finished {
+        phase: Box<Phase>,
+        /// The data ended and began again although the plan does not want that, so buyers came
+        /// twice who should not.
+        data_wrapped: bool,
+    },
 }
 
+/// How far a run has come. Counts are totals so far; the interval is the time since the previous
+/// progress.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub struct Progress {
-    pub elapsed_ms: u64,
-    pub done: u64,
-    /// Accepted orders; an order that its user was already told about counts in `done` only.
-    pub accepted: u64,
-    pub refused: u64,
-    pub errors: u64,
-    pub unknown: u64,
-    /// P99 of the replies in the interval; 0 when there were none.
-    pub interval_p99_us: u64,
-    pub interval_rps: f64,
-    pub samples: Vec<Sample>,
+    pub elapsed_ns: u64,
+    /// Requests that have ended, by their outcome.
+    pub counts: Outcomes,
+    pub due: u64,
+    pub sent: u64,
+    pub dropped: u64,
+    /// Sent and not ended.
+    pub in_flight: u64,
+    pub interval_per_s: f64,
+    /// P99 of what ended in the interval, by the headline clock (intended or taken); absent when
+    /// nothing did.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub interval_p99_ns: Option<u64>,
 }
 
-/// What one run measured.
-#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
-pub struct Summary {
-    /// Requests that ended in any way; fewer than were asked for only after an interruption.
-    pub requests: u64,
-    /// 0 when nothing was sent.
-    pub first_send_unix_us: i64,
-    /// When the last request ended, by a reply, a time-out or a lost connection.
-    pub last_reply_unix_us: i64,
-    pub counts: OutcomeCounts,
-    /// Sum of quantities of accepted requests.
-    pub accepted_units: u64,
-    /// From send to reply, for every request that was sent; one that timed out counts with the time
-    /// it was waited for.
-    pub latency: LatencySummary,
-    /// Label and count, most frequent first. A label is a gRPC status, or what the driver itself
-    /// observed.
-    pub statuses: Vec<(String, u64)>,
-    /// CPU of this process from just before the first send to the last reply.
-    pub cpu_us: u64,
-    pub peak_rss_bytes: u64,
-}
-
-impl Summary {
-    /// First send to last reply, in seconds.
-    pub fn total_s(&self) -> f64 {
-        (self.last_reply_unix_us - self.first_send_unix_us).max(0) as f64 / 1e6
-    }
-
-    /// Finished requests per second; 0 for an empty run.
-    pub fn requests_per_s(&self) -> f64 {
-        let total_s = self.total_s();
-        if total_s > 0.0 {
-            self.requests as f64 / total_s
-        } else {
-            0.0
-        }
+impl Progress {
+    /// Requests that have ended.
+    pub fn done(&self) -> u64 {
+        self.counts.total()
     }
 }
 
@@ -89,25 +79,21 @@ mod tests {
     #[test]
     fn every_event_survives_a_json_line() {
         let progress = Progress {
-            done: 3,
-            samples: vec![(7, 1_000)],
+            due: 3,
+            interval_p99_ns: Some(5),
             ..Progress::default()
         };
         for event in [
-            Event::Started {
-                at_unix_us: 1,
+            Event::Ready {
                 connections: 2,
-                concurrency: 3,
-                requests: 4,
+                requests: Some(4),
             },
+            Event::Started { at_unix_us: 1 },
             Event::Progress(progress),
             Event::Samples {
                 samples: vec![(1, 2), (3, 4)],
             },
-            Event::Finished(Summary {
-                statuses: vec![("OK".into(), 9)],
-                ..Summary::default()
-            }),
+            Event::Ended { at_unix_us: 2 },
         ] {
             let line = serde_json::to_string(&event).expect("encodes");
             assert_eq!(

@@ -4,11 +4,17 @@
 
 pub mod cli;
 pub mod data;
+pub mod duration;
 pub mod error;
 pub mod events;
 pub mod grpc;
+mod hgrm;
 mod message;
+pub mod plan;
 pub mod process;
+mod random;
+pub mod run;
+pub mod schedule;
 mod summary_text;
 pub mod wire;
 

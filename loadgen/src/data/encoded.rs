@@ -4,6 +4,7 @@ use super::Element;
 use crate::message::SeckillRequest;
 use prost::Message;
 use std::collections::HashSet;
+use std::sync::Arc;
 
 /// A gRPC message starts with a compression flag and a 4-byte length.
 const PREFIX_LEN: usize = 5;
@@ -11,7 +12,7 @@ const PREFIX_LEN: usize = 5;
 /// A data set with its messages in one block of memory.
 #[derive(Debug)]
 pub struct Encoded {
-    elements: Vec<Element>,
+    elements: Arc<[Element]>,
     bytes: Vec<u8>,
     /// Message `i` is `bytes[ends[i - 1]..ends[i]]`.
     ends: Vec<u32>,
@@ -41,7 +42,7 @@ impl Encoded {
             users_repeat |= !users.insert(element.user_id);
         }
         Self {
-            elements,
+            elements: elements.into(),
             bytes,
             ends,
             users_repeat,
@@ -68,6 +69,11 @@ impl Encoded {
             self.ends[index - 1] as usize
         };
         &self.bytes[start..self.ends[index] as usize]
+    }
+
+    /// All elements, for whoever needs no messages.
+    pub fn elements(&self) -> Arc<[Element]> {
+        Arc::clone(&self.elements)
     }
 
     /// Whether some user has more than one element.

@@ -1,22 +1,16 @@
-//! One connection and its workers. A worker is nothing but the right to have one request open on
-//! this connection. So a connection is one task, and the replies that one read brings are followed
-//! by one write with as many new requests; there are no wake-ups between tasks, and no timer per
-//! request.
+//! One connection and its requests. It is one task, and the replies that one read brings are
+//! followed by one write with as many new requests; there are no wake-ups between tasks, and no
+//! timer per request.
 
-mod alarm;
-mod connection;
-
-pub use alarm::Alarm;
-use connection::Connection;
-
-use super::outcome::RequestEnd;
-use super::recorder::{Recorder, Request};
-use super::shared::Shared;
-use crate::wire::Ended;
+use super::connection::Connection;
+use super::outcome;
+use crate::data::Encoded;
+use crate::run::{Operation, Port, Request, RequestEnd};
+use crate::wire::{Ended, Target};
 use std::collections::VecDeque;
 use std::future::poll_fn;
 use std::net::SocketAddr;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::Arc;
 use std::task::{Context, Poll};
 use std::time::Duration;
 use tokio::time::{Instant, sleep_until, timeout_at};
@@ -33,50 +27,22 @@ enum Exit {
 
 #[derive(Debug)]
 pub struct Lane {
-    shared: Arc<Shared>,
-    recorder: Arc<Mutex<Recorder>>,
-    alarm: Arc<Alarm>,
+    port: Port,
+    data: Arc<Encoded>,
+    target: Arc<Target>,
     addresses: Arc<[SocketAddr]>,
-    /// Workers without a request.
-    idle: u32,
-    /// Requests that could not be sent yet, oldest first; at most one per worker.
+    /// Requests that could not be sent yet, oldest first. In a closed loop at most one per worker;
+    /// in an open one they go back to the others as soon as the lane cannot send.
     waiting: VecDeque<Request>,
     /// Requests that have ended and are not recorded yet.
     ended: Vec<(Request, RequestEnd)>,
-    exhausted: bool,
     connect_not_before: Instant,
     lost_because: String,
     connection: Option<Connection>,
 }
 
-impl Lane {
-    pub fn new(
-        shared: Arc<Shared>,
-        recorder: Arc<Mutex<Recorder>>,
-        addresses: Arc<[SocketAddr]>,
-        workers: u32,
-    ) -> Self {
-        Self {
-            shared,
-            recorder,
-            alarm: Arc::default(),
-            addresses,
-            idle: workers,
-            waiting: VecDeque::new(),
-            ended: Vec::new(),
-            exhausted: false,
-            connect_not_before: Instant::now(),
-            lost_because: String::new(),
-            connection: None,
-        }
-    }
-
-    pub fn alarm(&self) -> Arc<Alarm> {
-        Arc::clone(&self.alarm)
-    }
-
-    /// Connects before the run, retrying until the deadline.
-    pub async fn connect_first(&mut self, deadline: Instant) -> Result<(), String> {
+impl crate::run::Lane for Lane {
+    async fn connect_first(&mut self, deadline: Instant) -> Result<(), String> {
         loop {
             match self.attempt(deadline).await {
                 Ok(connection) => {
@@ -89,8 +55,7 @@ impl Lane {
         }
     }
 
-    /// Sends and receives until the run has no more requests for this connection.
-    pub async fn run(mut self) {
+    async fn run(mut self) {
         loop {
             if let Some(mut connection) = self.connection.take() {
                 match poll_fn(|cx| self.poll(&mut connection, cx)).await {
@@ -102,7 +67,28 @@ impl Lane {
                 break;
             }
         }
-        self.alarm.disarm();
+        self.port.leave();
+    }
+}
+
+impl Lane {
+    pub fn new(
+        port: Port,
+        data: Arc<Encoded>,
+        target: Arc<Target>,
+        addresses: Arc<[SocketAddr]>,
+    ) -> Self {
+        Self {
+            port,
+            data,
+            target,
+            addresses,
+            waiting: VecDeque::new(),
+            ended: Vec::new(),
+            connect_not_before: Instant::now(),
+            lost_because: String::new(),
+            connection: None,
+        }
     }
 
     async fn attempt(&mut self, deadline: Instant) -> Result<Connection, String> {
@@ -113,38 +99,38 @@ impl Lane {
         }
         self.connect_not_before = now + CONNECT_EVERY;
         let limit = deadline.min(now + CONNECT_ATTEMPT_MAX);
-        match timeout_at(
-            limit,
-            Connection::establish(&self.addresses, &self.shared.target),
-        )
-        .await
-        {
+        match timeout_at(limit, Connection::establish(&self.addresses, &self.target)).await {
             Ok(established) => established,
             Err(_) => Err("no HTTP/2 settings came in time".to_owned()),
         }
     }
 
-    /// Makes a new connection, for which requests wait until their time-out. `false` if nothing is
-    /// left to send.
+    /// Makes a new connection, for which a closed loop's requests wait until their time-out. `false`
+    /// if nothing is left to send.
     async fn reconnect(&mut self) -> bool {
         loop {
-            let now_us = self.shared.clock.now_us();
-            self.expire_waiting(now_us);
-            self.record_ended(now_us);
-            self.draw_into_waiting(now_us);
-            let Some(oldest) = self.waiting.front() else {
-                return false;
+            let now_ns = self.port.now_ns();
+            self.expire_waiting(now_ns);
+            self.port.end(now_ns, &mut self.ended);
+            if !self.port.is_open_loop() {
+                self.port.take(now_ns, 0, &mut self.waiting);
+            }
+            let deadline = match self.waiting.front() {
+                Some(oldest) => self.port.instant(self.port.deadline_ns(oldest)).into(),
+                None if self.port.is_over() => return false,
+                None => Instant::now() + CONNECT_ATTEMPT_MAX,
             };
-            let deadline = self
-                .shared
-                .clock
-                .instant(oldest.drawn_us + self.shared.timeout_us);
-            match self.attempt(deadline.into()).await {
+            match self.attempt(deadline).await {
                 Ok(connection) => {
                     self.connection = Some(connection);
                     return true;
                 }
-                Err(reason) => self.lost_because = reason,
+                Err(reason) => {
+                    if reason != self.lost_because {
+                        self.port.disconnected(&mut self.waiting, &reason);
+                    }
+                    self.lost_because = reason;
+                }
             }
         }
     }
@@ -152,30 +138,29 @@ impl Lane {
     /// The outcome of every request open on a lost connection is unknown, because it may have
     /// reached the server.
     fn lost(&mut self, connection: Connection, reason: String) {
-        self.ended.extend(
-            connection
-                .session
-                .into_open()
-                .map(|request| (request, RequestEnd::connection_lost(&reason))),
-        );
+        let open = connection.session.into_open();
+        self.ended
+            .extend(open.map(|request| (request, RequestEnd::connection_lost(&reason))));
+        self.port.disconnected(&mut self.waiting, &reason);
         self.lost_because = reason;
-        self.record_ended(self.shared.clock.now_us());
+        let now_ns = self.port.now_ns();
+        self.port.end(now_ns, &mut self.ended);
     }
 
     fn poll(&mut self, connection: &mut Connection, cx: &mut Context) -> Poll<Exit> {
-        self.alarm.register(cx.waker());
+        self.port.register(cx.waker());
         loop {
-            let now_us = self.shared.clock.now_us();
-            self.expire_open(connection, now_us);
-            self.expire_waiting(now_us);
-            self.record_ended(now_us);
-            self.send(connection, now_us);
+            let now_ns = self.port.now_ns();
+            self.expire_open(connection, now_ns);
+            self.expire_waiting(now_ns);
+            self.port.end(now_ns, &mut self.ended);
+            self.send(connection, now_ns);
             if let Err(error) = connection.flush(cx) {
                 let why = connection.session.why_lost(&error.to_string());
                 return Poll::Ready(Exit::Lost(why));
             }
             if connection.session.open() == 0 {
-                if self.exhausted && self.waiting.is_empty() {
+                if self.waiting.is_empty() && self.port.is_over() {
                     return Poll::Ready(Exit::Finished);
                 }
                 if connection.session.is_going_away() {
@@ -183,50 +168,60 @@ impl Lane {
                     return Poll::Ready(Exit::Lost(why));
                 }
             }
-            let (waiting, ended) = (&mut self.waiting, &mut self.ended);
-            let read =
-                connection.poll_receive(
-                    cx,
-                    &mut |request: Request, end: Ended| match RequestEnd::of(end) {
-                        Some(end) => ended.push((request, end)),
-                        // These are reported from the last to the first, so pushing each of them to
-                        // the front keeps their order, before anything newer.
-                        None => waiting.push_front(Request {
-                            sent_us: None,
-                            ..request
-                        }),
-                    },
-                );
-            match read {
+            match self.receive(connection, cx) {
                 Poll::Ready(Ok(())) => {}
                 Poll::Ready(Err(reason)) => {
-                    self.record_ended(self.shared.clock.now_us());
+                    let now_ns = self.port.now_ns();
+                    self.port.end(now_ns, &mut self.ended);
                     return Poll::Ready(Exit::Lost(reason));
                 }
                 Poll::Pending => {
-                    self.arm(connection);
+                    self.look_at_oldest(connection);
                     return Poll::Pending;
                 }
             }
         }
     }
 
-    /// Sets the alarm to the moment when the oldest request times out.
-    fn arm(&self, connection: &Connection) {
-        let oldest = [connection.session.oldest(), self.waiting.front()];
-        let oldest_us = oldest
-            .into_iter()
-            .flatten()
-            .map(|request| request.drawn_us)
-            .min();
-        self.alarm
-            .arm(oldest_us.map_or(u64::MAX, |drawn_us| drawn_us + self.shared.timeout_us));
+    fn receive(
+        &mut self,
+        connection: &mut Connection,
+        cx: &mut Context,
+    ) -> Poll<Result<(), String>> {
+        let (waiting, ended) = (&mut self.waiting, &mut self.ended);
+        let mut not_processed = 0;
+        let read = connection.poll_receive(cx, &mut |request: Request, end: Ended| {
+            match outcome::of(end) {
+                Some(end) => ended.push((request, end)),
+                // These are reported from the last to the first, so pushing each of them to the
+                // front keeps their order, before anything newer.
+                None => {
+                    not_processed += 1;
+                    waiting.push_front(Request {
+                        sent_ns: None,
+                        ..request
+                    });
+                }
+            }
+        });
+        if not_processed > 0 {
+            self.port.not_processed(not_processed);
+        }
+        read
     }
 
-    fn expire_open(&mut self, connection: &mut Connection, now_us: u64) {
-        let abandoning = self.shared.stop.is_abandoning();
+    /// Asks to be woken when the oldest request times out.
+    fn look_at_oldest(&self, connection: &Connection) {
+        let oldest = [connection.session.oldest(), self.waiting.front()];
+        let oldest = oldest.into_iter().flatten();
+        let deadline_ns = oldest.map(|request| self.port.deadline_ns(request)).min();
+        self.port.look_at(deadline_ns.unwrap_or(u64::MAX));
+    }
+
+    fn expire_open(&mut self, connection: &mut Connection, now_ns: u64) {
+        let abandoning = self.port.is_abandoning();
         while let Some(oldest) = connection.session.oldest() {
-            let end = if oldest.drawn_us + self.shared.timeout_us <= now_us {
+            let end = if self.port.deadline_ns(oldest) <= now_ns {
                 RequestEnd::timed_out()
             } else if abandoning {
                 RequestEnd::abandoned()
@@ -240,64 +235,47 @@ impl Lane {
         }
     }
 
-    fn expire_waiting(&mut self, now_us: u64) {
-        if self.shared.stop.is_stopping() {
-            // A worker has taken these, but they were never sent, so they count as never begun.
-            self.waiting.clear();
-            self.exhausted = true;
+    /// A closed loop's requests end here if no connection took them in time. An open loop's wait
+    /// elsewhere.
+    fn expire_waiting(&mut self, now_ns: u64) {
+        if self.port.is_open_loop() {
+            return;
+        }
+        if self.port.is_stopping() {
+            self.port.drop_stopped(now_ns, &mut self.waiting);
         }
         while let Some(oldest) = self
             .waiting
-            .pop_front_if(|oldest| oldest.drawn_us + self.shared.timeout_us <= now_us)
+            .pop_front_if(|oldest| self.port.deadline_ns(oldest) <= now_ns)
         {
             self.ended
                 .push((oldest, RequestEnd::not_sent(&self.lost_because)));
         }
     }
 
-    /// Records the requests that ended, and frees their workers.
-    fn record_ended(&mut self, now_us: u64) {
-        if self.ended.is_empty() {
-            return;
-        }
-        self.idle += self.ended.len() as u32;
-        let mut recorder = self.recorder.lock().unwrap_or_else(PoisonError::into_inner);
-        for (request, end) in self.ended.drain(..) {
-            recorder.record(&self.shared, &request, end, now_us);
-        }
-    }
-
-    fn send(&mut self, connection: &mut Connection, now_us: u64) {
-        self.draw_into_waiting(now_us);
-        let shared = &self.shared;
+    fn send(&mut self, connection: &mut Connection, now_ns: u64) {
         let session = &mut connection.session;
-        while let Some(request) = self
-            .waiting
-            .pop_front_if(|next| session.can_send(shared.message(next.index as usize).len()))
-        {
-            session.send(
-                shared.message(request.index as usize),
-                Request {
-                    sent_us: Some(now_us),
-                    ..request
-                },
-            );
-        }
-    }
-
-    fn draw_into_waiting(&mut self, now_us: u64) {
-        while self.idle > 0 && !self.exhausted {
-            match self.shared.draw() {
-                Some(index) => {
-                    self.idle -= 1;
-                    self.waiting.push_back(Request {
-                        index: index as u32,
-                        drawn_us: now_us,
-                        sent_us: None,
-                    });
-                }
-                None => self.exhausted = true,
+        self.port.take(now_ns, session.room(), &mut self.waiting);
+        let mut sent = 0;
+        while let Some(next) = self.waiting.front() {
+            let Operation::Buy { element } = next.operation;
+            let message = self.data.message(element as usize);
+            if !session.can_send(message.len()) {
+                break;
             }
+            let request = Request {
+                sent_ns: Some(now_ns),
+                ..*next
+            };
+            session.send(message, request);
+            self.waiting.pop_front();
+            sent += 1;
         }
+        // Room for streams is none if the window is used up.
+        let room = match self.waiting.is_empty() {
+            true => session.room(),
+            false => 0,
+        };
+        self.port.sent(sent, &mut self.waiting, room);
     }
 }

@@ -3,6 +3,7 @@
 
 use crate::data::strip_prefix;
 use crate::message::SeckillResponse;
+use crate::run::RequestEnd;
 use crate::wire::{ERROR_REFUSED_STREAM, Ended, Reply, error_name};
 use prost::Message;
 use reports::outcome_log::{Outcome, Refusal};
@@ -50,105 +51,56 @@ const REFUSALS: [(&str, Refusal); 3] = [
     ("the sale has ended", Refusal::Ended),
 ];
 
-/// How a request ended, as it is counted.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct RequestEnd {
-    pub outcome: Outcome,
-    /// There exactly when it was refused.
-    pub refusal: Option<Refusal>,
-    /// 0 if the reply named no order.
-    pub order_id: i64,
-    /// Status name, or what the driver itself observed.
-    pub label: &'static str,
-    /// What the server said about it; usually empty.
-    pub detail: String,
+/// What an end on the wire means; none if the server certainly did not process the request, so that
+/// it can be sent again.
+pub fn of(ended: Ended) -> Option<RequestEnd> {
+    match ended {
+        Ended::NotProcessed => None,
+        Ended::Reset(ERROR_REFUSED_STREAM) => {
+            Some(RequestEnd::new(Outcome::Error, "stream refused"))
+        }
+        Ended::Reset(error) => Some(RequestEnd {
+            detail: format!("HTTP/2 error {error}, {}", error_name(error)),
+            ..RequestEnd::new(Outcome::Unknown, "stream reset")
+        }),
+        Ended::Replied(reply) => Some(of_reply(reply)),
+    }
 }
 
-impl RequestEnd {
-    fn new(outcome: Outcome, label: &'static str) -> Self {
-        Self {
-            outcome,
-            refusal: None,
-            order_id: 0,
-            label,
-            detail: String::new(),
-        }
-    }
-
-    /// Given up after the time-out, when the server already had the request.
-    pub fn timed_out() -> Self {
-        Self::new(Outcome::Unknown, "driver time-out")
-    }
-
-    /// No connection took the request before its time-out.
-    pub fn not_sent(reason: &str) -> Self {
-        Self {
-            detail: reason.to_owned(),
-            ..Self::new(Outcome::Error, "not sent before the time-out")
-        }
-    }
-
-    /// The connection was lost while the request was open.
-    pub fn connection_lost(reason: &str) -> Self {
-        Self {
-            detail: reason.to_owned(),
-            ..Self::new(Outcome::Unknown, "connection lost")
-        }
-    }
-
-    /// Given up because the run was told a second time to stop.
-    pub fn abandoned() -> Self {
-        Self::new(Outcome::Unknown, "abandoned at the stop")
-    }
-
-    /// `None` if the server certainly did not process the request, so that it can be sent again.
-    pub fn of(ended: Ended) -> Option<Self> {
-        match ended {
-            Ended::NotProcessed => None,
-            Ended::Reset(ERROR_REFUSED_STREAM) => Some(Self::new(Outcome::Error, "stream refused")),
-            Ended::Reset(error) => Some(Self {
-                detail: format!("HTTP/2 error {error}, {}", error_name(error)),
-                ..Self::new(Outcome::Unknown, "stream reset")
-            }),
-            Ended::Replied(reply) => Some(Self::of_reply(reply)),
-        }
-    }
-
-    fn of_reply(reply: Reply) -> Self {
-        let Some(status) = reply.grpc_status else {
-            let detail = format!("HTTP status {}", reply.http_status);
-            return Self {
-                detail,
-                ..Self::new(Outcome::Unknown, "reply without grpc-status")
-            };
+fn of_reply(reply: Reply) -> RequestEnd {
+    let Some(status) = reply.grpc_status else {
+        let detail = format!("HTTP status {}", reply.http_status);
+        return RequestEnd {
+            detail,
+            ..RequestEnd::new(Outcome::Unknown, "reply without grpc-status")
         };
-        let label = STATUS_NAMES
-            .get(status as usize)
-            .copied()
-            .unwrap_or("UNKNOWN");
-        if status != OK {
-            let outcome = if NOT_EXECUTED.contains(&label) {
-                Outcome::Error
-            } else {
-                Outcome::Unknown
-            };
-            return Self {
-                detail: reply.grpc_message,
-                ..Self::new(outcome, label)
-            };
-        }
-        match strip_prefix(&reply.body).map(SeckillResponse::decode) {
-            Some(Ok(answer)) if answer.success => Self {
-                order_id: answer.order_id,
-                ..Self::new(Outcome::Accepted, label)
-            },
-            Some(Ok(answer)) => Self {
-                refusal: Some(refusal(&answer.message)),
-                detail: answer.message,
-                ..Self::new(Outcome::Refused, "OK, refused")
-            },
-            _ => Self::new(Outcome::Unknown, "OK with a malformed message"),
-        }
+    };
+    let label = STATUS_NAMES
+        .get(status as usize)
+        .copied()
+        .unwrap_or("UNKNOWN");
+    if status != OK {
+        let outcome = if NOT_EXECUTED.contains(&label) {
+            Outcome::Error
+        } else {
+            Outcome::Unknown
+        };
+        return RequestEnd {
+            detail: reply.grpc_message,
+            ..RequestEnd::new(outcome, label)
+        };
+    }
+    match strip_prefix(&reply.body).map(SeckillResponse::decode) {
+        Some(Ok(answer)) if answer.success => RequestEnd {
+            order_id: answer.order_id,
+            ..RequestEnd::new(Outcome::Accepted, label)
+        },
+        Some(Ok(answer)) => RequestEnd {
+            refusal: Some(refusal(&answer.message)),
+            detail: answer.message,
+            ..RequestEnd::new(Outcome::Refused, "OK, refused")
+        },
+        _ => RequestEnd::new(Outcome::Unknown, "OK with a malformed message"),
     }
 }
 
@@ -176,7 +128,7 @@ mod tests {
     }
 
     fn outcome(ended: Ended) -> Outcome {
-        RequestEnd::of(ended).expect("ended").outcome
+        of(ended).expect("ended").outcome
     }
 
     #[test]
@@ -192,7 +144,7 @@ mod tests {
                 "status {status}"
             );
         }
-        let unavailable = RequestEnd::of(reply(Some(14), b"")).expect("ended");
+        let unavailable = of(reply(Some(14), b"")).expect("ended");
         assert_eq!(
             (unavailable.label, &*unavailable.detail),
             ("UNAVAILABLE", "why")
@@ -204,7 +156,7 @@ mod tests {
         let message = |answer: SeckillResponse| {
             let mut body = vec![0, 0, 0, 0, answer.encoded_len() as u8];
             answer.encode_raw(&mut body);
-            RequestEnd::of(reply(Some(0), &body)).expect("ended")
+            of(reply(Some(0), &body)).expect("ended")
         };
         let accepted = message(SeckillResponse {
             success: true,
@@ -243,6 +195,6 @@ mod tests {
         assert_eq!(outcome(reply(None, b"")), Outcome::Unknown);
         assert_eq!(outcome(Ended::Reset(8)), Outcome::Unknown);
         assert_eq!(outcome(Ended::Reset(ERROR_REFUSED_STREAM)), Outcome::Error);
-        assert_eq!(RequestEnd::of(Ended::NotProcessed), None);
+        assert_eq!(of(Ended::NotProcessed), None);
     }
 }

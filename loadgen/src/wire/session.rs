@@ -144,6 +144,15 @@ impl<T> Session<T> {
         self.open
     }
 
+    /// How many more requests may be sent now, as far as their messages fit into the window.
+    pub fn room(&self) -> usize {
+        if self.has_settings && !self.is_going_away() {
+            self.streams_max.saturating_sub(self.open)
+        } else {
+            0
+        }
+    }
+
     /// Whether a message of this length may be sent now.
     pub fn can_send(&self, length: usize) -> bool {
         self.obstacle(length).is_none()

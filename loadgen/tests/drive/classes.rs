@@ -2,8 +2,9 @@
 
 use super::server::{Answer, Server};
 use super::{data, measure, plan, records, status};
-use loadgen::grpc::LoadPlan;
+use loadgen::plan::LoadPlan;
 use reports::outcome_log::Outcome;
+use reports::result::LatencyClock;
 use std::time::Duration;
 
 #[test]
@@ -15,8 +16,11 @@ fn statuses_sent_by_the_server_are_classed_and_counted_with_their_messages() {
         3 => Answer::Status(13, "internal"),
         _ => Answer::Reset,
     });
-    let summary = measure(&plan(&server, 500, 10, 2), data(500)).summary;
-    assert_eq!((summary.counts.error, summary.counts.unknown), (200, 300));
+    let phase = measure(&plan(&server, 500, 10, 2), data(500)).phase;
+    assert_eq!(
+        (phase.outcomes().error, phase.outcomes().unknown),
+        (200, 300)
+    );
     for label in [
         "UNAVAILABLE: engine rebuilding",
         "RESOURCE_EXHAUSTED: too fast",
@@ -25,13 +29,13 @@ fn statuses_sent_by_the_server_are_classed_and_counted_with_their_messages() {
         "stream reset: HTTP/2 error 2",
     ] {
         assert_eq!(
-            status(&summary, label),
+            status(&phase, label),
             100,
             "{label} in {:?}",
-            summary.statuses
+            phase.statuses
         );
     }
-    assert_eq!(summary.latency.count(), 500);
+    assert_eq!(phase.latencies(&LatencyClock::Sent, None).count(), 500);
 }
 
 #[test]
@@ -42,10 +46,10 @@ fn labels_of_the_status_distribution_are_bounded() {
             Box::leak(format!("reason {}", request.user_id).into_boxed_str()),
         )
     });
-    let summary = measure(&plan(&server, 200, 1, 1), data(200)).summary;
-    assert!(summary.statuses.len() <= 33, "{}", summary.statuses.len());
-    assert_eq!(status(&summary, "UNAVAILABLE"), 200);
-    assert_eq!(status(&summary, "UNAVAILABLE: …"), 168);
+    let phase = measure(&plan(&server, 200, 1, 1), data(200)).phase;
+    assert!(phase.statuses.len() <= 33, "{}", phase.statuses.len());
+    assert_eq!(status(&phase, "UNAVAILABLE"), 200);
+    assert_eq!(status(&phase, "UNAVAILABLE: …"), 168);
 }
 
 #[test]
@@ -61,16 +65,16 @@ fn a_reply_after_the_time_out_is_unknown_and_later_requests_go_on() {
         },
         data(100),
     );
-    let summary = &measured.summary;
+    let phase = &measured.phase;
     assert_eq!(
         (
-            summary.requests,
-            summary.counts.accepted,
-            summary.counts.unknown
+            phase.finished,
+            phase.outcomes().accepted,
+            phase.outcomes().unknown
         ),
         (100, 98, 2)
     );
-    assert_eq!(status(summary, "driver time-out"), 2);
+    assert_eq!(status(phase, "driver time-out"), 2);
     for record in records(&measured)
         .iter()
         .filter(|record| record.outcome == Outcome::Unknown)

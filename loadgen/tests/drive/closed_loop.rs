@@ -1,12 +1,14 @@
 //! Exactly as many requests as wanted, on the right connections, with the right elements.
 
 use super::server::{Answer, Server};
-use super::{data, drive, measure, plan, records};
+use super::{data, drive, latencies, measure, plan, records};
 use loadgen::data::{Element, Encoded};
 use loadgen::events::Event;
-use loadgen::grpc::{LoadPlan, Stop};
+use loadgen::plan::LoadPlan;
+use loadgen::run::Stop;
 use reports::outcome_log::{Operation, Outcome, Refusal};
-use std::collections::HashMap;
+use reports::result::LatencyClock;
+use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -24,12 +26,17 @@ fn exactly_the_wanted_requests_are_sent_by_any_number_of_threads() {
             data(10_000),
         );
         assert_eq!(
-            (measured.summary.requests, measured.summary.counts.accepted),
+            (measured.phase.finished, measured.phase.outcomes().accepted),
             (5_003, 5_003)
         );
-        assert_eq!(measured.summary.statuses, vec![("OK".to_owned(), 5_003)]);
-        assert_eq!(measured.latency.len(), 5_003);
-        assert_eq!(measured.summary.latency.count(), 5_003);
+        assert_eq!(
+            measured.phase.statuses,
+            BTreeMap::from([("OK".to_owned(), 5_003)])
+        );
+        for clock in [LatencyClock::Taken, LatencyClock::Sent] {
+            assert_eq!(latencies(&measured, clock).count(), 5_003);
+        }
+        assert_eq!((measured.phase.due, measured.phase.sent), (5_003, 5_003));
         let received = server.received.lock().expect("no panic");
         assert_eq!((received.requests.len(), received.connections), (5_003, 7));
         let units: i64 = received
@@ -37,7 +44,7 @@ fn exactly_the_wanted_requests_are_sent_by_any_number_of_threads() {
             .iter()
             .map(|request| request.quantity)
             .sum();
-        assert_eq!(measured.summary.accepted_units, units as u64);
+        assert_eq!(measured.phase.units_accepted(), units as u64);
         let mut users: Vec<i64> = received
             .requests
             .iter()
@@ -104,9 +111,10 @@ fn one_connection_carries_many_requests_in_flight_and_in_all() {
     let server = Server::start("127.0.0.1:0", |request| Answer::Accept(request.user_id));
     let measured = measure(&plan(&server, 50_000, 300, 1), data(50_000));
     assert_eq!(
-        measured.summary.counts.accepted, 50_000,
+        measured.phase.outcomes().accepted,
+        50_000,
         "{:?}",
-        measured.summary.statuses
+        measured.phase.statuses
     );
 }
 
@@ -122,8 +130,8 @@ fn an_order_told_to_the_same_user_again_is_a_duplicate() {
     );
     assert_eq!(
         (
-            measured.summary.counts.accepted,
-            measured.summary.counts.duplicate
+            measured.phase.outcomes().accepted,
+            measured.phase.outcomes().duplicate
         ),
         (100, 200)
     );
@@ -144,8 +152,8 @@ fn an_order_told_to_the_same_user_again_is_a_duplicate() {
     );
     assert_eq!(
         (
-            measured.summary.counts.accepted,
-            measured.summary.counts.duplicate
+            measured.phase.outcomes().accepted,
+            measured.phase.outcomes().duplicate
         ),
         (2, 0)
     );
@@ -186,20 +194,16 @@ fn records_hold_what_each_user_was_told() {
         );
         let sent_at_unix_us = record.sent_at_unix_us.expect("sent");
         assert!(record.due_at_unix_us <= sent_at_unix_us);
-        assert!(sent_at_unix_us >= measured.summary.first_send_unix_us);
+        assert!(sent_at_unix_us >= measured.phase.start_unix_us);
         assert!(sent_at_unix_us <= record.ended_at_unix_us);
-        assert!(record.ended_at_unix_us <= measured.summary.last_reply_unix_us);
+        // Both are rounded down to µs.
+        let end_unix_us =
+            measured.phase.start_unix_us + measured.phase.length_ns as i64 / 1_000 + 1;
+        assert!(record.ended_at_unix_us <= end_unix_us);
     }
-    assert_eq!(
-        measured.summary.statuses[0].1 + measured.summary.statuses[1].1,
-        100
-    );
-    assert!(
-        measured
-            .summary
-            .statuses
-            .contains(&("OK, refused: sold out".to_owned(), 50))
-    );
+    let expected = [("OK", 50), ("OK, refused: sold out", 50)];
+    let expected = expected.map(|(label, count)| (label.to_owned(), count));
+    assert_eq!(measured.phase.statuses, BTreeMap::from(expected));
 }
 
 #[test]
@@ -220,36 +224,36 @@ fn events_tell_the_start_the_progress_and_one_sample_in_so_many() {
     .expect("runs");
     assert!(matches!(
         events[0],
-        Event::Started {
+        Event::Ready {
             connections: 4,
-            concurrency: 20,
-            requests: 2_000,
-            ..
+            requests: Some(2_000)
         }
     ));
+    assert!(matches!(events[1], Event::Started { .. }));
+    assert!(matches!(events.last(), Some(Event::Ended { .. })));
     let mut samples = Vec::new();
     let mut last = None;
     for event in events {
         match event {
             Event::Samples { samples: some } => samples.extend(some),
-            Event::Progress(progress) => {
-                samples.extend(progress.samples.clone());
-                last = Some(progress);
-            }
-            Event::Started { .. } | Event::Finished(_) => {}
+            Event::Progress(progress) => last = Some(progress),
+            _ => {}
         }
     }
     let last = last.expect("progress");
     assert_eq!(
-        (last.done, last.accepted, last.errors, last.unknown),
-        (2_000, 2_000, 0, 0)
+        (last.done(), last.counts.accepted, last.counts.failed()),
+        (2_000, 2_000, 0)
     );
     assert_eq!(samples.len(), 200);
-    let within = measured.summary.first_send_unix_us..=measured.summary.last_reply_unix_us;
+    let start_unix_us = measured.phase.start_unix_us;
+    let end_unix_us = start_unix_us + measured.phase.length_ns as i64 / 1_000 + 1;
+    let within = start_unix_us..=end_unix_us;
     assert!(
         samples
             .iter()
             .all(|(order_id, at)| (1..=2_000).contains(order_id) && within.contains(at))
     );
-    assert!(measured.summary.latency.min_us >= 5_000);
+    let sent = latencies(&measured, LatencyClock::Sent);
+    assert!(sent.min_ns() >= 5_000_000, "{}", sent.min_ns());
 }

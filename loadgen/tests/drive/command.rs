@@ -4,8 +4,8 @@ use super::server::{Answer, Server};
 use clap::Parser;
 use loadgen::cli::{LoadGrpc, run};
 use loadgen::data::read_json;
-use loadgen::events::Summary;
 use reports::outcome_log::{self, Outcome};
+use reports::result::{DRIVER, Phase};
 use std::collections::HashMap;
 
 #[derive(Parser)]
@@ -49,13 +49,14 @@ fn a_run_by_hand_leaves_its_data_its_summary_and_its_outcome_log() {
         &log,
         &address,
     ];
-    let summary = run(Cli::parse_from(args.into_iter().chain(files)).load).expect("runs");
+    let phase = run(Cli::parse_from(args.into_iter().chain(files)).load).expect("runs");
 
-    let written: Summary =
-        serde_json::from_slice(&std::fs::read(&json).expect("there")).expect("a summary");
-    assert_eq!(written, summary);
-    assert_eq!((summary.requests, summary.counts.total()), (2_500, 2_500));
-    assert!(summary.cpu_us > 0 && summary.peak_rss_bytes > 0);
+    let written: Phase =
+        serde_json::from_slice(&std::fs::read(&json).expect("there")).expect("a phase");
+    assert_eq!(written, phase);
+    assert_eq!((phase.finished, phase.outcomes().total()), (2_500, 2_500));
+    let driver = &phase.usage[DRIVER];
+    assert!(driver.cpu_ns() > 0 && driver.peak_rss_bytes > 0);
 
     let quantity: HashMap<i64, i32> = read_json(data.as_ref())
         .expect("data")
@@ -71,15 +72,15 @@ fn a_run_by_hand_leaves_its_data_its_summary_and_its_outcome_log() {
             .count() as u64
     };
     assert_eq!(records.len(), 2_500);
-    assert_eq!(count(Outcome::Accepted), summary.counts.accepted);
+    assert_eq!(count(Outcome::Accepted), phase.outcomes().accepted);
     assert_eq!(
         count(Outcome::Accepted),
         1_600,
         "each user is accepted once; a repeated request is a duplicate"
     );
-    assert_eq!(count(Outcome::Duplicate), summary.counts.duplicate);
-    assert_eq!(count(Outcome::Refused), summary.counts.refused);
-    assert_eq!(count(Outcome::Error), summary.counts.error);
+    assert_eq!(count(Outcome::Duplicate), phase.outcomes().duplicate);
+    assert_eq!(count(Outcome::Refused), phase.outcomes().refused);
+    assert_eq!(count(Outcome::Error), phase.outcomes().error);
     for record in &records {
         assert_eq!(
             (record.product_id, record.quantity),

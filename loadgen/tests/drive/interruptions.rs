@@ -4,8 +4,10 @@ use super::server::{Answer, Server};
 use super::{data, drive, measure, plan, records, status, wait_until};
 use loadgen::Error;
 use loadgen::events::Event;
-use loadgen::grpc::{LoadPlan, Stop};
+use loadgen::plan::LoadPlan;
+use loadgen::run::Stop;
 use reports::outcome_log::Outcome;
+use reports::result::LatencyClock;
 use std::collections::HashSet;
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
@@ -26,21 +28,22 @@ fn a_server_killed_and_restarted_ends_no_run() {
     drop(server);
     let server = Server::start(&address, |request| Answer::Accept(request.user_id));
     let measured = run.join().expect("no panic");
-    let summary = &measured.summary;
-    assert_eq!(summary.requests, 20_000);
+    let phase = &measured.phase;
+    assert_eq!(phase.finished, 20_000);
     assert_eq!(
-        summary.counts.error, 0,
+        phase.outcomes().error,
+        0,
         "requests wait for the new server: {:?}",
-        summary.statuses
+        phase.statuses
     );
     // At most what was open at the kill.
     assert!(
-        (1..=40).contains(&summary.counts.unknown),
+        (1..=40).contains(&phase.outcomes().unknown),
         "{:?}",
-        summary.counts
+        phase.outcomes()
     );
-    assert_eq!(status(summary, "connection lost"), summary.counts.unknown);
-    assert_eq!(summary.counts.accepted + summary.counts.unknown, 20_000);
+    assert_eq!(status(phase, "connection lost"), phase.outcomes().unknown);
+    assert_eq!(phase.outcomes().accepted + phase.outcomes().unknown, 20_000);
     let users = |server: &Mutex<super::server::Received>| -> HashSet<i64> {
         server
             .lock()
@@ -76,22 +79,22 @@ fn requests_that_find_no_server_are_errors_after_their_time_out() {
     });
     drop(server);
     let measured = run.join().expect("no panic");
-    let counts = &measured.summary.counts;
+    let counts = &measured.phase.outcomes();
     assert_eq!(
         (counts.unknown, counts.error),
         (4, 8),
         "{:?}",
-        measured.summary.statuses
+        measured.phase.statuses
     );
     assert_eq!(
         status(
-            &measured.summary,
+            &measured.phase,
             "not sent before the time-out: Connection refused"
         ),
         8
     );
     assert_eq!(
-        measured.summary.latency.count(),
+        measured.phase.latencies(&LatencyClock::Sent, None).count(),
         4,
         "only what was sent has a latency"
     );
@@ -138,7 +141,7 @@ fn a_stop_ends_the_sending_and_waits_for_what_is_open() {
     let measured = run.join().expect("no panic");
     let sent = server.received.lock().expect("no panic").requests.len() as u64;
     assert_eq!(
-        (measured.summary.requests, measured.summary.counts.accepted),
+        (measured.phase.finished, measured.phase.outcomes().accepted),
         (sent, sent)
     );
     assert_eq!(records(&measured).len() as u64, sent);
@@ -159,7 +162,7 @@ fn a_second_stop_gives_up_what_is_open() {
     });
     stop.stop();
     stop.stop();
-    let summary = run.join().expect("no panic").summary;
-    assert_eq!((summary.requests, summary.counts.unknown), (10, 10));
-    assert_eq!(status(&summary, "abandoned at the stop"), 10);
+    let phase = run.join().expect("no panic").phase;
+    assert_eq!((phase.finished, phase.outcomes().unknown), (10, 10));
+    assert_eq!(status(&phase, "abandoned at the stop"), 10);
 }

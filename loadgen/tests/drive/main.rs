@@ -2,6 +2,7 @@
 //! how it counts every way in which a request can end.
 
 mod classes;
+mod clocks;
 mod closed_loop;
 mod command;
 mod farewell;
@@ -9,9 +10,12 @@ mod interruptions;
 mod server;
 
 use loadgen::data::{Element, Encoded};
-use loadgen::events::{Event, Summary};
-use loadgen::grpc::{LoadPlan, Measured, Stop, drive};
+use loadgen::events::Event;
+use loadgen::grpc::drive;
+use loadgen::plan::LoadPlan;
+use loadgen::run::{Measured, Stop};
 use reports::outcome_log::Record;
+use reports::result::{Latencies, LatencyClock, Phase};
 use server::Server;
 use std::convert::Infallible;
 use std::sync::Arc;
@@ -32,11 +36,9 @@ fn data(count: i64) -> Arc<Encoded> {
 
 fn plan(server: &Server, requests: u64, concurrency: u32, connections: u32) -> LoadPlan {
     LoadPlan {
-        requests,
-        concurrency,
         connections,
         keep_outcomes: true,
-        ..LoadPlan::new(server.address.to_string())
+        ..LoadPlan::closed(server.address.to_string(), concurrency, requests)
     }
 }
 
@@ -54,13 +56,18 @@ fn records(measured: &Measured) -> Vec<Record> {
     records
 }
 
-fn status(summary: &Summary, label: &str) -> u64 {
-    summary
+fn status(phase: &Phase, label: &str) -> u64 {
+    phase
         .statuses
         .iter()
         .filter(|(known, _)| known.starts_with(label))
         .map(|(_, count)| count)
         .sum()
+}
+
+/// Latencies of everything that ended, by one clock.
+fn latencies(measured: &Measured, clock: LatencyClock) -> Latencies {
+    measured.phase.latencies(&clock, None)
 }
 
 fn wait_until(what: &str, condition: impl Fn() -> bool) {

@@ -56,6 +56,15 @@ impl Server {
         address: &str,
         answer: impl Fn(&ReceivedRequest) -> Answer + Send + Sync + 'static,
     ) -> Self {
+        Self::start_with(address, None, answer)
+    }
+
+    /// One that takes at most `streams_max` requests at a time on each connection.
+    pub fn start_with(
+        address: &str,
+        streams_max: Option<u32>,
+        answer: impl Fn(&ReceivedRequest) -> Answer + Send + Sync + 'static,
+    ) -> Self {
         let runtime = tokio::runtime::Builder::new_current_thread()
             .enable_all()
             .build()
@@ -71,7 +80,7 @@ impl Server {
         let thread = std::thread::spawn(move || {
             runtime.block_on(async {
                 tokio::select! {
-                    _ = accept(listener, answer, shared) => {}
+                    _ = accept(listener, streams_max, answer, shared) => {}
                     _ = killed => {}
                 }
             });
@@ -101,7 +110,12 @@ fn listen(address: SocketAddr) -> TcpListener {
     socket.listen(1_024).expect("listen")
 }
 
-async fn accept(listener: TcpListener, answer: Answering, received: Arc<Mutex<Received>>) {
+async fn accept(
+    listener: TcpListener,
+    streams_max: Option<u32>,
+    answer: Answering,
+    received: Arc<Mutex<Received>>,
+) {
     let mut connections = JoinSet::new();
     loop {
         let (socket, _) = listener.accept().await.expect("accept");
@@ -114,6 +128,7 @@ async fn accept(listener: TcpListener, answer: Answering, received: Arc<Mutex<Re
         connections.spawn(serve(
             number,
             socket,
+            streams_max,
             Arc::clone(&answer),
             Arc::clone(&received),
         ));
@@ -123,6 +138,7 @@ async fn accept(listener: TcpListener, answer: Answering, received: Arc<Mutex<Re
 async fn serve(
     connection: usize,
     socket: TcpStream,
+    streams_max: Option<u32>,
     answer: Answering,
     received: Arc<Mutex<Received>>,
 ) {
@@ -130,6 +146,9 @@ async fn serve(
     builder
         .initial_window_size(16 << 20)
         .initial_connection_window_size(16 << 20);
+    if let Some(streams_max) = streams_max {
+        builder.max_concurrent_streams(streams_max);
+    }
     let Ok(mut http) = builder.handshake::<_, Bytes>(socket).await else {
         return;
     };

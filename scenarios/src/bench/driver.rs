@@ -7,7 +7,9 @@ use std::process::Stdio;
 use std::time::Duration;
 
 use anyhow::{Context, bail};
-use loadgen::events::{Event, Summary};
+use loadgen::events::Event;
+use reports::model::{LatencySummary, OutcomeCounts};
+use reports::result::{DRIVER, LatencyClock, Phase};
 use tokio::io::{AsyncBufReadExt, BufReader, Lines};
 use tokio::process::{Child, ChildStdout, Command};
 
@@ -36,6 +38,47 @@ pub(super) struct Driver {
     child: Child,
     events: Lines<BufReader<ChildStdout>>,
     stderr: PathBuf,
+}
+
+/// What one run measured, as results of schema 1 hold it.
+#[derive(Clone, Debug)]
+pub(super) struct Summary {
+    pub requests: u64,
+    pub total_s: f64,
+    pub last_reply_unix_us: i64,
+    pub counts: OutcomeCounts,
+    pub accepted_units: u64,
+    pub latency: LatencySummary,
+    pub statuses: Vec<(String, u64)>,
+    pub cpu_us: u64,
+    pub peak_rss_bytes: u64,
+}
+
+impl Summary {
+    pub(super) fn of(phase: &Phase) -> Self {
+        let counts = phase.outcomes();
+        let sent = phase.latencies(&LatencyClock::Sent, None);
+        let driver = phase.usage.get(DRIVER).cloned().unwrap_or_default();
+        let mut statuses = Vec::from_iter(phase.statuses.clone());
+        statuses.sort_by_key(|(_, count)| std::cmp::Reverse(*count));
+        Self {
+            requests: phase.finished,
+            total_s: phase.length_ns as f64 / 1e9,
+            last_reply_unix_us: phase.start_unix_us + (phase.length_ns / 1_000) as i64,
+            counts: OutcomeCounts {
+                accepted: counts.accepted,
+                refused: counts.refused,
+                duplicate: counts.duplicate,
+                error: counts.error,
+                unknown: counts.unknown,
+            },
+            accepted_units: phase.units_accepted(),
+            latency: LatencySummary::of(sent.histogram_us()),
+            statuses,
+            cpu_us: driver.cpu_ns() / 1_000,
+            peak_rss_bytes: driver.peak_rss_bytes,
+        }
+    }
 }
 
 impl Driver {
@@ -90,9 +133,9 @@ impl Driver {
     /// Reads all events up to the summary, and waits for the end of the process.
     pub(super) async fn summary(&mut self) -> anyhow::Result<Summary> {
         while let Some(event) = self.next().await? {
-            if let Event::Finished(summary) = event {
+            if let Event::Finished { phase, .. } = event {
                 self.ended().await?;
-                return Ok(summary);
+                return Ok(Summary::of(&phase));
             }
         }
         bail!("the driver ended without a summary")

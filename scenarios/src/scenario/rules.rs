@@ -13,8 +13,8 @@ const CONCURRENCY_MAX: u32 = 10_000;
 const REQUESTS_MAX: u64 = 100_000_000;
 /// The driver keeps one element per user in memory.
 const USERS_MAX: u64 = loadgen::data::ELEMENTS_MAX as u64;
-const TIMEOUT_MS_MIN: u64 = loadgen::grpc::TIMEOUT_RESOLUTION.as_millis() as u64;
-const TIMEOUT_MS_MAX: u64 = loadgen::grpc::TIMEOUT_MAX.as_millis() as u64;
+const TIMEOUT_MS_MIN: u64 = loadgen::plan::TIMEOUT_RESOLUTION.as_millis() as u64;
+const TIMEOUT_MS_MAX: u64 = loadgen::plan::TIMEOUT_MAX.as_millis() as u64;
 const QUANTITY_MAX: u32 = 1_000;
 const ROUNDS_MAX: u32 = 100;
 const UNITS_MAX: i64 = 1_000_000_000_000;

@@ -3,9 +3,12 @@
 
 use crate::wait::until;
 use loadgen::data::{DataSpec, Element, Encoded, generate};
-use loadgen::events::{Event, Summary};
-use loadgen::grpc::{LoadPlan, Measured, Stop, drive};
+use loadgen::events::Event;
+use loadgen::grpc::drive;
+use loadgen::plan::LoadPlan;
+use loadgen::run::{Measured, Stop};
 use reports::outcome_log::{Outcome, Record};
+use reports::result::Phase;
 use std::net::SocketAddr;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
@@ -41,28 +44,26 @@ pub struct Crowd {
 impl Load {
     /// Runs until it is told to stop.
     pub fn start(address: SocketAddr, product_id: i64, crowd: Crowd, told: Told) -> Self {
-        let elements = generate(&DataSpec {
-            seed: crowd.seed,
-            users: crowd.users,
+        let elements = generate(&DataSpec::one_product(
+            crowd.seed,
+            crowd.users,
             product_id,
-            quantity_max: 2,
-        });
+            2,
+        ));
         let data = Arc::new(Encoded::new(elements.expect("a valid wish")));
         let plan = LoadPlan {
-            concurrency: crowd.concurrency,
             connections: 4.min(crowd.concurrency),
-            requests: ENDLESS,
             timeout: REPLY_LIMIT,
             keep_outcomes: true,
             report: true,
-            ..LoadPlan::new(address.to_string())
+            ..LoadPlan::closed(address.to_string(), crowd.concurrency, ENDLESS)
         };
         let (stop, accepted) = (Stop::default(), Arc::<AtomicU64>::default());
         let (stopped, counted) = (stop.clone(), accepted.clone());
         let thread = std::thread::spawn(move || {
             let mut observe = |event| {
                 if let Event::Progress(progress) = event {
-                    counted.store(progress.accepted, Ordering::Relaxed);
+                    counted.store(progress.counts.accepted, Ordering::Relaxed);
                 }
             };
             drive(&plan, data, &stopped, &mut observe).expect("the service takes connections")
@@ -91,7 +92,7 @@ impl Load {
     }
 
     /// Stops sending, waits for the open replies and keeps what was told for the audit.
-    pub async fn finish(self) -> Summary {
+    pub async fn finish(self) -> Phase {
         self.stop.stop();
         let joining =
             tokio::task::spawn_blocking(move || self.thread.join().expect("the driver ends"));
@@ -128,11 +129,9 @@ impl Answer {
 /// One purchase.
 pub async fn buy(address: SocketAddr, element: Element, limit: Duration, told: Told) -> Answer {
     let plan = LoadPlan {
-        concurrency: 1,
-        requests: 1,
         timeout: limit,
         keep_outcomes: true,
-        ..LoadPlan::new(address.to_string())
+        ..LoadPlan::closed(address.to_string(), 1, 1)
     };
     let driving = move || {
         drive(
@@ -168,11 +167,11 @@ pub async fn buy(address: SocketAddr, element: Element, limit: Duration, told: T
     }
 }
 
-fn keep(measured: &Measured, told: &Told) -> Summary {
+fn keep(measured: &Measured, told: &Told) -> Phase {
     let mut told = told.lock().unwrap_or_else(PoisonError::into_inner);
     let _ = measured.outcomes(|record| {
         told.push(*record);
         Ok::<_, ()>(())
     });
-    measured.summary.clone()
+    measured.phase.clone()
 }

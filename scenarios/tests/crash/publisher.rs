@@ -146,7 +146,8 @@ async fn a_stopped_service_answers_what_it_accepted_and_hands_its_incarnation_ba
     );
     let told = load.finish().await;
     assert_eq!(
-        told.counts.unknown, 0,
+        told.outcomes().unknown,
+        0,
         "everything was answered: {:?}",
         told.statuses
     );
@@ -169,5 +170,5 @@ async fn a_stopped_service_answers_what_it_accepted_and_hands_its_incarnation_ba
             "SELECT COUNT(*) FROM orders WHERE product_id = {PRODUCT} AND live = 1"
         ))
         .await;
-    assert_eq!(sold, told.counts.accepted as i64);
+    assert_eq!(sold, told.outcomes().accepted as i64);
 }

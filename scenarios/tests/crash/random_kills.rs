@@ -51,7 +51,7 @@ async fn killed_at_random_moments_under_load_nothing_is_lost_doubled_or_left_ove
         // All buyers ask again, including those who do not know what became of their request.
         let again = world.load(crowd);
         world
-            .sells(&again, told.counts.accepted + told.counts.unknown)
+            .sells(&again, told.outcomes().accepted + told.outcomes().unknown)
             .await;
         again.finish().await;
         world.audit().await;
@@ -60,7 +60,7 @@ async fn killed_at_random_moments_under_load_nothing_is_lost_doubled_or_left_ove
             .await;
         eprintln!(
             "round {round}: killed after {moments_ms:?} ms, {:?}, {voided} holds voided",
-            told.counts
+            told.outcomes()
         );
     }
 }

@@ -5,7 +5,7 @@ use crate::fresh_world;
 use crate::load::{Answer, Crowd, Load};
 use crate::wait::until;
 use crate::world::{SOMEBODY, World};
-use loadgen::events::Summary;
+use reports::result::Phase;
 use servers::{Frozen, RabbitMqServer};
 use std::time::{Duration, Instant};
 
@@ -39,7 +39,7 @@ async fn nothing_is_sold_to_nobody(
     order: i64,
     held_most: i64,
     time: Duration,
-) -> Summary {
+) -> Phase {
     let begun = Instant::now();
     while begun.elapsed() < time {
         let stock = world.stock().await.expect("it answers");

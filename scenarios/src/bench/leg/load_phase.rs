@@ -4,7 +4,7 @@
 use std::time::Duration;
 
 use anyhow::bail;
-use loadgen::events::{Event, Summary};
+use loadgen::events::Event;
 use reports::model::{
     DurableLatency, LatencySummary, Leg, OutcomeCounts, SystemCpuPerOrder, TimelinePoint,
     UsageByProcess,
@@ -13,7 +13,7 @@ use reports::result::Durable;
 
 use super::{LegWork, drain};
 use crate::bench::committed_units::{CommittedUnits, CommittedWatch, TIMELINE};
-use crate::bench::driver::{Driver, LoadSpec};
+use crate::bench::driver::{Driver, LoadSpec, Summary};
 use crate::bench::durable_latency::DurableReader;
 use crate::bench::interrupt::Interrupted;
 use crate::bench::process_usage;
@@ -133,30 +133,28 @@ impl LoadPhase<'_> {
             if let Event::Progress(now) = &event {
                 let failed = leg.counts.error + leg.counts.unknown;
                 let step = Step {
-                    done: now.done,
+                    done: now.done(),
                     failed,
-                    rps: now.interval_rps,
-                    p99_us: now.interval_p99_us,
+                    rps: now.interval_per_s,
+                    p99_us: now.interval_p99_ns.unwrap_or(0) / 1_000,
                 };
                 progress.step(step);
                 leg.timeline.extend(timeline.step(
-                    now.elapsed_ms,
+                    now.elapsed_ns / 1_000_000,
                     step,
                     observers.timeline.units(),
                 ));
             }
             // The driver writes its outcome log between the last reply and the summary, so the
             // counters are not read as late as the summary.
-            let all_replied =
-                matches!(&event, Event::Progress(now) if now.done == self.spec.requests);
-            if at_reply.is_none() && (all_replied || matches!(event, Event::Finished(_))) {
+            if let Event::Ended { .. } = event {
                 at_reply = Some((usage(), committed.units().await?));
             }
-            if let Event::Finished(summary) = event
+            if let Event::Finished { phase, .. } = event
                 && let Some((at_reply, committed_units)) = at_reply.take()
             {
                 return Ok((
-                    summary,
+                    Summary::of(&phase),
                     Readings {
                         before,
                         at_reply,
@@ -187,7 +185,6 @@ struct Observers<'a> {
 impl Observers<'_> {
     fn see(&self, event: &Event) {
         let samples = match event {
-            Event::Progress(progress) => &progress.samples,
             Event::Samples { samples } => samples,
             _ => return,
         };
@@ -201,22 +198,22 @@ impl Observers<'_> {
 fn record(leg: &mut Leg, event: &Event) {
     match event {
         Event::Progress(now) => {
-            let told = now.accepted + now.refused + now.errors + now.unknown;
             leg.counts = OutcomeCounts {
-                accepted: now.accepted,
-                refused: now.refused,
-                duplicate: now.done.saturating_sub(told),
-                error: now.errors,
-                unknown: now.unknown,
+                accepted: now.counts.accepted,
+                refused: now.counts.refused,
+                duplicate: now.counts.duplicate,
+                error: now.counts.error,
+                unknown: now.counts.unknown,
             };
-            set_rate(leg, now.done, now.elapsed_ms as f64 / 1000.0);
+            set_rate(leg, now.done(), now.elapsed_ns as f64 / 1e9);
         }
-        Event::Finished(summary) => {
+        Event::Finished { phase, .. } => {
+            let summary = Summary::of(phase);
             leg.counts = summary.counts;
             leg.accepted_units = summary.accepted_units;
-            leg.latency = summary.latency.clone();
-            leg.statuses = summary.statuses.clone();
-            set_rate(leg, summary.requests, summary.total_s());
+            leg.latency = summary.latency;
+            leg.statuses = summary.statuses;
+            set_rate(leg, summary.requests, summary.total_s);
         }
         _ => {}
     }

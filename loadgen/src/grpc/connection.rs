@@ -1,7 +1,7 @@
 //! A socket with its session. Moves bytes between the two, with one system call for all that has
 //! gathered.
 
-use crate::grpc::recorder::Request;
+use crate::run::Request;
 use crate::wire::{Ended, Session, Target};
 use std::future::poll_fn;
 use std::io;

@@ -24,15 +24,15 @@ impl Stop {
     }
 
     /// Changes whenever the run is told something new.
-    pub(crate) fn level(&self) -> u8 {
+    pub fn level(&self) -> u8 {
         self.0.load(Ordering::Acquire)
     }
 
-    pub(crate) fn is_stopping(&self) -> bool {
+    pub fn is_stopping(&self) -> bool {
         self.level() != RUN
     }
 
-    pub(crate) fn is_abandoning(&self) -> bool {
+    pub fn is_abandoning(&self) -> bool {
         self.level() == ABANDON
     }
 }

@@ -1,0 +1,343 @@
+//! A run from its first connection to its phase. The caller's thread reports; the driver's threads
+//! drive.
+
+use super::Lane;
+use super::pacer::Pacer;
+use super::port::Port;
+use super::reporter::{Measuring, Reporter, TICK};
+use super::shared::Shared;
+use super::slot::{Slot, alarm};
+use super::stop::Stop;
+use super::sum_up;
+use crate::data::Element;
+use crate::events::Event;
+use crate::plan::{Arrival, End, LoadPlan, Shape, TIMEOUT_RESOLUTION};
+use crate::process::{self, CpuTime};
+use crate::{Error, Result};
+use reports::outcome_log::Record;
+use reports::result::{Phase, Usage};
+use std::sync::Arc;
+use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender, channel};
+use std::thread::JoinHandle;
+use std::time::Duration;
+use tokio::sync::watch;
+use tokio::task::JoinSet;
+
+/// How long the server may take to accept all connections before the run.
+const CONNECT_FIRST_MAX: Duration = Duration::from_secs(5);
+/// How late a worker may be who has thought: the resolution of the runtime's timers.
+const THINK_RESOLUTION: Duration = Duration::from_millis(1);
+
+/// What a run left behind.
+#[derive(Debug)]
+pub struct Measured {
+    pub phase: Phase,
+    /// The data ended and began again although the plan does not want that.
+    pub data_wrapped: bool,
+    /// Connections that were lost or could not be made, and why the last one was not.
+    pub connections_lost: u64,
+    pub lost_because: String,
+    shared: Arc<Shared>,
+    threads: Vec<Measuring>,
+}
+
+impl Measured {
+    /// Calls `each` with the record of every request that ended, in no particular order. There are
+    /// none unless the plan asked to keep outcomes, and none of requests that were dropped: nobody
+    /// was told anything about those.
+    pub fn outcomes<E>(
+        &self,
+        mut each: impl FnMut(&Record) -> std::result::Result<(), E>,
+    ) -> std::result::Result<(), E> {
+        for thread in &self.threads {
+            let recorder = thread.recorder();
+            recorder
+                .outcomes(&self.shared)
+                .try_for_each(|record| each(&record))?;
+        }
+        Ok(())
+    }
+}
+
+enum FromThread {
+    Connected,
+    Failed(String),
+    Done,
+}
+
+/// The data of a run: who asks for what, and whether some user appears more than once.
+#[derive(Clone, Debug)]
+pub struct Elements {
+    pub elements: Arc<[Element]>,
+    pub users_repeat: bool,
+}
+
+/// Runs a plan to its end, or until `stop` ends it early. `lane` makes a lane of a port; there is
+/// one per connection. `observe` is called with every event but the final one, of progress and
+/// samples only if the plan wants reports. It must return quickly, except from
+/// [`Event::Ready`] and [`Event::Ended`], after which the run goes on when it returns. An error
+/// means that nothing was sent.
+pub fn drive<L: Lane>(
+    plan: &LoadPlan,
+    data: Elements,
+    stop: &Stop,
+    lane: impl Fn(Port) -> L,
+    observe: &mut dyn FnMut(Event),
+) -> Result<Measured> {
+    plan.check()?;
+    if data.elements.is_empty() {
+        return Err(Error::Usage("no request data".to_owned()));
+    }
+    let data_len = data.elements.len() as u64;
+    let shared = Arc::new(Shared::new(
+        plan,
+        data.elements,
+        data.users_repeat,
+        stop.clone(),
+    ));
+    let (to_reporter, from_threads) = channel();
+    let (start, _) = watch::channel(false);
+    let mut threads = Vec::new();
+    let mut handles = Vec::new();
+    for number in 0..plan.threads.min(plan.connections) {
+        let measuring = Measuring::new();
+        let ports = (number..plan.connections)
+            .step_by(plan.threads as usize)
+            .map(|connection| port(plan, &shared, &measuring, connection));
+        let (slots, lanes) = ports.map(|port| (port.slot(), lane(port))).unzip();
+        threads.push(measuring);
+        let thread = Thread {
+            slots,
+            lanes,
+            shared: Arc::clone(&shared),
+        };
+        handles.push(thread.spawn(number, to_reporter.clone(), start.subscribe())?);
+    }
+    drop(to_reporter);
+    if let Err(reason) = all_connected(&from_threads, handles.len()) {
+        drop(start);
+        join(handles);
+        return Err(Error::Connect {
+            address: plan.address.clone(),
+            reason,
+        });
+    }
+    observe(Event::Ready {
+        connections: plan.connections,
+        requests: requests(plan),
+    });
+    let mut watched = |event: Event| {
+        let is_report = matches!(event, Event::Progress(_) | Event::Samples { .. });
+        if plan.report || !is_report {
+            observe(event);
+        }
+    };
+    let started_ns = shared.clock.now_ns();
+    watched(Event::Started {
+        at_unix_us: shared.clock.unix_us(started_ns),
+    });
+    let cpu_before = CpuTime::now();
+    let started_ns = shared.clock.now_ns();
+    shared.source.start_at(started_ns);
+    let mut reporter = Reporter::new(threads.clone(), Arc::clone(&shared));
+    start.send_replace(true);
+    report_until_done(&from_threads, handles.len(), &mut reporter, &mut watched);
+    let driver = usage(cpu_before);
+    join(handles);
+    reporter.finish(&mut watched);
+    let last_end_ns = threads
+        .iter()
+        .map(|thread| thread.recorder().last_end_ns)
+        .max();
+    watched(Event::Ended {
+        at_unix_us: shared
+            .clock
+            .unix_us(last_end_ns.unwrap_or(0).max(started_ns)),
+    });
+    let phase = sum_up::phase(plan, &shared, &threads, &reporter, driver);
+    let (connections_lost, lost_because) = lost(&threads);
+    let used = plan.start_index.saturating_add(phase.due);
+    Ok(Measured {
+        data_wrapped: used > data_len && !plan.may_wrap,
+        phase,
+        connections_lost,
+        lost_because,
+        shared,
+        threads,
+    })
+}
+
+/// Worker `i` of a closed loop is on connection `i mod connections`.
+fn port(plan: &LoadPlan, shared: &Arc<Shared>, measuring: &Measuring, connection: u32) -> Port {
+    let workers = match plan.arrival {
+        Arrival::Closed { workers, .. } => {
+            let extra = u32::from(connection < workers % plan.connections);
+            workers / plan.connections + extra
+        }
+        Arrival::Open { .. } => 0,
+    };
+    Port::new(
+        Arc::clone(shared),
+        Arc::clone(&measuring.recorder),
+        Arc::clone(&measuring.counters),
+        workers,
+    )
+}
+
+/// Requests that a plan asks for, where it says so.
+fn requests(plan: &LoadPlan) -> Option<u64> {
+    match (&plan.arrival, plan.end) {
+        (
+            Arrival::Open {
+                shape: Shape::Spike { buyers },
+                ..
+            },
+            _,
+        ) => Some(*buyers),
+        (_, End::Count(count)) => Some(count),
+        (Arrival::Open { shape, .. }, End::Time(time)) => {
+            Some((crate::plan::mean_per_s(shape) * time.as_secs_f64()).round() as u64)
+        }
+        (Arrival::Closed { .. }, End::Time(_)) => None,
+    }
+}
+
+/// One thread of the driver and what runs on it.
+struct Thread<L> {
+    slots: Vec<Arc<Slot>>,
+    lanes: Vec<L>,
+    shared: Arc<Shared>,
+}
+
+impl<L: Lane> Thread<L> {
+    fn spawn(
+        self,
+        number: u32,
+        to_reporter: Sender<FromThread>,
+        start: watch::Receiver<bool>,
+    ) -> Result<JoinHandle<()>> {
+        let runtime = tokio::runtime::Builder::new_current_thread()
+            .enable_all()
+            .build()
+            .map_err(|source| Error::System {
+                action: "build a runtime",
+                source,
+            })?;
+        std::thread::Builder::new()
+            .name(format!("driver-{number}"))
+            .spawn(move || {
+                let said = runtime.block_on(self.run(&to_reporter, start));
+                // The receiver only goes away when the run is over anyway.
+                let _ =
+                    to_reporter.send(said.map_or_else(FromThread::Failed, |()| FromThread::Done));
+            })
+            .map_err(|source| Error::System {
+                action: "start a thread",
+                source,
+            })
+    }
+
+    async fn run(
+        mut self,
+        to_reporter: &Sender<FromThread>,
+        mut start: watch::Receiver<bool>,
+    ) -> std::result::Result<(), String> {
+        let deadline = tokio::time::Instant::now() + CONNECT_FIRST_MAX;
+        // The connections are made one after the other: a burst of hundreds would overflow the
+        // server's backlog of connections to accept.
+        for lane in &mut self.lanes {
+            lane.connect_first(deadline).await?;
+        }
+        let pacer = match self.shared.source.is_open() {
+            true => Some(
+                Pacer::new(Arc::clone(&self.shared), self.slots.clone())
+                    .map_err(|error| format!("no timer of the kernel: {error}"))?,
+            ),
+            false => None,
+        };
+        let _ = to_reporter.send(FromThread::Connected);
+        if start.wait_for(|started| *started).await.is_err() {
+            return Ok(());
+        }
+        let period = match self.shared.think_ns {
+            0 => TIMEOUT_RESOLUTION,
+            _ => THINK_RESOLUTION,
+        };
+        let alarm = tokio::spawn(alarm(self.slots, self.shared, period));
+        // The lanes have their turn before the pacer, and tell their room.
+        let lanes = self.lanes.into_iter().map(Lane::run);
+        let lanes: JoinSet<()> = lanes.collect();
+        let pacer = tokio::spawn(async move {
+            if let Some(pacer) = pacer {
+                pacer.run().await;
+            }
+        });
+        lanes.join_all().await;
+        alarm.abort();
+        match pacer.await {
+            Ok(()) => Ok(()),
+            Err(panic) => std::panic::resume_unwind(panic.into_panic()),
+        }
+    }
+}
+
+fn all_connected(
+    from_threads: &Receiver<FromThread>,
+    threads: usize,
+) -> std::result::Result<(), String> {
+    for _ in 0..threads {
+        match from_threads.recv() {
+            Ok(FromThread::Connected) => {}
+            Ok(FromThread::Failed(reason)) => return Err(reason),
+            Ok(FromThread::Done) | Err(_) => return Err("a driver thread ended early".to_owned()),
+        }
+    }
+    Ok(())
+}
+
+fn report_until_done(
+    from_threads: &Receiver<FromThread>,
+    threads: usize,
+    reporter: &mut Reporter,
+    observe: &mut dyn FnMut(Event),
+) {
+    let mut done = 0;
+    while done < threads {
+        match from_threads.recv_timeout(TICK) {
+            Ok(_) => done += 1,
+            Err(RecvTimeoutError::Timeout) => reporter.tick(observe),
+            // Every thread is gone, one of them in a panic that `join` passes on.
+            Err(RecvTimeoutError::Disconnected) => return,
+        }
+    }
+}
+
+fn join(threads: Vec<JoinHandle<()>>) {
+    for thread in threads {
+        if let Err(panic) = thread.join() {
+            std::panic::resume_unwind(panic);
+        }
+    }
+}
+
+fn usage(before: CpuTime) -> Usage {
+    let used = CpuTime::now().since(before);
+    Usage {
+        user_ns: used.user_ns,
+        system_ns: used.system_ns,
+        peak_rss_bytes: process::peak_rss_bytes(),
+        ..Usage::default()
+    }
+}
+
+fn lost(threads: &[Measuring]) -> (u64, String) {
+    let mut lost = (0, String::new());
+    for thread in threads {
+        let recorder = thread.recorder();
+        lost.0 += recorder.connections_lost;
+        if !recorder.lost_because.is_empty() {
+            lost.1.clone_from(&recorder.lost_because);
+        }
+    }
+    lost
+}

@@ -1,0 +1,61 @@
+//! What the outcome log needs of a request, in 32 bytes.
+
+use crate::run::request::{Request, RequestEnd};
+use crate::run::shared::Shared;
+use reports::outcome_log::{Operation, Outcome, Record, Refusal};
+
+/// Stands for "never sent" where a time counts from when the request was due.
+const NEVER_US: u32 = u32::MAX;
+
+#[derive(Clone, Copy, Debug)]
+pub struct Kept {
+    order_id: i64,
+    due_ns: u64,
+    /// Counted from when it was due; [`NEVER_US`] if it was never sent.
+    sent_after_us: u32,
+    /// Counted from when it was due.
+    ended_after_us: u32,
+    index: u32,
+    outcome: Outcome,
+    refusal: Option<Refusal>,
+}
+
+const _: () = assert!(size_of::<Kept>() == 32);
+
+impl Kept {
+    pub fn new(index: u32, request: &Request, end: &RequestEnd, now_ns: u64) -> Self {
+        let after_due = |at_ns: u64| {
+            let us = at_ns.saturating_sub(request.due_ns) / 1_000;
+            u32::try_from(us).unwrap_or(NEVER_US).min(NEVER_US - 1)
+        };
+        Self {
+            order_id: end.order_id,
+            due_ns: request.due_ns,
+            sent_after_us: request.sent_ns.map_or(NEVER_US, after_due),
+            ended_after_us: after_due(now_ns),
+            index,
+            outcome: end.outcome,
+            refusal: end.refusal,
+        }
+    }
+
+    pub fn record(&self, shared: &Shared) -> Record {
+        let element = shared.element(self.index);
+        let due_at_unix_us = shared.clock.unix_us(self.due_ns);
+        let at_unix_us = |after_us: u32| due_at_unix_us + i64::from(after_us);
+        Record {
+            operation: Operation::Buy,
+            user_id: element.user_id,
+            product_id: element.product_id,
+            asked_order_id: 0,
+            quantity: element.quantity as u32,
+            outcome: self.outcome,
+            refusal: self.refusal,
+            order_id: self.order_id,
+            due_at_unix_us,
+            sent_at_unix_us: (self.sent_after_us != NEVER_US)
+                .then(|| at_unix_us(self.sent_after_us)),
+            ended_at_unix_us: at_unix_us(self.ended_after_us),
+        }
+    }
+}
