@@ -31,6 +31,8 @@ mod slot;
 mod source;
 mod stop;
 mod sum_up;
+#[cfg(test)]
+mod tests;
 mod timeline;
 
 pub use drive::{Elements, Measured, drive};

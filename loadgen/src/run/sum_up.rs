@@ -127,7 +127,12 @@ fn offered_per_s(due: u64, scheduled_ns: u64, length_ns: u64) -> f64 {
 ///
 /// The workers' number is known without any clock, so clocks that start late or stop early are
 /// found out: the law then gives too few workers.
-fn little(plan: &LoadPlan, shared: &Shared, threads: &[Measuring], busy_ns: u64) -> Option<Little> {
+pub fn little(
+    plan: &LoadPlan,
+    shared: &Shared,
+    threads: &[Measuring],
+    busy_ns: u64,
+) -> Option<Little> {
     let Arrival::Closed { workers, .. } = plan.arrival else {
         return None;
     };

@@ -7,6 +7,7 @@ mod closed_loop;
 mod command;
 mod farewell;
 mod interruptions;
+mod open_loop;
 mod server;
 
 use loadgen::data::{Element, Encoded};
