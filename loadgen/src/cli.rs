@@ -17,9 +17,10 @@ use crate::run::{Measured, Stop};
 use crate::summary_text::summary_text;
 use crate::{Error, Result};
 use console::Console;
+pub use console::{Input, Output};
 use reports::outcome_log::{OutcomeLogError, Writer};
 use reports::result::Phase;
-use std::io::{self, Write};
+use std::io;
 use std::path::Path;
 use std::sync::Arc;
 
@@ -30,6 +31,14 @@ use std::sync::Arc;
 /// Call it at most once per process, because it takes over the two signals. It may be called from
 /// within a runtime.
 pub fn run(args: LoadGrpc) -> Result<Phase> {
+    let stop = Stop::default();
+    signals::stop_on_signals(stop.clone())?;
+    let input = Box::new(io::BufReader::new(io::stdin()));
+    run_on(args, input, Box::new(io::stdout()), stop)
+}
+
+/// The command on any input and output, told by `stop` instead of by signals.
+pub fn run_on(args: LoadGrpc, input: Input, output: Output, stop: Stop) -> Result<Phase> {
     let mut plan = args.plan()?;
     plan.keep_outcomes |= args.outcome_log.is_some();
     plan.report |= args.events;
@@ -44,9 +53,7 @@ pub fn run(args: LoadGrpc) -> Result<Phase> {
         .as_deref()
         .map(|path| Ok::<_, Error>((path, Writer::create(path).map_err(log_failed)?)));
     let log = log.transpose()?;
-    let stop = Stop::default();
-    signals::stop_on_signals(stop.clone())?;
-    let mut console = Console::new(args.events, args.handshake, stop.clone());
+    let mut console = Console::new(args.events, args.handshake, input, output, stop.clone());
     let measured = drive(&plan, data, &stop, &mut |event| console.see(&event))?;
     if let Some((path, writer)) = log {
         write_log(path, writer, &measured)?;
@@ -69,12 +76,12 @@ pub fn run(args: LoadGrpc) -> Result<Phase> {
         };
         console.see(&finished);
     } else {
-        let text = summary_text(&plan, &measured);
-        io::stdout()
-            .write_all(text.as_bytes())
-            .map_err(stdout_failed)?;
+        console.print(&summary_text(&plan, &measured));
     }
-    console.finish().map_err(stdout_failed)?;
+    console.finish().map_err(|source| Error::System {
+        action: "write to standard output",
+        source,
+    })?;
     let failed = phase.outcomes().failed() + phase.dropped_in_all();
     match failed {
         1.. if args.fail_on_errors => Err(Error::Failed {
@@ -127,11 +134,4 @@ fn write(path: &Path, content: &[u8]) -> Result<()> {
         content.push(b'\n');
     }
     std::fs::write(path, content).map_err(|source| Error::file("write", path, source))
-}
-
-fn stdout_failed(source: io::Error) -> Error {
-    Error::System {
-        action: "write to standard output",
-        source,
-    }
 }

@@ -164,7 +164,8 @@ impl LoadPlan {
     pub fn read(path: &Path) -> Result<Self> {
         let text =
             std::fs::read_to_string(path).map_err(|source| Error::file("read", path, source))?;
-        serde_json::from_str(&text)
+        let mut json = serde_json::Deserializer::from_str(&text);
+        serde_path_to_error::deserialize(&mut json)
             .map_err(|error| Error::Usage(format!("{}: {error}", path.display())))
     }
 

@@ -9,21 +9,27 @@ use std::time::Duration;
 /// How often a driver that waits for a line looks whether it was told to stop.
 const LOOK_EVERY: Duration = Duration::from_millis(20);
 
-#[derive(Debug)]
 pub struct Console {
     prints: bool,
     /// Lines of the standard input; closed at its end. None without a handshake.
     lines: Option<Receiver<String>>,
     stop: Stop,
+    output: Output,
     printing: io::Result<()>,
 }
 
+/// Where a driver's lines come from, and where its events or its summary go.
+pub type Input = Box<dyn BufRead + Send>;
+pub type Output = Box<dyn Write>;
+
 impl Console {
-    pub fn new(prints: bool, handshake: bool, stop: Stop) -> Self {
+    /// `input` is read only if there is a handshake.
+    pub fn new(prints: bool, handshake: bool, input: Input, output: Output, stop: Stop) -> Self {
         Self {
             prints,
-            lines: handshake.then(lines),
+            lines: handshake.then(|| lines(input)),
             stop,
+            output,
             printing: Ok(()),
         }
     }
@@ -34,7 +40,7 @@ impl Console {
             return;
         }
         if self.printing.is_ok() {
-            self.printing = print_line(event);
+            self.printing = self.print_line(event);
             if self.printing.is_err() {
                 // The process that read the events is gone, so the rest of the run is of no use.
                 self.stop.stop();
@@ -49,9 +55,23 @@ impl Console {
         }
     }
 
+    /// Prints a text for people.
+    pub fn print(&mut self, text: &str) {
+        if self.printing.is_ok() {
+            self.printing = self.output.write_all(text.as_bytes());
+        }
+    }
+
     /// Whether everything could be printed.
     pub fn finish(self) -> io::Result<()> {
         self.printing
+    }
+
+    fn print_line(&mut self, event: &Event) -> io::Result<()> {
+        let mut line = serde_json::to_vec(event)?;
+        line.push(b'\n');
+        self.output.write_all(&line)?;
+        self.output.flush()
     }
 
     /// Whether the line came, before the end of the input and before the run was told to stop (once
@@ -73,11 +93,11 @@ impl Console {
     }
 }
 
-/// The lines of the standard input, read by a thread that ends with it or with the process.
-fn lines() -> Receiver<String> {
+/// The lines of the input, read by a thread that ends with it or with the process.
+fn lines(input: Input) -> Receiver<String> {
     let (sender, receiver) = channel();
     std::thread::spawn(move || {
-        for line in io::stdin().lock().lines() {
+        for line in input.lines() {
             let Ok(line) = line else { return };
             if sender.send(line).is_err() {
                 return;
@@ -85,12 +105,4 @@ fn lines() -> Receiver<String> {
         }
     });
     receiver
-}
-
-fn print_line(event: &Event) -> io::Result<()> {
-    let mut line = serde_json::to_vec(event)?;
-    line.push(b'\n');
-    let mut out = io::stdout().lock();
-    out.write_all(&line)?;
-    out.flush()
 }

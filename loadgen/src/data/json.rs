@@ -1,26 +1,21 @@
 //! Request data as a JSON array of `{"user_id", "product_id", "quantity"}`, the format ghz takes
-//! with `--data-file`. Elements are read and checked one at a time; every fault names the element
-//! (counted from 1) and the field.
+//! with `--data-file`. Every fault names the element (counted from 1) and the field.
 
 use super::{ELEMENTS_MAX, Element};
 use crate::{Error, Result};
-use serde::de::{DeserializeSeed, Deserializer, Error as _, MapAccess, SeqAccess, Visitor};
-use serde_json::Value;
+use serde::de::{Deserialize, Deserializer, Error as _, SeqAccess, Unexpected, Visitor};
+use serde_path_to_error::{Path as JsonPath, Segment};
 use std::fmt;
 use std::fs::File;
 use std::io::{BufReader, BufWriter, Read, Write};
 use std::path::Path;
-
-const FIELDS: [&str; 3] = ["user_id", "product_id", "quantity"];
-/// Largest value of each of [`FIELDS`]: int64, int64 and int32 on the wire.
-const FIELDS_MAX: [i64; 3] = [i64::MAX, i64::MAX, i32::MAX as i64];
 
 /// Reads and checks a data file.
 pub fn read_json(path: &Path) -> Result<Vec<Element>> {
     let file = File::open(path).map_err(|source| Error::file("read", path, source))?;
     parse(BufReader::with_capacity(1 << 16, file)).map_err(|fault| Error::Data {
         origin: path.display().to_string(),
-        fault: fault.to_string(),
+        fault,
     })
 }
 
@@ -39,16 +34,48 @@ pub fn write_json(path: &Path, elements: &[Element]) -> Result<()> {
     write().map_err(|source| Error::file("write", path, source))
 }
 
-fn parse(reader: impl Read) -> serde_json::Result<Vec<Element>> {
+/// The fault is one sentence.
+fn parse(reader: impl Read) -> std::result::Result<Vec<Element>, String> {
     let mut json = serde_json::Deserializer::from_reader(reader);
-    let elements = json.deserialize_any(Elements)?;
-    json.end()?;
+    let Elements(elements) = serde_path_to_error::deserialize(&mut json)
+        .map_err(|fault| format!("{}{}", place(fault.path()), fault.inner()))?;
+    json.end().map_err(|fault| fault.to_string())?;
     Ok(elements)
 }
 
-struct Elements;
+/// `element 2: quantity: ` of `[1].quantity`.
+fn place(path: &JsonPath) -> String {
+    let segments = path.iter().filter_map(|segment| match segment {
+        Segment::Seq { index } => Some(format!("element {}: ", index + 1)),
+        Segment::Map { key } => Some(format!("{key}: ")),
+        _ => None,
+    });
+    segments.collect()
+}
 
-impl<'de> Visitor<'de> for Elements {
+/// An element as it stands in a file.
+#[derive(serde::Deserialize)]
+#[serde(
+    deny_unknown_fields,
+    expecting = "an object with user_id, product_id and quantity"
+)]
+struct Row {
+    user_id: Whole<{ i64::MAX }>,
+    product_id: Whole<{ i64::MAX }>,
+    quantity: Whole<{ i32::MAX as i64 }>,
+}
+
+struct Elements(Vec<Element>);
+
+impl<'de> Deserialize<'de> for Elements {
+    fn deserialize<D: Deserializer<'de>>(json: D) -> std::result::Result<Self, D::Error> {
+        json.deserialize_seq(ElementsVisitor).map(Self)
+    }
+}
+
+struct ElementsVisitor;
+
+impl<'de> Visitor<'de> for ElementsVisitor {
     type Value = Vec<Element>;
 
     fn expecting(&self, f: &mut fmt::Formatter) -> fmt::Result {
@@ -60,15 +87,17 @@ impl<'de> Visitor<'de> for Elements {
         mut seq: A,
     ) -> std::result::Result<Self::Value, A::Error> {
         let mut elements = Vec::new();
-        while let Some(element) = seq.next_element_seed(One {
-            number: elements.len() + 1,
-        })? {
+        while let Some(row) = seq.next_element::<Row>()? {
             if elements.len() == ELEMENTS_MAX {
                 return Err(A::Error::custom(format!(
                     "more than {ELEMENTS_MAX} elements"
                 )));
             }
-            elements.push(element);
+            elements.push(Element {
+                user_id: row.user_id.0,
+                product_id: row.product_id.0,
+                quantity: row.quantity.0 as i32,
+            });
         }
         if elements.is_empty() {
             return Err(A::Error::custom(
@@ -79,71 +108,37 @@ impl<'de> Visitor<'de> for Elements {
     }
 }
 
-struct One {
-    number: usize,
-}
+/// A whole number from 1 to `MAX`.
+struct Whole<const MAX: i64>(i64);
 
-impl<'de> DeserializeSeed<'de> for One {
-    type Value = Element;
-
-    fn deserialize<D: Deserializer<'de>>(self, json: D) -> std::result::Result<Element, D::Error> {
-        json.deserialize_any(self)
+impl<'de, const MAX: i64> Deserialize<'de> for Whole<MAX> {
+    fn deserialize<D: Deserializer<'de>>(json: D) -> std::result::Result<Self, D::Error> {
+        json.deserialize_i64(WholeVisitor::<MAX>).map(Self)
     }
 }
 
-/// Anything in the array that is not an object ends in this visitor's "invalid type", which gives
-/// the element's number.
-impl<'de> Visitor<'de> for One {
-    type Value = Element;
+struct WholeVisitor<const MAX: i64>;
+
+impl<const MAX: i64> Visitor<'_> for WholeVisitor<MAX> {
+    type Value = i64;
 
     fn expecting(&self, f: &mut fmt::Formatter) -> fmt::Result {
-        write!(
-            f,
-            "element {} to be an object with user_id, product_id and quantity",
-            self.number
-        )
+        write!(f, "a whole number from 1 to {MAX}")
     }
 
-    fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> std::result::Result<Element, A::Error> {
-        let number = self.number;
-        let mut values = [None; 3];
-        while let Some(key) = map.next_key::<String>()? {
-            let Some(field) = FIELDS.iter().position(|known| *known == key) else {
-                let known = FIELDS.join(", ");
-                return Err(A::Error::custom(format!(
-                    "element {number}: unknown field {key}; known: {known}"
-                )));
-            };
-            if values[field].is_some() {
-                return Err(A::Error::custom(format!(
-                    "element {number}: {key} is given twice"
-                )));
-            }
-            let value = map.next_value::<Value>()?;
-            values[field] = Some(whole_number(&value, FIELDS_MAX[field]).ok_or_else(|| {
-                let limit = match value.as_i64() {
-                    Some(1..) => format!(" and at most {}", FIELDS_MAX[field]),
-                    _ => String::new(),
-                };
-                let fault = format!("must be a whole number of at least 1{limit}, got {value}");
-                A::Error::custom(format!("element {number}: {key} {fault}"))
-            })?);
+    fn visit_i64<E: serde::de::Error>(self, number: i64) -> std::result::Result<i64, E> {
+        match number {
+            1.. if number <= MAX => Ok(number),
+            _ => Err(E::invalid_value(Unexpected::Signed(number), &self)),
         }
-        let get = |field: usize| {
-            values[field].ok_or_else(|| {
-                A::Error::custom(format!("element {number}: {} is missing", FIELDS[field]))
-            })
-        };
-        Ok(Element {
-            user_id: get(0)?,
-            product_id: get(1)?,
-            quantity: get(2)? as i32,
-        })
     }
-}
 
-fn whole_number(value: &Value, max: i64) -> Option<i64> {
-    value.as_i64().filter(|number| (1..=max).contains(number))
+    fn visit_u64<E: serde::de::Error>(self, number: u64) -> std::result::Result<i64, E> {
+        match i64::try_from(number) {
+            Ok(number) => self.visit_i64(number),
+            Err(_) => Err(E::invalid_value(Unexpected::Unsigned(number), &self)),
+        }
+    }
 }
 
 #[cfg(test)]
@@ -151,7 +146,7 @@ mod tests {
     use super::*;
 
     fn fault(json: &str) -> String {
-        parse(json.as_bytes()).expect_err("refused").to_string()
+        parse(json.as_bytes()).expect_err("refused")
     }
 
     #[test]
@@ -161,35 +156,45 @@ mod tests {
         for (bad, expected) in [
             (
                 r#"{"user_id":2,"product_id":1,"quantity":0}"#,
-                "element 2: quantity must be a whole number of at least 1",
+                "element 2: quantity: invalid value: integer `0`, expected a whole number from 1 to 2147483647",
             ),
-            (r#"{"user_id":2,"product_id":1,"quantity":-1}"#, ", got -1"),
-            (r#"{"user_id":2,"product_id":1,"quantity":1.5}"#, "got 1.5"),
+            (
+                r#"{"user_id":2,"product_id":1,"quantity":-1}"#,
+                "integer `-1`, expected",
+            ),
+            (
+                r#"{"user_id":2,"product_id":1,"quantity":1.5}"#,
+                "element 2: quantity: invalid type: floating point `1.5`",
+            ),
             (
                 r#"{"user_id":2,"product_id":1,"quantity":3000000000}"#,
-                "at most 2147483647, got 3000000000",
+                "integer `3000000000`, expected a whole number from 1 to 2147483647",
+            ),
+            (
+                r#"{"user_id":18446744073709551615,"product_id":1,"quantity":1}"#,
+                "element 2: user_id: invalid value: integer `18446744073709551615`",
             ),
             (
                 r#"{"user_id":"2","product_id":1,"quantity":1}"#,
-                "element 2: user_id must be a whole number",
+                "element 2: user_id: invalid type: string \"2\", expected a whole number",
             ),
             (
                 r#"{"user_id":2,"product_id":null,"quantity":1}"#,
-                "element 2: product_id must be a whole number",
+                "element 2: product_id: invalid type: null, expected a whole number",
             ),
             (
                 r#"{"user_id":2,"quantity":1}"#,
-                "element 2: product_id is missing",
+                "element 2: missing field `product_id`",
             ),
             (
                 r#"{"user_id":2,"product_id":1,"quantity":1,"colour":3}"#,
-                "element 2: unknown field colour; known: user_id",
+                "element 2: colour: unknown field `colour`, expected one of `user_id`",
             ),
+            (r#"{"user_id":2,"user_id":2}"#, "duplicate field `user_id`"),
             (
-                r#"{"user_id":2,"user_id":2}"#,
-                "element 2: user_id is given twice",
+                "7",
+                "element 2: invalid type: integer `7`, expected an object with user_id",
             ),
-            ("7", "expected element 2 to be an object"),
         ] {
             let got = with(bad);
             assert!(got.contains(expected), "{bad}: {got}");

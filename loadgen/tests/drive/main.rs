@@ -8,6 +8,7 @@ mod command;
 mod farewell;
 mod interruptions;
 mod open_loop;
+mod protocol;
 mod server;
 
 use loadgen::data::{Element, Encoded};
