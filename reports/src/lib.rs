@@ -8,3 +8,4 @@ pub mod outcome_log;
 pub mod render;
 pub mod result;
 pub mod stats;
+pub mod view;

@@ -1,0 +1,48 @@
+//! Results as people read them: the first screen of a terminal, the details behind it, Markdown for
+//! a pull request or a notebook, and distributions for HdrHistogram's tools. Pure: text from a
+//! result, without a clock, a terminal or a file.
+
+mod details;
+mod first_screen;
+mod grid;
+mod hgrm;
+mod markdown;
+mod notes;
+mod numbers;
+mod page;
+mod phrases;
+mod ranking;
+mod stalls;
+mod subjects;
+mod table;
+mod text;
+
+pub use details::details;
+pub use first_screen::{LINES_MAX, first_screen};
+pub use hgrm::hgrm;
+pub use markdown::markdown;
+
+/// What a text is written for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Screen {
+    /// Width of the terminal. Less than [`Screen::COLUMNS_MIN`] counts as that, more than
+    /// [`Screen::COLUMNS_MAX`] as that.
+    pub columns: usize,
+    /// With ANSI colours.
+    pub colour: bool,
+}
+
+impl Screen {
+    pub const COLUMNS_MIN: usize = 60;
+    /// Longer lines are hard to follow.
+    pub const COLUMNS_MAX: usize = 160;
+    /// Where there is no terminal: a file, a pipe.
+    pub const PLAIN: Self = Self {
+        columns: 80,
+        colour: false,
+    };
+
+    fn columns(self) -> usize {
+        self.columns.clamp(Self::COLUMNS_MIN, Self::COLUMNS_MAX)
+    }
+}

@@ -1,0 +1,283 @@
+//! The first screen: within 80 columns and 24 lines, what the run answers.
+
+use super::Screen;
+use super::grid::{Cell, Grid, labelled};
+use super::notes::{Note, alarms, errors, facts, verdict, warnings};
+use super::numbers::counted;
+use super::ranking::{Ranking, ranked};
+use super::subjects::Row;
+use super::table;
+use super::text::{Line, Tone, clean, fitted, joined, wrapped};
+use crate::result::{Run, Scenario};
+
+/// Lines of the smallest terminal.
+pub const LINES_MAX: usize = 24;
+/// Subjects in the table of a screen; the details show them all.
+const SUBJECTS_SHOWN: usize = 8;
+const SUBJECT_COLUMNS_MIN: usize = 12;
+/// Columns of the labels before facts.
+const LABEL_ROOM: usize = 10;
+
+/// What the run answers, at most [`LINES_MAX`] lines and never wider than the screen. `files` are
+/// the paths where the rest lies, the most useful one first.
+pub fn first_screen(run: &Run, screen: Screen, files: &[String]) -> String {
+    let columns = screen.columns();
+    let Some(body) = body(run, columns) else {
+        return joined(&nothing_measured(run, columns, files), screen.colour);
+    };
+    let rest = |left_out| rest_lines(files, left_out, columns);
+    joined(&fitting(body, rest), screen.colour)
+}
+
+/// Lines that stay together, after an empty one.
+#[derive(Debug)]
+struct Part {
+    lines: Vec<(u8, Vec<Line>)>,
+    is_apart: bool,
+}
+
+impl Part {
+    fn new(expendable: u8, lines: Vec<Line>) -> Self {
+        Self {
+            lines: vec![(expendable, lines)],
+            is_apart: true,
+        }
+    }
+
+    fn notes(notes: &[Note], columns: usize) -> Self {
+        Self {
+            lines: note_lines(notes, columns),
+            is_apart: true,
+        }
+    }
+
+    fn add_to(self, lines: &mut Vec<Line>) {
+        if self.is_apart && !lines.is_empty() {
+            lines.push(Line::default());
+        }
+        lines.extend(self.lines.into_iter().flat_map(|(_, lines)| lines));
+    }
+
+    fn height(&self) -> usize {
+        self.lines.iter().map(|(_, lines)| lines.len()).sum()
+    }
+}
+
+fn body(run: &Run, columns: usize) -> Option<Vec<Part>> {
+    let scenario = run.scenarios.first()?;
+    let of_each: Vec<(&Scenario, (Vec<Row<'_>>, Ranking))> = run
+        .scenarios
+        .iter()
+        .map(|scenario| (scenario, ranked(run, scenario)))
+        .collect();
+    let all: Vec<Row<'_>> = of_each
+        .iter()
+        .flat_map(|(_, (rows, _))| rows.clone())
+        .collect();
+    if all.is_empty() && run.searches.is_empty() {
+        return None;
+    }
+    let mut parts = vec![Part::notes(&alarms(run, &all), columns)];
+    parts.push(title(run, scenario, columns));
+    if let [(_, (_, ranking))] = of_each.as_slice() {
+        parts.push(Part::notes(&verdict(run, &all, ranking), columns));
+        let grid = if run.searches.is_empty() {
+            table::table(run, &all, ranking)
+        } else {
+            table::searches(run)
+        };
+        parts.push(Part::new(0, table_lines(grid, all.len(), columns)));
+    } else {
+        for (scenario, (rows, ranking)) in of_each.iter().filter(|(_, (rows, _))| !rows.is_empty())
+        {
+            parts.push(scenario_part(run, scenario, rows, ranking, columns));
+        }
+    }
+    parts.push(Part::notes(&warnings(run, &all), columns));
+    let facts = match of_each.as_slice() {
+        [_] => facts(run, &all),
+        _ => facts(run, &[]),
+    };
+    parts.push(Part::notes(&facts, columns));
+    Some(parts)
+}
+
+/// One scenario of several: its name, its verdict, its table.
+fn scenario_part(
+    run: &Run,
+    scenario: &Scenario,
+    rows: &[Row<'_>],
+    ranking: &Ranking,
+    columns: usize,
+) -> Part {
+    let head = Line::of(Tone::Strong, fitted(&clean(&scenario.name), columns));
+    let mut lines = vec![head];
+    let verdict = verdict(run, rows, ranking);
+    lines.extend(verdict.iter().take(1).flat_map(|note| {
+        let pieces = wrapped(&note.text, columns);
+        pieces.into_iter().map(|piece| Line::plain(piece))
+    }));
+    let mut part = Part::new(0, lines);
+    let grid = table::table(run, rows, ranking);
+    part.lines.push((4, table_lines(grid, rows.len(), columns)));
+    part
+}
+
+fn title(run: &Run, scenario: &Scenario, columns: usize) -> Part {
+    let (name, title, question) = match run.scenarios.as_slice() {
+        [_] => (
+            clean(&scenario.name),
+            clean(&scenario.title),
+            clean(&scenario.question),
+        ),
+        several => (
+            run.kind.to_string(),
+            format!("{} scenarios", several.len()),
+            String::new(),
+        ),
+    };
+    let room = columns.saturating_sub(name.chars().count() + 2);
+    let name = fitted(&name, columns);
+    let head = Line::of(Tone::Strong, name).and(Tone::Faint, format!("  {}", fitted(&title, room)));
+    let mut part = Part::new(0, vec![head]);
+    if !question.is_empty() {
+        let lines = wrapped(&question, columns).into_iter();
+        part.lines
+            .push((4, lines.map(|line| Line::of(Tone::Faint, line)).collect()));
+    }
+    part
+}
+
+fn table_lines(mut grid: Grid, subjects: usize, columns: usize) -> Vec<Line> {
+    grid.rows.truncate(SUBJECTS_SHOWN);
+    let engine = grid
+        .columns
+        .iter()
+        .position(|column| column.title == "engine")
+        .unwrap_or(0);
+    let grid = grid
+        .narrowed(columns)
+        .with_cut_column(engine, columns, SUBJECT_COLUMNS_MIN);
+    let mut lines = grid.lines(columns);
+    if subjects > SUBJECTS_SHOWN {
+        let more = format!("and {} more in the details", subjects - SUBJECTS_SHOWN);
+        lines.push(Line::of(Tone::Faint, more));
+    }
+    lines
+}
+
+/// Notes with their labels in a column of their own; those without take the whole width.
+fn note_lines(notes: &[Note], columns: usize) -> Vec<(u8, Vec<Line>)> {
+    let room = notes.iter().map(|note| note.label.chars().count()).max();
+    let room = room.unwrap_or(0);
+    let lines = |(index, note): (usize, &Note)| {
+        let repeats = index > 0 && notes[index - 1].label == note.label && note.label.len() > 1;
+        let label = if repeats { "" } else { note.label };
+        let cell = Cell::of(note.tone, note.text.clone());
+        (note.expendable, labelled(label, room, &cell, columns, 0))
+    };
+    notes.iter().enumerate().map(lines).collect()
+}
+
+/// Where the rest lies, with how many remarks there was no room for.
+fn rest_lines(files: &[String], left_out: usize, columns: usize) -> Vec<Line> {
+    let mut text = match left_out {
+        0 => "--details".to_owned(),
+        more => format!(
+            "--details ({} left out here)",
+            counted(more as u64, "remark")
+        ),
+    };
+    for file in files {
+        text.push_str(&format!(", {}", clean(file)));
+    }
+    labelled("the rest", LABEL_ROOM, &Cell::from(text), columns, 0)
+}
+
+fn nothing_measured(run: &Run, columns: usize, files: &[String]) -> Vec<Line> {
+    let name = run.scenarios.first().map(|scenario| clean(&scenario.name));
+    let name = name.unwrap_or_else(|| run.kind.to_string());
+    let mut lines = vec![Line::of(
+        Tone::Bad,
+        format!("{name}: nothing was measured."),
+    )];
+    let mut reasons = errors(run);
+    if reasons.is_empty() {
+        let skipped = run.subjects.iter().filter_map(|subject| {
+            let why = subject.skipped_why.as_deref()?;
+            Some(format!(
+                "{} was skipped: {}",
+                clean(&subject.id),
+                clean(why)
+            ))
+        });
+        reasons = skipped.collect();
+    }
+    if reasons.is_empty() {
+        reasons.push("It ended before the first request.".to_owned());
+    }
+    for reason in reasons.iter().take(2) {
+        lines.extend(wrapped(reason, columns).into_iter().map(Line::plain));
+    }
+    if !files.is_empty() {
+        lines.extend(rest_lines(files, 0, columns));
+    }
+    lines
+}
+
+/// Leaves out what is expendable, the most expendable first, until everything fits; the last lines
+/// say where the rest lies.
+fn fitting(mut parts: Vec<Part>, rest: impl Fn(usize) -> Vec<Line>) -> Vec<Line> {
+    let mut left_out = 0;
+    parts.retain(|part| part.height() > 0);
+    parts.push(Part::new(0, rest(0)));
+    loop {
+        let gaps = parts.iter().skip(1).filter(|part| part.is_apart).count();
+        let height: usize = parts.iter().map(Part::height).sum::<usize>() + gaps;
+        if height <= LINES_MAX {
+            break;
+        }
+        let orders = parts
+            .iter()
+            .flat_map(|part| &part.lines)
+            .map(|(order, _)| *order);
+        match orders.max() {
+            Some(order) if order > 0 => {
+                drop_last(&mut parts, order);
+                left_out += 1;
+                parts.pop();
+                parts.retain(|part| part.height() > 0);
+                parts.push(Part::new(0, rest(left_out)));
+            }
+            _ if gaps > 0 => close_last_gap(&mut parts),
+            _ => break,
+        }
+    }
+    let last = parts.pop();
+    let mut lines = Vec::new();
+    for part in parts {
+        part.add_to(&mut lines);
+    }
+    if let Some(last) = last {
+        // Alarms may fill a screen alone; where the rest lies is said all the same.
+        lines.truncate(LINES_MAX - last.height());
+        last.add_to(&mut lines);
+        lines.truncate(LINES_MAX);
+    }
+    lines
+}
+
+fn drop_last(parts: &mut [Part], order: u8) {
+    for part in parts.iter_mut().rev() {
+        if let Some(at) = part.lines.iter().rposition(|(own, _)| *own == order) {
+            part.lines.remove(at);
+            return;
+        }
+    }
+}
+
+fn close_last_gap(parts: &mut [Part]) {
+    if let Some(part) = parts.iter_mut().skip(1).rev().find(|part| part.is_apart) {
+        part.is_apart = false;
+    }
+}

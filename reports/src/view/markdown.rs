@@ -1,0 +1,143 @@
+//! A run as GitHub-flavoured Markdown for a pull request or a notebook. Text from outside is escaped
+//! where it could break a table or pass for markup.
+
+use super::details;
+use super::grid::{Align, Grid};
+use super::notes::{Note, alarms, errors, facts, verdict, warnings};
+use super::page::Block;
+use super::ranking::{Ranking, ranked};
+use super::subjects::Row;
+use super::table;
+use super::text::{NO_BREAK, clean};
+use crate::result::Run;
+use std::fmt::Write;
+
+/// What the first screen says, then the details folded away.
+pub fn markdown(run: &Run) -> String {
+    let mut text = String::new();
+    let name = match run.scenarios.as_slice() {
+        [only] => format!("{}: {}", clean(&only.name), clean(&only.title)),
+        several => format!("{}: {} scenarios", run.kind, several.len()),
+    };
+    let _ = writeln!(text, "# {}\n", escaped(&name));
+    let mut all = Vec::new();
+    let mut body = String::new();
+    for scenario in &run.scenarios {
+        let (rows, ranking) = ranked(run, scenario);
+        if run.scenarios.len() > 1 {
+            let _ = writeln!(body, "## {}\n", escaped(&clean(&scenario.name)));
+        }
+        let _ = writeln!(body, "{}\n", escaped(&clean(&scenario.question)));
+        if !rows.is_empty() {
+            body.push_str(&scenario_text(run, &rows, &ranking));
+        }
+        all.extend(rows);
+    }
+    for note in alarms(run, &all) {
+        let _ = writeln!(text, "> **{}**: {}\n", note.label, escaped(&note.text));
+    }
+    if all.is_empty() && run.searches.is_empty() {
+        let reasons = errors(run);
+        let why = if reasons.is_empty() {
+            String::new()
+        } else {
+            ": ".to_owned()
+        };
+        let _ = writeln!(
+            text,
+            "Nothing was measured{why}{}.\n",
+            escaped(&reasons.join("; "))
+        );
+    }
+    text.push_str(&body);
+    if !run.searches.is_empty() {
+        text.push_str(&table(&table::searches(run)));
+        text.push('\n');
+    }
+    text.push_str(&list(&warnings(run, &all)));
+    let shown: &[Row<'_>] = if run.scenarios.len() == 1 { &all } else { &[] };
+    text.push_str(&list(&facts(run, shown)));
+    text.push_str("<details><summary>All figures</summary>\n\n");
+    for block in details::blocks(run) {
+        text.push_str(&drawn(&block));
+        text.push('\n');
+    }
+    text.push_str("</details>\n");
+    text
+}
+
+fn scenario_text(run: &Run, rows: &[Row<'_>], ranking: &Ranking) -> String {
+    let mut text = String::new();
+    let searched = !run.searches.is_empty();
+    for note in verdict(run, rows, ranking) {
+        let _ = writeln!(text, "**{}**\n", escaped(&note.text));
+    }
+    if !searched {
+        text.push_str(&table(&table::table(run, rows, ranking)));
+        text.push('\n');
+    }
+    text
+}
+
+fn list(notes: &[Note]) -> String {
+    let mut text = String::new();
+    for note in notes {
+        let label = match note.label {
+            "!" => "**note**",
+            label => label,
+        };
+        let _ = writeln!(text, "- {label}: {}", escaped(&note.text));
+    }
+    if !text.is_empty() {
+        text.push('\n');
+    }
+    text
+}
+
+fn drawn(block: &Block) -> String {
+    match block {
+        Block::Heading(text) => format!("### {}\n", escaped(text)),
+        Block::Text(_, text) => format!("{}\n", escaped(text)),
+        Block::Facts(facts) => {
+            let line = |(name, cell): &(String, super::grid::Cell)| {
+                format!("- {}: {}\n", escaped(name), escaped(&cell.text))
+            };
+            facts.iter().map(line).collect()
+        }
+        Block::Table(grid) => table(grid),
+        Block::Drawing(lines) => {
+            let lines = lines.join("\n").replace(NO_BREAK, " ");
+            format!("```text\n{}\n```\n", lines.replace("```", "'''"))
+        }
+    }
+}
+
+fn table(grid: &Grid) -> String {
+    let row = |cells: Vec<String>| format!("| {} |\n", cells.join(" | "));
+    let titles = grid
+        .columns
+        .iter()
+        .map(|column| escaped(&column.title.replace('\n', " ")));
+    let mut text = row(titles.collect());
+    let rules = grid.columns.iter().map(|column| match column.align {
+        Align::Left => "---".to_owned(),
+        Align::Right => "---:".to_owned(),
+    });
+    text.push_str(&row(rules.collect()));
+    for cells in &grid.rows {
+        text.push_str(&row(cells.iter().map(|cell| escaped(&cell.text)).collect()));
+    }
+    text
+}
+
+fn escaped(text: &str) -> String {
+    let mut escaped = String::with_capacity(text.len());
+    for letter in text.chars() {
+        match letter {
+            '\\' | '|' | '*' | '_' | '`' | '<' | '[' | '#' | '~' => escaped.extend(['\\', letter]),
+            '\n' | '\r' | NO_BREAK => escaped.push(' '),
+            letter => escaped.push(letter),
+        }
+    }
+    escaped
+}

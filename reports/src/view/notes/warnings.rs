@@ -1,0 +1,186 @@
+//! What weakens the figures: flags, failures, missed expectations, settings changed by hand.
+
+use super::{Note, some_of};
+use crate::result::metric;
+use crate::result::{Ack, Flag, Run, Standing};
+use crate::view::numbers::{counted, grouped, ms, of_metric, percent, significant};
+use crate::view::phrases;
+use crate::view::stalls;
+use crate::view::subjects::Row;
+use crate::view::text::{Tone, clean};
+
+/// Rates below this share of what was offered were missed.
+const REACHED: f64 = 0.99;
+
+pub(in crate::view) fn warnings(run: &Run, rows: &[Row<'_>]) -> Vec<Note> {
+    let mut texts: Vec<(u8, String)> = Vec::new();
+    texts.extend(expectations(run).map(|text| (0, text)));
+    if run.durability.ack == Ack::Published {
+        let text = "PUBLISHED: buyers are told yes before the broker's confirm; compare with no confirmed run";
+        texts.push((0, text.to_owned()));
+    }
+    texts.extend(failed(rows).map(|text| (0, text)));
+    texts.extend(not_reached(rows).into_iter().map(|text| (0, text)));
+    texts.extend(explained(rows).into_iter().map(|text| (0, text)));
+    texts.extend(flags(rows).into_iter().map(|text| (1, text)));
+    texts.extend(skipped(run).map(|text| (2, text)));
+    texts.extend(
+        run.scenarios
+            .first()
+            .and_then(|scenario| phrases::limits_missed(run, scenario).map(|text| (2, text))),
+    );
+    texts.extend(by_hand(run).map(|text| (2, text)));
+    texts
+        .into_iter()
+        .map(|(order, text)| Note::new("!", Tone::Warn, text).expendable(order))
+        .collect()
+}
+
+fn expectations(run: &Run) -> Option<String> {
+    let missed = run
+        .expectations
+        .iter()
+        .filter(|expectation| !expectation.met);
+    let missed: Vec<String> = missed
+        .map(|missed| {
+            let actual = match (missed.actual, metric(&missed.metric)) {
+                (Some(actual), Ok(metric)) => of_metric(metric, actual),
+                (Some(actual), Err(_)) => significant(actual),
+                (None, _) => "not measured".to_owned(),
+            };
+            let leg = run.legs.iter().find(|leg| leg.id == missed.leg);
+            let leg = leg.map_or_else(|| clean(&missed.leg), |leg| phrases::leg_name(run, leg));
+            format!(
+                "{} {} {}, but was {actual} ({leg})",
+                clean(&missed.metric),
+                clean(&missed.relation),
+                missed.bound
+            )
+        })
+        .collect();
+    (!missed.is_empty()).then(|| format!("expectation missed: {}", some_of(&missed, 2, "; ")))
+}
+
+fn failed(rows: &[Row<'_>]) -> Option<String> {
+    let of = |row: &Row<'_>| {
+        let phases: Vec<_> = row
+            .counted
+            .iter()
+            .filter_map(|leg| leg.measured())
+            .collect();
+        let failed: u64 = phases.iter().map(|phase| phase.outcomes().failed()).sum();
+        let finished: u64 = phases.iter().map(|phase| phase.finished).sum();
+        let statuses = phases.iter().flat_map(|phase| &phase.statuses);
+        let not_ok = statuses.filter(|(status, _)| *status != "OK");
+        let worst = not_ok.max_by_key(|(_, count)| **count);
+        let worst = worst.map_or_else(String::new, |(status, _)| {
+            format!(", most {}", clean(status))
+        });
+        (failed > 0).then(|| {
+            format!(
+                "{} {} of {}{worst}",
+                clean(&row.subject.id),
+                grouped(failed),
+                counted(finished, "request")
+            )
+        })
+    };
+    let all: Vec<String> = rows.iter().filter_map(of).collect();
+    (!all.is_empty()).then(|| format!("failed: {}", some_of(&all, 3, "; ")))
+}
+
+/// Open loops: what was offered and did not come through.
+fn not_reached(rows: &[Row<'_>]) -> Vec<String> {
+    let mut texts = Vec::new();
+    for row in rows {
+        let Some(phase) = row.phase() else { continue };
+        let name = clean(&row.subject.id);
+        let mut parts = Vec::new();
+        let finished = phase.finished_per_s();
+        if let Some(offered) = phase.offered_per_s
+            && finished < REACHED * offered
+        {
+            parts.push(format!(
+                "{}/s of {}/s offered ({})",
+                significant(finished),
+                significant(offered),
+                percent(finished / offered)
+            ));
+        }
+        parts.extend(phrases::dropped(phase).map(|dropped| format!("dropped {dropped}")));
+        if let Some(lag) = stalls::lag_ms(phase) {
+            parts.push(format!("sends lag {} (P99) behind the schedule", ms(lag)));
+        }
+        if !parts.is_empty() {
+            texts.push(format!("{name}: {}", parts.join("; ")));
+        }
+    }
+    texts
+}
+
+fn explained(rows: &[Row<'_>]) -> Vec<String> {
+    let mut texts = Vec::new();
+    for row in rows {
+        let Some(leg) = row.leg() else { continue };
+        let name = clean(&row.subject.id);
+        texts.extend(
+            stalls::explained(leg)
+                .into_iter()
+                .map(|text| format!("{name} {text}")),
+        );
+    }
+    texts
+}
+
+/// One sentence per flag, with those that bear it.
+fn flags(rows: &[Row<'_>]) -> Vec<String> {
+    let mut flags: Vec<&Flag> = rows.iter().flat_map(Row::flags).collect();
+    flags.sort();
+    flags.dedup();
+    // Said about the machine already.
+    flags.retain(|flag| **flag != Flag::Tmpfs);
+    flags
+        .into_iter()
+        .map(|flag| {
+            let bears = |row: &&Row<'_>| row.flags().contains(flag);
+            let names: Vec<String> = rows
+                .iter()
+                .filter(bears)
+                .map(|row| clean(&row.subject.id))
+                .collect();
+            let whose = match names.len() {
+                all if all == rows.len() && all > 1 => "all".to_owned(),
+                _ => some_of(&names, 3, ", "),
+            };
+            let ranked = if flag.unranks() { "not ranked, " } else { "" };
+            format!("{ranked}{}: {whose}", phrases::flag(flag))
+        })
+        .collect()
+}
+
+fn skipped(run: &Run) -> Option<String> {
+    let skipped = run.subjects.iter().filter_map(|subject| {
+        let why = subject.skipped_why.as_deref()?;
+        Some(format!("{} ({})", clean(&subject.id), clean(why)))
+    });
+    let skipped: Vec<String> = skipped.collect();
+    (!skipped.is_empty()).then(|| format!("skipped: {}", some_of(&skipped, 3, ", ")))
+}
+
+fn by_hand(run: &Run) -> Option<String> {
+    let settings = run.stack.overrides.iter();
+    let settings: Vec<String> = settings
+        .map(|(key, value)| clean(&format!("{key}={value}")))
+        .collect();
+    let outside = run
+        .subjects
+        .iter()
+        .any(|subject| subject.standing == Standing::Outside);
+    let note = if outside {
+        " (not for those measured elsewhere)"
+    } else {
+        ""
+    };
+    (!settings.is_empty())
+        .then(|| format!("settings changed by hand: {}{note}", settings.join(", ")))
+}
