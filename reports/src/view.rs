@@ -21,6 +21,7 @@ pub use details::details;
 pub use first_screen::{LINES_MAX, first_screen};
 pub use hgrm::hgrm;
 pub use markdown::markdown;
+pub use numbers::{grouped, significant};
 
 /// What a text is written for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -115,7 +115,7 @@ fn scenario_part(
     let verdict = verdict(run, rows, ranking);
     lines.extend(verdict.iter().take(1).flat_map(|note| {
         let pieces = wrapped(&note.text, columns);
-        pieces.into_iter().map(|piece| Line::plain(piece))
+        pieces.into_iter().map(Line::plain)
     }));
     let mut part = Part::new(0, lines);
     let grid = table::table(run, rows, ranking);

@@ -8,7 +8,7 @@ pub(super) const NOTHING: &str = "–";
 const SIGNIFICANT: i32 = 3;
 
 /// `1234567` as `1,234,567`.
-pub(super) fn grouped(number: u64) -> String {
+pub fn grouped(number: u64) -> String {
     let digits = number.to_string();
     let mut text = String::with_capacity(digits.len() + digits.len() / 3);
     for (index, digit) in digits.chars().enumerate() {
@@ -21,7 +21,7 @@ pub(super) fn grouped(number: u64) -> String {
 }
 
 /// Three significant digits: `54,000`, `16.7`, `0.0123`, `-2.00`.
-pub(super) fn significant(value: f64) -> String {
+pub fn significant(value: f64) -> String {
     if !value.is_finite() {
         return NOTHING.to_owned();
     }
@@ -64,7 +64,7 @@ pub(super) fn percent(share: f64) -> String {
     // 99.97 % must not look like all of them.
     let decimals = match percent {
         percent if percent == 0.0 || percent == 100.0 => 0,
-        percent if percent > 99.0 || percent < 1.0 => 2,
+        percent if !(1.0..=99.0).contains(&percent) => 2,
         _ => 1,
     };
     format!("{percent:.decimals$}\u{a0}%")

@@ -5,7 +5,8 @@ use crate::result::{
     AuditCheck, AuditVerdict, Flag, Leg, Phase, Run, Scenario, Standing, Subject, metric,
 };
 use crate::stats;
-use std::collections::BTreeSet;
+use std::cell::RefCell;
+use std::collections::{BTreeMap, BTreeSet};
 
 /// Part of all replies that has to be refusals before the two are shown apart.
 const REFUSED_SHARE: f64 = 0.5;
@@ -21,6 +22,9 @@ pub(super) struct Row<'a> {
     pub counted: Vec<&'a Leg>,
     /// Its figures may be held against those of others.
     pub competes: bool,
+    /// Values by metric, in ascending order, as far as they were asked for: each takes reading
+    /// whole distributions.
+    values: RefCell<BTreeMap<String, Vec<f64>>>,
 }
 
 /// What the audits of a subject come to.
@@ -78,6 +82,9 @@ impl<'a> Row<'a> {
 
     /// In ascending order.
     fn values(&self, id: &str) -> Vec<f64> {
+        if let Some(values) = self.values.borrow().get(id) {
+            return values.clone();
+        }
         let metric = metric(id).expect("a metric of the registry");
         let mut values: Vec<f64> = self
             .counted
@@ -85,6 +92,9 @@ impl<'a> Row<'a> {
             .filter_map(|leg| metric.of(leg))
             .collect();
         values.sort_by(f64::total_cmp);
+        self.values
+            .borrow_mut()
+            .insert(id.to_owned(), values.clone());
         values
     }
 
@@ -172,6 +182,7 @@ pub(super) fn rows<'a>(
             counted: counted(&legs, subject, scenario),
             legs,
             competes: rank(subject).is_some(),
+            values: RefCell::default(),
         }
     };
     let mut rows: Vec<Row<'_>> = run.subjects.iter().map(of).collect();
