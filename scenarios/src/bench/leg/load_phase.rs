@@ -17,7 +17,7 @@ use crate::bench::driver::{Driver, LoadSpec, Summary};
 use crate::bench::durable_latency::DurableReader;
 use crate::bench::interrupt::Interrupted;
 use crate::bench::process_usage;
-use crate::bench::progress::{Progress, Step};
+use crate::bench::progress::{Planned, Progress, Step};
 use crate::bench::roles::HeldBackConsumer;
 use crate::bench::stock_inspector::StockInspector;
 use crate::bench::timestamp::now_unix_us;
@@ -106,7 +106,8 @@ impl LoadPhase<'_> {
         committed: &mut CommittedUnits,
     ) -> anyhow::Result<(Summary, Readings)> {
         let context = self.work.context;
-        let mut progress = Progress::start(&self.work.title(), self.spec.requests);
+        let run = Progress::of_run(1, None);
+        let mut progress = run.phase(&self.work.title(), Planned::Count(self.spec.requests));
         let mut timeline = Timeline::default();
         let usage = || self.work.usage();
         let mut before = usage();
@@ -135,8 +136,9 @@ impl LoadPhase<'_> {
                 let step = Step {
                     done: now.done(),
                     failed,
-                    rps: now.interval_per_s,
-                    p99_us: now.interval_p99_ns.unwrap_or(0) / 1_000,
+                    rate_per_s: now.interval_per_s,
+                    p99_ns: now.interval_p99_ns.unwrap_or(0),
+                    ..Step::default()
                 };
                 progress.step(step);
                 leg.timeline.extend(timeline.step(
@@ -240,7 +242,7 @@ struct Timeline {
 
 impl Timeline {
     fn step(&mut self, t_ms: u64, step: Step, committed_units: u64) -> Option<TimelinePoint> {
-        self.worst_p99_us = self.worst_p99_us.max(step.p99_us);
+        self.worst_p99_us = self.worst_p99_us.max(step.p99_ns / 1_000);
         let elapsed = Duration::from_millis(t_ms.saturating_sub(self.last_t_ms));
         if elapsed < TIMELINE {
             return None;
