@@ -52,6 +52,8 @@ fn all() -> Vec<(&'static str, Run)> {
         ("nothing_measured", runs::nothing_measured()),
         ("open_loop", runs::open_loop()),
         ("sold_out_storm", runs::sold_out_storm()),
+        ("capacity", runs::capacity()),
+        ("matrix", runs::matrix()),
     ]
 }
 

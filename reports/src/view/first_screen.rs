@@ -65,62 +65,36 @@ impl Part {
 
 fn body(run: &Run, columns: usize) -> Option<Vec<Part>> {
     let scenario = run.scenarios.first()?;
-    let of_each: Vec<(&Scenario, (Vec<Row<'_>>, Ranking))> = run
+    let of_each: Vec<(Vec<Row<'_>>, Ranking)> = run
         .scenarios
         .iter()
-        .map(|scenario| (scenario, ranked(run, scenario)))
+        .map(|scenario| ranked(run, scenario))
         .collect();
-    let all: Vec<Row<'_>> = of_each
-        .iter()
-        .flat_map(|(_, (rows, _))| rows.clone())
-        .collect();
+    let all: Vec<Row<'_>> = of_each.iter().flat_map(|(rows, _)| rows.clone()).collect();
     if all.is_empty() && run.searches.is_empty() {
         return None;
     }
     let mut parts = vec![Part::notes(&alarms(run, &all), columns)];
     parts.push(title(run, scenario, columns));
-    if let [(_, (_, ranking))] = of_each.as_slice() {
-        parts.push(Part::notes(&verdict(run, &all, ranking), columns));
-        let grid = if run.searches.is_empty() {
-            table::table(run, &all, ranking)
-        } else {
-            table::searches(run)
-        };
-        parts.push(Part::new(0, table_lines(grid, all.len(), columns)));
-    } else {
-        for (scenario, (rows, ranking)) in of_each.iter().filter(|(_, (rows, _))| !rows.is_empty())
-        {
-            parts.push(scenario_part(run, scenario, rows, ranking, columns));
+    // Probes of a search and engines of different scenarios have no figures in common.
+    let (grid, alike) = match of_each.as_slice() {
+        _ if !run.searches.is_empty() => {
+            parts.push(Part::notes(
+                &verdict(run, &all, &Ranking::default()),
+                columns,
+            ));
+            (table::searches(run), &[][..])
         }
-    }
-    parts.push(Part::notes(&warnings(run, &all), columns));
-    let facts = match of_each.as_slice() {
-        [_] => facts(run, &all),
-        _ => facts(run, &[]),
+        [(rows, ranking)] => {
+            parts.push(Part::notes(&verdict(run, rows, ranking), columns));
+            (table::table(run, rows, ranking), rows.as_slice())
+        }
+        several => (table::scenarios(several), &[][..]),
     };
-    parts.push(Part::notes(&facts, columns));
+    parts.push(Part::new(0, table_lines(grid, columns)));
+    parts.push(Part::notes(&warnings(run, alike), columns));
+    parts.push(Part::notes(&facts(run, alike), columns));
     Some(parts)
-}
-
-/// One scenario of several: its name, its verdict, its table.
-fn scenario_part(
-    run: &Run,
-    scenario: &Scenario,
-    rows: &[Row<'_>],
-    ranking: &Ranking,
-    columns: usize,
-) -> Part {
-    let head = Line::of(Tone::Strong, fitted(&clean(&scenario.name), columns));
-    let mut lines = vec![head];
-    let verdict = verdict(run, rows, ranking);
-    lines.extend(verdict.iter().take(1).flat_map(|note| {
-        let pieces = wrapped(&note.text, columns);
-        pieces.into_iter().map(Line::plain)
-    }));
-    let mut part = Part::new(0, lines);
-    let grid = table::table(run, rows, ranking);
-    part.lines.push((4, table_lines(grid, rows.len(), columns)));
-    part
 }
 
 fn title(run: &Run, scenario: &Scenario, columns: usize) -> Part {
@@ -148,7 +122,8 @@ fn title(run: &Run, scenario: &Scenario, columns: usize) -> Part {
     part
 }
 
-fn table_lines(mut grid: Grid, subjects: usize, columns: usize) -> Vec<Line> {
+fn table_lines(mut grid: Grid, columns: usize) -> Vec<Line> {
+    let subjects = grid.rows.len();
     grid.rows.truncate(SUBJECTS_SHOWN);
     let engine = grid
         .columns
@@ -169,7 +144,11 @@ fn table_lines(mut grid: Grid, subjects: usize, columns: usize) -> Vec<Line> {
 /// Notes with their labels in a column of their own; those without take the whole width.
 fn note_lines(notes: &[Note], columns: usize) -> Vec<(u8, Vec<Line>)> {
     let room = notes.iter().map(|note| note.label.chars().count()).max();
-    let room = room.unwrap_or(0);
+    // Facts of every run begin in the same column.
+    let room = match room.unwrap_or(0) {
+        none @ 0..=1 => none,
+        some => some.max(LABEL_ROOM),
+    };
     let lines = |(index, note): (usize, &Note)| {
         let repeats = index > 0 && notes[index - 1].label == note.label && note.label.len() > 1;
         let label = if repeats { "" } else { note.label };

@@ -54,9 +54,11 @@ pub fn markdown(run: &Run) -> String {
         text.push_str(&table(&table::searches(run)));
         text.push('\n');
     }
-    text.push_str(&list(&warnings(run, &all)));
-    let shown: &[Row<'_>] = if run.scenarios.len() == 1 { &all } else { &[] };
-    text.push_str(&list(&facts(run, shown)));
+    // Probes of a search and engines of different scenarios have no figures in common.
+    let is_alike = run.scenarios.len() == 1 && run.searches.is_empty();
+    let alike: &[Row<'_>] = if is_alike { &all } else { &[] };
+    text.push_str(&list(&warnings(run, alike)));
+    text.push_str(&list(&facts(run, alike)));
     text.push_str("<details><summary>All figures</summary>\n\n");
     for block in details::blocks(run) {
         text.push_str(&drawn(&block));

@@ -51,6 +51,18 @@ impl Audit {
             Self::NotReached => "not yet",
         }
     }
+
+    /// The heavier, the more a reader must know of it.
+    pub(super) fn weight(self) -> u8 {
+        match self {
+            Self::NotApplicable => 0,
+            Self::Caught => 1,
+            Self::Passed => 2,
+            Self::NotReached => 3,
+            Self::NotCaught => 4,
+            Self::Failed => 5,
+        }
+    }
 }
 
 /// A failed check, and where it failed.

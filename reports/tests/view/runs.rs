@@ -302,3 +302,71 @@ pub fn sold_out_storm() -> Run {
     };
     run
 }
+
+/// The highest rate that meets an objective, of two engines.
+pub fn capacity() -> Run {
+    let mut scenario = scenario(
+        "capacity",
+        "the highest rate at which P99 and errors meet the objective",
+        "How many buyers per second does each engine serve before they notice?",
+    );
+    let objective = Objective {
+        p99_ns_max: Some(20_000_000),
+        failed_share_max: Some(0.001),
+    };
+    scenario.objective = Some(objective.clone());
+    let mut legs = Vec::new();
+    let mut searches = Vec::new();
+    for (id, holds, fails) in [
+        ("database-row", 9_770.0, 10_260.0),
+        ("preallocated", 41_200.0, 43_300.0),
+    ] {
+        let probes: Vec<ProbeResult> = [(holds, true), (fails, false)]
+            .into_iter()
+            .map(|(rate_per_s, met)| ProbeResult {
+                leg: format!("{id}-{rate_per_s}"),
+                rate_per_s,
+                met,
+                why: if met { "" } else { "P99 31.2 ms" }.to_owned(),
+            })
+            .collect();
+        for (step, probe) in (0..).zip(&probes) {
+            let figures = Figures {
+                rate: probe.rate_per_s,
+                ..LUA
+            };
+            let mut leg = leg("capacity", id, 1, figures);
+            leg.id = probe.leg.clone();
+            leg.probe = Some(Probe { search: 0, step });
+            leg.phases[0].offered_per_s = Some(probe.rate_per_s);
+            legs.push(leg);
+        }
+        searches.push(Search {
+            scenario: "capacity".to_owned(),
+            subject: id.to_owned(),
+            objective: objective.clone(),
+            grid_ratio: 1.05,
+            probes,
+            holds_per_s: Some(holds),
+            fails_per_s: Some(fails),
+            saturated_per_s: Some(holds * 1.6),
+        });
+    }
+    let subjects = ["database-row", "preallocated"].map(|id| subject(id, Standing::Ranked));
+    let mut run = run(scenario, subjects.to_vec(), legs);
+    run.kind = RunKind::Search;
+    run.searches = searches;
+    run
+}
+
+/// Two scenarios in one run.
+pub fn matrix() -> Run {
+    let mut run = engines();
+    let storm = sold_out_storm();
+    run.kind = RunKind::Matrix;
+    run.scenarios[0].rounds = 1;
+    run.legs.retain(|leg| leg.round == 1);
+    run.scenarios.extend(storm.scenarios);
+    run.legs.extend(storm.legs);
+    run
+}
