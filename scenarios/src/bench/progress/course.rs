@@ -2,7 +2,6 @@
 
 use std::time::{Duration, Instant};
 
-use indicatif::HumanDuration;
 use reports::view::{grouped, significant};
 
 /// What a phase is to do before it ends.
@@ -251,12 +250,10 @@ fn load(step: &Step) -> Vec<String> {
     parts
 }
 
-/// `7s`, `4m`, `1h`.
+/// In whole seconds: `7s`, `1m 30s`.
 fn shown(time: Duration) -> String {
-    if time < Duration::from_secs(1) {
-        return "<1s".to_owned();
-    }
-    format!("{:#}", HumanDuration(time))
+    let whole = Duration::from_secs(time.as_secs_f64().round() as u64);
+    humantime::format_duration(whole).to_string()
 }
 
 #[cfg(test)]
@@ -321,11 +318,11 @@ mod tests {
         let mut course = at_measure(5, start);
         assert!(!course.message(start + SECOND).contains("of the run"));
         let began = course.begin_leg("null, round 2", start + 20 * SECOND);
-        assert_eq!(began, "leg 2 of 5: null, round 2, 80s left of the run");
+        assert_eq!(began, "leg 2 of 5: null, round 2, 1m 20s left of the run");
         course.begin_phase("measure", Planned::Time(10 * SECOND), start + 22 * SECOND);
         assert_eq!(
             course.message(start + 25 * SECOND),
-            "3s of 10s, 0 requests, 7s left, 15s of the leg, 75s of the run"
+            "3s of 10s, 0 requests, 7s left, 15s of the leg, 1m 15s of the run"
         );
     }
 
@@ -334,7 +331,7 @@ mod tests {
         let start = Instant::now();
         let mut course = Course::new(3, Some(30 * SECOND));
         let began = course.begin_leg("null", start);
-        assert_eq!(began, "leg 1 of 3: null, 90s left of the run");
+        assert_eq!(began, "leg 1 of 3: null, 1m 30s left of the run");
     }
 
     #[test]
