@@ -33,7 +33,7 @@ use reports::model::{Leg, RunResult, SCHEMA, StackRecord};
 use reports::render::as_text;
 
 use self::leg::LegContext;
-use self::progress::say;
+use self::progress::{Progress, say};
 use self::system_binary::EngineEntry;
 use crate::scenario::Scenario;
 use crate::stack::{Choice, Place, Stack, StackOptions};
@@ -126,6 +126,7 @@ pub async fn run(options: &BenchOptions, interrupt: &Interrupt) -> anyhow::Resul
         scenario,
         overrides: &options.overrides,
         interrupt,
+        progress: &Progress::of_run(plan::legs(scenario).len(), None),
         run: &format!("lab{tag}"),
         keep: options.stack.keep,
     };
@@ -205,13 +206,11 @@ async fn run_legs(context: &LegContext<'_>) -> Vec<Leg> {
         if context.interrupt.is_raised() {
             break;
         }
-        say(&format!(
-            "leg {} of {}: {}, round {}",
-            plan.index,
-            plans.len(),
-            plan.engine,
-            plan.round
-        ));
+        let title = match context.scenario.rounds {
+            1 => plan.engine.to_owned(),
+            _ => format!("{}, round {}", plan.engine, plan.round),
+        };
+        context.progress.leg(&title);
         let leg = Box::pin(leg::run(context, *plan)).await;
         let failed = leg.error.is_some();
         legs.push(leg);

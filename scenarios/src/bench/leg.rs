@@ -18,7 +18,7 @@ use super::driver::{Driver, LoadSpec};
 use super::interrupt::Interrupt;
 use super::namespace::Namespace;
 use super::process_usage;
-use super::progress::say;
+use super::progress::{Planned, Progress, say};
 use super::roles::{RoleSettings, Roles};
 use super::stock_inspector::StockInspector;
 use crate::audit::{AuditInput, EngineStock, ExpectedSale, audit};
@@ -38,6 +38,7 @@ pub(super) struct LegContext<'a> {
     pub scenario: &'a Scenario,
     pub overrides: &'a BTreeMap<String, String>,
     pub interrupt: &'a Interrupt,
+    pub progress: &'a Progress,
     /// Name of the run on the servers, letters and digits.
     pub run: &'a str,
     /// Leave the database, keys, queues and logs in place, to be looked at.
@@ -136,6 +137,7 @@ impl LegWork<'_> {
         let sales = self.sales();
         let products: Vec<i64> = sales.iter().map(|sale| sale.product_id).collect();
         let role_settings = self.role_settings();
+        let mut start = context.progress.phase("start", Planned::Unknown);
         stack.reset_peaks();
         interrupt
             .cut_short(Roles::migrate(&role_settings, stack, namespace, &sales))
@@ -149,7 +151,8 @@ impl LegWork<'_> {
             let opened = inspector.wait_open(&products).await;
             opened.map_err(|error| anyhow::anyhow!("{error:#}{}", roles.why_nothing_opened()))
         };
-        interrupt.cut_short(open).await?;
+        interrupt.cut_short(start.during(open)).await?;
+        drop(start);
 
         if let Some(sale) = self.context.scenario.warmup_sale() {
             let log = self.log_path("warm-up");
@@ -199,8 +202,10 @@ impl LegWork<'_> {
         spec: &LoadSpec<'_>,
         inspector: &mut StockInspector,
     ) -> anyhow::Result<()> {
+        let mut phase = self.context.progress.phase("warm-up", Planned::Unknown);
         let mut driver = Driver::start(spec)?;
-        let summary = driver.summary().await?;
+        let summary = phase.during(driver.summary()).await?;
+        drop(phase);
         anyhow::ensure!(
             summary.counts.accepted > 0,
             "no request was accepted: {}",
@@ -220,6 +225,7 @@ impl LegWork<'_> {
             inspector,
             spec.product_id,
             summary.accepted_units,
+            self.context.progress,
         )
         .await
     }
@@ -261,16 +267,23 @@ impl LegWork<'_> {
         let Self {
             context, namespace, ..
         } = self;
-        roles.stop_service().await?;
-        Roles::reconcile_once(&self.role_settings(), context.stack, namespace).await?;
-        roles.stop().await?;
+        let mut repair = context.progress.phase("repair", Planned::Unknown);
+        let repaired = async {
+            roles.stop_service().await?;
+            Roles::reconcile_once(&self.role_settings(), context.stack, namespace).await?;
+            roles.stop().await
+        };
+        repair.during(repaired).await?;
+        drop(repair);
         let input = AuditInput {
             database_url: context.stack.database_url(&namespace.database),
             logs: evidence.logs.clone(),
             sales: self.sales().iter().map(expected_sale).collect(),
             engine_stock: evidence.engine_stock.clone(),
         };
-        audit(&input).await.context("the audit could not be made")
+        let mut phase = context.progress.phase("audit", Planned::Unknown);
+        let report = phase.during(audit(&input)).await;
+        report.context("the audit could not be made")
     }
 
     /// The scenario's sales and the warm-up's own.
@@ -329,17 +342,6 @@ impl LegWork<'_> {
 
     fn is_unranked(&self) -> bool {
         engine_name(self.plan.engine) == NULL_ENGINE
-    }
-
-    /// `lua-single-key, round 2 of 3`.
-    fn title(&self) -> String {
-        match self.context.scenario.rounds {
-            1 => self.plan.engine.to_owned(),
-            rounds => format!(
-                "{}, round {} of {rounds}",
-                self.plan.engine, self.plan.round
-            ),
-        }
     }
 }
 

@@ -189,3 +189,22 @@ pub(super) fn say(line: &str) {
         None => print(),
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test]
+    async fn waiting_ends_with_the_work_and_returns_what_it_returns() {
+        let progress = Progress::of_run(1, None);
+        progress.leg("null");
+        let mut phase = progress.phase("audit", Planned::Unknown);
+        let work = async {
+            tokio::time::sleep(3 * TURN_EVERY).await;
+            7
+        };
+        assert_eq!(phase.during(work).await, 7);
+        drop(phase);
+        assert_eq!(progress.course().title(), "null");
+    }
+}

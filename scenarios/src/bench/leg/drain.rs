@@ -4,6 +4,7 @@
 use std::time::{Duration, Instant};
 
 use crate::bench::committed_units::CommittedUnits;
+use crate::bench::progress::{Planned, Progress};
 use crate::bench::stock_inspector::StockInspector;
 
 /// Longest drain that is waited for.
@@ -35,13 +36,17 @@ pub(super) async fn wait(
     inspector: &mut StockInspector,
     product_id: i64,
     accepted_units: u64,
+    progress: &Progress,
 ) -> anyhow::Result<()> {
     let mut committed = CommittedUnits::open(database_url, product_id).await?;
+    let phase = progress.phase("drain", Planned::Count(accepted_units));
+    let mut phase = phase.counting("units committed");
     let started = Instant::now();
     // The units that were committed when no hold was open any more, and since when.
     let mut at_rest = None::<(u64, Instant)>;
     loop {
         let units = committed.units().await?;
+        phase.reached(units);
         let stock = inspector.stock(product_id).await;
         let open = match &stock {
             Ok(stock) if stock.open_units == 0 && units >= accepted_units => return Ok(()),

@@ -17,7 +17,7 @@ use crate::bench::driver::{Driver, LoadSpec, Summary};
 use crate::bench::durable_latency::DurableReader;
 use crate::bench::interrupt::Interrupted;
 use crate::bench::process_usage;
-use crate::bench::progress::{Planned, Progress, Step};
+use crate::bench::progress::{Planned, Step};
 use crate::bench::roles::HeldBackConsumer;
 use crate::bench::stock_inspector::StockInspector;
 use crate::bench::timestamp::now_unix_us;
@@ -81,7 +81,13 @@ impl LoadPhase<'_> {
                 let share = readings.committed_units as f64 / leg.accepted_units as f64;
                 leg.committed_at_last_reply = Some(share.min(1.0));
             }
-            let drain = drain::wait(&database_url, inspector, product_id, leg.accepted_units);
+            let drain = drain::wait(
+                &database_url,
+                inspector,
+                product_id,
+                leg.accepted_units,
+                context.progress,
+            );
             context.interrupt.cut_short(drain).await?;
             let drained_us = now_unix_us() - summary.last_reply_unix_us;
             leg.drain_s = Some(drained_us.max(0) as f64 / 1e6);
@@ -106,8 +112,8 @@ impl LoadPhase<'_> {
         committed: &mut CommittedUnits,
     ) -> anyhow::Result<(Summary, Readings)> {
         let context = self.work.context;
-        let run = Progress::of_run(1, None);
-        let mut progress = run.phase(&self.work.title(), Planned::Count(self.spec.requests));
+        let planned = Planned::Count(self.spec.requests);
+        let mut progress = context.progress.phase("load", planned);
         let mut timeline = Timeline::default();
         let usage = || self.work.usage();
         let mut before = usage();
