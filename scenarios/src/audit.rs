@@ -16,7 +16,7 @@ pub use text::text;
 use anyhow::{Context, bail};
 use database::Snapshot;
 use outcome_index::OutcomeIndex;
-use reports::model::AuditReport;
+use reports::result::AuditReport;
 use std::{collections::BTreeSet, path::PathBuf, time::Duration};
 use tally::Tally;
 

@@ -1,4 +1,4 @@
-//! `lab bench`: builds the system, starts the stack, runs the legs of all engines interleaved over
+//! `lab bench`: builds the system, starts the stack, runs the legs of all subjects interleaved over
 //! rounds, holds the result against the scenario's expectations, and writes it. The stack goes down
 //! whatever happens.
 
@@ -9,31 +9,36 @@ mod expectations;
 mod interrupt;
 mod leg;
 mod lineup;
-mod machine;
 mod namespace;
 pub mod order;
 mod plan;
-mod process_usage;
 mod progress;
+mod record;
 mod redis_cleanup;
 mod result_files;
 mod roles;
+mod run_legs;
 mod stock_inspector;
+mod subjects;
 pub mod system_binary;
 mod timestamp;
 
 pub use expectations::failure;
 pub use interrupt::{Interrupt, Interrupted};
+pub use result_files::Files;
+pub(crate) use plan::{described, expected_time, in_words};
 
 use std::collections::BTreeMap;
-use std::io::Write;
+use std::io::{IsTerminal, Write};
 use std::path::PathBuf;
 
-use reports::model::{Leg, RunResult, SCHEMA, StackRecord};
-use reports::render::as_text;
+use reports::result::Run;
+use reports::view;
 
-use self::leg::LegContext;
-use self::progress::{Progress, say};
+use self::lineup::Lineup;
+use self::progress::say;
+use self::run_legs::RunContext;
+use self::subjects::SubjectPlan;
 use self::system_binary::EngineEntry;
 use crate::scenario::Scenario;
 use crate::stack::{Choice, Place, Stack, StackOptions};
@@ -47,16 +52,18 @@ pub struct BenchOptions {
     pub stack: StackOptions,
     /// Settings of the roles that the user changed: `SECKILL__SECTION__KEY` and value.
     pub overrides: BTreeMap<String, String>,
-    /// Folder of the results, instead of `reports/out`.
-    pub out: Option<PathBuf>,
-    /// A further file for the result.
-    pub json: Option<PathBuf>,
+    /// A name for the result.
+    pub name: Option<String>,
+    /// Print every table, not only the first screen.
+    pub details: bool,
+    /// Where the result goes.
+    pub files: Files,
     /// The command line, without passwords, for the record.
-    pub command: String,
+    pub command: Vec<String>,
 }
 
-/// The run that was asked for is impossible: the system's binary refuses an engine, or an engine
-/// cannot run on this stack. This is wrong usage, but it is found only after the build.
+/// The run that was asked for is impossible: the system's binary refuses an engine or a setting, or
+/// an engine cannot run on this stack. This is wrong usage, but it is found only after the build.
 #[derive(Debug)]
 pub struct CannotRun(pub String);
 
@@ -70,102 +77,68 @@ impl std::fmt::Display for CannotRun {
 
 /// Runs the scenario, and prints and writes the result. An error means that no leg was begun.
 /// Whatever happens later is part of the result, and [`failure`] says whether the run is a success.
-pub async fn run(options: &BenchOptions, interrupt: &Interrupt) -> anyhow::Result<RunResult> {
-    let asked_for = (options.scenario.clone(), options.overrides.clone());
-    let built = tokio::task::spawn_blocking(move || built(&asked_for.0, &asked_for.1));
+pub async fn run(options: &BenchOptions, interrupt: &Interrupt) -> anyhow::Result<Run> {
+    let asked_for = options.clone();
+    let built = tokio::task::spawn_blocking(move || built(&asked_for));
     let (program, known) = built.await??;
     let choice = interrupt.cut_short(Choice::of(&options.stack)).await?;
-    let (place, is_fallback) = (choice.place(), choice.is_fallback());
-    let lineup = lineup::line_up(
-        &options.scenario,
-        options.engines_by_hand,
-        &known,
-        place,
-        is_fallback,
-    )?;
-    let scenario = &Scenario {
-        engines: lineup.engines.clone(),
-        ..options.scenario.clone()
-    };
-    let started_unix_us = timestamp::now_unix_us();
+    let place = choice.place();
+    let lineup = line_up(options, &known, place, choice.is_fallback())?;
+    let scenario = lineup.scenario(&options.scenario);
     let stack = interrupt
-        .cut_short(Stack::start_chosen(&options.stack, &choice))
+        .cut_short(Stack::start_chosen(&limited(options), &choice))
         .await?;
+    if let Some(note) = stack.limits().note() {
+        say(&format!("limits: {note}"));
+    }
     say(&format!("stack: {}", stack.why()));
     lineup.remarks().iter().for_each(|remark| say(remark));
-    let tag = format!("{:06x}", rand::random::<u32>() & 0x00ff_ffff);
-    let mut result = RunResult {
-        schema: SCHEMA,
-        id: format!(
-            "{}-{}-{tag}",
-            timestamp::compact(started_unix_us),
-            scenario.name
-        ),
-        started_at: timestamp::rfc3339(started_unix_us),
-        finished_at: String::new(),
-        complete: false,
-        tool: machine::tool(system_binary::workspace().as_deref()),
-        machine: machine::machine(),
-        command: options.command.clone(),
-        scenario: scenario.record(),
-        stack: StackRecord {
-            kind: stack.kind().to_owned(),
-            why: stack.why().to_owned(),
-            settings: stack.settings().clone(),
-            overrides: shown(&options.overrides),
-            skipped: lineup.skipped,
-        },
-        ack: scenario.ack,
-        legs: Vec::new(),
-        expectations: Vec::new(),
-        error: None,
-    };
-    let context = LegContext {
+    let build = record::system_build(&program)?;
+    let subjects = subjects::subjects(&scenario, &known, &options.overrides, &build);
+    let mut run = record::begin(options, &scenario, &stack, &subjects, &lineup, &build)?;
+    let context = RunContext {
         stack: &stack,
         program: &program,
-        scenario,
-        overrides: &options.overrides,
+        scenario: &scenario,
+        subjects: &subjects,
         interrupt,
-        progress: &Progress::of_run(plan::legs(scenario).len(), None),
-        run: &format!("lab{tag}"),
         keep: options.stack.keep,
     };
-    result.legs = Box::pin(run_legs(&context)).await;
+    Box::pin(run_legs::run_legs(&context, &mut run)).await;
     if let Err(error) = stack.stop().await {
-        result.error = Some(format!("the stack did not stop in order: {error:#}"));
+        run.error = Some(format!("the stack did not stop in order: {error:#}"));
     }
-    let planned = plan::legs(scenario).len();
-    result.complete = result.legs.len() == planned && result.legs.iter().all(|leg| leg.complete);
     // The bounds on speed were set for the stack with servers; what is correct is the same on every
     // stack.
-    let wanted = if place == Place::Embedded {
-        scenario.expectations.without_speed()
-    } else {
-        scenario.expectations
-    };
-    result.expectations = expectations::expectations(&wanted, &result.legs);
-    result.finished_at = timestamp::rfc3339(timestamp::now_unix_us());
-    finish(&result, options)?;
-    Ok(result)
+    let wanted = expectations::wanted(&scenario.expectations, place == Place::Embedded);
+    run.expectations = expectations::expectations(&wanted, &run);
+    run.finished_unix_us = timestamp::now_unix_us();
+    finish(&run, options)?;
+    Ok(run)
 }
 
 /// Builds the system's binary, and returns its path with the engines that it knows. An error if it
-/// refuses an engine of the scenario, or a setting of the roles.
-fn built(
-    scenario: &Scenario,
-    overrides: &BTreeMap<String, String>,
-) -> anyhow::Result<(PathBuf, Vec<EngineEntry>)> {
+/// refuses an engine of the scenario or a setting.
+fn built(options: &BenchOptions) -> anyhow::Result<(PathBuf, Vec<EngineEntry>)> {
+    let scenario = &options.scenario;
     let program = system_binary::build()?;
-    if let Some(refusal) = system_binary::settings_refusal(&program, overrides)? {
+    if let Some(refusal) = system_binary::settings_refusal(&program, &options.overrides)? {
         return Err(CannotRun(format!("--set: {refusal}")).into());
     }
+    for variant in &scenario.variants {
+        let settings = variant.settings_of_roles();
+        if let Some(refusal) = system_binary::settings_refusal(&program, &settings)? {
+            return Err(CannotRun(format!("variant {}: {refusal}", variant.name)).into());
+        }
+    }
     let smallest = scenario
-        .sales
+        .sales()
         .iter()
         .map(|sale| sale.total)
         .min()
         .unwrap_or(i64::MAX);
-    if let Some(refusal) = system_binary::refusal(&program, &scenario.engines, smallest, overrides)?
+    if let Some(refusal) =
+        system_binary::refusal(&program, scenario, smallest, &options.overrides)?
     {
         return Err(CannotRun(refusal).into());
     }
@@ -173,72 +146,72 @@ fn built(
     Ok((program, known))
 }
 
+/// The stack with the resources that the scenario wants it to have.
+fn limited(options: &BenchOptions) -> StackOptions {
+    StackOptions {
+        limits: options.scenario.limits.clone().unwrap_or_default(),
+        ..options.stack.clone()
+    }
+}
+
+fn line_up(
+    options: &BenchOptions,
+    known: &[EngineEntry],
+    place: Place,
+    is_fallback: bool,
+) -> Result<Lineup, CannotRun> {
+    let by_hand = options.engines_by_hand;
+    lineup::line_up(&options.scenario, by_hand, known, place, is_fallback)
+}
+
 /// What [`run`] would do on the stack that was asked for. Builds the system's binary, but starts
 /// nothing and writes nothing.
 pub fn plan(options: &BenchOptions) -> anyhow::Result<String> {
-    let (_, known) = built(&options.scenario, &options.overrides)?;
+    let (program, known) = built(options)?;
     let place = Place::asked_for(&options.stack);
-    let lineup = lineup::line_up(
-        &options.scenario,
-        options.engines_by_hand,
-        &known,
-        place,
-        false,
-    )?;
-    let scenario = Scenario {
-        engines: lineup.engines.clone(),
-        ..options.scenario.clone()
-    };
+    let lineup = line_up(options, &known, place, false)?;
+    let scenario = lineup.scenario(&options.scenario);
+    let build = record::system_build(&program)?;
+    let subjects: Vec<SubjectPlan> =
+        subjects::subjects(&scenario, &known, &options.overrides, &build);
     Ok(plan::text(
         &scenario,
+        &subjects,
         &options.stack,
         &lineup.remarks(),
-        &shown(&options.overrides),
+        &record::shown(&options.overrides),
     ))
 }
 
-/// Runs one leg after the other, until the last one, the first that fails, or an interrupt. What
-/// broke one leg would break the next one too.
-async fn run_legs(context: &LegContext<'_>) -> Vec<Leg> {
-    let plans = plan::legs(context.scenario);
-    let mut legs = Vec::with_capacity(plans.len());
-    for plan in &plans {
-        if context.interrupt.is_raised() {
-            break;
-        }
-        let title = match context.scenario.rounds {
-            1 => plan.engine.to_owned(),
-            _ => format!("{}, round {}", plan.engine, plan.round),
-        };
-        context.progress.leg(&title);
-        let leg = Box::pin(leg::run(context, *plan)).await;
-        let failed = leg.error.is_some();
-        legs.push(leg);
-        if failed {
-            break;
-        }
+/// The first screen is printed after the files are written, so that it can say where they are; a
+/// full disk does not hide the result.
+fn finish(run: &Run, options: &BenchOptions) -> anyhow::Result<()> {
+    let written = result_files::write(run, &options.files);
+    let paths: Vec<String> = written.iter().flatten().map(|path| shown_path(path)).collect();
+    let screen = screen();
+    show(&view::first_screen(run, screen, &paths));
+    if options.details {
+        show(&view::details(run, screen));
     }
-    legs
+    written.map(|_| ())
 }
 
-/// Settings as results and plans show them, without passwords.
-fn shown(overrides: &BTreeMap<String, String>) -> BTreeMap<String, String> {
-    let shown = |(key, value): (&String, &String)| {
-        let both = masking::masked(&format!("{key}={value}"));
-        let value = both.strip_prefix(&format!("{key}=")).unwrap_or(&both);
-        (key.clone(), value.to_owned())
-    };
-    overrides.iter().map(shown).collect()
+/// Relative to the current folder where it lies below it.
+fn shown_path(path: &std::path::Path) -> String {
+    let here = std::env::current_dir().ok();
+    let below = here.as_deref().and_then(|here| path.strip_prefix(here).ok());
+    below.unwrap_or(path).display().to_string()
 }
 
-/// The tables are printed before the files are written, so that a full disk does not hide the
-/// result.
-fn finish(result: &RunResult, options: &BenchOptions) -> anyhow::Result<()> {
-    show(&as_text(result));
-    for path in result_files::write(result, options.out.as_deref(), options.json.as_deref())? {
-        show(&format!("written: {}", path.display()));
+/// Width and colour of standard output; 80 columns where it is no terminal.
+fn screen() -> view::Screen {
+    let terminal = console::Term::stdout();
+    let is_terminal = std::io::stdout().is_terminal();
+    let columns = if is_terminal { terminal.size().1 } else { 0 };
+    view::Screen {
+        columns: usize::from(columns.max(80)),
+        colour: is_terminal && console::colors_enabled(),
     }
-    Ok(())
 }
 
 /// If standard output is closed, the files must be written all the same.

@@ -6,13 +6,23 @@ use std::path::Path;
 use crate::scenario::{Scenario, ScenarioError};
 
 /// `(name, text)` in the order in which they are listed.
-pub const EMBEDDED: [(&str, &str); 6] = [
+pub const EMBEDDED: [(&str, &str); 16] = [
     ("smoke", include_str!("../catalog/smoke.toml")),
     ("laptop", include_str!("../catalog/laptop.toml")),
     ("4c4g", include_str!("../catalog/4c4g.toml")),
     ("engines", include_str!("../catalog/engines.toml")),
-    ("soldout", include_str!("../catalog/soldout.toml")),
+    ("steady", include_str!("../catalog/steady.toml")),
+    ("capacity", include_str!("../catalog/capacity.toml")),
+    ("sold-out-storm", include_str!("../catalog/sold-out-storm.toml")),
+    ("spike", include_str!("../catalog/spike.toml")),
+    ("many-products", include_str!("../catalog/many-products.toml")),
+    ("mixed", include_str!("../catalog/mixed.toml")),
+    ("bots", include_str!("../catalog/bots.toml")),
     ("backlog", include_str!("../catalog/backlog.toml")),
+    ("acks", include_str!("../catalog/acks.toml")),
+    ("batching", include_str!("../catalog/batching.toml")),
+    ("textbook", include_str!("../catalog/textbook.toml")),
+    ("soak", include_str!("../catalog/soak.toml")),
 ];
 
 /// Loads a scenario by its name in the catalog, or from a file: a name that ends in `.toml` or

@@ -13,7 +13,7 @@ mod test_command;
 use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};
-use reports::model::{AuditVerdict, RunResult};
+use reports::result::{AuditVerdict, Run};
 
 use self::bench_args::BenchArgs;
 use self::test_command::TestArgs;
@@ -101,7 +101,7 @@ impl Ending {
     }
 
     /// A failed run says why once more, after its tables.
-    fn of_run(result: &RunResult) -> Self {
+    fn of_run(result: &Run) -> Self {
         let failure = bench::failure(result);
         if let Some(reason) = &failure {
             eprintln!("error: {reason}");

@@ -1,34 +1,138 @@
 //! A scenario: a question and the load that answers it. `file` reads the TOML and knows its lines,
-//! `rules` says what is allowed. Options of the command line that change a scenario are held to the
-//! same rules.
+//! `rules` says what is allowed, `sizing` says how many users and units a phase needs. Options of
+//! the command line that change a scenario are held to the same rules.
 
 mod file;
+mod rate;
+mod record;
 mod rules;
+mod sizing;
 
 pub use file::ScenarioError;
+pub use rate::{Rate, SLOWEST};
 pub use rules::BrokenRule;
 
-use reports::model::{AckMode, LoadRecord, ReferenceRow, SaleRecord, ScenarioRecord};
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+use reports::expect::Expected;
+use reports::result::{Ack, DriverKind, LimitsWanted, Objective, Popularity, Purpose, ReferenceRow};
 
 #[derive(Clone, Debug, PartialEq)]
 pub struct Scenario {
     /// The file's name without its ending.
     pub name: String,
     pub title: String,
+    /// The one question that its result answers.
     pub question: String,
-    pub sales: Vec<Sale>,
+    pub products: Products,
     /// Names of engines that `seckill engines` lists, with parameters if any.
     pub engines: Vec<String>,
-    pub driver: String,
-    pub ack: AckMode,
+    /// The same engines under several settings; a leg of each engine for each of them. Empty: as
+    /// they are.
+    pub variants: Vec<Variant>,
+    pub driver: DriverKind,
+    pub ack: Ack,
     pub rounds: u32,
     pub load: Load,
-    /// Requests sent to a sale of their own before anything is measured; 0 leaves the warm-up out.
-    pub warmup_requests: u64,
-    /// The consumer is stopped while the load runs, so that the drain measures it alone.
+    /// In the order in which a leg runs them. The last one is a phase that measures.
+    pub phases: Vec<PhasePlan>,
+    /// The consumer is stopped while the measured phase runs, so that the drain measures it alone.
     pub consumer_held_back: bool,
+    /// Stock that runs out belongs to the question.
+    pub may_sell_out: bool,
+    /// Engines that break the contract on purpose may run, and an audit that catches them is what
+    /// is expected of their legs.
+    pub unsafe_engines: bool,
+    /// What a rate must meet to count as served; there exactly when `search` is.
+    pub objective: Option<Objective>,
+    /// The highest rate that meets the objective is searched for; the rate of the measured phase is
+    /// then that of each probe.
+    pub search: bool,
+    pub limits: Option<LimitsWanted>,
     pub reference: Vec<ReferenceRow>,
-    pub expectations: Expectations,
+    /// What must hold for every complete leg of a ranked engine; the audit must pass in any case.
+    pub expectations: Vec<Expected>,
+}
+
+/// What is on sale in the measured phase. Every other phase has as many products of its own.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Products {
+    /// Numbered from 1, the most popular first.
+    pub count: u32,
+    /// Units of each; none: twice what can be asked for.
+    pub total: Option<i64>,
+    pub price_cents: i64,
+}
+
+/// The same engines under other settings.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Variant {
+    pub name: String,
+    pub ack: Option<Ack>,
+    /// Settings of the roles, `mq.order_batch_size` = `500`.
+    pub settings: BTreeMap<String, String>,
+}
+
+/// What all phases of a leg share.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Load {
+    pub connections: u32,
+    /// Threads of the driver; none: as the driver chooses.
+    pub threads: Option<u32>,
+    pub timeout: Duration,
+    /// Buyers, each with one request; none: twice as many as are expected to come.
+    pub users: Option<u64>,
+    /// Each request asks for 1 to this many units.
+    pub max_quantity: u32,
+    pub seed: u64,
+    pub popularity: Popularity,
+    /// Of the Zipf distribution.
+    pub zipf_exponent: Option<f64>,
+    /// The same users come again and again, because the scenario asks for it.
+    pub may_wrap: bool,
+}
+
+#[derive(Clone, Debug, PartialEq)]
+pub struct PhasePlan {
+    pub name: String,
+    pub purpose: Purpose,
+    pub arrival: Arrival,
+    pub end: End,
+}
+
+/// When buyers arrive.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Arrival {
+    /// So many workers, each with one request at a time.
+    Closed { concurrency: u32 },
+    /// On a schedule, whatever comes back.
+    Open {
+        shape: OpenShape,
+        /// Most requests that wait for a connection; more are dropped.
+        backlog_max: u64,
+    },
+}
+
+#[derive(Clone, Debug, PartialEq)]
+pub enum OpenShape {
+    /// Evenly spaced.
+    Constant { rate: Rate },
+    /// One constant rate after the other, each for the same time.
+    Step { rates: Vec<Rate> },
+    /// From one rate to the other in a straight line.
+    Line { from: Rate, to: Rate },
+    /// Everybody at once.
+    Spike { buyers: u64 },
+    /// Independent buyers at a mean rate.
+    Poisson { rate: Rate },
+}
+
+/// When a phase ends.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum End {
+    Requests(u64),
+    Time(Duration),
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -39,31 +143,18 @@ pub struct Sale {
     pub price_cents: i64,
 }
 
-/// A closed loop: `concurrency` workers, each of which waits for its reply.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Load {
-    pub concurrency: u32,
-    pub connections: u32,
-    pub requests: u64,
-    pub timeout_ms: u64,
-    pub users: u64,
-    /// Each request asks for 1 to this many units.
-    pub max_quantity: u32,
-    pub seed: u64,
-}
-
-/// What must hold for every complete leg of a ranked engine; the audit must pass whether it is
-/// listed or not.
-#[derive(Clone, Copy, Debug, Default, PartialEq)]
-pub struct Expectations {
-    /// At most this many requests that ended as error or as unknown.
-    pub errors: Option<u64>,
-    pub p99_ms_max: Option<f64>,
-    pub requests_per_s_min: Option<f64>,
-    /// Share of accepted units committed at the last reply, 0 to 1.
-    pub committed_at_last_reply_min: Option<f64>,
-    pub system_cpu_until_reply_us_max: Option<f64>,
-    pub system_cpu_until_drained_us_max: Option<f64>,
+impl Variant {
+    /// The settings as the roles' environment has them: `SECKILL__MQ__ORDER_BATCH_SIZE`.
+    pub fn settings_of_roles(&self) -> BTreeMap<String, String> {
+        let variable = |key: &str| match key.strip_prefix("SECKILL__") {
+            Some(_) => key.to_owned(),
+            None => format!("SECKILL__{}", key.to_ascii_uppercase().replace('.', "__")),
+        };
+        let settings = self.settings.iter();
+        settings
+            .map(|(key, value)| (variable(key), value.clone()))
+            .collect()
+    }
 }
 
 impl Scenario {
@@ -77,72 +168,57 @@ impl Scenario {
         rules::check(self)
     }
 
-    /// Product of the warm-up's own sale: the first number after those of the scenario.
-    pub fn warmup_product_id(&self) -> i64 {
-        self.sales
+    /// Index of the phase whose figures stand for a leg: the last one.
+    pub fn measured_phase(&self) -> usize {
+        self.phases.len().saturating_sub(1)
+    }
+
+    /// Variants to run each engine under; one without a name where the scenario has none.
+    pub fn all_variants(&self) -> Vec<Variant> {
+        if self.variants.is_empty() {
+            return vec![Variant::default()];
+        }
+        self.variants.clone()
+    }
+
+    /// Whether some rate is a share of the slowest subject's throughput, which must then be measured
+    /// before.
+    pub fn needs_slowest(&self) -> bool {
+        let rates = self.phases.iter().flat_map(|phase| phase.arrival.rates());
+        rates.into_iter().any(|rate| rate.is_of(rate::SLOWEST))
+    }
+
+    /// The phases of a leg that only calibrates: warm-up and calibration.
+    pub fn calibration_phases(&self) -> usize {
+        let calibrates = |phase: &PhasePlan| phase.purpose == Purpose::Calibrate;
+        self.phases
             .iter()
-            .map(|sale| sale.product_id)
-            .max()
-            .unwrap_or(0)
-            + 1
+            .rposition(calibrates)
+            .map_or(0, |last| last + 1)
+    }
+}
+
+impl Arrival {
+    pub fn is_open(&self) -> bool {
+        matches!(self, Self::Open { .. })
     }
 
-    /// The warm-up's sale can never sell out, because then it would warm up the wrong path. It is
-    /// no smaller than the scenario's own: an engine whose parameters suit that stock must suit
-    /// this one.
-    pub fn warmup_sale(&self) -> Option<Sale> {
-        let units = self.warmup_requests * u64::from(self.load.max_quantity);
-        let own = self.sales.iter().map(|sale| sale.total).max().unwrap_or(0);
-        let total = i64::try_from(units).unwrap_or(i64::MAX).max(own);
-        (self.warmup_requests > 0).then(|| Sale {
-            product_id: self.warmup_product_id(),
-            total,
-            price_cents: 100,
-        })
-    }
-
-    pub fn record(&self) -> ScenarioRecord {
-        ScenarioRecord {
-            name: self.name.clone(),
-            title: self.title.clone(),
-            question: self.question.clone(),
-            sales: self.sales.iter().map(Sale::record).collect(),
-            engines: self.engines.clone(),
-            load: LoadRecord {
-                driver: self.driver.clone(),
-                concurrency: self.load.concurrency,
-                connections: self.load.connections,
-                requests: self.load.requests,
-                timeout_ms: self.load.timeout_ms,
-                users: self.load.users,
-                max_quantity: self.load.max_quantity,
-                seed: self.load.seed,
-                warmup_requests: self.warmup_requests,
-            },
-            rounds: self.rounds,
-            consumer_held_back: self.consumer_held_back,
-            reference: self.reference.clone(),
+    /// The rates that it names, in their order.
+    pub fn rates(&self) -> Vec<&Rate> {
+        match self {
+            Self::Open { shape, .. } => shape.rates(),
+            Self::Closed { .. } => Vec::new(),
         }
     }
 }
 
-impl Expectations {
-    /// The expectations that also hold on another stack than the one for which the bounds on speed
-    /// were set.
-    pub fn without_speed(&self) -> Self {
-        Self {
-            errors: self.errors,
-            ..Self::default()
-        }
-    }
-}
-
-impl Sale {
-    fn record(&self) -> SaleRecord {
-        SaleRecord {
-            product_id: self.product_id,
-            total: self.total,
-            price_cents: self.price_cents,
+impl OpenShape {
+    fn rates(&self) -> Vec<&Rate> {
+        match self {
+            Self::Constant { rate } | Self::Poisson { rate } => vec![rate],
+            Self::Step { rates } => rates.iter().collect(),
+            Self::Line { from, to } => vec![from, to],
+            Self::Spike { .. } => Vec::new(),
         }
     }
 }

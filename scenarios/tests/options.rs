@@ -9,7 +9,7 @@ mod external;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output, Stdio};
 
-use reports::model::{AckMode, AuditVerdict, RunResult};
+use reports::result::{Ack, AuditVerdict, QueueKind, Run};
 
 /// The lab's own servers, promising all they can, on quorum queues.
 const DURABLE: &[&str] = &[
@@ -96,7 +96,7 @@ fn fresh_folder(name: &str) -> PathBuf {
 }
 
 /// The result of a run of `smoke` in which nothing went wrong.
-fn bench(folder: &Path, arguments: &[&str], more: &[String]) -> RunResult {
+fn bench(folder: &Path, arguments: &[&str], more: &[String]) -> Run {
     let json = folder.join("result.json");
     let mut lab = Command::new(env!("CARGO_BIN_EXE_lab"));
     lab.args(["bench", "smoke", "--no-install"])
@@ -117,13 +117,15 @@ fn bench(folder: &Path, arguments: &[&str], more: &[String]) -> RunResult {
     assert_eq!(status.code(), Some(0), "{said}");
     assert!(!said.contains("warning: "), "{said}");
     let text = std::fs::read_to_string(json).expect("written");
-    let result = RunResult::from_json(&text).expect("own result");
+    let result = Run::from_json(&text).expect("own result");
     for leg in &result.legs {
+        let measured = leg.measured().expect("measured");
+        let outcomes = measured.outcomes();
         assert_eq!(
-            (leg.counts.accepted, leg.counts.total()),
+            (outcomes.accepted, outcomes.total()),
             (300, 300),
             "{:?}",
-            leg.statuses
+            measured.statuses
         );
         let audit = leg.audit.as_ref().expect("audited");
         assert_eq!(audit.verdict, AuditVerdict::Passed, "{audit:?}");
@@ -132,7 +134,7 @@ fn bench(folder: &Path, arguments: &[&str], more: &[String]) -> RunResult {
 }
 
 /// What the servers say of themselves.
-fn setting<'a>(result: &'a RunResult, name: &str) -> &'a str {
+fn setting<'a>(result: &'a Run, name: &str) -> &'a str {
     let settings = &result.stack.settings;
     let found = settings.iter().find(|(key, _)| key.ends_with(name));
     found.unwrap_or_else(|| panic!("no {name}: {settings:?}")).1
@@ -147,9 +149,12 @@ fn a_leg_on_quorum_queues_and_servers_that_flush_everything_ends_with_a_passed_a
     assert_eq!(setting(&result, ".queue_type"), "quorum");
     assert_eq!(setting(&result, ".appendfsync"), "always");
     assert_eq!(setting(&result, ".innodb_flush_log_at_trx_commit"), "1");
-    assert_eq!(result.ack, AckMode::Confirmed);
+    assert_eq!(result.durability.ack, Ack::Confirmed);
+    assert_eq!(result.durability.queue, QueueKind::Quorum);
+    assert_eq!(result.durability.redis_aof.as_deref(), Some("always"));
+    assert_eq!(result.durability.db_flush.as_deref(), Some("1"));
     assert_eq!(result.legs.len(), 1);
-    assert_eq!(result.scenario.load.seed, 7);
+    assert_eq!(result.seed, 7);
 }
 
 #[test]
@@ -164,7 +169,7 @@ fn a_leg_on_servers_that_flush_nothing_says_so_and_keeps_its_data_if_asked_to() 
     assert_eq!(setting(&result, ".queue_type"), "classic");
     assert_eq!(setting(&result, ".appendfsync"), "no");
     assert_eq!(setting(&result, ".innodb_flush_log_at_trx_commit"), "0");
-    assert_eq!(result.ack, AckMode::Published);
+    assert_eq!(result.durability.ack, Ack::Published);
     let overrides = &result.stack.overrides;
     assert_eq!(overrides["SECKILL__MQ__ORDER_BATCH_SIZE"], "50");
     assert_eq!(overrides["SECKILL__ENGINE__ALLOW_VOLATILE"], "true");

@@ -1,7 +1,7 @@
 //! A list that counts all its items and keeps only the first few, so that the report of half a
 //! million faults stays readable and takes little memory.
 
-use reports::model::AuditCheck;
+use reports::result::AuditCheck;
 use std::fmt;
 
 /// Most offenders that a check names.

@@ -3,7 +3,7 @@
 use super::{AuditInput, ExpectedSale, audit, text};
 use anyhow::Context;
 use clap::Args;
-use reports::model::AuditReport;
+use reports::result::AuditReport;
 use std::{path::PathBuf, str::FromStr};
 
 /// Check what the buyers were told against what the database says

@@ -1,6 +1,6 @@
 //! An audit report as a plain table: one line per check, with what was expected and what was found.
 
-use reports::model::{AuditReport, AuditVerdict};
+use reports::result::{AuditReport, AuditVerdict};
 
 /// The table, with the verdict in its last line.
 pub fn text(report: &AuditReport) -> String {

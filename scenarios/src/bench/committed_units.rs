@@ -1,4 +1,4 @@
-//! How many units of a sale are committed, as the allocation guard counts them. The timeline, the
+//! How many units of some sales are committed, as the allocation guard counts them. The timeline, the
 //! share committed at the last reply and the end of the drain are all measured by this.
 
 use std::time::Duration;
@@ -18,22 +18,24 @@ const QUERY_LIMIT: Duration = Duration::from_secs(30);
 #[derive(Debug)]
 pub(super) struct CommittedUnits {
     tables: Tables,
-    product_id: i64,
+    /// `IN (…)` of the sales that are counted.
+    products: String,
 }
 
 impl CommittedUnits {
-    pub(super) async fn open(database_url: &str, product_id: i64) -> anyhow::Result<Self> {
+    pub(super) async fn open(database_url: &str, products: &[i64]) -> anyhow::Result<Self> {
+        let products: Vec<String> = products.iter().map(i64::to_string).collect();
         Ok(Self {
             tables: Tables::open(database_url).await?,
-            product_id,
+            products: products.join(", "),
         })
     }
 
-    /// Units sold over all allocations of the sale.
+    /// Units sold over all allocations of these sales.
     pub(super) async fn units(&mut self) -> anyhow::Result<u64> {
         let query = format!(
-            "SELECT CAST(COALESCE(SUM(sold), 0) AS SIGNED) FROM allocations WHERE product_id = {}",
-            self.product_id
+            "SELECT CAST(COALESCE(SUM(sold), 0) AS SIGNED) FROM allocations WHERE product_id IN ({})",
+            self.products
         );
         let sums = tokio::time::timeout(QUERY_LIMIT, self.tables.integers(&query))
             .await
@@ -58,8 +60,8 @@ pub(super) struct CommittedWatch {
 }
 
 impl CommittedWatch {
-    pub(super) async fn start(database_url: &str, product_id: i64) -> anyhow::Result<Self> {
-        let mut committed = CommittedUnits::open(database_url, product_id).await?;
+    pub(super) async fn start(database_url: &str, products: &[i64]) -> anyhow::Result<Self> {
+        let mut committed = CommittedUnits::open(database_url, products).await?;
         let (sender, newest) = watch::channel(0);
         let task = tokio::spawn(async move {
             let mut ticks = tokio::time::interval(TIMELINE);

@@ -1,19 +1,19 @@
-//! The driver as a child process: `lab load grpc --events`. It is a process of its own so that its
-//! CPU is counted apart from the lab's, and a slow terminal cannot slow the load down.
+//! The driver as a child process: `lab load grpc --plan FILE --events --handshake`. It is a process
+//! of its own so that its CPU is counted apart from the lab's, and a slow terminal cannot slow the
+//! load down.
 
-use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::process::Stdio;
 use std::time::Duration;
 
 use anyhow::{Context, bail};
-use loadgen::events::Event;
-use reports::model::{LatencySummary, OutcomeCounts};
-use reports::result::{DRIVER, LatencyClock, Phase};
-use tokio::io::{AsyncBufReadExt, BufReader, Lines};
-use tokio::process::{Child, ChildStdout, Command};
+use loadgen::events::{Event, GO, SUM_UP};
+use loadgen::plan::LoadPlan;
+use reports::result::Phase;
+use tokio::io::{AsyncBufReadExt, AsyncWriteExt, BufReader, Lines};
+use tokio::process::{Child, ChildStdin, ChildStdout, Command};
 
-use crate::scenario::Load;
+use crate::limits::Limits;
 
 /// How long an interrupted driver may wait for open replies. Interrupted again, it gives them up.
 const REPLIES_LIMIT: Duration = Duration::from_secs(3);
@@ -21,88 +21,82 @@ const REPLIES_LIMIT: Duration = Duration::from_secs(3);
 const SUM_UP_LIMIT: Duration = Duration::from_secs(3);
 
 #[derive(Debug)]
-pub(super) struct LoadSpec<'a> {
-    pub target: SocketAddr,
-    pub product_id: i64,
-    pub requests: u64,
-    pub load: &'a Load,
+pub(super) struct DriverSpec<'a> {
+    pub plan: LoadPlan,
     pub outcome_log: &'a Path,
     /// Environment entry by which the guard finds the process.
     pub tag: (&'a str, &'a str),
-    /// Where the driver's standard error goes.
-    pub stderr: PathBuf,
+    /// It runs apart from the system where the machine has the cores.
+    pub limits: &'a Limits,
 }
 
 #[derive(Debug)]
 pub(super) struct Driver {
     child: Child,
+    /// None once it has been told everything.
+    stdin: Option<ChildStdin>,
     events: Lines<BufReader<ChildStdout>>,
     stderr: PathBuf,
 }
 
-/// What one run measured, as results of schema 1 hold it.
-#[derive(Clone, Debug)]
-pub(super) struct Summary {
-    pub requests: u64,
-    pub total_s: f64,
-    pub last_reply_unix_us: i64,
-    pub counts: OutcomeCounts,
-    pub accepted_units: u64,
-    pub latency: LatencySummary,
-    pub statuses: Vec<(String, u64)>,
-    pub cpu_us: u64,
-    pub peak_rss_bytes: u64,
-}
-
-impl Summary {
-    pub(super) fn of(phase: &Phase) -> Self {
-        let counts = phase.outcomes();
-        let sent = phase.latencies(&LatencyClock::Sent, None);
-        let driver = phase.usage.get(DRIVER).cloned().unwrap_or_default();
-        let mut statuses = Vec::from_iter(phase.statuses.clone());
-        statuses.sort_by_key(|(_, count)| std::cmp::Reverse(*count));
-        Self {
-            requests: phase.finished,
-            total_s: phase.length_ns as f64 / 1e9,
-            last_reply_unix_us: phase.start_unix_us + (phase.length_ns / 1_000) as i64,
-            counts: OutcomeCounts {
-                accepted: counts.accepted,
-                refused: counts.refused,
-                duplicate: counts.duplicate,
-                error: counts.error,
-                unknown: counts.unknown,
-            },
-            accepted_units: phase.units_accepted(),
-            latency: LatencySummary::of(sent.histogram_us()),
-            statuses,
-            cpu_us: driver.cpu_ns() / 1_000,
-            peak_rss_bytes: driver.peak_rss_bytes,
-        }
-    }
-}
-
 impl Driver {
-    pub(super) fn start(spec: &LoadSpec<'_>) -> anyhow::Result<Self> {
+    pub(super) fn start(spec: &DriverSpec<'_>) -> anyhow::Result<Self> {
         let lab = std::env::current_exe().context("the path of this binary is not known")?;
-        let stderr = std::fs::File::create(&spec.stderr)
-            .with_context(|| format!("{} cannot be written", spec.stderr.display()))?;
+        let plan = spec.outcome_log.with_extension("plan.json");
+        std::fs::write(&plan, serde_json::to_vec_pretty(&spec.plan)?)
+            .with_context(|| format!("{} cannot be written", plan.display()))?;
+        let stderr = spec.outcome_log.with_extension("stderr");
+        let errors = std::fs::File::create(&stderr)
+            .with_context(|| format!("{} cannot be written", stderr.display()))?;
         let mut command = Command::new(lab);
         command
-            .args(arguments(spec))
+            .args(["load", "grpc", "--events", "--handshake", "--plan"])
+            .arg(&plan)
+            .arg("--outcome-log")
+            .arg(spec.outcome_log)
             .env(spec.tag.0, spec.tag.1)
-            .stdin(Stdio::null())
+            .stdin(Stdio::piped())
             .stdout(Stdio::piped())
-            .stderr(stderr)
+            .stderr(errors)
             .kill_on_drop(true)
             // Ctrl-C at the terminal reaches the lab alone, which then asks the driver to sum up.
             .process_group(0);
-        let mut child = command.spawn().context("the driver cannot be started")?;
+        let mut child = spec
+            .limits
+            .apart(|| command.spawn())
+            .context("the driver cannot be started")?;
+        let stdin = child.stdin.take();
         let stdout = child.stdout.take().context("the driver has no output")?;
         Ok(Self {
             child,
+            stdin,
             events: BufReader::new(stdout).lines(),
-            stderr: spec.stderr.clone(),
+            stderr,
         })
+    }
+
+    /// None once it has ended.
+    pub(super) fn pid(&self) -> Option<u32> {
+        self.child.id()
+    }
+
+    /// After [`Event::Ready`]: lets it send.
+    pub(super) async fn go(&mut self) -> anyhow::Result<()> {
+        self.tell(GO).await
+    }
+
+    /// After [`Event::Ended`]: lets it sum up.
+    pub(super) async fn sum_up(&mut self) -> anyhow::Result<()> {
+        self.tell(SUM_UP).await?;
+        self.stdin = None;
+        Ok(())
+    }
+
+    /// A driver that has gone away says why in the next event.
+    async fn tell(&mut self, line: &str) -> anyhow::Result<()> {
+        let stdin = self.stdin.as_mut().context("the driver is told too much")?;
+        drop(stdin.write_all(format!("{line}\n").as_bytes()).await);
+        Ok(())
     }
 
     /// The next event, or none after the last one. If the driver failed, this is an error with the
@@ -130,42 +124,33 @@ impl Driver {
         }
     }
 
-    /// Reads all events up to the summary, and waits for the end of the process.
-    pub(super) async fn summary(&mut self) -> anyhow::Result<Summary> {
-        while let Some(event) = self.next().await? {
-            if let Event::Finished { phase, .. } = event {
-                self.ended().await?;
-                return Ok(Summary::of(&phase));
-            }
-        }
-        bail!("the driver ended without a summary")
-    }
-
-    /// After the summary: waits until the process has ended, and has therefore written its outcome
-    /// log.
+    /// After the last event: waits until the process has ended, and has therefore written its
+    /// outcome log.
     pub(super) async fn ended(&mut self) -> anyhow::Result<()> {
         while self.next().await?.is_some() {}
         Ok(())
     }
 
-    /// Asks the driver to stop and gives it a moment to sum up. Returns the events that it still
-    /// sends.
-    pub(super) async fn interrupt(&mut self) -> Vec<Event> {
-        let mut events = Vec::new();
+    /// Asks the driver to stop and gives it a moment to sum up. Returns what it has measured.
+    pub(super) async fn interrupt(&mut self) -> Option<Phase> {
+        self.stdin = None;
+        let mut measured = None;
         for limit in [REPLIES_LIMIT, SUM_UP_LIMIT] {
             self.send_interrupt();
             let reading = async {
                 while let Ok(Some(event)) = self.next().await {
-                    events.push(event);
+                    if let Event::Finished { phase, .. } = event {
+                        measured = Some(*phase);
+                    }
                 }
             };
             if tokio::time::timeout(limit, reading).await.is_ok() {
-                return events;
+                return measured;
             }
         }
         // It may have ended by itself meanwhile, which is just as good.
         drop(self.child.start_kill());
-        events
+        measured
     }
 
     fn send_interrupt(&self) {
@@ -184,21 +169,4 @@ impl Driver {
             .find_map(|line| line.strip_prefix("error: "));
         error.unwrap_or("it gave no reason").to_owned()
     }
-}
-
-fn arguments(spec: &LoadSpec<'_>) -> Vec<String> {
-    let load = spec.load;
-    let mut arguments: Vec<String> = ["load", "grpc", "--events"].map(str::to_owned).to_vec();
-    let mut option = |name: &str, value: String| arguments.extend([name.to_owned(), value]);
-    option("--concurrency", load.concurrency.to_string());
-    option("--requests", spec.requests.to_string());
-    option("--connections", load.connections.to_string());
-    option("--timeout", format!("{}ms", load.timeout_ms));
-    option("--seed", load.seed.to_string());
-    option("--users", load.users.to_string());
-    option("--product", spec.product_id.to_string());
-    option("--max-quantity", load.max_quantity.to_string());
-    option("--outcome-log", spec.outcome_log.display().to_string());
-    arguments.push(spec.target.to_string());
-    arguments
 }

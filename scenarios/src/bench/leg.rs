@@ -1,28 +1,29 @@
-//! One leg: fresh state, roles, warm-up, load, drain, audit, clean-up. If something ends it early
-//! (a dead server, a failing driver, Ctrl-C), the leg keeps what was measured until then, and the
-//! roles are stopped. A leg that does not drain is audited all the same, so that lost orders are
+//! One leg: fresh state, roles, the scenario's phases, drain, audit, clean-up. If something ends it
+//! early (a dead server, a failing driver, Ctrl-C), the leg keeps what was measured until then, and
+//! the roles are stopped. A leg that does not drain is audited all the same, so that lost orders are
 //! named.
 
 mod drain;
-mod load_phase;
+mod flags;
+mod load_plan;
+mod phase;
+mod windows;
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use anyhow::Context;
-use reports::model::{AuditReport, Leg, NULL_ENGINE, UsageByProcess};
+use reports::result::{AuditReport, Leg, Probe, Purpose};
 
-use self::load_phase::LoadPhase;
-use super::driver::{Driver, LoadSpec};
-use super::interrupt::Interrupt;
+use self::phase::PhaseRun;
+use super::interrupt::{Interrupt, Interrupted};
 use super::namespace::Namespace;
-use super::process_usage;
+use super::plan::{LegKind, PlannedLeg};
 use super::progress::{Planned, Progress, say};
 use super::roles::{RoleSettings, Roles};
 use super::stock_inspector::StockInspector;
+use super::timestamp::now_unix_us;
 use crate::audit::{AuditInput, EngineStock, ExpectedSale, audit};
-use crate::bench::system_binary::engine_name;
 use crate::scenario::{Sale, Scenario};
 use crate::stack::Stack;
 
@@ -36,22 +37,16 @@ pub(super) struct LegContext<'a> {
     pub stack: &'a Stack,
     pub program: &'a Path,
     pub scenario: &'a Scenario,
-    pub overrides: &'a BTreeMap<String, String>,
     pub interrupt: &'a Interrupt,
     pub progress: &'a Progress,
     /// Name of the run on the servers, letters and digits.
     pub run: &'a str,
     /// Leave the database, keys, queues and logs in place, to be looked at.
     pub keep: bool,
-}
-
-/// One leg of the plan: one engine, one round.
-#[derive(Clone, Copy, Debug)]
-pub(super) struct PlannedLeg<'a> {
-    pub engine: &'a str,
-    pub round: u32,
-    /// Position in the order of the run, from 1.
-    pub index: usize,
+    /// The scratch folder is in memory.
+    pub is_tmpfs: bool,
+    /// Of the machine.
+    pub cores: u32,
 }
 
 /// What the load left behind, for the audit.
@@ -61,15 +56,30 @@ struct Evidence {
     engine_stock: Vec<EngineStock>,
 }
 
-/// Runs one leg. An error is part of the leg that is returned.
-pub(super) async fn run(context: &LegContext<'_>, plan: PlannedLeg<'_>) -> Leg {
-    let mut leg = Leg::begin(plan.engine, plan.round, context.scenario.load.requests);
+/// Runs one leg; `slowest_per_s` is the lowest calibrated throughput of all subjects, where it was
+/// measured. An error is part of the leg that is returned.
+pub(super) async fn run(
+    context: &LegContext<'_>,
+    plan: PlannedLeg<'_>,
+    slowest_per_s: Option<f64>,
+) -> Leg {
+    let position = u32::try_from(plan.index).unwrap_or(u32::MAX);
+    let id = plan.index.to_string();
+    let mut leg = Leg::begin(id, &context.scenario.name, &plan.subject.id, plan.round, position);
+    leg.started_unix_us = now_unix_us();
+    if let LegKind::Probe { search, step, .. } = plan.kind {
+        leg.probe = Some(Probe {
+            search: u32::try_from(search).unwrap_or(u32::MAX),
+            step,
+        });
+    }
     let namespace = Namespace::new(context.run, plan.index);
     let mut roles = Roles::default();
     let work = LegWork {
         context,
         plan,
         namespace: &namespace,
+        slowest_per_s,
     };
     let mut evidence = Evidence::default();
     let measured = tokio::select! {
@@ -93,15 +103,18 @@ pub(super) async fn run(context: &LegContext<'_>, plan: PlannedLeg<'_>) -> Leg {
     };
     leg.complete = judged.is_ok();
     leg.error = judged.err().map(|error| format!("{error:#}"));
+    leg.flags.extend(flags::of(&leg, context.scenario, context.is_tmpfs));
+    leg.ended_unix_us = now_unix_us();
     // A failed leg is the last one, and the lab's own stack takes its data with it.
-    let goes_with_its_stack = leg.error.is_some() && context.stack.kind() != EXTERNAL;
+    let is_last = leg.error.is_some() && !plan.subject.is_unsafe();
+    let goes_with_its_stack = is_last && context.stack.kind() != EXTERNAL;
     if !context.keep
         && !goes_with_its_stack
         && let Err(error) = namespace.remove(context.stack).await
     {
         say(&format!(
             "warning: data of {} round {} is left: {error:#}",
-            plan.engine, plan.round
+            plan.subject.id, plan.round
         ));
     }
     leg
@@ -121,6 +134,7 @@ struct LegWork<'a> {
     context: &'a LegContext<'a>,
     plan: PlannedLeg<'a>,
     namespace: &'a Namespace,
+    slowest_per_s: Option<f64>,
 }
 
 impl LegWork<'_> {
@@ -137,6 +151,7 @@ impl LegWork<'_> {
         let sales = self.sales();
         let products: Vec<i64> = sales.iter().map(|sale| sale.product_id).collect();
         let role_settings = self.role_settings();
+        let disk_before = stack.disk_bytes();
         let mut start = context.progress.phase("start", Planned::Unknown);
         stack.reset_peaks();
         interrupt
@@ -154,80 +169,39 @@ impl LegWork<'_> {
         interrupt.cut_short(start.during(open)).await?;
         drop(start);
 
-        if let Some(sale) = self.context.scenario.warmup_sale() {
-            let log = self.log_path("warm-up");
-            let spec = self.load_spec(
-                address,
-                sale.product_id,
-                context.scenario.warmup_requests,
-                &log,
-            );
-            evidence.logs.push(log.clone());
-            interrupt
-                .cut_short(self.warm_up(&spec, &mut inspector))
-                .await
-                .context("warm-up")?;
+        // Throughput of the phases so far, by name.
+        let mut throughputs = BTreeMap::<String, f64>::new();
+        if let Some(slowest_per_s) = self.slowest_per_s {
+            throughputs.insert(crate::scenario::SLOWEST.to_owned(), slowest_per_s);
         }
-        let product_id = context
-            .scenario
-            .sales
-            .first()
-            .context("the scenario has no sale")?
-            .product_id;
-        let log = self.log_path("load");
-        let spec = self.load_spec(address, product_id, context.scenario.load.requests, &log);
-        let held_back = if context.scenario.consumer_held_back {
-            roles.hold_consumer()?
-        } else {
-            None
+        let phases = self.phases();
+        for (place, &index) in phases.iter().enumerate() {
+            if interrupt.is_raised() {
+                return Err(Interrupted.into());
+            }
+            let run = PhaseRun {
+                work: self,
+                index,
+                address,
+                is_last: place + 1 == phases.len(),
+                throughputs: &throughputs,
+            };
+            evidence.logs.push(run.log_path());
+            Box::pin(run.run(leg, roles, &mut inspector)).await?;
+            if let Some(phase) = leg.phases.last() {
+                throughputs.insert(phase.name.clone(), phase.finished_per_s());
+            }
+        }
+        leg.disk_bytes = match (disk_before, stack.disk_bytes()) {
+            (Some(before), Some(now)) => Some(now.saturating_sub(before)),
+            _ => None,
         };
-        let phase = LoadPhase {
-            work: self,
-            spec,
-            held_back,
-        };
-        evidence.logs.push(log.clone());
-        Box::pin(phase.run(leg, &mut inspector)).await?;
-        if !self.is_unranked() {
+        if self.plan.subject.sells() {
             evidence.engine_stock = interrupt
                 .cut_short(engine_stock(&mut inspector, &products))
                 .await?;
         }
         Ok(())
-    }
-
-    /// Sends the requests of the warm-up, and waits until the system has finished with all of them.
-    async fn warm_up(
-        &self,
-        spec: &LoadSpec<'_>,
-        inspector: &mut StockInspector,
-    ) -> anyhow::Result<()> {
-        let mut phase = self.context.progress.phase("warm-up", Planned::Unknown);
-        let mut driver = Driver::start(spec)?;
-        let summary = phase.during(driver.summary()).await?;
-        drop(phase);
-        anyhow::ensure!(
-            summary.counts.accepted > 0,
-            "no request was accepted: {}",
-            summary
-                .statuses
-                .iter()
-                .map(|(status, count)| format!("{status} {count}"))
-                .collect::<Vec<_>>()
-                .join(", ")
-        );
-        if self.is_unranked() {
-            return Ok(());
-        }
-        let database_url = self.context.stack.database_url(&self.namespace.database);
-        drain::wait(
-            &database_url,
-            inspector,
-            spec.product_id,
-            summary.accepted_units,
-            self.context.progress,
-        )
-        .await
     }
 
     /// Stops the service, lets the reconciler finish what is left, stops the other roles, and
@@ -238,7 +212,7 @@ impl LegWork<'_> {
         roles: &mut Roles,
         evidence: Evidence,
     ) -> anyhow::Result<()> {
-        if self.is_unranked() {
+        if !self.plan.subject.sells() {
             leg.audit = Some(AuditReport::not_applicable());
             return roles.stop().await;
         }
@@ -282,66 +256,41 @@ impl LegWork<'_> {
             engine_stock: evidence.engine_stock.clone(),
         };
         let mut phase = context.progress.phase("audit", Planned::Unknown);
-        let report = phase.during(audit(&input)).await;
-        report.context("the audit could not be made")
+        let audited = phase.during(audit(&input)).await;
+        audited.map_err(|error| error.context("the audit could not be made"))
     }
 
-    /// The scenario's sales and the warm-up's own.
+    /// Indices of the scenario's phases that this leg runs.
+    fn phases(&self) -> Vec<usize> {
+        let scenario = self.context.scenario;
+        let all = 0..scenario.phases.len();
+        match self.plan.kind {
+            LegKind::Whole => all.collect(),
+            LegKind::Calibration => (0..scenario.calibration_phases()).collect(),
+            LegKind::Probe { .. } => {
+                let is_run = |index: &usize| scenario.phases[*index].purpose != Purpose::Calibrate;
+                all.filter(is_run).collect()
+            }
+        }
+    }
+
+    /// Sales of those phases.
     fn sales(&self) -> Vec<Sale> {
         let scenario = self.context.scenario;
-        scenario
-            .sales
-            .iter()
-            .copied()
-            .chain(scenario.warmup_sale())
+        self.phases()
+            .into_iter()
+            .flat_map(|phase| scenario.sales_of(phase))
             .collect()
     }
 
     fn role_settings(&self) -> RoleSettings<'_> {
         RoleSettings {
             program: self.context.program,
-            engine: self.plan.engine,
-            ack: self.context.scenario.ack,
+            engine: &self.plan.subject.engine,
+            ack: &self.plan.subject.ack,
             listen: "127.0.0.1:0",
-            overrides: self.context.overrides,
+            overrides: &self.plan.subject.settings,
         }
-    }
-
-    fn load_spec<'s>(
-        &'s self,
-        target: std::net::SocketAddr,
-        product_id: i64,
-        requests: u64,
-        outcome_log: &'s Path,
-    ) -> LoadSpec<'s> {
-        LoadSpec {
-            target,
-            product_id,
-            requests,
-            load: &self.context.scenario.load,
-            outcome_log,
-            tag: self.context.stack.tag(),
-            stderr: outcome_log.with_extension("stderr"),
-        }
-    }
-
-    fn log_path(&self, phase: &str) -> PathBuf {
-        self.context
-            .stack
-            .scratch()
-            .join(format!("{}-{phase}.outcomes", self.namespace.database))
-    }
-
-    /// Counters of the servers, this leg's roles and this process.
-    fn usage(&self) -> UsageByProcess {
-        process_usage::with_lab(process_usage::of_leg(
-            self.context.stack.usage(),
-            self.namespace,
-        ))
-    }
-
-    fn is_unranked(&self) -> bool {
-        engine_name(self.plan.engine) == NULL_ENGINE
     }
 }
 

@@ -2,9 +2,8 @@
 //! stand-ins for those that cannot. The system's binary says what each engine needs; nothing here
 //! knows the needs of a particular engine.
 
-use reports::model::{NULL_ENGINE, SkippedEngine};
-
 use super::CannotRun;
+use super::subjects::NULL_ENGINE;
 use super::system_binary::{EngineEntry, engine_name};
 use crate::scenario::Scenario;
 use crate::stack::{ANY_REDIS, ONE_REDIS, Place};
@@ -12,12 +11,22 @@ use crate::stack::{ANY_REDIS, ONE_REDIS, Place};
 /// The engines that run when none of a scenario's own selling engines can, the fastest first.
 const STAND_INS: [&str; 2] = ["preallocated", "database-row"];
 
-#[derive(Debug, PartialEq)]
+/// An engine that was asked for and cannot run on this stack.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) struct SkippedEngine {
+    pub engine: String,
+    /// `needs redis`.
+    pub why: String,
+}
+
+#[derive(Debug)]
 pub(super) struct Lineup {
     pub engines: Vec<String>,
     pub skipped: Vec<SkippedEngine>,
     /// Those of `engines` that the scenario does not list.
     pub stand_ins: Vec<String>,
+    /// Every engine that the system's binary knows.
+    pub known: Vec<EngineEntry>,
 }
 
 /// `by_hand`: the engines come from the command line, and none of them may be replaced.
@@ -46,6 +55,7 @@ pub(super) fn line_up(
         engines: Vec::new(),
         skipped: Vec::new(),
         stand_ins: Vec::new(),
+        known: known.to_vec(),
     };
     for engine in &scenario.engines {
         match lacks(engine) {
@@ -132,6 +142,14 @@ impl EngineEntry {
 }
 
 impl Lineup {
+    /// The scenario with the engines that run.
+    pub(super) fn scenario(&self, asked_for: &Scenario) -> Scenario {
+        Scenario {
+            engines: self.engines.clone(),
+            ..asked_for.clone()
+        }
+    }
+
     /// What the user should know before the first leg. Empty when every engine that was asked for
     /// runs.
     pub(super) fn remarks(&self) -> Vec<String> {

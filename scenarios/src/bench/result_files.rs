@@ -4,38 +4,54 @@
 use std::path::{Path, PathBuf};
 
 use anyhow::Context;
-use reports::model::RunResult;
-use reports::render::as_markdown;
+use reports::result::Run;
+use reports::view::{hgrm, markdown};
 
 use super::system_binary::workspace;
 
 /// Inside the workspace, or the current folder when there is none; git ignores it.
 const OUT_FOLDER: &str = "reports/out";
 
-/// Writes all files and returns their paths. `out` replaces the usual folder; `json` is a further
-/// file for the result.
-pub(super) fn write(
-    run: &RunResult,
-    out: Option<&Path>,
-    json: Option<&Path>,
-) -> anyhow::Result<Vec<PathBuf>> {
-    let folder = out.map_or_else(
-        || workspace().unwrap_or_default().join(OUT_FOLDER),
-        Path::to_path_buf,
-    );
-    let mut written = vec![
-        folder.join(format!("{}.json", run.id)),
-        folder.join(format!("{}.md", run.id)),
-    ];
+/// Where a result goes.
+#[derive(Clone, Debug, Default)]
+pub struct Files {
+    /// Instead of the usual folder.
+    pub folder: Option<PathBuf>,
+    /// A further file for the result.
+    pub json: Option<PathBuf>,
+    /// Also the latencies of each leg, for the plotters of HdrHistogram.
+    pub hgrm: bool,
+}
+
+/// Writes all files and returns their paths. A run with a name lies under it, and replaces an
+/// earlier one of that name.
+pub(super) fn write(run: &Run, files: &Files) -> anyhow::Result<Vec<PathBuf>> {
+    let usual = || workspace().unwrap_or_default().join(OUT_FOLDER);
+    let folder = files.folder.clone().unwrap_or_else(usual);
+    let name = run.name.as_ref().unwrap_or(&run.id);
+    let mut written = Vec::new();
     // The file that the user asked for comes first, because it must not depend on the other folder.
-    if let Some(path) = json {
+    if let Some(path) = &files.json {
         replace(path, &run.to_json())?;
-        written.insert(0, path.to_path_buf());
+        written.push(path.clone());
     }
     std::fs::create_dir_all(&folder)
         .with_context(|| format!("{} cannot be made", folder.display()))?;
-    replace(&folder.join(format!("{}.json", run.id)), &run.to_json())?;
-    replace(&folder.join(format!("{}.md", run.id)), &as_markdown(run))?;
+    let mut put = |ending: &str, text: &str| -> anyhow::Result<()> {
+        let path = folder.join(format!("{name}{ending}"));
+        replace(&path, text)?;
+        written.push(path);
+        Ok(())
+    };
+    put(".json", &run.to_json())?;
+    put(".md", &markdown(run))?;
+    if files.hgrm {
+        for leg in &run.legs {
+            if let Some(measured) = leg.measured() {
+                put(&format!(".leg{}.hgrm", leg.id), &hgrm(&measured.headline_latencies()))?;
+            }
+        }
+    }
     Ok(written)
 }
 

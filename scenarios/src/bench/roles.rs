@@ -6,7 +6,7 @@ use std::net::SocketAddr;
 use std::path::Path;
 
 use anyhow::Context;
-use reports::model::AckMode;
+use reports::result::Ack;
 use rustix::process::{Pid, Signal, kill_process};
 
 use super::namespace::Namespace;
@@ -30,7 +30,7 @@ const OPENERS: [&str; 2] = ["reconciler", ALL];
 pub struct RoleSettings<'a> {
     pub program: &'a Path,
     pub engine: &'a str,
-    pub ack: AckMode,
+    pub ack: &'a Ack,
     /// Address of the service; port 0 lets the system choose.
     pub listen: &'a str,
     /// Settings that the user changed, `SECKILL__…`; they take precedence over the lab's own.

@@ -12,7 +12,7 @@ mod proto {
     tonic::include_proto!("inspect");
 }
 
-pub(super) use proto::GetStockResponse as Stock;
+pub(super) use proto::{GetPressureResponse as Pressure, GetStockResponse as Stock};
 
 /// Longest wait for a sale to open after the roles have started.
 const OPEN_LIMIT: Duration = Duration::from_secs(20);
@@ -43,6 +43,13 @@ impl StockInspector {
             .get_stock(proto::GetStockRequest { product_id })
             .await?;
         Ok(reply.into_inner())
+    }
+
+    /// What the serving threads have waited for since the start; none where the system does not
+    /// say, or cannot be asked now.
+    pub(super) async fn pressure(&mut self) -> Option<Pressure> {
+        let reply = self.client.get_pressure(proto::GetPressureRequest {}).await;
+        Some(reply.ok()?.into_inner())
     }
 
     /// Waits until each of these sales is open; the error says what the last answer was.

@@ -7,13 +7,20 @@ use std::process::{Command, Output, Stdio};
 use anyhow::{Context, ensure};
 use serde::{Deserialize, Serialize};
 
-use super::machine::PROFILE;
+use crate::scenario::Scenario;
+
+/// As this binary was built; the system is built the same way.
+const PROFILE: &str = if cfg!(debug_assertions) {
+    "debug"
+} else {
+    "release"
+};
 
 /// Environment variable with the path of the system's binary, which is then not built.
 const PROGRAM_VARIABLE: &str = "LAB_SECKILL";
 
 /// The setting without which the roles refuse an unsafe engine.
-const ALLOW_UNSAFE: &str = "SECKILL__ENGINE__ALLOW_UNSAFE";
+pub(super) const ALLOW_UNSAFE: &str = "SECKILL__ENGINE__ALLOW_UNSAFE";
 
 /// One engine, as `seckill engines --json` lists it. Further fields are ignored.
 #[derive(Clone, Debug, Default, Serialize, Deserialize)]
@@ -27,6 +34,9 @@ pub struct EngineEntry {
     pub params: Vec<ParamEntry>,
     #[serde(default)]
     pub guarantees: serde_json::Value,
+    /// It breaks the contract on purpose.
+    #[serde(default, rename = "unsafe")]
+    pub is_unsafe: bool,
 }
 
 /// One parameter of an engine.
@@ -60,6 +70,13 @@ impl EngineEntry {
         self.flags()
             .filter_map(|name| name.strip_prefix(ASKS))
             .map(in_words)
+            .collect()
+    }
+
+    /// Every guarantee and whether it is given.
+    pub fn guarantee_flags(&self) -> BTreeMap<String, bool> {
+        let all = self.guarantees.as_object().into_iter().flatten();
+        all.filter_map(|(name, given)| Some((name.clone(), given.as_bool()?)))
             .collect()
     }
 
@@ -161,19 +178,17 @@ pub fn engines(program: &Path) -> anyhow::Result<Vec<EngineEntry>> {
 
 /// Why the binary refuses one of these engines (`name?key=value`) for a sale of `stock` units; none
 /// if it accepts them all. Only the binary knows the names, parameters and values that are allowed.
-/// `overrides`: settings of the roles; an unsafe engine is accepted if they allow it.
-pub fn refusal(
+pub(super) fn refusal(
     program: &Path,
-    engines: &[String],
+    scenario: &Scenario,
     stock: i64,
     overrides: &BTreeMap<String, String>,
 ) -> anyhow::Result<Option<String>> {
-    let checks = engines.iter().map(|engine| format!("--check={engine}"));
+    let engines = scenario.engines.iter();
+    let checks = engines.map(|engine| format!("--check={engine}"));
     let mut arguments: Vec<String> = checks.chain([format!("--stock={stock}")]).collect();
-    if overrides
-        .get(ALLOW_UNSAFE)
-        .is_some_and(|value| value == "true")
-    {
+    let by_setting = overrides.get(ALLOW_UNSAFE);
+    if scenario.unsafe_engines || by_setting.is_some_and(|value| value == "true") {
         arguments.push("--allow-unsafe".to_owned());
     }
     let output = ask(program, "engines", &arguments)?;

@@ -2,16 +2,19 @@
 //! goes.
 
 use std::path::PathBuf;
+use std::time::Duration;
 
 use clap::Args;
 use clap::builder::{PossibleValuesParser, TypedValueParser};
-use reports::model::AckMode;
+use loadgen::duration::parse_duration;
+use reports::expect::Expected;
+use reports::result::{Ack, Purpose};
 
 use super::UsageError;
-use super::settings::{Setting, command_line, duration_ms};
-use crate::bench::BenchOptions;
+use super::settings::{Setting, recorded};
+use crate::bench::{BenchOptions, Files};
 use crate::catalog;
-use crate::scenario::{BrokenRule, Scenario};
+use crate::scenario::{Arrival, BrokenRule, End, Scenario};
 use crate::stack::StackOptions;
 
 /// The setting of the roles that `--allow-volatile` changes.
@@ -24,27 +27,37 @@ pub(super) struct BenchArgs {
     /// Engine to run instead of the scenario's own, with its parameters if any; may be repeated
     #[arg(long = "engine", value_name = "NAME")]
     pub engines: Vec<String>,
-    /// Requests in each leg
-    #[arg(long, short = 'n')]
+    /// Requests in each phase that measures, instead of its own count or time
+    #[arg(long, short = 'n', conflicts_with = "time")]
     pub requests: Option<u64>,
-    /// Requests in flight
+    /// Length of each phase that measures, instead of its own count or time, for example 10s
+    #[arg(long, value_parser = parse_duration, value_name = "TIME")]
+    pub time: Option<Duration>,
+    /// Requests in flight in every closed phase
     #[arg(long, short = 'c')]
     pub concurrency: Option<u32>,
     /// Connections; at most as many as there are requests in flight
     #[arg(long)]
     pub connections: Option<u32>,
+    /// Threads of the driver [default: one below four cores]
+    #[arg(long)]
+    pub driver_threads: Option<u32>,
     /// How long each request is waited for, for example 2s or 500ms
-    #[arg(long, value_parser = duration_ms, value_name = "TIME")]
-    pub timeout: Option<u64>,
-    /// Rounds, each with one leg of every engine
+    #[arg(long, value_parser = parse_duration, value_name = "TIME")]
+    pub timeout: Option<Duration>,
+    /// Rounds, each with one leg of every engine; an odd number, and engines are ranked from five on
     #[arg(long)]
     pub rounds: Option<u32>,
     /// Seed of the users and quantities
     #[arg(long)]
     pub seed: Option<u64>,
     /// When buyers are told yes: after the broker's confirm, or already after the publish
-    #[arg(long, value_parser = ack_modes(), value_name = "ACK")]
-    pub ack: Option<AckMode>,
+    #[arg(long, value_parser = acks(), value_name = "ACK")]
+    pub ack: Option<Ack>,
+    /// What every leg must keep, beside what the scenario expects; may be repeated, for example
+    /// 'p99_ms<100'
+    #[arg(long = "expect", value_name = "METRIC<N")]
+    pub expectations: Vec<Expected>,
     /// Change a setting of the roles for an experiment, for example mq.order_batch_size=500; the
     /// result records it
     #[arg(long = "set", value_name = "KEY=VALUE")]
@@ -53,12 +66,21 @@ pub(super) struct BenchArgs {
     /// refuse; the result records it
     #[arg(long)]
     pub allow_volatile: bool,
+    /// Print every table, not only the first screen
+    #[arg(long)]
+    pub details: bool,
+    /// A name for the result, which then lies in NAME.json and NAME.md
+    #[arg(long, value_name = "NAME", value_parser = plain_name)]
+    pub save: Option<String>,
     /// Folder for the result and its summary [default: reports/out]
     #[arg(long, value_name = "DIR")]
     pub out: Option<PathBuf>,
     /// Also write the result to this file
     #[arg(long, value_name = "FILE")]
     pub json: Option<PathBuf>,
+    /// Also write the latencies of each leg as .hgrm, for the plotters of HdrHistogram
+    #[arg(long)]
+    pub hgrm: bool,
     /// Print what would be done, with an estimate of time and disk, without doing it
     #[arg(long)]
     pub dry_run: bool,
@@ -67,9 +89,16 @@ pub(super) struct BenchArgs {
 }
 
 /// The names of the modes, as scenario files know them.
-fn ack_modes() -> impl TypedValueParser<Value = AckMode> {
-    PossibleValuesParser::new(AckMode::ALL.map(AckMode::as_str))
-        .map(|name| AckMode::named(&name).unwrap_or_default())
+fn acks() -> impl TypedValueParser<Value = Ack> {
+    PossibleValuesParser::new(Ack::KNOWN.iter().map(Ack::as_str)).map(|name| Ack::named(&name))
+}
+
+/// A name that is a file's name on every system.
+fn plain_name(text: &str) -> Result<String, String> {
+    let is_plain = |letter: char| letter.is_ascii_alphanumeric() || "-_.".contains(letter);
+    let is_name = !text.is_empty() && text.chars().all(is_plain) && !text.starts_with('.');
+    let allowed = "allowed: letters, digits, - _ and . (not at the start)";
+    is_name.then(|| text.to_owned()).ok_or_else(|| allowed.to_owned())
 }
 
 impl BenchArgs {
@@ -92,9 +121,14 @@ impl BenchArgs {
                 .map(Setting::entry)
                 .chain(volatile)
                 .collect(),
-            out: self.out.clone(),
-            json: self.json.clone(),
-            command: command_line(std::env::args().skip(1)),
+            name: self.save.clone(),
+            details: self.details,
+            files: Files {
+                folder: self.out.clone(),
+                json: self.json.clone(),
+                hgrm: self.hgrm,
+            },
+            command: recorded(std::env::args().skip(1)),
         })
     }
 
@@ -103,23 +137,35 @@ impl BenchArgs {
             scenario.engines.clone_from(&self.engines);
         }
         let load = &mut scenario.load;
-        load.requests = self.requests.unwrap_or(load.requests);
-        load.concurrency = self.concurrency.unwrap_or(load.concurrency);
         load.connections = self.connections.unwrap_or(load.connections);
-        load.timeout_ms = self.timeout.unwrap_or(load.timeout_ms);
+        load.threads = self.driver_threads.or(load.threads);
+        load.timeout = self.timeout.unwrap_or(load.timeout);
         load.seed = self.seed.unwrap_or(load.seed);
+        for phase in &mut scenario.phases {
+            if let (Arrival::Closed { concurrency }, Some(wanted)) =
+                (&mut phase.arrival, self.concurrency)
+            {
+                *concurrency = wanted;
+            }
+            if phase.purpose == Purpose::Measure {
+                let requests = self.requests.map(End::Requests);
+                phase.end = requests.or(self.time.map(End::Time)).unwrap_or(phase.end);
+            }
+        }
         scenario.rounds = self.rounds.unwrap_or(scenario.rounds);
-        scenario.ack = self.ack.unwrap_or(scenario.ack);
+        scenario.ack = self.ack.clone().unwrap_or(scenario.ack.clone());
+        scenario.expectations.extend(&self.expectations);
     }
 }
 
 /// The scenario itself was valid, so what is wrong now came from an option: `--requests: requests =
 /// 0 …`.
 fn in_words_of_options(broken: &BrokenRule) -> String {
-    let option = match broken.key {
+    let field = broken.key.rsplit('.').next().unwrap_or(&broken.key);
+    let option = match field {
         "engines" => "--engine".to_owned(),
-        "load.timeout_ms" => "--timeout".to_owned(),
-        key => format!("--{}", key.rsplit('.').next().unwrap_or(key)),
+        "threads" => "--driver-threads".to_owned(),
+        field => format!("--{field}"),
     };
     format!("{option}: {}", broken.message)
 }

@@ -1,5 +1,6 @@
 //! `lab engines` and `lab scenarios`.
 
+use crate::bench;
 use crate::bench::system_binary::{self, EngineEntry, ParamEntry};
 use crate::catalog;
 use crate::stack::{ANY_REDIS, Place};
@@ -94,18 +95,33 @@ fn in_words(need: &str) -> String {
     }
 }
 
+/// The catalog: of each scenario its question, what runs and how long that takes.
 pub(super) fn scenarios() -> anyhow::Result<String> {
     let mut text = String::new();
     for scenario in catalog::all()? {
+        let time = bench::in_words(bench::expected_time(&scenario, true));
+        let phases: Vec<String> = scenario
+            .phases
+            .iter()
+            .map(|phase| format!("    {}\n", bench::described(&scenario, phase)))
+            .collect();
+        let variants: Vec<&str> = scenario
+            .variants
+            .iter()
+            .map(|variant| variant.name.as_str())
+            .collect();
+        let variants = match variants.as_slice() {
+            [] => String::new(),
+            names => format!(", each {}", names.join(" and ")),
+        };
         text.push_str(&format!(
-            "{}\n    {}\n    {}\n    {}\n    engines: {}; ack {}; reference rows: {}\n",
+            "{} (about {time})\n    {}\n{}    engines: {}{variants}; rounds: {}; ack: {}\n",
             scenario.name,
-            scenario.title,
             scenario.question,
-            scenario.record().load.parameters(),
+            phases.concat(),
             scenario.engines.join(", "),
-            scenario.ack.as_str(),
-            scenario.reference.len()
+            scenario.rounds,
+            scenario.ack,
         ));
     }
     Ok(text)

@@ -1,5 +1,4 @@
-//! Options whose values have a form of their own (durations, settings of the roles), and the
-//! command line as the result records it.
+//! Settings of the roles as options, and the command line as the result records it.
 
 use std::str::FromStr;
 
@@ -64,53 +63,15 @@ impl FromStr for Setting {
     }
 }
 
-/// `2s`, `500ms`, `1m`, as milliseconds.
-pub(super) fn duration_ms(text: &str) -> Result<u64, String> {
-    let digits = text.trim_end_matches(|letter: char| letter.is_ascii_alphabetic());
-    let factor = match &text[digits.len()..] {
-        "ms" => Some(1),
-        "s" => Some(1_000),
-        "m" => Some(60_000),
-        _ => None,
-    };
-    let number = digits.parse::<u64>().ok();
-    number
-        .zip(factor)
-        .and_then(|(number, factor)| number.checked_mul(factor))
-        .ok_or_else(|| {
-            "allowed: a whole number and its unit, ms, s or m, for example 2s".to_owned()
-        })
-}
-
-/// `lab bench smoke --seed 7`; passwords in addresses are masked, because the result may be
-/// published.
-pub(super) fn command_line(arguments: impl Iterator<Item = String>) -> String {
-    let mut line = "lab".to_owned();
-    for argument in arguments {
-        let shown = masking::masked(&argument);
-        let plain = |byte: u8| byte.is_ascii_alphanumeric() || b"-_./=:,@%*".contains(&byte);
-        if !shown.is_empty() && shown.bytes().all(plain) {
-            line.push_str(&format!(" {shown}"));
-        } else {
-            line.push_str(&format!(" '{}'", shown.replace('\'', "'\\''")));
-        }
-    }
-    line
+/// The arguments as the result records them: passwords in addresses are masked, because a result may
+/// be published.
+pub(super) fn recorded(arguments: impl Iterator<Item = String>) -> Vec<String> {
+    arguments.map(|argument| masking::masked(&argument)).collect()
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn a_duration_needs_its_unit() {
-        for (text, ms) in [("2s", 2_000), ("500ms", 500), ("1m", 60_000), ("0s", 0)] {
-            assert_eq!(duration_ms(text), Ok(ms));
-        }
-        for wrong in ["", "2", "s", "-2s", "2h", "1.5s", "99999999999999999999s"] {
-            assert!(duration_ms(wrong).is_err(), "{wrong}");
-        }
-    }
 
     #[test]
     fn a_setting_is_the_same_in_both_spellings() {
@@ -144,11 +105,9 @@ mod tests {
             "a b",
             "--redis-url=redis+unix:///r?pass=secret",
         ];
-        let line = command_line(arguments.iter().map(|argument| (*argument).to_owned()));
-        assert_eq!(
-            line,
-            "lab bench smoke --database-url mysql://me:***@db/x 'a b' \
-             '--redis-url=redis+unix:///r?pass=***'"
-        );
+        let recorded = recorded(arguments.iter().map(|argument| (*argument).to_owned()));
+        assert_eq!(recorded[3], "mysql://me:***@db/x");
+        assert_eq!(recorded[5], "--redis-url=redis+unix:///r?pass=***");
+        assert_eq!(recorded[4], "a b");
     }
 }

@@ -13,7 +13,7 @@ use clap::Args;
 
 use super::nightly::{self, Step};
 use super::{Ending, block_on};
-use crate::bench::{self, BenchOptions, Interrupt, system_binary};
+use crate::bench::{self, BenchOptions, Files, Interrupt, system_binary};
 use crate::stack::{StackKind, StackOptions};
 use crate::{catalog, setup};
 
@@ -106,9 +106,10 @@ fn smoke(options: &StackOptions) -> anyhow::Result<Ending> {
         engines_by_hand: false,
         stack: options.clone(),
         overrides: Default::default(),
-        out: None,
-        json: None,
-        command: format!("lab test (lab bench {SMOKE})"),
+        name: None,
+        details: false,
+        files: Files::default(),
+        command: vec!["test".to_owned()],
     };
     block_on(async {
         let interrupt = Interrupt::listen()?;

@@ -1,15 +1,25 @@
 //! A scenario in its TOML form. The position of every value in the file is kept, so that an error
 //! about a broken rule can name the line.
 
-use std::collections::BTreeMap;
-use std::ops::Range;
+mod spans;
+mod tables;
 
-use reports::model::{AckMode, ReferenceRow};
-use serde::Deserialize;
+use std::ops::Range;
+use std::time::Duration;
+
+use loadgen::duration::parse_duration;
+use reports::expect::{ExpectError, Expected};
+use reports::result::{Ack, DriverKind, LimitsWanted, Objective, Popularity, Purpose};
 use toml::Spanned;
 
-use super::rules::{BrokenRule, CONSUMER_MODES, one_of};
-use super::{Expectations, Load, Sale, Scenario};
+use self::spans::KeySpans;
+use self::tables::{File, LimitsTable, LoadTable, ObjectiveTable, PhaseTable, ProductsTable};
+use super::rules::{BrokenRule, CONSUMER_MODES, PURPOSES, SHAPES, one_of};
+use super::{Arrival, End, Load, OpenShape, PhasePlan, Products, Rate, Scenario, Variant};
+
+/// Requests that may wait for a connection where a phase says nothing: more than any phase of the
+/// catalog has waiting, and bounded.
+const BACKLOG_MAX: u64 = 100_000;
 
 /// Why there is no scenario to run, each in one sentence.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -60,63 +70,6 @@ impl std::fmt::Display for ScenarioError {
     }
 }
 
-#[derive(Deserialize)]
-#[serde(deny_unknown_fields)]
-struct File {
-    title: Spanned<String>,
-    question: Spanned<String>,
-    engines: Spanned<Vec<String>>,
-    driver: Spanned<String>,
-    ack: Option<Spanned<String>>,
-    consumer: Option<Spanned<String>>,
-    rounds: Option<Spanned<i64>>,
-    sales: Vec<Spanned<SaleTable>>,
-    load: LoadTable,
-    warmup: Option<WarmupTable>,
-    #[serde(default)]
-    reference: Vec<ReferenceRow>,
-    #[serde(default)]
-    expectations: ExpectationsTable,
-}
-
-#[derive(Deserialize)]
-#[serde(deny_unknown_fields)]
-struct SaleTable {
-    product: Spanned<i64>,
-    total: Spanned<i64>,
-    price_cents: Spanned<i64>,
-}
-
-#[derive(Deserialize)]
-#[serde(deny_unknown_fields)]
-struct LoadTable {
-    concurrency: Spanned<i64>,
-    connections: Spanned<i64>,
-    requests: Spanned<i64>,
-    timeout_ms: Spanned<i64>,
-    users: Spanned<i64>,
-    max_quantity: Spanned<i64>,
-    seed: Spanned<i64>,
-}
-
-#[derive(Deserialize)]
-#[serde(deny_unknown_fields)]
-struct WarmupTable {
-    requests: Spanned<i64>,
-}
-
-#[derive(Deserialize, Default)]
-#[serde(deny_unknown_fields)]
-struct ExpectationsTable {
-    errors: Option<Spanned<i64>>,
-    p99_ms_max: Option<Spanned<f64>>,
-    requests_per_s_min: Option<Spanned<f64>>,
-    committed_at_last_reply_min: Option<Spanned<f64>>,
-    system_cpu_until_reply_us_max: Option<Spanned<f64>>,
-    system_cpu_until_drained_us_max: Option<Spanned<f64>>,
-    audit: Option<Spanned<String>>,
-}
-
 pub(super) fn parse(name: &str, file: &str, text: &str) -> Result<Scenario, ScenarioError> {
     let error = |span: Option<Range<usize>>, message: String| ScenarioError::Invalid {
         file: file.to_owned(),
@@ -131,138 +84,267 @@ pub(super) fn parse(name: &str, file: &str, text: &str) -> Result<Scenario, Scen
     let mut spans = KeySpans::default();
     let scenario = convert(name, parsed, &mut spans);
     let checked = scenario.and_then(|scenario| scenario.check().map(|()| scenario));
-    checked.map_err(|broken| error(spans.of(broken.key), broken.message))
+    checked.map_err(|broken| error(spans.of(&broken.key), broken.message))
 }
 
 fn convert(name: &str, file: File, spans: &mut KeySpans) -> Result<Scenario, BrokenRule> {
-    let ack = file.ack.map_or_else(
-        || AckMode::default().as_str().to_owned(),
-        |ack| spans.take("ack", ack),
-    );
-    let consumer = file.consumer.map_or_else(
-        || "running".to_owned(),
-        |consumer| spans.take("consumer", consumer),
-    );
-    let mut sales = Vec::with_capacity(file.sales.len());
-    for sale in file.sales {
-        let sale = spans.take("sales", sale);
-        sales.push(Sale {
-            product_id: spans.take("sales.product", sale.product),
-            total: spans.take("sales.total", sale.total),
-            price_cents: spans.take("sales.price_cents", sale.price_cents),
+    let driver = spans.take("driver", file.driver);
+    let ack = match file.ack {
+        Some(ack) => spans.take("ack", ack),
+        None => Ack::Confirmed.as_str().to_owned(),
+    };
+    one_of("ack", &ack, &names(Ack::KNOWN.iter().map(Ack::as_str)))?;
+    let consumer = match file.consumer {
+        Some(consumer) => spans.take("consumer", consumer),
+        None => CONSUMER_MODES[0].to_owned(),
+    };
+    one_of("consumer", &consumer, &CONSUMER_MODES)?;
+    let mut phases = Vec::with_capacity(file.phases.len());
+    for (index, table) in file.phases.into_iter().enumerate() {
+        phases.push(phase(index, table, spans)?);
+    }
+    let mut expectations = Vec::new();
+    for (index, text) in file.expectations.into_iter().enumerate() {
+        expectations.push(parsed(spans, &format!("expectations[{index}]"), text)?);
+    }
+    let mut variants = Vec::new();
+    for (index, table) in file.variants.into_iter().enumerate() {
+        let key = format!("variants[{index}]");
+        let ack = match table.ack {
+            Some(ack) => {
+                let ack = spans.take(&format!("{key}.ack"), ack);
+                one_of(&format!("{key}.ack"), &ack, &names(Ack::KNOWN.iter().map(Ack::as_str)))?;
+                Some(Ack::named(&ack))
+            }
+            None => None,
+        };
+        variants.push(Variant {
+            name: spans.take(&format!("{key}.name"), table.name),
+            ack,
+            settings: table.set,
         });
     }
-    let scenario = Scenario {
+    Ok(Scenario {
         name: name.to_owned(),
         title: spans.take("title", file.title),
         question: spans.take("question", file.question),
-        sales,
+        products: products(file.products, spans)?,
         engines: spans.take("engines", file.engines),
-        driver: spans.take("driver", file.driver),
-        ack: AckMode::default(),
-        consumer_held_back: consumer == "held-back",
-        rounds: file
-            .rounds
-            .map_or(Ok(1), |rounds| spans.count("rounds", rounds))?,
-        load: Load {
-            concurrency: spans.count("load.concurrency", file.load.concurrency)?,
-            connections: spans.count("load.connections", file.load.connections)?,
-            requests: spans.count("load.requests", file.load.requests)?,
-            timeout_ms: spans.count("load.timeout_ms", file.load.timeout_ms)?,
-            users: spans.count("load.users", file.load.users)?,
-            max_quantity: spans.count("load.max_quantity", file.load.max_quantity)?,
-            seed: spans.count("load.seed", file.load.seed)?,
+        variants,
+        driver: DriverKind::named(&driver),
+        ack: Ack::named(&ack),
+        rounds: match file.rounds {
+            Some(rounds) => spans.count("rounds", rounds)?,
+            None => 1,
         },
-        warmup_requests: file.warmup.map_or(Ok(0), |warmup| {
-            spans.count("warmup.requests", warmup.requests)
-        })?,
+        load: load(file.load, spans)?,
+        phases,
+        consumer_held_back: consumer == CONSUMER_MODES[1],
+        may_sell_out: file.may_sell_out,
+        unsafe_engines: file.unsafe_engines,
+        search: file.objective.as_ref().is_some_and(|objective| objective.search),
+        objective: file
+            .objective
+            .map(|table| objective(table, spans))
+            .transpose()?,
+        limits: file.limits.map(|table| limits(table, spans)).transpose()?,
         reference: file.reference,
-        expectations: expectations(file.expectations, spans)?,
-    };
-    one_of("ack", &ack, &AckMode::ALL.map(AckMode::as_str))?;
-    one_of("consumer", &consumer, &CONSUMER_MODES)?;
-    Ok(Scenario {
-        ack: AckMode::named(&ack).unwrap_or_default(),
-        ..scenario
+        expectations,
     })
 }
 
-fn expectations(
-    table: ExpectationsTable,
-    spans: &mut KeySpans,
-) -> Result<Expectations, BrokenRule> {
-    let errors = table
-        .errors
-        .map(|errors| spans.count("expectations.errors", errors))
-        .transpose()?;
-    let mut number = |key, value: Option<Spanned<f64>>| value.map(|value| spans.take(key, value));
-    let expectations = Expectations {
-        errors,
-        p99_ms_max: number("expectations.p99_ms_max", table.p99_ms_max),
-        requests_per_s_min: number("expectations.requests_per_s_min", table.requests_per_s_min),
-        committed_at_last_reply_min: number(
-            "expectations.committed_at_last_reply_min",
-            table.committed_at_last_reply_min,
-        ),
-        system_cpu_until_reply_us_max: number(
-            "expectations.system_cpu_until_reply_us_max",
-            table.system_cpu_until_reply_us_max,
-        ),
-        system_cpu_until_drained_us_max: number(
-            "expectations.system_cpu_until_drained_us_max",
-            table.system_cpu_until_drained_us_max,
-        ),
-    };
-    if let Some(audit) = table.audit {
-        let audit = spans.take("expectations.audit", audit);
-        if audit != "passed" {
-            let message = format!(
-                "audit = \"{audit}\" cannot be expected; allowed: \"passed\" (it must pass in any case)"
-            );
-            return Err(BrokenRule {
-                key: "expectations.audit",
-                message,
-            });
-        }
-    }
-    Ok(expectations)
+fn products(table: ProductsTable, spans: &mut KeySpans) -> Result<Products, BrokenRule> {
+    Ok(Products {
+        count: match table.count {
+            Some(count) => spans.count("products.count", count)?,
+            None => 1,
+        },
+        total: table.total.map(|total| spans.take("products.total", total)),
+        price_cents: spans.take("products.price_cents", table.price_cents),
+    })
 }
 
-/// Where in the text the value of each key stands. With several sales the last one counts, because
-/// then the broken rule is that there are several.
-#[derive(Default)]
-struct KeySpans(BTreeMap<&'static str, Range<usize>>);
+fn load(table: LoadTable, spans: &mut KeySpans) -> Result<Load, BrokenRule> {
+    let popularity = match table.popularity {
+        Some(popularity) => spans.take("load.popularity", popularity),
+        None => Popularity::Uniform.as_str().to_owned(),
+    };
+    one_of(
+        "load.popularity",
+        &popularity,
+        &names(Popularity::KNOWN.iter().map(Popularity::as_str)),
+    )?;
+    Ok(Load {
+        connections: spans.count("load.connections", table.connections)?,
+        threads: match table.threads {
+            Some(threads) => Some(spans.count("load.threads", threads)?),
+            None => None,
+        },
+        timeout: duration(spans, "load.timeout", table.timeout)?,
+        users: match table.users {
+            Some(users) => Some(spans.count("load.users", users)?),
+            None => None,
+        },
+        max_quantity: spans.count("load.max_quantity", table.max_quantity)?,
+        seed: spans.count("load.seed", table.seed)?,
+        popularity: Popularity::named(&popularity),
+        zipf_exponent: table
+            .zipf_exponent
+            .map(|exponent| spans.take("load.zipf_exponent", exponent)),
+        may_wrap: table.may_wrap,
+    })
+}
 
-impl KeySpans {
-    fn take<T>(&mut self, key: &'static str, value: Spanned<T>) -> T {
-        self.0.insert(key, value.span());
-        value.into_inner()
+fn phase(index: usize, table: PhaseTable, spans: &mut KeySpans) -> Result<PhasePlan, BrokenRule> {
+    let key = |field: &str| format!("phases[{index}].{field}");
+    let name = spans.take(&key("name"), table.name);
+    let purpose = spans.take(&key("purpose"), table.purpose);
+    one_of(&key("purpose"), &purpose, &PURPOSES)?;
+    let shape = match table.arrival {
+        Some(shape) => spans.take(&key("arrival"), shape),
+        None => SHAPES[0].to_owned(),
+    };
+    one_of(&key("arrival"), &shape, &SHAPES)?;
+    let missing = |field: &str| BrokenRule {
+        key: key("name"),
+        message: format!("the phase \"{name}\" with arrival \"{shape}\" needs {field}"),
+    };
+    let mut rates = Vec::new();
+    let given = table.rate.into_iter().chain(table.rates.unwrap_or_default());
+    for rate in given {
+        let field = key("rate");
+        let rate = spans.take(&field, rate);
+        rates.push(rate.parsed().map_err(|message| BrokenRule {
+            key: field,
+            message,
+        })?);
     }
+    let mut rates = rates.into_iter();
+    let mut next_rate = |field: &str| rates.next().ok_or_else(|| missing(field));
+    let shape = match shape.as_str() {
+        "closed" => None,
+        "constant" => Some(OpenShape::Constant {
+            rate: next_rate("rate")?,
+        }),
+        "poisson" => Some(OpenShape::Poisson {
+            rate: next_rate("rate")?,
+        }),
+        "line" => Some(OpenShape::Line {
+            from: next_rate("rates = [from, to]")?,
+            to: next_rate("rates = [from, to]")?,
+        }),
+        "step" => {
+            let first: Rate = next_rate("rates = [first, second, …]")?;
+            Some(OpenShape::Step {
+                rates: std::iter::once(first).chain(rates.by_ref()).collect(),
+            })
+        }
+        _ => {
+            let buyers = table.buyers.ok_or_else(|| missing("buyers"))?;
+            Some(OpenShape::Spike {
+                buyers: spans.count(&key("buyers"), buyers)?,
+            })
+        }
+    };
+    if rates.next().is_some() {
+        return Err(BrokenRule {
+            key: key("rate"),
+            message: format!("the phase \"{name}\" has more rates than its arrival takes"),
+        });
+    }
+    let arrival = match shape {
+        None => Arrival::Closed {
+            concurrency: spans.count(
+                &key("concurrency"),
+                table.concurrency.ok_or_else(|| missing("concurrency"))?,
+            )?,
+        },
+        Some(shape) => Arrival::Open {
+            shape,
+            backlog_max: match table.backlog {
+                Some(backlog) => spans.count(&key("backlog"), backlog)?,
+                None => BACKLOG_MAX,
+            },
+        },
+    };
+    let spike = match &arrival {
+        Arrival::Open {
+            shape: OpenShape::Spike { buyers },
+            ..
+        } => Some(*buyers),
+        _ => None,
+    };
+    let end = match (table.requests, table.time) {
+        (None, None) if spike.is_some() => End::Requests(spike.unwrap_or_default()),
+        _ if spike.is_some() => return Err(missing("neither requests nor time, as it ends with its buyers")),
+        (Some(requests), None) => End::Requests(spans.count(&key("requests"), requests)?),
+        (None, Some(time)) => End::Time(duration(spans, &key("time"), time)?),
+        _ => return Err(missing("either requests or time")),
+    };
+    Ok(PhasePlan {
+        name,
+        purpose: purpose_named(&purpose),
+        arrival,
+        end,
+    })
+}
 
-    /// A number that must not be negative; its exact range is for `rules` to check.
-    fn count<T: TryFrom<i64>>(
-        &mut self,
-        key: &'static str,
-        value: Spanned<i64>,
-    ) -> Result<T, BrokenRule> {
-        let number = self.take(key, value);
-        T::try_from(number).map_err(|_| {
-            let name = key.rsplit('.').next().unwrap_or(key);
-            let allowed = if number < 0 {
-                "no negative number"
-            } else {
-                "a smaller number"
-            };
-            BrokenRule {
-                key,
-                message: format!("{name} = {number} is out of range; allowed: {allowed}"),
-            }
-        })
-    }
+fn purpose_named(name: &str) -> Purpose {
+    Purpose::named(&name.replace('-', "_"))
+}
 
-    fn of(&self, key: &str) -> Option<Range<usize>> {
-        self.0.get(key).cloned()
-    }
+fn objective(table: ObjectiveTable, spans: &mut KeySpans) -> Result<Objective, BrokenRule> {
+    let p99 = match table.p99 {
+        Some(p99) => Some(duration(spans, "objective.p99", p99)?),
+        None => None,
+    };
+    Ok(Objective {
+        p99_ns_max: p99.map(|p99| u64::try_from(p99.as_nanos()).unwrap_or(u64::MAX)),
+        failed_share_max: table
+            .failed_share
+            .map(|share| spans.take("objective.failed_share", share)),
+    })
+}
+
+fn limits(table: LimitsTable, spans: &mut KeySpans) -> Result<LimitsWanted, BrokenRule> {
+    let memory_bytes = match table.memory_mib {
+        Some(mib) => {
+            let mib: u64 = spans.count("limits.memory_mib", mib)?;
+            Some(mib << 20)
+        }
+        None => None,
+    };
+    Ok(LimitsWanted {
+        cpus: table.cpus.map(|cpus| spans.take("limits.cpus", cpus)),
+        memory_bytes,
+    })
+}
+
+fn duration(
+    spans: &mut KeySpans,
+    key: &str,
+    text: Spanned<String>,
+) -> Result<Duration, BrokenRule> {
+    let text = spans.take(key, text);
+    parse_duration(&text).map_err(|message| BrokenRule {
+        key: key.to_owned(),
+        message: format!("\"{text}\": {message}"),
+    })
+}
+
+fn parsed(
+    spans: &mut KeySpans,
+    key: &str,
+    text: Spanned<String>,
+) -> Result<Expected, BrokenRule> {
+    spans.take(key, text).parse().map_err(|error: ExpectError| BrokenRule {
+        key: key.to_owned(),
+        message: error.to_string(),
+    })
+}
+
+fn names<'a>(known: impl Iterator<Item = &'a str>) -> Vec<&'a str> {
+    known.collect()
 }
 
 fn line_of(text: &str, offset: usize) -> usize {

@@ -2,7 +2,7 @@
 //! about it.
 
 use crate::load::Told;
-use reports::model::AuditVerdict;
+use reports::result::AuditVerdict;
 use reports::outcome_log::Writer;
 use scenarios::audit::{AuditInput, EngineStock, ExpectedSale, audit, text};
 use std::path::PathBuf;

@@ -141,6 +141,7 @@ async fn a_run_on_external_servers_leaves_nothing_behind_and_takes_nothing_away(
         tokio::task::spawn_blocking(move || bench(&fresh_folder("external"), EXTERNAL, &addresses));
     let result = running.await.expect("it ran");
     assert_eq!(result.legs.len(), 2);
+    assert_eq!(result.stack.sees, reports::result::Sees::RolesOnly);
     assert_eq!(setting(&result, ".appendfsync"), "everysec");
     assert_eq!(setting(&result, ".innodb_flush_log_at_trx_commit"), "2");
     assert_eq!(servers.held().await, before);

@@ -6,7 +6,7 @@ use super::super::{
     database::{Allocation, Sale},
     tally::Tally,
 };
-use reports::model::AuditCheck;
+use reports::result::AuditCheck;
 use std::collections::BTreeMap;
 
 /// The result of one check, sale by sale: where it holds and where it does not.

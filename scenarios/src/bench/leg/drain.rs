@@ -1,5 +1,5 @@
-//! The drain of a leg: waits until everything accepted is committed and the engine has no open hold
-//! left.
+//! The drain of a phase: waits until everything accepted is committed and the engine has no open
+//! hold left.
 
 use std::time::{Duration, Instant};
 
@@ -28,43 +28,55 @@ impl std::fmt::Display for NotDrained {
     }
 }
 
+/// What is drained.
+pub(super) struct Drain<'a> {
+    pub progress: &'a Progress,
+    pub database_url: &'a str,
+    pub products: &'a [i64],
+    pub accepted_units: u64,
+    /// An engine that breaks its contract may leave holds open for ever, so its drain ends once
+    /// nothing has moved for a while.
+    pub ends_when_still: bool,
+}
+
 /// # Errors
 /// [`NotDrained`] when it took too long or nothing more can come, and whatever keeps the database
 /// from being read.
 pub(super) async fn wait(
-    database_url: &str,
+    drain: &Drain<'_>,
     inspector: &mut StockInspector,
-    product_id: i64,
-    accepted_units: u64,
-    progress: &Progress,
 ) -> anyhow::Result<()> {
-    let mut committed = CommittedUnits::open(database_url, product_id).await?;
+    let Drain {
+        progress,
+        database_url,
+        products,
+        accepted_units,
+        ends_when_still,
+    } = *drain;
+    let mut committed = CommittedUnits::open(database_url, products).await?;
     let phase = progress.phase("drain", Planned::Count(accepted_units));
     let mut phase = phase.counting("units committed");
     let started = Instant::now();
-    // The units that were committed when no hold was open any more, and since when.
-    let mut at_rest = None::<(u64, Instant)>;
+    // What was committed and open when it last changed, and since when.
+    let mut at_rest = (0, None, started);
     loop {
         let units = committed.units().await?;
         phase.reached(units);
-        let stock = inspector.stock(product_id).await;
-        let open = match &stock {
-            Ok(stock) if stock.open_units == 0 && units >= accepted_units => return Ok(()),
-            Ok(stock) => format!("{} units are open", stock.open_units),
-            Err(status) => format!(
-                "the open units are unknown ({}: {})",
-                status.code(),
-                status.message()
-            ),
-        };
-        let nothing_open = stock.is_ok_and(|stock| stock.open_units == 0);
-        at_rest = match at_rest {
-            Some(rest) if nothing_open && rest.0 == units => Some(rest),
-            _ => nothing_open.then(|| (units, Instant::now())),
-        };
-        let is_lost = at_rest.is_some_and(|(_, since)| since.elapsed() > LOST_AFTER);
+        let open = open_units(inspector, products, units >= accepted_units).await;
+        if units >= accepted_units && open == Ok(0) {
+            return Ok(());
+        }
+        let now = (units, open.clone().ok());
+        if (at_rest.0, at_rest.1) != now {
+            at_rest = (now.0, now.1, Instant::now());
+        }
+        let is_lost = (open == Ok(0) || ends_when_still) && at_rest.2.elapsed() > LOST_AFTER;
         if is_lost || started.elapsed() > DRAIN_LIMIT {
             let waited_s = started.elapsed().as_secs();
+            let open = match open {
+                Ok(units) => format!("{units} units are open"),
+                Err(why) => format!("the open units are unknown ({why})"),
+            };
             return Err(NotDrained(format!(
                 "not drained within {waited_s} s: {units} of {accepted_units} accepted units are committed, {open}"
             ))
@@ -72,4 +84,23 @@ pub(super) async fn wait(
         }
         tokio::time::sleep(DRAIN_POLL).await;
     }
+}
+
+/// Units on open holds over all sales. Of many sales only the first with such units is told while
+/// rows are missing, because nothing more is asked then.
+async fn open_units(
+    inspector: &mut StockInspector,
+    products: &[i64],
+    all_committed: bool,
+) -> Result<u64, String> {
+    let mut open = 0;
+    for &product_id in products {
+        let stock = inspector.stock(product_id).await;
+        let stock = stock.map_err(|status| format!("{}: {}", status.code(), status.message()))?;
+        open += u64::try_from(stock.open_units).unwrap_or(0);
+        if open > 0 && !all_committed {
+            break;
+        }
+    }
+    Ok(open)
 }

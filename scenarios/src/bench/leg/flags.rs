@@ -1,0 +1,58 @@
+//! What a reader must know before they use a leg's figures.
+
+use std::collections::BTreeSet;
+use std::time::Duration;
+
+use reports::result::{Flag, Leg, LimitBy, Phase, Purpose};
+
+use crate::scenario::Scenario;
+
+/// Shorter than this says little: one pause of the machine decides it.
+const WINDOW_MIN: Duration = Duration::from_secs(3);
+/// An open loop that finished less than this share of what was offered has missed its rate.
+const ACHIEVED_SHARE_MIN: f64 = 0.98;
+/// How a service that has nothing left refuses.
+const SOLD_OUT: &str = "sold out";
+
+pub(super) fn of(leg: &Leg, scenario: &Scenario, is_tmpfs: bool) -> BTreeSet<Flag> {
+    let mut flags = BTreeSet::new();
+    if is_tmpfs {
+        flags.insert(Flag::Tmpfs);
+    }
+    let Some(measured) = leg.measured() else {
+        return flags;
+    };
+    let warm_up_ns: u64 = leg
+        .phases
+        .iter()
+        .filter(|phase| phase.purpose != Purpose::Measure)
+        .map(|phase| phase.length_ns)
+        .sum();
+    let is_short = |length_ns: u64| Duration::from_nanos(length_ns) < WINDOW_MIN;
+    let found = [
+        (Flag::ShortWindow, is_short(measured.length_ns)),
+        // A little less than three seconds of a phase that was to last as long is as long.
+        (Flag::ShortWarmUp, is_short(warm_up_ns + 50_000_000)),
+        (Flag::StockEnded, !scenario.may_sell_out && sold_out(measured)),
+        (Flag::RateMissed, missed_its_rate(measured)),
+        (Flag::DriverSaturated, measured.limit.by == LimitBy::Driver),
+        (
+            Flag::LittleBroken,
+            measured.little.as_ref().is_some_and(|little| !little.holds()),
+        ),
+    ];
+    flags.extend(found.into_iter().filter(|(_, is_so)| *is_so).map(|(flag, _)| flag));
+    flags
+}
+
+fn sold_out(phase: &Phase) -> bool {
+    phase
+        .statuses
+        .iter()
+        .any(|(status, count)| *count > 0 && status.contains(SOLD_OUT))
+}
+
+fn missed_its_rate(phase: &Phase) -> bool {
+    let achieved = phase.finished as f64;
+    phase.offered_per_s.is_some() && achieved < phase.due as f64 * ACHIEVED_SHARE_MIN
+}
