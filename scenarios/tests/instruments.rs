@@ -323,9 +323,16 @@ impl Burner {
         kill_process(Pid::from_child(&self.child), signal).expect("it lives");
     }
 
+    /// Each thread stops by itself, the last one a little later than the first.
     fn wait_until_stopped(&self) {
         let deadline = Instant::now() + Duration::from_secs(10);
-        while proc::stat(self.child.id()).expect("it lives").state != 'T' {
+        let pid = i32::try_from(self.child.id()).expect("a pid");
+        let all_stopped = || {
+            let process = procfs::process::Process::new(pid).expect("it lives");
+            let mut tasks = process.tasks().expect("threads").flatten();
+            tasks.all(|task| task.stat().is_ok_and(|stat| stat.state == 'T'))
+        };
+        while !all_stopped() {
             assert!(Instant::now() < deadline, "not stopped");
             std::thread::sleep(Duration::from_millis(1));
         }

@@ -29,9 +29,11 @@ impl Ticker {
     pub fn start() -> std::io::Result<Self> {
         let shared = Arc::new(Shared::default());
         let of_thread = Arc::clone(&shared);
+        // Here, so that a thread which is not run at all misses samples too.
+        let start = Instant::now();
         let thread = std::thread::Builder::new().name("ticker".into());
         Ok(Self {
-            thread: Some(thread.spawn(move || of_thread.run())?),
+            thread: Some(thread.spawn(move || of_thread.run(start))?),
             shared,
         })
     }
@@ -53,8 +55,7 @@ impl Drop for Ticker {
 }
 
 impl Shared {
-    fn run(&self) {
-        let start = Instant::now();
+    fn run(&self, start: Instant) {
         let mut due = SAMPLE_PERIOD;
         while !self.stop.load(Ordering::Relaxed) {
             let now = start.elapsed();
