@@ -5,6 +5,8 @@
 mod embedded;
 #[path = "bench/lost_order.rs"]
 mod lost_order;
+#[path = "bench/unsafe_counter.rs"]
+mod unsafe_counter;
 
 use std::io::{BufRead, BufReader};
 use std::path::{Path, PathBuf};
