@@ -2,6 +2,9 @@
 //! connection holds what each entry *means* instead of its text, so a steady reply costs a few
 //! table look-ups.
 
+#[cfg(test)]
+mod tests;
+
 use super::WireError::{self, Unsupported, Violation};
 use super::{Result, huffman, static_table};
 use std::collections::VecDeque;
@@ -262,101 +265,4 @@ pub fn write_integer(out: &mut Vec<u8>, first: u8, prefix_bits: u32, value: usiz
 pub fn write_string(out: &mut Vec<u8>, text: &str) {
     write_integer(out, 0, 7, text.len());
     out.extend_from_slice(text.as_bytes());
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    fn fields(decoder: &mut Decoder, block: &[u8]) -> Result<Vec<Field>> {
-        let mut found = Vec::new();
-        decoder.decode(block, &mut |field| found.push(field.clone()))?;
-        Ok(found)
-    }
-
-    fn literal(first: u8, name: &str, value: &str) -> Vec<u8> {
-        let mut block = vec![first];
-        write_string(&mut block, name);
-        write_string(&mut block, value);
-        block
-    }
-
-    #[test]
-    fn what_was_indexed_once_is_looked_up_later() {
-        let mut decoder = Decoder::default();
-        let mut first = vec![0x88];
-        first.extend(literal(0x40, "grpc-status", "14"));
-        first.extend(literal(0x40, "grpc-message", "a%20b%"));
-        let expected = vec![
-            Field::HttpStatus(200),
-            Field::GrpcStatus(14),
-            Field::GrpcMessage("a b%".into()),
-        ];
-        assert_eq!(fields(&mut decoder, &first), Ok(expected));
-        let again = vec![Field::GrpcMessage("a b%".into()), Field::GrpcStatus(14)];
-        assert_eq!(fields(&mut decoder, &[0x80 | 62, 0x80 | 63]), Ok(again));
-        let mut named = vec![0x0f, 63 - 15];
-        write_string(&mut named, "5");
-        assert_eq!(fields(&mut decoder, &named), Ok(vec![Field::GrpcStatus(5)]));
-    }
-
-    #[test]
-    fn entries_leave_when_the_table_is_full_or_shrinks() {
-        let mut decoder = Decoder::default();
-        for n in 0..200 {
-            fields(
-                &mut decoder,
-                &literal(0x40, "x-some-header", &n.to_string()),
-            )
-            .expect("valid");
-        }
-        assert!(decoder.size <= TABLE_SIZE_MAX && decoder.entries.len() < 100);
-        assert_eq!(
-            decoder.size,
-            decoder
-                .entries
-                .iter()
-                .map(|entry| entry.size)
-                .sum::<usize>()
-        );
-        fields(&mut decoder, &[0x20]).expect("shrinks to nothing");
-        assert_eq!((decoder.entries.len(), decoder.size), (0, 0));
-        fields(&mut decoder, &literal(0x40, "grpc-status", "0")).expect("not kept");
-        assert_eq!(fields(&mut decoder, &[0x80 | 62]), Err(NO_ENTRY));
-    }
-
-    #[test]
-    fn a_table_size_update_is_obeyed_before_the_first_field_and_refused_behind_it() {
-        let mut decoder = Decoder::default();
-        fields(&mut decoder, &literal(0x40, "grpc-status", "0")).expect("valid");
-        assert!(
-            fields(&mut decoder, &[0x3f, 0xe1, 0x1f, 0x80 | 62]).is_ok(),
-            "4,096"
-        );
-        let twice = [&[0x20, 0x3f, 0x21], &*literal(0x40, "grpc-status", "1")].concat();
-        fields(&mut decoder, &twice).expect("emptied, then 64 bytes");
-        assert_eq!((decoder.entries.len(), decoder.size_max), (1, 64));
-        assert_eq!(fields(&mut decoder, &[0x88, 0x20]), Err(RESIZED_LATE));
-        let too_large = fields(&mut Decoder::default(), &[0x3f, 0xe2, 0x1f]);
-        assert_eq!(too_large, Err(RESIZED_TOO_LARGE));
-    }
-
-    #[test]
-    fn broken_blocks_are_refused() {
-        let long = [0x40, 0x7f, 0x82, 0x7f];
-        for (block, error) in [
-            (&[0x80][..], NO_ENTRY),
-            (&[0xff], TOO_SHORT),
-            (&[0xff, 0xff, 0xff, 0xff, 0xff], NUMBER),
-            (&[0xbe], NO_ENTRY),
-            (&[0x40, 3, b'a'], TOO_SHORT),
-            (&[0x40], TOO_SHORT),
-            (&[0x40, 0x81, 0], HUFFMAN),
-            (&long, TEXT_TOO_LONG),
-            (&[0x3f, 0xff, 0xff, 0x7f], RESIZED_TOO_LARGE),
-        ] {
-            let refused = fields(&mut Decoder::default(), block);
-            assert_eq!(refused, Err(error), "{block:?}");
-        }
-    }
 }
