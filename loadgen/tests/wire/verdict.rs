@@ -54,7 +54,7 @@ pub fn verdict(seed: u64, tag: u32) -> Verdict {
     let long = |random: &mut SmallRng| if random.random_bool(0.1) { 5_000 } else { 150 };
     let body_len = match random.random_range(0..10) {
         _ if trailers_only => 0,
-        0 => random.random_range(0..100_000),
+        0 => random.random_range(0..40_000),
         _ => random.random_range(0..50),
     };
     let message_len = long(&mut random);
