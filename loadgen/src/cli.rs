@@ -12,7 +12,7 @@ use crate::data::Encoded;
 use crate::events::Event;
 use crate::grpc::{drive, load_data};
 use crate::hgrm::hgrm;
-use crate::plan::{Data, LoadPlan};
+use crate::plan::LoadPlan;
 use crate::run::{Measured, Stop};
 use crate::summary_text::summary_text;
 use crate::{Error, Result};
@@ -43,7 +43,7 @@ pub fn run_on(args: LoadGrpc, input: Input, output: Output, stop: Stop) -> Resul
     plan.keep_outcomes |= args.outcome_log.is_some();
     plan.report |= args.events;
     plan.check()?;
-    if args.plan.is_none() && matches!(plan.data, Data::Generated(_)) {
+    if args.plan.is_none() && args.seed.is_none() {
         eprintln!("seed: {}", plan.seed);
     }
     let data = data(&args, &plan)?;

@@ -36,6 +36,7 @@ mod tests;
 mod timeline;
 
 pub use drive::{Elements, Measured, drive};
+pub use pacer::PACING;
 pub use port::Port;
 pub use request::{Operation, Request, RequestEnd};
 pub use stop::Stop;

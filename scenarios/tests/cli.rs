@@ -5,6 +5,8 @@
 mod dry_run;
 #[path = "cli/listings.rs"]
 mod listings;
+#[path = "cli/load.rs"]
+mod load;
 #[path = "cli/scenario_files.rs"]
 mod scenario_files;
 #[path = "cli/wrong_usage.rs"]

@@ -16,6 +16,8 @@ use std::time::Duration;
 use tokio::io::Interest;
 use tokio::io::unix::AsyncFd;
 
+/// What keeps the schedule, as a result names it.
+pub const PACING: &str = "timerfd";
 /// How long it sleeps if the kernel's timer fails.
 const WITHOUT_TIMER: Duration = Duration::from_millis(1);
 

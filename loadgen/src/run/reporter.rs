@@ -193,8 +193,10 @@ impl Reporter {
             tally: self.shared.source.tally(),
             ..Totals::default()
         };
+        // What was sent is read before what ended, so that no more requests seem to be under way than
+        // ever were.
+        totals.sent = self.threads.iter().map(Measuring::sent).sum();
         for thread in &self.threads {
-            totals.sent += thread.sent();
             let recorder = thread.recorder();
             totals.ended_sent += recorder.ended_sent;
             totals.stopped += recorder.stopped;

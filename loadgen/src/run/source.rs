@@ -32,7 +32,6 @@ enum Kind {
         /// Since the start; `u64::MAX` if it ends by count.
         end_ns: u64,
         next: AtomicU64,
-        taken: AtomicU64,
     },
     Open {
         backlog: Mutex<Backlog>,
@@ -53,7 +52,6 @@ impl Source {
                     End::Time(time) => ns(time),
                 },
                 next: AtomicU64::new(0),
-                taken: AtomicU64::new(0),
             },
             Arrival::Open {
                 shape,
@@ -101,7 +99,6 @@ impl Source {
             requests,
             end_ns,
             next,
-            taken,
         } = &self.kind
         else {
             return None;
@@ -110,7 +107,6 @@ impl Source {
         if !time_is_over && !self.stop.is_stopping() {
             let request = next.fetch_add(1, Ordering::Relaxed);
             if request < *requests {
-                taken.fetch_add(1, Ordering::Relaxed);
                 return Some(self.request(request, now_ns));
             }
         }
@@ -192,8 +188,8 @@ impl Source {
     /// that wait.
     pub fn tally(&self) -> Tally {
         match &self.kind {
-            Kind::Closed { taken, .. } => Tally {
-                due: taken.load(Ordering::Relaxed),
+            Kind::Closed { requests, next, .. } => Tally {
+                due: next.load(Ordering::Relaxed).min(*requests),
                 ..Tally::default()
             },
             Kind::Open { .. } => self.backlog().map_or_else(Tally::default, |backlog| Tally {

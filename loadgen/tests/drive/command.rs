@@ -119,3 +119,36 @@ fn a_log_that_cannot_be_written_is_found_out_before_the_run() {
             .is_empty()
     );
 }
+
+#[test]
+fn errors_fail_the_command_only_if_it_is_told_so() {
+    let server = Server::start("127.0.0.1:0", |request| match request.user_id % 2 {
+        0 => Answer::Status(14, "shedding"),
+        _ => Answer::Accept(request.user_id),
+    });
+    let folder = tempfile::tempdir().expect("scratch folder");
+    let hgrm = folder.path().join("latency.hgrm").display().to_string();
+    let address = server.address.to_string();
+    let args = [
+        "grpc", "-n", "100", "--users", "100", "--hgrm", &hgrm, &address,
+    ];
+    let phase = run(Cli::parse_from(args).load).expect("runs");
+    assert_eq!(phase.outcomes().error, 50);
+    let written = std::fs::read_to_string(&hgrm).expect("there");
+    assert!(
+        written.contains("Total count    =          100]"),
+        "{written}"
+    );
+    std::fs::remove_file(&hgrm).expect("removed");
+    let args = args.into_iter().chain(["--fail-on-errors"]);
+    let error = run(Cli::parse_from(args).load).expect_err("fails");
+    assert_eq!(
+        error.to_string(),
+        "50 of 100 requests failed or were dropped"
+    );
+    assert!(!error.is_usage());
+    assert!(
+        std::fs::exists(&hgrm).expect("readable"),
+        "everything is written all the same"
+    );
+}

@@ -1,6 +1,7 @@
 //! The closed-loop driver against a real server on loopback: what it sends on which connection, and
 //! how it counts every way in which a request can end.
 
+mod bad_targets;
 mod classes;
 mod clocks;
 mod closed_loop;

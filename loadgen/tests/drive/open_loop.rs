@@ -93,13 +93,28 @@ fn requests_are_sent_when_they_are_due() {
         assert!((due - number as i64 * 1_000).abs() <= 1, "{number}: {due}");
         assert!(record.sent_at_unix_us.expect("sent") >= record.due_at_unix_us);
     }
-    // Half of them at the very least are finer than a runtime's timer of 1 ms, whatever else the
-    // machine does.
-    let median_ns = lag(&measured.phase).quantile_ns(0.5).expect("sent");
-    assert!(median_ns < MS_NS, "{median_ns} ns");
     let offered_per_s = measured.phase.offered_per_s.expect("an open loop");
     assert!((offered_per_s - 1_000.0).abs() < 1.0, "{offered_per_s}");
     assert!(measured.phase.finished_per_s() <= 1_010.0);
+}
+
+#[test]
+fn pacing_is_finer_than_a_timer_of_a_millisecond() {
+    let server = Server::start("127.0.0.1:0", |request| Answer::Accept(request.user_id));
+    // At a rate that is no whole number per ms, a timer that rounds up to the next one would be late
+    // by 500 µs in the median. A busy machine only makes the lag longer, so one good run in five is
+    // proof enough.
+    let medians_ns = (0..5).map(|_| {
+        let plan = open(&server, constant(733.0), End::Count(200), 1);
+        let measured = measure(&plan, data(200));
+        lag(&measured.phase).quantile_ns(0.5).expect("sent")
+    });
+    let mut seen_ns = Vec::new();
+    let is_fine = |median_ns| {
+        seen_ns.push(median_ns);
+        median_ns < 400_000
+    };
+    assert!(medians_ns.map(is_fine).any(|fine| fine), "{seen_ns:?}");
 }
 
 #[test]
@@ -160,7 +175,7 @@ fn a_rate_that_cannot_be_reached_ends_in_time_with_the_one_that_can() {
     let offered_per_s = phase.offered_per_s.expect("an open loop");
     assert!((offered_per_s - 2_000.0).abs() < 20.0, "{offered_per_s}");
     // Patience for a busy machine.
-    let most_ns = (length + timeout).as_nanos() as u64 + 200 * MS_NS;
+    let most_ns = (length + timeout).as_nanos() as u64 + 1_000 * MS_NS;
     assert!(phase.length_ns <= most_ns, "{} ns", phase.length_ns);
     // Those who were sent had waited for nearly as long as they were willing to.
     assert!(lag(phase).max_ns() >= 200 * MS_NS);
@@ -228,7 +243,7 @@ fn a_connection_that_is_blocked_holds_up_nobody_else() {
         _ => Answer::Accept(request.user_id),
     });
     let plan = LoadPlan {
-        timeout: Duration::from_millis(500),
+        timeout: Duration::from_millis(1_500),
         ..open(&server, constant(400.0), End::Count(120), 3)
     };
     let measured = measure(&plan, data(200));
