@@ -19,9 +19,9 @@ pub(super) use self::course::{Planned, Step};
 const LINE_EVERY: Duration = Duration::from_secs(2);
 /// Time between two turns of the bar where nothing else moves it.
 const TURN_EVERY: Duration = Duration::from_millis(250);
-/// A bar has no more parts than this; times are shown in milliseconds.
-const BAR: &str = "{prefix} {bar:24} {msg}";
-const SPINNER: &str = "{prefix} {spinner} {msg}";
+/// One line of 80 columns; what is longer is cut off.
+const BAR: &str = "{prefix} {bar:10} {percent}% {wide_msg}";
+const SPINNER: &str = "{prefix} {spinner} {wide_msg}";
 
 /// The bar that is on the terminal right now, so that lines are printed above it.
 static SHOWN: Mutex<Option<ProgressBar>> = Mutex::new(None);
@@ -66,17 +66,16 @@ impl Progress {
         self.course().begin_phase(name, planned, now);
         let bar = (self.to == Destination::Terminal).then(|| bar(planned));
         if let Some(bar) = &bar {
-            bar.set_prefix(self.course().title());
+            // The leg's name is on the line above.
+            bar.set_prefix(name.to_owned());
             *shown() = Some(bar.clone());
         }
-        let phase = Phase {
+        Phase {
             progress: self,
             bar,
             last_line: now,
             has_spoken: false,
-        };
-        phase.redraw();
-        phase
+        }
     }
 
     fn course(&self) -> MutexGuard<'_, Course> {
@@ -143,8 +142,7 @@ impl Phase<'_> {
             if let Some(share) = course.share(now) {
                 bar.set_position((share * BAR_PARTS as f64) as u64);
             }
-            bar.set_message(course.message(now));
-            bar.tick();
+            bar.set_message(course.live(now));
         }
     }
 }

@@ -149,24 +149,46 @@ impl Course {
     }
 
     /// How far the phase is, and what is left.
-    pub(super) fn message(&self, now: Instant) -> String {
+    fn message(&self, now: Instant) -> String {
+        let so_far = self.phase.as_ref().map(|phase| phase.so_far(now));
+        so_far
+            .into_iter()
+            .chain(self.rest(now))
+            .collect::<Vec<_>>()
+            .join(", ")
+    }
+
+    /// The same beside a bar, which shows how far a load is.
+    pub(super) fn live(&self, now: Instant) -> String {
+        let is_load = self
+            .phase
+            .as_ref()
+            .is_some_and(|phase| phase.load.is_some());
+        if is_load {
+            self.rest(now).join(", ")
+        } else {
+            self.message(now)
+        }
+    }
+
+    /// The load, and what is left of phase, leg and run.
+    fn rest(&self, now: Instant) -> Vec<String> {
         let Some(phase) = &self.phase else {
-            return String::new();
+            return Vec::new();
         };
-        let mut parts = vec![phase.so_far(now)];
-        parts.extend(phase.load.iter().flat_map(load));
+        let mut parts: Vec<String> = phase.load.iter().flat_map(load).collect();
         let phase_left = phase.left(now);
         if let Some(left) = phase_left {
             parts.push(format!("{} left", shown(left)));
         }
         let leg_left = self.leg_left(now);
         if let Some(left) = leg_left.filter(|left| Some(*left) != phase_left) {
-            parts.push(format!("{} of the leg", shown(left)));
+            parts.push(format!("leg {}", shown(left)));
         }
         if let Some(left) = self.run_left(now).filter(|_| self.begun < self.legs) {
-            parts.push(format!("{} of the run", shown(left)));
+            parts.push(format!("run {}", shown(left)));
         }
-        parts.join(", ")
+        parts
     }
 
     /// How much of the phase is done, 0 to 1; none where nobody knows.
@@ -297,6 +319,10 @@ mod tests {
             "null, round 1: measure: 120,000 of 500,000 requests, 54,000/s, P99 16.7 ms, 3 failed, 10s left"
         );
         assert_eq!(course.share(start + SECOND), Some(0.24));
+        assert_eq!(
+            course.live(start + 3 * SECOND),
+            "54,000/s, P99 16.7 ms, 3 failed, 10s left"
+        );
     }
 
     #[test]
@@ -327,13 +353,13 @@ mod tests {
     fn what_is_left_of_the_run_follows_from_the_legs_that_have_ended() {
         let start = Instant::now();
         let mut course = at_measure(5, start);
-        assert!(!course.message(start + SECOND).contains("of the run"));
+        assert!(!course.message(start + SECOND).contains("run"));
         let began = course.begin_leg("null, round 2", start + 20 * SECOND);
         assert_eq!(began, "leg 2 of 5: null, round 2, 1m 20s left of the run");
         course.begin_phase("measure", Planned::Time(10 * SECOND), start + 22 * SECOND);
         assert_eq!(
             course.message(start + 25 * SECOND),
-            "3s of 10s, 0 requests, 7s left, 15s of the leg, 1m 15s of the run"
+            "3s of 10s, 0 requests, 7s left, leg 15s, run 1m 15s"
         );
     }
 
