@@ -341,7 +341,7 @@ mod tests {
         let stopped = recording.stop().await.expect("it ends");
         let profile = stopped.draw(&folder.path().join("run-1")).expect("drawn");
         let path = folder.path().join("run-1-burner.svg");
-        assert_eq!(profile.graphs, [path.clone()]);
+        assert_eq!(profile.graphs, std::slice::from_ref(&path));
         assert_eq!(profile.idle, ["sleeper"]);
         let svg = std::fs::read_to_string(path).expect("a graph");
         assert!(svg.contains("<svg") && svg.contains("burner"), "{svg:.400}");
