@@ -9,6 +9,7 @@ use std::process::Command;
 ///
 /// - `BUILD_COMMIT`: the commit in twelve digits; empty outside of a git repository.
 /// - `BUILD_DIRTY`: `true` if one of `sources` differs from that commit.
+/// - `BUILD_SOURCES`: both in words, `c04e9fa45b70 with changes`.
 /// - `BUILD_PROFILE`: `release` or `debug`.
 /// - `BUILD_RUSTC`: version of the compiler, `1.95.0`.
 ///
@@ -25,8 +26,14 @@ pub fn emit(sources: &[&str]) {
     let commit = git(&["rev-parse", "--short=12", "HEAD"]).unwrap_or_default();
     let status = ["status", "--porcelain", "--"];
     let changes = git(&[&status[..], sources].concat()).unwrap_or_default();
+    let words = match (commit.as_str(), changes.is_empty()) {
+        ("", _) => "no commit".to_owned(),
+        (commit, true) => commit.to_owned(),
+        (commit, false) => format!("{commit} with changes"),
+    };
     println!("cargo:rustc-env=BUILD_COMMIT={commit}");
     println!("cargo:rustc-env=BUILD_DIRTY={}", !changes.is_empty());
+    println!("cargo:rustc-env=BUILD_SOURCES={words}");
     let profile = std::env::var("PROFILE").unwrap_or_default();
     println!("cargo:rustc-env=BUILD_PROFILE={profile}");
     println!("cargo:rustc-env=BUILD_RUSTC={}", rustc_version());

@@ -37,13 +37,9 @@ pub(crate) fn print(json: bool) -> anyhow::Result<()> {
         println!("{}", serde_json::to_string(&THIS)?);
         return Ok(());
     }
-    let commit = match (THIS.commit, THIS.dirty) {
-        ("", _) => "no commit".to_owned(),
-        (commit, false) => commit.to_owned(),
-        (commit, true) => format!("{commit} with changes"),
-    };
+    let sources = env!("BUILD_SOURCES");
     println!(
-        "seckill {} ({commit}, {}, rustc {}, contract {CONTRACT})",
+        "seckill {} ({sources}, {}, rustc {}, contract {CONTRACT})",
         THIS.version, THIS.profile, THIS.rustc
     );
     Ok(())

@@ -16,6 +16,9 @@ use crate::usage::proc;
 
 /// The kernel's own period, which containers use as well.
 const PERIOD_US: f64 = 100_000.0;
+/// What one busy thread weighs against others, in each version.
+const THREAD_WEIGHT: u64 = 100;
+const THREAD_SHARES: u64 = 1_024;
 const PROCESSES: &str = "cgroup.procs";
 /// How often descendants are looked for that were started before their parent was admitted. Each
 /// look can only find children of those that the one before it found.
@@ -167,6 +170,11 @@ fn in_version_2(
     let mut group = empty(LimitsBy::CgroupV2);
     group.add(make(place, name)?);
     let folder = group.folders[0].clone();
+    // Missing where the controller is.
+    drop(write(
+        &folder.join("cpu.weight"),
+        &weight(quota, THREAD_WEIGHT),
+    ));
     if let Some(cpus) = quota.cpus {
         set(
             &folder.join("cpu.max"),
@@ -189,6 +197,7 @@ fn version_1(hierarchy: &Hierarchy, name: &str, quota: Quota) -> Result<Group, S
         let settings = [
             ("cpu.cfs_period_us", PERIOD_US.to_string()),
             ("cpu.cfs_quota_us", quota_us(cpus).to_string()),
+            ("cpu.shares", weight(quota, THREAD_SHARES)),
         ];
         match in_version_1(hierarchy, "cpu", name, &settings) {
             Ok(part) => {
@@ -251,6 +260,15 @@ fn quota_us(cpus: f64) -> u64 {
     (cpus * PERIOD_US).round() as u64
 }
 
+/// To the scheduler a group weighs as much as one thread outside of it, whatever is in it. With
+/// this it weighs as much as a busy thread on each CPU that it may have, so that joining it does not
+/// take from the system what it has without limits, and give it to the driver.
+fn weight(quota: Quota, of_thread: u64) -> String {
+    let cores = || std::thread::available_parallelism().map_or(1, std::num::NonZero::get) as f64;
+    let cpus = quota.cpus.unwrap_or_else(cores).ceil().clamp(1.0, 100.0) as u64;
+    (of_thread * cpus).to_string()
+}
+
 fn make(place: &Path, name: &str) -> Result<PathBuf, String> {
     let folder = place.join(name);
     std::fs::create_dir(&folder).map_err(|error| of(place, &error))?;
@@ -289,3 +307,6 @@ fn probe(group: &Group) -> Result<(), String> {
     drop(child.wait());
     admitted.map_err(|error| of(&group.folders[0].join(PROCESSES), &error))
 }
+
+#[cfg(test)]
+mod tests;

@@ -57,13 +57,14 @@ fn throttled(limits: &Limits) -> u64 {
 }
 
 #[test]
-fn half_a_core_is_about_half_a_core() {
-    let limits = Limits::apply(&wanted(Some(0.5), None), &unique("half")).expect("sensible");
+fn a_tenth_of_a_core_is_about_a_tenth() {
+    // So little that the burner is held back even where others want the core as well.
+    let limits = Limits::apply(&wanted(Some(0.1), None), &unique("tenth")).expect("sensible");
     if limits.folders().is_empty() {
         eprintln!("ignored: {}", limits.note().expect("a reason"));
         return;
     }
-    assert_eq!(limits.applied().cpus, Some(0.5));
+    assert_eq!(limits.applied().cpus, Some(0.1));
     let burner = Burner::start(&limits);
     let (begin, before, held_before) = (Instant::now(), burner.cpu_us(), throttled(&limits));
     // That it was held back, and not just kept from a core by others, is what the kernel counts.
@@ -75,7 +76,7 @@ fn half_a_core_is_about_half_a_core() {
         std::thread::sleep(Duration::from_millis(50));
     }
     let share = (burner.cpu_us() - before) as f64 / begin.elapsed().as_micros() as f64;
-    assert!(share < 0.6, "it had {share} of a core");
+    assert!(share < 0.2, "it had {share} of a core");
 }
 
 #[test]

@@ -21,10 +21,8 @@ const CONTRACT: u32 = 1;
 /// What `lab --version` prints behind its name.
 pub const VERSION: &str = concat!(
     env!("CARGO_PKG_VERSION"),
-    " (commit ",
-    env!("BUILD_COMMIT"),
-    ", changed since: ",
-    env!("BUILD_DIRTY"),
+    " (",
+    env!("BUILD_SOURCES"),
     ", ",
     env!("BUILD_PROFILE"),
     ", rustc ",

@@ -9,6 +9,7 @@ use reports::result::{LimitsBy, LimitsWanted};
 use scenarios::limits::Limits;
 use scenarios::stack::{Stack, StackKind, StackOptions};
 use scenarios::testing;
+use scenarios::usage::proc;
 
 use crate::shell_role;
 
@@ -54,6 +55,59 @@ async fn roles_are_in_the_control_group_of_their_stack_which_goes_with_it() {
         .expect("allocated");
     let bytes = stack.disk_bytes().expect("ours to see");
     assert!((65_536..1 << 20).contains(&bytes), "{bytes}");
+    stack.stop().await.expect("an orderly end");
+    assert!(folders.iter().all(|folder| !folder.exists()), "{folders:?}");
+}
+
+#[tokio::test]
+async fn servers_are_under_the_limits_of_their_stack_with_all_that_they_start() {
+    let options = StackOptions {
+        kind: StackKind::Servers,
+        limits: LimitsWanted {
+            cpus: Some(1.0),
+            memory_bytes: Some(2 << 30),
+        },
+        ..testing::options()
+    };
+    let Some(stack) = testing::own_stack(&options).await else {
+        return;
+    };
+    let folders = stack.limits().folders().to_vec();
+    if folders.is_empty() {
+        eprintln!("ignored: {}", stack.limits().note().expect("a reason"));
+        return;
+    }
+    let members = |folder: &PathBuf| -> Vec<u32> {
+        let text = std::fs::read_to_string(folder.join("cgroup.procs")).expect("readable");
+        text.lines()
+            .map(|line| line.parse().expect("a pid"))
+            .collect()
+    };
+    // Erlang's virtual machine is started by a script, and starts others.
+    let (name, value) = stack.tag();
+    let tag = format!("{name}={value}");
+    let tagged = proc::all()
+        .into_iter()
+        .filter(|one| proc::carries(one.pid, &tag));
+    let mut running: Vec<u32> = tagged.map(|one| one.pid).collect();
+    running.extend(stack.server_pid("redis"));
+    assert!(running.len() > 3, "{running:?}");
+    for folder in &folders {
+        let members = members(folder);
+        // One may have ended since.
+        let outside = running.iter().filter(|pid| !members.contains(pid));
+        let outside: Vec<u32> = outside
+            .filter(|pid| proc::stat(**pid).is_some())
+            .copied()
+            .collect();
+        assert!(
+            outside.is_empty(),
+            "not in {}: {outside:?}",
+            folder.display()
+        );
+    }
+    let bytes = stack.disk_bytes().expect("ours to see");
+    assert!(bytes > 1 << 20, "a database has more than {bytes} bytes");
     stack.stop().await.expect("an orderly end");
     assert!(folders.iter().all(|folder| !folder.exists()), "{folders:?}");
 }
