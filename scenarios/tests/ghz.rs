@@ -11,6 +11,7 @@ use scenarios::ghz::{Ghz, GhzSpec, Report, split_answered};
 use scenarios::stack::{RoleSpec, Stack, StackKind, StackOptions};
 use scenarios::testing;
 use sqlx::Connection;
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
 
 const REQUESTS: u64 = 200;
 const WORKERS: u32 = 10;
@@ -315,4 +316,73 @@ async fn what_ghz_refuses_is_told_in_its_own_words() {
     let report = running.finish().await.expect("a report");
     let phase = report.phase("measure", Purpose::Measure);
     assert_eq!(phase.outcomes().unknown, 3);
+}
+
+/// As a server that says no more than it must: reads frames of HTTP/2 until one begins a request.
+async fn first_request(connection: &mut tokio::net::TcpStream) {
+    const PREFACE_BYTES: usize = 24;
+    const EMPTY_SETTINGS: [u8; 9] = [0, 0, 0, 4, 0, 0, 0, 0, 0];
+    const HEADERS: u8 = 1;
+    connection.write_all(&EMPTY_SETTINGS).await.expect("sent");
+    let mut preface = [0; PREFACE_BYTES];
+    connection
+        .read_exact(&mut preface)
+        .await
+        .expect("a preface");
+    loop {
+        let mut header = [0; 9];
+        connection.read_exact(&mut header).await.expect("a frame");
+        if header[3] == HEADERS {
+            return;
+        }
+        let length = u32::from_be_bytes([0, header[0], header[1], header[2]]);
+        let mut payload = vec![0; length as usize];
+        connection
+            .read_exact(&mut payload)
+            .await
+            .expect("its payload");
+    }
+}
+
+#[tokio::test]
+#[ignore = "nightly: needs ghz (lab setup --ghz)"]
+async fn an_interrupted_ghz_sums_up_what_it_has() {
+    let ghz = match Ghz::find() {
+        Ok(ghz) => ghz,
+        Err(reason) => return eprintln!("ignored: {reason:#}"),
+    };
+    let folder = tempfile::tempdir().expect("a folder");
+    let silent = tokio::net::TcpListener::bind("127.0.0.1:0")
+        .await
+        .expect("a port");
+    let spec = GhzSpec {
+        target: silent.local_addr().expect("an address"),
+        workers: WORKERS,
+        requests: REQUESTS,
+        connections: 1,
+        timeout: Duration::from_secs(60),
+        data: &folder.path().join("data.json"),
+        stem: &folder.path().join("measure"),
+        tag: ("LAB_RUN_ID", "ghz-test"),
+    };
+    write(spec.data, [(1, PRODUCT)]);
+    let mut running = ghz.start(&spec).expect("it starts");
+    let (mut connection, _) = silent.accept().await.expect("a connection");
+    tokio::time::timeout(ROWS_LIMIT, first_request(&mut connection))
+        .await
+        .expect("a request");
+    running.interrupt();
+    let finished = running.finish();
+    let report = tokio::time::timeout(ROWS_LIMIT, finished)
+        .await
+        .expect("it ends");
+    let report = report.expect("a report");
+    assert!(!report.is_complete());
+    let phase = report.phase("measure", Purpose::Measure);
+    assert!(
+        (1..REQUESTS).contains(&phase.finished),
+        "{}",
+        phase.finished
+    );
+    assert_eq!(phase.outcomes().unknown, phase.finished);
 }
