@@ -177,13 +177,11 @@ impl Course {
             return Vec::new();
         };
         let mut parts: Vec<String> = phase.load.iter().flat_map(load).collect();
-        let phase_left = phase.left(now);
-        if let Some(left) = phase_left {
-            parts.push(format!("{} left", shown(left)));
-        }
-        let leg_left = self.leg_left(now);
-        if let Some(left) = leg_left.filter(|left| Some(*left) != phase_left) {
-            parts.push(format!("leg {}", shown(left)));
+        let phase_left = phase.left(now).map(shown);
+        parts.extend(phase_left.iter().map(|left| format!("{left} left")));
+        let leg_left = self.leg_left(now).map(shown);
+        if leg_left != phase_left {
+            parts.extend(leg_left.map(|left| format!("leg {left}")));
         }
         if let Some(left) = self.run_left(now).filter(|_| self.begun < self.legs) {
             parts.push(format!("run {}", shown(left)));
