@@ -6,6 +6,7 @@ mod details;
 mod first_screen;
 mod grid;
 mod hgrm;
+mod layout;
 mod markdown;
 mod notes;
 mod numbers;

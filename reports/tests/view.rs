@@ -2,6 +2,7 @@
 //! cargo test -p reports --test view` rewrites them, and the difference is reviewed.
 
 mod view {
+    pub mod findings;
     pub mod parts;
     pub mod runs;
 }
@@ -10,7 +11,7 @@ use reports::result::{Ack, Flag, Run, Sees};
 use reports::view::{LINES_MAX, Screen, details, first_screen, markdown};
 use std::path::Path;
 use unicode_width::UnicodeWidthStr;
-use view::{parts, runs};
+use view::{findings, runs};
 
 const FILES: &[&str] = &["reports/out/result.json", "reports/out/result.md"];
 
@@ -177,7 +178,7 @@ fn an_unsafe_engine_that_is_caught_is_no_alarm_and_one_that_is_not_is_one() {
         text.contains("The audit caught unsafe-counter, as it must"),
         "{text}"
     );
-    run.legs[1].audit = Some(parts::passed());
+    run.legs[1].audit = Some(findings::passed());
     let text = first(&run, 80);
     assert!(text.starts_with("NOT CAUGHT  unsafe-counter"), "{text}");
 }

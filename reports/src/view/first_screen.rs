@@ -1,7 +1,8 @@
 //! The first screen: within 80 columns and 24 lines, what the run answers.
 
 use super::Screen;
-use super::grid::{Cell, Grid, labelled};
+use super::grid::{Cell, Grid};
+use super::layout::labelled;
 use super::notes::{Note, alarms, errors, facts, verdict, warnings};
 use super::numbers::counted;
 use super::ranking::{Ranking, ranked};

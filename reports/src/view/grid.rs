@@ -1,13 +1,10 @@
-//! Tables of aligned columns without lines between them. One that is wider than the screen gives up
-//! its least important columns, or is shown as one record below the other; it never breaks apart.
-
-mod layout;
-
-pub(super) use layout::labelled;
+//! Tables of aligned columns without lines between them. Here is what
+//! they hold and what they may give up; `layout` draws them.
 
 use super::text::{Tone, fitted, width};
 
-const GAP: usize = 2;
+/// Columns between two cells.
+pub(super) const GAP: usize = 2;
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Align {
@@ -81,7 +78,7 @@ pub(super) struct Grid {
     pub rows: Vec<Vec<Cell>>,
     /// Columns that are repeated where the others do not fit side by side; 0 where a table is not
     /// to be divided.
-    repeated: usize,
+    pub repeated: usize,
 }
 
 impl Grid {
@@ -104,7 +101,7 @@ impl Grid {
     }
 
     /// Rows with a cell for each column.
-    fn full_rows(&self) -> impl Iterator<Item = &Vec<Cell>> {
+    pub(super) fn full_rows(&self) -> impl Iterator<Item = &Vec<Cell>> {
         self.rows
             .iter()
             .filter(|row| row.len() == self.columns.len())
@@ -156,7 +153,7 @@ impl Grid {
         widths.iter().sum::<usize>() + GAP * widths.len().saturating_sub(1)
     }
 
-    fn widths(&self) -> Vec<usize> {
+    pub(super) fn widths(&self) -> Vec<usize> {
         let of = |(index, column): (usize, &Column)| {
             let cells = self.full_rows().map(|row| width(&row[index].text));
             cells
@@ -165,65 +162,5 @@ impl Grid {
                 .unwrap_or(0)
         };
         self.columns.iter().enumerate().map(of).collect()
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::super::text::joined;
-    use super::*;
-
-    fn grid() -> Grid {
-        let mut grid = Grid::new(vec![
-            left("engine"),
-            right("finished\nper s"),
-            right("P50").expendable(1),
-            left("limited by"),
-        ]);
-        grid.push(vec![
-            "null".into(),
-            "117,000".into(),
-            "1".into(),
-            "all cores".into(),
-        ]);
-        grid.push(vec![
-            "lua-single-key".into(),
-            "9".into(),
-            "12".into(),
-            "thread serving-0 of seckill".into(),
-        ]);
-        grid
-    }
-
-    #[test]
-    fn columns_are_aligned() {
-        assert_eq!(
-            joined(&grid().lines(80), false),
-            "                finished\n\
-             engine             per s  P50  limited by\n\
-             null             117,000    1  all cores\n\
-             lua-single-key         9   12  thread serving-0 of seckill\n"
-        );
-    }
-
-    #[test]
-    fn a_table_that_is_too_wide_wraps_its_text_then_becomes_records() {
-        let wrapped = joined(&grid().lines(49), false);
-        assert!(wrapped.contains("9  thread serving-0 of\n"), "{wrapped}");
-        let records = joined(&grid().lines(36), false);
-        assert!(
-            records.starts_with("null\n  finished per s  117,000\n"),
-            "{records}"
-        );
-        for text in [wrapped, records] {
-            assert!(text.lines().all(|line| width(line) <= 52), "{text}");
-        }
-    }
-
-    #[test]
-    fn the_least_important_columns_go_first() {
-        assert_eq!(grid().narrowed(50).columns.len(), 3);
-        assert_eq!(grid().narrowed(80).columns.len(), 4);
-        assert_eq!(grid().narrowed(1).columns.len(), 3);
     }
 }

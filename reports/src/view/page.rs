@@ -1,6 +1,7 @@
 //! A page as a list of blocks, which the terminal and the Markdown draw in their own ways.
 
-use super::grid::{Cell, Grid, labelled};
+use super::grid::{Cell, Grid};
+use super::layout::labelled;
 use super::text::{Line, Tone, fitted, width, wrapped};
 
 #[derive(Clone, Debug)]

@@ -1,5 +1,6 @@
 //! Runs with plausible figures, for what is drawn from them.
 
+use super::findings::*;
 use super::parts::*;
 use reports::result::*;
 use std::collections::{BTreeMap, BTreeSet};

@@ -1,7 +1,7 @@
 //! What must be seen before anything else: a failed audit, a run that did not end, a build or a
 //! stack whose figures mean something else.
 
-use super::{Note, some_of};
+use super::note::{Note, some_of};
 use crate::result::{Leg, Run, Sees};
 use crate::view::numbers::counted;
 use crate::view::phrases::leg_name;

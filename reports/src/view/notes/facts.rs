@@ -1,7 +1,7 @@
 //! What the figures are to be read with: their limits and references, the clock, what "durable"
 //! promises, and the machine.
 
-use super::{Note, some_of};
+use super::note::{Note, some_of};
 use crate::result::{ReferenceRow, Run};
 use crate::view::numbers::{grouped, ms, percent, significant, times};
 use crate::view::phrases;

@@ -1,6 +1,6 @@
 //! The answer in one or two sentences.
 
-use super::Note;
+use super::note::Note;
 use crate::result::Run;
 use crate::view::numbers::{counted, ms, or_nothing, percent, significant};
 use crate::view::ranking::{Goal, Ranking};

@@ -1,6 +1,6 @@
 //! What weakens the figures: flags, failures, missed expectations, settings changed by hand.
 
-use super::{Note, some_of};
+use super::note::{Note, some_of};
 use crate::result::metric;
 use crate::result::{Ack, Flag, Run, Standing};
 use crate::view::numbers::{counted, grouped, ms, of_metric, percent, significant};

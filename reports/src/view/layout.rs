@@ -1,8 +1,8 @@
 //! How a grid becomes lines within a width: as it is, divided into several, with its last column
-//! wrapped, or as records.
+//! wrapped, or as records. It never breaks apart.
 
-use super::{Align, Cell, GAP, Grid};
-use crate::view::text::{Line, Tone, fitted, width, wrapped};
+use super::grid::{Align, Cell, GAP, Grid};
+use super::text::{Line, Tone, fitted, width, wrapped};
 
 /// Narrowest last column of text that is still worth wrapping.
 const WRAPPED_MIN: usize = 18;
@@ -11,7 +11,7 @@ const RECORD_INDENT: usize = 2;
 impl Grid {
     /// The table within so many columns: as it is, or divided, or without what is expendable, or with
     /// its last column wrapped, or as records.
-    pub(in crate::view) fn lines(&self, columns: usize) -> Vec<Line> {
+    pub(super) fn lines(&self, columns: usize) -> Vec<Line> {
         if self.width() <= columns {
             return self.drawn(&self.widths());
         }
@@ -163,7 +163,7 @@ impl Grid {
 
 /// `label  text` behind so many spaces, the text wrapped beside its label; without labels the text
 /// alone.
-pub(in crate::view) fn labelled(
+pub(super) fn labelled(
     label: &str,
     room: usize,
     cell: &Cell,
@@ -180,4 +180,65 @@ pub(in crate::view) fn labelled(
         Line::of(Tone::Faint, label).and(cell.tone, piece)
     };
     pieces.into_iter().enumerate().map(line).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::grid::{left, right};
+    use super::super::text::joined;
+    use super::*;
+
+    fn grid() -> Grid {
+        let mut grid = Grid::new(vec![
+            left("engine"),
+            right("finished\nper s"),
+            right("P50").expendable(1),
+            left("limited by"),
+        ]);
+        grid.push(vec![
+            "null".into(),
+            "117,000".into(),
+            "1".into(),
+            "all cores".into(),
+        ]);
+        grid.push(vec![
+            "lua-single-key".into(),
+            "9".into(),
+            "12".into(),
+            "thread serving-0 of seckill".into(),
+        ]);
+        grid
+    }
+
+    #[test]
+    fn columns_are_aligned() {
+        assert_eq!(
+            joined(&grid().lines(80), false),
+            "                finished\n\
+             engine             per s  P50  limited by\n\
+             null             117,000    1  all cores\n\
+             lua-single-key         9   12  thread serving-0 of seckill\n"
+        );
+    }
+
+    #[test]
+    fn a_table_that_is_too_wide_wraps_its_text_then_becomes_records() {
+        let wrapped = joined(&grid().lines(49), false);
+        assert!(wrapped.contains("9  thread serving-0 of\n"), "{wrapped}");
+        let records = joined(&grid().lines(36), false);
+        assert!(
+            records.starts_with("null\n  finished per s  117,000\n"),
+            "{records}"
+        );
+        for text in [wrapped, records] {
+            assert!(text.lines().all(|line| width(line) <= 52), "{text}");
+        }
+    }
+
+    #[test]
+    fn the_least_important_columns_go_first() {
+        assert_eq!(grid().narrowed(50).columns.len(), 3);
+        assert_eq!(grid().narrowed(80).columns.len(), 4);
+        assert_eq!(grid().narrowed(1).columns.len(), 3);
+    }
 }
