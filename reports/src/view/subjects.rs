@@ -137,7 +137,22 @@ impl<'a> Row<'a> {
     }
 
     pub(super) fn flags(&self) -> BTreeSet<&'a Flag> {
-        self.legs.iter().flat_map(|leg| &leg.flags).collect()
+        let flags = self.legs.iter().flat_map(|leg| &leg.flags);
+        flags.filter(|flag| !self.wants(flag)).collect()
+    }
+
+    /// What the scenario is about needs no warning.
+    fn wants(&self, flag: &Flag) -> bool {
+        let measured = self.scenario.measured_phase();
+        match flag {
+            Flag::StockEnded => self.scenario.may_sell_out,
+            Flag::DataWrapped => measured.is_some_and(|phase| phase.data.may_wrap),
+            _ => false,
+        }
+    }
+
+    pub(super) fn is_complete(&self) -> bool {
+        self.legs.iter().any(|leg| leg.complete)
     }
 
     pub(super) fn is_unsafe(&self) -> bool {

@@ -126,6 +126,9 @@ fn shown(id: &'static str, show: fn(f64) -> String) -> Show {
 
 fn name(row: &Row<'_>) -> Cell {
     let name = clean(&row.subject.id);
+    if !row.is_complete() {
+        return Cell::of(Tone::Warn, format!("{name} (cut short)"));
+    }
     match row.subject.standing {
         Standing::Ranked => Cell::of(Tone::Strong, name),
         Standing::Unsafe => Cell::of(Tone::Plain, format!("{name} (unsafe)")),
