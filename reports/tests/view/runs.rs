@@ -342,16 +342,18 @@ pub fn capacity() -> Run {
             leg.phases[0].offered_per_s = Some(probe.rate_per_s);
             legs.push(leg);
         }
-        searches.push(Search {
-            scenario: "capacity".to_owned(),
-            subject: id.to_owned(),
-            objective: objective.clone(),
-            grid_ratio: 1.05,
-            probes,
-            holds_per_s: Some(holds),
-            fails_per_s: Some(fails),
-            saturated_per_s: Some(holds * 1.6),
+        // As in a file, where what is not known is absent.
+        let search = serde_json::json!({
+            "scenario": "capacity",
+            "subject": id,
+            "objective": objective,
+            "grid_ratio": 1.05,
+            "probes": probes,
+            "holds_per_s": holds,
+            "fails_per_s": fails,
+            "saturated_per_s": holds * 1.6,
         });
+        searches.push(serde_json::from_value::<Search>(search).expect("a search"));
     }
     let subjects = ["database-row", "preallocated"].map(|id| subject(id, Standing::Ranked));
     let mut run = run(scenario, subjects.to_vec(), legs);
