@@ -6,7 +6,7 @@ use super::connection::Connection;
 use super::outcome;
 use crate::data::Encoded;
 use crate::run::{Operation, Port, Request, RequestEnd};
-use crate::wire::{Ended, Target};
+use crate::wire::{Ended, Obstacle, Target};
 use std::collections::VecDeque;
 use std::future::poll_fn;
 use std::net::SocketAddr;
@@ -38,6 +38,8 @@ pub struct Lane {
     ended: Vec<(Request, RequestEnd)>,
     connect_not_before: Instant,
     lost_because: String,
+    /// What keeps the oldest waiting request from being sent on a connection that is there.
+    held_up_by: Option<Obstacle>,
     connection: Option<Connection>,
 }
 
@@ -87,6 +89,7 @@ impl Lane {
             ended: Vec::new(),
             connect_not_before: Instant::now(),
             lost_because: String::new(),
+            held_up_by: None,
             connection: None,
         }
     }
@@ -143,6 +146,7 @@ impl Lane {
             .extend(open.map(|request| (request, RequestEnd::connection_lost(&reason))));
         self.port.disconnected(&mut self.waiting, &reason);
         self.lost_because = reason;
+        self.held_up_by = None;
         let now_ns = self.port.now_ns();
         self.port.end(now_ns, &mut self.ended);
     }
@@ -156,6 +160,9 @@ impl Lane {
             self.port.end(now_ns, &mut self.ended);
             self.send(connection, now_ns);
             if let Err(error) = connection.flush(cx) {
+                // What the server said before it hung up counts all the same.
+                while let Poll::Ready(Ok(())) = self.receive(connection, cx) {}
+                self.port.end(now_ns, &mut self.ended);
                 let why = connection.session.why_lost(&error.to_string());
                 return Poll::Ready(Exit::Lost(why));
             }
@@ -248,8 +255,9 @@ impl Lane {
             .waiting
             .pop_front_if(|oldest| self.port.deadline_ns(oldest) <= now_ns)
         {
-            self.ended
-                .push((oldest, RequestEnd::not_sent(&self.lost_because)));
+            let held_up_by = self.held_up_by.map(|obstacle| obstacle.to_string());
+            let reason = held_up_by.as_ref().unwrap_or(&self.lost_because);
+            self.ended.push((oldest, RequestEnd::not_sent(reason)));
         }
     }
 
@@ -260,7 +268,8 @@ impl Lane {
         while let Some(next) = self.waiting.front() {
             let Operation::Buy { element } = next.operation;
             let message = self.data.message(element as usize);
-            if !session.can_send(message.len()) {
+            self.held_up_by = session.obstacle(message.len());
+            if self.held_up_by.is_some() {
                 break;
             }
             let request = Request {

@@ -146,10 +146,9 @@ impl<T> Session<T> {
 
     /// How many more requests may be sent now, as far as their messages fit into the window.
     pub fn room(&self) -> usize {
-        if self.has_settings && !self.is_going_away() {
-            self.streams_max.saturating_sub(self.open)
-        } else {
-            0
+        match self.obstacle(0) {
+            None => self.streams_max - self.open,
+            Some(_) => 0,
         }
     }
 

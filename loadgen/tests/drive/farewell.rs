@@ -10,6 +10,8 @@ use std::time::Duration;
 
 /// Empty SETTINGS.
 const SETTINGS: [u8; 9] = [0, 0, 0, 4, 0, 0, 0, 0, 0];
+/// SETTINGS that allow no stream.
+const NO_STREAMS: &[u8] = b"\0\0\x06\x04\0\0\0\0\0\0\x03\0\0\0\0";
 /// GOAWAY that has looked at stream 1, with ENHANCE_YOUR_CALM and "slow down".
 const GOAWAY: &[u8] = b"\0\0\x11\x07\0\0\0\0\0\0\0\0\x01\0\0\0\x0bslow down";
 
@@ -75,4 +77,11 @@ fn a_server_that_speaks_no_http2_is_named_before_anything_is_sent() {
     .expect_err("no HTTP/2");
     let expected = "its first frame is not SETTINGS; does it speak HTTP/2 in plain text?";
     assert!(error.to_string().contains(expected), "{error}");
+}
+
+#[test]
+fn requests_that_a_server_never_has_room_for_say_so() {
+    let phase = measure(&plan(server(NO_STREAMS, b"")), data(2)).phase;
+    let said = "not sent before the time-out: the server takes no more requests at once";
+    assert_eq!(status(&phase, said), 2, "{:?}", phase.statuses);
 }
