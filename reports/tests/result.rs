@@ -148,6 +148,7 @@ fn run() -> Run {
             variant: None,
             overrides: BTreeMap::new(),
             ack: None,
+            driver: None,
             side: None,
             head: None,
             standing: Standing::Ranked,

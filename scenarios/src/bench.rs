@@ -32,14 +32,17 @@ use std::collections::BTreeMap;
 use std::io::{IsTerminal, Write};
 use std::path::PathBuf;
 
-use reports::result::Run;
+use reports::result::{DriverKind, Run};
 use reports::view;
 
+use self::leg::Profiling;
 use self::lineup::Lineup;
 use self::progress::say;
 use self::run_legs::RunContext;
 use self::subjects::SubjectPlan;
 use self::system_binary::EngineEntry;
+use crate::ghz::Ghz;
+use crate::profile::Profiler;
 use crate::scenario::Scenario;
 use crate::stack::{Choice, Place, Stack, StackOptions};
 
@@ -56,6 +59,8 @@ pub struct BenchOptions {
     pub name: Option<String>,
     /// Print every table, not only the first screen.
     pub details: bool,
+    /// Leave flame graphs beside the result.
+    pub profile: bool,
     /// Where the result goes.
     pub files: Files,
     /// The command line, without passwords, for the record.
@@ -81,6 +86,10 @@ pub async fn run(options: &BenchOptions, interrupt: &Interrupt) -> anyhow::Resul
     let asked_for = options.clone();
     let built = tokio::task::spawn_blocking(move || built(&asked_for));
     let (program, known) = built.await??;
+    let profiler = options.profile.then(Profiler::find).transpose()?;
+    if uses_ghz(&options.scenario) {
+        Ghz::find()?;
+    }
     let choice = interrupt.cut_short(Choice::of(&options.stack)).await?;
     let place = choice.place();
     let lineup = line_up(options, &known, place, choice.is_fallback())?;
@@ -103,6 +112,10 @@ pub async fn run(options: &BenchOptions, interrupt: &Interrupt) -> anyhow::Resul
         subjects: &subjects,
         interrupt,
         keep: options.stack.keep,
+        profiling: profiler.map(|profiler| Profiling {
+            profiler,
+            stem: options.files.stem(&run),
+        }),
     };
     Box::pin(run_legs::run_legs(&context, &mut run)).await;
     if let Err(error) = stack.stop().await {
@@ -144,6 +157,12 @@ fn built(options: &BenchOptions) -> anyhow::Result<(PathBuf, Vec<EngineEntry>)> 
     }
     let known = system_binary::engines(&program)?;
     Ok((program, known))
+}
+
+fn uses_ghz(scenario: &Scenario) -> bool {
+    let variants = scenario.all_variants();
+    let drivers = variants.iter().filter_map(|variant| variant.driver.as_ref());
+    drivers.chain([&scenario.driver]).any(|kind| *kind == DriverKind::Ghz)
 }
 
 /// The stack with the resources that the scenario wants it to have.

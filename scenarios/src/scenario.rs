@@ -10,7 +10,7 @@ mod sizing;
 
 pub use file::ScenarioError;
 pub use rate::{Rate, SLOWEST};
-pub use rules::BrokenRule;
+pub use rules::{BrokenRule, DRIVERS};
 
 use std::collections::BTreeMap;
 use std::time::Duration;
@@ -70,6 +70,7 @@ pub struct Products {
 pub struct Variant {
     pub name: String,
     pub ack: Option<Ack>,
+    pub driver: Option<DriverKind>,
     /// Settings of the roles, `mq.order_batch_size` = `500`.
     pub settings: BTreeMap<String, String>,
 }

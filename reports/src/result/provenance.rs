@@ -1,6 +1,7 @@
 //! What was measured, with what, and on what: builds, machine, stack, durability.
 
 use super::open_enum::open_enum;
+use super::scenario::DriverKind;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
@@ -61,6 +62,9 @@ pub struct Subject {
     /// Acknowledgement, where it differs from the run's.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub ack: Option<Ack>,
+    /// What sends its load, where that differs from subject to subject.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub driver: Option<DriverKind>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub side: Option<Side>,
     /// Number of the head, from 0, where a comparison has several.

@@ -211,6 +211,7 @@ pub fn subject(id: &str, standing: Standing) -> Subject {
         variant: None,
         overrides: BTreeMap::new(),
         ack: None,
+        driver: None,
         side: None,
         head: None,
         standing,

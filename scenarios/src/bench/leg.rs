@@ -5,17 +5,20 @@
 
 mod drain;
 mod flags;
+mod ghz_phase;
 mod load_plan;
 mod phase;
+mod profiling;
 mod windows;
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use reports::result::{AuditReport, Leg, Probe, Purpose};
+use reports::result::{AuditCheck, AuditReport, Flag, Leg, Probe, Purpose};
 
 use self::phase::PhaseRun;
+pub(super) use self::profiling::Profiling;
 use super::interrupt::{Interrupt, Interrupted};
 use super::namespace::Namespace;
 use super::plan::{LegKind, PlannedLeg};
@@ -24,6 +27,7 @@ use super::roles::{RoleSettings, Roles};
 use super::stock_inspector::StockInspector;
 use super::timestamp::now_unix_us;
 use crate::audit::{AuditInput, EngineStock, ExpectedSale, audit};
+use crate::profile::Stopped;
 use crate::scenario::{Sale, Scenario};
 use crate::stack::Stack;
 
@@ -47,6 +51,7 @@ pub(super) struct LegContext<'a> {
     pub is_tmpfs: bool,
     /// Of the machine.
     pub cores: u32,
+    pub profiling: Option<&'a Profiling>,
 }
 
 /// What the load left behind, for the audit.
@@ -54,6 +59,12 @@ pub(super) struct LegContext<'a> {
 struct Evidence {
     logs: Vec<PathBuf>,
     engine_stock: Vec<EngineStock>,
+    /// Checks that the driver's kind asks for beside the audit's own.
+    checks: Vec<AuditCheck>,
+    /// What the driver cannot tell the audit.
+    blind_spots: Vec<String>,
+    /// Samples of a profiler, to be drawn at the end.
+    samples: Option<Stopped>,
 }
 
 /// Runs one leg; `slowest_per_s` is the lowest calibrated throughput of all subjects, where it was
@@ -87,6 +98,10 @@ pub(super) async fn run(
         broken = watch(context.stack) => Err(broken),
         measured = Box::pin(work.measure(&mut leg, &mut roles, &mut evidence)) => measured,
     };
+    let samples = evidence.samples.take();
+    if samples.is_some() {
+        leg.flags.insert(Flag::Profiled);
+    }
     let judged = match measured {
         Ok(()) => Box::pin(work.judge(&mut leg, &mut roles, evidence)).await,
         Err(error) if error.is::<drain::NotDrained>() => {
@@ -101,6 +116,9 @@ pub(super) async fn run(
             Err(error)
         }
     };
+    if let Some(samples) = samples {
+        work.draw(samples).await;
+    }
     leg.complete = judged.is_ok();
     leg.error = judged.err().map(|error| format!("{error:#}"));
     leg.flags.extend(flags::of(&leg, context.scenario, context.is_tmpfs));
@@ -187,7 +205,7 @@ impl LegWork<'_> {
                 throughputs: &throughputs,
             };
             evidence.logs.push(run.log_path());
-            Box::pin(run.run(leg, roles, &mut inspector)).await?;
+            Box::pin(run.run(leg, roles, &mut inspector, evidence)).await?;
             if let Some(phase) = leg.phases.last() {
                 throughputs.insert(phase.name.clone(), phase.finished_per_s());
             }
@@ -257,7 +275,12 @@ impl LegWork<'_> {
         };
         let mut phase = context.progress.phase("audit", Planned::Unknown);
         let audited = phase.during(audit(&input)).await;
-        audited.map_err(|error| error.context("the audit could not be made"))
+        let audited = audited.map_err(|error| error.context("the audit could not be made"))?;
+        let checks = audited.checks.into_iter().chain(evidence.checks.clone());
+        Ok(AuditReport {
+            blind_spots: evidence.blind_spots.clone(),
+            ..AuditReport::of(checks.collect())
+        })
     }
 
     /// Indices of the scenario's phases that this leg runs.

@@ -23,19 +23,28 @@ pub struct Files {
     pub hgrm: bool,
 }
 
+impl Files {
+    /// Folder and name of a run's files, without an ending.
+    pub(super) fn stem(&self, run: &Run) -> PathBuf {
+        let usual = || workspace().unwrap_or_default().join(OUT_FOLDER);
+        let folder = self.folder.clone().unwrap_or_else(usual);
+        folder.join(run.name.as_ref().unwrap_or(&run.id))
+    }
+}
+
 /// Writes all files and returns their paths. A run with a name lies under it, and replaces an
 /// earlier one of that name.
 pub(super) fn write(run: &Run, files: &Files) -> anyhow::Result<Vec<PathBuf>> {
-    let usual = || workspace().unwrap_or_default().join(OUT_FOLDER);
-    let folder = files.folder.clone().unwrap_or_else(usual);
-    let name = run.name.as_ref().unwrap_or(&run.id);
+    let stem = files.stem(run);
+    let folder = stem.parent().unwrap_or(Path::new("."));
+    let name = stem.file_name().unwrap_or_default().to_string_lossy();
     let mut written = Vec::new();
     // The file that the user asked for comes first, because it must not depend on the other folder.
     if let Some(path) = &files.json {
         replace(path, &run.to_json())?;
         written.push(path.clone());
     }
-    std::fs::create_dir_all(&folder)
+    std::fs::create_dir_all(folder)
         .with_context(|| format!("{} cannot be made", folder.display()))?;
     let mut put = |ending: &str, text: &str| -> anyhow::Result<()> {
         let path = folder.join(format!("{name}{ending}"));

@@ -95,6 +95,11 @@ impl Roles {
             .context("seckill did not say where it listens for operators")
     }
 
+    /// Names and process ids of those that run.
+    pub(super) fn pids(&self) -> impl Iterator<Item = (&str, u32)> {
+        self.0.iter().map(|role| (role.name(), role.pid()))
+    }
+
     /// Why a sale may not have opened: the last log lines of the role that opens sales.
     pub(super) fn why_nothing_opened(&self) -> String {
         let opener = self

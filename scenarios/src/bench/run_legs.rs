@@ -9,7 +9,7 @@ use std::path::Path;
 use reports::result::{Leg, Purpose, Run};
 
 use super::interrupt::Interrupt;
-use super::leg::{self, LegContext};
+use super::leg::{self, LegContext, Profiling};
 use super::plan::{self, LegKind, PlannedLeg};
 use super::progress::Progress;
 use super::subjects::SubjectPlan;
@@ -23,6 +23,7 @@ pub(super) struct RunContext<'a> {
     pub subjects: &'a [SubjectPlan],
     pub interrupt: &'a Interrupt,
     pub keep: bool,
+    pub profiling: Option<Profiling>,
 }
 
 /// Runs legs until the last one, the first that fails, or an interrupt. What broke one leg would
@@ -105,6 +106,7 @@ impl Runner<'_> {
             keep: context.keep,
             is_tmpfs: run.machine.scratch.is_tmpfs,
             cores: run.machine.cores,
+            profiling: context.profiling.as_ref(),
         };
         let plan = PlannedLeg {
             subject,

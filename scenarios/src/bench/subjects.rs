@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use reports::result::{Ack, Build, Standing, Subject};
+use reports::result::{Ack, Build, DriverKind, Standing, Subject};
 
 use super::lineup::{Lineup, SkippedEngine};
 use super::system_binary::{ALLOW_UNSAFE, EngineEntry, engine_name};
@@ -19,6 +19,7 @@ pub(super) struct SubjectPlan {
     /// As `--engine` takes it.
     pub engine: String,
     pub ack: Ack,
+    pub driver: DriverKind,
     /// Settings of the roles: the user's, with the variant's on top of them.
     pub settings: BTreeMap<String, String>,
     pub standing: Standing,
@@ -82,12 +83,17 @@ fn subject(
         id: id.clone(),
         engine: engine.to_owned(),
         ack: variant.ack.clone().unwrap_or_else(|| scenario.ack.clone()),
+        driver: variant
+            .driver
+            .clone()
+            .unwrap_or_else(|| scenario.driver.clone()),
         settings,
         standing: standing.clone(),
         record: Subject {
             variant: named.then(|| variant.name.clone()),
             overrides: variant.settings.clone(),
             ack: variant.ack.clone().filter(|ack| *ack != scenario.ack),
+            driver: variant.driver.clone(),
             standing,
             ..record(id, engine, entry, build)
         },
@@ -104,6 +110,7 @@ fn record(id: String, engine: &str, entry: Option<&EngineEntry>, build: &Build) 
         variant: None,
         overrides: BTreeMap::new(),
         ack: None,
+        driver: None,
         side: None,
         head: None,
         standing: Standing::Ranked,

@@ -8,13 +8,13 @@ use clap::Args;
 use clap::builder::{PossibleValuesParser, TypedValueParser};
 use loadgen::duration::parse_duration;
 use reports::expect::Expected;
-use reports::result::{Ack, Purpose};
+use reports::result::{Ack, DriverKind, Purpose};
 
 use super::UsageError;
 use super::settings::{Setting, recorded};
 use crate::bench::{BenchOptions, Files};
 use crate::catalog;
-use crate::scenario::{Arrival, BrokenRule, End, Scenario};
+use crate::scenario::{Arrival, BrokenRule, DRIVERS, End, Scenario, Variant};
 use crate::stack::StackOptions;
 
 /// The setting of the roles that `--allow-volatile` changes.
@@ -39,6 +39,9 @@ pub(super) struct BenchArgs {
     /// Connections; at most as many as there are requests in flight
     #[arg(long)]
     pub connections: Option<u32>,
+    /// What sends the measured load; given twice, each engine runs once with either
+    #[arg(long = "driver", value_parser = drivers(), value_name = "DRIVER")]
+    pub drivers: Vec<DriverKind>,
     /// Threads of the driver [default: one below four cores]
     #[arg(long)]
     pub driver_threads: Option<u32>,
@@ -66,6 +69,9 @@ pub(super) struct BenchArgs {
     /// refuse; the result records it
     #[arg(long)]
     pub allow_volatile: bool,
+    /// Leave a flame graph of each of our processes beside the result; profiled legs are not ranked
+    #[arg(long)]
+    pub profile: bool,
     /// Print every table, not only the first screen
     #[arg(long)]
     pub details: bool,
@@ -91,6 +97,11 @@ pub(super) struct BenchArgs {
 /// The names of the modes, as scenario files know them.
 fn acks() -> impl TypedValueParser<Value = Ack> {
     PossibleValuesParser::new(Ack::KNOWN.iter().map(Ack::as_str)).map(|name| Ack::named(&name))
+}
+
+/// What a scenario file may name, too.
+fn drivers() -> impl TypedValueParser<Value = DriverKind> {
+    PossibleValuesParser::new(DRIVERS).map(|name| DriverKind::named(&name))
 }
 
 /// A name that is a file's name on every system.
@@ -123,6 +134,7 @@ impl BenchArgs {
                 .collect(),
             name: self.save.clone(),
             details: self.details,
+            profile: self.profile,
             files: Files {
                 folder: self.out.clone(),
                 json: self.json.clone(),
@@ -155,7 +167,34 @@ impl BenchArgs {
         scenario.rounds = self.rounds.unwrap_or(scenario.rounds);
         scenario.ack = self.ack.clone().unwrap_or(scenario.ack.clone());
         scenario.expectations.extend(&self.expectations);
+        if let [driver] = self.drivers.as_slice() {
+            scenario.driver = driver.clone();
+        } else if !self.drivers.is_empty() {
+            scenario.variants = by_driver(&self.drivers, &scenario.variants);
+        }
     }
+}
+
+/// Every variant once with each driver.
+fn by_driver(drivers: &[DriverKind], variants: &[Variant]) -> Vec<Variant> {
+    let plain = [Variant::default()];
+    let variants = if variants.is_empty() {
+        &plain
+    } else {
+        variants
+    };
+    let with = |driver: &DriverKind, variant: &Variant| Variant {
+        name: match variant.name.as_str() {
+            "" => driver.to_string(),
+            name => format!("{name}, {driver}"),
+        },
+        driver: Some(driver.clone()),
+        ..variant.clone()
+    };
+    drivers
+        .iter()
+        .flat_map(|driver| variants.iter().map(move |variant| with(driver, variant)))
+        .collect()
 }
 
 /// The scenario itself was valid, so what is wrong now came from an option: `--requests: requests =

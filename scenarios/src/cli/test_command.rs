@@ -108,6 +108,7 @@ fn smoke(options: &StackOptions) -> anyhow::Result<Ending> {
         overrides: Default::default(),
         name: None,
         details: false,
+        profile: false,
         files: Files::default(),
         command: vec!["test".to_owned()],
     };

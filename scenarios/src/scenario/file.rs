@@ -121,6 +121,7 @@ fn convert(name: &str, file: File, spans: &mut KeySpans) -> Result<Scenario, Bro
         variants.push(Variant {
             name: spans.take(&format!("{key}.name"), table.name),
             ack,
+            driver: None,
             settings: table.set,
         });
     }

@@ -10,7 +10,7 @@ use reports::result::{DriverKind, Popularity, Purpose};
 use super::rate::SLOWEST;
 use super::{Arrival, End, OpenShape, PhasePlan, Rate, Scenario};
 
-pub(super) const DRIVERS: [&str; 2] = ["grpc", "ghz"];
+pub const DRIVERS: [&str; 2] = ["grpc", "ghz"];
 /// Whether create-consumer works while the load runs, or is stopped until the last reply.
 pub(super) const CONSUMER_MODES: [&str; 2] = ["running", "held-back"];
 pub(super) const PURPOSES: [&str; 3] = ["warm-up", "calibrate", "measure"];
@@ -157,10 +157,6 @@ fn arrival(scenario: &Scenario, index: usize, phase: &PhasePlan) -> Result<(), B
         }
         Arrival::Open { shape, backlog_max } => {
             within(&key("backlog"), *backlog_max, 1, REQUESTS_MAX)?;
-            if scenario.driver == DriverKind::Ghz {
-                let message = "the driver ghz has closed phases only".to_owned();
-                return broken(&key("arrival"), message);
-            }
             if let OpenShape::Spike { buyers } = shape {
                 within(&key("buyers"), *buyers, 1, REQUESTS_MAX)?;
             }
@@ -171,6 +167,13 @@ fn arrival(scenario: &Scenario, index: usize, phase: &PhasePlan) -> Result<(), B
                 return broken(&key("requests"), message);
             }
         }
+    }
+    let drivers = scenario.variants.iter().filter_map(|variant| variant.driver.as_ref());
+    let with_ghz = drivers.chain([&scenario.driver]).any(|kind| *kind == DriverKind::Ghz);
+    let is_closed_by_count = !phase.arrival.is_open() && phase.end.requests().is_some();
+    if with_ghz && phase.purpose == Purpose::Measure && !is_closed_by_count {
+        let message = format!("the phase \"{}\" is not for the driver ghz, which has closed phases by count only", phase.name);
+        return broken("driver", message);
     }
     for rate in phase.arrival.rates() {
         check_rate(scenario, index, rate)?;

@@ -8,9 +8,9 @@ use std::path::PathBuf;
 
 use anyhow::{Context, bail, ensure};
 use loadgen::events::Event;
-use reports::result::{Flag, Leg, Limit, Noise, Phase, Purpose, UsageByProcess};
+use reports::result::{DriverKind, Flag, Leg, Limit, Noise, Phase, Purpose, UsageByProcess};
 
-use super::LegWork;
+use super::{Evidence, LegWork};
 use super::drain::{self, Drain};
 use super::load_plan::load_plan;
 use super::windows::Window;
@@ -34,6 +34,14 @@ pub(super) struct PhaseRun<'a> {
     pub is_last: bool,
     /// Throughput of earlier phases by their names, per second.
     pub throughputs: &'a BTreeMap<String, f64>,
+}
+
+/// What runs beside the driver.
+#[derive(Clone, Copy)]
+struct Observers<'a> {
+    watch: &'a CommittedWatch,
+    reader: Option<&'a DurableReader>,
+    roles: &'a Roles,
 }
 
 /// What was read besides the driver's events.
@@ -60,6 +68,7 @@ impl PhaseRun<'_> {
         leg: &mut Leg,
         roles: &Roles,
         inspector: &mut StockInspector,
+        evidence: &mut Evidence,
     ) -> anyhow::Result<()> {
         let context = self.work.context;
         let sells = self.work.plan.subject.sells();
@@ -75,18 +84,37 @@ impl PhaseRun<'_> {
             true => roles.hold_consumer()?,
             false => None,
         };
-        let log = self.log_path();
-        let spec = DriverSpec {
-            plan: load_plan(self)?,
-            outcome_log: &log,
-            tag: context.stack.tag(),
-            limits: context.stack.limits(),
+        let mut answered = None;
+        let observed = if self.is_for_ghz() {
+            let ran = self.run_ghz(evidence).await?;
+            answered = Some(ran.answered());
+            Observed {
+                last_reply_unix_us: ran.phase.start_unix_us
+                    + i64::try_from(ran.phase.length_ns / 1_000)?,
+                committed_units: committed.units().await?,
+                phase: self.complete(ran.phase, ran.read, None, &[]),
+                window: ran.window,
+            }
+        } else {
+            let log = self.log_path();
+            let spec = DriverSpec {
+                plan: load_plan(self)?,
+                outcome_log: &log,
+                tag: context.stack.tag(),
+                limits: context.stack.limits(),
+            };
+            let mut driver = Driver::start(&spec)?;
+            let observers = Observers {
+                watch: &watch,
+                reader: reader.as_ref(),
+                roles,
+            };
+            let observed = self
+                .drive(leg, &mut driver, &observers, &mut committed, inspector, evidence)
+                .await?;
+            driver.ended().await?;
+            observed
         };
-        let mut driver = Driver::start(&spec)?;
-        let observed = self
-            .drive(leg, &mut driver, &watch, reader.as_ref(), &mut committed, inspector)
-            .await?;
-        driver.ended().await?;
         drop::<Option<HeldBackConsumer>>(held_back);
         let Observed {
             window,
@@ -94,9 +122,16 @@ impl PhaseRun<'_> {
             committed_units,
             last_reply_unix_us,
         } = observed;
-        let accepted_units = phase.units_accepted();
+        let mut phase = phase;
+        let mut accepted_units = phase.units_accepted();
         let is_warm_up = phase.purpose == Purpose::WarmUp;
         let statuses = format!("{:?}", phase.statuses);
+        if let (Some(answered), true) = (answered, sells) {
+            // ghz does not say how many units were sold: once no hold is open, the rows do.
+            self.drained(inspector, &products, 0).await?;
+            self.count_rows(&mut phase, answered, evidence).await?;
+            accepted_units = phase.units_accepted();
+        }
         leg.phases.push(phase);
         ensure!(
             !is_warm_up || !sells || accepted_units > 0,
@@ -109,15 +144,7 @@ impl PhaseRun<'_> {
             let share = committed_units as f64 / accepted_units as f64;
             leg.committed_at_last_reply = Some(share.min(1.0));
         }
-        let drain = Drain {
-            progress: context.progress,
-            database_url: &database_url,
-            products: &products,
-            accepted_units,
-            ends_when_still: self.work.plan.subject.is_unsafe(),
-        };
-        let draining = drain::wait(&drain, inspector);
-        context.interrupt.cut_short(draining).await?;
+        self.drained(inspector, &products, accepted_units).await?;
         if self.is_last {
             let drained_us = now_unix_us() - last_reply_unix_us;
             leg.drain_ns = Some(drained_us.max(0) as u64 * 1_000);
@@ -129,17 +156,48 @@ impl PhaseRun<'_> {
         Ok(())
     }
 
+    /// Waits until everything accepted is committed and no hold is open.
+    async fn drained(
+        &self,
+        inspector: &mut StockInspector,
+        products: &[i64],
+        accepted_units: u64,
+    ) -> anyhow::Result<()> {
+        let context = self.work.context;
+        let drain = Drain {
+            progress: context.progress,
+            database_url: &context.stack.database_url(&self.work.namespace.database),
+            products,
+            accepted_units,
+            ends_when_still: self.work.plan.subject.is_unsafe(),
+        };
+        let draining = drain::wait(&drain, inspector);
+        context.interrupt.cut_short(draining).await
+    }
+
+    /// ghz sends what is measured; what comes before it is the lab's own.
+    fn is_for_ghz(&self) -> bool {
+        self.work.plan.subject.driver == DriverKind::Ghz
+            && self.plan().purpose == Purpose::Measure
+    }
+
     /// Handles the driver's events up to its last. On an interrupt the driver sums up what it has,
     /// and that is the leg's last phase.
     async fn drive(
         &self,
         leg: &mut Leg,
         driver: &mut Driver,
-        watch: &CommittedWatch,
-        reader: Option<&DurableReader>,
+        observers: &Observers<'_>,
         committed: &mut CommittedUnits,
         inspector: &mut StockInspector,
+        evidence: &mut Evidence,
     ) -> anyhow::Result<Observed> {
+        let Observers {
+            watch,
+            reader,
+            roles,
+        } = *observers;
+        let mut recording = None;
         let context = self.work.context;
         let mut progress = context.progress.phase(&self.plan().name, self.planned());
         let mut window = None;
@@ -159,6 +217,9 @@ impl PhaseRun<'_> {
             match event {
                 None => bail!("the driver ended without a result"),
                 Some(Event::Ready { .. }) => {
+                    if self.is_last {
+                        recording = self.work.start_profiling(roles, pid).await?;
+                    }
                     let pressure = inspector.pressure().await;
                     window = Some((Window::open(self.work, pid), pressure));
                     driver.go().await?;
@@ -186,6 +247,9 @@ impl PhaseRun<'_> {
                     let committed_units = committed.units().await?;
                     let waited = confirms_share(before, &inspector.pressure().await, &read.1);
                     ended = Some((read, waited, committed_units, at_unix_us));
+                    if let Some(recording) = recording.take() {
+                        evidence.samples = Some(recording.stop().await?);
+                    }
                     driver.sum_up().await?;
                 }
                 Some(Event::Finished { phase, data_wrapped }) => {
