@@ -93,6 +93,8 @@ fn no_line_is_wider_than_the_screen_and_a_first_screen_has_at_most_24_lines() {
 #[test]
 fn a_screen_narrower_than_60_columns_counts_as_60() {
     let run = runs::engines();
+    let rows = first(&run, 60).matches("  passed").count();
+    assert_eq!(rows, 4, "{}", first(&run, 60));
     assert_eq!(first(&run, 20), first(&run, 60));
 }
 

@@ -15,6 +15,8 @@ use crate::result::{Run, Scenario};
 pub const LINES_MAX: usize = 24;
 /// Subjects in the table of a screen; the details show them all.
 const SUBJECTS_SHOWN: usize = 8;
+/// A name keeps so many columns before figures are left out for it, and so many in any case.
+const SUBJECT_COLUMNS: usize = 24;
 const SUBJECT_COLUMNS_MIN: usize = 12;
 /// Columns of the labels before facts.
 const LABEL_ROOM: usize = 10;
@@ -132,6 +134,7 @@ fn table_lines(mut grid: Grid, columns: usize) -> Vec<Line> {
         .position(|column| column.title == "engine")
         .unwrap_or(0);
     let grid = grid
+        .with_cut_column(engine, columns, SUBJECT_COLUMNS)
         .narrowed(columns)
         .with_cut_column(engine, columns, SUBJECT_COLUMNS_MIN);
     let mut lines = grid.lines(columns);

@@ -177,7 +177,11 @@ pub(super) fn labelled(
         let label = fitted(if index == 0 { label } else { "" }, room);
         let padding = " ".repeat(room - width(&label) + gap);
         let label = format!("{}{label}{padding}", " ".repeat(indent));
-        Line::of(Tone::Faint, label).and(cell.tone, piece)
+        let tone = match cell.tone {
+            loud @ (Tone::Warn | Tone::Bad) => loud,
+            _ => Tone::Faint,
+        };
+        Line::of(tone, label).and(cell.tone, piece)
     };
     pieces.into_iter().enumerate().map(line).collect()
 }

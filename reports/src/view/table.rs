@@ -56,7 +56,7 @@ fn columns(run: &Run, rows: &[Row<'_>], ranking: &Ranking) -> Vec<(Column, Show)
         shown("cpu_us_per_request", significant),
     ));
     columns.push((
-        right("CPU µs\n/order"),
+        right("CPU µs\n/order").expendable(1),
         shown("cpu_us_per_order", significant),
     ));
     columns.extend(against_null(run, rows));
@@ -126,9 +126,6 @@ fn shown(id: &'static str, show: fn(f64) -> String) -> Show {
 
 fn name(row: &Row<'_>) -> Cell {
     let name = clean(&row.subject.id);
-    if !row.is_complete() {
-        return Cell::of(Tone::Warn, format!("{name} (cut short)"));
-    }
     match row.subject.standing {
         Standing::Ranked => Cell::of(Tone::Strong, name),
         Standing::Unsafe => Cell::of(Tone::Plain, format!("{name} (unsafe)")),
@@ -137,7 +134,10 @@ fn name(row: &Row<'_>) -> Cell {
 }
 
 fn audit(row: &Row<'_>) -> Cell {
-    audit_cell(row.audit())
+    match row.audit() {
+        Audit::NotReached if !row.is_complete() => Cell::of(Tone::Warn, "cut short"),
+        audit => audit_cell(audit),
+    }
 }
 
 fn audit_cell(audit: Audit) -> Cell {
