@@ -89,39 +89,7 @@ pub fn drive<L: Lane>(
         return Err(Error::Usage("no request data".to_owned()));
     }
     let data_len = data.elements.len() as u64;
-    let shared = Arc::new(Shared::new(
-        plan,
-        data.elements,
-        data.users_repeat,
-        stop.clone(),
-    ));
-    let (to_reporter, from_threads) = channel();
-    let (start, _) = watch::channel(false);
-    let mut threads = Vec::new();
-    let mut handles = Vec::new();
-    for number in 0..plan.threads.min(plan.connections) {
-        let measuring = Measuring::new();
-        let ports = (number..plan.connections)
-            .step_by(plan.threads as usize)
-            .map(|connection| port(plan, &shared, &measuring, connection));
-        let (slots, lanes) = ports.map(|port| (port.slot(), lane(port))).unzip();
-        threads.push(measuring);
-        let thread = Thread {
-            slots,
-            lanes,
-            shared: Arc::clone(&shared),
-        };
-        handles.push(thread.spawn(number, to_reporter.clone(), start.subscribe())?);
-    }
-    drop(to_reporter);
-    if let Err(reason) = all_connected(&from_threads, handles.len()) {
-        drop(start);
-        join(handles);
-        return Err(Error::Connect {
-            address: plan.address.clone(),
-            reason,
-        });
-    }
+    let run = Run::connect(plan, data, stop, lane)?;
     observe(Event::Ready {
         connections: plan.connections,
         requests: requests(plan),
@@ -132,28 +100,8 @@ pub fn drive<L: Lane>(
             observe(event);
         }
     };
-    let started_ns = shared.clock.now_ns();
-    watched(Event::Started {
-        at_unix_us: shared.clock.unix_us(started_ns),
-    });
-    let cpu_before = CpuTime::now();
-    let started_ns = shared.clock.now_ns();
-    shared.source.start_at(started_ns);
-    let mut reporter = Reporter::new(threads.clone(), Arc::clone(&shared));
-    start.send_replace(true);
-    report_until_done(&from_threads, handles.len(), &mut reporter, &mut watched);
-    let driver = usage(cpu_before);
-    join(handles);
-    reporter.finish(&mut watched);
-    let last_end_ns = threads
-        .iter()
-        .map(|thread| thread.recorder().last_end_ns)
-        .max();
-    watched(Event::Ended {
-        at_unix_us: shared
-            .clock
-            .unix_us(last_end_ns.unwrap_or(0).max(started_ns)),
-    });
+    let (shared, threads) = (Arc::clone(&run.shared), run.threads.clone());
+    let (reporter, driver) = run.finish(&mut watched);
     let phase = sum_up::phase(plan, &shared, &threads, &reporter, driver);
     let (connections_lost, lost_because) = lost(&threads);
     let used = plan.start_index.saturating_add(phase.due);
@@ -165,6 +113,89 @@ pub fn drive<L: Lane>(
         shared,
         threads,
     })
+}
+
+/// A run whose connections are up and whose threads wait to start.
+struct Run {
+    shared: Arc<Shared>,
+    threads: Vec<Measuring>,
+    handles: Vec<JoinHandle<()>>,
+    from_threads: Receiver<FromThread>,
+    start: watch::Sender<bool>,
+}
+
+impl Run {
+    fn connect<L: Lane>(
+        plan: &LoadPlan,
+        data: Elements,
+        stop: &Stop,
+        lane: impl Fn(Port) -> L,
+    ) -> Result<Self> {
+        let shared = Shared::new(plan, data.elements, data.users_repeat, stop.clone());
+        let shared = Arc::new(shared);
+        let (to_reporter, from_threads) = channel();
+        let (start, _) = watch::channel(false);
+        let (mut threads, mut handles) = (Vec::new(), Vec::new());
+        for number in 0..plan.threads.min(plan.connections) {
+            let measuring = Measuring::new();
+            let ports = (number..plan.connections)
+                .step_by(plan.threads as usize)
+                .map(|connection| port(plan, &shared, &measuring, connection));
+            let (slots, lanes) = ports.map(|port| (port.slot(), lane(port))).unzip();
+            threads.push(measuring);
+            let thread = Thread {
+                slots,
+                lanes,
+                shared: Arc::clone(&shared),
+            };
+            handles.push(thread.spawn(number, to_reporter.clone(), start.subscribe())?);
+        }
+        drop(to_reporter);
+        if let Err(reason) = all_connected(&from_threads, handles.len()) {
+            drop(start);
+            join(handles);
+            return Err(Error::Connect {
+                address: plan.address.clone(),
+                reason,
+            });
+        }
+        Ok(Self {
+            shared,
+            threads,
+            handles,
+            from_threads,
+            start,
+        })
+    }
+
+    /// Sends until everything has ended. Returns what was noticed on the way, and the usage of this
+    /// process from just before the first send to the last reply.
+    fn finish(self, observe: &mut dyn FnMut(Event)) -> (Reporter, Usage) {
+        let clock = self.shared.clock;
+        observe(Event::Started {
+            at_unix_us: clock.unix_us(clock.now_ns()),
+        });
+        let cpu_before = CpuTime::now();
+        let started_ns = clock.now_ns();
+        self.shared.source.start_at(started_ns);
+        let mut reporter = Reporter::new(self.threads.clone(), Arc::clone(&self.shared));
+        self.start.send_replace(true);
+        report_until_done(
+            &self.from_threads,
+            self.handles.len(),
+            &mut reporter,
+            observe,
+        );
+        let driver = usage(cpu_before);
+        join(self.handles);
+        reporter.finish(observe);
+        let ends_ns = self.threads.iter();
+        let last_end_ns = ends_ns.map(|thread| thread.recorder().last_end_ns).max();
+        observe(Event::Ended {
+            at_unix_us: clock.unix_us(last_end_ns.unwrap_or(0).max(started_ns)),
+        });
+        (reporter, driver)
+    }
 }
 
 /// Worker `i` of a closed loop is on connection `i mod connections`.

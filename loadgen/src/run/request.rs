@@ -6,8 +6,8 @@ use reports::result;
 /// What a request asks for.
 ///
 /// A cancel or a pay becomes a variant of its own, with the order that it is about. Whoever sends
-/// it does so on a lane of its own target: [`super::Source`] then keeps one queue per kind, and a
-/// lane takes only the kinds that its target serves.
+/// it does so on a lane of its own target: the source then keeps one queue per kind, and a lane takes
+/// only the kinds that its target serves.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum Operation {

@@ -10,6 +10,7 @@ mod farewell;
 mod interruptions;
 mod open_loop;
 mod protocol;
+mod resends;
 mod server;
 
 use loadgen::data::{Element, Encoded};

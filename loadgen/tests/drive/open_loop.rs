@@ -104,7 +104,7 @@ fn pacing_is_finer_than_a_timer_of_a_millisecond() {
     // At a rate that is no whole number per ms, a timer that rounds up to the next one would be late
     // by 500 µs in the median. A busy machine only makes the lag longer, so one good run in five is
     // proof enough.
-    let medians_ns = (0..5).map(|_| {
+    let mut medians_ns = (0..5).map(|_| {
         let plan = open(&server, constant(733.0), End::Count(200), 1);
         let measured = measure(&plan, data(200));
         lag(&measured.phase).quantile_ns(0.5).expect("sent")
