@@ -92,7 +92,7 @@ impl Recorder {
     pub fn record(&mut self, shared: &Shared, request: &Request, mut end: RequestEnd, now_ns: u64) {
         let Operation::Buy { element: index } = request.operation;
         let element = shared.element(index);
-        if end.outcome == Outcome::Accepted && shared.was_told(element.user_id, end.order_id) {
+        if end.outcome == Outcome::Accepted && shared.was_told(index, end.order_id) {
             end.outcome = Outcome::Duplicate;
         }
         let operation = &mut self.operations[request.operation.kind()];

@@ -8,6 +8,7 @@ use crate::data::Element;
 use crate::duration::ns;
 use crate::plan::{Arrival, End, LoadPlan};
 use std::collections::HashSet;
+use std::sync::atomic::{AtomicI64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 
 #[derive(Debug)]
@@ -21,14 +22,40 @@ pub struct Shared {
     pub keep_outcomes: bool,
     pub report: bool,
     elements: Arc<[Element]>,
-    /// `(user_id, order_id)` of accepted requests; kept only if a user may have more than one
-    /// request.
-    told: Option<Mutex<HashSet<(i64, i64)>>>,
+    told: Told,
+}
+
+/// Orders that buyers were told about.
+#[derive(Debug)]
+enum Told {
+    /// Nobody asks twice.
+    Nothing,
+    /// A user who asks twice does so with the same element, when the data begins again. By element,
+    /// the first order or [`NO_ORDER`]; nothing here grows, or is locked, while latency is measured.
+    ByElement(Vec<AtomicI64>),
+    /// Users appear more than once in the data.
+    ByUser(Mutex<HashSet<(i64, i64)>>),
+}
+
+/// Stands for "told about no order". A reply without an id counts as one about order 0.
+const NO_ORDER: i64 = i64::MIN;
+
+impl Told {
+    fn new(elements: usize, users_repeat: bool, may_wrap: bool) -> Self {
+        match (users_repeat, may_wrap) {
+            (true, _) => Self::ByUser(Mutex::default()),
+            (false, true) => {
+                let told = std::iter::repeat_with(|| AtomicI64::new(NO_ORDER));
+                Self::ByElement(told.take(elements).collect())
+            }
+            (false, false) => Self::Nothing,
+        }
+    }
 }
 
 impl Shared {
     pub fn new(plan: &LoadPlan, elements: Arc<[Element]>, users_repeat: bool, stop: Stop) -> Self {
-        let may_repeat = match plan.end {
+        let may_wrap = match plan.end {
             End::Count(count) => count > elements.len() as u64,
             End::Time(_) => true,
         };
@@ -45,8 +72,8 @@ impl Shared {
             sample_every: plan.sample_every,
             keep_outcomes: plan.keep_outcomes,
             report: plan.report,
+            told: Told::new(elements.len(), users_repeat, may_wrap),
             elements,
-            told: (users_repeat || may_repeat).then(Mutex::default),
         }
     }
 
@@ -54,12 +81,20 @@ impl Shared {
         &self.elements[index as usize]
     }
 
-    /// Whether this user was told about this order before; remembers it from now on.
-    pub fn was_told(&self, user_id: i64, order_id: i64) -> bool {
-        let Some(told) = &self.told else { return false };
-        !told
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner)
-            .insert((user_id, order_id))
+    /// Whether the user of an element was told about this order before; remembers it from now on.
+    pub fn was_told(&self, index: u32, order_id: i64) -> bool {
+        match &self.told {
+            Told::Nothing => false,
+            Told::ByElement(told) => {
+                let (relaxed, told) = (Ordering::Relaxed, &told[index as usize]);
+                let before = told.compare_exchange(NO_ORDER, order_id, relaxed, relaxed);
+                before == Err(order_id)
+            }
+            Told::ByUser(told) => {
+                let user_id = self.element(index).user_id;
+                let mut told = told.lock().unwrap_or_else(PoisonError::into_inner);
+                !told.insert((user_id, order_id))
+            }
+        }
     }
 }
