@@ -11,7 +11,7 @@ pub use operation::OperationRecorder;
 use super::request::{Operation, Request, RequestEnd};
 use super::shared::Shared;
 use crate::events::Sample;
-use kept::Kept;
+use kept::{Kept, KeptRecords};
 use reports::outcome_log::{Outcome, Record};
 use reports::result::{HistRecorder, Outcomes};
 use statuses::Statuses;
@@ -39,7 +39,7 @@ pub struct Recorder {
     pub connections_lost: u64,
     pub lost_because: String,
     statuses: Statuses,
-    kept: Vec<Kept>,
+    kept: KeptRecords,
 }
 
 /// What ended within a stretch of time.
@@ -84,7 +84,7 @@ impl Recorder {
             connections_lost: 0,
             lost_because: String::new(),
             statuses: Statuses::default(),
-            kept: Vec::new(),
+            kept: KeptRecords::default(),
         }
     }
 

@@ -20,6 +20,30 @@ pub struct Kept {
     refusal: Option<Refusal>,
 }
 
+/// Records by the block (2 MiB), because a list that grows would copy itself in the middle of what is
+/// measured.
+#[derive(Debug, Default)]
+pub struct KeptRecords(Vec<Vec<Kept>>);
+
+const BLOCK: usize = 1 << 16;
+
+impl KeptRecords {
+    pub fn push(&mut self, kept: Kept) {
+        match self.0.last_mut() {
+            Some(block) if block.len() < BLOCK => block.push(kept),
+            _ => {
+                let mut block = Vec::with_capacity(BLOCK);
+                block.push(kept);
+                self.0.push(block);
+            }
+        }
+    }
+
+    pub fn iter(&self) -> impl Iterator<Item = &Kept> {
+        self.0.iter().flatten()
+    }
+}
+
 const _: () = assert!(size_of::<Kept>() == 32);
 
 impl Kept {

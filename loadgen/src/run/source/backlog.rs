@@ -55,9 +55,9 @@ impl Backlog {
         timeout_ns: u64,
     ) -> Self {
         Self {
+            waiting: VecDeque::with_capacity(waiting_max.min(due_times_ns.len())),
             due_times_ns,
             next_due: 0,
-            waiting: VecDeque::new(),
             waiting_max,
             in_flight: 0,
             in_flight_max,
