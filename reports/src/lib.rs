@@ -3,9 +3,7 @@
 //! Markdown. Nothing here measures or connects.
 
 pub mod expect;
-pub mod model;
 pub mod outcome_log;
-pub mod render;
 pub mod result;
 pub mod stats;
 pub mod view;

@@ -64,6 +64,7 @@ fn run(subjects: &[(&str, &[f64])]) -> Run {
             variant: None,
             overrides: BTreeMap::new(),
             ack: None,
+            driver: None,
             side: None,
             head: None,
             standing: Standing::Ranked,

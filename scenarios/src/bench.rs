@@ -25,8 +25,8 @@ mod timestamp;
 
 pub use expectations::failure;
 pub use interrupt::{Interrupt, Interrupted};
-pub use result_files::Files;
 pub(crate) use plan::{described, expected_time, in_words};
+pub use result_files::Files;
 
 use std::collections::BTreeMap;
 use std::io::{IsTerminal, Write};
@@ -150,8 +150,7 @@ fn built(options: &BenchOptions) -> anyhow::Result<(PathBuf, Vec<EngineEntry>)> 
         .map(|sale| sale.total)
         .min()
         .unwrap_or(i64::MAX);
-    if let Some(refusal) =
-        system_binary::refusal(&program, scenario, smallest, &options.overrides)?
+    if let Some(refusal) = system_binary::refusal(&program, scenario, smallest, &options.overrides)?
     {
         return Err(CannotRun(refusal).into());
     }
@@ -161,8 +160,12 @@ fn built(options: &BenchOptions) -> anyhow::Result<(PathBuf, Vec<EngineEntry>)> 
 
 fn uses_ghz(scenario: &Scenario) -> bool {
     let variants = scenario.all_variants();
-    let drivers = variants.iter().filter_map(|variant| variant.driver.as_ref());
-    drivers.chain([&scenario.driver]).any(|kind| *kind == DriverKind::Ghz)
+    let drivers = variants
+        .iter()
+        .filter_map(|variant| variant.driver.as_ref());
+    drivers
+        .chain([&scenario.driver])
+        .any(|kind| *kind == DriverKind::Ghz)
 }
 
 /// The stack with the resources that the scenario wants it to have.
@@ -206,7 +209,11 @@ pub fn plan(options: &BenchOptions) -> anyhow::Result<String> {
 /// full disk does not hide the result.
 fn finish(run: &Run, options: &BenchOptions) -> anyhow::Result<()> {
     let written = result_files::write(run, &options.files);
-    let paths: Vec<String> = written.iter().flatten().map(|path| shown_path(path)).collect();
+    let paths: Vec<String> = written
+        .iter()
+        .flatten()
+        .map(|path| shown_path(path))
+        .collect();
     let screen = screen();
     show(&view::first_screen(run, screen, &paths));
     if options.details {
@@ -218,7 +225,9 @@ fn finish(run: &Run, options: &BenchOptions) -> anyhow::Result<()> {
 /// Relative to the current folder where it lies below it.
 fn shown_path(path: &std::path::Path) -> String {
     let here = std::env::current_dir().ok();
-    let below = here.as_deref().and_then(|here| path.strip_prefix(here).ok());
+    let below = here
+        .as_deref()
+        .and_then(|here| path.strip_prefix(here).ok());
     below.unwrap_or(path).display().to_string()
 }
 

@@ -13,9 +13,15 @@ pub const EMBEDDED: [(&str, &str); 16] = [
     ("engines", include_str!("../catalog/engines.toml")),
     ("steady", include_str!("../catalog/steady.toml")),
     ("capacity", include_str!("../catalog/capacity.toml")),
-    ("sold-out-storm", include_str!("../catalog/sold-out-storm.toml")),
+    (
+        "sold-out-storm",
+        include_str!("../catalog/sold-out-storm.toml"),
+    ),
     ("spike", include_str!("../catalog/spike.toml")),
-    ("many-products", include_str!("../catalog/many-products.toml")),
+    (
+        "many-products",
+        include_str!("../catalog/many-products.toml"),
+    ),
     ("mixed", include_str!("../catalog/mixed.toml")),
     ("bots", include_str!("../catalog/bots.toml")),
     ("backlog", include_str!("../catalog/backlog.toml")),

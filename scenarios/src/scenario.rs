@@ -16,7 +16,9 @@ use std::collections::BTreeMap;
 use std::time::Duration;
 
 use reports::expect::Expected;
-use reports::result::{Ack, DriverKind, LimitsWanted, Objective, Popularity, Purpose, ReferenceRow};
+use reports::result::{
+    Ack, DriverKind, LimitsWanted, Objective, Popularity, Purpose, ReferenceRow,
+};
 
 #[derive(Clone, Debug, PartialEq)]
 pub struct Scenario {

@@ -19,7 +19,6 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use anyhow::{bail, ensure};
 use futures_util::future::join_all;
-use reports::model::UsageByProcess;
 use reports::result::Sees;
 use servers::rabbitmq;
 
@@ -192,25 +191,6 @@ impl Stack {
             "the guard died: nothing would be cleaned up if this process died too"
         );
         Ok(())
-    }
-
-    /// CPU since the start and peak memory by name: each server with its children and helpers, the
-    /// nodes of a cluster as one, each role with its earlier lives. External servers are not ours
-    /// to measure.
-    pub fn usage(&self) -> UsageByProcess {
-        let processes = proc::all();
-        let mut usages = UsageByProcess::new();
-        for server in &self.servers {
-            let total = usages.entry(server.figure_name().to_owned()).or_default();
-            // Side by side, so the peaks add up too.
-            for process in std::iter::once(&server.process).chain(&server.helper) {
-                let usage = process.usage(&processes);
-                total.cpu_us += usage.cpu_us;
-                total.peak_rss_bytes += usage.peak_rss_bytes;
-            }
-        }
-        self.roster.add_usage(&mut usages, &processes);
-        usages
     }
 
     /// What every process of the stack has used so far, by name: each server with its children and

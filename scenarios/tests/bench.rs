@@ -63,8 +63,7 @@ fn only_result(folder: &Path) -> Run {
         .collect();
     assert_eq!(endings, ["json", "md"], "{files:?}");
     must_be_valid(&files[0]);
-    Run::from_json(&std::fs::read_to_string(&files[0]).expect("readable"))
-        .expect("own result")
+    Run::from_json(&std::fs::read_to_string(&files[0]).expect("readable")).expect("own result")
 }
 
 fn leg<'a>(result: &'a Run, engine: &str) -> &'a Leg {
@@ -88,7 +87,8 @@ fn told(leg: &Leg) -> (u64, u64) {
 
 /// Fails unless a result is what the schema in the tree says.
 fn must_be_valid(path: &Path) {
-    let schema = Path::new(env!("CARGO_MANIFEST_DIR")).join("../reports/schema/result-2.schema.json");
+    let schema =
+        Path::new(env!("CARGO_MANIFEST_DIR")).join("../reports/schema/result-2.schema.json");
     let read = |path: &Path| -> serde_json::Value {
         serde_json::from_str(&std::fs::read_to_string(path).expect("readable")).expect("JSON")
     };
@@ -128,7 +128,10 @@ fn a_small_run_ends_with_tables_files_and_a_passed_audit() {
         "{tables}"
     );
     let widest = tables.lines().map(|line| line.chars().count()).max();
-    assert!(widest <= Some(80) && tables.lines().count() <= 24, "{tables}");
+    assert!(
+        widest <= Some(80) && tables.lines().count() <= 24,
+        "{tables}"
+    );
 
     let result = only_result(&folder);
     assert!(result.complete && result.error.is_none());
@@ -142,7 +145,12 @@ fn a_small_run_ends_with_tables_files_and_a_passed_audit() {
     let durable = sold.durable.as_ref().expect("sampled");
     assert_eq!((durable.samples, durable.missing), (5, 0), "{durable:?}");
     assert!(durable.poll_gap_p99_ns > 0, "{durable:?}");
-    for id in ["p99_ms", "cpu_us_per_request", "cpu_us_per_order_drained", "disk_bytes_per_order"] {
+    for id in [
+        "p99_ms",
+        "cpu_us_per_request",
+        "cpu_us_per_order_drained",
+        "disk_bytes_per_order",
+    ] {
         assert!(metric(id).expect("known").of(sold) > Some(0.0), "{id}");
     }
     for process in [

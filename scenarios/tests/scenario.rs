@@ -43,7 +43,9 @@ fn what_is_compared_is_warmed_up() {
         assert!(!is_compared || warm_up_s >= 3.0, "{}", scenario.name);
         for phase in 0..scenario.measured_phase() {
             let units = scenario.sales_of(phase)[0].total;
-            let requests = scenario.expected_requests(phase, |_| None).unwrap_or(1_000_000);
+            let requests = scenario
+                .expected_requests(phase, |_| None)
+                .unwrap_or(1_000_000);
             assert!(units >= requests as i64 * 2, "{}: {units}", scenario.name);
         }
     }

@@ -110,15 +110,8 @@ async fn servers_come_up_answer_and_are_gone_after_stop_with_epmd() {
         .find(|(name, _)| name.ends_with(".innodb_flush_log_at_trx_commit"));
     assert_eq!(flush.expect("stated").1, "1");
     assert!(settings.contains_key("redis.version") && settings.contains_key("rabbitmq.version"));
-    let usage = stack.usage();
-    assert_eq!(usage.len(), 3, "{usage:?}");
-    assert!(
-        usage.values().all(|usage| usage.peak_rss_bytes > 0),
-        "{usage:?}"
-    );
-    assert!(usage["rabbitmq"].cpu_us > 0, "{usage:?}");
     let counted = stack.counters().since(&nothing);
-    assert!(counted.keys().eq(usage.keys()), "{counted:?}");
+    assert_eq!(counted.len(), 3, "{counted:?}");
     for (name, usage) in &counted {
         assert!(
             usage.cpu_ns() > 0 && usage.peak_rss_bytes > 0,

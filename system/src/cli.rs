@@ -78,7 +78,7 @@ enum Role {
         /// As JSON.
         #[arg(long)]
         json: bool,
-        },
+    },
     /// List every setting with its type, default and meaning.
     Settings {
         /// As JSON.

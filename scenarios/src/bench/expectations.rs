@@ -42,7 +42,10 @@ pub(super) fn expectations(wanted: &[Expected], run: &Run) -> Vec<Expectation> {
 /// is complete, nothing failed, every audit came out as it should and every expectation is met.
 pub fn failure(run: &Run) -> Option<String> {
     let missed = || {
-        let missed = run.expectations.iter().find(|expectation| !expectation.met)?;
+        let missed = run
+            .expectations
+            .iter()
+            .find(|expectation| !expectation.met)?;
         let leg = run.legs.iter().find(|leg| leg.id == missed.leg)?;
         let actual = missed.actual.map_or_else(
             || "it was not measured".to_owned(),

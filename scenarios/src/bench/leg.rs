@@ -76,7 +76,13 @@ pub(super) async fn run(
 ) -> Leg {
     let position = u32::try_from(plan.index).unwrap_or(u32::MAX);
     let id = plan.index.to_string();
-    let mut leg = Leg::begin(id, &context.scenario.name, &plan.subject.id, plan.round, position);
+    let mut leg = Leg::begin(
+        id,
+        &context.scenario.name,
+        &plan.subject.id,
+        plan.round,
+        position,
+    );
     leg.started_unix_us = now_unix_us();
     if let LegKind::Probe { search, step, .. } = plan.kind {
         leg.probe = Some(Probe {
@@ -121,7 +127,8 @@ pub(super) async fn run(
     }
     leg.complete = judged.is_ok();
     leg.error = judged.err().map(|error| format!("{error:#}"));
-    leg.flags.extend(flags::of(&leg, context.scenario, context.is_tmpfs));
+    leg.flags
+        .extend(flags::of(&leg, context.scenario, context.is_tmpfs));
     leg.ended_unix_us = now_unix_us();
     // A failed leg is the last one, and the lab's own stack takes its data with it.
     let is_last = leg.error.is_some() && !plan.subject.is_unsafe();

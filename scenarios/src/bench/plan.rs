@@ -4,7 +4,7 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
-use reports::render::grouped;
+use reports::view::grouped;
 
 use super::order::round_orders;
 use super::subjects::SubjectPlan;
@@ -56,7 +56,11 @@ pub(super) fn legs<'a>(
     let orders = round_orders(subjects.len(), scenario.rounds as usize, scenario.load.seed);
     let rounds = (1..).zip(orders);
     rounds
-        .flat_map(|(round, order)| order.into_iter().map(move |index| (&subjects[index], round)))
+        .flat_map(|(round, order)| {
+            order
+                .into_iter()
+                .map(move |index| (&subjects[index], round))
+        })
         .collect()
 }
 
@@ -65,7 +69,11 @@ pub(super) fn count(scenario: &Scenario, subjects: usize) -> usize {
     if scenario.search {
         return subjects * (1 + SEARCH_LEGS);
     }
-    let calibrations = if scenario.needs_slowest() { subjects } else { 0 };
+    let calibrations = if scenario.needs_slowest() {
+        subjects
+    } else {
+        0
+    };
     subjects * scenario.rounds as usize + calibrations
 }
 
@@ -73,7 +81,11 @@ pub(super) fn count(scenario: &Scenario, subjects: usize) -> usize {
 pub(crate) fn expected_time(scenario: &Scenario, has_servers: bool) -> Duration {
     let subjects = scenario.engines.len() * scenario.all_variants().len();
     let leg = expected_leg(scenario);
-    let stack = if has_servers { STACK_START } else { Duration::ZERO };
+    let stack = if has_servers {
+        STACK_START
+    } else {
+        Duration::ZERO
+    };
     stack + leg * u32::try_from(count(scenario, subjects)).unwrap_or(u32::MAX)
 }
 

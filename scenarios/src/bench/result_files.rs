@@ -57,7 +57,10 @@ pub(super) fn write(run: &Run, files: &Files) -> anyhow::Result<Vec<PathBuf>> {
     if files.hgrm {
         for leg in &run.legs {
             if let Some(measured) = leg.measured() {
-                put(&format!(".leg{}.hgrm", leg.id), &hgrm(&measured.headline_latencies()))?;
+                put(
+                    &format!(".leg{}.hgrm", leg.id),
+                    &hgrm(&measured.headline_latencies()),
+                )?;
             }
         }
     }

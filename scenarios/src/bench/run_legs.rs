@@ -39,7 +39,11 @@ pub(super) async fn run_legs(context: &RunContext<'_>, run: &mut Run) {
         true => Box::pin(search::run(&runner, run)).await,
         false => Box::pin(runner.rounds(run)).await,
     };
-    run.complete = all && run.legs.iter().all(|leg| leg.complete || runner.may_break(leg));
+    run.complete = all
+        && run
+            .legs
+            .iter()
+            .all(|leg| leg.complete || runner.may_break(leg));
 }
 
 pub(super) struct Runner<'a> {
@@ -68,7 +72,11 @@ impl Runner<'_> {
         }
         for (subject, round) in plan::legs(subjects, scenario) {
             let kind = LegKind::Whole;
-            if self.leg(run, subject, round, kind, slowest_per_s).await.is_none() {
+            if self
+                .leg(run, subject, round, kind, slowest_per_s)
+                .await
+                .is_none()
+            {
                 return false;
             }
         }

@@ -38,7 +38,6 @@ impl SubjectPlan {
     }
 }
 
-
 /// All subjects that run, in the order of the scenario.
 pub(super) fn subjects(
     scenario: &Scenario,
@@ -160,10 +159,7 @@ mod tests {
 
         let scenario = catalog::load("batching").expect("known");
         let plans = subjects(&scenario, &[], &overrides, &Build::default());
-        assert_eq!(
-            plans[1].settings["SECKILL__GROUP_COMMIT__MAX_BATCH"],
-            "1"
-        );
+        assert_eq!(plans[1].settings["SECKILL__GROUP_COMMIT__MAX_BATCH"], "1");
     }
 
     #[test]

@@ -109,7 +109,9 @@ fn plain_name(text: &str) -> Result<String, String> {
     let is_plain = |letter: char| letter.is_ascii_alphanumeric() || "-_.".contains(letter);
     let is_name = !text.is_empty() && text.chars().all(is_plain) && !text.starts_with('.');
     let allowed = "allowed: letters, digits, - _ and . (not at the start)";
-    is_name.then(|| text.to_owned()).ok_or_else(|| allowed.to_owned())
+    is_name
+        .then(|| text.to_owned())
+        .ok_or_else(|| allowed.to_owned())
 }
 
 impl BenchArgs {

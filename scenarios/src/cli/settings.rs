@@ -66,7 +66,9 @@ impl FromStr for Setting {
 /// The arguments as the result records them: passwords in addresses are masked, because a result may
 /// be published.
 pub(super) fn recorded(arguments: impl Iterator<Item = String>) -> Vec<String> {
-    arguments.map(|argument| masking::masked(&argument)).collect()
+    arguments
+        .map(|argument| masking::masked(&argument))
+        .collect()
 }
 
 #[cfg(test)]

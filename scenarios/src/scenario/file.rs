@@ -113,7 +113,11 @@ fn convert(name: &str, file: File, spans: &mut KeySpans) -> Result<Scenario, Bro
         let ack = match table.ack {
             Some(ack) => {
                 let ack = spans.take(&format!("{key}.ack"), ack);
-                one_of(&format!("{key}.ack"), &ack, &names(Ack::KNOWN.iter().map(Ack::as_str)))?;
+                one_of(
+                    &format!("{key}.ack"),
+                    &ack,
+                    &names(Ack::KNOWN.iter().map(Ack::as_str)),
+                )?;
                 Some(Ack::named(&ack))
             }
             None => None,
@@ -143,7 +147,10 @@ fn convert(name: &str, file: File, spans: &mut KeySpans) -> Result<Scenario, Bro
         consumer_held_back: consumer == CONSUMER_MODES[1],
         may_sell_out: file.may_sell_out,
         unsafe_engines: file.unsafe_engines,
-        search: file.objective.as_ref().is_some_and(|objective| objective.search),
+        search: file
+            .objective
+            .as_ref()
+            .is_some_and(|objective| objective.search),
         objective: file
             .objective
             .map(|table| objective(table, spans))
@@ -211,7 +218,10 @@ fn phase(index: usize, table: PhaseTable, spans: &mut KeySpans) -> Result<PhaseP
         message: format!("the phase \"{name}\" with arrival \"{shape}\" needs {field}"),
     };
     let mut rates = Vec::new();
-    let given = table.rate.into_iter().chain(table.rates.unwrap_or_default());
+    let given = table
+        .rate
+        .into_iter()
+        .chain(table.rates.unwrap_or_default());
     for rate in given {
         let field = key("rate");
         let rate = spans.take(&field, rate);
@@ -277,7 +287,11 @@ fn phase(index: usize, table: PhaseTable, spans: &mut KeySpans) -> Result<PhaseP
     };
     let end = match (table.requests, table.time) {
         (None, None) if spike.is_some() => End::Requests(spike.unwrap_or_default()),
-        _ if spike.is_some() => return Err(missing("neither requests nor time, as it ends with its buyers")),
+        _ if spike.is_some() => {
+            return Err(missing(
+                "neither requests nor time, as it ends with its buyers",
+            ));
+        }
         (Some(requests), None) => End::Requests(spans.count(&key("requests"), requests)?),
         (None, Some(time)) => End::Time(duration(spans, &key("time"), time)?),
         _ => return Err(missing("either requests or time")),
@@ -333,15 +347,14 @@ fn duration(
     })
 }
 
-fn parsed(
-    spans: &mut KeySpans,
-    key: &str,
-    text: Spanned<String>,
-) -> Result<Expected, BrokenRule> {
-    spans.take(key, text).parse().map_err(|error: ExpectError| BrokenRule {
-        key: key.to_owned(),
-        message: error.to_string(),
-    })
+fn parsed(spans: &mut KeySpans, key: &str, text: Spanned<String>) -> Result<Expected, BrokenRule> {
+    spans
+        .take(key, text)
+        .parse()
+        .map_err(|error: ExpectError| BrokenRule {
+            key: key.to_owned(),
+            message: error.to_string(),
+        })
 }
 
 fn names<'a>(known: impl Iterator<Item = &'a str>) -> Vec<&'a str> {

@@ -11,7 +11,10 @@ pub enum Rate {
     PerS(f64),
     /// `60% of calibrate`: 0.6 of the throughput of this leg's phase of that name, or of
     /// [`SLOWEST`].
-    Share { share: f64, of: String },
+    Share {
+        share: f64,
+        of: String,
+    },
 }
 
 impl Rate {
@@ -81,7 +84,14 @@ mod tests {
         assert!(share.is_of("calibrate"));
         assert_eq!(share.resolve(|_| Some(1_000.0)), Ok(600.0));
         assert_eq!(share.resolve(|_| None), Err("calibrate".to_owned()));
-        for wrong in ["", "fast", "60%", "60% of ", "x% of calibrate", "60 of calibrate"] {
+        for wrong in [
+            "",
+            "fast",
+            "60%",
+            "60% of ",
+            "x% of calibrate",
+            "60 of calibrate",
+        ] {
             let refused = wrong.parse::<Rate>().expect_err(wrong);
             assert!(refused.contains("allowed: a number"), "{refused}");
         }

@@ -18,8 +18,14 @@ impl Scenario {
             sha256: String::new(),
             title: self.title.clone(),
             question: self.question.clone(),
-            sales: self.sales_of(self.measured_phase()).iter().map(sale).collect(),
-            phases: (0..self.phases.len()).map(|phase| self.phase(phase)).collect(),
+            sales: self
+                .sales_of(self.measured_phase())
+                .iter()
+                .map(sale)
+                .collect(),
+            phases: (0..self.phases.len())
+                .map(|phase| self.phase(phase))
+                .collect(),
             rounds: self.rounds,
             consumer_held_back: self.consumer_held_back,
             may_sell_out: self.may_sell_out,

@@ -56,7 +56,12 @@ pub(super) fn check(scenario: &Scenario) -> Result<(), BrokenRule> {
     if let Some(total) = products.total {
         within("products.total", total, 1, UNITS_MAX)?;
     }
-    within("products.price_cents", products.price_cents, 0, PRICE_CENTS_MAX)?;
+    within(
+        "products.price_cents",
+        products.price_cents,
+        0,
+        PRICE_CENTS_MAX,
+    )?;
     phases(scenario)?;
     engines(scenario)?;
     search(scenario)?;
@@ -119,7 +124,11 @@ fn phases(scenario: &Scenario) -> Result<(), BrokenRule> {
     for (index, phase) in all.iter().enumerate() {
         let key = |field: &str| format!("phases[{index}].{field}");
         non_empty(&key("name"), &phase.name)?;
-        if phase.name == SLOWEST || all[..index].iter().any(|earlier| earlier.name == phase.name) {
+        if phase.name == SLOWEST
+            || all[..index]
+                .iter()
+                .any(|earlier| earlier.name == phase.name)
+        {
             let message = format!("\"{}\" is taken; allowed: a name of its own", phase.name);
             return broken(&key("name"), message);
         }
@@ -127,16 +136,23 @@ fn phases(scenario: &Scenario) -> Result<(), BrokenRule> {
         match phase.end {
             End::Requests(requests) => within(&key("requests"), requests, 1, REQUESTS_MAX)?,
             End::Time(time) if time < TIME_MIN || time > TIME_MAX => {
-                let message =
-                    format!("time = {time:?} is out of range; allowed: {TIME_MIN:?} to {TIME_MAX:?}");
+                let message = format!(
+                    "time = {time:?} is out of range; allowed: {TIME_MIN:?} to {TIME_MAX:?}"
+                );
                 return broken(&key("time"), message);
             }
             End::Time(_) => {}
         }
     }
-    if all.last().is_some_and(|last| last.purpose != Purpose::Measure) {
+    if all
+        .last()
+        .is_some_and(|last| last.purpose != Purpose::Measure)
+    {
         let key = format!("phases[{}].purpose", all.len() - 1);
-        return broken(&key, "the last phase must have the purpose \"measure\"".to_owned());
+        return broken(
+            &key,
+            "the last phase must have the purpose \"measure\"".to_owned(),
+        );
     }
     Ok(())
 }
@@ -168,11 +184,19 @@ fn arrival(scenario: &Scenario, index: usize, phase: &PhasePlan) -> Result<(), B
             }
         }
     }
-    let drivers = scenario.variants.iter().filter_map(|variant| variant.driver.as_ref());
-    let with_ghz = drivers.chain([&scenario.driver]).any(|kind| *kind == DriverKind::Ghz);
+    let drivers = scenario
+        .variants
+        .iter()
+        .filter_map(|variant| variant.driver.as_ref());
+    let with_ghz = drivers
+        .chain([&scenario.driver])
+        .any(|kind| *kind == DriverKind::Ghz);
     let is_closed_by_count = !phase.arrival.is_open() && phase.end.requests().is_some();
     if with_ghz && phase.purpose == Purpose::Measure && !is_closed_by_count {
-        let message = format!("the phase \"{}\" is not for the driver ghz, which has closed phases by count only", phase.name);
+        let message = format!(
+            "the phase \"{}\" is not for the driver ghz, which has closed phases by count only",
+            phase.name
+        );
         return broken("driver", message);
     }
     for rate in phase.arrival.rates() {
@@ -203,14 +227,20 @@ fn check_rate(scenario: &Scenario, index: usize, rate: &Rate) -> Result<(), Brok
                 [] => "a number, as no earlier phase calibrates".to_owned(),
                 known => format!("{}, {SLOWEST}", known.join(", ")),
             };
-            broken(&key, format!("a share of \"{of}\" is unknown; allowed: {allowed}"))
+            broken(
+                &key,
+                format!("a share of \"{of}\" is unknown; allowed: {allowed}"),
+            )
         }
     }
 }
 
 fn engines(scenario: &Scenario) -> Result<(), BrokenRule> {
     if scenario.engines.is_empty() {
-        return broken("engines", "no engine; `lab engines` lists the known ones".to_owned());
+        return broken(
+            "engines",
+            "no engine; `lab engines` lists the known ones".to_owned(),
+        );
     }
     for (index, name) in scenario.engines.iter().enumerate() {
         if name.trim().is_empty() {
@@ -227,7 +257,10 @@ fn engines(scenario: &Scenario) -> Result<(), BrokenRule> {
         non_empty(&key, &variant.name)?;
         let earlier = &scenario.variants[..index];
         if earlier.iter().any(|other| other.name == variant.name) {
-            let message = format!("variant \"{}\" is listed twice; allowed: each once", variant.name);
+            let message = format!(
+                "variant \"{}\" is listed twice; allowed: each once",
+                variant.name
+            );
             return broken(&key, message);
         }
     }
@@ -260,12 +293,7 @@ fn search(scenario: &Scenario) -> Result<(), BrokenRule> {
     Ok(())
 }
 
-fn within<T: PartialOrd + Display>(
-    key: &str,
-    value: T,
-    low: T,
-    high: T,
-) -> Result<(), BrokenRule> {
+fn within<T: PartialOrd + Display>(key: &str, value: T, low: T, high: T) -> Result<(), BrokenRule> {
     if value >= low && value <= high {
         return Ok(());
     }

@@ -5,17 +5,14 @@ use std::process::ExitStatus;
 use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 
-use reports::model::Usage;
 use servers::Process;
 
+use crate::usage::Life;
 use crate::usage::proc::{self, ProcessStat};
-use crate::usage::{self, Life};
 
 #[derive(Debug)]
 pub(super) struct Measured {
     process: Process,
-    /// The last figures that were seen.
-    usage: Mutex<Usage>,
     /// The process and those below it, as they were last seen while it lived.
     tree: Mutex<Vec<Life>>,
 }
@@ -24,7 +21,6 @@ impl From<Process> for Measured {
     fn from(process: Process) -> Self {
         Self {
             process,
-            usage: Mutex::default(),
             tree: Mutex::default(),
         }
     }
@@ -39,19 +35,6 @@ impl Deref for Measured {
 }
 
 impl Measured {
-    /// CPU and peak memory with its children, as of `processes`; of one that has ended, its CPU and
-    /// the memory that was seen last.
-    pub(super) fn usage(&self, processes: &[ProcessStat]) -> Usage {
-        let running = usage::of_tree(processes, self.pid());
-        let mut last = self.usage.lock().unwrap_or_else(PoisonError::into_inner);
-        if let Some(usage) = running.filter(|usage| usage.peak_rss_bytes > 0) {
-            *last = usage;
-        } else if let Some(stat) = proc::stat(self.pid()) {
-            last.cpu_us = last.cpu_us.max(stat.cpu_us());
-        }
-        *last
-    }
-
     /// The process and those below it, as of `processes`; of one that has ended, its CPU until the
     /// end, and the rest as it was seen last.
     pub(super) fn tree(&self, processes: &[ProcessStat]) -> Vec<Life> {
@@ -67,9 +50,7 @@ impl Measured {
     }
 
     fn look(&self) {
-        let processes = proc::all();
-        self.usage(&processes);
-        self.tree(&processes);
+        self.tree(&proc::all());
     }
 
     /// As [`Process::stop`].

@@ -9,14 +9,13 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, bail, ensure};
-use reports::model::UsageByProcess;
 use serde::Deserialize;
 use servers::Process;
 
 use super::measured::Measured;
 use crate::guard::Guard;
 use crate::usage::proc::ProcessStat;
-use crate::usage::{Counters, Life, add_life};
+use crate::usage::{Counters, Life};
 
 /// How long a role may take until it is ready.
 const READY_LIMIT: Duration = Duration::from_secs(20);
@@ -53,7 +52,6 @@ pub(super) struct Roster(Mutex<Entries>);
 #[derive(Debug, Default)]
 struct Entries {
     running: Vec<Arc<Measured>>,
-    past: UsageByProcess,
     /// Name and processes of those that have ended.
     ended: Vec<(String, Vec<Life>)>,
 }
@@ -183,10 +181,8 @@ impl Roster {
 
     /// Keeps what it has used.
     fn bury(&self, process: &Measured) {
-        let usage = process.usage(&[]);
         let tree = process.tree(&[]);
         let mut entries = self.lock();
-        add_life(&mut entries.past, process.name(), usage);
         entries.ended.push((process.name().to_owned(), tree));
     }
 
@@ -207,21 +203,6 @@ impl Roster {
         }
         for process in &entries.running {
             counters.add_running(process.name(), process.tree(processes));
-        }
-    }
-
-    pub(super) fn add_usage(&self, usages: &mut UsageByProcess, processes: &[ProcessStat]) {
-        let entries = self.lock();
-        for (name, usage) in &entries.past {
-            add_life(usages, name, *usage);
-        }
-        for process in &entries.running {
-            let usage = process.usage(processes);
-            add_life(usages, process.name(), usage);
-            // What counts now is how large the living one is, not how large an earlier leg's was.
-            if let Some(total) = usages.get_mut(process.name()) {
-                total.peak_rss_bytes = usage.peak_rss_bytes;
-            }
         }
     }
 

@@ -2,8 +2,8 @@
 //! about it.
 
 use crate::load::Told;
-use reports::result::AuditVerdict;
 use reports::outcome_log::Writer;
+use reports::result::AuditVerdict;
 use scenarios::audit::{AuditInput, EngineStock, ExpectedSale, audit, text};
 use std::path::PathBuf;
 use std::sync::PoisonError;

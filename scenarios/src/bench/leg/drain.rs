@@ -42,10 +42,7 @@ pub(super) struct Drain<'a> {
 /// # Errors
 /// [`NotDrained`] when it took too long or nothing more can come, and whatever keeps the database
 /// from being read.
-pub(super) async fn wait(
-    drain: &Drain<'_>,
-    inspector: &mut StockInspector,
-) -> anyhow::Result<()> {
+pub(super) async fn wait(drain: &Drain<'_>, inspector: &mut StockInspector) -> anyhow::Result<()> {
     let Drain {
         progress,
         database_url,

@@ -33,15 +33,26 @@ pub(super) fn of(leg: &Leg, scenario: &Scenario, is_tmpfs: bool) -> BTreeSet<Fla
         (Flag::ShortWindow, is_short(measured.length_ns)),
         // A little less than three seconds of a phase that was to last as long is as long.
         (Flag::ShortWarmUp, is_short(warm_up_ns + 50_000_000)),
-        (Flag::StockEnded, !scenario.may_sell_out && sold_out(measured)),
+        (
+            Flag::StockEnded,
+            !scenario.may_sell_out && sold_out(measured),
+        ),
         (Flag::RateMissed, missed_its_rate(measured)),
         (Flag::DriverSaturated, measured.limit.by == LimitBy::Driver),
         (
             Flag::LittleBroken,
-            measured.little.as_ref().is_some_and(|little| !little.holds()),
+            measured
+                .little
+                .as_ref()
+                .is_some_and(|little| !little.holds()),
         ),
     ];
-    flags.extend(found.into_iter().filter(|(_, is_so)| *is_so).map(|(flag, _)| flag));
+    flags.extend(
+        found
+            .into_iter()
+            .filter(|(_, is_so)| *is_so)
+            .map(|(flag, _)| flag),
+    );
     flags
 }
 

@@ -118,8 +118,13 @@ impl PhaseRun<'_> {
                 "SELECT CAST(COALESCE({what}, 0) AS SIGNED) FROM orders WHERE live = 1 AND product_id IN ({})",
                 products.join(", ")
             );
-            let found = tables.integers(&query).await.context("orders cannot be counted")?;
-            Ok(found.first().map_or(0, |sum| u64::try_from(*sum).unwrap_or(0)))
+            let found = tables
+                .integers(&query)
+                .await
+                .context("orders cannot be counted")?;
+            Ok(found
+                .first()
+                .map_or(0, |sum| u64::try_from(*sum).unwrap_or(0)))
         };
         let (orders, units) = (sum("COUNT(*)").await?, sum("SUM(quantity)").await?);
         crate::ghz::split_answered(phase, orders, units);

@@ -10,10 +10,10 @@ use anyhow::{Context, bail, ensure};
 use loadgen::events::Event;
 use reports::result::{DriverKind, Flag, Leg, Limit, Noise, Phase, Purpose, UsageByProcess};
 
-use super::{Evidence, LegWork};
 use super::drain::{self, Drain};
 use super::load_plan::load_plan;
 use super::windows::Window;
+use super::{Evidence, LegWork};
 use crate::bench::committed_units::{CommittedUnits, CommittedWatch};
 use crate::bench::driver::{Driver, DriverSpec};
 use crate::bench::durable_latency::DurableReader;
@@ -110,7 +110,14 @@ impl PhaseRun<'_> {
                 roles,
             };
             let observed = self
-                .drive(leg, &mut driver, &observers, &mut committed, inspector, evidence)
+                .drive(
+                    leg,
+                    &mut driver,
+                    &observers,
+                    &mut committed,
+                    inspector,
+                    evidence,
+                )
                 .await?;
             driver.ended().await?;
             observed
@@ -177,8 +184,7 @@ impl PhaseRun<'_> {
 
     /// ghz sends what is measured; what comes before it is the lab's own.
     fn is_for_ghz(&self) -> bool {
-        self.work.plan.subject.driver == DriverKind::Ghz
-            && self.plan().purpose == Purpose::Measure
+        self.work.plan.subject.driver == DriverKind::Ghz && self.plan().purpose == Purpose::Measure
     }
 
     /// Handles the driver's events up to its last. On an interrupt the driver sums up what it has,
@@ -252,7 +258,10 @@ impl PhaseRun<'_> {
                     }
                     driver.sum_up().await?;
                 }
-                Some(Event::Finished { phase, data_wrapped }) => {
+                Some(Event::Finished {
+                    phase,
+                    data_wrapped,
+                }) => {
                     if data_wrapped && self.is_last {
                         leg.flags.insert(Flag::DataWrapped);
                     }
@@ -326,11 +335,7 @@ impl PhaseRun<'_> {
 }
 
 /// Share of the time in which the serving threads waited for confirms with a batch ready.
-fn confirms_share(
-    before: &Option<Pressure>,
-    now: &Option<Pressure>,
-    noise: &Noise,
-) -> Option<f64> {
+fn confirms_share(before: &Option<Pressure>, now: &Option<Pressure>, noise: &Noise) -> Option<f64> {
     let (before, now) = (before.as_ref()?, now.as_ref()?);
     let waited_ns = now.confirm_wait_ns.saturating_sub(before.confirm_wait_ns);
     let threads_ns = u64::from(now.threads.max(1)) * noise.window_ns;

@@ -32,7 +32,12 @@ impl LegWork<'_> {
         let prefix = &self.namespace.role_prefix;
         let mut processes: BTreeMap<String, Vec<u32>> = roles
             .pids()
-            .map(|(name, pid)| (name.strip_prefix(prefix).unwrap_or(name).to_owned(), vec![pid]))
+            .map(|(name, pid)| {
+                (
+                    name.strip_prefix(prefix).unwrap_or(name).to_owned(),
+                    vec![pid],
+                )
+            })
             .collect();
         processes.extend(driver.map(|pid| (DRIVER.to_owned(), vec![pid])));
         let (scratch, tag) = (self.context.stack.scratch(), self.context.stack.tag());

@@ -44,12 +44,14 @@ impl Window {
 /// The servers, this leg's roles by their plain names, the lab and the driver.
 fn counters(work: &LegWork<'_>, driver: Option<u32>) -> Counters {
     let prefix = &work.namespace.role_prefix;
-    let of_leg = work.context.stack.counters().renamed(|name| {
-        match name.strip_prefix(prefix.as_str()) {
-            Some(role) => Some(role.to_owned()),
-            None => (!Namespace::is_role_of_a_leg(name)).then(|| name.to_owned()),
-        }
-    });
+    let of_leg =
+        work.context
+            .stack
+            .counters()
+            .renamed(|name| match name.strip_prefix(prefix.as_str()) {
+                Some(role) => Some(role.to_owned()),
+                None => (!Namespace::is_role_of_a_leg(name)).then(|| name.to_owned()),
+            });
     let all = of_leg.with_process(LAB, std::process::id());
     match driver {
         Some(pid) => all.with_process(DRIVER, pid),

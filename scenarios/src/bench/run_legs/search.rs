@@ -14,7 +14,12 @@ const SENT_SHARE_MIN: f64 = 0.98;
 
 /// False when a search could not be ended.
 pub(super) async fn run(runner: &Runner<'_>, run: &mut Run) -> bool {
-    let objective = runner.context.scenario.objective.clone().unwrap_or_default();
+    let objective = runner
+        .context
+        .scenario
+        .objective
+        .clone()
+        .unwrap_or_default();
     for subject in runner.context.subjects {
         if !Box::pin(of_subject(runner, run, subject, &objective)).await {
             return false;
@@ -29,7 +34,9 @@ async fn of_subject(
     subject: &SubjectPlan,
     objective: &Objective,
 ) -> bool {
-    let calibration = runner.leg(run, subject, 1, LegKind::Calibration, None).await;
+    let calibration = runner
+        .leg(run, subject, 1, LegKind::Calibration, None)
+        .await;
     let Some(saturated_per_s) = calibration.and_then(calibrated_per_s) else {
         return false;
     };
@@ -57,7 +64,11 @@ async fn of_subject(
             break false;
         };
         let met = judged(leg, objective);
-        say(&format!("{} at {rate_per_s:.0}/s: {}", subject.id, in_words(&met)));
+        say(&format!(
+            "{} at {rate_per_s:.0}/s: {}",
+            subject.id,
+            in_words(&met)
+        ));
         search.tell(ProbeOutcome {
             leg: leg.id.clone(),
             met,
@@ -137,7 +148,9 @@ fn in_words(met: &Met) -> String {
     match met {
         Met::Met => "met".to_owned(),
         Met::Missed { why } => format!("missed: {why}"),
-        Met::NotOffered { reached_per_s } => format!("the driver reached only {reached_per_s:.0}/s"),
+        Met::NotOffered { reached_per_s } => {
+            format!("the driver reached only {reached_per_s:.0}/s")
+        }
         Met::Broken { why } => format!("it broke: {why}"),
     }
 }
