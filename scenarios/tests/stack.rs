@@ -17,7 +17,7 @@ use std::path::PathBuf;
 use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
 
-use reports::result::{Sees, UsageSource};
+use reports::result::{Sees, UsageByProcess, UsageSource};
 use rustix::process::{Pid, Signal, kill_process};
 use scenarios::stack::{RoleSpec, Stack, StackOptions};
 use scenarios::testing;
@@ -27,6 +27,11 @@ use sqlx::Connection;
 
 use processes::Family;
 use tmpfs::Tmpfs;
+
+/// What every process of a stack has used since it was started.
+fn used(stack: &Stack) -> UsageByProcess {
+    stack.counters().since(&Counters::new())
+}
 
 /// What the issue promises for a killed lab.
 const GONE_LIMIT: Duration = Duration::from_secs(5);
@@ -284,7 +289,7 @@ async fn a_role_is_ready_measured_and_stopped() {
         .await
         .expect("ready");
     assert_eq!(role.listen().expect("an address").port(), 9);
-    assert!(stack.usage()["sleeper"].peak_rss_bytes > 0);
+    assert!(used(stack)["sleeper"].peak_rss_bytes > 0);
     let error = role
         .stop()
         .await
@@ -299,10 +304,7 @@ async fn a_role_is_ready_measured_and_stopped() {
         .await
         .expect("ready");
     role.stop().await.expect("an orderly end");
-    assert!(
-        stack.usage().contains_key("orderly"),
-        "what it used is kept"
-    );
+    assert!(used(stack).contains_key("orderly"), "what it used is kept");
 }
 
 #[tokio::test]

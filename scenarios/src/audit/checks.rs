@@ -8,7 +8,7 @@ use super::{
     EngineStock, bounded_list::BoundedList, database::Sale, outcome_index::OutcomeIndex,
     tally::Tally,
 };
-use reports::{model::AuditCheck, outcome_log::Outcome};
+use reports::{outcome_log::Outcome, result::AuditCheck};
 use std::collections::BTreeMap;
 
 pub(super) fn conclude(

@@ -3,8 +3,8 @@
 //! audits.
 
 use reports::{
-    model::{AuditReport, AuditVerdict},
     outcome_log::{Operation, Outcome, Record, Refusal, Writer},
+    result::{AuditReport, AuditVerdict},
 };
 use scenarios::audit::{AuditInput, EngineStock, ExpectedSale, audit};
 use std::{path::PathBuf, process::Output};

@@ -3,8 +3,8 @@
 
 use crate::fixture::*;
 use reports::{
-    model::{AuditReport, AuditVerdict},
     outcome_log::Outcome,
+    result::{AuditReport, AuditVerdict},
 };
 use scenarios::audit::audit;
 

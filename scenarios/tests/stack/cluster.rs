@@ -9,7 +9,7 @@ use scenarios::testing;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 
 use crate::processes::Family;
-use crate::signal;
+use crate::{signal, used};
 
 const NODES: [&str; 3] = ["redis-0", "redis-1", "redis-2"];
 /// A killed node is noticed with the next look at the processes.
@@ -82,7 +82,7 @@ async fn three_nodes_answer_share_every_slot_count_as_one_redis_and_are_gone_aft
         ),
         ("3", "yes")
     );
-    let usage = stack.usage();
+    let usage = used(&stack);
     assert_eq!(usage.len(), 3, "{usage:?}");
     assert!(usage["redis"].peak_rss_bytes > 0, "{usage:?}");
 

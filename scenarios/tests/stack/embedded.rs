@@ -9,7 +9,7 @@ use scenarios::stack::{Stack, StackKind, StackOptions};
 use scenarios::testing;
 
 use crate::processes::Family;
-use crate::{GONE_LIMIT, shell_role, up};
+use crate::{GONE_LIMIT, shell_role, up, used};
 
 fn options() -> StackOptions {
     StackOptions {
@@ -36,7 +36,7 @@ async fn the_embedded_stack_starts_nothing_names_its_durability_and_leaves_no_fi
         ("wal", "full")
     );
     assert!(settings["sqlite.version"].starts_with("3."), "{settings:?}");
-    assert!(stack.usage().is_empty() && stack.server_pid("redis").is_none());
+    assert!(used(&stack).is_empty() && stack.server_pid("redis").is_none());
     assert_eq!(
         (stack.redis_url(), stack.amqp_url()),
         (String::new(), String::new())
@@ -50,7 +50,7 @@ async fn the_embedded_stack_starts_nothing_names_its_durability_and_leaves_no_fi
         .spawn_role(&shell_role("all", &script))
         .await
         .expect("ready");
-    assert!(stack.usage()["all"].peak_rss_bytes > 0);
+    assert!(used(&stack)["all"].peak_rss_bytes > 0);
     stack.check().await.expect("all is well");
     let family = Family::of(&[role.pid()]);
     let scratch = stack.scratch().to_path_buf();

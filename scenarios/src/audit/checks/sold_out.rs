@@ -20,8 +20,8 @@ use super::super::{
 };
 use super::stock::{PerSale, live_units};
 use reports::{
-    model::AuditCheck,
     outcome_log::{Outcome, Record, Refusal},
+    result::AuditCheck,
 };
 use std::collections::{BTreeMap, HashMap};
 
