@@ -37,6 +37,16 @@ const DURABLE: &[&str] = &[
     "1",
     "--seed",
     "7",
+    "--driver",
+    "grpc",
+    "--driver-threads",
+    "2",
+    "--expect",
+    "errors==0",
+    "--save",
+    "durable",
+    "--details",
+    "--hgrm",
 ];
 
 /// The same, promising next to nothing.

@@ -28,6 +28,24 @@ const ELSEWHERE: &[(&str, &str, &str, &str)] = &[
         "a_cluster_runs_engines_that_can_use_it_and_refuses_those_that_want_one_redis",
     ),
     (
+        "--time",
+        "",
+        "bench/phases.rs",
+        "a_phase_that_ends_by_time_lasts_so_long_and_neither_data_nor_stock_ends_before",
+    ),
+    (
+        "--profile",
+        "",
+        "bench/phases.rs",
+        "a_profiled_run_leaves_a_flame_graph_of_each_process_and_says_that_it_was_profiled",
+    ),
+    (
+        "--driver",
+        "ghz",
+        "bench/phases.rs",
+        "a_run_under_ghz_is_audited_and_says_what_it_cannot_see",
+    ),
+    (
         "--dry-run",
         "",
         "cli/dry_run.rs",
