@@ -104,6 +104,10 @@ impl Lane {
         let limit = deadline.min(now + CONNECT_ATTEMPT_MAX);
         match timeout_at(limit, Connection::establish(&self.addresses, &self.target)).await {
             Ok(established) => established,
+            // It was cut short, and an earlier attempt says more.
+            Err(_) if limit == deadline && !self.lost_because.is_empty() => {
+                Err(self.lost_because.clone())
+            }
             Err(_) => Err("no HTTP/2 settings came in time".to_owned()),
         }
     }
