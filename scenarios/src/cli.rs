@@ -83,7 +83,7 @@ enum Command {
 
 #[derive(Debug, Subcommand)]
 enum Load {
-    /// gRPC, closed loop, with the options and the meaning of ghz
+    /// gRPC: a closed loop with the options and the meaning of ghz, or an open loop by a schedule
     Grpc(Box<loadgen::cli::LoadGrpc>),
 }
 

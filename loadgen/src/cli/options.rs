@@ -27,7 +27,7 @@ pub struct LoadGrpc {
     #[arg(value_name = "HOST:PORT", required_unless_present = "plan")]
     pub address: Option<String>,
     /// The whole load as a JSON file, instead of the options that describe it
-    #[arg(long, value_name = "FILE", exclusive = false, conflicts_with_all = [
+    #[arg(long, value_name = "FILE", conflicts_with_all = [
         "address", "concurrency", "requests", "duration", "think", "rate", "shape", "rates",
         "buyers", "backlog", "in_flight", "connections", "timeout", "data_file", "seed", "users",
         "product", "products", "zipf", "max_quantity", "repeat", "threads", "start_index",

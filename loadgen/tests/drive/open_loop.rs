@@ -182,6 +182,27 @@ fn a_rate_that_cannot_be_reached_ends_in_time_with_the_one_that_can() {
 }
 
 #[test]
+fn a_rate_beyond_the_driver_ends_in_time_and_is_not_said_to_be_reached() {
+    let server = Server::start("127.0.0.1:0", |request| Answer::Accept(request.user_id));
+    let (timeout, length) = (Duration::from_millis(300), Duration::from_millis(100));
+    let plan = LoadPlan {
+        timeout,
+        ..open(&server, constant(1e6), End::Time(length), 4)
+    };
+    let measured = measure(&plan, data(100_000));
+    let phase = &measured.phase;
+    adds_up(&measured);
+    assert_eq!(phase.due, 100_000);
+    let offered_per_s = phase.offered_per_s.expect("an open loop");
+    assert!((offered_per_s - 1e6).abs() < 1e3, "{offered_per_s}");
+    assert!(phase.finished_per_s() < offered_per_s);
+    assert!(phase.outcomes().accepted < phase.due);
+    // Patience for a busy machine, on which a driver without optimizations gives up slowly.
+    let most_ns = (length + timeout).as_nanos() as u64 + 3_000 * MS_NS;
+    assert!(phase.length_ns <= most_ns, "{} ns", phase.length_ns);
+}
+
+#[test]
 fn who_finds_the_backlog_full_is_dropped() {
     let late = Duration::from_millis(50);
     let server = Server::start_with("127.0.0.1:0", Some(1), move |request| {
