@@ -244,5 +244,5 @@ fn screen() -> view::Screen {
 
 /// If standard output is closed, the files must be written all the same.
 fn show(text: &str) {
-    let _ = writeln!(std::io::stdout(), "{text}");
+    let _ = write!(std::io::stdout(), "{text}");
 }

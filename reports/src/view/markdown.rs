@@ -3,7 +3,7 @@
 
 use super::details;
 use super::grid::{Align, Grid};
-use super::notes::{Note, alarms, errors, facts, verdict, warnings};
+use super::notes::{Note, alarms, errors_in_full, facts, verdict, warnings};
 use super::page::Block;
 use super::ranking::{Ranking, ranked};
 use super::subjects::Row;
@@ -37,7 +37,7 @@ pub fn markdown(run: &Run) -> String {
         let _ = writeln!(text, "> **{}**: {}\n", note.label, escaped(&note.text));
     }
     if all.is_empty() && run.searches.is_empty() {
-        let reasons = errors(run);
+        let reasons = errors_in_full(run);
         let why = if reasons.is_empty() {
             String::new()
         } else {

@@ -8,7 +8,7 @@ mod facts;
 mod verdict;
 mod warnings;
 
-pub(super) use alarms::{alarms, errors};
+pub(super) use alarms::{alarms, errors, errors_in_full};
 pub(super) use facts::facts;
 pub(super) use note::Note;
 pub(super) use verdict::verdict;

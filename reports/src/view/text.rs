@@ -126,7 +126,8 @@ pub(super) fn wrapped(text: &str, columns: usize) -> Vec<String> {
             lines.push(String::new());
         }
         let mut rest = word;
-        while width(rest) > columns {
+        // A path that is cut cannot be copied.
+        while width(rest) > columns && !word.contains('/') {
             let (head, tail) = split_at_column(rest, columns);
             *lines.last_mut().expect("never empty") = head.to_owned();
             lines.push(String::new());

@@ -14,8 +14,9 @@ mod proto {
 
 pub(super) use proto::{GetPressureResponse as Pressure, GetStockResponse as Stock};
 
-/// Longest wait for a sale to open after the roles have started.
+/// Longest wait for the sales to open after the roles have started, and for each sale beyond that.
 const OPEN_LIMIT: Duration = Duration::from_secs(20);
+const OPEN_EACH: Duration = Duration::from_millis(500);
 const OPEN_POLL: Duration = Duration::from_millis(50);
 const CALL_LIMIT: Duration = Duration::from_secs(2);
 
@@ -55,6 +56,7 @@ impl StockInspector {
     /// Waits until each of these sales is open; the error says what the last answer was.
     pub(super) async fn wait_open(&mut self, products: &[i64]) -> anyhow::Result<()> {
         let started = Instant::now();
+        let limit = OPEN_LIMIT + OPEN_EACH * u32::try_from(products.len()).unwrap_or(u32::MAX);
         for &product_id in products {
             loop {
                 let seen = match self.stock(product_id).await {
@@ -65,10 +67,10 @@ impl StockInspector {
                     ),
                     Err(status) => format!("{}: {}", status.code(), status.message()),
                 };
-                if started.elapsed() > OPEN_LIMIT {
+                if started.elapsed() > limit {
                     bail!(
                         "sale {product_id} did not open within {} s: {seen}",
-                        OPEN_LIMIT.as_secs()
+                        limit.as_secs()
                     );
                 }
                 tokio::time::sleep(OPEN_POLL).await;

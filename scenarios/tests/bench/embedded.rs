@@ -158,7 +158,7 @@ fn a_killed_lab_leaves_no_process_and_no_file() {
         .map_while(Result::ok);
     let mut log = Vec::new();
     let under_way = lines.into_iter().any(|line| {
-        let under_way = line.contains(" of 10000000, ");
+        let under_way = line.contains(" of 10,000,000 ");
         log.push(line);
         under_way
     });

@@ -93,10 +93,23 @@ fn planned(run: &Run) -> Option<u64> {
     (run.searches.is_empty() && planned >= run.legs.len() as u64).then_some(planned)
 }
 
-/// What went wrong, in legs and outside of them.
+/// What went wrong, in legs and outside of them. Behind the first line of an error may come the last
+/// lines of a log, of which the first is shown; all of them are for the result and its summary.
 pub(in crate::view) fn errors(run: &Run) -> Vec<String> {
+    said(run, |error| {
+        let second = error.match_indices('\n').map(|(at, _)| at).nth(1);
+        &error[..second.unwrap_or(error.len())]
+    })
+}
+
+/// The same with the logs.
+pub(in crate::view) fn errors_in_full(run: &Run) -> Vec<String> {
+    said(run, |error| error)
+}
+
+fn said(run: &Run, part: fn(&str) -> &str) -> Vec<String> {
     let of_leg = |leg: &Leg| {
-        let error = leg.error.as_deref()?;
+        let error = part(leg.error.as_deref()?);
         let until = if has_measured(leg) {
             ""
         } else {
@@ -104,7 +117,7 @@ pub(in crate::view) fn errors(run: &Run) -> Vec<String> {
         };
         Some(format!("{}{until}: {}", leg_name(run, leg), clean(error)))
     };
-    let outside = run.error.as_deref().map(clean);
+    let outside = run.error.as_deref().map(|error| clean(part(error)));
     outside
         .into_iter()
         .chain(run.legs.iter().filter_map(of_leg))
