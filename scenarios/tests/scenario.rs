@@ -197,7 +197,7 @@ fn mistakes_are_refused_with_their_line_and_what_is_allowed() {
         (
             "purpose = \"warm-up\"",
             "purpose = \"wramup\"",
-            "my.toml:21: unknown purpose \"wramup\"; known: warm-up, calibrate, measure",
+            "my.toml:22: unknown purpose \"wramup\"; known: warm-up, calibrate, measure",
         ),
         (
             "purpose = \"measure\"",
@@ -207,7 +207,7 @@ fn mistakes_are_refused_with_their_line_and_what_is_allowed() {
         (
             "name = \"measure\"",
             "name = \"warm-up\"",
-            "my.toml:26: \"warm-up\" is taken; allowed: a name of its own",
+            "my.toml:27: \"warm-up\" is taken; allowed: a name of its own",
         ),
         (
             "connections = 20",

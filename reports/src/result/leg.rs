@@ -79,7 +79,7 @@ pub struct Leg {
     /// From the start of the measured phase to the end of the drain.
     #[serde(default, skip_serializing_if = "UsageByProcess::is_empty")]
     pub usage_until_drained: UsageByProcess,
-    /// Bytes that the leg added to the servers' folders.
+    /// Bytes that the measured phase and its drain added to the servers' folders.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub disk_bytes: Option<u64>,
     /// Absent when the leg ended before its audit.

@@ -176,7 +176,6 @@ impl LegWork<'_> {
         let sales = self.sales();
         let products: Vec<i64> = sales.iter().map(|sale| sale.product_id).collect();
         let role_settings = self.role_settings();
-        let disk_before = stack.disk_bytes();
         let mut start = context.progress.phase("start", Planned::Unknown);
         stack.reset_peaks();
         interrupt
@@ -217,10 +216,6 @@ impl LegWork<'_> {
                 throughputs.insert(phase.name.clone(), phase.finished_per_s());
             }
         }
-        leg.disk_bytes = match (disk_before, stack.disk_bytes()) {
-            (Some(before), Some(now)) => Some(now.saturating_sub(before)),
-            _ => None,
-        };
         if self.plan.subject.sells() {
             evidence.engine_stock = interrupt
                 .cut_short(engine_stock(&mut inspector, &products))

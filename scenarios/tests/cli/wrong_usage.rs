@@ -19,7 +19,7 @@ fn options_are_held_against_the_same_rules() {
         ),
         (
             ["--timeout", "0s"],
-            "error: --timeout: timeout_ms = 0 is out of range",
+            "error: --timeout: timeout = 0ns is out of range; allowed: 10ms to 60s",
         ),
     ] {
         let error = refused_in_one_line(
@@ -43,7 +43,7 @@ fn wrong_values_of_options_are_wrong_usage() {
         ),
         (
             vec!["bench", "smoke", "--timeout", "2"],
-            "a whole number and its unit",
+            "a number and a unit (us, ms, s, m or h) is wanted",
         ),
         (
             vec!["bench", "smoke", "--set", "mq.order_batch_size"],

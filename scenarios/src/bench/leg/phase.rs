@@ -22,7 +22,7 @@ use crate::bench::progress::{Planned, Step};
 use crate::bench::roles::{HeldBackConsumer, Roles};
 use crate::bench::stock_inspector::{Pressure, StockInspector};
 use crate::bench::timestamp::now_unix_us;
-use crate::scenario::{End, PhasePlan};
+use crate::scenario::{Arrival, End, OpenShape, PhasePlan};
 use crate::usage::{LimitInputs, OpenLoop, limit};
 
 pub(super) struct PhaseRun<'a> {
@@ -79,6 +79,7 @@ impl PhaseRun<'_> {
             true => Some(DurableReader::start(&database_url).await?),
             false => None,
         };
+        let disk_before = context.stack.disk_bytes();
         let mut committed = CommittedUnits::open(&database_url, &products).await?;
         let held_back = match self.is_last && context.scenario.consumer_held_back {
             true => roles.hold_consumer()?,
@@ -156,6 +157,10 @@ impl PhaseRun<'_> {
             let drained_us = now_unix_us() - last_reply_unix_us;
             leg.drain_ns = Some(drained_us.max(0) as u64 * 1_000);
             leg.usage_until_drained = window.until_now(self.work, None).0;
+            leg.disk_bytes = match (disk_before, context.stack.disk_bytes()) {
+                (Some(before), Some(now)) => Some(now.saturating_sub(before)),
+                _ => None,
+            };
         }
         if let Some(reader) = reader {
             leg.durable = Some(reader.finish().await?);
@@ -310,7 +315,16 @@ impl PhaseRun<'_> {
         let context = self.work.context;
         let cores = context.cores;
         let limited = context.stack.limits().applied().cpus;
-        let open = phase.offered_per_s.map(|offered_per_s| OpenLoop {
+        // A spike has no rate of its own that could be the limit.
+        let is_spike = matches!(
+            self.plan().arrival,
+            Arrival::Open {
+                shape: OpenShape::Spike { .. },
+                ..
+            }
+        );
+        let offered = phase.offered_per_s.filter(|_| !is_spike);
+        let open = offered.map(|offered_per_s| OpenLoop {
             offered_per_s,
             achieved_per_s: phase.finished_per_s(),
             lag_p99_ns: phase
