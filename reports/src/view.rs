@@ -2,6 +2,7 @@
 //! a pull request or a notebook, and distributions for HdrHistogram's tools. Pure: text from a
 //! result, without a clock, a terminal or a file.
 
+mod audit;
 mod details;
 mod first_screen;
 mod grid;
@@ -18,6 +19,7 @@ mod subjects;
 mod table;
 mod text;
 
+pub use audit::audit;
 pub use details::details;
 pub use first_screen::{LINES_MAX, first_screen};
 pub use hgrm::hgrm;
