@@ -32,6 +32,7 @@ use std::collections::BTreeMap;
 use std::io::{IsTerminal, Write};
 use std::path::PathBuf;
 
+use reports::expect::Expected;
 use reports::result::{DriverKind, Run};
 use reports::view;
 
@@ -55,6 +56,8 @@ pub struct BenchOptions {
     pub stack: StackOptions,
     /// Settings of the roles that the user changed: `SECKILL__SECTION__KEY` and value.
     pub overrides: BTreeMap<String, String>,
+    /// What every leg must keep, beside what the scenario expects.
+    pub expectations: Vec<Expected>,
     /// A name for the result.
     pub name: Option<String>,
     /// Print every table, not only the first screen.
@@ -123,7 +126,11 @@ pub async fn run(options: &BenchOptions, interrupt: &Interrupt) -> anyhow::Resul
     }
     // The bounds on speed were set for the stack with servers; what is correct is the same on every
     // stack.
-    let wanted = expectations::wanted(&scenario.expectations, place == Place::Embedded);
+    let wanted = expectations::wanted(
+        &scenario.expectations,
+        &options.expectations,
+        place == Place::Embedded,
+    );
     run.expectations = expectations::expectations(&wanted, &run);
     run.finished_unix_us = timestamp::now_unix_us();
     finish(&run, options)?;

@@ -187,13 +187,15 @@ impl Run {
             observe,
         );
         let driver = usage(cpu_before);
-        join(self.handles);
         reporter.finish(observe);
         let ends_ns = self.threads.iter();
         let last_end_ns = ends_ns.map(|thread| thread.recorder().last_end_ns).max();
         observe(Event::Ended {
             at_unix_us: clock.unix_us(last_end_ns.unwrap_or(0).max(started_ns)),
         });
+        // Only now may the threads end: whoever reads the counters of this process still sees them.
+        drop(self.start);
+        join(self.handles);
         (reporter, driver)
     }
 }
@@ -257,10 +259,14 @@ impl<L: Lane> Thread<L> {
         std::thread::Builder::new()
             .name(format!("driver-{number}"))
             .spawn(move || {
+                let mut until_read = start.clone();
                 let said = runtime.block_on(self.run(&to_reporter, start));
                 // The receiver only goes away when the run is over anyway.
                 let _ =
                     to_reporter.send(said.map_or_else(FromThread::Failed, |()| FromThread::Done));
+                // A thread that ended in a panic must be noticed while others still wait here.
+                drop(to_reporter);
+                runtime.block_on(async { while until_read.changed().await.is_ok() {} });
             })
             .map_err(|source| Error::System {
                 action: "start a thread",

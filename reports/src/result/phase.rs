@@ -130,6 +130,11 @@ impl Phase {
         per_s(self.finished, self.length_ns)
     }
 
+    /// Accepted requests per second; 0 in an empty phase.
+    pub fn accepted_per_s(&self) -> f64 {
+        per_s(self.outcomes().accepted, self.length_ns)
+    }
+
     /// Latencies of all operations by one clock, of one outcome or of all. Empty where nothing was
     /// recorded, or what was recorded cannot be read.
     pub fn latencies(&self, clock: &LatencyClock, outcome: Option<&OutcomeName>) -> Latencies {

@@ -13,11 +13,20 @@ const OF_CORRECTNESS: [&str; 6] = [
     "duplicates",
 ];
 
-/// What is held against the legs: on the embedded stack only what says whether they are correct.
-pub(super) fn wanted(all: &[Expected], is_embedded: bool) -> Vec<Expected> {
+/// What is held against the legs: of the scenario's expectations on the embedded stack only what says
+/// whether they are correct, and always what the user asked for.
+pub(super) fn wanted(
+    of_scenario: &[Expected],
+    by_hand: &[Expected],
+    is_embedded: bool,
+) -> Vec<Expected> {
     let is_wanted = |expect: &&Expected| !is_embedded || OF_CORRECTNESS.contains(&expect.metric.id);
-    all.iter().filter(is_wanted).copied().collect()
+    let of_scenario = of_scenario.iter().filter(is_wanted);
+    of_scenario.chain(by_hand).copied().collect()
 }
+
+/// How the error of a leg begins whose orders did not all become rows.
+const NOT_DRAINED: &str = "not drained";
 
 /// Holds every whole leg of a subject that competes against what is wanted; of `null`, which sells
 /// nothing, only the errors say something.
@@ -59,8 +68,11 @@ pub fn failure(run: &Run) -> Option<String> {
             missed.bound
         ))
     };
+    // A step of a search that broke was tried again, unless the search could not be ended.
+    let counts = |leg: &&Leg| leg.probe.is_none() || !run.complete;
     run.legs
         .iter()
+        .filter(counts)
         .find_map(|leg| failure_of_leg(run, leg))
         .or_else(|| run.error.clone())
         .or_else(missed)
@@ -79,7 +91,11 @@ fn failure_of_leg(run: &Run, leg: &Leg) -> Option<String> {
         .audit
         .as_ref()
         .is_some_and(|audit| audit.verdict == AuditVerdict::Failed);
-    if is_unsafe && leg.audit.is_some() {
+    let only_not_drained = leg
+        .error
+        .as_deref()
+        .is_none_or(|error| error.starts_with(NOT_DRAINED));
+    if is_unsafe && leg.audit.is_some() && only_not_drained {
         let missed = "the audit did not catch an engine that breaks the contract on purpose";
         return (!caught).then(|| format!("{}: {missed}", named(leg)));
     }

@@ -16,6 +16,7 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use reports::result::{AuditCheck, AuditReport, Flag, Leg, Probe, Purpose};
+use tokio::sync::watch;
 
 use self::phase::PhaseRun;
 pub(super) use self::profiling::Profiling;
@@ -35,6 +36,8 @@ use crate::stack::Stack;
 const EXTERNAL: &str = "external";
 /// How often the servers and the roles are checked while a leg runs.
 const CHECK_EVERY: Duration = Duration::from_millis(500);
+/// How long the driver may take to sum up when a server or a role has died under it.
+const SUM_UP_LIMIT: Duration = Duration::from_secs(7);
 
 #[derive(Debug)]
 pub(super) struct LegContext<'a> {
@@ -97,12 +100,21 @@ pub(super) async fn run(
         plan,
         namespace: &namespace,
         slowest_per_s,
+        is_broken: watch::Sender::new(false),
     };
     let mut evidence = Evidence::default();
-    let measured = tokio::select! {
-        biased;
-        broken = watch(context.stack) => Err(broken),
-        measured = Box::pin(work.measure(&mut leg, &mut roles, &mut evidence)) => measured,
+    let measured = {
+        let mut measuring = Box::pin(work.measure(&mut leg, &mut roles, &mut evidence));
+        tokio::select! {
+            biased;
+            broken = until_broken(context.stack) => {
+                // The driver is given a moment to sum up what it has.
+                work.is_broken.send_replace(true);
+                drop(tokio::time::timeout(SUM_UP_LIMIT, &mut measuring).await);
+                Err(broken)
+            }
+            measured = &mut measuring => measured,
+        }
     };
     let samples = evidence.samples.take();
     if samples.is_some() {
@@ -130,8 +142,9 @@ pub(super) async fn run(
     leg.flags
         .extend(flags::of(&leg, context.scenario, context.is_tmpfs));
     leg.ended_unix_us = now_unix_us();
-    // A failed leg is the last one, and the lab's own stack takes its data with it.
-    let is_last = leg.error.is_some() && !plan.subject.is_unsafe();
+    // Outside of a search a failed leg is the last one, and the lab's own stack takes its data with it.
+    let is_probe = matches!(plan.kind, LegKind::Probe { .. });
+    let is_last = leg.error.is_some() && !plan.subject.is_unsafe() && !is_probe;
     let goes_with_its_stack = is_last && context.stack.kind() != EXTERNAL;
     if !context.keep
         && !goes_with_its_stack
@@ -146,7 +159,7 @@ pub(super) async fn run(
 }
 
 /// Ends only when something is wrong with the stack.
-async fn watch(stack: &Stack) -> anyhow::Error {
+async fn until_broken(stack: &Stack) -> anyhow::Error {
     loop {
         tokio::time::sleep(CHECK_EVERY).await;
         if let Err(error) = stack.check().await {
@@ -160,6 +173,8 @@ struct LegWork<'a> {
     plan: PlannedLeg<'a>,
     namespace: &'a Namespace,
     slowest_per_s: Option<f64>,
+    /// A server or a role has died.
+    is_broken: watch::Sender<bool>,
 }
 
 impl LegWork<'_> {
@@ -213,7 +228,7 @@ impl LegWork<'_> {
             evidence.logs.push(run.log_path());
             Box::pin(run.run(leg, roles, &mut inspector, evidence)).await?;
             if let Some(phase) = leg.phases.last() {
-                throughputs.insert(phase.name.clone(), phase.finished_per_s());
+                throughputs.insert(phase.name.clone(), phase.accepted_per_s());
             }
         }
         if self.plan.subject.sells() {
@@ -236,6 +251,10 @@ impl LegWork<'_> {
             leg.audit = Some(AuditReport::not_applicable());
             return roles.stop().await;
         }
+        let mut evidence = evidence;
+        if evidence.engine_stock.is_empty() {
+            self.look_at_stock(roles, &mut evidence).await;
+        }
         let audited = self
             .context
             .interrupt
@@ -251,6 +270,25 @@ impl LegWork<'_> {
             }
         }
         stopped
+    }
+
+    /// After a drain that came to no end. A stock that cannot be read fails the audit.
+    async fn look_at_stock(&self, roles: &Roles, evidence: &mut Evidence) {
+        let products: Vec<i64> = self.sales().iter().map(|sale| sale.product_id).collect();
+        let looking = async {
+            let mut inspector = StockInspector::new(roles.admin()?)?;
+            engine_stock(&mut inspector, &products).await
+        };
+        match self.context.interrupt.cut_short(looking).await {
+            Ok(stock) => evidence.engine_stock = stock,
+            Err(error) => evidence.checks.push(AuditCheck {
+                name: "the engine can be asked".to_owned(),
+                invariant: "d".to_owned(),
+                passed: false,
+                expected: "its count of every sale".to_owned(),
+                actual: format!("{error:#}"),
+            }),
+        }
     }
 
     async fn settle_and_audit(
@@ -283,6 +321,12 @@ impl LegWork<'_> {
             blind_spots: evidence.blind_spots.clone(),
             ..AuditReport::of(checks.collect())
         })
+    }
+
+    /// Waits until a server or a role has died.
+    async fn broken(&self) {
+        let mut is_broken = self.is_broken.subscribe();
+        drop(is_broken.wait_for(|is_broken| *is_broken).await);
     }
 
     /// Indices of the scenario's phases that this leg runs.

@@ -39,11 +39,9 @@ pub(super) async fn run_legs(context: &RunContext<'_>, run: &mut Run) {
         true => Box::pin(search::run(&runner, run)).await,
         false => Box::pin(runner.rounds(run)).await,
     };
-    run.complete = all
-        && run
-            .legs
-            .iter()
-            .all(|leg| leg.complete || runner.may_break(leg));
+    // A step of a search that broke was tried again.
+    let may_break = |leg: &Leg| runner.may_break(leg) || leg.probe.is_some();
+    run.complete = all && run.legs.iter().all(|leg| leg.complete || may_break(leg));
 }
 
 pub(super) struct Runner<'a> {
@@ -139,7 +137,7 @@ impl Runner<'_> {
 fn calibrated_per_s(leg: &Leg) -> Option<f64> {
     let mut phases = leg.phases.iter().rev();
     let calibrated = phases.find(|phase| phase.purpose == Purpose::Calibrate)?;
-    Some(calibrated.finished_per_s())
+    Some(calibrated.accepted_per_s())
 }
 
 /// Name of a run on the servers, letters and digits only: `lab4f21ac` of `20260102-030405-smoke-4f21ac`.

@@ -42,7 +42,7 @@ pub(super) struct BenchArgs {
     /// What sends the measured load; given twice, each engine runs once with either
     #[arg(long = "driver", value_parser = drivers(), value_name = "DRIVER")]
     pub drivers: Vec<DriverKind>,
-    /// Threads of the driver [default: one below four cores]
+    /// Threads of the driver [default: 1]
     #[arg(long)]
     pub driver_threads: Option<u32>,
     /// How long each request is waited for, for example 2s or 500ms
@@ -121,6 +121,7 @@ impl BenchArgs {
         scenario
             .check()
             .map_err(|broken| UsageError(in_words_of_options(&broken)))?;
+        self.refuse_what_does_nothing(&scenario)?;
         let volatile = self
             .allow_volatile
             .then(|| (ALLOW_VOLATILE.to_owned(), "true".to_owned()));
@@ -134,6 +135,7 @@ impl BenchArgs {
                 .map(Setting::entry)
                 .chain(volatile)
                 .collect(),
+            expectations: self.expectations.clone(),
             name: self.save.clone(),
             details: self.details,
             profile: self.profile,
@@ -146,7 +148,57 @@ impl BenchArgs {
         })
     }
 
+    /// An option without an effect would be a promise that is not kept.
+    fn refuse_what_does_nothing(&self, scenario: &Scenario) -> Result<(), UsageError> {
+        let refuse = |why: &str| Err(UsageError(why.to_owned()));
+        if scenario.search && !self.expectations.is_empty() {
+            return refuse(
+                "--expect: a search has an objective of its own and holds no leg against anything else",
+            );
+        }
+        if scenario.search && self.rounds.is_some() {
+            return refuse("--rounds: a search decides by itself how many legs it needs");
+        }
+        if self.profile && self.drivers.contains(&DriverKind::Ghz) {
+            return refuse("--profile is for the lab's own driver; leave --driver ghz out");
+        }
+        if self.ack.is_some()
+            && scenario
+                .variants
+                .iter()
+                .any(|variant| variant.ack.is_some())
+        {
+            return refuse(
+                "--ack: the variants of this scenario say themselves when buyers are told yes",
+            );
+        }
+        Ok(())
+    }
+
+    /// Options that change the load, as they were given.
+    fn changes(&self) -> Vec<String> {
+        let time = self.time.map(humantime::format_duration);
+        let timeout = self.timeout.map(humantime::format_duration);
+        let options = [
+            ("-n", self.requests.map(|it| it.to_string())),
+            ("--time", time.map(|it| it.to_string())),
+            ("-c", self.concurrency.map(|it| it.to_string())),
+            ("--connections", self.connections.map(|it| it.to_string())),
+            ("--timeout", timeout.map(|it| it.to_string())),
+        ];
+        options
+            .into_iter()
+            .filter_map(|(option, value)| Some(format!("{option} {}", value?)))
+            .collect()
+    }
+
     fn override_scenario(&self, scenario: &mut Scenario) {
+        let changes = self.changes();
+        if !changes.is_empty() {
+            // What was published was measured with another load.
+            scenario.reference.clear();
+            scenario.title = format!("{}; changed by {}", scenario.title, changes.join(" "));
+        }
         if !self.engines.is_empty() {
             scenario.engines.clone_from(&self.engines);
         }
@@ -168,7 +220,6 @@ impl BenchArgs {
         }
         scenario.rounds = self.rounds.unwrap_or(scenario.rounds);
         scenario.ack = self.ack.clone().unwrap_or(scenario.ack.clone());
-        scenario.expectations.extend(&self.expectations);
         if let [driver] = self.drivers.as_slice() {
             scenario.driver = driver.clone();
         } else if !self.drivers.is_empty() {

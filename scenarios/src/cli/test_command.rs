@@ -106,6 +106,7 @@ fn smoke(options: &StackOptions) -> anyhow::Result<Ending> {
         engines_by_hand: false,
         stack: options.clone(),
         overrides: Default::default(),
+        expectations: Vec::new(),
         name: None,
         details: false,
         profile: false,

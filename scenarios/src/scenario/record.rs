@@ -35,13 +35,17 @@ impl Scenario {
         };
         // Rounds, words and references change nothing about a leg.
         let hashed = ScenarioRecord {
+            name: String::new(),
             title: String::new(),
             question: String::new(),
+            phases: record.phases.iter().map(without_version).collect(),
             rounds: 0,
             reference: Vec::new(),
             ..record.clone()
         };
-        let bytes = serde_json::to_vec(&hashed).unwrap_or_default();
+        let variants = format!("{:?}", self.variants);
+        let beside = (&hashed, &self.ack, variants, self.search);
+        let bytes = serde_json::to_vec(&beside).unwrap_or_default();
         let digest = Sha256::digest(bytes);
         record.sha256 = digest.iter().map(|byte| format!("{byte:02x}")).collect();
         record
@@ -81,6 +85,12 @@ impl Scenario {
             },
         }
     }
+}
+
+fn without_version(phase: &PhaseRecord) -> PhaseRecord {
+    let mut phase = phase.clone();
+    phase.driver.version.clear();
+    phase
 }
 
 fn sale(sale: &super::Sale) -> SaleRecord {

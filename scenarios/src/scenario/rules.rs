@@ -71,7 +71,7 @@ pub(super) fn check(scenario: &Scenario) -> Result<(), BrokenRule> {
     Ok(())
 }
 
-/// An even number of rounds has no median, and each engine should come first equally often.
+/// An even number of rounds has no median.
 fn rounds(scenario: &Scenario) -> Result<(), BrokenRule> {
     within("rounds", scenario.rounds, 1, ROUNDS_MAX)?;
     if scenario.rounds.is_multiple_of(2) {

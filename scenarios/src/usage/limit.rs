@@ -37,6 +37,10 @@ pub const LAG_P99_NS_MAX: u64 = 5_000_000;
 pub const WORKERS_IDLE_SHARE_MIN: f64 = 0.1;
 /// The machine counts in ticks of 10 ms, so that the idle share of a shorter window says nothing.
 pub const WINDOW_NS_MIN: u64 = 500_000_000;
+/// With so many threads of the system waiting for a core on average, cores count as full from
+/// [`CONTENDED_SHARE_MIN`] on: what is idle then is the time that waking somebody takes.
+const THREADS_WAITING_MIN: f64 = 1.0;
+const CONTENDED_SHARE_MIN: f64 = 0.8;
 /// A thread is busier than the cores only by more than this, which is what ticks leave uncertain.
 const MARGIN: f64 = 0.01;
 
@@ -263,9 +267,13 @@ impl<'a> Seen<'a> {
             .system_thread
             .as_ref()
             .filter(|busy| busy.thread.share >= BUSY_SHARE);
-        let cores = self
-            .cores_busy_share
-            .filter(|share| *share >= 1.0 - IDLE_SHARE_MAX);
+        let waiting = self.evidence.get("system_threads_waiting");
+        let is_contended = waiting.is_some_and(|waiting| *waiting >= THREADS_WAITING_MIN);
+        let busy_min = match is_contended {
+            true => CONTENDED_SHARE_MIN,
+            false => 1.0 - IDLE_SHARE_MAX,
+        };
+        let cores = self.cores_busy_share.filter(|share| *share >= busy_min);
         match (thread, cores) {
             (Some(busy), Some(cores)) if busy.thread.share <= cores + MARGIN => {
                 Some(named(LimitBy::AllCores, Some(cores)))

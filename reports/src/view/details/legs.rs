@@ -133,6 +133,8 @@ fn phases(run: &Run, legs: &[&Leg]) -> Grid {
         right("length"),
         right("due"),
         right("finished"),
+        right("per s").expendable(2),
+        right("P99"),
         right("in flight\nmean/max"),
         left("remarks"),
     ]);
@@ -152,6 +154,8 @@ fn phases(run: &Run, legs: &[&Leg]) -> Grid {
                 ns(phase.length_ns).into(),
                 grouped(phase.due).into(),
                 grouped(phase.finished).into(),
+                significant(phase.finished_per_s()).into(),
+                or_nothing(phase.headline_latencies().quantile_ns(0.99), ns).into(),
                 or_nothing(in_flight, |text| text).into(),
                 remarks(phase).into(),
             ]);

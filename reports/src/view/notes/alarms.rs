@@ -2,7 +2,7 @@
 //! stack whose figures mean something else.
 
 use super::note::{Note, some_of};
-use crate::result::{Leg, Run, Sees};
+use crate::result::{AuditReport, AuditVerdict, Leg, Phase, Purpose, Run, Sees, Standing};
 use crate::view::numbers::counted;
 use crate::view::phrases::leg_name;
 use crate::view::subjects::{Audit, Fault, Row, has_measured};
@@ -64,7 +64,8 @@ fn missed_demonstrations(rows: &[Row<'_>]) -> Option<Note> {
 fn incomplete(run: &Run) -> Vec<Note> {
     let mut notes = Vec::new();
     if !run.complete {
-        let ended = run.legs.iter().filter(|leg| leg.complete).count() as u64;
+        let ended = run.legs.iter().filter(|leg| leg.complete && counts(leg));
+        let ended = ended.count() as u64;
         let of = match planned(run) {
             Some(planned) => format!("{ended} of {}", counted(planned, "leg")),
             None => counted(ended, "leg"),
@@ -79,6 +80,12 @@ fn incomplete(run: &Run) -> Vec<Note> {
     notes
 }
 
+/// A leg that only calibrated is none of those that were planned.
+fn counts(leg: &Leg) -> bool {
+    let calibrates = |phase: &Phase| phase.purpose == Purpose::Calibrate;
+    !(leg.complete && leg.phases.last().is_some_and(calibrates))
+}
+
 /// Legs that the run was to have; none for a search, which decides as it goes.
 fn planned(run: &Run) -> Option<u64> {
     let subjects = run.subjects.iter();
@@ -90,7 +97,8 @@ fn planned(run: &Run) -> Option<u64> {
         .iter()
         .map(|scenario| u64::from(scenario.rounds));
     let planned = subjects * rounds.sum::<u64>();
-    (run.searches.is_empty() && planned >= run.legs.len() as u64).then_some(planned)
+    let begun = run.legs.iter().filter(|leg| counts(leg)).count() as u64;
+    (run.searches.is_empty() && planned >= begun).then_some(planned)
 }
 
 /// What went wrong, in legs and outside of them. Behind the first line of an error may come the last
@@ -107,8 +115,19 @@ pub(in crate::view) fn errors_in_full(run: &Run) -> Vec<String> {
     said(run, |error| error)
 }
 
+fn is_caught(run: &Run, leg: &Leg) -> bool {
+    let subject = run.subject(&leg.subject);
+    let failed = |audit: &AuditReport| audit.verdict == AuditVerdict::Failed;
+    subject.is_some_and(|subject| subject.standing == Standing::Unsafe)
+        && leg.audit.as_ref().is_some_and(failed)
+}
+
 fn said(run: &Run, part: fn(&str) -> &str) -> Vec<String> {
     let of_leg = |leg: &Leg| {
+        // That orders of an unsafe engine never become rows is what it is there to show.
+        if is_caught(run, leg) {
+            return None;
+        }
         let error = part(leg.error.as_deref()?);
         let until = if has_measured(leg) {
             ""

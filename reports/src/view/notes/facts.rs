@@ -2,7 +2,7 @@
 //! promises, and the machine.
 
 use super::note::{Note, some_of};
-use crate::result::{ReferenceRow, Run};
+use crate::result::{Ack, ReferenceRow, Run};
 use crate::view::numbers::{grouped, ms, percent, significant, times};
 use crate::view::phrases;
 use crate::view::subjects::{Audit, Row};
@@ -16,7 +16,16 @@ pub(in crate::view) fn facts(run: &Run, rows: &[Row<'_>]) -> Vec<Note> {
     notes.extend(references(run, rows));
     notes.extend(outcomes(rows));
     notes.extend(latency(rows));
-    let durable = phrases::durability(&run.durability, &run.machine);
+    let mut durable = phrases::durability(&run.durability, &run.machine);
+    let published = |row: &&Row<'_>| row.subject.ack == Some(Ack::Published);
+    let published: Vec<String> = rows
+        .iter()
+        .filter(published)
+        .map(|row| clean(&row.subject.id))
+        .collect();
+    if !published.is_empty() {
+        durable.push_str(&format!("; yes BEFORE confirm: {}", published.join(", ")));
+    }
     notes.push(Note::new("durable", Tone::Plain, durable));
     notes.extend(rows_written(rows));
     notes.push(Note::new("machine", Tone::Plain, phrases::machine(&run.machine)).expendable(3));

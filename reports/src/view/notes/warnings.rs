@@ -2,7 +2,7 @@
 
 use super::note::{Note, some_of};
 use crate::result::metric;
-use crate::result::{Ack, Flag, Run, Standing};
+use crate::result::{Ack, Flag, Noise, Run, Standing};
 use crate::view::numbers::{counted, grouped, ms, of_metric, percent, significant};
 use crate::view::phrases;
 use crate::view::stalls;
@@ -10,7 +10,9 @@ use crate::view::subjects::Row;
 use crate::view::text::{Tone, clean};
 
 /// Rates below this share of what was offered were missed.
-const REACHED: f64 = 0.99;
+const REACHED: f64 = 0.98;
+/// CPU that others took, in cores, from which on it is said.
+const DISTURBED: f64 = 0.1;
 
 pub(in crate::view) fn warnings(run: &Run, rows: &[Row<'_>]) -> Vec<Note> {
     let mut texts: Vec<(u8, String)> = Vec::new();
@@ -19,6 +21,7 @@ pub(in crate::view) fn warnings(run: &Run, rows: &[Row<'_>]) -> Vec<Note> {
         let text = "PUBLISHED: buyers are told yes before the broker's confirm; compare with no confirmed run";
         texts.push((0, text.to_owned()));
     }
+    texts.extend(disturbed(rows).map(|text| (0, text)));
     texts.extend(failed(rows).map(|text| (0, text)));
     texts.extend(not_reached(rows).into_iter().map(|text| (0, text)));
     texts.extend(explained(rows).into_iter().map(|text| (0, text)));
@@ -156,6 +159,26 @@ fn flags(rows: &[Row<'_>]) -> Vec<String> {
             format!("{ranked}{}: {whose}", phrases::flag(flag))
         })
         .collect()
+}
+
+/// CPU that went to other programs, or that the hypervisor took, as a share of all cores.
+fn disturbed(rows: &[Row<'_>]) -> Option<String> {
+    let share_of = |of: fn(&Noise) -> u64| {
+        let phases = rows.iter().flat_map(|row| &row.legs);
+        let noises = phases.filter_map(|leg| Some(&leg.measured()?.noise));
+        let shares = noises.map(move |noise| of(noise) as f64 / (noise.window_ns as f64).max(1.0));
+        shares.fold(0.0, f64::max)
+    };
+    let parts: Vec<String> = [
+        ("other programs", share_of(|noise| noise.foreign_cpu_ns)),
+        ("the hypervisor", share_of(|noise| noise.steal_ns)),
+    ]
+    .into_iter()
+    .filter(|(_, share)| *share > DISTURBED)
+    .map(|(who, share)| format!("{who} took up to {} of a core", percent(share)))
+    .collect();
+    let all = parts.join(", ");
+    (!parts.is_empty()).then(|| format!("{all}: the figures are too low"))
 }
 
 fn skipped(run: &Run) -> Option<String> {

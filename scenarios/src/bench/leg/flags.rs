@@ -35,16 +35,16 @@ pub(super) fn of(leg: &Leg, scenario: &Scenario, is_tmpfs: bool) -> BTreeSet<Fla
         (Flag::ShortWarmUp, is_short(warm_up_ns + 50_000_000)),
         (
             Flag::StockEnded,
-            !scenario.may_sell_out && sold_out(measured),
+            !scenario.may_sell_out && leg.phases.iter().any(sold_out),
         ),
-        (Flag::RateMissed, missed_its_rate(measured)),
+        (Flag::RateMissed, leg.phases.iter().any(missed_its_rate)),
         (Flag::DriverSaturated, measured.limit.by == LimitBy::Driver),
         (
             Flag::LittleBroken,
-            measured
-                .little
-                .as_ref()
-                .is_some_and(|little| !little.holds()),
+            leg.phases
+                .iter()
+                .filter_map(|phase| phase.little.as_ref())
+                .any(|little| !little.holds()),
         ),
     ];
     flags.extend(

@@ -8,7 +8,9 @@ use std::path::PathBuf;
 
 use anyhow::{Context, bail, ensure};
 use loadgen::events::Event;
-use reports::result::{DriverKind, Flag, Leg, Limit, Noise, Phase, Purpose, UsageByProcess};
+use reports::result::{
+    DRIVER, DriverKind, Flag, Leg, Limit, Noise, Phase, Purpose, UsageByProcess,
+};
 
 use super::drain::{self, Drain};
 use super::load_plan::load_plan;
@@ -18,10 +20,11 @@ use crate::bench::committed_units::{CommittedUnits, CommittedWatch};
 use crate::bench::driver::{Driver, DriverSpec};
 use crate::bench::durable_latency::DurableReader;
 use crate::bench::interrupt::Interrupted;
-use crate::bench::progress::{Planned, Step};
+use crate::bench::progress::{Planned, Step, say};
 use crate::bench::roles::{HeldBackConsumer, Roles};
 use crate::bench::stock_inspector::{Pressure, StockInspector};
 use crate::bench::timestamp::now_unix_us;
+use crate::profile::{Recording, Stopped};
 use crate::scenario::{Arrival, End, OpenShape, PhasePlan};
 use crate::usage::{LimitInputs, OpenLoop, limit};
 
@@ -80,6 +83,9 @@ impl PhaseRun<'_> {
             false => None,
         };
         let disk_before = context.stack.disk_bytes();
+        if self.is_last {
+            context.stack.reset_peaks();
+        }
         let mut committed = CommittedUnits::open(&database_url, &products).await?;
         let held_back = match self.is_last && context.scenario.consumer_held_back {
             true => roles.hold_consumer()?,
@@ -87,7 +93,7 @@ impl PhaseRun<'_> {
         };
         let mut answered = None;
         let observed = if self.is_for_ghz() {
-            let ran = self.run_ghz(evidence).await?;
+            let ran = self.run_ghz(leg, evidence).await?;
             answered = Some(ran.answered());
             Observed {
                 last_reply_unix_us: ran.phase.start_unix_us
@@ -148,15 +154,18 @@ impl PhaseRun<'_> {
         if !sells {
             return Ok(());
         }
-        if self.is_last && accepted_units > 0 {
+        // ghz writes its report before it ends, so the last reply is not known to the moment.
+        let is_timed = answered.is_none();
+        if self.is_last && is_timed && accepted_units > 0 {
             let share = committed_units as f64 / accepted_units as f64;
             leg.committed_at_last_reply = Some(share.min(1.0));
         }
         self.drained(inspector, &products, accepted_units).await?;
-        if self.is_last {
+        if self.is_last && is_timed {
             let drained_us = now_unix_us() - last_reply_unix_us;
             leg.drain_ns = Some(drained_us.max(0) as u64 * 1_000);
             leg.usage_until_drained = window.until_now(self.work, None).0;
+            leg.usage_until_drained.remove(DRIVER);
             leg.disk_bytes = match (disk_before, context.stack.disk_bytes()) {
                 (Some(before), Some(now)) => Some(now.saturating_sub(before)),
                 _ => None,
@@ -223,6 +232,10 @@ impl PhaseRun<'_> {
                     leg.phases.extend(driver.interrupt().await);
                     return Err(Interrupted.into());
                 }
+                () = self.work.broken() => {
+                    leg.phases.extend(driver.interrupt().await);
+                    bail!("a server or a role died");
+                }
                 event = driver.next() => event?,
             };
             match event {
@@ -258,17 +271,17 @@ impl PhaseRun<'_> {
                     let committed_units = committed.units().await?;
                     let waited = confirms_share(before, &inspector.pressure().await, &read.1);
                     ended = Some((read, waited, committed_units, at_unix_us));
-                    if let Some(recording) = recording.take() {
-                        evidence.samples = Some(recording.stop().await?);
-                    }
                     driver.sum_up().await?;
                 }
                 Some(Event::Finished {
                     phase,
                     data_wrapped,
                 }) => {
-                    if data_wrapped && self.is_last {
+                    if data_wrapped && self.plan().purpose != Purpose::WarmUp {
                         leg.flags.insert(Flag::DataWrapped);
+                    }
+                    if let Some(recording) = recording.take() {
+                        evidence.samples = stopped(recording).await;
                     }
                     let (read, waited, committed_units, last_reply_unix_us) =
                         ended.context("the driver summed up before its end")?;
@@ -326,7 +339,8 @@ impl PhaseRun<'_> {
         let offered = phase.offered_per_s.filter(|_| !is_spike);
         let open = offered.map(|offered_per_s| OpenLoop {
             offered_per_s,
-            achieved_per_s: phase.finished_per_s(),
+            // By count: one straggler at the end says nothing about the rate.
+            achieved_per_s: offered_per_s * phase.finished as f64 / phase.due.max(1) as f64,
             lag_p99_ns: phase
                 .send_lag
                 .as_ref()
@@ -354,4 +368,15 @@ fn confirms_share(before: &Option<Pressure>, now: &Option<Pressure>, noise: &Noi
     let waited_ns = now.confirm_wait_ns.saturating_sub(before.confirm_wait_ns);
     let threads_ns = u64::from(now.threads.max(1)) * noise.window_ns;
     (threads_ns > 0).then(|| (waited_ns as f64 / threads_ns as f64).min(1.0))
+}
+
+/// A recording that cannot be stopped in order spoils no leg.
+async fn stopped(recording: Recording) -> Option<Stopped> {
+    match recording.stop().await {
+        Ok(stopped) => Some(stopped),
+        Err(error) => {
+            say(&format!("warning: no flame graph: {error:#}"));
+            None
+        }
+    }
 }

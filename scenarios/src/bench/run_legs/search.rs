@@ -1,7 +1,7 @@
 //! A search for the highest rate that meets the scenario's objective, one subject after the other:
 //! a calibration, and then legs at the rates that [`crate::capacity`] asks for.
 
-use reports::result::{AuditVerdict, Leg, LimitBy, Objective, Phase, Run};
+use reports::result::{AuditVerdict, Flag, Leg, LimitBy, Objective, Phase, Run};
 
 use super::{Runner, calibrated_per_s};
 use crate::bench::plan::LegKind;
@@ -74,7 +74,9 @@ async fn of_subject(
             met,
         });
         // A leg that broke may be tried again, unless the user or the stack ended it.
-        if !goes_on && runner.context.interrupt.is_raised() {
+        let is_over = runner.context.interrupt.is_raised()
+            || (!goes_on && runner.context.stack.check().await.is_err());
+        if is_over {
             break false;
         }
     };
@@ -116,10 +118,27 @@ fn judged(leg: &Leg, objective: &Objective) -> Met {
             reached_per_s: measured.finished_per_s(),
         };
     }
+    if leg.flags.contains(&Flag::StockEnded) || leg.flags.contains(&Flag::DataWrapped) {
+        return broken("stock or data ended before the phase did");
+    }
     match why_missed(measured, objective) {
+        Some(_) if lags_by_itself(measured, objective) => Met::NotOffered {
+            reached_per_s: measured.finished_per_s(),
+        },
         Some(why) => missed(why),
         None => Met::Met,
     }
+}
+
+/// Whether the driver's own lateness is a good part of what the objective allows, so that it would be
+/// the driver who missed it.
+fn lags_by_itself(measured: &Phase, objective: &Objective) -> bool {
+    let lag = measured.send_lag.as_ref().and_then(|lag| lag.read().ok());
+    let lag_p99_ns = lag.and_then(|lag| lag.quantile_ns(0.99));
+    measured.limit.by == LimitBy::Driver
+        && lag_p99_ns
+            .zip(objective.p99_ns_max)
+            .is_some_and(|(lag_ns, most_ns)| lag_ns > most_ns / 2)
 }
 
 fn why_missed(measured: &Phase, objective: &Objective) -> Option<String> {
