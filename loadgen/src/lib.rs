@@ -8,7 +8,6 @@ pub mod duration;
 pub mod error;
 pub mod events;
 pub mod grpc;
-mod hgrm;
 mod message;
 pub mod plan;
 pub mod process;

@@ -4,7 +4,7 @@ use std::str::FromStr;
 
 /// Settings that the lab itself makes for a leg, and what to use instead. Changing them by hand
 /// would break the leg or make its record untrue.
-const RESERVED: [(&str, &str); 9] = [
+const RESERVED: [(&str, &str); 10] = [
     ("SECKILL__DATABASE__URL", "--database-url"),
     ("SECKILL__REDIS__URL", "--redis-url"),
     ("SECKILL__REDIS__PREFIX", "nothing: each leg has its own"),
@@ -14,6 +14,10 @@ const RESERVED: [(&str, &str); 9] = [
     ("SECKILL__SECKILL__ENGINE", "--engine"),
     ("SECKILL__SECKILL__ACK", "--ack"),
     ("SECKILL__ENGINE__ALLOW_VOLATILE", "--allow-volatile"),
+    (
+        "SECKILL__ENGINE__ALLOW_UNSAFE",
+        "a scenario with unsafe_engines = true, as textbook is",
+    ),
 ];
 const PREFIX: &str = "SECKILL__";
 

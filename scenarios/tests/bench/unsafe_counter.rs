@@ -19,6 +19,7 @@ ack = "confirmed"
 rounds = 1
 
 may_sell_out = true
+unsafe_engines = true
 
 [products]
 total = 300
@@ -49,8 +50,6 @@ fn a_counter_that_loses_updates_is_found_out_by_the_audit_and_not_waited_for() {
         scenario.to_str().expect("UTF-8"),
         "--stack",
         "embedded",
-        "--set",
-        "engine.allow_unsafe=true",
         "--set",
         "reconciler.grace_ms=2000",
     ];

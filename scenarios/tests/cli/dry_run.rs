@@ -83,14 +83,20 @@ fn a_setting_that_the_roles_would_refuse_is_refused_before_anything_starts() {
 }
 
 #[test]
-fn an_unsafe_engine_is_refused_unless_the_setting_that_allows_it_is_given() {
+fn an_unsafe_engine_is_for_the_scenario_that_shows_what_the_audit_is_for() {
     let engine = ["smoke", "--engine", "unsafe-counter"];
     let error = refused_plan(&engine);
     assert!(
         error.contains("engine unsafe-counter is unsafe") && error.contains("engine.allow_unsafe"),
         "{error}"
     );
-    let allowed = plan(&[&engine[..], &["--set", "engine.allow_unsafe=true"]].concat());
+    let by_hand = ["bench", "smoke", "--set", "engine.allow_unsafe=true"];
+    let error = refused(&by_hand, 2);
+    assert!(
+        error.contains("a scenario with unsafe_engines = true"),
+        "{error}"
+    );
+    let allowed = plan(&["textbook", "--engine", "unsafe-counter"]);
     assert!(
         allowed.contains("1. unsafe-counter, round 1\n"),
         "{allowed}"
@@ -167,7 +173,7 @@ fn a_dry_run_prints_the_plan_and_starts_nothing() {
         "mq.order_batch_size=500",
     ]);
     for line in [
-        "laptop: 500,000 buyers, one product, 500 in flight",
+        "laptop: 500,000 buyers, one product, 500 in flight; changed by -n 20000",
         "warm-up: -c 500 -z 3s --connections=200 --timeout=2s",
         "measure: -c 500 -n 20000 --connections=200 --timeout=2s",
         "users: 500,000, quantity 1 to 2, seed 1",
