@@ -78,7 +78,10 @@ fn a_closed_loop_sends_again_what_was_not_processed_and_its_clocks_go_on() {
     assert_eq!(phase.outcomes().accepted, 400, "{:?}", phase.statuses);
     let received = server.received.lock().expect("no panic").requests.len();
     assert_eq!(received, 400, "nobody is asked twice");
-    assert_eq!(measured.lost_because, "no more requests after GOAWAY NO_ERROR");
+    assert_eq!(
+        measured.lost_because,
+        "no more requests after GOAWAY NO_ERROR"
+    );
     let little = phase.little.as_ref().expect("a closed loop");
     assert!(little.applies && little.holds(), "{little:?}");
     // All ten workers waited for the first connections, which only the first clock knows.
