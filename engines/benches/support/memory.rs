@@ -22,7 +22,7 @@ pub struct Taken {
 pub fn place_of(candidate: &Candidate) -> &'static str {
     match (candidate.name(), candidate.on) {
         (_, On::Redis) => "Redis used_memory",
-        ("database-row", _) => "bytes of the tables",
+        ("database-row" | "optimistic-row", _) => "bytes of the tables",
         _ => "resident memory",
     }
 }

@@ -36,8 +36,8 @@ pub struct Candidate {
     pub on: On,
 }
 
-/// Every stock engine, on everything that it can run on.
-pub const CANDIDATES: [Candidate; 7] = [
+/// Every stock engine that keeps the contract, on everything that it can run on.
+pub const CANDIDATES: [Candidate; 9] = [
     Candidate {
         spec: "null",
         on: On::Memory,
@@ -64,6 +64,14 @@ pub const CANDIDATES: [Candidate; 7] = [
     },
     Candidate {
         spec: "database-row",
+        on: On::MariaDb,
+    },
+    Candidate {
+        spec: "optimistic-row",
+        on: On::Sqlite,
+    },
+    Candidate {
+        spec: "optimistic-row",
         on: On::MariaDb,
     },
 ];
