@@ -17,7 +17,7 @@ use super::load_plan::load_plan;
 use super::phase::PhaseRun;
 use super::windows::Window;
 use crate::bench::interrupt::Interrupted;
-use crate::bench::progress::{Planned, Step};
+use crate::bench::progress::Planned;
 use crate::ghz::{Ghz, GhzSpec, Report, Running};
 use crate::tables::Tables;
 
@@ -69,22 +69,30 @@ impl PhaseRun<'_> {
         let mut running = context.stack.limits().apart(|| ghz.start(&spec))?;
         let mut used_by_driver = None;
         let mut phase = context.progress.phase(&self.plan().name, Planned::Unknown);
-        let report = loop {
-            tokio::select! {
-                biased;
-                () = context.interrupt.wait() => {
-                    let report = ended(&mut running).await;
-                    let purpose = || plan.purpose.clone();
-                    leg.phases.extend(report.map(|it| it.phase(&plan.name, purpose())));
-                    return Err(Interrupted.into());
-                }
-                report = running.finish() => break report?,
-                () = tokio::time::sleep(LOOK_EVERY) => {
-                    phase.step(Step::default());
-                    let (mut usage, _) = window.until_now(self.work, running.pid());
-                    used_by_driver = usage.remove(DRIVER).or(used_by_driver);
+        let pid = running.pid();
+        // One wait from the beginning to the end: reading a long report takes longer than a look.
+        let finished = {
+            let mut finishing = std::pin::pin!(running.finish());
+            loop {
+                tokio::select! {
+                    biased;
+                    () = context.interrupt.wait() => break None,
+                    report = &mut finishing => break Some(report?),
+                    () = tokio::time::sleep(LOOK_EVERY) => {
+                        // It tells nothing before its end.
+                        phase.reached(0);
+                        let (mut usage, _) = window.until_now(self.work, pid);
+                        used_by_driver = usage.remove(DRIVER).or(used_by_driver);
+                    }
                 }
             }
+        };
+        let Some(report) = finished else {
+            let report = ended(&mut running).await;
+            let purpose = || plan.purpose.clone();
+            leg.phases
+                .extend(report.map(|it| it.phase(&plan.name, purpose())));
+            return Err(Interrupted.into());
         };
         drop(phase);
         let (mut usage, noise) = window.until_now(self.work, None);
