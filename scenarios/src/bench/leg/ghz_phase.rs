@@ -95,8 +95,10 @@ impl PhaseRun<'_> {
             return Err(Interrupted.into());
         };
         drop(phase);
-        let (mut usage, noise) = window.until_now(self.work, None);
+        let (mut usage, mut noise) = window.until_now(self.work, None);
         if let Some(used) = used_by_driver {
+            // It had ended when the machine's counters were read, and looked like a stranger.
+            noise.foreign_cpu_ns = noise.foreign_cpu_ns.saturating_sub(used.cpu_ns());
             usage.insert(DRIVER.to_owned(), used);
         }
         anyhow::ensure!(
