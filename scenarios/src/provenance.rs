@@ -6,4 +6,5 @@ mod hash;
 mod machine;
 
 pub use build::{ProgramKind, VERSION, build_of};
+pub(crate) use hash::hex;
 pub use machine::machine;

@@ -201,6 +201,13 @@ impl Scenario {
     }
 }
 
+impl Load {
+    /// Threads of the driver where the scenario leaves them to it.
+    pub fn driver_threads(&self) -> u32 {
+        self.threads.unwrap_or(1)
+    }
+}
+
 impl Arrival {
     pub fn is_open(&self) -> bool {
         matches!(self, Self::Open { .. })

@@ -3,6 +3,8 @@
 use reports::expect::Expected;
 use reports::result::{AuditVerdict, Expectation, Leg, Run, Standing};
 
+use super::leg::NOT_DRAINED;
+
 /// Metrics that say whether a run is correct; all others were set for the stack with servers.
 const OF_CORRECTNESS: [&str; 6] = [
     "errors",
@@ -24,9 +26,6 @@ pub(super) fn wanted(
     let of_scenario = of_scenario.iter().filter(is_wanted);
     of_scenario.chain(by_hand).copied().collect()
 }
-
-/// How the error of a leg begins whose orders did not all become rows.
-const NOT_DRAINED: &str = "not drained";
 
 /// Holds every whole leg of a subject that competes against what is wanted; of `null`, which sells
 /// nothing, only the errors say something.

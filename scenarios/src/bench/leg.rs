@@ -18,6 +18,7 @@ use std::time::Duration;
 use reports::result::{AuditCheck, AuditReport, Flag, Leg, Probe, Purpose};
 use tokio::sync::watch;
 
+pub(super) use self::drain::NOT_DRAINED;
 use self::phase::PhaseRun;
 pub(super) use self::profiling::Profiling;
 use super::interrupt::{Interrupt, Interrupted};

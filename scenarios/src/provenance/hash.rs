@@ -3,7 +3,7 @@
 use sha2::{Digest, Sha256};
 
 /// In lower-case hexadecimal digits.
-pub(super) fn hex(digest: impl AsRef<[u8]>) -> String {
+pub(crate) fn hex(digest: impl AsRef<[u8]>) -> String {
     let digits = digest.as_ref().iter().map(|byte| format!("{byte:02x}"));
     digits.collect()
 }

@@ -9,6 +9,7 @@ use reports::result::{
 use sha2::{Digest, Sha256};
 
 use super::{Arrival, OpenShape, Rate, Scenario};
+use crate::provenance::hex;
 
 impl Scenario {
     /// The record, with a hash of everything in it that changes what is measured.
@@ -46,8 +47,7 @@ impl Scenario {
         let variants = format!("{:?}", self.variants);
         let beside = (&hashed, &self.ack, variants, self.search);
         let bytes = serde_json::to_vec(&beside).unwrap_or_default();
-        let digest = Sha256::digest(bytes);
-        record.sha256 = digest.iter().map(|byte| format!("{byte:02x}")).collect();
+        record.sha256 = hex(Sha256::digest(bytes));
         record
     }
 
@@ -60,7 +60,7 @@ impl Scenario {
             driver: DriverRecord {
                 kind: self.driver.clone(),
                 version: env!("CARGO_PKG_VERSION").to_owned(),
-                threads: load.threads.unwrap_or(1),
+                threads: load.driver_threads(),
                 connections: load.connections,
                 timeout_ns: u64::try_from(load.timeout.as_nanos()).unwrap_or(u64::MAX),
                 tls: false,

@@ -5,7 +5,7 @@ use std::process::Output;
 
 use reports::result::{AuditVerdict, Flag, Leg, LimitBy, Operation, Run, metric};
 
-use crate::{fresh_folder, lab, measured, only_result, text, told};
+use crate::{fresh_folder, lab, leg, measured, only_result, text, told};
 
 /// A closed calibration, and then an open loop at a share of it.
 const OPEN: &str = r#"
@@ -205,11 +205,7 @@ fn a_run_under_ghz_is_audited_and_says_what_it_cannot_see() {
     let (result, _) = run(&results, "smoke", &more);
     let ids: Vec<&str> = result.legs.iter().map(|leg| leg.subject.as_str()).collect();
     assert_eq!(ids.len(), 2);
-    let leg = result
-        .legs
-        .iter()
-        .find(|leg| leg.subject == "preallocated, ghz")
-        .expect("a leg of ghz");
+    let leg = leg(&result, "preallocated, ghz");
     assert_eq!(told(leg), (2_000, 2_000));
     assert_eq!(audited(leg), AuditVerdict::Passed);
     let audit = leg.audit.as_ref().expect("audited");

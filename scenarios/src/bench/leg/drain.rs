@@ -15,6 +15,9 @@ const LOST_AFTER: Duration = Duration::from_secs(5);
 /// Time between two looks, which limits the precision of a drain time.
 const DRAIN_POLL: Duration = Duration::from_millis(20);
 
+/// How the error of a leg begins whose orders did not all become rows.
+pub(in crate::bench) const NOT_DRAINED: &str = "not drained";
+
 /// Not everything that was accepted became a row, or an open hold stayed open. The audit says what
 /// is lost.
 #[derive(Debug)]
@@ -75,7 +78,7 @@ pub(super) async fn wait(drain: &Drain<'_>, inspector: &mut StockInspector) -> a
                 Err(why) => format!("the open units are unknown ({why})"),
             };
             return Err(NotDrained(format!(
-                "not drained within {waited_s} s: {units} of {accepted_units} accepted units are committed, {open}"
+                "{NOT_DRAINED} within {waited_s} s: {units} of {accepted_units} accepted units are committed, {open}"
             ))
             .into());
         }

@@ -6,11 +6,10 @@ use std::time::Duration;
 use reports::result::{Flag, Leg, LimitBy, Phase, Purpose};
 
 use crate::scenario::Scenario;
+use crate::usage::ACHIEVED_SHARE_MIN;
 
 /// Shorter than this says little: one pause of the machine decides it.
 const WINDOW_MIN: Duration = Duration::from_secs(3);
-/// An open loop that finished less than this share of what was offered has missed its rate.
-const ACHIEVED_SHARE_MIN: f64 = 0.98;
 /// How a service that has nothing left refuses.
 const SOLD_OUT: &str = "sold out";
 

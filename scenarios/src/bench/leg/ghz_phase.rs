@@ -107,8 +107,7 @@ impl PhaseRun<'_> {
         );
         evidence.blind_spots.extend(report.blind_spots());
         evidence.blind_spots.push(ITS_WINDOW.to_owned());
-        let mut phase = report.phase(&plan.name, plan.purpose.clone());
-        phase.usage = usage.clone();
+        let phase = report.phase(&plan.name, plan.purpose.clone());
         let answered = phase.outcomes().accepted;
         let sent = usize::try_from(requests)?;
         write_log(&self.log_path(), elements.iter().cycle().take(sent), &phase)?;

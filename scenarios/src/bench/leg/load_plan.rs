@@ -74,7 +74,7 @@ pub(super) fn load_plan(run: &PhaseRun<'_>) -> anyhow::Result<LoadPlan> {
         },
         timeout: load.timeout,
         connections: load.connections,
-        threads: load.threads.unwrap_or(1),
+        threads: load.driver_threads(),
         data: Data::Generated(DataSpec {
             seed: load.seed,
             users: users.max(u64::from(is_timed_open)),

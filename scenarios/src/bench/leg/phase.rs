@@ -354,7 +354,7 @@ impl PhaseRun<'_> {
             sees: context.stack.sees(),
             usage: &phase.usage,
             noise: &phase.noise,
-            driver_threads: context.scenario.load.threads.unwrap_or(1),
+            driver_threads: context.scenario.load.driver_threads(),
             open,
             confirms_share,
             workers_idle_share: None,

@@ -2,7 +2,6 @@
 
 use std::time::{Duration, Instant};
 
-use reports::result::PhaseEnd;
 use reports::view::{grouped, significant};
 
 /// What a phase is to do before it ends.
@@ -12,16 +11,6 @@ pub(in crate::bench) enum Planned {
     Time(Duration),
     /// It ends when it ends.
     Unknown,
-}
-
-impl From<&PhaseEnd> for Planned {
-    fn from(end: &PhaseEnd) -> Self {
-        match (end.count, end.time_ns) {
-            (Some(count), _) => Self::Count(count),
-            (None, Some(time_ns)) => Self::Time(Duration::from_nanos(time_ns)),
-            (None, None) => Self::Unknown,
-        }
-    }
 }
 
 /// How far a load is. Counts are totals of the phase, rate and P99 those of the last interval.
