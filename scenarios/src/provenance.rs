@@ -5,6 +5,6 @@ mod build;
 mod hash;
 mod machine;
 
-pub use build::{ProgramKind, VERSION, build_of};
+pub use build::{ProgramKind, VERSION, build_of, contract_refusal};
 pub(crate) use hash::hex;
 pub use machine::machine;

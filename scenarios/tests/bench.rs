@@ -5,6 +5,8 @@
 mod embedded;
 #[path = "bench/lost_order.rs"]
 mod lost_order;
+#[path = "bench/matrix.rs"]
+mod matrix;
 #[path = "bench/phases.rs"]
 mod phases;
 #[path = "bench/unsafe_counter.rs"]

@@ -33,7 +33,7 @@ const COPIES: &[Broken] = &[
     ),
     (
         "units doubled on the way",
-        "the_count_is_exact_under_concurrent_tasks",
+        "the_last_units_are_not_oversold",
         "'remaining', remaining - quantity, 'transfers'",
         "'transfers'",
     ),

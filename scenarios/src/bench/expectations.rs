@@ -29,9 +29,10 @@ pub(super) fn wanted(
 
 /// Holds every whole leg of a subject that competes against what is wanted; of `null`, which sells
 /// nothing, only the errors say something.
-pub(super) fn expectations(wanted: &[Expected], run: &Run) -> Vec<Expectation> {
+pub(super) fn expectations(wanted: &[Expected], run: &Run, scenario: &str) -> Vec<Expectation> {
     let mut found = Vec::new();
-    for leg in run.legs.iter().filter(|leg| leg.complete) {
+    let legs = run.legs.iter().filter(|leg| leg.scenario == scenario);
+    for leg in legs.filter(|leg| leg.complete) {
         if leg.measured().is_none() || leg.probe.is_some() {
             continue;
         }

@@ -12,7 +12,7 @@ mod profiling;
 mod windows;
 
 use std::collections::BTreeMap;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::time::Duration;
 
 use reports::result::{AuditCheck, AuditReport, Flag, Leg, Probe, Purpose};
@@ -40,10 +40,13 @@ const CHECK_EVERY: Duration = Duration::from_millis(500);
 /// How long the driver may take to sum up when a server or a role has died under it.
 const SUM_UP_LIMIT: Duration = Duration::from_secs(7);
 
+/// Throughputs that were measured before a leg, per second, by the names that rates refer to: a phase,
+/// or [`crate::scenario::SLOWEST`].
+pub(super) type KnownRates = BTreeMap<String, f64>;
+
 #[derive(Debug)]
 pub(super) struct LegContext<'a> {
     pub stack: &'a Stack,
-    pub program: &'a Path,
     pub scenario: &'a Scenario,
     pub interrupt: &'a Interrupt,
     pub progress: &'a Progress,
@@ -71,12 +74,12 @@ struct Evidence {
     samples: Option<Stopped>,
 }
 
-/// Runs one leg; `slowest_per_s` is the lowest calibrated throughput of all subjects, where it was
-/// measured. An error is part of the leg that is returned.
+/// Runs one leg; `known` are the throughputs that were measured before it, by the names that rates
+/// refer to. An error is part of the leg that is returned.
 pub(super) async fn run(
     context: &LegContext<'_>,
     plan: PlannedLeg<'_>,
-    slowest_per_s: Option<f64>,
+    known: &KnownRates,
 ) -> Leg {
     let position = u32::try_from(plan.index).unwrap_or(u32::MAX);
     let id = plan.index.to_string();
@@ -100,7 +103,7 @@ pub(super) async fn run(
         context,
         plan,
         namespace: &namespace,
-        slowest_per_s,
+        known,
         is_broken: watch::Sender::new(false),
     };
     let mut evidence = Evidence::default();
@@ -143,9 +146,8 @@ pub(super) async fn run(
     leg.flags
         .extend(flags::of(&leg, context.scenario, context.is_tmpfs));
     leg.ended_unix_us = now_unix_us();
-    // Outside of a search a failed leg is the last one, and the lab's own stack takes its data with it.
-    let is_probe = matches!(plan.kind, LegKind::Probe { .. });
-    let is_last = leg.error.is_some() && !plan.subject.is_unsafe() && !is_probe;
+    // Where a failed leg is the last one, the lab's own stack takes its data with it.
+    let is_last = leg.error.is_some() && !plan.subject.is_unsafe() && !plan.may_fail;
     let goes_with_its_stack = is_last && context.stack.kind() != EXTERNAL;
     if !context.keep
         && !goes_with_its_stack
@@ -173,7 +175,7 @@ struct LegWork<'a> {
     context: &'a LegContext<'a>,
     plan: PlannedLeg<'a>,
     namespace: &'a Namespace,
-    slowest_per_s: Option<f64>,
+    known: &'a KnownRates,
     /// A server or a role has died.
     is_broken: watch::Sender<bool>,
 }
@@ -210,10 +212,7 @@ impl LegWork<'_> {
         drop(start);
 
         // Throughput of the phases so far, by name.
-        let mut throughputs = BTreeMap::<String, f64>::new();
-        if let Some(slowest_per_s) = self.slowest_per_s {
-            throughputs.insert(crate::scenario::SLOWEST.to_owned(), slowest_per_s);
-        }
+        let mut throughputs = self.known.clone();
         let phases = self.phases();
         for (place, &index) in phases.iter().enumerate() {
             if interrupt.is_raised() {
@@ -337,6 +336,10 @@ impl LegWork<'_> {
         match self.plan.kind {
             LegKind::Whole => all.collect(),
             LegKind::Calibration => (0..scenario.calibration_phases()).collect(),
+            LegKind::Saturating => {
+                let is_run = |index: &usize| !scenario.phases[*index].arrival.is_open();
+                all.filter(is_run).collect()
+            }
             LegKind::Probe { .. } => {
                 let is_run = |index: &usize| scenario.phases[*index].purpose != Purpose::Calibrate;
                 all.filter(is_run).collect()
@@ -355,7 +358,7 @@ impl LegWork<'_> {
 
     fn role_settings(&self) -> RoleSettings<'_> {
         RoleSettings {
-            program: self.context.program,
+            program: &self.plan.subject.program,
             engine: &self.plan.subject.engine,
             ack: &self.plan.subject.ack,
             listen: "127.0.0.1:0",

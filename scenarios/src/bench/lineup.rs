@@ -25,8 +25,6 @@ pub(super) struct Lineup {
     pub skipped: Vec<SkippedEngine>,
     /// Those of `engines` that the scenario does not list.
     pub stand_ins: Vec<String>,
-    /// Every engine that the system's binary knows.
-    pub known: Vec<EngineEntry>,
 }
 
 /// `by_hand`: the engines come from the command line, and none of them may be replaced.
@@ -55,7 +53,6 @@ pub(super) fn line_up(
         engines: Vec::new(),
         skipped: Vec::new(),
         stand_ins: Vec::new(),
-        known: known.to_vec(),
     };
     for engine in &scenario.engines {
         match lacks(engine) {

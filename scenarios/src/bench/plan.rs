@@ -7,6 +7,7 @@ use std::time::Duration;
 use reports::view::grouped;
 
 use super::order::round_orders;
+use super::session::ScenarioPlan;
 use super::subjects::SubjectPlan;
 use crate::scenario::{Arrival, End, OpenShape, PhasePlan, Scenario};
 use crate::stack::{StackKind, StackOptions};
@@ -30,6 +31,8 @@ pub(super) struct PlannedLeg<'a> {
     /// Position in the order of the run, from 1.
     pub index: usize,
     pub kind: LegKind,
+    /// The run goes on when it fails.
+    pub may_fail: bool,
 }
 
 /// How much of the scenario a leg runs.
@@ -39,6 +42,8 @@ pub(super) enum LegKind {
     Whole,
     /// Only what comes up to the calibration.
     Calibration,
+    /// Only the phases that are no open loop: what a rate of another leg is a share of.
+    Saturating,
     /// Warm-up and the measured phase at this rate: one step of a search.
     Probe {
         search: usize,
@@ -47,25 +52,39 @@ pub(super) enum LegKind {
     },
 }
 
-/// The legs in the order in which they run: every subject once per round, in balanced orders, so
-/// that a slow minute, a warm machine or what ran before favours none of them.
-pub(super) fn legs<'a>(
-    subjects: &'a [SubjectPlan],
-    scenario: &Scenario,
-) -> Vec<(&'a SubjectPlan, u32)> {
-    let orders = round_orders(subjects.len(), scenario.rounds as usize, scenario.load.seed);
-    let rounds = (1..).zip(orders);
-    rounds
-        .flat_map(|(round, order)| {
-            order
-                .into_iter()
-                .map(move |index| (&subjects[index], round))
+/// The legs in the order in which they run: in each round every scenario, and in it every subject
+/// once, in balanced orders, so that a slow minute, a warm machine or what ran before favours none of
+/// them. A scenario of fewer rounds than another one is done earlier.
+pub(super) fn legs(scenarios: &[ScenarioPlan]) -> Vec<(&ScenarioPlan, &SubjectPlan, u32)> {
+    let rounds = scenarios.iter().map(|plan| plan.scenario.rounds).max();
+    let rounds = rounds.unwrap_or(0);
+    let seed = scenarios.first().map_or(0, |plan| plan.scenario.load.seed);
+    let turns = round_orders(scenarios.len(), rounds as usize, seed);
+    let orders: Vec<Vec<Vec<usize>>> = scenarios
+        .iter()
+        .map(|ScenarioPlan { scenario, subjects }| {
+            round_orders(subjects.len(), scenario.rounds as usize, scenario.load.seed)
         })
-        .collect()
+        .collect();
+    let mut legs = Vec::new();
+    for (round, turn) in (1..=rounds).zip(turns) {
+        for at in turn {
+            let order = orders[at].get(round as usize - 1).into_iter().flatten();
+            let plan = &scenarios[at];
+            legs.extend(order.map(|index| (plan, &plan.subjects[*index], round)));
+        }
+    }
+    legs
 }
 
 /// How many legs a run has, as far as that is known before.
-pub(super) fn count(scenario: &Scenario, subjects: usize) -> usize {
+pub(super) fn count(scenarios: &[ScenarioPlan]) -> usize {
+    let counts = scenarios.iter();
+    let counts = counts.map(|plan| count_of(&plan.scenario, plan.subjects.len()));
+    counts.sum()
+}
+
+fn count_of(scenario: &Scenario, subjects: usize) -> usize {
     if scenario.search {
         return subjects * (1 + SEARCH_LEGS);
     }
@@ -86,7 +105,17 @@ pub(crate) fn expected_time(scenario: &Scenario, has_servers: bool) -> Duration 
     } else {
         Duration::ZERO
     };
-    stack + leg * u32::try_from(count(scenario, subjects)).unwrap_or(u32::MAX)
+    stack + leg * u32::try_from(count_of(scenario, subjects)).unwrap_or(u32::MAX)
+}
+
+/// Mean time of a run's legs.
+pub(super) fn expected_mean_leg(scenarios: &[ScenarioPlan]) -> Duration {
+    let of_one = |plan: &ScenarioPlan| {
+        let legs = u32::try_from(count_of(&plan.scenario, plan.subjects.len()));
+        expected_leg(&plan.scenario) * legs.unwrap_or(u32::MAX)
+    };
+    let all: Duration = scenarios.iter().map(of_one).sum();
+    all / u32::try_from(count(scenarios).max(1)).unwrap_or(u32::MAX)
 }
 
 /// Time of one leg, its start and its end included.
@@ -102,25 +131,63 @@ pub(crate) fn in_words(time: Duration) -> String {
     }
 }
 
-/// The text that `--dry-run` prints. `remarks`: which engines of the scenario are skipped, and
+/// The text that `--dry-run` prints. `remarks`: which engines of the scenarios are skipped, and
 /// which ones stand in for them.
 pub(super) fn text(
-    scenario: &Scenario,
-    subjects: &[SubjectPlan],
+    scenarios: &[ScenarioPlan],
     stack: &StackOptions,
     remarks: &[String],
     overrides: &BTreeMap<String, String>,
 ) -> String {
     let has_servers = stack.kind != StackKind::Embedded;
-    let requests: u64 = (0..scenario.phases.len())
-        .map(|phase| {
-            let expected = scenario.expected_requests(phase, |_| None);
-            let time = scenario.phases[phase].end.time().unwrap_or_default();
-            expected.unwrap_or((time.as_secs_f64() * REQUESTS_PER_S) as u64)
-        })
-        .sum();
+    let mut text = String::new();
+    for plan in scenarios {
+        text.push_str(&load_text(&plan.scenario));
+        text.push('\n');
+    }
+    text.push_str(&format!("stack: {}\n", asked_for(stack)));
+    for (key, value) in overrides {
+        text.push_str(&format!("set: {key}={value}\n"));
+    }
+    for remark in remarks {
+        text.push_str(&format!("{remark}\n"));
+    }
+    text.push_str(&legs_text(scenarios));
+    let time = scenarios
+        .iter()
+        .map(|plan| expected_time(&plan.scenario, false))
+        .sum::<Duration>();
+    let start = if has_servers {
+        STACK_START
+    } else {
+        Duration::ZERO
+    };
+    text.push_str(&format!(
+        "estimated time: {}, without building the system or installing servers\n",
+        in_words(start + time)
+    ));
     // A leg's data is removed before the next one begins.
-    let bytes = if has_servers { STACK_BYTES } else { 0 } + requests * BYTES_PER_REQUEST;
+    let requests = scenarios.iter().map(|plan| expected_requests(&plan.scenario));
+    let bytes = if has_servers { STACK_BYTES } else { 0 }
+        + requests.max().unwrap_or(0) * BYTES_PER_REQUEST;
+    text.push_str(&format!(
+        "estimated disk: {} MiB in the scratch folder\n",
+        grouped(bytes.div_ceil(1 << 20))
+    ));
+    text
+}
+
+/// Requests of one leg.
+fn expected_requests(scenario: &Scenario) -> u64 {
+    let of_phase = |phase: usize| {
+        let expected = scenario.expected_requests(phase, |_| None);
+        let time = scenario.phases[phase].end.time().unwrap_or_default();
+        expected.unwrap_or((time.as_secs_f64() * REQUESTS_PER_S) as u64)
+    };
+    (0..scenario.phases.len()).map(of_phase).sum()
+}
+
+fn load_text(scenario: &Scenario) -> String {
     let load = &scenario.load;
     let mut text = format!(
         "{}: {}\n{}\n\n",
@@ -143,47 +210,40 @@ pub(super) fn text(
         None => "more units than can be sold".to_owned(),
     };
     text.push_str(&format!(
-        "sale: {} of {units} at {} cents\n",
+        "sale: {} of {units} at {} cents\nack: {}\n",
         match products.count {
             1 => "one product".to_owned(),
             count => format!("{count} products, each"),
         },
-        grouped(products.price_cents.unsigned_abs())
-    ));
-    text.push_str(&format!(
-        "ack: {}\nstack: {}\n",
+        grouped(products.price_cents.unsigned_abs()),
         scenario.ack,
-        asked_for(stack)
     ));
-    for (key, value) in overrides {
-        text.push_str(&format!("set: {key}={value}\n"));
-    }
-    for remark in remarks {
-        text.push_str(&format!("{remark}\n"));
-    }
-    if scenario.search {
-        text.push_str(&format!(
+    text
+}
+
+fn legs_text(scenarios: &[ScenarioPlan]) -> String {
+    if let [plan] = scenarios
+        && plan.scenario.search
+    {
+        return format!(
             "legs: a search for each of {} subjects, about {SEARCH_LEGS} legs each\n",
-            subjects.len()
-        ));
-    } else {
-        let legs = legs(subjects, scenario);
-        text.push_str(&format!("legs: {}\n", count(scenario, subjects.len())));
-        if scenario.needs_slowest() {
-            text.push_str("  first a calibration of every subject, for the slowest one's rate\n");
-        }
-        for (index, (subject, round)) in (1..).zip(&legs) {
-            text.push_str(&format!("  {index}. {}, round {round}\n", subject.id));
-        }
+            plan.subjects.len()
+        );
     }
-    text.push_str(&format!(
-        "estimated time: {}, without building the system or installing servers\n",
-        in_words(expected_time(scenario, has_servers))
-    ));
-    text.push_str(&format!(
-        "estimated disk: {} MiB in the scratch folder\n",
-        grouped(bytes.div_ceil(1 << 20))
-    ));
+    let mut text = format!("legs: {}\n", count(scenarios));
+    if scenarios.iter().any(|plan| plan.scenario.needs_slowest()) {
+        text.push_str("  first a calibration of every subject, for the slowest one's rate\n");
+    }
+    for (index, (plan, subject, round)) in (1..).zip(legs(scenarios)) {
+        let of_scenario = match scenarios {
+            [_] => String::new(),
+            _ => format!("{}: ", plan.scenario.name),
+        };
+        text.push_str(&format!(
+            "  {index}. {of_scenario}{}, round {round}\n",
+            subject.id
+        ));
+    }
     text
 }
 

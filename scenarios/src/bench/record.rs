@@ -2,31 +2,22 @@
 //! scenario and subjects.
 
 use std::collections::BTreeMap;
-use std::path::Path;
 
+use anyhow::Context;
 use reports::result::{
-    Build, Durability, METRICS, Machine, QueueKind, READER, Run, RunKind, SCHEMA, StackRecord,
+    Ack, Durability, METRICS, Machine, QueueKind, READER, Run, RunKind, SCHEMA, StackRecord, Subject,
 };
 
-use super::lineup::Lineup;
-use super::subjects::{self, SubjectPlan};
+use super::session::ScenarioPlan;
 use super::{BenchOptions, timestamp};
 use crate::provenance::{self, ProgramKind};
-use crate::scenario::Scenario;
 use crate::stack::Stack;
-
-/// The binary that is measured, by its content and its own words.
-pub(super) fn system_build(program: &Path) -> anyhow::Result<Build> {
-    provenance::build_of(program, ProgramKind::System)
-}
 
 pub(super) fn begin(
     options: &BenchOptions,
-    scenario: &Scenario,
+    scenarios: &[ScenarioPlan],
     stack: &Stack,
-    subjects: &[SubjectPlan],
-    lineup: &Lineup,
-    build: &Build,
+    kind: RunKind,
 ) -> anyhow::Result<Run> {
     let started_unix_us = timestamp::now_unix_us();
     let tag = format!("{:06x}", rand::random::<u32>() & 0x00ff_ffff);
@@ -34,27 +25,31 @@ pub(super) fn begin(
         limits: stack.limits().applied().clone(),
         ..provenance::machine(stack.scratch())
     };
-    let durability = durability(scenario, stack, !machine.scratch.is_tmpfs);
-    let skipped = lineup.skipped.iter();
-    let skipped = skipped.map(|skipped| subjects::skipped(skipped, lineup, build));
-    let running = subjects.iter().map(|subject| subject.record.clone());
+    let first = scenarios.first().context("a run has a scenario")?;
+    let durability = durability(&first.scenario.ack, stack, !machine.scratch.is_tmpfs);
+    // An engine that runs in several scenarios is one subject.
+    let mut subjects: Vec<Subject> = Vec::new();
+    for subject in scenarios.iter().flat_map(|plan| &plan.subjects) {
+        if !subjects.iter().any(|known| known.id == subject.id) {
+            subjects.push(subject.record.clone());
+        }
+    }
+    let name = match (&kind, scenarios) {
+        (RunKind::Gate, _) | (_, [_]) => first.scenario.name.as_str(),
+        (kind, _) => kind.as_str(),
+    };
     Ok(Run {
         schema: SCHEMA,
         min_reader: READER,
         id: format!(
-            "{}-{}-{tag}",
+            "{}-{name}-{tag}",
             timestamp::compact(started_unix_us),
-            scenario.name
         ),
         name: options.name.clone(),
         series: None,
-        kind: if scenario.search {
-            RunKind::Search
-        } else {
-            RunKind::Bench
-        },
+        kind,
         command: options.command.clone(),
-        seed: scenario.load.seed,
+        seed: first.scenario.load.seed,
         started_unix_us,
         finished_unix_us: started_unix_us,
         complete: false,
@@ -63,8 +58,8 @@ pub(super) fn begin(
         machine,
         stack: stack_record(options, stack),
         durability,
-        scenarios: vec![scenario.record()],
-        subjects: running.chain(skipped).collect(),
+        scenarios: scenarios.iter().map(|plan| plan.scenario.record()).collect(),
+        subjects,
         legs: Vec::new(),
         searches: Vec::new(),
         gate: None,
@@ -90,14 +85,14 @@ fn stack_record(options: &BenchOptions, stack: &Stack) -> StackRecord {
     }
 }
 
-fn durability(scenario: &Scenario, stack: &Stack, storage_survives: bool) -> Durability {
+fn durability(ack: &Ack, stack: &Stack, storage_survives: bool) -> Durability {
     let setting = |names: &[&str]| {
         let found = names.iter().find_map(|name| stack.settings().get(*name));
         found.cloned()
     };
     let queue = setting(&["rabbitmq.queue_type"]);
     Durability {
-        ack: scenario.ack.clone(),
+        ack: ack.clone(),
         queue: match queue {
             Some(kind) => QueueKind::named(&kind),
             None if stack.is_embedded() => QueueKind::Sqlite,

@@ -4,23 +4,20 @@
 
 mod search;
 
-use std::path::Path;
-
 use reports::result::{Leg, Purpose, Run};
 
 use super::interrupt::Interrupt;
-use super::leg::{self, LegContext, Profiling};
+use super::leg::{self, KnownRates, LegContext, Profiling};
 use super::plan::{self, LegKind, PlannedLeg};
 use super::progress::Progress;
+use super::session::ScenarioPlan;
 use super::subjects::SubjectPlan;
-use crate::scenario::Scenario;
+use crate::scenario::{SLOWEST, Scenario};
 use crate::stack::Stack;
 
 pub(super) struct RunContext<'a> {
     pub stack: &'a Stack,
-    pub program: &'a Path,
-    pub scenario: &'a Scenario,
-    pub subjects: &'a [SubjectPlan],
+    pub scenarios: &'a [ScenarioPlan],
     pub interrupt: &'a Interrupt,
     pub keep: bool,
     pub profiling: Option<Profiling>,
@@ -29,15 +26,15 @@ pub(super) struct RunContext<'a> {
 /// Runs legs until the last one, the first that fails, or an interrupt. What broke one leg would
 /// break the next one too; an engine that breaks the contract on purpose is expected to.
 pub(super) async fn run_legs(context: &RunContext<'_>, run: &mut Run) {
-    let planned = plan::count(context.scenario, context.subjects.len());
-    let expected = plan::expected_leg(context.scenario);
+    let planned = plan::count(context.scenarios);
+    let expected = plan::expected_mean_leg(context.scenarios);
     let runner = Runner {
         context,
         progress: Progress::of_run(planned, Some(expected)),
     };
-    let all = match context.scenario.search {
-        true => Box::pin(search::run(&runner, run)).await,
-        false => Box::pin(runner.rounds(run)).await,
+    let all = match context.scenarios {
+        [plan] if plan.scenario.search => Box::pin(search::run(&runner, plan, run)).await,
+        _ => Box::pin(runner.rounds(run)).await,
     };
     // A step of a search that broke was tried again.
     let may_break = |leg: &Leg| runner.may_break(leg) || leg.probe.is_some();
@@ -49,63 +46,88 @@ pub(super) struct Runner<'a> {
     progress: Progress,
 }
 
+/// What one leg runs.
+#[derive(Clone, Copy)]
+pub(super) struct Turn<'a> {
+    pub scenario: &'a Scenario,
+    pub subject: &'a SubjectPlan,
+    pub round: u32,
+    pub kind: LegKind,
+    /// The run goes on when it fails.
+    pub may_fail: bool,
+}
+
+impl<'a> Turn<'a> {
+    pub(super) fn new(scenario: &'a Scenario, subject: &'a SubjectPlan, kind: LegKind) -> Self {
+        Self {
+            scenario,
+            subject,
+            round: 1,
+            kind,
+            may_fail: false,
+        }
+    }
+}
+
 impl Runner<'_> {
-    /// Every subject once per round. False when legs are missing.
+    /// Every subject of every scenario once per round. False when legs are missing.
     async fn rounds(&self, run: &mut Run) -> bool {
-        let RunContext {
-            scenario, subjects, ..
-        } = self.context;
-        let mut slowest_per_s = None;
-        if scenario.needs_slowest() {
-            for subject in *subjects {
-                let Some(leg) = self.leg(run, subject, 1, LegKind::Calibration, None).await else {
-                    return false;
-                };
-                let throughput = calibrated_per_s(leg);
-                slowest_per_s = match (slowest_per_s, throughput) {
-                    (Some(slowest), Some(own)) => Some(f64::min(slowest, own)),
-                    (slowest, own) => slowest.or(own),
-                };
+        let scenarios = self.context.scenarios;
+        let mut known = Vec::with_capacity(scenarios.len());
+        for plan in scenarios {
+            match self.slowest(run, plan).await {
+                Some(rates) => known.push((&plan.scenario.name, rates)),
+                None => return false,
             }
         }
-        for (subject, round) in plan::legs(subjects, scenario) {
-            let kind = LegKind::Whole;
-            if self
-                .leg(run, subject, round, kind, slowest_per_s)
-                .await
-                .is_none()
-            {
+        for (plan, subject, round) in plan::legs(scenarios) {
+            let turn = Turn {
+                round,
+                ..Turn::new(&plan.scenario, subject, LegKind::Whole)
+            };
+            let own = known.iter().find(|(name, _)| **name == plan.scenario.name);
+            let Some((_, rates)) = own else { return false };
+            if self.leg(run, turn, rates).await.is_none() {
                 return false;
             }
         }
         true
     }
 
+    /// The lowest throughput of all subjects where a rate of the scenario asks for it, after a
+    /// calibration of each; none when legs are missing.
+    async fn slowest(&self, run: &mut Run, plan: &ScenarioPlan) -> Option<KnownRates> {
+        let mut known = KnownRates::new();
+        if !plan.scenario.needs_slowest() {
+            return Some(known);
+        }
+        for subject in &plan.subjects {
+            let turn = Turn::new(&plan.scenario, subject, LegKind::Calibration);
+            let leg = self.leg(run, turn, &KnownRates::new()).await?;
+            if let Some(own) = calibrated_per_s(leg) {
+                let slowest = known.entry(SLOWEST.to_owned()).or_insert(own);
+                *slowest = slowest.min(own);
+            }
+        }
+        Some(known)
+    }
+
     /// Runs one leg and adds it to the run; none when the run must end here.
     async fn leg<'r>(
         &self,
         run: &'r mut Run,
-        subject: &SubjectPlan,
-        round: u32,
-        kind: LegKind,
-        slowest_per_s: Option<f64>,
+        turn: Turn<'_>,
+        known: &KnownRates,
     ) -> Option<&'r Leg> {
         let context = self.context;
         if context.interrupt.is_raised() {
             return None;
         }
         let index = run.legs.len() + 1;
-        let title = match kind {
-            LegKind::Calibration => format!("{}, calibration", subject.id),
-            LegKind::Probe { rate_per_s, .. } => format!("{} at {rate_per_s:.0}/s", subject.id),
-            LegKind::Whole if context.scenario.rounds == 1 => subject.id.clone(),
-            LegKind::Whole => format!("{}, round {round}", subject.id),
-        };
-        self.progress.leg(&title);
+        self.progress.leg(&self.title(turn));
         let leg_context = LegContext {
             stack: context.stack,
-            program: context.program,
-            scenario: context.scenario,
+            scenario: turn.scenario,
             interrupt: context.interrupt,
             progress: &self.progress,
             run: &namespace_of(&run.id),
@@ -115,20 +137,35 @@ impl Runner<'_> {
             profiling: context.profiling.as_ref(),
         };
         let plan = PlannedLeg {
-            subject,
-            round,
+            subject: turn.subject,
+            round: turn.round,
             index,
-            kind,
+            kind: turn.kind,
+            may_fail: turn.may_fail,
         };
-        let leg = Box::pin(leg::run(&leg_context, plan, slowest_per_s)).await;
+        let leg = Box::pin(leg::run(&leg_context, plan, known)).await;
         let ends_the_run = leg.error.is_some() && !self.may_break(&leg);
         run.legs.push(leg);
         if ends_the_run { None } else { run.legs.last() }
     }
 
+    fn title(&self, turn: Turn<'_>) -> String {
+        let subject = match self.context.scenarios {
+            [_] => turn.subject.id.clone(),
+            _ => format!("{}: {}", turn.scenario.name, turn.subject.id),
+        };
+        match turn.kind {
+            LegKind::Calibration | LegKind::Saturating => format!("{subject}, calibration"),
+            LegKind::Probe { rate_per_s, .. } => format!("{subject} at {rate_per_s:.0}/s"),
+            LegKind::Whole if turn.scenario.rounds == 1 => subject,
+            LegKind::Whole => format!("{subject}, round {}", turn.round),
+        }
+    }
+
     /// Whether a leg that broke its contract has done what it is for.
     fn may_break(&self, leg: &Leg) -> bool {
-        let subject = self.context.subjects.iter().find(|it| it.id == leg.subject);
+        let mut subjects = self.context.scenarios.iter().flat_map(|it| &it.subjects);
+        let subject = subjects.find(|it| it.id == leg.subject);
         subject.is_some_and(SubjectPlan::is_unsafe) && leg.audit.is_some()
     }
 }

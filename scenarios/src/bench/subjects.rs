@@ -2,9 +2,12 @@
 
 use std::collections::BTreeMap;
 
-use reports::result::{Ack, Build, DriverKind, Standing, Subject};
+use std::path::PathBuf;
 
-use super::lineup::{Lineup, SkippedEngine};
+use reports::result::{Ack, DriverKind, Standing, Subject};
+
+use super::lineup::SkippedEngine;
+use super::program::Program;
 use super::system_binary::{ALLOW_UNSAFE, EngineEntry, engine_name};
 use crate::scenario::{Scenario, Variant};
 
@@ -14,8 +17,11 @@ pub(super) const NULL_ENGINE: &str = "null";
 /// One subject, with what is needed to start it.
 #[derive(Clone, Debug)]
 pub(super) struct SubjectPlan {
-    /// `lua-single-key`, or `lua-single-key, published` under a variant.
+    /// `lua-single-key`, or `lua-single-key, published` under a variant; in a comparison of builds
+    /// with the side in front of it, `base: lua-single-key`.
     pub id: String,
+    /// The binary that is measured.
+    pub program: PathBuf,
     /// As `--engine` takes it.
     pub engine: String,
     pub ack: Ack,
@@ -41,13 +47,12 @@ impl SubjectPlan {
 /// All subjects that run, in the order of the scenario.
 pub(super) fn subjects(
     scenario: &Scenario,
-    known: &[EngineEntry],
+    program: &Program,
     overrides: &BTreeMap<String, String>,
-    build: &Build,
 ) -> Vec<SubjectPlan> {
     let variants = scenario.all_variants();
     let of_engine = |engine: &String| {
-        let one = |variant: &Variant| subject(scenario, engine, variant, known, overrides, build);
+        let one = |variant: &Variant| subject(scenario, engine, variant, program, overrides);
         variants.iter().map(one).collect::<Vec<_>>()
     };
     scenario.engines.iter().flat_map(of_engine).collect()
@@ -57,11 +62,10 @@ fn subject(
     scenario: &Scenario,
     engine: &str,
     variant: &Variant,
-    known: &[EngineEntry],
+    program: &Program,
     overrides: &BTreeMap<String, String>,
-    build: &Build,
 ) -> SubjectPlan {
-    let entry = known.iter().find(|entry| entry.name == engine_name(engine));
+    let entry = entry(program, engine);
     let is_unsafe = entry.is_some_and(|entry| entry.is_unsafe);
     let standing = match engine_name(engine) {
         NULL_ENGINE => Standing::Ceiling,
@@ -77,9 +81,11 @@ fn subject(
         "" => engine.to_owned(),
         name => format!("{engine}, {name}"),
     };
+    let id = sided(id, program);
     let named = !variant.name.is_empty();
     SubjectPlan {
         id: id.clone(),
+        program: program.path.clone(),
         engine: engine.to_owned(),
         ack: variant.ack.clone().unwrap_or_else(|| scenario.ack.clone()),
         driver: variant
@@ -94,38 +100,50 @@ fn subject(
             ack: variant.ack.clone().filter(|ack| *ack != scenario.ack),
             driver: variant.driver.clone(),
             standing,
-            ..record(id, engine, entry, build)
+            ..record(id, engine, program)
         },
     }
 }
 
-fn record(id: String, engine: &str, entry: Option<&EngineEntry>, build: &Build) -> Subject {
+/// What the binary says of an engine.
+fn entry<'a>(program: &'a Program, engine: &str) -> Option<&'a EngineEntry> {
+    let mut known = program.known.iter();
+    known.find(|entry| entry.name == engine_name(engine))
+}
+
+fn sided(id: String, program: &Program) -> String {
+    match &program.side {
+        Some(side) => format!("{}: {id}", side.name),
+        None => id,
+    }
+}
+
+fn record(id: String, engine: &str, program: &Program) -> Subject {
+    let guarantees = entry(program, engine).map(EngineEntry::guarantee_flags);
+    let side = program.side.as_ref();
     Subject {
         id,
         engine: engine_name(engine).to_owned(),
         params: params(engine),
-        guarantees: entry.map(EngineEntry::guarantee_flags).unwrap_or_default(),
-        build: build.clone(),
+        guarantees: guarantees.unwrap_or_default(),
+        build: program.build.clone(),
         variant: None,
         overrides: BTreeMap::new(),
         ack: None,
         driver: None,
-        side: None,
-        head: None,
+        side: side.map(|side| side.side.clone()),
+        head: side.and_then(|side| side.head),
         standing: Standing::Ranked,
         skipped_why: None,
     }
 }
 
 /// An engine that was asked for and cannot run here.
-pub(super) fn skipped(skipped: &SkippedEngine, lineup: &Lineup, build: &Build) -> Subject {
-    let known = lineup.known.iter();
-    let entry = known
-        .clone()
-        .find(|entry| entry.name == engine_name(&skipped.engine));
+pub(super) fn skipped(skipped: &SkippedEngine, program: &Program) -> Subject {
+    let id = sided(skipped.engine.clone(), program);
     Subject {
         skipped_why: Some(skipped.why.clone()),
-        ..record(skipped.engine.clone(), &skipped.engine, entry, build)
+        ..record(id, &skipped.engine, program)
     }
 }
 
@@ -141,13 +159,39 @@ fn params(engine: &str) -> BTreeMap<String, String> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::bench::ProgramSide;
     use crate::catalog;
+    use reports::result::{Build, Side};
+
+    fn program(side: Option<ProgramSide>) -> Program {
+        Program {
+            path: PathBuf::from("seckill"),
+            known: Vec::new(),
+            build: Build::default(),
+            side,
+        }
+    }
+
+    #[test]
+    fn the_subjects_of_a_comparison_are_called_by_their_side() {
+        let scenario = catalog::load("laptop").expect("known");
+        let side = ProgramSide {
+            side: Side::Head,
+            head: Some(1),
+            name: "head fix/slow-path".to_owned(),
+        };
+        let plans = subjects(&scenario, &program(Some(side)), &BTreeMap::new());
+        assert_eq!(plans[0].id, "head fix/slow-path: lua-single-key");
+        let record = &plans[0].record;
+        assert_eq!((&record.side, record.head), (&Some(Side::Head), Some(1)));
+        assert_eq!(record.engine, "lua-single-key");
+    }
 
     #[test]
     fn an_engine_runs_once_per_variant_with_its_settings() {
         let scenario = catalog::load("acks").expect("known");
         let overrides = BTreeMap::from([("SECKILL__LOG__LEVEL".to_owned(), "warn".to_owned())]);
-        let plans = subjects(&scenario, &[], &overrides, &Build::default());
+        let plans = subjects(&scenario, &program(None), &overrides);
         let ids: Vec<&str> = plans.iter().map(|plan| plan.id.as_str()).collect();
         assert_eq!(
             ids,
@@ -158,7 +202,7 @@ mod tests {
         assert_eq!(plans[0].settings, overrides);
 
         let scenario = catalog::load("batching").expect("known");
-        let plans = subjects(&scenario, &[], &overrides, &Build::default());
+        let plans = subjects(&scenario, &program(None), &overrides);
         assert_eq!(plans[1].settings["SECKILL__GROUP_COMMIT__MAX_BATCH"], "1");
     }
 

@@ -22,8 +22,10 @@ const ALLOW_VOLATILE: &str = "SECKILL__ENGINE__ALLOW_VOLATILE";
 
 #[derive(Args, Clone, Debug)]
 pub(super) struct BenchArgs {
-    /// Name in the catalog (`lab scenarios` lists them), or path of a .toml file
-    pub scenario: String,
+    /// Name in the catalog (`lab scenarios` lists them), or path of a .toml file; several run
+    /// interleaved into one result
+    #[arg(value_name = "SCENARIO", required = true)]
+    pub scenarios: Vec<String>,
     /// Engine to run instead of the scenario's own, with its parameters if any; may be repeated
     #[arg(long = "engine", value_name = "NAME")]
     pub engines: Vec<String>,
@@ -116,17 +118,22 @@ fn plain_name(text: &str) -> Result<String, String> {
 
 impl BenchArgs {
     pub(super) fn options(&self) -> anyhow::Result<BenchOptions> {
-        let mut scenario = catalog::load(&self.scenario)?;
-        self.override_scenario(&mut scenario);
-        scenario
-            .check()
-            .map_err(|broken| UsageError(in_words_of_options(&broken)))?;
-        self.refuse_what_does_nothing(&scenario)?;
+        let mut scenarios = Vec::with_capacity(self.scenarios.len());
+        for name in &self.scenarios {
+            let mut scenario = catalog::load(name)?;
+            self.override_scenario(&mut scenario);
+            scenario
+                .check()
+                .map_err(|broken| UsageError(in_words_of_options(&broken)))?;
+            self.refuse_what_does_nothing(&scenario)?;
+            scenarios.push(scenario);
+        }
+        refuse_what_cannot_run_together(&scenarios)?;
         let volatile = self
             .allow_volatile
             .then(|| (ALLOW_VOLATILE.to_owned(), "true".to_owned()));
         Ok(BenchOptions {
-            scenario,
+            scenarios,
             engines_by_hand: !self.engines.is_empty(),
             stack: self.stack.clone(),
             overrides: self
@@ -226,6 +233,34 @@ impl BenchArgs {
             scenario.variants = by_driver(&self.drivers, &scenario.variants);
         }
     }
+}
+
+/// A run has one stack with one set of limits, and one promise of what "accepted" means.
+fn refuse_what_cannot_run_together(scenarios: &[Scenario]) -> Result<(), UsageError> {
+    let [first, others @ ..] = scenarios else {
+        return Ok(());
+    };
+    for other in others {
+        let unlike = |what: &str| {
+            let (one, other) = (&first.name, &other.name);
+            Err(UsageError(format!(
+                "{one} and {other} cannot run together: {what}; run one after the other"
+            )))
+        };
+        if first.name == other.name {
+            return unlike("they have the same name");
+        }
+        if first.search || other.search {
+            return unlike("a search decides by itself which legs it runs");
+        }
+        if first.limits != other.limits {
+            return unlike("they want different resources of the machine");
+        }
+        if first.ack != other.ack {
+            return unlike("they tell buyers yes at different moments (--ack makes them alike)");
+        }
+    }
+    Ok(())
 }
 
 /// Every variant once with each driver.

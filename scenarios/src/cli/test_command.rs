@@ -102,7 +102,7 @@ fn failure(step: &Step, workspace: &Path) -> anyhow::Result<Option<u8>> {
 fn smoke(options: &StackOptions) -> anyhow::Result<Ending> {
     eprintln!("lab bench {SMOKE}");
     let bench = BenchOptions {
-        scenario: catalog::load(SMOKE)?,
+        scenarios: vec![catalog::load(SMOKE)?],
         engines_by_hand: false,
         stack: options.clone(),
         overrides: Default::default(),

@@ -73,6 +73,21 @@ pub fn build_of(path: &Path, kind: ProgramKind) -> anyhow::Result<Build> {
     })
 }
 
+/// Why this lab cannot work with a binary: it keeps another contract (command line, inspection, and
+/// the tables that are audited) than this lab's own or the one before. None for a binary that says
+/// nothing about it.
+pub fn contract_refusal(build: &Build) -> Option<String> {
+    let contract = build.contract?;
+    let before = CONTRACT.saturating_sub(1);
+    let is_spoken = contract == CONTRACT || contract == before;
+    (!is_spoken).then(|| {
+        format!(
+            "the binary keeps contract {contract} between lab and system, and this lab speaks {before} and {CONTRACT}; \
+             use the lab that belongs to it"
+        )
+    })
+}
+
 fn this_lab() -> Told {
     Told {
         version: env!("CARGO_PKG_VERSION").to_owned(),
@@ -173,6 +188,23 @@ mod tests {
         let missing = folder.path().join("missing");
         let refused = build_of(&missing, ProgramKind::System).expect_err("no such file");
         assert!(refused.to_string().contains("missing"), "{refused}");
+    }
+
+    #[test]
+    fn a_binary_of_another_contract_is_refused_with_both_numbers() {
+        let of = |contract| {
+            contract_refusal(&Build {
+                contract,
+                ..Build::default()
+            })
+        };
+        for fitting in [None, Some(CONTRACT), Some(CONTRACT - 1)] {
+            assert_eq!(of(fitting), None);
+        }
+        let refused = of(Some(CONTRACT + 1)).expect("refused");
+        let later = CONTRACT + 1;
+        assert!(refused.contains(&format!("contract {later} ")), "{refused}");
+        assert!(refused.contains(&format!("and {CONTRACT};")), "{refused}");
     }
 
     #[test]

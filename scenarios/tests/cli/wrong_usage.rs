@@ -99,3 +99,17 @@ fn options_of_another_stack_are_refused() {
         "{held_back}"
     );
 }
+
+#[test]
+fn scenarios_that_cannot_share_a_run_are_refused_with_the_reason() {
+    for (scenarios, why) in [
+        (["smoke", "smoke"], "they have the same name"),
+        (["laptop", "capacity"], "a search decides by itself"),
+        (["smoke", "4c4g"], "they want different resources"),
+    ] {
+        let arguments = ["bench", scenarios[0], scenarios[1], "--dry-run"];
+        let error = refused_in_one_line(&arguments, 2);
+        assert!(error.contains(why), "{error}");
+        assert!(error.contains("cannot run together"), "{error}");
+    }
+}

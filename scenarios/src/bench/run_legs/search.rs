@@ -3,7 +3,7 @@
 
 use reports::result::{AuditVerdict, Flag, Leg, LimitBy, Objective, Phase, Run};
 
-use super::{Runner, calibrated_per_s};
+use super::{KnownRates, Runner, ScenarioPlan, Turn, calibrated_per_s};
 use crate::bench::plan::LegKind;
 use crate::bench::progress::say;
 use crate::bench::subjects::SubjectPlan;
@@ -13,15 +13,9 @@ use crate::capacity::{Met, ProbeOutcome, Search, Settings, Step};
 const SENT_SHARE_MIN: f64 = 0.98;
 
 /// False when a search could not be ended.
-pub(super) async fn run(runner: &Runner<'_>, run: &mut Run) -> bool {
-    let objective = runner
-        .context
-        .scenario
-        .objective
-        .clone()
-        .unwrap_or_default();
-    for subject in runner.context.subjects {
-        if !Box::pin(of_subject(runner, run, subject, &objective)).await {
+pub(super) async fn run(runner: &Runner<'_>, plan: &ScenarioPlan, run: &mut Run) -> bool {
+    for subject in &plan.subjects {
+        if !Box::pin(of_subject(runner, run, plan, subject)).await {
             return false;
         }
     }
@@ -31,12 +25,13 @@ pub(super) async fn run(runner: &Runner<'_>, run: &mut Run) -> bool {
 async fn of_subject(
     runner: &Runner<'_>,
     run: &mut Run,
+    plan: &ScenarioPlan,
     subject: &SubjectPlan,
-    objective: &Objective,
 ) -> bool {
-    let calibration = runner
-        .leg(run, subject, 1, LegKind::Calibration, None)
-        .await;
+    let objective = &plan.scenario.objective.clone().unwrap_or_default();
+    let known = KnownRates::new();
+    let turn = Turn::new(&plan.scenario, subject, LegKind::Calibration);
+    let calibration = runner.leg(run, turn, &known).await;
     let Some(saturated_per_s) = calibration.and_then(calibrated_per_s) else {
         return false;
     };
@@ -59,7 +54,11 @@ async fn of_subject(
             rate_per_s,
         };
         let before = run.legs.len();
-        let goes_on = runner.leg(run, subject, 1, kind, None).await.is_some();
+        let turn = Turn {
+            may_fail: true,
+            ..Turn::new(&plan.scenario, subject, kind)
+        };
+        let goes_on = runner.leg(run, turn, &known).await.is_some();
         let Some(leg) = run.legs.get(before) else {
             break false;
         };
@@ -80,7 +79,7 @@ async fn of_subject(
             break false;
         }
     };
-    let scenario = &runner.context.scenario.name;
+    let scenario = &plan.scenario.name;
     let found = search.to_result(scenario, &subject.id, objective, Some(saturated_per_s));
     if let Some(holds_per_s) = found.holds_per_s {
         let share = holds_per_s / saturated_per_s;
