@@ -3,6 +3,7 @@
 //! Markdown. Nothing here measures or connects.
 
 pub mod expect;
+pub mod gate;
 pub mod outcome_log;
 pub mod result;
 pub mod stats;

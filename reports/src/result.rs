@@ -23,12 +23,12 @@ mod usage;
 
 pub use audit::{AuditCheck, AuditReport, AuditVerdict};
 pub use expectation::Expectation;
-pub use gate::{Gate, GateHead, GateMetric, LnRatio, Verdict};
+pub use gate::{Gate, GateHead, GateLook, GateMetric, LnRatio, Verdict};
 pub use hist::{Hist, HistError, HistRecorder, LATENCY_MAX_NS, LATENCY_MIN_NS, Latencies};
 pub use leg::{Durable, Flag, Leg, Pair, Probe};
 pub use metrics::{Good, KEEPING_UP_SHARE, METRICS, Metric, MetricDef, UnknownMetric, metric};
 pub use operations::{Latency, LatencyClock, OpStats, Operation, OutcomeName, Outcomes};
-pub use phase::{InFlight, Interval, Little, Phase};
+pub use phase::{ACHIEVED_SHARE_MIN, InFlight, Interval, Little, Phase};
 pub use provenance::{
     Ack, AppliedLimits, Build, Durability, LimitsBy, Machine, QueueKind, Scratch, Sees, Side,
     StackRecord, Standing, Subject,

@@ -12,7 +12,7 @@ mod ticker;
 
 pub use counters::Counters;
 pub(crate) use life::Life;
-pub use limit::{ACHIEVED_SHARE_MIN, LimitInputs, OpenLoop, limit};
+pub use limit::{LimitInputs, OpenLoop, limit};
 pub use machine::MachineCounters;
 pub use ticker::{SAMPLE_PERIOD, Ticker};
 

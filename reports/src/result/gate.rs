@@ -19,9 +19,24 @@ pub struct Gate {
     pub voided: BTreeMap<String, u64>,
     /// Rate of the open phase.
     pub rate_per_s: f64,
-    /// Ratios of instruction counts, head by base, by the name of the benchmark.
-    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
-    pub instructions: BTreeMap<String, f64>,
+    /// When the blocks were to be judged, and with which errors.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub looks: Vec<GateLook>,
+    /// Why there is no verdict, in one sentence: a base that failed, too many void blocks. Whatever
+    /// the heads say then says nothing.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub not_measured: Option<String>,
+}
+
+/// A moment at which the blocks so far are judged.
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
+pub struct GateLook {
+    /// Blocks that count.
+    pub blocks: u32,
+    /// A head fails by a metric whose p value, after Holm's correction, is at most this.
+    pub alpha: f64,
+    /// One-sided error of each of the two bounds of a metric.
+    pub pass_error: f64,
 }
 
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
@@ -29,26 +44,62 @@ pub struct GateHead {
     pub subject: String,
     /// Both builds are the same bytes, so nothing was measured.
     pub identical: bool,
+    /// `inconclusive` without a `look` is a head of which nothing was decided yet.
     pub verdict: Verdict,
+    /// What decided it, in one sentence, where that is not its metrics: a failed audit, a broken
+    /// leg, a build that is the base's.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub why: Option<String>,
+    /// The look at which its metrics decided, from 1.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub look: Option<u32>,
+    /// Blocks behind `d` of each metric, in the same order.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub blocks: Vec<u32>,
+    /// Those that could be computed in every block.
     pub metrics: Vec<GateMetric>,
+    /// What a reader must know besides, each in one sentence: a metric that was left out, a leg with
+    /// a flag.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub remarks: Vec<String>,
+    /// Ratios of instruction counts, head by base, by the name of the benchmark.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub instructions: BTreeMap<String, f64>,
+}
+
+impl GateHead {
+    /// Whether more blocks are needed to tell.
+    pub fn is_open(&self) -> bool {
+        self.verdict == Verdict::Inconclusive && self.look.is_none()
+    }
 }
 
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct GateMetric {
+    /// Id of a [`super::MetricDef`].
     pub metric: String,
+    /// Below 0 where up is good.
     pub threshold_ln: f64,
-    /// ln(head / base) of each block; infinite when the head missed a rate that the base kept.
+    /// ln(head / base) of each block; infinite when the head missed a rate that the base kept, or
+    /// finished nothing.
     pub d: Vec<LnRatio>,
-    /// 1 or 2.
+    /// The look whose errors count, from 1; 0 before the first one.
     pub look: u32,
-    /// Standard deviation of `d`.
+    /// Standard deviation of those of `d` that are finite; 0 where they are fewer than two.
     pub spread: f64,
     /// Hodges–Lehmann estimate.
     pub hl_ln: LnRatio,
+    /// Bounds of the estimate in the direction of `d`, each with the look's `pass_error`. The upper
+    /// one is held against the threshold where down is good, the lower one where up is.
     pub adverse_lower_ln: LnRatio,
     pub adverse_upper_ln: LnRatio,
+    /// That the head is no worse: the exact signed-rank test, unadjusted.
     pub p_one_sided: f64,
-    /// Smallest shift that could have been seen at this spread.
+    /// The same after Holm's correction over all metrics of the head.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub p_adjusted: Option<f64>,
+    /// Smallest true shift for the worse that fails nine times out of ten at this spread by the last
+    /// look, in the direction of the threshold.
     pub detectable_ln: f64,
     pub verdict: Verdict,
 }

@@ -67,8 +67,12 @@ pub fn metric(id: &str) -> Result<&'static Metric, UnknownMetric> {
 impl Metric {
     /// Its value in a leg; none where it was not measured.
     pub fn of(&self, leg: &Leg) -> Option<f64> {
-        let value = (self.value)(leg, leg.measured()?);
-        value.filter(|value| value.is_finite())
+        self.of_phase(leg, leg.measured()?)
+    }
+
+    /// Its value in one phase of a leg; none where it was not measured.
+    pub fn of_phase(&self, leg: &Leg, phase: &Phase) -> Option<f64> {
+        (self.value)(leg, phase).filter(|value| value.is_finite())
     }
 
     pub fn good(&self) -> Good {

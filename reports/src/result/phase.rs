@@ -44,6 +44,9 @@ pub struct Phase {
     pub limit: Limit,
 }
 
+/// From this share of what was offered on, a rate was kept.
+pub const ACHIEVED_SHARE_MIN: f64 = 0.98;
+
 /// Requests under way, sampled at fixed times.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct InFlight {
@@ -133,6 +136,12 @@ impl Phase {
     /// Accepted requests per second; 0 in an empty phase.
     pub fn accepted_per_s(&self) -> f64 {
         per_s(self.outcomes().accepted, self.length_ns)
+    }
+
+    /// Whether less came through of an open loop than was due; never so of a closed one.
+    pub fn missed_its_rate(&self) -> bool {
+        let finished = self.finished as f64;
+        self.offered_per_s.is_some() && finished < self.due as f64 * ACHIEVED_SHARE_MIN
     }
 
     /// Latencies of all operations by one clock, of one outcome or of all. Empty where nothing was

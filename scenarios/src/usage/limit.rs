@@ -20,8 +20,8 @@
 use std::collections::BTreeMap;
 
 use reports::result::{
-    BusiestThread, DRIVER, LAB, Limit, LimitBy, Noise, Sees, Usage, UsageByProcess,
-    is_system_process,
+    ACHIEVED_SHARE_MIN, BusiestThread, DRIVER, LAB, Limit, LimitBy, Noise, Sees, Usage,
+    UsageByProcess, is_system_process,
 };
 
 /// From this share of a window on, a thread counts as busy all of the time, and waiting for
@@ -29,8 +29,6 @@ use reports::result::{
 pub const BUSY_SHARE: f64 = 0.9;
 /// Cores that together were idle for at most this share count as busy all of the time.
 pub const IDLE_SHARE_MAX: f64 = 0.05;
-/// From this share of the offered rate on, it was kept.
-pub const ACHIEVED_SHARE_MIN: f64 = 0.98;
 /// A driver whose sends lag by more than this falls behind.
 pub const LAG_P99_NS_MAX: u64 = 5_000_000;
 /// From this share of idle workers on, a driver falls behind.

@@ -6,7 +6,6 @@ use std::time::Duration;
 use reports::result::{Flag, Leg, LimitBy, Phase, Purpose};
 
 use crate::scenario::Scenario;
-use crate::usage::ACHIEVED_SHARE_MIN;
 
 /// Shorter than this says little: one pause of the machine decides it.
 const WINDOW_MIN: Duration = Duration::from_secs(3);
@@ -36,7 +35,10 @@ pub(super) fn of(leg: &Leg, scenario: &Scenario, is_tmpfs: bool) -> BTreeSet<Fla
             Flag::StockEnded,
             !scenario.may_sell_out && leg.phases.iter().any(sold_out),
         ),
-        (Flag::RateMissed, leg.phases.iter().any(missed_its_rate)),
+        (
+            Flag::RateMissed,
+            leg.phases.iter().any(Phase::missed_its_rate),
+        ),
         (Flag::DriverSaturated, measured.limit.by == LimitBy::Driver),
         (
             Flag::LittleBroken,
@@ -60,9 +62,4 @@ fn sold_out(phase: &Phase) -> bool {
         .statuses
         .iter()
         .any(|(status, count)| *count > 0 && status.contains(SOLD_OUT))
-}
-
-fn missed_its_rate(phase: &Phase) -> bool {
-    let achieved = phase.finished as f64;
-    phase.offered_per_s.is_some() && achieved < phase.due as f64 * ACHIEVED_SHARE_MIN
 }
