@@ -8,3 +8,7 @@ pub mod outcome_log;
 pub mod result;
 pub mod stats;
 pub mod view;
+
+mod read;
+
+pub use read::{ReadError, ReadErrorKind, read};

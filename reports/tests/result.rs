@@ -264,9 +264,65 @@ fn other_schemas_and_results_for_later_readers_are_refused_in_one_sentence() {
         refusal(r#"{"schema":1}"#)
             .starts_with("this file has schema 1, and this version reads only schema 2")
     );
-    assert!(refusal("{}").starts_with("this file has schema none"));
+    assert_eq!(
+        refusal(r#"{"schema":"2"}"#)
+            .split_once(',')
+            .map(|(head, _)| head),
+        Some(r#"this file has schema "2""#)
+    );
     assert!(refusal(r#"{"schema":2,"min_reader":9}"#).starts_with("this result needs reader 9"));
-    assert!(refusal("[").starts_with("not a result of this tool"));
+    for foreign in ["{}", "[]", "3", r#"{"scheme":2}"#] {
+        assert_eq!(
+            refusal(foreign),
+            "not a result of this tool: it has no schema number"
+        );
+    }
+    assert!(refusal(r#"{"schema":2}"#).starts_with("not a result of this tool: missing field"));
+    assert!(refusal("engine,rate\n").starts_with("not a result of this tool: expected value"));
+}
+
+/// Wherever a file ends too early, that is what is said, and never that it is something else.
+#[test]
+fn a_result_that_was_cut_off_is_told_from_a_foreign_file() {
+    let whole = run().to_json();
+    let refusal = |text: &str| Run::from_json(text).expect_err("refused").to_string();
+    assert_eq!(refusal(" \n"), "the file is empty");
+    let end = whole.trim_end().len();
+    let places = (1..end).step_by(97).chain([end - 1]);
+    for cut in places.filter(|cut| whole.is_char_boundary(*cut)) {
+        let line = whole[..cut].lines().count();
+        let said = refusal(&whole[..cut]);
+        assert!(
+            said.starts_with("the file was cut off: its JSON ends in the middle, in line "),
+            "cut at {cut}, line {line}: {said}"
+        );
+    }
+}
+
+#[test]
+fn a_file_that_cannot_be_read_is_named_in_one_sentence() {
+    let folder = std::env::temp_dir().join(format!("reports-read-{}", std::process::id()));
+    std::fs::create_dir_all(&folder).expect("a folder of its own");
+    let path = |name: &str| folder.join(name);
+    let whole = run().to_json();
+    std::fs::write(path("own.json"), &whole).expect("written");
+    std::fs::write(path("cut.json"), &whole[..whole.len() / 2]).expect("written");
+    std::fs::write(path("bytes.json"), [0xff, 0xfe, 0x00]).expect("written");
+    assert_eq!(reports::read(path("own.json")).expect("read"), run());
+    for (name, said) in [
+        ("absent.json", " cannot be read: No such file"),
+        ("cut.json", ": the file was cut off: "),
+        ("bytes.json", ": not a result of this tool: it is not text"),
+        (".", " cannot be read: Is a directory"),
+    ] {
+        let refused = reports::read(path(name)).expect_err("refused").to_string();
+        let expected = format!("{}{said}", path(name).display());
+        assert!(
+            refused.starts_with(&expected) && !refused.contains('\n'),
+            "{refused}"
+        );
+    }
+    std::fs::remove_dir_all(&folder).expect("removed");
 }
 
 #[test]

@@ -81,18 +81,39 @@ pub enum ResultError {
         "this result needs reader {needs}, and this version is reader {READER}; read it with a newer version"
     )]
     Reader { needs: u64 },
+    #[error("the file is empty")]
+    Empty,
+    #[error("the file was cut off: its JSON ends in the middle, in line {line}")]
+    CutOff { line: usize },
+    #[error("not a result of this tool: it is not text in UTF-8")]
+    NotText,
+    #[error("not a result of this tool: it has no schema number")]
+    Foreign,
     #[error("not a result of this tool: {0}")]
-    Malformed(#[from] serde_json::Error),
+    Malformed(#[source] serde_json::Error),
+}
+
+impl From<serde_json::Error> for ResultError {
+    fn from(error: serde_json::Error) -> Self {
+        if error.is_eof() {
+            Self::CutOff { line: error.line() }
+        } else {
+            Self::Malformed(error)
+        }
+    }
 }
 
 impl Run {
     /// Reads a result, and checks its schema and reader numbers first, so that a file of another
     /// schema is refused for that reason and not because some field differs.
     pub fn from_json(text: &str) -> Result<Self, ResultError> {
+        if text.trim().is_empty() {
+            return Err(ResultError::Empty);
+        }
         let value: serde_json::Value = serde_json::from_str(text)?;
-        let schema = value.get("schema");
-        if schema.and_then(serde_json::Value::as_u64) != Some(u64::from(SCHEMA)) {
-            let found = schema.map_or_else(|| "none".to_owned(), ToString::to_string);
+        let schema = value.get("schema").ok_or(ResultError::Foreign)?;
+        if schema.as_u64() != Some(u64::from(SCHEMA)) {
+            let found = schema.to_string();
             return Err(ResultError::Schema { found });
         }
         let needs = value.get("min_reader").and_then(serde_json::Value::as_u64);
