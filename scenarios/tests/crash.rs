@@ -2,8 +2,9 @@
 //! its failpoints or at random, frozen, or deprived of a server. Each test ends with the audit.
 //! Names such as fence-wait (R1) are those of the protocol's rules.
 //!
-//! The tests run one at a time, because they share servers and stop them. `CRASH_ROUNDS` sets the
-//! rounds of the random kills, `CRASH_QUEUE_TYPE=quorum` runs all of them on quorum queues.
+//! The tests share servers. Those that make one of these stand still run alone, as do those that ask
+//! how long something takes; the others run side by side. `CRASH_ROUNDS` sets the rounds of the
+//! random kills, `CRASH_QUEUE_TYPE=quorum` runs all of them on quorum queues.
 
 #[path = "crash/forged_events.rs"]
 mod forged_events;
@@ -21,6 +22,8 @@ mod repetitions;
 mod sale;
 #[path = "crash/stalling.rs"]
 mod stalling;
+#[path = "crash/turn.rs"]
+mod turn;
 #[path = "crash/wait.rs"]
 mod wait;
 #[path = "crash/world.rs"]
@@ -69,11 +72,14 @@ mod window;
 
 /// The world of a test, or the end of the test where servers or failpoints are missing.
 macro_rules! fresh_world {
-    ($name:expr, $total:expr) => {{
+    ($name:expr, $total:expr) => {
+        crate::fresh_world!($name, $total, start)
+    };
+    ($name:expr, $total:expr, $start:ident) => {{
         if !crate::world::has_failpoints() {
             return;
         }
-        match crate::world::World::start($name, $total).await {
+        match crate::world::World::$start($name, $total).await {
             Some(world) => world,
             None => return,
         }

@@ -12,7 +12,7 @@ use std::sync::atomic::{AtomicI64, Ordering};
 
 #[tokio::test]
 async fn a_confirm_that_comes_after_the_deadline_is_answered_unknown_and_a_retry_finds_the_order() {
-    let mut world = fresh_world!("late_confirm", 10);
+    let mut world = fresh_world!("late_confirm", 10, start_alone);
     let _reconciler = world.role("reconciler").await;
     let _consumer = world.role("create-consumer").await;
     let _seckill = world.seckill().await;

@@ -21,7 +21,7 @@ fn database_pid(world: &World) -> u32 {
 #[tokio::test]
 async fn while_the_database_hangs_orders_are_accepted_until_the_lease_runs_out_and_then_clearly_turned_away()
  {
-    let mut world = fresh_world!("hangs", 100_000);
+    let mut world = fresh_world!("hangs", 100_000, start_alone);
     let _reconciler = world.role("reconciler").await;
     let _consumer = world.role("create-consumer").await;
     let _seckill = world.seckill().await;
@@ -61,7 +61,7 @@ async fn while_the_database_hangs_orders_are_accepted_until_the_lease_runs_out_a
 
 #[tokio::test]
 async fn a_process_that_is_stopped_does_not_wait_for_a_database_that_hangs() {
-    let mut world = fresh_world!("stops", 100_000);
+    let mut world = fresh_world!("stops", 100_000, start_alone);
     let mut reconciler = world.role("reconciler").await;
     let mut consumer = world.role("create-consumer").await;
     let mut seckill = world.seckill().await;

@@ -87,6 +87,7 @@ async fn a_database_clock_that_leaps_forward_shortens_no_fence_wait() {
 
 /// Redis is emptied while the service is frozen and the times in the database are shifted.
 async fn outlives_its_freeze(mut world: World, shift_ms: i64) {
+    let redis = world.own_redis().await;
     let _reconciler = world.role("reconciler").await;
     let _consumer = world.role("create-consumer").await;
     let seckill = world.seckill().await;
@@ -97,7 +98,7 @@ async fn outlives_its_freeze(mut world: World, shift_ms: i64) {
         .number("SELECT heartbeat_at_ms FROM incarnations")
         .await;
     shift(&world, shift_ms).await;
-    redis::flush(&world.stack.redis_url()).await;
+    redis::flush(&redis.url()).await;
     world
         .until_number("SELECT MAX(epoch) FROM allocations", 2)
         .await;
@@ -115,7 +116,7 @@ async fn outlives_its_freeze(mut world: World, shift_ms: i64) {
 
 #[tokio::test]
 async fn a_database_clock_that_is_set_back_keeps_nobody_waiting_for_a_killed_service() {
-    let mut world = fresh_world!("setback", 1_000);
+    let mut world = fresh_world!("setback", 1_000, start_alone);
     world.set("SECKILL__SECKILL__ENGINE", "preallocated?block=100");
     let _reconciler = world.role("reconciler").await;
     let _consumer = world.role("create-consumer").await;

@@ -29,7 +29,7 @@ async fn frozen(role: &Role) -> Frozen {
 
 #[tokio::test]
 async fn a_consumer_that_freezes_in_its_transaction_holds_up_neither_the_sale_nor_other_rows() {
-    let mut world = fresh_world!("frozen_consumer", 1_000_000);
+    let mut world = fresh_world!("frozen_consumer", 1_000_000, start_alone);
     world.set("SECKILL__MQ__HEARTBEAT_S", HEARTBEAT_S);
     let _reconciler = world.role("reconciler").await;
     // A second attempt to open the sale would need its drains.

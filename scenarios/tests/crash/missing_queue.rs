@@ -112,6 +112,7 @@ async fn put_down(broker: &RabbitMqServer, queue: &str) {
 #[tokio::test]
 async fn a_queue_whose_node_is_down_keeps_only_those_sales_waiting_that_need_it() {
     let mut world = fresh_world!("node_down", 1_000);
+    let redis = world.own_redis().await;
     let broker = RabbitMqServer::start().await;
     let broker = broker.expect("the stack has one too");
     world.set("SECKILL__MQ__URL", broker.url());
@@ -136,7 +137,7 @@ async fn a_queue_whose_node_is_down_keeps_only_those_sales_waiting_that_need_it(
     another_sale(&world, 2, 10).await;
     opens(&world, 2, 1).await;
     world.buy(SOMEBODY + 1, 1).await.order();
-    redis::flush(&world.stack.redis_url()).await;
+    redis::flush(&redis.url()).await;
     another_sale(&world, 3, 10).await;
     opens(&world, 3, 1).await;
     let granted = "SELECT MAX(epoch) FROM allocations WHERE product_id = 1";

@@ -77,7 +77,7 @@ async fn an_instance_without_its_broker_is_alive_and_not_ready_until_the_broker_
 
 #[tokio::test]
 async fn an_instance_whose_lease_has_run_out_is_alive_and_not_ready_until_the_database_is_back() {
-    let mut world = fresh_world!("unready_lease", 10);
+    let mut world = fresh_world!("unready_lease", 10, start_alone);
     let _roles = ready(&mut world).await;
     let pids = ["mariadb", "mysql"].map(|name| world.stack.server_pid(name));
     let database = pids.into_iter().flatten().next();
@@ -89,7 +89,7 @@ async fn an_instance_whose_lease_has_run_out_is_alive_and_not_ready_until_the_da
 
 #[tokio::test]
 async fn an_instance_stays_ready_while_its_term_is_lost_for_moments_only() {
-    let mut world = fresh_world!("unready_term", 10);
+    let mut world = fresh_world!("unready_term", 10, start_alone);
     let redis = RedisServer::start().await;
     let redis = redis.expect("the stack has one too");
     world.set("SECKILL__REDIS__URL", redis.url());

@@ -126,6 +126,7 @@ async fn orders_that_wait_for_a_slow_consumer_are_not_voided_whatever_their_age(
 #[tokio::test]
 async fn a_reconciler_that_dies_while_opening_an_epoch_is_finished_by_the_next_one() {
     let mut world = fresh_world!("dies_opening", 60);
+    let redis = world.own_redis().await;
     let mut consumer = world.role("create-consumer").await;
     for failpoint in OPENING {
         let mut reconciler = world.armed("reconciler", failpoint).await;
@@ -145,7 +146,7 @@ async fn a_reconciler_that_dies_while_opening_an_epoch_is_finished_by_the_next_o
     }
     let queue = Queue::open(&world.stack.amqp_url(), world.queue(1)).await;
     let waiting = queue.depth().await;
-    redis::flush(&world.stack.redis_url()).await;
+    redis::flush(&redis.url()).await;
     let mut reconciler = world.armed("reconciler", OPENING[0]).await;
     world.crashed(&mut reconciler).await;
     let mut reconciler = world.armed("reconciler", OPENING[1]).await;
@@ -177,6 +178,7 @@ async fn a_reconciler_that_dies_while_opening_an_epoch_is_finished_by_the_next_o
 #[tokio::test]
 async fn two_reconcilers_side_by_side_do_no_harm() {
     let mut world = fresh_world!("two", 50_000);
+    let redis = world.own_redis().await;
     let _reconcilers = [
         world.role("reconciler").await,
         world.role("reconciler").await,
@@ -191,7 +193,7 @@ async fn two_reconcilers_side_by_side_do_no_harm() {
         concurrency: 32,
     });
     world.sells(&load, 200).await;
-    redis::flush(&world.stack.redis_url()).await;
+    redis::flush(&redis.url()).await;
     world.open(2).await;
     world.sells(&load, 200).await;
     abandon_by_second_service(&world).await;
@@ -260,6 +262,7 @@ async fn a_queue_goes_only_after_drained_is_stored_and_one_left_over_goes_with_t
 #[tokio::test]
 async fn an_epoch_is_granted_only_after_a_write_under_way_and_counts_it() {
     let mut world = fresh_world!("locking", 10);
+    let redis = world.own_redis().await;
     let _reconciler = world.role("reconciler").await;
     let _consumer = world.role("create-consumer").await;
     let _seckill = world.seckill().await;
@@ -275,7 +278,7 @@ async fn an_epoch_is_granted_only_after_a_write_under_way_and_counts_it() {
     ] {
         sqlx::query(statement).execute(&mut *writing).await.expect(statement);
     }
-    redis::flush(&world.stack.redis_url()).await;
+    redis::flush(&redis.url()).await;
     // grant-under-lock (R11): the allocation's row is locked first, so the grant waits, and then
     // reads what is committed.
     let waiting = "SELECT COUNT(*) FROM information_schema.processlist WHERE db = DATABASE()

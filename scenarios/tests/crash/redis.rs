@@ -1,4 +1,4 @@
-//! The Redis that the tests share: what is in it, and how all data and scripts are taken away.
+//! A private Redis: what is in it, and how all data and scripts are taken away.
 
 use servers::{Address, redis};
 

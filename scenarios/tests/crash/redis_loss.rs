@@ -11,6 +11,7 @@ use servers::RedisServer;
 #[tokio::test]
 async fn an_emptied_redis_means_not_open_until_a_new_epoch_sells_exactly_what_is_left() {
     let mut world = fresh_world!("flushed", 6_000);
+    let redis = world.own_redis().await;
     let mut reconciler = world.role("reconciler").await;
     let _consumer = world.role("create-consumer").await;
     let _seckill = world.seckill().await;
@@ -22,7 +23,7 @@ async fn an_emptied_redis_means_not_open_until_a_new_epoch_sells_exactly_what_is
     });
     world.sells(&load, 100).await;
     reconciler.stop().await.expect("stopped in order");
-    redis::flush(&world.stack.redis_url()).await;
+    redis::flush(&redis.url()).await;
     // Without a reconciler the sale stays closed: the service must not open it by itself.
     let answer = world.buy(SOMEBODY, 1).await;
     assert_eq!(
@@ -35,7 +36,7 @@ async fn an_emptied_redis_means_not_open_until_a_new_epoch_sells_exactly_what_is
     world.open(2).await;
     world.sells(&load, 20).await;
     // The same again while the reconciler is running.
-    redis::flush(&world.stack.redis_url()).await;
+    redis::flush(&redis.url()).await;
     world.open(3).await;
     sell_out(&world, load).await;
     world.audit().await;

@@ -79,7 +79,7 @@ async fn everything_is_sold(world: &World) {
 
 #[tokio::test]
 async fn a_frozen_broker_does_not_sell_out_the_sale_to_nobody() {
-    let mut world = fresh_world!("broker_frozen", TOTAL);
+    let mut world = fresh_world!("broker_frozen", TOTAL, start_alone);
     with_small_batches(&mut world);
     let _reconciler = world.role("reconciler").await;
     let _consumer = world.role("create-consumer").await;
@@ -99,7 +99,7 @@ async fn a_frozen_broker_does_not_sell_out_the_sale_to_nobody() {
 #[tokio::test]
 async fn while_the_last_units_are_held_for_nobody_they_are_not_called_sold_out() {
     const FEW: i64 = 20;
-    let mut world = fresh_world!("last_units", FEW);
+    let mut world = fresh_world!("last_units", FEW, start_alone);
     with_small_batches(&mut world);
     let _reconciler = world.role("reconciler").await;
     let _consumer = world.role("create-consumer").await;

@@ -5,21 +5,21 @@ use crate::inspect::{self, Stock};
 use crate::load::{self, Answer, Crowd, Load, Told};
 use crate::queue_type;
 use crate::sale::{self, PRODUCT, audit_passes};
+use crate::turn::{self, Turn};
 use crate::wait::until;
 use loadgen::data::Element;
 use scenarios::audit::EngineStock;
 use scenarios::stack::{Role, RoleSpec, Stack};
 use scenarios::testing;
 use scenarios::usage::proc;
+use servers::RedisServer;
 use sqlx::MySqlPool;
 use sqlx::mysql::MySqlPoolOptions;
-use std::collections::BTreeSet;
 use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::sync::OnceLock;
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::Duration;
-use tokio::sync::{Mutex, MutexGuard};
 
 /// User ids of single buyers begin here, so that they are never among those of a crowd.
 pub const SOMEBODY: i64 = 1_000_000;
@@ -39,9 +39,6 @@ const TIMES: [(&str, &str); 6] = [
 /// A buyer's patience; a role is restarted well within it.
 pub const PATIENCE: Duration = Duration::from_secs(4);
 
-/// One world at a time; the names of those that were there.
-static TURN: Mutex<BTreeSet<String>> = Mutex::const_new(BTreeSet::new());
-
 #[derive(Debug)]
 pub struct World {
     pub stack: &'static Stack,
@@ -53,7 +50,7 @@ pub struct World {
     address: Option<SocketAddr>,
     admin: Option<SocketAddr>,
     spawned: AtomicU32,
-    _turn: MutexGuard<'static, BTreeSet<String>>,
+    _turn: Turn,
 }
 
 /// Whether roles can be told to die at a failpoint; if not, prints that the test is ignored.
@@ -65,15 +62,20 @@ pub fn has_failpoints() -> bool {
 }
 
 impl World {
-    /// A migrated database with one sale of `total` units and nothing running. `None` where the
-    /// test cannot run.
+    /// A migrated database with one sale of `total` units and nothing running, perhaps beside other
+    /// worlds: the shared servers are to be left alone. `None` where the test cannot run.
     pub async fn start(name: &str, total: i64) -> Option<Self> {
-        let mut turn = TURN.lock().await;
+        Self::start_in(Turn::beside().await, name, total).await
+    }
+
+    /// As [`Self::start`], without any other world: the shared servers may be made to stand still.
+    pub async fn start_alone(name: &str, total: i64) -> Option<Self> {
+        Self::start_in(Turn::alone().await, name, total).await
+    }
+
+    async fn start_in(turn: Turn, name: &str, total: i64) -> Option<Self> {
         let stack = testing::stack()?;
-        assert!(
-            turn.insert(name.to_owned()),
-            "two tests call their world {name:?} and would meet in one database"
-        );
+        turn::only_one_is_called(name);
         let pairs = [
             ("SECKILL__DATABASE__URL", stack.database_url(name)),
             ("SECKILL__REDIS__URL", stack.redis_url()),
@@ -124,6 +126,13 @@ impl World {
             Some((_, old)) => *old = value,
             None => self.settings.push((key.to_owned(), value)),
         }
+    }
+
+    /// A Redis that no other world uses, for roles that start from now on; it may be emptied.
+    pub async fn own_redis(&mut self) -> RedisServer {
+        let redis = RedisServer::start().await.expect("the stack has one too");
+        self.set("SECKILL__REDIS__URL", redis.url());
+        redis
     }
 
     fn spec(&self, args: &[&str], more: &[(&str, &str)]) -> RoleSpec {
