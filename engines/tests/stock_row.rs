@@ -83,13 +83,20 @@ async fn optimistic_row_keeps_the_contract_on_mariadb() {
 /// be content with any engine that sells at all.
 const CAUGHT_BY: &str = "the_count_is_exact_under_concurrent_tasks";
 
+/// Two of the tasks have to meet, which may not happen in one run on a busy machine.
+const RUNS_MAX: usize = 5;
+
 async fn is_caught(database: OwnDatabase) {
     let harness = Harness::new(database);
     let seed = harness.seed_line();
-    match conformance::run_named(&harness, CAUGHT_BY).await.unwrap() {
-        CheckResult::Failed(how) => eprintln!("caught by {CAUGHT_BY}: {how}"),
-        other => panic!("not caught by {CAUGHT_BY}, but {other:?}; {seed}"),
+    let mut seen = Vec::new();
+    for _ in 0..RUNS_MAX {
+        match conformance::run_named(&harness, CAUGHT_BY).await.unwrap() {
+            CheckResult::Failed(how) => return eprintln!("caught by {CAUGHT_BY}: {how}"),
+            other => seen.push(other),
+        }
     }
+    panic!("not caught by {CAUGHT_BY}, but {seen:?}; {seed}");
 }
 
 #[tokio::test]
