@@ -5,6 +5,9 @@
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
+/// Of the build's environment.
+const COMMIT: &str = "IDENTITY_COMMIT";
+
 /// Sets, for the crate that is being built:
 ///
 /// - `BUILD_COMMIT`: the commit in twelve digits; empty outside of a git repository.
@@ -13,6 +16,10 @@ use std::process::Command;
 /// - `BUILD_PROFILE`: `release` or `debug`.
 /// - `BUILD_RUSTC`: version of the compiler, `1.95.0`.
 ///
+/// A variable `IDENTITY_COMMIT` of the build's own environment takes the place of the commit, as it is and
+/// without changes; empty, it makes binaries that do not say from which commit they are, so that
+/// equal sources make equal bytes.
+///
 /// `sources` are the files and folders that the binary is made of, relative to the crate's own
 /// folder. Cargo runs the build script again when they change, which builds the crate anew anyway,
 /// and after a commit.
@@ -20,12 +27,11 @@ pub fn emit(sources: &[&str]) {
     for path in sources {
         println!("cargo:rerun-if-changed={path}");
     }
-    for path in commit_files() {
-        println!("cargo:rerun-if-changed={}", path.display());
-    }
-    let commit = git(&["rev-parse", "--short=12", "HEAD"]).unwrap_or_default();
-    let status = ["status", "--porcelain", "--"];
-    let changes = git(&[&status[..], sources].concat()).unwrap_or_default();
+    println!("cargo:rerun-if-env-changed={COMMIT}");
+    let (commit, changes) = match std::env::var(COMMIT) {
+        Ok(given) => (given, String::new()),
+        Err(_) => from_git(sources),
+    };
     let words = match (commit.as_str(), changes.is_empty()) {
         ("", _) => "no commit".to_owned(),
         (commit, true) => commit.to_owned(),
@@ -37,6 +43,17 @@ pub fn emit(sources: &[&str]) {
     let profile = std::env::var("PROFILE").unwrap_or_default();
     println!("cargo:rustc-env=BUILD_PROFILE={profile}");
     println!("cargo:rustc-env=BUILD_RUSTC={}", rustc_version());
+}
+
+/// The commit in twelve digits, and what differs from it.
+fn from_git(sources: &[&str]) -> (String, String) {
+    for path in commit_files() {
+        println!("cargo:rerun-if-changed={}", path.display());
+    }
+    let commit = git(&["rev-parse", "--short=12", "HEAD"]).unwrap_or_default();
+    let status = ["status", "--porcelain", "--"];
+    let changes = git(&[&status[..], sources].concat()).unwrap_or_default();
+    (commit, changes)
 }
 
 /// The files one of which changes whenever another commit is checked out or made. Only those that

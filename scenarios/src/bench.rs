@@ -30,15 +30,17 @@ pub use interrupt::{Interrupt, Interrupted};
 pub(crate) use plan::{described, expected_time, in_words};
 pub use program::{Program, ProgramSide};
 pub use result_files::Files;
-pub(crate) use session::screen;
+pub(crate) use result_files::write as write_result;
+pub(crate) use session::{screen, shown_path};
 
 use std::collections::BTreeMap;
 
 use reports::expect::Expected;
+use reports::gate::Rules;
 use reports::result::{DriverKind, Run, RunKind};
 
 use self::leg::Profiling;
-use self::run_legs::RunContext;
+use self::run_legs::{BlockPlan, RunContext};
 use self::session::Session;
 use crate::profile::Profiler;
 use crate::scenario::Scenario;
@@ -84,6 +86,14 @@ impl std::fmt::Display for CannotRun {
 /// Whatever happens later is part of the result, and [`failure`] says whether the run is a success.
 pub async fn run(options: &BenchOptions, interrupt: &Interrupt) -> anyhow::Result<Run> {
     let asked_for = options.clone();
+    if let Some(scenario) = options.scenarios.iter().find(|it| it.needs_base()) {
+        return Err(CannotRun(format!(
+            "the scenario {0} runs at a rate of its base, which only a comparison of builds has: lab regress --base REF \
+             --scenario {0}",
+            scenario.name
+        ))
+        .into());
+    }
     let program = tokio::task::spawn_blocking(move || built(&asked_for)).await??;
     let profiler = options.profile.then(Profiler::find).transpose()?;
     let kind = match options.scenarios.as_slice() {
@@ -103,6 +113,45 @@ pub async fn run(options: &BenchOptions, interrupt: &Interrupt) -> anyhow::Resul
         }),
     };
     Box::pin(run_legs::run_legs(&context, &mut session.run)).await;
+    session.end(options).await
+}
+
+/// Builds that are compared, and how strictly.
+#[derive(Debug)]
+pub struct Comparison {
+    /// The base first, then every head whose bytes differ from the base's. Each has a side.
+    pub programs: Vec<Program>,
+    /// Ids of the heads' subjects that are the base's bytes, of which no leg is run.
+    pub identical: Vec<Program>,
+    pub rules: Rules,
+    /// Ratios of instruction counts by the name of the head and of the benchmark.
+    pub instructions: BTreeMap<String, BTreeMap<String, f64>>,
+}
+
+/// Compares builds in interleaved blocks of legs: one engine in one scenario. An error means that no
+/// leg was begun. What was found is the gate of the result.
+pub async fn compare(
+    options: &BenchOptions,
+    comparison: &Comparison,
+    interrupt: &Interrupt,
+) -> anyhow::Result<Run> {
+    let programs = &comparison.programs;
+    let mut session = Session::begin(options, programs, RunKind::Gate, interrupt).await?;
+    let identical = session.add_identical(options, &comparison.identical)?;
+    let context = RunContext {
+        stack: &session.stack,
+        scenarios: &session.scenarios,
+        interrupt,
+        keep: options.stack.keep,
+        profiling: None,
+    };
+    let plan = BlockPlan {
+        rules: &comparison.rules,
+        instructions: &comparison.instructions,
+        identical: &identical,
+        seed: session.run.seed,
+    };
+    Box::pin(run_legs::run_blocks(&context, &plan, &mut session.run)).await;
     session.end(options).await
 }
 

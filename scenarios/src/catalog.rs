@@ -6,7 +6,7 @@ use std::path::Path;
 use crate::scenario::{Scenario, ScenarioError};
 
 /// `(name, text)` in the order in which they are listed.
-pub const EMBEDDED: [(&str, &str); 16] = [
+pub const EMBEDDED: [(&str, &str); 17] = [
     ("smoke", include_str!("../catalog/smoke.toml")),
     ("laptop", include_str!("../catalog/laptop.toml")),
     ("4c4g", include_str!("../catalog/4c4g.toml")),
@@ -29,6 +29,7 @@ pub const EMBEDDED: [(&str, &str); 16] = [
     ("batching", include_str!("../catalog/batching.toml")),
     ("textbook", include_str!("../catalog/textbook.toml")),
     ("soak", include_str!("../catalog/soak.toml")),
+    ("gate", include_str!("../catalog/gate.toml")),
 ];
 
 /// Loads a scenario by its name in the catalog, or from a file: a name that ends in `.toml` or

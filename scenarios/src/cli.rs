@@ -7,6 +7,7 @@
 mod bench_args;
 mod listing;
 mod nightly;
+mod regress;
 mod settings;
 mod test_command;
 
@@ -16,6 +17,7 @@ use clap::{Parser, Subcommand};
 use reports::result::{AuditVerdict, Run};
 
 use self::bench_args::BenchArgs;
+use self::regress::RegressArgs;
 use self::test_command::TestArgs;
 use crate::audit::{self, AuditArgs};
 use crate::bench::{self, CannotRun, Interrupt};
@@ -59,6 +61,7 @@ enum Command {
     Doctor(StackOptions),
     /// Run a scenario: stack, system, load, drain, audit, tables
     Bench(Box<BenchArgs>),
+    Regress(Box<RegressArgs>),
     /// Send load to a system that is already running
     #[command(subcommand)]
     Load(Load),
@@ -161,6 +164,7 @@ fn run(command: Command) -> anyhow::Result<Ending> {
         }
         Command::Doctor(options) => print!("{}", doctor::report(&options)),
         Command::Bench(arguments) => return run_bench(&arguments),
+        Command::Regress(arguments) => return Ok(Ending::Code(run_regress(&arguments))),
         // These two build the runtime that they need by themselves.
         Command::Load(Load::Grpc(arguments)) => drop(loadgen::cli::run(*arguments)?),
         Command::Guard(arguments) => guard::run(&arguments)?,
@@ -193,6 +197,22 @@ fn run_bench(arguments: &BenchArgs) -> anyhow::Result<Ending> {
         let interrupt = Interrupt::listen()?;
         let result = Box::pin(bench::run(&options, &interrupt)).await?;
         Ok(Ending::of_run(&result))
+    })
+}
+
+/// Whatever keeps the builds from being compared is no verdict, and never exit code 1.
+fn run_regress(arguments: &RegressArgs) -> u8 {
+    let compared = || {
+        let options = arguments.options()?;
+        check_stack(&options.bench.stack)?;
+        block_on(async {
+            let interrupt = Interrupt::listen()?;
+            Box::pin(crate::regress::run(&options, &interrupt)).await
+        })
+    };
+    compared().unwrap_or_else(|error: anyhow::Error| {
+        eprintln!("error: {error:#}");
+        crate::regress::NOT_MEASURED
     })
 }
 

@@ -5,6 +5,7 @@
 pub mod cli;
 
 pub mod catalog;
+pub mod regress;
 pub mod scenario;
 
 pub mod audit;

@@ -9,7 +9,7 @@ mod rules;
 mod sizing;
 
 pub use file::ScenarioError;
-pub use rate::{Rate, SLOWEST};
+pub use rate::{BASE, Rate, SLOWEST};
 pub use rules::{BrokenRule, DRIVERS};
 
 use std::collections::BTreeMap;
@@ -189,6 +189,13 @@ impl Scenario {
     pub fn needs_slowest(&self) -> bool {
         let rates = self.phases.iter().flat_map(|phase| phase.arrival.rates());
         rates.into_iter().any(|rate| rate.is_of(rate::SLOWEST))
+    }
+
+    /// Whether some rate is a share of the base's throughput, so that it is for a comparison of builds
+    /// only.
+    pub fn needs_base(&self) -> bool {
+        let rates = self.phases.iter().flat_map(|phase| phase.arrival.rates());
+        rates.into_iter().any(|rate| rate.is_of(rate::BASE))
     }
 
     /// The phases of a leg that only calibrates: warm-up and calibration.

@@ -2,7 +2,10 @@
 //! share of the slowest subject's throughput, a calibration of each; in a search, whatever the
 //! search asks for.
 
+mod blocks;
 mod search;
+
+pub(super) use self::blocks::{BlockPlan, run_blocks};
 
 use reports::result::{Leg, Purpose, Run};
 

@@ -69,6 +69,20 @@ impl Session {
         })
     }
 
+    /// Records the subjects of binaries of which no leg is run, and returns their ids.
+    pub(super) fn add_identical(
+        &mut self,
+        options: &BenchOptions,
+        identical: &[Program],
+    ) -> anyhow::Result<Vec<String>> {
+        let planned = line_up(options, identical, self.place, false)?;
+        let subjects = planned.scenarios.into_iter().flat_map(|it| it.subjects);
+        let records: Vec<_> = subjects.map(|subject| subject.record).collect();
+        let ids = records.iter().map(|record| record.id.clone()).collect();
+        self.run.subjects.extend(records);
+        Ok(ids)
+    }
+
     /// Stops the stack, judges the run by what is expected of its legs, writes the result and shows
     /// its first screen.
     ///
@@ -183,7 +197,7 @@ fn finish(run: &Run, options: &BenchOptions) -> anyhow::Result<()> {
 }
 
 /// Relative to the current folder where it lies below it.
-fn shown_path(path: &std::path::Path) -> String {
+pub(crate) fn shown_path(path: &std::path::Path) -> String {
     let here = std::env::current_dir().ok();
     let below = here
         .as_deref()

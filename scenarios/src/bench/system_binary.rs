@@ -10,7 +10,7 @@ use serde::{Deserialize, Serialize};
 use crate::scenario::Scenario;
 
 /// As this binary was built; the system is built the same way.
-const PROFILE: &str = if cfg!(debug_assertions) {
+pub const PROFILE: &str = if cfg!(debug_assertions) {
     "debug"
 } else {
     "release"

@@ -97,7 +97,7 @@ pub(super) struct BenchArgs {
 }
 
 /// The names of the modes, as scenario files know them.
-fn acks() -> impl TypedValueParser<Value = Ack> {
+pub(super) fn acks() -> impl TypedValueParser<Value = Ack> {
     PossibleValuesParser::new(Ack::KNOWN.iter().map(Ack::as_str)).map(|name| Ack::named(&name))
 }
 
@@ -107,7 +107,7 @@ fn drivers() -> impl TypedValueParser<Value = DriverKind> {
 }
 
 /// A name that is a file's name on every system.
-fn plain_name(text: &str) -> Result<String, String> {
+pub(super) fn plain_name(text: &str) -> Result<String, String> {
     let is_plain = |letter: char| letter.is_ascii_alphanumeric() || "-_.".contains(letter);
     let is_name = !text.is_empty() && text.chars().all(is_plain) && !text.starts_with('.');
     let allowed = "allowed: letters, digits, - _ and . (not at the start)";

@@ -4,13 +4,15 @@ use std::str::FromStr;
 
 /// What stands in place of a phase: the lowest calibrated throughput of all subjects.
 pub const SLOWEST: &str = "slowest";
+/// What stands in place of a phase in a comparison of builds: the saturated throughput of the base.
+pub const BASE: &str = "base";
 
 /// Requests per second.
 #[derive(Clone, Debug, PartialEq)]
 pub enum Rate {
     PerS(f64),
-    /// `60% of calibrate`: 0.6 of the throughput of this leg's phase of that name, or of
-    /// [`SLOWEST`].
+    /// `60% of calibrate`: 0.6 of the throughput of this leg's phase of that name, of [`SLOWEST`] or
+    /// of [`BASE`].
     Share {
         share: f64,
         of: String,

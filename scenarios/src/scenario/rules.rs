@@ -7,7 +7,7 @@ use std::time::Duration;
 use loadgen::plan::{TIMEOUT_MAX, TIMEOUT_RESOLUTION};
 use reports::result::{DriverKind, Popularity, Purpose};
 
-use super::rate::SLOWEST;
+use super::rate::{BASE, SLOWEST};
 use super::{Arrival, End, OpenShape, PhasePlan, Rate, Scenario};
 
 pub const DRIVERS: [&str; 2] = ["grpc", "ghz"];
@@ -125,6 +125,7 @@ fn phases(scenario: &Scenario) -> Result<(), BrokenRule> {
         let key = |field: &str| format!("phases[{index}].{field}");
         non_empty(&key("name"), &phase.name)?;
         if phase.name == SLOWEST
+            || phase.name == BASE
             || all[..index]
                 .iter()
                 .any(|earlier| earlier.name == phase.name)
@@ -219,12 +220,15 @@ fn check_rate(scenario: &Scenario, index: usize, rate: &Rate) -> Result<(), Brok
                 .filter(|phase| calibrates(phase))
                 .map(|phase| phase.name.as_str())
                 .collect();
-            let is_known = known.contains(&of.as_str()) || (of == SLOWEST && !known.is_empty());
+            let is_known = known.contains(&of.as_str())
+                || (of == SLOWEST && !known.is_empty())
+                || (of == BASE && known.is_empty());
             if is_known {
                 return Ok(());
             }
+            // A base has a throughput of its own only where no phase of a leg calibrates.
             let allowed = match known.as_slice() {
-                [] => "a number, as no earlier phase calibrates".to_owned(),
+                [] => format!("a number, or {BASE}, as no earlier phase calibrates"),
                 known => format!("{}, {SLOWEST}", known.join(", ")),
             };
             broken(

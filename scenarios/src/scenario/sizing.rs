@@ -6,7 +6,7 @@ use std::time::Duration;
 use loadgen::data::ELEMENTS_MAX;
 use reports::result::Purpose;
 
-use super::{Arrival, End, PhasePlan, Products, Sale, Scenario};
+use super::{Arrival, BASE, End, PhasePlan, Products, Sale, Scenario};
 
 /// Twice the expected need.
 const RESERVE: f64 = 2.0;
@@ -105,6 +105,29 @@ impl Scenario {
         let rates = rates.ok()?;
         let mean = rates.iter().sum::<f64>() / rates.len().max(1) as f64;
         Some((mean * time).ceil() as u64)
+    }
+
+    /// The scenario with every phase by count: as many requests as a base of this throughput is due
+    /// to finish in the phase's time. So every leg of a comparison has the same work.
+    ///
+    /// # Errors
+    /// The name that a rate is a share of, where that is not the base.
+    pub fn with_counts(&self, base_per_s: f64) -> Result<Self, String> {
+        let mut counted = self.clone();
+        for (phase, counted) in self.phases.iter().zip(&mut counted.phases) {
+            let End::Time(time) = phase.end else { continue };
+            let rates = phase.arrival.rates();
+            let measured = |name: &str| (name == BASE).then_some(base_per_s);
+            let resolved = rates.iter().map(|rate| rate.resolve(measured));
+            let resolved: Vec<f64> = resolved.collect::<Result<_, _>>()?;
+            let mean = match resolved.len() {
+                0 => base_per_s,
+                rates => resolved.iter().sum::<f64>() / rates as f64,
+            };
+            let requests = (mean * time.as_secs_f64()).round().max(1.0);
+            counted.end = End::Requests(requests as u64);
+        }
+        Ok(counted)
     }
 
     /// A cautious guess at the time of one leg's phases.

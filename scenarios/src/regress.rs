@@ -1,0 +1,291 @@
+//! `lab regress`: holds builds of the system against a base, in interleaved blocks of legs on one
+//! machine, and says whether one of them is slower, later, dearer or wrong. What is decided from the
+//! blocks, and how, is in [`reports::gate`]; here builds are made, legs are run, and the verdict is
+//! written where people and CI read it.
+
+mod build;
+mod report;
+mod results;
+mod source;
+
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
+
+use anyhow::Context;
+use reports::gate::{Look, Rules, differences, exit_code, self_check};
+use reports::result::{Gate, Purpose, Run, Side};
+
+use self::build::Builder;
+use self::source::Source;
+use crate::bench::system_binary::workspace;
+use crate::bench::{self, BenchOptions, Comparison, Interrupt, Program, ProgramSide};
+use crate::scenario::Scenario;
+
+/// Exit code when there is no verdict.
+pub const NOT_MEASURED: u8 = 2;
+/// A side that is a binary and no commit.
+const FILE: &str = "file:";
+/// Blocks of a self-check.
+const SELF_CHECK_BLOCKS: u32 = 20;
+
+/// Where a comparison cannot be made: a base that does not build, a scenario that is not for it,
+/// results that do not fit each other. Always exit code 2.
+#[derive(Debug)]
+pub struct RegressError(pub String);
+
+impl std::error::Error for RegressError {}
+
+impl std::fmt::Display for RegressError {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str(&self.0)
+    }
+}
+
+#[derive(Clone, Debug)]
+pub struct RegressOptions {
+    /// One scenario with one engine, the stack, and where the result goes.
+    pub bench: BenchOptions,
+    pub what: What,
+    pub rules: Rules,
+    /// An inconclusive head fails too.
+    pub strict: bool,
+    /// Count instructions where the tools for it are there.
+    pub count_instructions: bool,
+    /// Where the verdict goes besides.
+    pub markdown: Option<PathBuf>,
+    pub junit: Option<PathBuf>,
+}
+
+/// What is compared.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum What {
+    /// Builds of commits (`main`), or binaries (`file:/opt/seckill`); no head is the working tree.
+    Builds { base: String, heads: Vec<String> },
+    /// The base, or the working tree, with itself.
+    SelfCheck { base: Option<String> },
+    /// Results that were made elsewhere: a folder with one folder per block.
+    Results(PathBuf),
+}
+
+/// Makes the comparison, prints and writes what it says, and returns the exit code: 0 when every head
+/// passed or nothing could be said of it, 1 when one failed, [`NOT_MEASURED`] when there is no
+/// verdict.
+///
+/// # Errors
+/// Whatever kept the comparison from being made. That is no verdict either.
+pub async fn run(options: &RegressOptions, interrupt: &Interrupt) -> anyhow::Result<u8> {
+    let run = match &options.what {
+        What::Results(folder) => {
+            let run = results::judged(folder, &options.rules, &options.bench)?;
+            report::show(&run, &options.bench)?;
+            run
+        }
+        What::Builds { base, heads } => {
+            let comparison = compared(options, base.clone(), heads.clone()).await?;
+            Box::pin(bench::compare(&options.bench, &comparison, interrupt)).await?
+        }
+        What::SelfCheck { base } => return Box::pin(check_itself(options, base.clone(), interrupt)).await,
+    };
+    report::write(&run, options.markdown.as_deref(), options.junit.as_deref())?;
+    let gate = run.gate.as_ref().context("a comparison has a gate")?;
+    Ok(exit_code(gate, options.strict))
+}
+
+/// Builds what is compared, and asks every binary whether it takes what it will be given.
+async fn compared(
+    options: &RegressOptions,
+    base: String,
+    heads: Vec<String>,
+) -> anyhow::Result<Comparison> {
+    let bench = options.bench.clone();
+    let rules = options.rules.clone();
+    let building = tokio::task::spawn_blocking(move || {
+        check_scenario(only_scenario(&bench)?)?;
+        let base = program(Some(&base), side_of_base())?;
+        base.check(&bench)?;
+        let mut comparison = Comparison {
+            programs: vec![base],
+            identical: Vec::new(),
+            rules,
+            instructions: BTreeMap::new(),
+        };
+        for (number, name) in sides_of_heads(&heads).into_iter().enumerate() {
+            let head = program(heads.get(number).map(String::as_str), name)?;
+            head.check(&bench)?;
+            let is_identical = head.build.sha256 == comparison.programs[0].build.sha256;
+            let list = match is_identical {
+                true => &mut comparison.identical,
+                false => &mut comparison.programs,
+            };
+            list.push(head);
+        }
+        anyhow::Ok(comparison)
+    });
+    building.await?
+}
+
+fn side_of_base() -> ProgramSide {
+    ProgramSide {
+        side: Side::Base,
+        head: None,
+        name: "base".to_owned(),
+    }
+}
+
+/// One head is `head`; of several each bears its own name, and a number where two have the same.
+fn sides_of_heads(heads: &[String]) -> Vec<ProgramSide> {
+    let side = |number: usize, name: String| ProgramSide {
+        side: Side::Head,
+        head: u8::try_from(number).ok(),
+        name,
+    };
+    if heads.len() < 2 {
+        return vec![side(0, "head".to_owned())];
+    }
+    let of_head = |(number, head): (usize, &String)| {
+        let is_twice = heads.iter().filter(|other| *other == head).count() > 1;
+        let name = match is_twice {
+            true => format!("head {} {head}", number + 1),
+            false => format!("head {head}"),
+        };
+        side(number, name)
+    };
+    heads.iter().enumerate().map(of_head).collect()
+}
+
+/// The binary of one side; `name` is a commit, a file, or nothing for the working tree.
+fn program(name: Option<&str>, side: ProgramSide) -> anyhow::Result<Program> {
+    let mut program = match name.and_then(|name| name.strip_prefix(FILE)) {
+        Some(file) => binary(Path::new(file))?,
+        None => {
+            let workspace = workspace().ok_or_else(|| {
+                RegressError(format!(
+                    "commits are built inside the workspace only; elsewhere give binaries, {FILE}/path/of/seckill"
+                ))
+            })?;
+            built(&Builder::new(&workspace), &source(&workspace, name)?, &side.name)?
+        }
+    };
+    if program.build.contract.is_none() {
+        return Err(RegressError(format!(
+            "{}: the binary says no number of its contract with the lab (seckill version --json), so it is too old to \
+             be compared",
+            side.name
+        ))
+        .into());
+    }
+    program.side = Some(side);
+    Ok(program)
+}
+
+fn binary(path: &Path) -> anyhow::Result<Program> {
+    if !path.is_file() {
+        return Err(RegressError(format!("{} is no file", path.display())).into());
+    }
+    Program::at(path)
+}
+
+fn source(workspace: &Path, name: Option<&str>) -> anyhow::Result<Source> {
+    if let Some(name) = name {
+        return source::resolved(workspace, name);
+    }
+    let (source, untracked) = source::working_tree(workspace)?;
+    if let Some(first) = untracked.first() {
+        eprintln!(
+            "warning: {} files that git does not know are left out of the build, {first} among them; git add them",
+            untracked.len()
+        );
+    }
+    Ok(source)
+}
+
+fn built(builder: &Builder, source: &Source, side: &str) -> anyhow::Result<Program> {
+    let changes = if source.is_dirty { " with changes" } else { "" };
+    eprintln!(
+        "{side}: {} ({}{changes})",
+        source.name,
+        &source.commit[..12]
+    );
+    builder.program(source)
+}
+
+fn only_scenario(bench: &BenchOptions) -> Result<&Scenario, RegressError> {
+    match bench.scenarios.as_slice() {
+        [only] => Ok(only),
+        _ => Err(RegressError("a comparison of builds has one scenario".to_owned())),
+    }
+}
+
+/// A comparison needs the same work in every leg, and a leg that can be judged.
+fn check_scenario(scenario: &Scenario) -> Result<(), RegressError> {
+    let name = &scenario.name;
+    let refuse = |why: &str| Err(RegressError(format!("the scenario {name} {why}")));
+    if scenario.search {
+        return refuse("searches a rate by itself, so its legs are not alike");
+    }
+    if scenario.engines.len() != 1 || scenario.all_variants().len() != 1 {
+        return refuse("has several subjects, and a comparison of builds has one; choose with --engine");
+    }
+    let measures = |phase: &&crate::scenario::PhasePlan| phase.purpose == Purpose::Measure;
+    let has_closed = scenario
+        .phases
+        .iter()
+        .filter(measures)
+        .any(|phase| !phase.arrival.is_open());
+    if !has_closed {
+        return refuse("has no closed phase that measures, which the rate and the throughput come from");
+    }
+    if scenario.calibration_phases() > 0 {
+        return refuse("calibrates in every leg, so that its builds would run at different rates; use \"% of base\"");
+    }
+    Ok(())
+}
+
+/// Blocks of the same build against itself, which say what this machine can tell apart.
+async fn check_itself(
+    options: &RegressOptions,
+    base: Option<String>,
+    interrupt: &Interrupt,
+) -> anyhow::Result<u8> {
+    let bench = options.bench.clone();
+    let building = tokio::task::spawn_blocking(move || {
+        check_scenario(only_scenario(&bench)?)?;
+        let base = program(base.as_deref(), side_of_base())?;
+        base.check(&bench)?;
+        anyhow::Ok(base)
+    });
+    let base = building.await??;
+    let head = Program {
+        side: sides_of_heads(&[]).into_iter().next(),
+        ..base.clone()
+    };
+    let one_look = options.rules.looks.last().map(|look| Look {
+        blocks: SELF_CHECK_BLOCKS,
+        ..*look
+    });
+    let comparison = Comparison {
+        programs: vec![base, head],
+        identical: Vec::new(),
+        rules: Rules {
+            looks: one_look.into_iter().collect(),
+            ..options.rules.clone()
+        },
+        instructions: BTreeMap::new(),
+    };
+    let run = Box::pin(bench::compare(&options.bench, &comparison, interrupt)).await?;
+    let gate = run.gate.as_ref().context("a comparison has a gate")?;
+    if let Some(why) = &gate.not_measured {
+        return Err(RegressError(format!("nothing was measured: {why}")).into());
+    }
+    report::print(&checked(&run, gate, &options.rules)?);
+    Ok(0)
+}
+
+/// What the blocks of a build against itself say of the rules.
+fn checked(run: &Run, gate: &Gate, rules: &Rules) -> anyhow::Result<String> {
+    let head = gate.heads.first().context("a self-check has a head")?;
+    let found = differences(run, rules, &gate.base, &head.subject);
+    let check = self_check(rules, &found, run.seed);
+    let check = check.map_err(|error| RegressError(format!("nothing can be said: {error}")))?;
+    Ok(check.to_string())
+}
