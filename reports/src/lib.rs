@@ -2,6 +2,7 @@
 //! statistics of its figures, the log of what each buyer was told, and pure rendering as text and
 //! Markdown. Nothing here measures or connects.
 
+pub mod compare;
 pub mod expect;
 pub mod gate;
 pub mod outcome_log;

@@ -3,6 +3,7 @@
 //! result, without a clock, a terminal or a file.
 
 mod audit;
+mod comparison;
 mod details;
 mod first_screen;
 mod grid;
@@ -12,6 +13,7 @@ mod markdown;
 mod notes;
 mod numbers;
 mod page;
+mod page_html;
 mod phrases;
 mod ranking;
 mod stalls;
@@ -20,6 +22,7 @@ mod table;
 mod text;
 
 pub use audit::audit;
+pub use comparison::{comparison, comparison_html, comparison_markdown};
 pub use details::details;
 pub use first_screen::{LINES_MAX, first_screen};
 pub use hgrm::hgrm;

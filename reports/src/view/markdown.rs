@@ -96,7 +96,7 @@ fn list(notes: &[Note]) -> String {
     text
 }
 
-fn drawn(block: &Block) -> String {
+pub(super) fn drawn(block: &Block) -> String {
     match block {
         Block::Heading(text) => format!("### {}\n", escaped(text)),
         Block::Text(_, text) => format!("{}\n", escaped(text)),

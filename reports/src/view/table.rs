@@ -10,11 +10,11 @@ use crate::result::{Run, Search, Standing, metric};
 use crate::stats;
 use std::collections::BTreeMap;
 
-type Show = Box<dyn Fn(&Row<'_>) -> Cell>;
+pub(super) type Show = Box<dyn Fn(&Row<'_>) -> Cell>;
 
 /// A grid of all columns; what does not fit goes by its order.
 pub(super) fn table(run: &Run, rows: &[Row<'_>], ranking: &Ranking) -> Grid {
-    let columns = columns(run, rows, ranking);
+    let columns = columns(rows, ranking, against_null(run, rows));
     let mut grid = Grid::new(columns.iter().map(|(column, _)| column.clone()).collect());
     for row in rows {
         grid.push(columns.iter().map(|(_, show)| show(row)).collect());
@@ -22,7 +22,13 @@ pub(super) fn table(run: &Run, rows: &[Row<'_>], ranking: &Ranking) -> Grid {
     grid
 }
 
-fn columns(run: &Run, rows: &[Row<'_>], ranking: &Ranking) -> Vec<(Column, Show)> {
+/// The columns that some of the rows fill; `against_null` is one of them that a run has only by
+/// itself.
+pub(super) fn columns(
+    rows: &[Row<'_>],
+    ranking: &Ranking,
+    against_null: Option<(Column, Show)>,
+) -> Vec<(Column, Show)> {
     let mut columns: Vec<(Column, Show)> = Vec::new();
     if !ranking.places.is_empty() {
         let ranking = ranking.clone();
@@ -59,7 +65,7 @@ fn columns(run: &Run, rows: &[Row<'_>], ranking: &Ranking) -> Vec<(Column, Show)
         right("CPU µs\n/order").expendable(1),
         shown("cpu_us_per_order", significant),
     ));
-    columns.extend(against_null(run, rows));
+    columns.extend(against_null);
     columns.extend(losses(rows));
     columns.push((left("audit"), Box::new(audit)));
     columns
@@ -124,7 +130,7 @@ fn shown(id: &'static str, show: fn(f64) -> String) -> Show {
     Box::new(move |row| or_nothing(row.value(id), show).into())
 }
 
-fn name(row: &Row<'_>) -> Cell {
+pub(super) fn name(row: &Row<'_>) -> Cell {
     let name = clean(&row.subject.id);
     match row.subject.standing {
         Standing::Ranked => Cell::of(Tone::Strong, name),
@@ -133,7 +139,7 @@ fn name(row: &Row<'_>) -> Cell {
     }
 }
 
-fn audit(row: &Row<'_>) -> Cell {
+pub(super) fn audit(row: &Row<'_>) -> Cell {
     match row.audit() {
         Audit::NotReached if !row.is_complete() => Cell::of(Tone::Warn, "cut short"),
         audit => audit_cell(audit),

@@ -1,0 +1,185 @@
+//! The tables of a comparison: the figures of all results together, and the differences of one of
+//! them from the first.
+
+use super::{OfEach, letter};
+use crate::compare::{Difference, Held, Matched};
+use crate::result::{Good, Metric};
+use crate::stats::Summary;
+use crate::view::grid::{Cell, Column, Grid, left, right};
+use crate::view::numbers::{NOTHING, of_metric, or_nothing, significant, times};
+use crate::view::ranking::Ranking;
+use crate::view::subjects::Row;
+use crate::view::table::{self, Show};
+use crate::view::text::{Tone, clean};
+
+/// The table of a single result, with a row for each result that has the subject.
+pub(super) fn together(
+    matched: &Matched<'_>,
+    of_each: &OfEach<'_>,
+    chosen: &[&'static Metric],
+) -> Grid {
+    let rows_of = |source: &Option<(Vec<Row<'_>>, Ranking)>| {
+        source.as_ref().map_or(0, |(rows, _)| rows.len())
+    };
+    let all: Vec<Row<'_>> = of_each
+        .iter()
+        .flatten()
+        .flat_map(|(rows, _)| rows.clone())
+        .collect();
+    let columns = if chosen.is_empty() {
+        table::columns(&all, &Ranking::default(), None)
+    } else {
+        metric_columns(chosen)
+    };
+    let mut heads: Vec<Column> = columns.iter().map(|(column, _)| column.clone()).collect();
+    heads.insert(1, left(""));
+    let mut grid = Grid::new(heads).repeating(if chosen.is_empty() { 0 } else { 2 });
+    // In the order of the first result that has rows at all.
+    let first = of_each.iter().find(|source| rows_of(source) > 0);
+    let order = |id: &str| {
+        let rows = first
+            .and_then(|source| source.as_ref())
+            .map(|(rows, _)| rows);
+        let at = rows.and_then(|rows| rows.iter().position(|row| row.subject.id == id));
+        at.unwrap_or(usize::MAX)
+    };
+    let mut subjects: Vec<&str> = matched.subjects.iter().map(|one| one.id).collect();
+    subjects.sort_by_key(|id| order(id));
+    for id in subjects {
+        let mut is_first = true;
+        for (index, source) in of_each.iter().enumerate() {
+            let Some((rows, _)) = source else { continue };
+            let row = rows.iter().find(|row| row.subject.id == id);
+            let mut cells = row.map_or_else(
+                || absent(id, columns.len()),
+                |row| columns.iter().map(|(_, show)| show(row)).collect(),
+            );
+            if !std::mem::take(&mut is_first) {
+                cells[0] = "".into();
+            }
+            cells.insert(1, Cell::of(Tone::Faint, letter(index)));
+            grid.push(cells);
+        }
+    }
+    grid
+}
+
+fn absent(id: &str, columns: usize) -> Vec<Cell> {
+    let mut cells = vec![Cell::of(Tone::Faint, NOTHING); columns];
+    cells[0] = clean(id).into();
+    if let Some(last) = cells.last_mut() {
+        *last = Cell::of(Tone::Warn, "absent");
+    }
+    cells
+}
+
+/// The metrics that the user chose, of a single result.
+pub(super) fn of_metrics(rows: &[Row<'_>], chosen: &[&'static Metric]) -> Grid {
+    let columns = metric_columns(chosen);
+    let heads = columns.iter().map(|(column, _)| column.clone()).collect();
+    let mut grid = Grid::new(heads).repeating(1);
+    for row in rows {
+        grid.push(columns.iter().map(|(_, show)| show(row)).collect());
+    }
+    grid
+}
+
+fn metric_columns(chosen: &[&'static Metric]) -> Vec<(Column, Show)> {
+    let mut columns: Vec<(Column, Show)> = vec![(left("engine"), Box::new(table::name))];
+    for metric in chosen.iter().copied() {
+        let show = move |row: &Row<'_>| {
+            or_nothing(row.value(metric.id), |value| of_metric(metric, value)).into()
+        };
+        columns.push((right(metric.id), Box::new(show)));
+    }
+    columns.push((left("audit"), Box::new(table::audit)));
+    columns
+}
+
+/// Differences of one result from the first, by subject; all are paired, or none is.
+pub(super) fn differences(differences: &[&Difference], source: usize, paired: bool) -> Grid {
+    let (base, other) = (letter(0), letter(source));
+    let ratio = format!("{other} by {base}");
+    let mut columns = vec![left("metric"), right(&base)];
+    if paired {
+        columns.extend([
+            right(&other),
+            right(&ratio),
+            right("interval"),
+            right("rounds"),
+        ]);
+    } else {
+        columns.extend([
+            right("min–max").expendable(2),
+            right(&other),
+            right("min–max").expendable(1),
+            right(&ratio),
+        ]);
+    }
+    let mut grid = Grid::new(columns);
+    let mut subject = "";
+    for difference in differences {
+        if difference.subject != subject {
+            subject = &difference.subject;
+            grid.push_heading(&clean(subject));
+        }
+        grid.push(cells(difference));
+    }
+    grid
+}
+
+fn cells(difference: &Difference) -> Vec<Cell> {
+    let metric = &difference.metric;
+    let better = match metric.good() {
+        Good::Up => " ↑",
+        Good::Down => " ↓",
+        Good::Neutral | Good::Other(_) => "",
+    };
+    let (base, other) = difference.middles();
+    let name = format!("  {}{better}", metric.id);
+    let ratio = Cell::of(Tone::Strong, or_nothing(difference.ratio, times));
+    let (base, other) = (of_metric(metric, base), of_metric(metric, other));
+    match difference.held {
+        Held::Apart => vec![
+            name.into(),
+            base.into(),
+            range(&difference.base),
+            other.into(),
+            range(&difference.other),
+            ratio,
+        ],
+        Held::Paired {
+            rounds,
+            min,
+            max,
+            interval,
+        } => {
+            let (lower, upper) = interval.unwrap_or((min, max));
+            let text = format!("{}–{}", significant(lower), significant(upper));
+            vec![
+                name.into(),
+                base.into(),
+                other.into(),
+                ratio,
+                Cell::of(
+                    Tone::Faint,
+                    if rounds == 1 {
+                        NOTHING.to_owned()
+                    } else {
+                        text
+                    },
+                ),
+                rounds.to_string().into(),
+            ]
+        }
+    }
+}
+
+/// Least and greatest, where there is more than one.
+fn range(summary: &Summary) -> Cell {
+    let text = match summary.rounds() {
+        1 => NOTHING.to_owned(),
+        _ => format!("{}–{}", significant(summary.min), significant(summary.max)),
+    };
+    Cell::of(Tone::Faint, text)
+}
