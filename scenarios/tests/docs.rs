@@ -8,6 +8,7 @@ use std::path::{Path, PathBuf};
 const DOCUMENTS: &[&str] = &[
     "README.md",
     "ARCHITECTURE.md",
+    "docs/gating.md",
     "docs/measuring.md",
     "docs/protocol.md",
     "docs/results.md",
