@@ -12,8 +12,12 @@ static NAMES: Mutex<BTreeSet<String>> = Mutex::new(BTreeSet::new());
 /// Held while a world exists.
 #[derive(Debug)]
 pub enum Turn {
-    Beside { _others: RwLockReadGuard<'static, ()> },
-    Alone { _nobody: RwLockWriteGuard<'static, ()> },
+    Beside {
+        _others: RwLockReadGuard<'static, ()>,
+    },
+    Alone {
+        _nobody: RwLockWriteGuard<'static, ()>,
+    },
 }
 
 impl Turn {
