@@ -8,11 +8,14 @@ mod studentized_range;
 mod holm;
 mod signed_rank;
 
+mod e_divisive;
+
 mod block_design;
 mod ranking;
 mod summary;
 
 pub use block_design::{BlockDesign, DesignError, Interval, compact_letters, detectable_ln};
+pub use e_divisive::{ChangePoint, EDivisive};
 pub use holm::holm;
 pub use normal::normal_cdf;
 pub use ranking::{
