@@ -13,3 +13,4 @@ pub mod view;
 mod read;
 
 pub use read::{ReadError, ReadErrorKind, read};
+pub use view::html;

@@ -8,6 +8,7 @@ mod details;
 mod first_screen;
 mod grid;
 mod hgrm;
+pub mod html;
 mod layout;
 mod markdown;
 mod notes;

@@ -1,0 +1,237 @@
+//! The measured phase second by second, one small chart per engine on common axes: what medians
+//! hide. The leg of median throughput is drawn strong, the other rounds thin behind it.
+
+use super::blocks;
+use super::plot::{Axis, Frame, canvas, path, percent, short, short_ms};
+use crate::result::{Leg, Phase};
+use crate::view::grid::{Grid, right};
+use crate::view::numbers::{NOTHING, ms, or_nothing, significant};
+use crate::view::stalls;
+use crate::view::subjects::Row;
+use crate::view::text::clean;
+use maud::{Markup, html};
+
+/// Points of a line; longer phases combine intervals.
+const POINTS_MAX: u64 = 64;
+/// A last interval shorter than this share of the others says little about a rate.
+const WHOLE_SHARE: f64 = 0.5;
+
+/// Intervals that are shown as one.
+#[derive(Clone, Copy, Debug, Default)]
+struct Step {
+    t_s: f64,
+    length_s: f64,
+    finished: u64,
+    /// The worst of the intervals; none where nothing ended.
+    p99_ms: Option<f64>,
+}
+
+impl Step {
+    fn rate(&self) -> f64 {
+        self.finished as f64 / self.length_s
+    }
+}
+
+struct Engine {
+    name: String,
+    /// Of the leg of median throughput.
+    main: Vec<Step>,
+    others: Vec<Vec<Step>>,
+    /// Seconds in which nothing was answered: from, to.
+    stall: Option<(f64, f64)>,
+}
+
+pub(super) fn section(rows: &[Row<'_>]) -> Markup {
+    let engines: Vec<Engine> = rows.iter().filter_map(engine).collect();
+    if engines.is_empty() {
+        return html! {};
+    }
+    let all = || {
+        engines
+            .iter()
+            .flat_map(|engine| engine.others.iter().chain([&engine.main]))
+            .flatten()
+    };
+    let greatest = |of: fn(&Step) -> f64| all().map(of).fold(0.0, f64::max);
+    let axes = Axes {
+        seconds: Axis::between(0.0, greatest(|step| step.t_s + step.length_s)),
+        rate: Axis::from_zero(greatest(Step::rate)),
+        p99: Axis::log(all().filter_map(|step| step.p99_ms)),
+    };
+    html! {
+        section {
+            h2 { "Over time" }
+            div.multiples {
+                @for engine in &engines { (multiple(engine, &axes)) }
+            }
+            p.caption {
+                "Above: finished per second; below: P99 in ms, on a logarithmic axis. Strong: the leg of median \
+                 throughput; thin: the other rounds; shaded: nothing was answered. All engines share their axes."
+            }
+            details {
+                summary { "Over time, as a table" }
+                (blocks::table(&table(&engines)))
+            }
+        }
+    }
+}
+
+struct Axes {
+    seconds: Axis,
+    rate: Axis,
+    p99: Axis,
+}
+
+fn engine(row: &Row<'_>) -> Option<Engine> {
+    let main = row.leg()?;
+    let others = row.counted.iter().filter(|leg| leg.id != main.id);
+    let engine = Engine {
+        name: clean(&row.subject.id),
+        main: steps(main),
+        others: others.map(|leg| steps(leg)).collect(),
+        stall: main.measured().and_then(stalls::longest).map(|stall| {
+            let from_s = stall.from_ns as f64 / 1e9;
+            (from_s, from_s + stall.length_ns as f64 / 1e9)
+        }),
+    };
+    (engine.main.len() > 1).then_some(engine)
+}
+
+fn steps(leg: &Leg) -> Vec<Step> {
+    leg.measured().map_or_else(Vec::new, steps_of)
+}
+
+fn steps_of(phase: &Phase) -> Vec<Step> {
+    let intervals = &phase.timeline;
+    let together = (intervals.len() as u64).div_ceil(POINTS_MAX).max(1) as usize;
+    let step = |together: &[crate::result::Interval]| {
+        let p99s = together.iter().filter_map(|interval| {
+            let read = interval.latency.read().ok()?;
+            Some(read.quantile_ns(0.99)? as f64 / 1e6)
+        });
+        Step {
+            t_s: together[0].t_ns as f64 / 1e9,
+            length_s: together.iter().map(|it| it.length_ns).sum::<u64>() as f64 / 1e9,
+            finished: together.iter().map(|it| it.counts.total()).sum(),
+            p99_ms: p99s.reduce(f64::max),
+        }
+    };
+    let mut steps: Vec<Step> = intervals.chunks(together).map(step).collect();
+    steps.retain(|step| step.length_s > 0.0);
+    if let [first, .., last] = steps.as_slice()
+        && last.length_s < WHOLE_SHARE * first.length_s
+    {
+        steps.pop();
+    }
+    steps
+}
+
+fn multiple(engine: &Engine, axes: &Axes) -> Markup {
+    let rates: Vec<f64> = engine.main.iter().map(Step::rate).collect();
+    let extremes = |values: &[f64]| {
+        let low = values.iter().copied().fold(f64::INFINITY, f64::min);
+        (low, values.iter().copied().fold(0.0, f64::max))
+    };
+    let (slowest, fastest) = extremes(&rates);
+    let worst = engine.main.iter().filter_map(|step| step.p99_ms);
+    let worst = worst.reduce(f64::max);
+    let rate_about = format!(
+        "{}, finished per second over time: from {} to {}",
+        engine.name,
+        significant(slowest),
+        significant(fastest)
+    );
+    let p99_about = format!(
+        "{}, P99 over time: at most {}",
+        engine.name,
+        or_nothing(worst, ms)
+    );
+    let labels = |axis: &Axis, show: fn(f64) -> String, most: usize| -> Vec<(f64, String)> {
+        let ticks = axis.ticks(most).into_iter();
+        ticks.map(|tick| (axis.share(tick), show(tick))).collect()
+    };
+    let (above, below) = (
+        Frame {
+            height_px: 84,
+            about: &rate_about,
+            x: &[],
+            y: &labels(&axes.rate, short, 3),
+        },
+        Frame {
+            height_px: 84,
+            about: &p99_about,
+            x: &labels(
+                &axes.seconds,
+                |second| format!("{}\u{a0}s", short(second)),
+                5,
+            ),
+            y: &labels(&axes.p99, short_ms, 3),
+        },
+    );
+    html! {
+        figure.multiple {
+            h3 { (engine.name) }
+            (above.drawn(&layer(engine, axes, |step, axes| Some(axes.rate.share(step.rate())))))
+            (below.drawn(&layer(engine, axes, |step, axes| Some(axes.p99.share(step.p99_ms?)))))
+        }
+    }
+}
+
+/// Lines of one of the two charts, and what one can hover over.
+fn layer(engine: &Engine, axes: &Axes, of: fn(&Step, &Axes) -> Option<f64>) -> Markup {
+    let line = |steps: &[Step]| {
+        let corner = |step: &Step| {
+            let middle = axes.seconds.share(step.t_s + step.length_s / 2.0);
+            Some((middle, of(step, axes)?))
+        };
+        path(&steps.iter().map(corner).collect::<Vec<_>>())
+    };
+    let width = |from: f64, to: f64| percent(axes.seconds.share(to) - axes.seconds.share(from));
+    html! {
+        @if let Some((from, to)) = engine.stall {
+            rect.stall x=(percent(axes.seconds.share(from))) width=(width(from, to)) y="0" height="100%" {
+                title { "nothing was answered for " (ms((to - from) * 1e3)) }
+            }
+        }
+        (canvas(&html! {
+            @for other in &engine.others { path.thin d=(line(other)) {} }
+            path.strong d=(line(&engine.main)) {}
+        }))
+        @for step in &engine.main {
+            rect.hover x=(percent(axes.seconds.share(step.t_s))) y="0" height="100%"
+                width=(width(step.t_s, step.t_s + step.length_s)) {
+                title {
+                    (short(step.t_s)) " s: " (significant(step.rate())) "/s, P99 " (or_nothing(step.p99_ms, ms))
+                }
+            }
+        }
+    }
+}
+
+/// The strong lines as figures.
+fn table(engines: &[Engine]) -> Grid {
+    let mut columns = vec![right("from s")];
+    for engine in engines {
+        columns.push(right(&format!("{}, finished/s", engine.name)));
+        columns.push(right("P99"));
+    }
+    let mut grid = Grid::new(columns);
+    let longest = engines.iter().max_by_key(|engine| engine.main.len());
+    for (index, row) in longest
+        .map_or(&[][..], |engine| &engine.main)
+        .iter()
+        .enumerate()
+    {
+        let mut cells = vec![short(row.t_s).into()];
+        for engine in engines {
+            let step = engine.main.get(index);
+            // Phases of other lengths may have steps of other lengths.
+            let step = step.filter(|step| (step.t_s - row.t_s).abs() < step.length_s / 2.0);
+            cells.push(or_nothing(step, |step| significant(step.rate())).into());
+            let p99 = step.and_then(|step| step.p99_ms);
+            cells.push(p99.map_or_else(|| NOTHING.to_owned(), ms).into());
+        }
+        grid.push(cells);
+    }
+    grid
+}

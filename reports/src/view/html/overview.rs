@@ -1,0 +1,74 @@
+//! A row per engine with what decides: place, audit, throughput, latency, CPU, and how long a yes
+//! takes to become a row. On a narrow screen each row becomes a card.
+
+mod cells;
+mod columns;
+
+use super::{Part, choice};
+use crate::result::{Run, Standing};
+use crate::view::subjects::{Audit, Row};
+use crate::view::text::clean;
+use columns::Columns;
+use maud::{Markup, html};
+
+pub(super) fn section(run: &Run, part: &Part<'_>) -> Markup {
+    let columns = Columns::of(run, part);
+    let has_places = !part.ranking.places.is_empty();
+    html! {
+        figure.overview {
+            div.scroll-not {
+                table.overview {
+                    (columns.head(has_places))
+                    tbody {
+                        @for row in &part.rows { (line(row, part, &columns, has_places)) }
+                    }
+                }
+            }
+            figcaption { (columns.caption()) }
+            (columns.legend())
+        }
+    }
+}
+
+fn line(row: &Row<'_>, part: &Part<'_>, columns: &Columns, has_places: bool) -> Markup {
+    let class = match row.subject.standing {
+        Standing::Ranked if row.competes => "ranked",
+        Standing::Unsafe => "unsafe",
+        Standing::Ceiling => "ceiling",
+        _ => "out",
+    };
+    html! {
+        tr class=(class) {
+            @if has_places {
+                td.place {
+                    @match part.ranking.place(&row.subject.id) {
+                        Some(place) => span { (place) },
+                        None => span.faint { "–" },
+                    }
+                }
+            }
+            th.engine scope="row" {
+                span.name { (clean(&row.subject.id)) }
+                " " (audit(row))
+                p.when { (choice::when(row, &part.rows, &part.ranking)) }
+            }
+            td.cell { (columns.throughput_cell(row)) }
+            td.cell { (columns.latency_cell(row)) }
+            @if columns.has_cpu() { td.cell { (columns.cpu_cell(row)) } }
+            @if columns.has_durable() { td.cell.durable { (columns.durable_cell(row)) } }
+        }
+    }
+}
+
+fn audit(row: &Row<'_>) -> Markup {
+    let (class, text) = match row.audit() {
+        Audit::Passed => ("good", "audit passed"),
+        Audit::Failed => ("bad", "audit FAILED"),
+        Audit::Caught => ("good", "unsafe, caught by the audit"),
+        Audit::NotCaught => ("bad", "unsafe, NOT CAUGHT"),
+        Audit::NotApplicable => ("none", "no audit"),
+        Audit::NotReached if row.is_complete() => ("warn", "not audited"),
+        Audit::NotReached => ("warn", "cut short"),
+    };
+    html! { span class={ "badge " (class) } { (text) } }
+}
