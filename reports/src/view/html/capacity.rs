@@ -49,10 +49,11 @@ fn strip(search: &Search, axis: &Axis) -> Markup {
         div.row {
             div.name {
                 b { (clean(&search.subject)) }
-                div.figure {
-                    (or_nothing(search.holds_per_s, significant)) "/s holds"
+                @match search.holds_per_s {
+                    Some(holds) => div.figure { (significant(holds)) "/s holds" },
+                    None => div.figure { "no rate that holds was found" },
                 }
-                @if let Some(why) = &search.ended_why { div.faint { (clean(why)) } }
+                @if let Some(why) = &search.ended_why { div.note { (clean(why)) } }
             }
             svg.chart.strip role="img" aria-label=(about) width="100%" height="44" {
                 (strip_grid(axis, &[]))

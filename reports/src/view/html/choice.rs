@@ -9,6 +9,9 @@ use crate::view::ranking::{Goal, Ranking};
 use crate::view::subjects::{Audit, Row};
 use crate::view::text::clean;
 
+/// How many times better a single round has to be to speak for an engine.
+const MARGIN_OF_ONE_ROUND: f64 = 1.1;
+
 pub(super) fn when(row: &Row<'_>, rows: &[Row<'_>], ranking: &Ranking) -> String {
     let fixed = match (row.audit(), &row.subject.standing) {
         (Audit::Failed, _) => "Not before its audit passes: a buyer was told something untrue.",
@@ -70,13 +73,13 @@ fn chosen(row: &Row<'_>, rows: &[Row<'_>], ranking: &Ranking) -> String {
 /// What nobody else has here.
 fn strengths(row: &Row<'_>, rivals: &[&Row<'_>], ranking: &Ranking) -> Vec<String> {
     let mut strengths = Vec::new();
-    let aim = match ranking.goal {
-        Goal::Throughput => "the highest throughput",
-        Goal::Latency => "the lowest P99",
+    let (aim, shared) = match ranking.goal {
+        Goal::Throughput => ("the highest throughput", "a throughput that nobody beats"),
+        Goal::Latency => ("the lowest P99", "a P99 that nobody beats"),
     };
     match ranking.places.get(&row.subject.id) {
         Some((1, 1)) => strengths.push(aim.to_owned()),
-        Some((1, _)) => strengths.push(format!("{aim}, which it shares")),
+        Some((1, _)) => strengths.push(shared.to_owned()),
         None if is_clearly_best(row, rivals, ranking) => {
             strengths.push(format!("{aim} of this run"));
         }
@@ -104,12 +107,19 @@ fn is_clearly_best(row: &Row<'_>, rivals: &[&Row<'_>], ranking: &Ranking) -> boo
     }
 }
 
-/// Its worst round is better than the best round of every other.
+/// Its worst round is better than the best round of every other; in a single round, by more than
+/// rounds usually differ.
 fn is_clearly_least(row: &Row<'_>, rivals: &[&Row<'_>], id: &str) -> bool {
     let greatest = extremes(row, id).map(|(_, greatest)| greatest);
+    let margin = match row.range(id) {
+        Some(_) => 1.0,
+        None => MARGIN_OF_ONE_ROUND,
+    };
     rivals.iter().all(|rival| {
         let least = extremes(rival, id).map(|(least, _)| least);
-        greatest.zip(least).is_some_and(|(own, other)| own < other)
+        greatest
+            .zip(least)
+            .is_some_and(|(own, other)| own * margin < other)
     })
 }
 

@@ -16,7 +16,7 @@ const SHIFT_MAX_LN: f64 = 0.7;
 pub(super) fn answer(run: &Run, gate: &Gate) -> Markup {
     html! {
         @for head in &gate.heads {
-            p.answer.verdict class=(class(&head.verdict)) { (sentence(run, gate, head)) }
+            p class={ "answer " (class(&head.verdict)) } { (sentence(run, gate, head)) }
         }
         @if gate.heads.is_empty() { p.answer { "No head was compared." } }
     }

@@ -26,13 +26,13 @@ pub(super) fn headline(run: &Run, parts: &[Part<'_>]) -> Markup {
             }
             @if is_empty { (nothing(run)) }
             @else if let Some(gate) = &run.gate { (super::gate::answer(run, gate)) }
-            @else if !run.searches.is_empty() { (answer(&verdict(run, &all, &Ranking::default()))) }
-            @else if let [only] = parts { (answer(&verdict(run, &only.rows, &only.ranking))) }
+            @else if !run.searches.is_empty() { (answer(&verdict(run, &all, &Ranking::default()), "")) }
+            @else if let [only] = parts { (answer(&verdict(run, &only.rows, &only.ranking), &only.ranking.remark)) }
             @else {
                 @for part in parts {
                     div.each {
                         p.kicker { (clean(&part.scenario.name)) }
-                        (answer(&verdict(run, &part.rows, &part.ranking)))
+                        (answer(&verdict(run, &part.rows, &part.ranking), &part.ranking.remark))
                     }
                 }
             }
@@ -59,13 +59,15 @@ fn alarm(notes: &[Note]) -> Markup {
     }
 }
 
-fn answer(notes: &[Note]) -> Markup {
+/// What the order is worth follows the claim in smaller letters.
+fn answer(notes: &[Note], remark: &str) -> Markup {
     html! {
         @for note in notes {
             @if note.tone == Tone::Strong {
-                p.answer { (note.text) }
+                p.answer { (note.text.strip_suffix(remark).unwrap_or(&note.text).trim_end()) }
+                @if !remark.is_empty() { p.said { (remark) } }
             } @else {
-                p.said class=[class(note.tone)] { (note.text) }
+                p class={ "said " (class(note.tone).unwrap_or_default()) } { (note.text) }
             }
         }
     }
@@ -105,8 +107,8 @@ fn kicker(run: &Run) -> String {
         }
     };
     match &run.name {
-        Some(name) => format!("{} · {what}", clean(name)),
-        None => what,
+        Some(name) if !what.starts_with(&clean(name)) => format!("{} · {what}", clean(name)),
+        _ => what,
     }
 }
 
@@ -132,10 +134,12 @@ pub(super) fn warnings(notes: &[Note]) -> Markup {
     }
 }
 
+/// What is neither in the head of the page nor in the rows.
 pub(super) fn facts(notes: &[Note]) -> Markup {
+    let is_new = |note: &&Note| !["machine", "limited by"].contains(&note.label);
     html! {
         dl.facts {
-            @for note in notes {
+            @for note in notes.iter().filter(is_new) {
                 div { dt { (note.label) } dd { (note.text) } }
             }
         }

@@ -13,8 +13,10 @@ use maud::{Markup, html};
 const HEIGHT_PX: u32 = 280;
 /// Corners of a line for each tenth that is left.
 const STEPS: u32 = 12;
-/// Six nines; further right lies less than one request of a million.
-const NINES_MAX: u32 = 6;
+/// The fastest few requests would stretch the axis and answer no question.
+const QUANTILE_MIN: f64 = 0.17;
+/// Five nines; further right lies less than one request of a hundred thousand.
+const NINES_MAX: u32 = 5;
 const NINES_MIN: u32 = 2;
 /// Percentiles that have a dot to hover over, by the number of nines.
 const DOTS: [(f64, &str); 5] = [
@@ -24,15 +26,7 @@ const DOTS: [(f64, &str); 5] = [
     (3.0, "P99.9"),
     (4.0, "P99.99"),
 ];
-const LABELS: [&str; 7] = [
-    "0",
-    "90 %",
-    "99 %",
-    "99.9 %",
-    "99.99 %",
-    "99.999 %",
-    "99.9999 %",
-];
+const LABELS: [&str; 6] = ["0 %", "90 %", "99 %", "99.9 %", "99.99 %", "99.999 %"];
 /// Colours and dashes that tell lines apart.
 const LINES: usize = 10;
 
@@ -57,7 +51,9 @@ pub(super) fn section(rows: &[Row<'_>]) -> Markup {
     let nines = (most.max(1).ilog10()).clamp(NINES_MIN, NINES_MAX);
     let values = all()
         .filter(|latencies| !latencies.is_empty())
-        .flat_map(|latencies| [0.0, 1.0 - 0.1f64.powi(nines as i32)].map(|q| ms_at(latencies, q)));
+        .flat_map(|latencies| {
+            [QUANTILE_MIN, 1.0 - 0.1f64.powi(nines as i32)].map(|q| ms_at(latencies, q))
+        });
     let y = Axis::log(values);
     let clock = rows.iter().find_map(Row::phase).map(Phase::headline_clock);
     let felt = clock.as_ref().map_or("", phrases::clock);
@@ -181,7 +177,7 @@ fn reach(latencies: &Latencies, nines: u32) -> f64 {
 fn curve(latencies: &Latencies, nines: u32, y: &Axis) -> String {
     let end = reach(latencies, nines);
     let steps = (end * f64::from(STEPS)).floor() as u32;
-    let at = (0..=steps).map(|step| f64::from(step) / f64::from(STEPS));
+    let at = (1..=steps).map(|step| f64::from(step) / f64::from(STEPS));
     let corners = at.chain([end]).map(|nine| {
         let value = ms_at(latencies, 1.0 - 10f64.powf(-nine));
         Some((nine / f64::from(nines), y.share(value)))

@@ -96,7 +96,7 @@ fn cell(part: &Part<'_>, subject: &Subject) -> Markup {
         _ => None,
     };
     html! {
-        td.r class=[is_best.then_some("best")] {
+        td.r.best[is_best] {
             @if is_best { span title="better than everybody else, beyond chance" { "★ " } }
             b { (or_nothing(value, show)) }
             @if let Some((least, greatest)) = row.range(id) {

@@ -3,7 +3,7 @@
 
 use super::blocks;
 use super::plot::{Axis, Frame, canvas, path, percent, short, short_ms};
-use crate::result::{Leg, Phase};
+use crate::result::{Leg, Phase, Standing};
 use crate::view::grid::{Grid, right};
 use crate::view::numbers::{NOTHING, ms, or_nothing, significant};
 use crate::view::stalls;
@@ -42,7 +42,12 @@ struct Engine {
 }
 
 pub(super) fn section(rows: &[Row<'_>]) -> Markup {
-    let engines: Vec<Engine> = rows.iter().filter_map(engine).collect();
+    // What sells nothing would stretch the axes of those that do.
+    let sells = |row: &&Row<'_>| row.subject.standing != Standing::Ceiling;
+    let mut engines: Vec<Engine> = rows.iter().filter(sells).filter_map(engine).collect();
+    if engines.is_empty() {
+        engines = rows.iter().filter_map(engine).collect();
+    }
     if engines.is_empty() {
         return html! {};
     }

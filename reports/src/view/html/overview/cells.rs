@@ -1,6 +1,6 @@
 //! One cell of the overview: the figure in words, and its mark on the axis of its column.
 
-use super::columns::{Columns, limit};
+use super::columns::{Columns, PERCENTILES, limit};
 use crate::result::metric;
 use crate::view::html::plot::{Axis, strip_grid};
 use crate::view::numbers::{ms, or_nothing, percent, significant};
@@ -36,12 +36,11 @@ impl Columns {
             (label("finished per second"))
             div.figure {
                 b { (significant(median)) } "/s"
-                @if !limited.is_empty() { span.faint { " limited by " (limited) } }
             }
             svg.chart.strip role="img" aria-label=(about) width="100%" height="30" {
                 (strip_grid(axis, &self.marks))
                 @if let Some((low, high)) = band {
-                    (span_of(axis, *low, *high, "band", 8))
+                    (span_of(axis, *low, *high, "band", 18))
                 }
                 @if let Some((least, greatest)) = range {
                     line.whisker x1=(axis.x(least)) x2=(axis.x(greatest)) y1="15" y2="15" {}
@@ -49,9 +48,10 @@ impl Columns {
                 @if rounds.len() > 1 {
                     @for value in &rounds { circle.round cx=(axis.x(*value)) cy="15" r="2" {} }
                 }
-                circle.dot cx=(axis.x(median)) cy="15" r="5" { title { (about) } }
+                circle.dot cx=(axis.x(median)) cy="15" r="4.5" { title { (about) } }
             }
             div.narrow { (self.throughput_axis()) }
+            @if !limited.is_empty() { div.note { "limit: " (limited) } }
         }
     }
 
@@ -63,6 +63,13 @@ impl Columns {
             return html! { span.faint { "–" } };
         };
         let axis = &self.latency;
+        // One unit for all three.
+        let (divisor, unit) = if p50 >= 1_000.0 {
+            (1e3, "\u{a0}s")
+        } else {
+            (1.0, "\u{a0}ms")
+        };
+        let bare = |ms: f64| significant(ms / divisor);
         let about = format!(
             "{}: P50 {}, P99 {}, P99.9 {}",
             clean(&row.subject.id),
@@ -71,15 +78,14 @@ impl Columns {
             ms(p999)
         );
         html! {
-            (label(self.latency_title()))
+            (label(&format!("{}: {PERCENTILES}", self.latency_title())))
             div.figure {
-                span.faint { "P50 " } (ms(p50))
-                span.faint { " · P99 " } b { (ms(p99)) }
-                span.faint { " · P99.9 " } (ms(p999))
+                (bare(p50)) span.faint { " · " } b { (bare(p99)) } span.faint { " · " } (bare(p999))
+                (unit)
             }
             svg.chart.strip role="img" aria-label=(about) width="100%" height="30" {
                 (strip_grid(axis, &[]))
-                (span_of(axis, p50, p999, "tail", 4))
+                (span_of(axis, p99, p999, "tail", 4))
                 (span_of(axis, p50, p99, "body", 8))
                 circle.dot cx=(axis.x(p99)) cy="15" r="5" { title { (about) } }
             }
@@ -130,10 +136,10 @@ impl Columns {
     pub(super) fn durable_cell(&self, row: &Row<'_>) -> Markup {
         let p99 = row.value("durable_p99_ms");
         html! {
-            (label("yes to row, P99"))
+            (label("accepted to row, P99"))
             div.figure { b { (or_nothing(p99, ms)) } }
             @if let Some(share) = row.value("committed_share") {
-                div.faint { (percent(share)) " of rows there at the last reply" }
+                div.note { (percent(share)) " there at the last reply" }
             }
         }
     }

@@ -22,11 +22,16 @@ pub(super) struct Columns {
     /// subject's id: bars that do not overlap are separated.
     pub(super) bands: BTreeMap<String, (f64, f64)>,
     pub(super) per: Per,
+    /// Processes in the order of their bars, with their classes.
+    processes: Vec<(String, &'static str)>,
     has_cpu: bool,
     has_durable: bool,
     latency_title: String,
     rounds: usize,
 }
+
+/// The three figures of a latency.
+pub(super) const PERCENTILES: &str = "P50 · P99 · P99.9";
 
 /// What CPU is divided by.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -95,6 +100,7 @@ impl Columns {
             marks: marks(part),
             bands: bands(run, part),
             per,
+            processes: processes(per, rows),
             has_cpu: cpu > 0.0,
             has_durable: rows.iter().any(|row| row.value("durable_p99_ms").is_some()),
             latency_title: latency_title(rows),
@@ -117,11 +123,13 @@ impl Columns {
                     @if has_places { th.place scope="col" { abbr title="place" { "#" } } }
                     th.engine scope="col" { "Engine, and when to take it" }
                     th.cell scope="col" { "Finished per second" (self.throughput_axis()) }
-                    th.cell scope="col" { (self.latency_title) (self.latency_axis()) }
+                    th.cell scope="col" {
+                        (self.latency_title) br; (PERCENTILES) (self.latency_axis())
+                    }
                     @if self.has_cpu {
                         th.cell scope="col" { "CPU µs per " (self.per.name()) (self.cpu_axis()) }
                     }
-                    @if self.has_durable { th.durable scope="col" { "Yes to row, P99" } }
+                    @if self.has_durable { th.durable scope="col" { "Accepted to row, P99" } }
                 }
             }
         }
@@ -159,9 +167,22 @@ impl Columns {
         }
     }
 
-    /// What the lines that cross the rows are.
+    /// What the colours of the CPU are, and the lines that cross the rows.
     pub(super) fn legend(&self) -> Markup {
         html! {
+            @if !self.processes.is_empty() {
+                ul.legend {
+                    li { "CPU per " (self.per.name()) ":" }
+                    @for (process, class) in &self.processes {
+                        li {
+                            svg.swatch aria-hidden="true" width="12" height="12" {
+                                rect class=(class) width="12" height="12" {}
+                            }
+                            (clean(process))
+                        }
+                    }
+                }
+            }
             @if !self.marks.is_empty() {
                 ul.legend {
                     @for mark in &self.marks {
@@ -177,6 +198,17 @@ impl Columns {
             }
         }
     }
+}
+
+fn processes(per: Per, rows: &[Row<'_>]) -> Vec<(String, &'static str)> {
+    let mut seen: Vec<(String, &'static str)> = Vec::new();
+    for share in rows.iter().flat_map(|row| per.shares(row)) {
+        if !seen.iter().any(|(process, _)| *process == share.process) {
+            seen.push((share.process, share.class));
+        }
+    }
+    seen.sort_by_key(|(process, class)| (*class, process.clone()));
+    seen
 }
 
 fn marks(part: &Part<'_>) -> Vec<Mark> {

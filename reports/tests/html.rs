@@ -1,0 +1,205 @@
+//! The page of a run: its parts, its size, and that nothing from outside can break it. What only a
+//! browser can tell is in `browser.rs`.
+
+mod pages {
+    pub mod fixtures;
+    pub mod large;
+    pub mod well_formed;
+}
+mod view {
+    pub mod findings;
+    pub mod parts;
+    pub mod runs;
+}
+
+use pages::well_formed::{elements, problems};
+use pages::{fixtures, large};
+use reports::html::page;
+use reports::result::Run;
+use view::runs;
+
+/// Bytes of a page, whatever was measured.
+const PAGE_BYTES_MAX: usize = 500_000;
+const SCRIPT_BYTES_MAX: usize = 6_000;
+
+#[test]
+fn every_page_is_well_formed_and_small_and_loads_nothing() {
+    for (name, run) in fixtures::all() {
+        let text = page(&run);
+        assert_eq!(problems(&text), Vec::<String>::new(), "{name}");
+        assert!(text.len() <= PAGE_BYTES_MAX, "{name}: {} bytes", text.len());
+        let scripts: Vec<&str> = text.split("<script>").skip(1).collect();
+        assert_eq!(scripts.len(), 1, "{name}");
+        let script = scripts[0].split("</script>").next().unwrap_or_default();
+        assert!(script.len() <= SCRIPT_BYTES_MAX, "{} bytes", script.len());
+        for loading in [
+            "http:", "https:", "src=", "href=", "url(", "@import", "<link", "<img",
+        ] {
+            assert!(!text.contains(loading), "{name}: {loading}");
+        }
+    }
+}
+
+#[test]
+fn nine_engines_over_five_rounds_of_a_minute_stay_small() {
+    let text = page(&large::large());
+    assert!(text.len() <= PAGE_BYTES_MAX, "{} bytes", text.len());
+    assert_eq!(elements(&text, "figure.multiple").len(), 9);
+}
+
+#[test]
+fn every_chart_has_words_and_marks() {
+    for (name, run) in fixtures::all() {
+        for chart in elements(&page(&run), "svg.chart") {
+            let opening = chart.split('>').next().unwrap_or_default();
+            assert!(opening.contains("role=\"img\""), "{name}: {opening}");
+            assert!(!opening.contains("aria-label=\"\""), "{name}: {opening}");
+            assert!(opening.contains("aria-label="), "{name}: {opening}");
+            let marks = ["<circle", "<rect", "<path"];
+            assert!(
+                marks.iter().any(|mark| chart.contains(mark)),
+                "{name}: {chart}"
+            );
+            assert!(
+                !chart.contains("NaN") && !chart.contains("inf%"),
+                "{name}: {chart}"
+            );
+        }
+    }
+}
+
+fn after<'a>(text: &'a str, start: &str) -> &'a str {
+    text.split_once(start).map_or("", |(_, rest)| rest)
+}
+
+#[test]
+fn the_answer_of_the_first_screen_stands_above_a_row_for_each_engine() {
+    let text = page(&runs::engines());
+    let answer = after(&text, "<p class=\"answer\">");
+    assert!(
+        answer.starts_with("Fastest: preallocated, 64,"),
+        "{}",
+        &answer[..200]
+    );
+    let table = after(&text, "<table class=\"overview\">");
+    let table = table.split("</table>").next().unwrap_or_default();
+    assert_eq!(
+        table.matches("<th class=\"engine\" scope=\"row\">").count(),
+        5
+    );
+    assert_eq!(elements(table, "svg.chart").len(), 3 * 5);
+    for said in [
+        "Take it for the highest throughput",
+        "audit passed",
+        "Yes to row, P99",
+    ] {
+        assert!(table.contains(said), "{said}");
+    }
+    for section in [
+        "Latency by percentile",
+        "Over time",
+        "How to repeat it",
+        "Audit",
+    ] {
+        assert!(text.contains(section), "{section}");
+    }
+}
+
+#[test]
+fn a_failed_audit_is_the_first_thing_on_the_page() {
+    let text = page(&runs::failed_audit());
+    let body = after(&text, "<header>");
+    assert!(
+        body.starts_with("<div class=\"alarm\" role=\"alert\"><dl><div><dt>AUDIT FAILED</dt>"),
+        "{}",
+        &body[..200]
+    );
+    assert!(text.contains("Not before its audit passes"));
+}
+
+#[test]
+fn a_run_that_measured_nothing_says_why() {
+    let text = page(&runs::nothing_measured());
+    assert!(text.contains("Nothing was measured."));
+    assert!(text.contains("redis stopped with exit code 1"));
+    assert!(elements(&text, "svg.chart").is_empty());
+}
+
+#[test]
+fn an_engine_is_recommended_by_what_it_promises_and_not_by_its_name() {
+    let mut run = runs::engines();
+    for subject in &mut run.subjects {
+        let is_fastest = subject.id == "preallocated";
+        for (guarantee, holds) in [
+            ("survives_process_kill", !is_fastest),
+            ("needs_user_affinity", is_fastest),
+        ] {
+            subject.guarantees.insert(guarantee.to_owned(), holds);
+        }
+    }
+    let rename = |text: &mut String| *text = text.replace("preallocated", "nameless");
+    run.subjects
+        .iter_mut()
+        .for_each(|subject| rename(&mut subject.id));
+    run.legs.iter_mut().for_each(|leg| rename(&mut leg.subject));
+    let text = page(&run);
+    for said in [
+        "if each buyer can be sent to the instance that owns them and the state of a killed process may be lost",
+        "Take it when any instance must serve any buyer or state must survive a killed process; it has 0.8",
+        "Never to sell with: it keeps no stock",
+    ] {
+        assert!(text.contains(said), "{said}");
+    }
+}
+
+#[test]
+fn a_matrix_marks_the_best_only_where_it_is_separated() {
+    let text = page(&runs::matrix());
+    let table = after(&text, "<table class=\"figures matrix\">");
+    let table = table.split("</table>").next().unwrap_or_default();
+    assert!(!table.contains("★"), "one round separates nobody");
+    let mut run = runs::engines();
+    let mut storm = runs::sold_out_storm();
+    run.scenarios.append(&mut storm.scenarios);
+    run.legs.append(&mut storm.legs);
+    let text = page(&run);
+    let table = after(&text, "<table class=\"figures matrix\">");
+    let table = table.split("</table>").next().unwrap_or_default();
+    assert_eq!(table.matches("class=\"r best\"").count(), 1, "{table}");
+}
+
+#[test]
+fn a_search_shows_its_bracket_and_a_gate_its_forest() {
+    let text = page(&runs::capacity());
+    assert_eq!(elements(&text, "svg.chart").len(), 2);
+    assert!(text.contains("class=\"bracket\""));
+    let text = page(&fixtures::gate());
+    assert!(text.contains("FAIL: "), "the verdict is the answer");
+    let forest = &elements(&text, "figure.forest")[0];
+    assert_eq!(forest.matches("class=\"forbidden\"").count(), 3);
+    assert!(forest.contains("+∞"), "a rate that was missed");
+}
+
+#[test]
+fn text_from_outside_is_escaped_everywhere() {
+    const EVIL: &str = "<script>alert(1)</script><b x='\"&";
+    let mut run: Run = runs::engines();
+    let old = "sharded-slots".to_owned();
+    let rename = |text: &mut String| {
+        if *text == old {
+            *text = EVIL.to_owned();
+        }
+    };
+    run.subjects
+        .iter_mut()
+        .for_each(|subject| rename(&mut subject.id));
+    run.legs.iter_mut().for_each(|leg| rename(&mut leg.subject));
+    run.scenarios[0].title = EVIL.to_owned();
+    run.scenarios[0].question = EVIL.to_owned();
+    run.command.push(EVIL.to_owned());
+    run.error = Some(EVIL.to_owned());
+    run.machine.cpu = EVIL.to_owned();
+    let text = page(&run);
+    assert!(!text.contains("<script>alert"));
+    assert_eq!(problems(&text), Vec::<String>::new());
+}
