@@ -30,16 +30,16 @@ pub use interrupt::{Interrupt, Interrupted};
 pub(crate) use plan::{described, expected_time, in_words};
 pub use program::{Program, ProgramSide};
 pub use result_files::Files;
-pub(crate) use result_files::write as write_result;
-pub(crate) use session::{screen, shown_path};
+pub(crate) use session::finish;
 
 use std::collections::BTreeMap;
 
 use reports::expect::Expected;
-use reports::gate::Rules;
-use reports::result::{DriverKind, Run, RunKind};
+use reports::gate::{Rules, judge};
+use reports::result::{Ack, DriverKind, Run, RunKind, Subject};
 
 use self::leg::Profiling;
+use self::record::Ground;
 use self::run_legs::{BlockPlan, RunContext};
 use self::session::Session;
 use crate::profile::Profiler;
@@ -121,10 +121,10 @@ pub async fn run(options: &BenchOptions, interrupt: &Interrupt) -> anyhow::Resul
 pub struct Comparison {
     /// The base first, then every head whose bytes differ from the base's. Each has a side.
     pub programs: Vec<Program>,
-    /// Ids of the heads' subjects that are the base's bytes, of which no leg is run.
+    /// Heads that are the base's bytes, of which no leg is run.
     pub identical: Vec<Program>,
     pub rules: Rules,
-    /// Ratios of instruction counts by the name of the head and of the benchmark.
+    /// Ratios of instruction counts by the name of the head's side and of the benchmark.
     pub instructions: BTreeMap<String, BTreeMap<String, f64>>,
 }
 
@@ -136,6 +136,9 @@ pub async fn compare(
     interrupt: &Interrupt,
 ) -> anyhow::Result<Run> {
     let programs = &comparison.programs;
+    if programs.len() < 2 {
+        return nothing_to_compare(options, comparison);
+    }
     let mut session = Session::begin(options, programs, RunKind::Gate, interrupt).await?;
     let identical = session.add_identical(options, &comparison.identical)?;
     let context = RunContext {
@@ -147,12 +150,47 @@ pub async fn compare(
     };
     let plan = BlockPlan {
         rules: &comparison.rules,
-        instructions: &comparison.instructions,
+        instructions: &by_subject(&session.run.subjects, &comparison.instructions),
         identical: &identical,
         seed: session.run.seed,
     };
     Box::pin(run_legs::run_blocks(&context, &plan, &mut session.run)).await;
     session.end(options).await
+}
+
+/// Ratios of each head by the id of its subject instead of the name of its side.
+fn by_subject(
+    subjects: &[Subject],
+    by_side: &BTreeMap<String, BTreeMap<String, f64>>,
+) -> BTreeMap<String, BTreeMap<String, f64>> {
+    let mut by_id = BTreeMap::new();
+    for (side, ratios) in by_side {
+        let is_its = |subject: &&Subject| subject.id.starts_with(&format!("{side}: "));
+        if let Some(subject) = subjects.iter().find(is_its) {
+            by_id.insert(subject.id.clone(), ratios.clone());
+        }
+    }
+    by_id
+}
+
+/// Every head is the base's bytes, so that there is nothing to measure.
+fn nothing_to_compare(options: &BenchOptions, comparison: &Comparison) -> anyhow::Result<Run> {
+    let all = [&comparison.programs[..], &comparison.identical].concat();
+    let place = Place::asked_for(&options.stack);
+    let scenarios = session::line_up(options, &all, place, false)?.scenarios;
+    let ack = options.scenarios.first().map(|it| it.ack.clone());
+    let ground = Ground::none(options, &ack.unwrap_or(Ack::Confirmed));
+    let mut run = record::begin(options, &scenarios, ground, RunKind::Gate)?;
+    run.complete = true;
+    let ids: Vec<String> = run.subjects.iter().map(|it| it.id.clone()).collect();
+    let Some((base, heads)) = ids.split_first() else {
+        anyhow::bail!("a comparison of builds has a base");
+    };
+    let instructions = BTreeMap::new();
+    let judged = judge(&run, &comparison.rules, base, heads, 0.0, heads, &instructions);
+    run.gate = Some(judged.cut_short("nothing was measured"));
+    session::finish(&run, options)?;
+    Ok(run)
 }
 
 /// Builds the system's binary, and asks it whether it takes what it will be given.

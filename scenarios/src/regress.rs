@@ -77,7 +77,7 @@ pub async fn run(options: &RegressOptions, interrupt: &Interrupt) -> anyhow::Res
     let run = match &options.what {
         What::Results(folder) => {
             let run = results::judged(folder, &options.rules, &options.bench)?;
-            report::show(&run, &options.bench)?;
+            bench::finish(&run, &options.bench)?;
             run
         }
         What::Builds { base, heads } => {

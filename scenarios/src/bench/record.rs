@@ -5,7 +5,8 @@ use std::collections::BTreeMap;
 
 use anyhow::Context;
 use reports::result::{
-    Ack, Durability, METRICS, Machine, QueueKind, READER, Run, RunKind, SCHEMA, StackRecord, Subject,
+    Ack, Durability, METRICS, Machine, QueueKind, READER, Run, RunKind, SCHEMA, Sees,
+    StackRecord, Subject,
 };
 
 use super::session::ScenarioPlan;
@@ -13,20 +14,60 @@ use super::{BenchOptions, timestamp};
 use crate::provenance::{self, ProgramKind};
 use crate::stack::Stack;
 
+/// What the legs of a run stand on.
+pub(super) struct Ground {
+    machine: Machine,
+    stack: StackRecord,
+    durability: Durability,
+}
+
+impl Ground {
+    pub(super) fn of(options: &BenchOptions, stack: &Stack, ack: &Ack) -> Self {
+        let machine = Machine {
+            limits: stack.limits().applied().clone(),
+            ..provenance::machine(stack.scratch())
+        };
+        let durability = durability(ack, stack, !machine.scratch.is_tmpfs);
+        Self {
+            stack: stack_record(options, stack),
+            machine,
+            durability,
+        }
+    }
+
+    /// Of a run that needs no leg, and so no stack.
+    pub(super) fn none(options: &BenchOptions, ack: &Ack) -> Self {
+        let none = || "none".to_owned();
+        Self {
+            machine: provenance::machine(&std::env::temp_dir()),
+            stack: StackRecord {
+                kind: none(),
+                why: "no leg was needed".to_owned(),
+                versions: BTreeMap::new(),
+                settings: BTreeMap::new(),
+                overrides: shown(&options.overrides),
+                sees: Sees::OutsideOnly,
+            },
+            durability: Durability {
+                ack: ack.clone(),
+                queue: QueueKind::Other(none()),
+                redis_aof: None,
+                db_flush: None,
+                storage_survives: false,
+            },
+        }
+    }
+}
+
 pub(super) fn begin(
     options: &BenchOptions,
     scenarios: &[ScenarioPlan],
-    stack: &Stack,
+    ground: Ground,
     kind: RunKind,
 ) -> anyhow::Result<Run> {
     let started_unix_us = timestamp::now_unix_us();
     let tag = format!("{:06x}", rand::random::<u32>() & 0x00ff_ffff);
-    let machine = Machine {
-        limits: stack.limits().applied().clone(),
-        ..provenance::machine(stack.scratch())
-    };
     let first = scenarios.first().context("a run has a scenario")?;
-    let durability = durability(&first.scenario.ack, stack, !machine.scratch.is_tmpfs);
     // An engine that runs in several scenarios is one subject.
     let mut subjects: Vec<Subject> = Vec::new();
     for subject in scenarios.iter().flat_map(|plan| &plan.subjects) {
@@ -55,9 +96,9 @@ pub(super) fn begin(
         complete: false,
         error: None,
         lab: provenance::build_of(&std::env::current_exe()?, ProgramKind::Lab)?,
-        machine,
-        stack: stack_record(options, stack),
-        durability,
+        machine: ground.machine,
+        stack: ground.stack,
+        durability: ground.durability,
         scenarios: scenarios.iter().map(|plan| plan.scenario.record()).collect(),
         subjects,
         legs: Vec::new(),

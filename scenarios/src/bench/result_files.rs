@@ -34,7 +34,7 @@ impl Files {
 
 /// Writes all files and returns their paths. A run with a name lies under it, and replaces an
 /// earlier one of that name.
-pub(crate) fn write(run: &Run, files: &Files) -> anyhow::Result<Vec<PathBuf>> {
+pub(super) fn write(run: &Run, files: &Files) -> anyhow::Result<Vec<PathBuf>> {
     let stem = files.stem(run);
     let folder = stem.parent().unwrap_or(Path::new("."));
     let name = stem.file_name().unwrap_or_default().to_string_lossy();

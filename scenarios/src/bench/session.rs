@@ -4,11 +4,12 @@
 
 use std::io::{IsTerminal, Write};
 
-use reports::result::{Run, RunKind};
+use reports::result::{Ack, Run, RunKind};
 use reports::view;
 
 use super::lineup::{self, Lineup};
 use super::program::Program;
+use super::record::Ground;
 use super::progress::say;
 use super::subjects::{self, SubjectPlan};
 use super::{
@@ -59,7 +60,9 @@ impl Session {
         say(&format!("stack: {}", stack.why()));
         planned.remarks.iter().for_each(|remark| say(remark));
         let scenarios = planned.scenarios;
-        let mut run = record::begin(options, &scenarios, &stack, kind)?;
+        let ack = scenarios.first().map(|it| it.scenario.ack.clone());
+        let ground = Ground::of(options, &stack, &ack.unwrap_or(Ack::Confirmed));
+        let mut run = record::begin(options, &scenarios, ground, kind)?;
         run.subjects.extend(planned.skipped);
         Ok(Self {
             stack,
@@ -181,7 +184,7 @@ fn limited(options: &BenchOptions) -> StackOptions {
 
 /// The first screen is printed after the files are written, so that it can say where they are; a
 /// full disk does not hide the result.
-fn finish(run: &Run, options: &BenchOptions) -> anyhow::Result<()> {
+pub(crate) fn finish(run: &Run, options: &BenchOptions) -> anyhow::Result<()> {
     let written = result_files::write(run, &options.files);
     let paths: Vec<String> = written
         .iter()
@@ -197,7 +200,7 @@ fn finish(run: &Run, options: &BenchOptions) -> anyhow::Result<()> {
 }
 
 /// Relative to the current folder where it lies below it.
-pub(crate) fn shown_path(path: &std::path::Path) -> String {
+fn shown_path(path: &std::path::Path) -> String {
     let here = std::env::current_dir().ok();
     let below = here
         .as_deref()
@@ -206,7 +209,7 @@ pub(crate) fn shown_path(path: &std::path::Path) -> String {
 }
 
 /// Width and colour of standard output; 80 columns where it is no terminal.
-pub(crate) fn screen() -> view::Screen {
+fn screen() -> view::Screen {
     let terminal = console::Term::stdout();
     let is_terminal = std::io::stdout().is_terminal();
     let columns = if is_terminal { terminal.size().1 } else { 0 };

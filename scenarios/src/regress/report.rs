@@ -7,19 +7,8 @@ use anyhow::Context;
 use reports::result::Run;
 use reports::view;
 
-use crate::bench::{BenchOptions, screen, shown_path, write_result};
 
-/// Writes the files of a result that no run of this lab made, and shows its first screen.
-pub(super) fn show(run: &Run, options: &BenchOptions) -> anyhow::Result<()> {
-    let paths = write_result(run, &options.files)?;
-    let paths: Vec<String> = paths.iter().map(|path| shown_path(path)).collect();
-    print(&view::first_screen(run, screen(), &paths));
-    if options.details {
-        print(&view::details(run, screen()));
-    }
-    Ok(())
-}
-
+/// Writes the verdict to the files that were asked for.
 pub(super) fn write(
     run: &Run,
     markdown: Option<&Path>,

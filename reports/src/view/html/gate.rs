@@ -95,7 +95,9 @@ pub(super) fn section(run: &Run, gate: &Gate) -> Markup {
             @if voided > 0 {
                 p { (counted(voided, "block")) " did not count: " (reasons.join(", ")) "." }
             }
-            @if !gate.instructions.is_empty() { (instructions(gate)) }
+            @for head in gate.heads.iter().filter(|head| !head.instructions.is_empty()) {
+                (instructions(head))
+            }
             p.meta { "Base: " (clean(&gate.base)) ", " (build(run, &gate.base)) }
         }
     }
@@ -220,15 +222,15 @@ fn figures(head: &GateHead) -> Markup {
     }
 }
 
-fn instructions(gate: &Gate) -> Markup {
+fn instructions(head: &GateHead) -> Markup {
     html! {
         details {
-            summary { "Instruction counts, head by base" }
+            summary { "Instruction counts, " (clean(&head.subject)) " by base" }
             div.scroll tabindex="0" role="region" aria-label="table" {
                 table.figures {
                     thead { tr { th scope="col" { "benchmark" } th.r scope="col" { "change" } } }
                     tbody {
-                        @for (name, ratio) in &gate.instructions {
+                        @for (name, ratio) in &head.instructions {
                             tr { td { (clean(name)) } td.r { (shift(ratio.ln())) } }
                         }
                     }
