@@ -6,44 +6,10 @@
 #[allow(dead_code)]
 mod support;
 
-use std::process::{Command, ExitCode, Stdio};
-use support::pure::RUNNER_VERSION;
-
-/// The runner calls this program again for every single count.
-const CALL_OF_THE_RUNNER: &str = "--gungraun-run";
+use std::process::ExitCode;
 
 fn main() -> ExitCode {
-    let args: Vec<_> = std::env::args().collect();
-    let is_called_with = |wanted| args.iter().any(|arg| arg == wanted);
-    if !is_called_with(CALL_OF_THE_RUNNER) {
-        // `cargo test --all-targets` comes here too, and has run the bodies already.
-        let reason = if is_called_with("--bench") {
-            missing()
-        } else {
-            Some("only `cargo bench` counts".to_owned())
-        };
-        if let Some(reason) = reason {
-            println!("skipped: {reason}");
-            return ExitCode::SUCCESS;
-        }
-    }
-    counted::run();
-    ExitCode::SUCCESS
-}
-
-fn missing() -> Option<String> {
-    if !answers("valgrind") {
-        return Some("valgrind is not installed (apt-get install valgrind)".to_owned());
-    }
-    let runner = option_env!("GUNGRAUN_RUNNER").unwrap_or("gungraun-runner");
-    let install = format!("cargo install gungraun-runner --version {RUNNER_VERSION}");
-    (!answers(runner)).then(|| format!("{runner} is not installed ({install})"))
-}
-
-fn answers(program: &str) -> bool {
-    let quiet =
-        |command: &mut Command| command.stdout(Stdio::null()).stderr(Stdio::null()).status();
-    quiet(Command::new(program).arg("--version")).is_ok_and(|status| status.success())
+    servers::counting::main(counted::run)
 }
 
 mod counted {

@@ -91,11 +91,11 @@ fn the_runner_that_is_asked_for_is_the_one_that_fits() {
     let locked = include_str!("../../Cargo.lock");
     let package = format!(
         "name = \"gungraun-runner\"\nversion = \"{}\"\n",
-        pure::RUNNER_VERSION
+        servers::counting::RUNNER_VERSION
     );
     assert!(
         locked.contains(&package),
         "Cargo.lock has another release than {}",
-        pure::RUNNER_VERSION
+        servers::counting::RUNNER_VERSION
     );
 }

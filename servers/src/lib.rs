@@ -35,6 +35,7 @@ mod site;
 mod sweeper;
 mod testing;
 
+pub mod counting;
 pub mod programs;
 
 pub mod amqp;

@@ -22,6 +22,7 @@ pub mod listener;
 mod logging;
 mod order_id;
 mod repair;
+mod request_path;
 pub mod roles;
 pub mod shutdown;
 mod store;
@@ -46,6 +47,15 @@ pub mod proto {
     }
     /// Encoded file descriptors of all packages, for server reflection.
     pub const DESCRIPTORS: &[u8] = include_bytes!(concat!(env!("OUT_DIR"), "/descriptors.bin"));
+}
+
+/// What instructions are counted of, for the benches of this crate and nobody else.
+#[doc(hidden)]
+pub mod counted {
+    pub use crate::envelope::{Envelope, ORDER_BATCH_TYPE, OrderEvent, decode, encode_orders};
+    pub use crate::ids::{Generation, WorkerId};
+    pub use crate::order_id::{MAX_AHEAD_MS, Minter};
+    pub use crate::request_path::RequestPath;
 }
 
 pub use cli::run;

@@ -12,8 +12,6 @@ use engines::{
 use futures_util::FutureExt;
 use std::sync::Arc;
 
-/// The release of gungraun-runner must be that of the library.
-pub const RUNNER_VERSION: &str = "0.20.0";
 /// Buyers who are in the gate already, so that its first growth is not what is counted.
 const BUYERS_BEFORE: usize = 10_000;
 const SPECS: [&str; 4] = [

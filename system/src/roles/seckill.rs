@@ -9,14 +9,14 @@ mod caretaker;
 mod group_commit;
 mod health;
 mod inspection;
-mod past_sales;
+pub(crate) mod past_sales;
 mod pressure;
 mod published;
 mod readiness;
 mod replies;
 mod service;
-mod serving;
-mod shared;
+pub(crate) mod serving;
+pub(crate) mod shared;
 
 use crate::broker::{self, Settings};
 use crate::config::{Ack, Config};

@@ -10,10 +10,12 @@ use crate::proto;
 use crate::proto::seckill::seckill_service_server::SeckillServiceServer;
 use crate::roles;
 use anyhow::Context;
+use engines::StockEngine;
 use std::net::TcpListener;
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::sync::mpsc;
+use tonic::service::Routes;
 use tonic::transport::Server;
 use tonic_health::pb::health_server::HealthServer;
 
@@ -69,25 +71,11 @@ impl Serving {
             shared.shutdown.clone(),
         )
         .await?;
-        let committer = Committer::start(shared.clone(), engine, publisher.clone());
-        let service = Service {
-            shared: shared.clone(),
-            committer,
-        };
+        let routes = routes(&shared, engine, publisher.clone())?;
 
         let limits = &config.seckill;
         let first_bytes = Duration::from_millis(limits.first_bytes_timeout_ms);
         let incoming = incoming(listener, shared.connections.clone(), first_bytes)?;
-        let health = HealthServer::new(HealthOf {
-            ready: shared.ready.clone(),
-        });
-        let reflection = tonic_reflection::server::Builder::configure()
-            .register_encoded_file_descriptor_set(proto::DESCRIPTORS)
-            .register_encoded_file_descriptor_set(tonic_health::pb::FILE_DESCRIPTOR_SET)
-            .with_service_name("seckill.SeckillService")
-            .with_service_name("grpc.health.v1.Health")
-            .build_v1()
-            .context("cannot build the reflection service")?;
         let server = Server::builder()
             .initial_connection_window_size(CONNECTION_WINDOW_BYTES)
             .initial_stream_window_size(STREAM_WINDOW_BYTES)
@@ -95,11 +83,7 @@ impl Serving {
             .http2_max_pending_accept_reset_streams(Some(MAX_GIVEN_UP_STREAMS))
             .http2_keepalive_interval(Some(Duration::from_millis(limits.keepalive_interval_ms)))
             .http2_keepalive_timeout(Some(Duration::from_millis(limits.keepalive_timeout_ms)))
-            .add_service(
-                SeckillServiceServer::new(service).max_decoding_message_size(MAX_REQUEST_BYTES),
-            )
-            .add_service(health)
-            .add_service(reflection);
+            .add_routes(routes);
 
         let shutdown = shared.shutdown.clone();
         let stopping = async move { shutdown.requested().await };
@@ -120,4 +104,30 @@ impl Serving {
             }
         }
     }
+}
+
+/// Everything above HTTP/2, with a group commit of its own on the current runtime.
+pub fn routes(
+    shared: &Arc<Shared>,
+    engine: Arc<dyn StockEngine>,
+    publisher: Arc<dyn Publisher>,
+) -> anyhow::Result<Routes> {
+    let service = Service {
+        shared: shared.clone(),
+        committer: Committer::start(shared.clone(), engine, publisher),
+    };
+    let service = SeckillServiceServer::new(service).max_decoding_message_size(MAX_REQUEST_BYTES);
+    let health = HealthServer::new(HealthOf {
+        ready: shared.ready.clone(),
+    });
+    let reflection = tonic_reflection::server::Builder::configure()
+        .register_encoded_file_descriptor_set(proto::DESCRIPTORS)
+        .register_encoded_file_descriptor_set(tonic_health::pb::FILE_DESCRIPTOR_SET)
+        .with_service_name("seckill.SeckillService")
+        .with_service_name("grpc.health.v1.Health")
+        .build_v1()
+        .context("cannot build the reflection service")?;
+    Ok(Routes::new(service)
+        .add_service(health)
+        .add_service(reflection))
 }
