@@ -54,6 +54,9 @@ enum Command {
         /// Also the load driver ghz, built with Go from its source; not needed by any other driver
         #[arg(long)]
         ghz: bool,
+        /// Also what counts instructions: valgrind, and gungraun-runner, built with cargo
+        #[arg(long)]
+        instructions: bool,
     },
     /// Show what this machine has (binaries, versions, cores, memory, disk) and what each stack
     /// needs
@@ -156,10 +159,17 @@ fn is_usage(error: &anyhow::Error) -> bool {
 
 fn run(command: Command) -> anyhow::Result<Ending> {
     match command {
-        Command::Setup { no_install, ghz } => {
+        Command::Setup {
+            no_install,
+            ghz,
+            instructions,
+        } => {
             setup::setup(!no_install)?;
             if ghz {
                 setup::setup_ghz(!no_install)?;
+            }
+            if instructions {
+                setup::setup_instructions(!no_install)?;
             }
         }
         Command::Doctor(options) => print!("{}", doctor::report(&options)),

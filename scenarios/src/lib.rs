@@ -11,11 +11,14 @@ pub mod scenario;
 pub mod audit;
 pub mod bench;
 pub mod capacity;
+pub mod regress;
 
+mod counter;
 pub mod disk;
 pub mod doctor;
 pub mod ghz;
 pub mod guard;
+mod kept;
 pub mod limits;
 pub mod profile;
 pub mod provenance;

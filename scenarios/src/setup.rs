@@ -5,7 +5,10 @@ mod apt;
 
 use anyhow::{bail, ensure};
 
+use crate::counter::{self, Counter};
 use crate::ghz::{self, Ghz};
+
+use servers::counting::{RUNNER, RUNNER_VERSION, VALGRIND};
 
 pub use servers::Programs;
 pub use servers::programs::{find, rabbitmq_version, version};
@@ -40,6 +43,27 @@ pub fn setup_ghz(install: bool) -> anyhow::Result<()> {
     };
     let path = ghz.program().display();
     println!("{:<15}  {path} ({})", "ghz", ghz.version());
+    Ok(())
+}
+
+/// `lab setup --instructions`: the same for what counts instructions.
+pub fn setup_instructions(install: bool) -> anyhow::Result<()> {
+    if install && counter::valgrind().is_err() {
+        let Some(root) = apt::how_to_become_root() else {
+            bail!(
+                "missing: {VALGRIND}; install it with your system's package manager, as with: sudo {}",
+                apt::command_line(&[VALGRIND])
+            );
+        };
+        apt::install(root, &[VALGRIND])?;
+    }
+    let counter = if install {
+        counter::install()?
+    } else {
+        Counter::find(RUNNER_VERSION)?
+    };
+    println!("{VALGRIND:<15}  {}", counter.valgrind.display());
+    println!("{RUNNER:<15}  {}", counter.runner.display());
     Ok(())
 }
 

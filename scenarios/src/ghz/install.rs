@@ -7,6 +7,8 @@ use std::process::{Command, Stdio};
 use anyhow::{Context, ensure};
 use servers::programs::program;
 
+use crate::kept;
+
 const MODULE: &str = "github.com/bojand/ghz";
 /// What `lab setup --ghz` installs.
 const VERSION: &str = "v0.120.0";
@@ -91,17 +93,9 @@ fn go() -> Option<PathBuf> {
     program(&["go"]).or_else(home)
 }
 
-/// The lab's own; a folder per version, so that a newer lab does not take an older one for its own.
+/// The lab's own.
 fn installed() -> Option<PathBuf> {
-    let cache = std::env::var_os("XDG_CACHE_HOME")
-        .map(PathBuf::from)
-        .filter(|path| path.is_absolute())
-        .or_else(|| Some(std::env::home_dir()?.join(".cache")))?;
-    Some(
-        cache
-            .join("flash-sale-lab")
-            .join(format!("ghz-{VERSION}/ghz")),
-    )
+    Some(kept::folder(&format!("ghz-{VERSION}"))?.join("ghz"))
 }
 
 /// `lab setup --ghz`: the ghz that is there, or one that is built now. It blocks, for some minutes
