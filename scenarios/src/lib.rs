@@ -5,7 +5,6 @@
 pub mod cli;
 
 pub mod catalog;
-pub mod regress;
 pub mod scenario;
 
 pub mod audit;

@@ -50,11 +50,20 @@ pub struct RegressOptions {
     pub rules: Rules,
     /// An inconclusive head fails too.
     pub strict: bool,
-    /// Count instructions where the tools for it are there.
-    pub count_instructions: bool,
+    pub counting: Counting,
     /// Where the verdict goes besides.
     pub markdown: Option<PathBuf>,
     pub junit: Option<PathBuf>,
+}
+
+/// Whether instructions are counted, besides.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Counting {
+    No,
+    /// Where the tools for it are there; the counts only inform.
+    Informs,
+    /// A count that grows fails its head, and without counts there is no verdict.
+    Judges,
 }
 
 /// What is compared.
@@ -100,27 +109,33 @@ async fn compared(
 ) -> anyhow::Result<Comparison> {
     let bench = options.bench.clone();
     let rules = options.rules.clone();
+    let counting = options.counting;
     let building = tokio::task::spawn_blocking(move || {
         check_scenario(only_scenario(&bench)?)?;
-        let base = program(Some(&base), side_of_base())?;
-        base.check(&bench)?;
-        let mut comparison = Comparison {
-            programs: vec![base],
-            identical: Vec::new(),
-            rules,
-            instructions: BTreeMap::new(),
-        };
-        for (number, name) in sides_of_heads(&heads).into_iter().enumerate() {
-            let head = program(heads.get(number).map(String::as_str), name)?;
-            head.check(&bench)?;
-            let is_identical = head.build.sha256 == comparison.programs[0].build.sha256;
-            let list = match is_identical {
-                true => &mut comparison.identical,
-                false => &mut comparison.programs,
-            };
-            list.push(head);
+        let base = side(Some(&base), side_of_base())?;
+        base.program.check(&bench)?;
+        let mut sides = vec![base];
+        for (number, of_head) in sides_of_heads(&heads).into_iter().enumerate() {
+            let head = side(heads.get(number).map(String::as_str), of_head)?;
+            head.program.check(&bench)?;
+            sides.push(head);
         }
-        anyhow::Ok(comparison)
+        let instructions = match counting {
+            Counting::No => BTreeMap::new(),
+            Counting::Informs | Counting::Judges => counted(&sides, counting)?,
+        };
+        let mut programs: Vec<Program> = sides.into_iter().map(|side| side.program).collect();
+        let bytes = programs[0].build.sha256.clone();
+        let is_identical = |program: &Program| program.build.sha256 == bytes;
+        let heads = programs.split_off(1);
+        let (identical, differing): (Vec<_>, Vec<_>) = heads.into_iter().partition(is_identical);
+        programs.extend(differing);
+        anyhow::Ok(Comparison {
+            programs,
+            identical,
+            rules,
+            instructions,
+        })
     });
     building.await?
 }
@@ -154,17 +169,26 @@ fn sides_of_heads(heads: &[String]) -> Vec<ProgramSide> {
     heads.iter().enumerate().map(of_head).collect()
 }
 
-/// The binary of one side; `name` is a commit, a file, or nothing for the working tree.
-fn program(name: Option<&str>, side: ProgramSide) -> anyhow::Result<Program> {
-    let mut program = match name.and_then(|name| name.strip_prefix(FILE)) {
-        Some(file) => binary(Path::new(file))?,
+/// One side, built.
+struct Built {
+    program: Program,
+    /// What it was built from; none of a binary.
+    from: Option<(Builder, Source)>,
+}
+
+/// One side; `name` is a commit, a file, or nothing for the working tree.
+fn side(name: Option<&str>, side: ProgramSide) -> anyhow::Result<Built> {
+    let (mut program, from) = match name.and_then(|name| name.strip_prefix(FILE)) {
+        Some(file) => (binary(Path::new(file))?, None),
         None => {
             let workspace = workspace().ok_or_else(|| {
                 RegressError(format!(
                     "commits are built inside the workspace only; elsewhere give binaries, {FILE}/path/of/seckill"
                 ))
             })?;
-            built(&Builder::new(&workspace), &source(&workspace, name)?, &side.name)?
+            let (builder, source) = (Builder::new(&workspace), source(&workspace, name)?);
+            let program = built(&builder, &source, &side.name)?;
+            (program, Some((builder, source)))
         }
     };
     if program.build.contract.is_none() {
@@ -176,7 +200,58 @@ fn program(name: Option<&str>, side: ProgramSide) -> anyhow::Result<Program> {
         .into());
     }
     program.side = Some(side);
-    Ok(program)
+    Ok(Built { program, from })
+}
+
+/// Ratios of instruction counts by the name of each head's side. What could not be counted is said,
+/// and is an error where counts judge.
+fn counted(
+    sides: &[Built],
+    counting: Counting,
+) -> anyhow::Result<BTreeMap<String, BTreeMap<String, f64>>> {
+    let mut ratios = BTreeMap::new();
+    let refused = |why: String| match counting {
+        Counting::Judges => Err(RegressError(format!("--strict-instructions: {why}"))),
+        _ => {
+            eprintln!("{why}");
+            Ok(())
+        }
+    };
+    let mut base = None;
+    for side in sides {
+        let name = side.program.side.as_ref().map_or("", |side| &side.name);
+        let Some((builder, source)) = &side.from else {
+            refused(format!(
+                "instruction counts: not measured ({name} is a binary, and counts need sources)"
+            ))?;
+            return Ok(BTreeMap::new());
+        };
+        eprintln!("{name}: counting instructions");
+        let counts = match builder.counts(source) {
+            Ok(counts) => counts,
+            Err(error) => {
+                refused(instructions::not_measured(&error))?;
+                return Ok(BTreeMap::new());
+            }
+        };
+        let Some(base) = &base else {
+            base = Some(counts);
+            continue;
+        };
+        let compared = instructions::compare(base, &counts);
+        eprintln!("{name}: {compared}");
+        if compared.ratios.is_empty() {
+            refused(format!("{name} and the base count nothing in common"))?;
+        }
+        if !compared.only_base.is_empty() {
+            refused(format!(
+                "{name} no longer has {}, of which nobody knows",
+                compared.only_base.join(", ")
+            ))?;
+        }
+        ratios.insert(name.to_owned(), compared.ratios);
+    }
+    Ok(ratios)
 }
 
 fn binary(path: &Path) -> anyhow::Result<Program> {
@@ -251,7 +326,7 @@ async fn check_itself(
     let bench = options.bench.clone();
     let building = tokio::task::spawn_blocking(move || {
         check_scenario(only_scenario(&bench)?)?;
-        let base = program(base.as_deref(), side_of_base())?;
+        let base = side(base.as_deref(), side_of_base())?.program;
         base.check(&bench)?;
         anyhow::Ok(base)
     });

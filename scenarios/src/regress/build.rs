@@ -8,6 +8,7 @@ use anyhow::Context;
 use sha2::{Digest, Sha256};
 
 use super::RegressError;
+use super::instructions::{Counts, counts};
 use super::source::{Source, check_out};
 use crate::bench::Program;
 use crate::bench::system_binary::PROFILE;
@@ -70,6 +71,25 @@ impl Builder {
         program.build.commit = source.commit[..12].to_owned();
         program.build.dirty = source.is_dirty;
         Ok(program)
+    }
+
+    /// Instruction counts of a source. What was counted once with this compiler is kept.
+    ///
+    /// # Errors
+    /// When a tool for it is missing, or a benchmark does not build or run.
+    pub(super) fn counts(&self, source: &Source) -> anyhow::Result<Counts> {
+        let kept = self.folder.join("counted").join(self.key(source)?);
+        if let Ok(text) = std::fs::read_to_string(&kept)
+            && let Ok(instructions) = serde_json::from_str(&text)
+        {
+            return Ok(Counts { instructions });
+        }
+        self.check_out(source)?;
+        let counts = counts(&self.tree(), &self.target())?;
+        std::fs::create_dir_all(self.folder.join("counted"))?;
+        std::fs::write(&kept, serde_json::to_string(&counts.instructions)?)
+            .with_context(|| format!("{} cannot be written", kept.display()))?;
+        Ok(counts)
     }
 
     /// Commit, compiler and profile: what a build depends on.

@@ -46,25 +46,6 @@ impl Compared {
         let worst = all.max_by(|(_, a), (_, b)| a.total_cmp(b))?;
         Some((worst.0, *worst.1))
     }
-
-    /// What `--strict-instructions` fails: every count that has grown by more than 5 %, and every
-    /// one that head no longer has, of which nobody knows; in words, one for each, the worst first.
-    /// Empty where it passes. Nothing in common is a failure, too: it proves nothing.
-    pub fn faults(&self) -> Vec<String> {
-        let mut grown: Vec<_> = self.ratios.iter().collect();
-        grown.retain(|(_, ratio)| **ratio > STRICT_RATIO_MAX);
-        grown.sort_by(|(_, a), (_, b)| b.total_cmp(a));
-        let mut faults: Vec<String> = grown
-            .into_iter()
-            .map(|(name, ratio)| format!("{name} executes {}", change(*ratio)))
-            .collect();
-        let gone = self.only_base.iter();
-        faults.extend(gone.map(|name| format!("{name} is counted in base only")));
-        if self.ratios.is_empty() {
-            faults.push("nothing is counted in both base and head".to_owned());
-        }
-        faults
-    }
 }
 
 impl fmt::Display for Compared {

@@ -111,26 +111,15 @@ fn the_worst_ratio_is_found_and_what_one_side_lacks_is_listed() {
         "instruction counts: 2 compared, the worst +4.90 % instructions (a); in base only: gone; \
          in head only: new"
     );
-    assert_eq!(compared.faults(), ["gone is counted in base only"]);
 }
 
 #[test]
-fn more_than_five_percent_is_a_fault_and_nothing_in_common_is_one_too() {
-    let base = counted(&[("a", 100_000), ("b", 100_000), ("c", 100_000)]);
+fn nothing_in_common_is_said() {
     let head = counted(&[("a", 105_000), ("b", 105_010), ("c", 110_000)]);
-    assert_eq!(
-        compare(&base, &head).faults(),
-        [
-            "c executes +10.00 % instructions",
-            "b executes +5.01 % instructions"
-        ]
-    );
-    let none = compare(&Counts::default(), &base);
+    let none = compare(&Counts::default(), &head);
     assert_eq!(none.worst(), None);
-    assert_eq!(none.faults(), ["nothing is counted in both base and head"]);
-    let said = none.to_string();
     assert_eq!(
-        said,
+        none.to_string(),
         "instruction counts: nothing in common; in head only: a, b, c"
     );
 }
