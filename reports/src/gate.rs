@@ -11,10 +11,13 @@ mod look;
 mod measured;
 mod power;
 mod rules;
+mod self_check;
+mod simulation;
 mod void;
 
 pub use judge::{Judged, Next, exit_code, judge};
 pub use rules::{GatePhase, Look, MetricRule, Rules, VoidLimits};
+pub use self_check::{MetricCheck, SelfCheck, SelfCheckError, self_check};
 pub use void::void_reason;
 
 use crate::result::Run;
@@ -22,7 +25,7 @@ use blocks::Blocks;
 use measured::Measured;
 use std::collections::BTreeMap;
 
-/// `ln(head/base)` by metric of every block that counts. A metric that is
+/// `ln(head/base)` by metric of every block that counts, for [`self_check`]. A metric that is
 /// missing in one of them is left out.
 pub fn differences(run: &Run, rules: &Rules, base: &str, head: &str) -> BTreeMap<String, Vec<f64>> {
     let pairs = Blocks::of(run, base).pairs(head);
@@ -32,3 +35,6 @@ pub fn differences(run: &Run, rules: &Rules, base: &str, head: &str) -> BTreeMap
     };
     rules.metrics.iter().filter_map(of_rule).collect()
 }
+
+#[cfg(test)]
+mod tests;

@@ -23,7 +23,7 @@ mod usage;
 
 pub use audit::{AuditCheck, AuditReport, AuditVerdict};
 pub use expectation::Expectation;
-pub use gate::{Gate, GateHead, GateLook, GateMetric, LnRatio, Verdict};
+pub use gate::{Cause, Gate, GateHead, GateLook, GateMetric, LnRatio, Verdict};
 pub use hist::{Hist, HistError, HistRecorder, LATENCY_MAX_NS, LATENCY_MIN_NS, Latencies};
 pub use leg::{Durable, Flag, Leg, Pair, Probe};
 pub use metrics::{Good, KEEPING_UP_SHARE, METRICS, Metric, MetricDef, UnknownMetric, metric};

@@ -1,7 +1,7 @@
 //! The blocks of a gate as its run holds them: which attempts were void, which legs belong together,
 //! and which of them failed or broke.
 
-use crate::result::{AuditReport, AuditVerdict, Leg, Run};
+use crate::result::{AuditReport, AuditVerdict, Cause, Leg, Run};
 use std::collections::BTreeMap;
 
 /// Every attempt at a block, in the order of blocks and attempts. Legs that belong to no block, such
@@ -96,16 +96,19 @@ impl<'a> Blocks<'a> {
 
     /// Why a head fails whatever its figures are, in one sentence. A leg that broke counts only
     /// beside a whole one of the base.
-    pub(super) fn head_failed(&self, head: &str) -> Option<String> {
+    pub(super) fn head_failed(&self, head: &str) -> Option<(Cause, String)> {
         let why = |attempt: &Attempt<'a>| {
             let leg = attempt.leg(head)?;
             let block = attempt.block;
-            let failed = failed_audit(leg)
-                .map(|found| format!("its audit failed in block {block}: {found}"));
+            let failed = failed_audit(leg).map(|found| {
+                let why = format!("its audit failed in block {block}: {found}");
+                (Cause::Audit, why)
+            });
             failed.or_else(|| {
                 let base = attempt.leg(self.base).filter(|base| broke(base).is_none());
                 let broke = broke(leg).filter(|_| attempt.void.is_none() && base.is_some())?;
-                Some(format!("its leg of block {block} broke: {broke}"))
+                let why = format!("its leg of block {block} broke: {broke}");
+                Some((Cause::Leg, why))
             })
         };
         self.attempts.iter().find_map(why)

@@ -5,7 +5,7 @@ use super::look::{Adverse, look_at, of_all};
 use super::measured::{Measured, flags};
 use super::power::{detectable_ln, spread};
 use super::rules::{Look, Rules};
-use crate::result::{GateHead, GateMetric, LnRatio, Verdict};
+use crate::result::{Cause, GateHead, GateMetric, LnRatio, Verdict};
 use std::collections::BTreeMap;
 
 pub(super) fn judged(
@@ -19,6 +19,7 @@ pub(super) fn judged(
         subject: id.to_owned(),
         identical,
         verdict: Verdict::Inconclusive,
+        cause: None,
         why: None,
         look: None,
         blocks: Vec::new(),
@@ -28,29 +29,32 @@ pub(super) fn judged(
     };
     if identical {
         let why = "the same bytes as the base, so nothing was measured";
-        (head.verdict, head.why) = (Verdict::Pass, Some(why.to_owned()));
+        (head.cause, head.why) = (Some(Cause::Identical), Some(why.to_owned()));
+        head.verdict = Verdict::Pass;
         return head;
     }
     judge_looks(&mut head, &blocks.pairs(id), rules);
     let failed = blocks.head_failed(id);
     let failed = failed.or_else(|| too_many_instructions(instructions, rules));
-    if let Some(why) = failed {
-        (head.verdict, head.why) = (Verdict::Fail, Some(why));
+    if let Some((cause, why)) = failed {
+        (head.cause, head.why) = (Some(cause), Some(why));
+        head.verdict = Verdict::Fail;
     }
     head
 }
 
 /// The benchmark that rose most, where that is more than the rules allow.
-fn too_many_instructions(ratios: &BTreeMap<String, f64>, rules: &Rules) -> Option<String> {
+fn too_many_instructions(ratios: &BTreeMap<String, f64>, rules: &Rules) -> Option<(Cause, String)> {
     let allowed_ln = rules.strict_instructions?;
     let worst = ratios.iter().max_by(|a, b| a.1.total_cmp(b.1));
     let (benchmark, ratio) = worst.filter(|(_, ratio)| ratio.ln() > allowed_ln)?;
     let percent = |ratio: f64| (ratio - 1.0) * 100.0;
-    Some(format!(
+    let why = format!(
         "{benchmark} takes {:.1} % more instructions, and {:.1} % are allowed",
         percent(*ratio),
         percent(allowed_ln.exp())
-    ))
+    );
+    Some((Cause::Instructions, why))
 }
 
 /// Judges at every look that the blocks reach, until one decides.

@@ -116,7 +116,7 @@ pub(super) fn flags(pairs: &[Pair<'_>]) -> Vec<String> {
     flags.dedup();
     let remark = |flag: &Flag| {
         let bearers = legs().filter(|leg| leg.flags.contains(flag)).count();
-match bearers {
+        match bearers {
             1 => format!("1 leg is flagged {flag}, so nothing passes"),
             bearers => format!("{bearers} legs are flagged {flag}, so nothing passes"),
         }

@@ -10,6 +10,17 @@ open_enum! {
     Verdict { Pass = "pass", Fail = "fail", Inconclusive = "inconclusive" }
 }
 
+open_enum! {
+    /// What decided a head whatever its metrics say.
+    Cause {
+        Identical = "identical",
+        Audit = "audit",
+        /// A leg that broke beside a whole one of the base.
+        Leg = "leg",
+        Instructions = "instructions",
+    }
+}
+
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct Gate {
     /// Id of the base's subject.
@@ -46,8 +57,9 @@ pub struct GateHead {
     pub identical: bool,
     /// `inconclusive` without a `look` is a head of which nothing was decided yet.
     pub verdict: Verdict,
-    /// What decided it, in one sentence, where that is not its metrics: a failed audit, a broken
-    /// leg, a build that is the base's.
+    /// What decided it, where that is not its metrics, and the same in one sentence.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub cause: Option<Cause>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub why: Option<String>,
     /// The look at which its metrics decided, from 1.

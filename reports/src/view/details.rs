@@ -8,6 +8,7 @@ mod processes;
 mod timeline;
 
 use super::Screen;
+use super::gate;
 use super::page::{Block, drawn};
 use super::ranking::ranked;
 use super::text::{Tone, clean, joined};
@@ -20,6 +21,9 @@ pub fn details(run: &Run, screen: Screen) -> String {
 
 pub(super) fn blocks(run: &Run) -> Vec<Block> {
     let mut blocks = Vec::new();
+    if let Some(gate) = gate::of(run) {
+        blocks.extend(gate::evidence(run, gate));
+    }
     for scenario in &run.scenarios {
         let (rows, ranking) = ranked(run, scenario);
         if run.scenarios.len() > 1 {

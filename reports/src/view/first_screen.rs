@@ -1,6 +1,7 @@
 //! The first screen: within 80 columns and 24 lines, what the run answers.
 
 use super::Screen;
+use super::gate;
 use super::grid::{Cell, Grid};
 use super::layout::labelled;
 use super::notes::{Note, alarms, errors, facts, verdict, warnings};
@@ -9,7 +10,7 @@ use super::ranking::{Ranking, ranked};
 use super::subjects::Row;
 use super::table;
 use super::text::{Line, Tone, clean, fitted, joined, wrapped};
-use crate::result::{Run, Scenario};
+use crate::result::{Gate, Run, Scenario};
 
 /// Lines of the smallest terminal.
 pub const LINES_MAX: usize = 24;
@@ -18,6 +19,8 @@ const SUBJECTS_SHOWN: usize = 8;
 /// A name keeps so many columns before figures are left out for it, and so many in any case.
 const SUBJECT_COLUMNS: usize = 24;
 const SUBJECT_COLUMNS_MIN: usize = 12;
+/// Lines of a gate's metrics on a screen.
+const GATE_LINES: usize = 12;
 /// Columns of the labels before facts.
 const LABEL_ROOM: usize = 10;
 
@@ -67,6 +70,9 @@ impl Part {
 }
 
 fn body(run: &Run, columns: usize) -> Option<Vec<Part>> {
+    if let Some(gate) = gate::of(run) {
+        return Some(gate_parts(run, gate, columns));
+    }
     let scenario = run.scenarios.first()?;
     let of_each: Vec<(Vec<Row<'_>>, Ranking)> = run
         .scenarios
@@ -98,6 +104,34 @@ fn body(run: &Run, columns: usize) -> Option<Vec<Part>> {
     parts.push(Part::notes(&warnings(run, alike), columns));
     parts.push(Part::notes(&facts(run, alike), columns));
     Some(parts)
+}
+
+/// Verdicts first, whatever else there is to be said.
+fn gate_parts(run: &Run, gate: &Gate, columns: usize) -> Vec<Part> {
+    let verdicts = gate::verdicts(run, gate);
+    let room = verdicts.iter().map(|note| note.label.len()).max();
+    // Every head has its verdict before it, whatever that of the head above is.
+    let line = |note: &Note| {
+        let cell = Cell::of(note.tone, note.text.clone());
+        labelled(note.label, room.unwrap_or(0), &cell, columns, 0)
+    };
+    let mut parts = vec![Part::new(0, verdicts.iter().flat_map(line).collect())];
+    let table = gate::table(run, gate, GATE_LINES);
+    if !table.rows.is_empty() {
+        parts.push(Part::new(0, table.narrowed(columns).lines(columns)));
+    }
+    let mut loud = gate::remarks(run, gate);
+    loud.extend(
+        alarms(run, &[])
+            .into_iter()
+            .filter(|note| note.label != "INCOMPLETE"),
+    );
+    loud.extend(warnings(run, &[]));
+    parts.push(Part::notes(&loud, columns));
+    let mut quiet = gate::facts(run, gate);
+    quiet.extend(facts(run, &[]));
+    parts.push(Part::notes(&quiet, columns));
+    parts
 }
 
 fn title(run: &Run, scenario: &Scenario, columns: usize) -> Part {

@@ -2,6 +2,7 @@
 //! where it could break a table or pass for markup.
 
 use super::details;
+use super::gate;
 use super::grid::{Align, Grid};
 use super::notes::{Note, alarms, errors_in_full, facts, verdict, warnings};
 use super::page::Block;
@@ -9,11 +10,14 @@ use super::ranking::{Ranking, ranked};
 use super::subjects::Row;
 use super::table;
 use super::text::{NO_BREAK, clean};
-use crate::result::Run;
+use crate::result::{Gate, Run};
 use std::fmt::Write;
 
 /// What the first screen says, then the details folded away.
 pub fn markdown(run: &Run) -> String {
+    if let Some(gate) = gate::of(run) {
+        return gate_text(run, gate);
+    }
     let mut text = String::new();
     let name = match run.scenarios.as_slice() {
         [only] => format!("{}: {}", clean(&only.name), clean(&only.title)),
@@ -64,6 +68,41 @@ pub fn markdown(run: &Run) -> String {
         text.push_str(&drawn(&block));
         text.push('\n');
     }
+    text.push_str("</details>\n");
+    text
+}
+
+/// Short enough for a comment on a pull request, with the evidence folded away.
+fn gate_text(run: &Run, gate: &Gate) -> String {
+    let mut text = "# Regression gate\n\n".to_owned();
+    for note in gate::verdicts(run, gate) {
+        let _ = writeln!(text, "**{}** {}\n", note.label, escaped(&note.text));
+    }
+    let grid = gate::table(run, gate, usize::MAX);
+    if !grid.rows.is_empty() {
+        text.push_str(&table(&grid));
+        text.push('\n');
+    }
+    let mut notes = gate::remarks(run, gate);
+    notes.extend(
+        alarms(run, &[])
+            .into_iter()
+            .filter(|note| note.label != "INCOMPLETE"),
+    );
+    notes.extend(warnings(run, &[]));
+    notes.extend(gate::facts(run, gate));
+    notes.extend(facts(run, &[]));
+    text.push_str(&list(&notes));
+    text.push_str("<details><summary>Evidence</summary>\n\n");
+    for block in gate::evidence(run, gate) {
+        text.push_str(&drawn(&block));
+        text.push('\n');
+    }
+    let _ = writeln!(
+        text,
+        "Again: `{}`\n",
+        clean(&run.command.join(" ")).replace('`', "'")
+    );
     text.push_str("</details>\n");
     text
 }
