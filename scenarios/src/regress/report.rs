@@ -21,7 +21,7 @@ pub(super) fn write(
         put(path, view::markdown(run))?;
     }
     if let Some(path) = junit {
-        put(path, view::junit(run))?;
+        put(path, view::junit(run).context("the result has no verdict")?)?;
     }
     Ok(())
 }
