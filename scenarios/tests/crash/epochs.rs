@@ -8,7 +8,7 @@
 
 use crate::load::{Answer, Crowd, Load};
 use crate::repetitions::number;
-use crate::wait::until;
+use crate::wait::{until, until_at_least};
 use crate::world::{PATIENCE, SOMEBODY, World};
 use servers::{Frozen, RedisServer};
 use std::time::{Duration, Instant};
@@ -32,13 +32,12 @@ enum Loss {
 /// Lets the load go on until everything is sold and even a buyer who wants a single unit is
 /// refused.
 pub async fn sell_out(world: &World, load: Load) {
-    until("nearly everything is sold", async || {
-        match world.stock().await {
-            Ok(stock) if stock.open && stock.remaining <= 1 => Ok(()),
-            other => Err(format!("{other:?}")),
-        }
-    })
-    .await;
+    // What is left, below zero so that it grows.
+    let left = async || match world.stock().await {
+        Ok(stock) if stock.open => -stock.remaining,
+        _ => i64::MIN,
+    };
+    until_at_least("nearly everything is sold", -1, left).await;
     load.finish().await;
     world.quiet().await;
     for buyer in SOMEBODY.. {
@@ -189,11 +188,9 @@ async fn much_was_sold(engine: &str, name: &str) {
         users: orders,
         concurrency: 256,
     });
-    while load.accepted() < orders {
-        world
-            .sells(&load, (orders - load.accepted()).min(5_000))
-            .await;
-    }
+    let count = |orders: u64| i64::try_from(orders).expect("few orders");
+    let accepted = async || count(load.accepted());
+    until_at_least("all are served", count(orders), accepted).await;
     load.finish().await;
     let before = world.quiet().await;
     let first = world.buy(1, 1).await;

@@ -1,7 +1,7 @@
 //! Load from the lab's own driver, in a thread beside the test, and single purchases with the same
 //! driver.
 
-use crate::wait::until;
+use crate::wait::until_at_least;
 use loadgen::data::{DataSpec, Element, Encoded, generate};
 use loadgen::events::Event;
 use loadgen::grpc::drive;
@@ -83,12 +83,10 @@ impl Load {
 
     /// Waits until this many more orders are accepted.
     pub async fn sells(&self, more: u64) {
-        let wanted = self.accepted() + more;
-        until("orders are accepted", async || match self.accepted() {
-            accepted if accepted >= wanted => Ok(()),
-            accepted => Err(format!("{accepted} of {wanted}")),
-        })
-        .await;
+        let number = |count: u64| i64::try_from(count).expect("few orders");
+        let wanted = number(self.accepted() + more);
+        let accepted = async || number(self.accepted());
+        until_at_least("orders are accepted", wanted, accepted).await;
     }
 
     /// Stops sending, waits for the open replies and keeps what was told for the audit.

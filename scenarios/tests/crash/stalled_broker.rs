@@ -3,7 +3,7 @@
 
 use crate::fresh_world;
 use crate::load::{Answer, Crowd, Load};
-use crate::wait::until;
+use crate::wait::{until, until_at_least};
 use crate::world::{SOMEBODY, World};
 use reports::result::Phase;
 use servers::{Frozen, RabbitMqServer};
@@ -66,13 +66,8 @@ async fn everything_is_sold(world: &World) {
         concurrency: 32,
         ..CROWD
     });
-    until("everything is sold", async || {
-        match world.number(SOLD).await {
-            TOTAL => Ok(()),
-            sold => Err(format!("{sold} of {TOTAL}")),
-        }
-    })
-    .await;
+    let sold = async || world.number(SOLD).await;
+    until_at_least("everything is sold", TOTAL, sold).await;
     load.finish().await;
     world.audit().await;
 }

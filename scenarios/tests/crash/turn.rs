@@ -2,10 +2,14 @@
 //! that makes them stand still, or takes the time, is alone.
 
 use std::collections::BTreeSet;
-use std::sync::{Mutex, PoisonError};
-use tokio::sync::{RwLock, RwLockReadGuard, RwLockWriteGuard};
+use std::sync::{Mutex, OnceLock, PoisonError};
+use std::thread::available_parallelism;
+use tokio::sync::{RwLock, RwLockReadGuard, RwLockWriteGuard, Semaphore, SemaphorePermit};
 
 static SERVERS: RwLock<()> = RwLock::const_new(());
+/// One place per core, however many tests there are at once: their leases are short, and must not run
+/// out because others keep a process waiting.
+static PLACES: OnceLock<Semaphore> = OnceLock::new();
 /// The names of all worlds so far.
 static NAMES: Mutex<BTreeSet<String>> = Mutex::new(BTreeSet::new());
 
@@ -14,6 +18,7 @@ static NAMES: Mutex<BTreeSet<String>> = Mutex::new(BTreeSet::new());
 pub enum Turn {
     Beside {
         _others: RwLockReadGuard<'static, ()>,
+        _place: SemaphorePermit<'static>,
     },
     Alone {
         _nobody: RwLockWriteGuard<'static, ()>,
@@ -22,8 +27,12 @@ pub enum Turn {
 
 impl Turn {
     pub async fn beside() -> Self {
+        let cores = || available_parallelism().map_or(1, usize::from);
+        let places = PLACES.get_or_init(|| Semaphore::new(cores()));
+        let place = places.acquire().await.expect("nobody closes it");
         Self::Beside {
             _others: SERVERS.read().await,
+            _place: place,
         }
     }
 

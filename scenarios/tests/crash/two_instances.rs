@@ -3,7 +3,7 @@
 
 use crate::load::{Answer, Crowd, Load};
 use crate::sale::PRODUCT;
-use crate::wait::until;
+use crate::wait::{until, until_at_least};
 use crate::world::{LEASE_MS, PATIENCE, SOMEBODY, World};
 use crate::{fresh_world, inspect};
 use scenarios::stack::Role;
@@ -97,13 +97,8 @@ async fn sell_the_rest(world: &World, services: &[SocketAddr]) {
 }
 
 async fn until_nearly_sold_out(world: &World) {
-    until("nearly everything is sold", async || {
-        match world.number(SOLD).await {
-            sold if sold >= TOTAL - 1 => Ok(()),
-            sold => Err(format!("{sold} of {TOTAL}")),
-        }
-    })
-    .await;
+    let what = "nearly everything is sold";
+    until_at_least(what, TOTAL - 1, async || world.number(SOLD).await).await;
 }
 
 #[tokio::test]
