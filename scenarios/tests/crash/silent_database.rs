@@ -30,7 +30,7 @@ async fn proxy_to_the_database(world: &mut World, name: &str) -> SilentProxy {
 #[tokio::test]
 async fn connections_that_fall_silent_hold_up_no_role_and_cost_no_lease() {
     let name = "silent";
-    let mut world = fresh_world!(name, 1_000_000);
+    let mut world = fresh_world!(name, 1_000_000, start_alone);
     world.set("SECKILL__INCARNATION__LEASE_MS", LEASE_MS);
     let proxy = proxy_to_the_database(&mut world, name).await;
     let _reconciler = world.role("reconciler").await;
