@@ -3,7 +3,7 @@
 //! that engines state; nothing is known about any engine by its name.
 
 use super::processes::uses_redis;
-use crate::result::{Ack, Standing};
+use crate::result::{Ack, Side, Standing};
 use crate::view::numbers::times;
 use crate::view::ranking::{Goal, Ranking};
 use crate::view::subjects::{Audit, Row};
@@ -13,6 +13,11 @@ use crate::view::text::clean;
 const MARGIN_OF_ONE_ROUND: f64 = 1.1;
 
 pub(super) fn when(row: &Row<'_>, rows: &[Row<'_>], ranking: &Ranking) -> String {
+    match row.subject.side {
+        Some(Side::Base) => return "The build that others are compared with.".to_owned(),
+        Some(_) => return "A build that is compared: the gate above says how it did.".to_owned(),
+        None => {}
+    }
     let fixed = match (row.audit(), &row.subject.standing) {
         (Audit::Failed, _) => "Not before its audit passes: a buyer was told something untrue.",
         (Audit::Caught, _) => "Never: it breaks the contract on purpose, and the audit caught it.",
@@ -61,10 +66,10 @@ fn chosen(row: &Row<'_>, rows: &[Row<'_>], ranking: &Ranking) -> String {
             reasons.join(" or "),
             behind(row, rivals[0], ranking)
         ),
-        (strengths, []) => format!("Take it for {}{condition}.", strengths.join(" and ")),
+        (strengths, []) => format!("Take it for {}{condition}.", listed(strengths)),
         (strengths, reasons) => format!(
             "Take it for {}, and when {}{condition}.",
-            strengths.join(" and "),
+            listed(strengths),
             reasons.join(" or ")
         ),
     }
@@ -128,6 +133,14 @@ fn extremes(row: &Row<'_>, id: &str) -> Option<(f64, f64)> {
         let only = row.value(id)?;
         Some((only, only))
     })
+}
+
+/// `a`, `a and b`, `a, b and c`.
+fn listed(items: &[String]) -> String {
+    match items {
+        [first @ .., last] if !first.is_empty() => format!("{} and {last}", first.join(", ")),
+        items => items.concat(),
+    }
 }
 
 fn promises(row: &Row<'_>, guarantee: &str) -> Option<bool> {

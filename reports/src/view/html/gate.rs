@@ -9,8 +9,8 @@ use maud::{Markup, html};
 
 /// Height of one metric in a forest plot.
 const ROW_PX: u32 = 40;
-/// What is beyond is drawn at the edge.
-const SHIFT_MAX_LN: f64 = 0.7;
+/// Half of the narrowest axis.
+const SHIFT_MIN_LN: f64 = 0.02;
 
 /// One line per head, as large as the answer of any other run.
 pub(super) fn answer(run: &Run, gate: &Gate) -> Markup {
@@ -76,6 +76,11 @@ fn shift(ln: f64) -> String {
     }
 }
 
+/// `4.2 %`: how large, whatever the direction.
+fn size(ln: f64) -> String {
+    format!("{:.1}\u{a0}%", ln.exp_m1().abs() * 100.0)
+}
+
 pub(super) fn section(run: &Run, gate: &Gate) -> Markup {
     let voided: u64 = gate.voided.values().sum();
     let reasons: Vec<String> = gate
@@ -111,23 +116,7 @@ fn build(run: &Run, subject: &str) -> String {
 }
 
 fn forest(head: &GateHead) -> Markup {
-    let finite = |ln: f64| ln.clamp(-SHIFT_MAX_LN, SHIFT_MAX_LN);
-    let widest = head
-        .metrics
-        .iter()
-        .flat_map(|metric| {
-            let blocks = metric.d.iter().map(|d| d.0);
-            blocks.chain([
-                metric.adverse_lower_ln.0,
-                metric.adverse_upper_ln.0,
-                metric.hl_ln.0,
-                metric.threshold_ln * 1.2,
-            ])
-        })
-        .filter(|ln| !ln.is_nan())
-        .map(|ln| finite(ln).abs())
-        .fold(0.01, f64::max);
-    let axis = Axis::between(-widest * 1.08, widest * 1.08);
+    let axis = axis(head);
     let about: Vec<String> = head
         .metrics
         .iter()
@@ -144,7 +133,7 @@ fn forest(head: &GateHead) -> Markup {
         })
         .collect();
     let about = format!("{}: {}", clean(&head.subject), about.join("; "));
-    let ticks = axis.ticks(5).into_iter();
+    let ticks = round_shifts(&axis).into_iter();
     let x: Vec<(f64, String)> = ticks.map(|tick| (axis.share(tick), shift(tick))).collect();
     let frame = Frame {
         height_px: ROW_PX * head.metrics.len() as u32,
@@ -166,6 +155,33 @@ fn forest(head: &GateHead) -> Markup {
             }
         }
     }
+}
+
+/// Around no change, as wide as what was measured; what is infinite is drawn at the edge.
+fn axis(head: &GateHead) -> Axis {
+    let shifts = head.metrics.iter().flat_map(|metric| {
+        let blocks = metric.d.iter().map(|d| d.0);
+        blocks.chain([
+            metric.adverse_lower_ln.0,
+            metric.adverse_upper_ln.0,
+            metric.hl_ln.0,
+            metric.threshold_ln * 1.2,
+        ])
+    });
+    let finite = shifts.filter(|ln| ln.is_finite()).map(f64::abs);
+    let widest = finite.fold(SHIFT_MIN_LN, f64::max) * 1.1;
+    Axis::between(-widest, widest)
+}
+
+/// No change, and two round ones to either side.
+fn round_shifts(axis: &Axis) -> Vec<f64> {
+    let is_within = |ln: f64| (0.0..1.0).contains(&axis.share(ln)) && axis.share(ln) > 0.0;
+    let greatest = [0.5, 0.2, 0.1, 0.05, 0.02, 0.01]
+        .into_iter()
+        .find(|share: &f64| is_within((-share).ln_1p()));
+    let greatest = greatest.unwrap_or(0.005);
+    let shares = [-greatest, -greatest / 2.0, 0.0, greatest / 2.0, greatest];
+    shares.map(f64::ln_1p).to_vec()
 }
 
 fn line(of: &GateMetric, top: u32, axis: &Axis) -> Markup {
@@ -199,7 +215,7 @@ fn figures(head: &GateHead) -> Markup {
                     tr {
                         th scope="col" { "metric" } th.r scope="col" { "estimate" } th.r scope="col" { "bounds" }
                         th.r scope="col" { "threshold" } th.r scope="col" { "p" } th.r scope="col" { "spread" }
-                        th.r scope="col" { "smallest shift seen" } th.r scope="col" { "blocks" } th scope="col" { "verdict" }
+                        th.r scope="col" { "smallest visible shift" } th.r scope="col" { "blocks" } th scope="col" { "verdict" }
                     }
                 }
                 tbody {
@@ -210,8 +226,8 @@ fn figures(head: &GateHead) -> Markup {
                             td.r { (shift(metric.adverse_lower_ln.0)) " to " (shift(metric.adverse_upper_ln.0)) }
                             td.r { (shift(metric.threshold_ln)) }
                             td.r { (significant(metric.p_one_sided)) }
-                            td.r { (shift(metric.spread)) }
-                            td.r { (shift(metric.detectable_ln)) }
+                            td.r { (size(metric.spread)) }
+                            td.r { (size(metric.detectable_ln)) }
                             td.r { (metric.d.len()) }
                             td class=(class(&metric.verdict)) { (word(&metric.verdict)) }
                         }

@@ -15,12 +15,15 @@ use std::time::{Duration, UNIX_EPOCH};
 pub(super) fn headline(run: &Run, parts: &[Part<'_>]) -> Markup {
     let all: Vec<Row<'_>> = parts.iter().flat_map(|part| part.rows.clone()).collect();
     let alarms = alarms(run, &all);
+    // A figure of a run that lost an order is no answer.
+    let is_doubtful = alarms.iter().any(|note| note.label == "AUDIT FAILED");
     let is_empty = all.is_empty() && run.searches.is_empty();
     html! {
-        header {
+        header.doubtful[is_doubtful] {
             (alarm(&alarms))
             p.kicker { (kicker(run)) }
             @match parts {
+                _ if run.gate.is_some() => h1 { "Is it as fast as before, and is every order right?" },
                 [only] => h1 { (clean(&only.scenario.question)) },
                 several => h1 { (several.len()) " scenarios, one table" },
             }

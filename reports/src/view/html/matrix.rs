@@ -68,7 +68,7 @@ fn aim(part: &Part<'_>) -> &'static str {
 
 fn cell(part: &Part<'_>, subject: &Subject) -> Markup {
     let Some(row) = of(part, subject) else {
-        return html! { td.r.faint { "–" } };
+        return html! { td.faint { "–" } };
     };
     let (id, show): (&str, fn(f64) -> String) = match part.ranking.goal {
         Goal::Throughput => ("throughput_per_s", significant),
@@ -96,7 +96,7 @@ fn cell(part: &Part<'_>, subject: &Subject) -> Markup {
         _ => None,
     };
     html! {
-        td.r.best[is_best] {
+        td.best[is_best] {
             @if is_best { span title="better than everybody else, beyond chance" { "★ " } }
             b { (or_nothing(value, show)) }
             @if let Some((least, greatest)) = row.range(id) {
