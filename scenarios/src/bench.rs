@@ -29,7 +29,7 @@ pub use expectations::failure;
 pub use interrupt::{Interrupt, Interrupted};
 pub(crate) use plan::{described, expected_time, in_words};
 pub use program::{Program, ProgramSide};
-pub use result_files::Files;
+pub use result_files::{Files, replace};
 pub(crate) use session::finish;
 
 use std::collections::BTreeMap;

@@ -8,6 +8,7 @@ mod bench_args;
 mod listing;
 mod nightly;
 mod regress;
+mod report;
 mod settings;
 mod test_command;
 
@@ -18,6 +19,7 @@ use reports::result::{AuditVerdict, Run};
 
 use self::bench_args::BenchArgs;
 use self::regress::RegressArgs;
+use self::report::ReportArgs;
 use self::test_command::TestArgs;
 use crate::audit::{self, AuditArgs};
 use crate::bench::{self, CannotRun, Interrupt};
@@ -78,6 +80,7 @@ enum Command {
     /// List the scenarios of the catalog
     Scenarios,
     Audit(AuditArgs),
+    Report(ReportArgs),
     /// Install the servers if needed, run every test against them, then the scenario `smoke`
     /// (--stack embedded does without servers)
     Test(Box<TestArgs>),
@@ -184,6 +187,7 @@ fn run(command: Command) -> anyhow::Result<Ending> {
             let report = block_on(audit::command(arguments))?;
             return Ok(Ending::of(report.verdict != AuditVerdict::Failed));
         }
+        Command::Report(arguments) => report::run(&arguments)?,
         Command::Test(arguments) => {
             check_stack(&arguments.stack)?;
             return test_command::run(&arguments);

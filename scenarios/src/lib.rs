@@ -9,6 +9,7 @@ pub mod scenario;
 
 pub mod audit;
 pub mod bench;
+pub mod browser;
 pub mod capacity;
 pub mod regress;
 

@@ -65,9 +65,9 @@ fn only_result(folder: &Path) -> Run {
         .iter()
         .filter_map(|path| path.extension()?.to_str())
         .collect();
-    assert_eq!(endings, ["json", "md"], "{files:?}");
-    must_be_valid(&files[0]);
-    Run::from_json(&std::fs::read_to_string(&files[0]).expect("readable")).expect("own result")
+    assert_eq!(endings, ["html", "json", "md"], "{files:?}");
+    must_be_valid(&files[1]);
+    Run::from_json(&std::fs::read_to_string(&files[1]).expect("readable")).expect("own result")
 }
 
 fn leg<'a>(result: &'a Run, engine: &str) -> &'a Leg {

@@ -7,6 +7,8 @@ mod dry_run;
 mod listings;
 #[path = "cli/load.rs"]
 mod load;
+#[path = "cli/report.rs"]
+mod report;
 #[path = "cli/scenario_files.rs"]
 mod scenario_files;
 #[path = "cli/wrong_usage.rs"]

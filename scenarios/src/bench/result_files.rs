@@ -1,9 +1,10 @@
-//! The files in which a run's result is kept: one JSON file and one Markdown summary per run. Each
-//! is replaced in one step, so that half a result can never be read.
+//! The files in which a run's result is kept: one JSON file, one page and one Markdown summary per
+//! run. Each is replaced in one step, so that half a result can never be read.
 
 use std::path::{Path, PathBuf};
 
 use anyhow::Context;
+use reports::html::page;
 use reports::result::Run;
 use reports::view::{hgrm, markdown};
 
@@ -21,6 +22,8 @@ pub struct Files {
     pub json: Option<PathBuf>,
     /// Also the latencies of each leg, for the plotters of HdrHistogram.
     pub hgrm: bool,
+    /// Show the page in a browser when it is written.
+    pub open: bool,
 }
 
 impl Files {
@@ -53,6 +56,7 @@ pub(super) fn write(run: &Run, files: &Files) -> anyhow::Result<Vec<PathBuf>> {
         Ok(())
     };
     put(".json", &run.to_json())?;
+    put(".html", &page(run))?;
     put(".md", &markdown(run))?;
     if files.hgrm {
         for leg in &run.legs {
@@ -67,7 +71,8 @@ pub(super) fn write(run: &Run, files: &Files) -> anyhow::Result<Vec<PathBuf>> {
     Ok(written)
 }
 
-fn replace(path: &Path, text: &str) -> anyhow::Result<()> {
+/// Writes a text in one step: whoever reads it reads all of it.
+pub fn replace(path: &Path, text: &str) -> anyhow::Result<()> {
     let folder = path
         .parent()
         .filter(|folder| !folder.as_os_str().is_empty());

@@ -196,7 +196,15 @@ pub(crate) fn finish(run: &Run, options: &BenchOptions) -> anyhow::Result<()> {
     if options.details {
         show(&view::details(run, screen));
     }
+    let page = written.iter().flatten().find(|path| has_ending(path, "html"));
+    if let Some(page) = page.filter(|_| options.files.open) {
+        say(&crate::browser::open(page));
+    }
     written.map(|_| ())
+}
+
+fn has_ending(path: &std::path::Path, ending: &str) -> bool {
+    path.extension().is_some_and(|own| own == ending)
 }
 
 /// Relative to the current folder where it lies below it.

@@ -77,10 +77,10 @@ pub(super) struct BenchArgs {
     /// Print every table, not only the first screen
     #[arg(long)]
     pub details: bool,
-    /// A name for the result, which then lies in NAME.json and NAME.md
+    /// A name for the result, which then lies in NAME.json, NAME.html and NAME.md
     #[arg(long, value_name = "NAME", value_parser = plain_name)]
     pub save: Option<String>,
-    /// Folder for the result and its summary [default: reports/out]
+    /// Folder for the result, its page and its summary [default: reports/out]
     #[arg(long, value_name = "DIR")]
     pub out: Option<PathBuf>,
     /// Also write the result to this file
@@ -89,6 +89,9 @@ pub(super) struct BenchArgs {
     /// Also write the latencies of each leg as .hgrm, for the plotters of HdrHistogram
     #[arg(long)]
     pub hgrm: bool,
+    /// Show the page of the result in a browser when the run is over
+    #[arg(long)]
+    pub open: bool,
     /// Print what would be done, with an estimate of time and disk, without doing it
     #[arg(long)]
     pub dry_run: bool,
@@ -150,6 +153,7 @@ impl BenchArgs {
                 folder: self.out.clone(),
                 json: self.json.clone(),
                 hgrm: self.hgrm,
+                open: self.open,
             },
             command: recorded(std::env::args().skip(1)),
         })

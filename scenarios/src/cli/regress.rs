@@ -71,6 +71,9 @@ pub(super) struct RegressArgs {
     /// Print every table, not only the first screen
     #[arg(long)]
     pub details: bool,
+    /// Open the result's page in a browser
+    #[arg(long)]
+    pub open: bool,
     /// A name for the result
     #[arg(long, value_name = "NAME", value_parser = super::bench_args::plain_name)]
     pub save: Option<String>,
@@ -124,6 +127,7 @@ impl RegressArgs {
                 folder: self.out.clone(),
                 json: self.json.clone(),
                 hgrm: false,
+                open: self.open,
             },
             command: recorded(std::env::args().skip(1)),
         }

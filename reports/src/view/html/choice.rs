@@ -62,7 +62,7 @@ fn chosen(row: &Row<'_>, rows: &[Row<'_>], ranking: &Ranking) -> String {
     match (strengths.as_slice(), reasons.as_slice()) {
         ([], []) => nothing_for_it(row, &rivals, ranking),
         ([], reasons) => format!(
-            "Take it when {}; it has {}{condition}.",
+            "Take it when {}{condition}; it has {}.",
             reasons.join(" or "),
             behind(row, rivals[0], ranking)
         ),

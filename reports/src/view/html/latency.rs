@@ -75,9 +75,8 @@ pub(super) fn section(rows: &[Row<'_>]) -> Markup {
                 }
             }
             p.caption {
-                "All rounds that count, everything that ended. Left: half of all requests; every step to the \
-                 right, the slowest tenth of the step before. Both axes are logarithmic. The figures are in the \
-                 table “Latency” below."
+                "All rounds that count, everything that ended. Every step to the right is the slowest tenth of \
+                 the step before it, and both axes are logarithmic. The figures are in the table “Latency” below."
             }
         }
     }
