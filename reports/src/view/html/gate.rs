@@ -72,6 +72,7 @@ fn shift(ln: f64) -> String {
         f64::INFINITY => "+∞".to_owned(),
         f64::NEG_INFINITY => "−100\u{a0}%".to_owned(),
         ln if ln.is_nan() => NOTHING.to_owned(),
+        0.0 => "0\u{a0}%".to_owned(),
         ln => format!("{:+.1}\u{a0}%", ln.exp_m1() * 100.0).replace('-', "−"),
     }
 }
