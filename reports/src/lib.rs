@@ -5,6 +5,7 @@
 pub mod compare;
 pub mod expect;
 pub mod gate;
+pub mod history;
 pub mod outcome_log;
 pub mod result;
 pub mod stats;

@@ -9,6 +9,7 @@ mod first_screen;
 mod gate;
 mod grid;
 mod hgrm;
+mod history;
 pub mod html;
 mod layout;
 mod markdown;
@@ -29,6 +30,7 @@ pub use details::details;
 pub use first_screen::{LINES_MAX, first_screen};
 pub use gate::junit;
 pub use hgrm::hgrm;
+pub use history::{HistoryFilter, history};
 pub use markdown::markdown;
 pub use numbers::{grouped, significant};
 

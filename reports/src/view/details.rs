@@ -5,7 +5,7 @@ mod figures;
 mod legs;
 mod machine;
 mod processes;
-mod timeline;
+pub(super) mod timeline;
 
 use super::Screen;
 use super::gate;

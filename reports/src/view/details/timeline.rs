@@ -7,7 +7,7 @@ use crate::view::stalls;
 use crate::view::subjects::Row;
 use crate::view::text::clean;
 
-const BARS: [char; 8] = ['▁', '▂', '▃', '▄', '▅', '▆', '▇', '█'];
+pub(in crate::view) const BARS: [char; 8] = ['▁', '▂', '▃', '▄', '▅', '▆', '▇', '█'];
 /// Bars that fit beside their labels on the narrowest screen; longer phases combine seconds.
 const BARS_MAX: usize = 40;
 const SECOND_NS: u64 = 1_000_000_000;
