@@ -318,11 +318,8 @@ fn a_change_is_found_at_its_commit_with_its_size() {
 fn missing_the_rate_is_a_change_without_a_size() {
     let mut history = History::default();
     for number in 1..=15 {
-        let p99_ln = if number > 10 {
-            f64::INFINITY
-        } else {
-            0.001 * f64::from(number)
-        };
+        let noise = 0.001 * f64::from(number * 7 % 5);
+        let p99_ln = if number > 10 { f64::INFINITY } else { noise };
         history
             .add(&measured(number, p99_ln), STRICT)
             .expect("a line");

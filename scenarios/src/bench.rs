@@ -30,7 +30,7 @@ pub use interrupt::{Interrupt, Interrupted};
 pub(crate) use plan::{described, expected_time, in_words};
 pub use program::{Program, ProgramSide};
 pub use result_files::{Files, replace};
-pub(crate) use session::finish;
+pub(crate) use session::{finish, screen, show};
 
 use std::collections::BTreeMap;
 

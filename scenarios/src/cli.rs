@@ -5,11 +5,13 @@
 //! file included.
 
 mod bench_args;
+mod history;
 mod listing;
 mod nightly;
 mod regress;
 mod report;
 mod settings;
+mod show;
 mod test_command;
 
 use std::process::ExitCode;
@@ -18,8 +20,10 @@ use clap::{Parser, Subcommand};
 use reports::result::{AuditVerdict, Run};
 
 use self::bench_args::BenchArgs;
+use self::history::History;
 use self::regress::RegressArgs;
 use self::report::ReportArgs;
+use self::show::ShowArgs;
 use self::test_command::TestArgs;
 use crate::audit::{self, AuditArgs};
 use crate::bench::{self, CannotRun, Interrupt};
@@ -81,6 +85,11 @@ enum Command {
     Scenarios,
     Audit(AuditArgs),
     Report(ReportArgs),
+    /// Print results that were written before: the first screen, every table, or Markdown
+    Show(ShowArgs),
+    /// Keep the ratios of commits to an anchor commit, and find where they change
+    #[command(subcommand)]
+    History(History),
     /// Install the servers if needed, run every test against them, then the scenario `smoke`
     /// (--stack embedded does without servers)
     Test(Box<TestArgs>),
@@ -188,6 +197,8 @@ fn run(command: Command) -> anyhow::Result<Ending> {
             return Ok(Ending::of(report.verdict != AuditVerdict::Failed));
         }
         Command::Report(arguments) => report::run(&arguments)?,
+        Command::Show(arguments) => show::run(&arguments)?,
+        Command::History(command) => history::run(&command)?,
         Command::Test(arguments) => {
             check_stack(&arguments.stack)?;
             return test_command::run(&arguments);

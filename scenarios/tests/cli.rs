@@ -3,6 +3,8 @@
 
 #[path = "cli/dry_run.rs"]
 mod dry_run;
+#[path = "cli/history.rs"]
+mod history;
 #[path = "cli/listings.rs"]
 mod listings;
 #[path = "cli/load.rs"]
@@ -11,6 +13,8 @@ mod load;
 mod report;
 #[path = "cli/scenario_files.rs"]
 mod scenario_files;
+#[path = "cli/show.rs"]
+mod show;
 #[path = "cli/wrong_usage.rs"]
 mod wrong_usage;
 

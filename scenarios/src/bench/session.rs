@@ -217,7 +217,7 @@ fn shown_path(path: &std::path::Path) -> String {
 }
 
 /// Width and colour of standard output; 80 columns where it is no terminal.
-fn screen() -> view::Screen {
+pub(crate) fn screen() -> view::Screen {
     let terminal = console::Term::stdout();
     let is_terminal = std::io::stdout().is_terminal();
     let columns = if is_terminal { terminal.size().1 } else { 0 };
@@ -228,6 +228,6 @@ fn screen() -> view::Screen {
 }
 
 /// If standard output is closed, the files must be written all the same.
-fn show(text: &str) {
+pub(crate) fn show(text: &str) {
     let _ = write!(std::io::stdout(), "{text}");
 }
