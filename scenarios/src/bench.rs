@@ -187,7 +187,15 @@ fn nothing_to_compare(options: &BenchOptions, comparison: &Comparison) -> anyhow
         anyhow::bail!("a comparison of builds has a base");
     };
     let instructions = BTreeMap::new();
-    let judged = judge(&run, &comparison.rules, base, heads, 0.0, heads, &instructions);
+    let judged = judge(
+        &run,
+        &comparison.rules,
+        base,
+        heads,
+        0.0,
+        heads,
+        &instructions,
+    );
     run.gate = Some(judged.cut_short("nothing was measured"));
     session::finish(&run, options)?;
     Ok(run)

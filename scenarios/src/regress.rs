@@ -94,7 +94,9 @@ pub async fn run(options: &RegressOptions, interrupt: &Interrupt) -> anyhow::Res
             let comparison = compared(options, base.clone(), heads.clone()).await?;
             Box::pin(bench::compare(&options.bench, &comparison, interrupt)).await?
         }
-        What::SelfCheck { base } => return Box::pin(check_itself(options, base.clone(), interrupt)).await,
+        What::SelfCheck { base } => {
+            return Box::pin(check_itself(options, base.clone(), interrupt)).await;
+        }
     };
     report::write(&run, options.markdown.as_deref(), options.junit.as_deref())?;
     let gate = run.gate.as_ref().context("a comparison has a gate")?;
@@ -148,7 +150,8 @@ fn side_of_base() -> ProgramSide {
     }
 }
 
-/// One head is `head`; of several each bears its own name, and a number where two have the same.
+/// One head is `head`; of several each bears its own name (of a binary that of its file), and a number
+/// where two have the same.
 fn sides_of_heads(heads: &[String]) -> Vec<ProgramSide> {
     let side = |number: usize, name: String| ProgramSide {
         side: Side::Head,
@@ -158,6 +161,15 @@ fn sides_of_heads(heads: &[String]) -> Vec<ProgramSide> {
     if heads.len() < 2 {
         return vec![side(0, "head".to_owned())];
     }
+    let shown = |head: &String| match head.strip_prefix(FILE) {
+        Some(path) => Path::new(path)
+            .file_name()
+            .unwrap_or_default()
+            .to_string_lossy()
+            .into_owned(),
+        None => head.clone(),
+    };
+    let heads: Vec<String> = heads.iter().map(shown).collect();
     let of_head = |(number, head): (usize, &String)| {
         let is_twice = heads.iter().filter(|other| *other == head).count() > 1;
         let name = match is_twice {
@@ -258,7 +270,8 @@ fn binary(path: &Path) -> anyhow::Result<Program> {
     if !path.is_file() {
         return Err(RegressError(format!("{} is no file", path.display())).into());
     }
-    Program::at(path)
+    // A name without a folder would be looked for on PATH.
+    Program::at(&path.canonicalize()?)
 }
 
 fn source(workspace: &Path, name: Option<&str>) -> anyhow::Result<Source> {
@@ -288,7 +301,9 @@ fn built(builder: &Builder, source: &Source, side: &str) -> anyhow::Result<Progr
 fn only_scenario(bench: &BenchOptions) -> Result<&Scenario, RegressError> {
     match bench.scenarios.as_slice() {
         [only] => Ok(only),
-        _ => Err(RegressError("a comparison of builds has one scenario".to_owned())),
+        _ => Err(RegressError(
+            "a comparison of builds has one scenario".to_owned(),
+        )),
     }
 }
 
@@ -300,7 +315,9 @@ fn check_scenario(scenario: &Scenario) -> Result<(), RegressError> {
         return refuse("searches a rate by itself, so its legs are not alike");
     }
     if scenario.engines.len() != 1 || scenario.all_variants().len() != 1 {
-        return refuse("has several subjects, and a comparison of builds has one; choose with --engine");
+        return refuse(
+            "has several subjects, and a comparison of builds has one; choose with --engine",
+        );
     }
     let measures = |phase: &&crate::scenario::PhasePlan| phase.purpose == Purpose::Measure;
     let has_closed = scenario
@@ -309,10 +326,14 @@ fn check_scenario(scenario: &Scenario) -> Result<(), RegressError> {
         .filter(measures)
         .any(|phase| !phase.arrival.is_open());
     if !has_closed {
-        return refuse("has no closed phase that measures, which the rate and the throughput come from");
+        return refuse(
+            "has no closed phase that measures, which the rate and the throughput come from",
+        );
     }
     if scenario.calibration_phases() > 0 {
-        return refuse("calibrates in every leg, so that its builds would run at different rates; use \"% of base\"");
+        return refuse(
+            "calibrates in every leg, so that its builds would run at different rates; use \"% of base\"",
+        );
     }
     Ok(())
 }
@@ -364,4 +385,62 @@ fn checked(run: &Run, gate: &Gate, rules: &Rules) -> anyhow::Result<String> {
     let check = self_check(rules, &found, run.seed);
     let check = check.map_err(|error| RegressError(format!("nothing can be said: {error}")))?;
     Ok(check.to_string())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn heads_are_told_apart_by_name_and_by_number_where_names_are_equal() {
+        let names = |heads: &[&str]| -> Vec<String> {
+            let heads: Vec<String> = heads.iter().map(|it| (*it).to_owned()).collect();
+            let sides = sides_of_heads(&heads);
+            assert!(sides.iter().all(|side| side.side == Side::Head));
+            let numbers: Vec<_> = sides.iter().map(|side| side.head).collect();
+            let expected = (0..sides.len()).map(|it| u8::try_from(it).ok());
+            assert_eq!(numbers, expected.collect::<Vec<_>>());
+            sides.into_iter().map(|side| side.name).collect()
+        };
+        assert_eq!(names(&[]), ["head"]);
+        assert_eq!(names(&["fix/slow-path"]), ["head"]);
+        assert_eq!(names(&["one", "two"]), ["head one", "head two"]);
+        let files = [
+            "file:/opt/a/seckill",
+            "file:/opt/b/seckill",
+            "file:/opt/c/other",
+        ];
+        assert_eq!(
+            names(&files),
+            ["head 1 seckill", "head 2 seckill", "head other"]
+        );
+    }
+
+    #[test]
+    fn scenarios_whose_legs_are_not_alike_are_refused() {
+        let refused = |name: &str, engine: &str| {
+            let mut scenario = crate::catalog::load(name).expect("known");
+            scenario.engines = vec![engine.to_owned()];
+            check_scenario(&scenario).expect_err(name).to_string()
+        };
+        assert!(refused("capacity", "null").contains("searches a rate"));
+        assert!(refused("acks", "lua-single-key").contains("several subjects"));
+        assert!(refused("spike", "lua-single-key").contains("no closed phase"));
+        assert!(refused("steady", "lua-single-key").contains("closed phase"));
+        let gate = crate::catalog::load("gate").expect("known");
+        assert!(check_scenario(&gate).is_ok());
+    }
+
+    #[test]
+    fn counts_in_place_of_times_are_the_work_of_the_base() {
+        let gate = crate::catalog::load("gate").expect("known");
+        let counted = gate.with_counts(20_000.0).expect("rates of the base");
+        let counts = counted.phases.iter().map(|phase| phase.end.requests());
+        assert_eq!(
+            counts.collect::<Vec<_>>(),
+            [Some(60_000), Some(40_000), Some(80_000)]
+        );
+        let steady = crate::catalog::load("steady").expect("known");
+        assert_eq!(steady.with_counts(1.0), Err("calibrate".to_owned()));
+    }
 }

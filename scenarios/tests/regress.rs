@@ -120,7 +120,12 @@ fn builds_are_compared_in_blocks_and_too_few_of_them_are_inconclusive() {
     let files = ["verdict.md", "verdict.xml"].map(|name| folder.join(name));
     let mut arguments = words(&["--stack", "embedded", "--blocks", "1", "--no-instructions"]);
     arguments.extend(["--scenario".to_owned(), tiny(&folder)]);
-    arguments.extend(["--base".to_owned(), file(&base), "--head".to_owned(), file(&head)]);
+    arguments.extend([
+        "--base".to_owned(),
+        file(&base),
+        "--head".to_owned(),
+        file(&head),
+    ]);
     arguments.extend(["--head".to_owned(), file(&base), "--strict".to_owned()]);
     arguments.extend(["--markdown".to_owned(), files[0].display().to_string()]);
     arguments.extend(["--junit".to_owned(), files[1].display().to_string()]);
@@ -130,8 +135,16 @@ fn builds_are_compared_in_blocks_and_too_few_of_them_are_inconclusive() {
     let run = only_result(&folder);
     assert_eq!(run.kind, RunKind::Gate);
     assert!(run.complete && run.error.is_none(), "{:?}", run.error);
-    let sides: Vec<_> = run.subjects.iter().map(|it| (it.side.clone(), it.head)).collect();
-    let expected = [(Side::Base, None), (Side::Head, Some(0)), (Side::Head, Some(1))];
+    let sides: Vec<_> = run
+        .subjects
+        .iter()
+        .map(|it| (it.side.clone(), it.head))
+        .collect();
+    let expected = [
+        (Side::Base, None),
+        (Side::Head, Some(0)),
+        (Side::Head, Some(1)),
+    ];
     assert_eq!(sides, expected.map(|(side, head)| (Some(side), head)));
 
     let gate = run.gate.as_ref().expect("a gate");
@@ -148,8 +161,15 @@ fn builds_are_compared_in_blocks_and_too_few_of_them_are_inconclusive() {
     assert!(identical.identical && identical.verdict == Verdict::Pass);
     assert_eq!(measured.verdict, Verdict::Inconclusive);
     assert_eq!(measured.blocks, [1, 2]);
-    let metrics: Vec<&str> = measured.metrics.iter().map(|it| it.metric.as_str()).collect();
-    assert_eq!(metrics, ["throughput_per_s", "p99_ms", "cpu_us_per_request"]);
+    let metrics: Vec<&str> = measured
+        .metrics
+        .iter()
+        .map(|it| it.metric.as_str())
+        .collect();
+    assert_eq!(
+        metrics,
+        ["throughput_per_s", "p99_ms", "cpu_us_per_request"]
+    );
 
     // Three calibrations, then blocks of two legs; counts instead of times, the same for all.
     let (calibrations, blocks): (Vec<_>, Vec<_>) =
@@ -168,7 +188,10 @@ fn builds_are_compared_in_blocks_and_too_few_of_them_are_inconclusive() {
     }
     let saturated = (gate.rate_per_s / 0.2 * 0.5).round() as u64;
     let expected = counts[2].expect("a count");
-    assert!(saturated.abs_diff(expected) <= 2, "{saturated} and {expected}");
+    assert!(
+        saturated.abs_diff(expected) <= 2,
+        "{saturated} and {expected}"
+    );
 
     let [markdown, junit] = files.map(|path| std::fs::read_to_string(path).expect("written"));
     for said in [&screen, &markdown, &junit] {
@@ -182,7 +205,12 @@ fn equal_bytes_pass_without_a_leg() {
     let folder = fresh_folder("regress_identical");
     let base = system_binary::build().expect("the system");
     let mut arguments = words(&["--stack", "embedded", "--no-instructions"]);
-    arguments.extend(["--base".to_owned(), file(&base), "--head".to_owned(), file(&base)]);
+    arguments.extend([
+        "--base".to_owned(),
+        file(&base),
+        "--head".to_owned(),
+        file(&base),
+    ]);
     arguments.extend(["--scenario".to_owned(), tiny(&folder)]);
     let output = regress(&folder, &arguments);
     let (screen, log) = (text(&output.stdout), text(&output.stderr));
@@ -207,7 +235,12 @@ fn a_head_whose_leg_breaks_fails_at_once() {
     std::fs::write(&head, script).expect("written");
     make_executable(&head);
     let mut arguments = words(&["--stack", "embedded", "--blocks", "5", "--no-instructions"]);
-    arguments.extend(["--base".to_owned(), file(&base), "--head".to_owned(), file(&head)]);
+    arguments.extend([
+        "--base".to_owned(),
+        file(&base),
+        "--head".to_owned(),
+        file(&head),
+    ]);
     arguments.extend(["--scenario".to_owned(), tiny(&folder)]);
     let output = regress(&folder, &arguments);
     let (screen, log) = (text(&output.stdout), text(&output.stderr));
@@ -222,12 +255,20 @@ fn a_head_whose_leg_breaks_fails_at_once() {
     assert!(blocks.map(|pair| pair.block).all(|block| block == 1));
     // The other way round it is the base that cannot run, which says nothing of the head.
     let mut arguments = words(&["--stack", "embedded", "--blocks", "5", "--no-instructions"]);
-    arguments.extend(["--base".to_owned(), file(&head), "--head".to_owned(), file(&base)]);
+    arguments.extend([
+        "--base".to_owned(),
+        file(&head),
+        "--head".to_owned(),
+        file(&base),
+    ]);
     arguments.extend(["--scenario".to_owned(), tiny(&folder)]);
     let output = regress(&folder.join("swapped"), &arguments);
     let (screen, log) = (text(&output.stdout), text(&output.stderr));
     assert_eq!(output.status.code(), Some(2), "{screen}\n{log}");
-    assert!(screen.contains("out of luck") || log.contains("out of luck"), "{screen}\n{log}");
+    assert!(
+        screen.contains("out of luck") || log.contains("out of luck"),
+        "{screen}\n{log}"
+    );
 }
 
 /// What `lab bench` writes of one leg can be a side of a block.
@@ -320,10 +361,16 @@ fn results_made_elsewhere_are_judged_and_what_does_not_fit_is_refused() {
         run.to_json()
     };
     refused(&|| put(&two_legs), &["2 legs"]);
-    refused(&|| std::fs::remove_file(&head).expect("removed"), &["3/head.json is missing"]);
+    refused(
+        &|| std::fs::remove_file(&head).expect("removed"),
+        &["3/head.json is missing"],
+    );
     let empty = folder.join("empty");
     std::fs::create_dir_all(&empty).expect("made");
-    let output = regress(&folder, &["--results".to_owned(), empty.display().to_string()]);
+    let output = regress(
+        &folder,
+        &["--results".to_owned(), empty.display().to_string()],
+    );
     assert_eq!(output.status.code(), Some(2));
     assert!(text(&output.stderr).contains("holds no block"));
 }
@@ -334,7 +381,13 @@ fn what_cannot_be_compared_is_refused_in_one_sentence_and_never_passes() {
     let base = system_binary::build().expect("the system");
     let base = file(&base);
     let refused = |arguments: &[&str], words: &[&str]| {
-        let output = regress(&folder, &arguments.iter().map(|it| (*it).to_owned()).collect::<Vec<_>>());
+        let output = regress(
+            &folder,
+            &arguments
+                .iter()
+                .map(|it| (*it).to_owned())
+                .collect::<Vec<_>>(),
+        );
         let error = text(&output.stderr);
         assert_eq!(output.status.code(), Some(2), "{arguments:?}: {error}");
         assert_eq!(text(&output.stdout), "", "{arguments:?}");
@@ -342,16 +395,45 @@ fn what_cannot_be_compared_is_refused_in_one_sentence_and_never_passes() {
             assert!(error.contains(word), "{word:?} in {error}");
         }
     };
-    refused(&["--base", "no-such-ref"], &["\"no-such-ref\" is no commit of this repository"]);
-    refused(&["--base", "file:/no/such/file"], &["/no/such/file is no file"]);
+    refused(
+        &["--base", "no-such-ref"],
+        &["\"no-such-ref\" is no commit of this repository"],
+    );
+    refused(
+        &["--base", "file:/no/such/file"],
+        &["/no/such/file is no file"],
+    );
     refused(&["--base", &base, "--head", "file:/bin/true"], &["engines"]);
-    refused(&["--base", &base, "--scenario", "nothing"], &["nothing", "gate"]);
-    refused(&["--base", &base, "--scenario", "steady"], &["steady", "several subjects"]);
-    refused(&["--base", &base, "--scenario", "capacity", "--engine", "null"], &["searches"]);
+    refused(
+        &["--base", &base, "--scenario", "nothing"],
+        &["nothing", "gate"],
+    );
+    refused(
+        &["--base", &base, "--scenario", "steady"],
+        &["steady", "several subjects"],
+    );
+    refused(
+        &[
+            "--base",
+            &base,
+            "--scenario",
+            "capacity",
+            "--engine",
+            "null",
+        ],
+        &["searches"],
+    );
     refused(&["--base", &base, "--blocks", "0"], &["--blocks", "1..=50"]);
     refused(&[], &["--base"]);
     let results = ["--results", "x", "--base", &base];
     refused(&results, &["--results", "--base"]);
-    let engine = ["--base", &base, "--head", &base, "--engine", "unknown-engine"];
+    let engine = [
+        "--base",
+        &base,
+        "--head",
+        &base,
+        "--engine",
+        "unknown-engine",
+    ];
     refused(&engine, &["unknown-engine", "preallocated"]);
 }

@@ -76,11 +76,7 @@ struct Evidence {
 
 /// Runs one leg; `known` are the throughputs that were measured before it, by the names that rates
 /// refer to. An error is part of the leg that is returned.
-pub(super) async fn run(
-    context: &LegContext<'_>,
-    plan: PlannedLeg<'_>,
-    known: &KnownRates,
-) -> Leg {
+pub(super) async fn run(context: &LegContext<'_>, plan: PlannedLeg<'_>, known: &KnownRates) -> Leg {
     let position = u32::try_from(plan.index).unwrap_or(u32::MAX);
     let id = plan.index.to_string();
     let mut leg = Leg::begin(

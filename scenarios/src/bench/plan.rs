@@ -167,9 +167,11 @@ pub(super) fn text(
         in_words(start + time)
     ));
     // A leg's data is removed before the next one begins.
-    let requests = scenarios.iter().map(|plan| expected_requests(&plan.scenario));
-    let bytes = if has_servers { STACK_BYTES } else { 0 }
-        + requests.max().unwrap_or(0) * BYTES_PER_REQUEST;
+    let requests = scenarios
+        .iter()
+        .map(|plan| expected_requests(&plan.scenario));
+    let bytes =
+        if has_servers { STACK_BYTES } else { 0 } + requests.max().unwrap_or(0) * BYTES_PER_REQUEST;
     text.push_str(&format!(
         "estimated disk: {} MiB in the scratch folder\n",
         grouped(bytes.div_ceil(1 << 20))

@@ -5,8 +5,8 @@ use std::collections::BTreeMap;
 
 use anyhow::Context;
 use reports::result::{
-    Ack, Durability, METRICS, Machine, QueueKind, READER, Run, RunKind, SCHEMA, Sees,
-    StackRecord, Subject,
+    Ack, Durability, METRICS, Machine, QueueKind, READER, Run, RunKind, SCHEMA, Sees, StackRecord,
+    Subject,
 };
 
 use super::session::ScenarioPlan;
@@ -82,10 +82,7 @@ pub(super) fn begin(
     Ok(Run {
         schema: SCHEMA,
         min_reader: READER,
-        id: format!(
-            "{}-{name}-{tag}",
-            timestamp::compact(started_unix_us),
-        ),
+        id: format!("{}-{name}-{tag}", timestamp::compact(started_unix_us),),
         name: options.name.clone(),
         series: None,
         kind,
@@ -99,7 +96,10 @@ pub(super) fn begin(
         machine: ground.machine,
         stack: ground.stack,
         durability: ground.durability,
-        scenarios: scenarios.iter().map(|plan| plan.scenario.record()).collect(),
+        scenarios: scenarios
+            .iter()
+            .map(|plan| plan.scenario.record())
+            .collect(),
         subjects,
         legs: Vec::new(),
         searches: Vec::new(),

@@ -9,8 +9,8 @@ use reports::view;
 
 use super::lineup::{self, Lineup};
 use super::program::Program;
-use super::record::Ground;
 use super::progress::say;
+use super::record::Ground;
 use super::subjects::{self, SubjectPlan};
 use super::{
     BenchOptions, CannotRun, Interrupt, expectations, record, result_files, timestamp, uses_ghz,
@@ -144,8 +144,7 @@ pub(super) fn line_up(
         let mut scenario = asked_for.clone();
         for program in programs {
             let by_hand = options.engines_by_hand;
-            let lineup =
-                lineup::line_up(asked_for, by_hand, &program.known, place, is_fallback)?;
+            let lineup = lineup::line_up(asked_for, by_hand, &program.known, place, is_fallback)?;
             scenario = lineup.scenario(asked_for);
             subjects.extend(subjects::subjects(&scenario, program, &options.overrides));
             planned.add(&lineup, program);
@@ -196,7 +195,10 @@ pub(crate) fn finish(run: &Run, options: &BenchOptions) -> anyhow::Result<()> {
     if options.details {
         show(&view::details(run, screen));
     }
-    let page = written.iter().flatten().find(|path| has_ending(path, "html"));
+    let page = written
+        .iter()
+        .flatten()
+        .find(|path| has_ending(path, "html"));
     if let Some(page) = page.filter(|_| options.files.open) {
         say(&crate::browser::open(page));
     }

@@ -116,7 +116,14 @@ impl Builder {
         let mut command = Command::new(cargo);
         command
             .current_dir(&tree)
-            .args(["build", "--locked", "--package", "system", "--bin", "seckill"])
+            .args([
+                "build",
+                "--locked",
+                "--package",
+                "system",
+                "--bin",
+                "seckill",
+            ])
             .arg("--target-dir")
             .arg(&target)
             .env("IDENTITY_COMMIT", "")
@@ -162,9 +169,8 @@ impl Builder {
 /// Keeps the paths of this machine out of the binary. Flags of the environment come first; they would
 /// otherwise replace those of the configuration, and these.
 fn with_remapped_paths(command: &mut Command, paths: &[(&Path, &str)]) {
-    let remap = |(path, name): &(&Path, &str)| {
-        format!("--remap-path-prefix={}={name}", path.display())
-    };
+    let remap =
+        |(path, name): &(&Path, &str)| format!("--remap-path-prefix={}={name}", path.display());
     let flags: Vec<String> = paths.iter().map(remap).collect();
     match std::env::var("RUSTFLAGS") {
         Ok(own) if !own.is_empty() => {
@@ -175,7 +181,9 @@ fn with_remapped_paths(command: &mut Command, paths: &[(&Path, &str)]) {
         _ => {
             let quoted = flags.iter().map(|flag| format!("{flag:?}"));
             let list = quoted.collect::<Vec<_>>().join(", ");
-            command.arg("--config").arg(format!("build.rustflags=[{list}]"));
+            command
+                .arg("--config")
+                .arg(format!("build.rustflags=[{list}]"));
         }
     }
 }
@@ -197,7 +205,10 @@ mod tests {
     fn must(folder: &Path, program: &str, arguments: &[&str]) {
         let mut command = Command::new(program);
         let status = command.current_dir(folder).args(arguments).status();
-        assert!(status.expect("started").success(), "{program} {arguments:?}");
+        assert!(
+            status.expect("started").success(),
+            "{program} {arguments:?}"
+        );
     }
 
     fn commit(root: &Path, main: &str, message: &str) -> Source {
@@ -212,7 +223,10 @@ mod tests {
         let folder = root.join("system/src");
         std::fs::create_dir_all(folder).expect("made");
         let put = |path: &str, text: &str| std::fs::write(root.join(path), text).expect("written");
-        put("Cargo.toml", "[workspace]\nmembers = [\"system\"]\nresolver = \"3\"\n");
+        put(
+            "Cargo.toml",
+            "[workspace]\nmembers = [\"system\"]\nresolver = \"3\"\n",
+        );
         put(
             "system/Cargo.toml",
             "[package]\nname = \"system\"\nversion = \"0.1.0\"\nedition = \"2024\"\n\n\
@@ -241,9 +255,8 @@ mod tests {
         let second = commit(root, &MAIN.replace("=> println!", "=>  println!"), "two");
         let third = commit(root, &MAIN.replace("exit(2)", "exit(3)"), "three");
         let broken = commit(root, "fn main() { nothing() }", "four");
-        let programs = [&first, &second, &third, &first].map(|source| {
-            builder.program(source).expect("it builds")
-        });
+        let programs = [&first, &second, &third, &first]
+            .map(|source| builder.program(source).expect("it builds"));
         let hashes = programs.each_ref().map(|it| it.build.sha256.as_str());
         assert_eq!(hashes[0], hashes[1], "only a space differs");
         assert_ne!(hashes[0], hashes[2]);
@@ -254,7 +267,10 @@ mod tests {
         let tree = builder.tree().display().to_string();
         let names_it = bytes.windows(tree.len()).any(|it| it == tree.as_bytes());
         assert!(!names_it, "the binary names {tree}");
-        let refused = builder.program(&broken).expect_err("it does not build").to_string();
+        let refused = builder
+            .program(&broken)
+            .expect_err("it does not build")
+            .to_string();
         assert!(refused.contains(&broken.commit[..12]), "{refused}");
         assert!(refused.contains("does not build"), "{refused}");
     }

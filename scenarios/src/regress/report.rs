@@ -7,7 +7,6 @@ use anyhow::Context;
 use reports::result::Run;
 use reports::view;
 
-
 /// Writes the verdict to the files that were asked for.
 pub(super) fn write(
     run: &Run,

@@ -64,8 +64,18 @@ pub(super) fn judged(folder: &Path, rules: &Rules, options: &BenchOptions) -> an
     let have = u32::try_from(blocks.len()).unwrap_or(u32::MAX);
     let mut rules = rules.clone();
     let first_look = rules.looks.first().map_or(0, |look| look.blocks);
-    rules.looks.retain(|look| look.blocks <= have || look.blocks == first_look);
-    let judged = judge(&run, &rules, &base, &heads, rate_per_s, &[], &Default::default());
+    rules
+        .looks
+        .retain(|look| look.blocks <= have || look.blocks == first_look);
+    let judged = judge(
+        &run,
+        &rules,
+        &base,
+        &heads,
+        rate_per_s,
+        &[],
+        &Default::default(),
+    );
     let why = match judged.next {
         Next::Blocks(missing) => format!("{missing} blocks are missing to the next look"),
         _ => String::new(),
@@ -86,7 +96,11 @@ fn blocks(folder: &Path) -> anyhow::Result<Vec<Block>> {
         }
     }
     folders.sort_by_key(|path| {
-        let name = path.file_name().unwrap_or_default().to_string_lossy().into_owned();
+        let name = path
+            .file_name()
+            .unwrap_or_default()
+            .to_string_lossy()
+            .into_owned();
         (name.parse::<u64>().unwrap_or(u64::MAX), name)
     });
     folders.into_iter().map(block).collect()
@@ -101,7 +115,11 @@ fn block(path: PathBuf) -> anyhow::Result<Block> {
     let unreadable = || RegressError(format!("{} cannot be read", path.display()));
     for entry in std::fs::read_dir(&path).with_context(unreadable)? {
         let file = entry.with_context(unreadable)?.path();
-        let stem = file.file_stem().unwrap_or_default().to_string_lossy().into_owned();
+        let stem = file
+            .file_stem()
+            .unwrap_or_default()
+            .to_string_lossy()
+            .into_owned();
         let name = match stem.strip_prefix(HEAD) {
             Some("") => HEAD.to_owned(),
             Some(name) if name.starts_with('-') && name.len() > 1 => {
@@ -229,7 +247,10 @@ fn add(
         legs.push((at, leg));
     }
     legs.sort_by_key(|(_, leg)| leg.started_unix_us);
-    let order: Vec<u16> = legs.iter().map(|(at, _)| u16::try_from(*at).unwrap_or(u16::MAX)).collect();
+    let order: Vec<u16> = legs
+        .iter()
+        .map(|(at, _)| u16::try_from(*at).unwrap_or(u16::MAX))
+        .collect();
     let all: Vec<&Leg> = legs.iter().map(|(_, leg)| leg).collect();
     let void = void_reason(&all, base, run.machine.cores, &rules.void);
     for (_, mut leg) in legs {

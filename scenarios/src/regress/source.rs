@@ -25,7 +25,13 @@ pub(super) struct Source {
 /// [`RegressError`] when it means none.
 pub(super) fn resolved(workspace: &Path, reference: &str) -> anyhow::Result<Source> {
     let wanted = format!("{reference}^{{commit}}");
-    let arguments = ["rev-parse", "--verify", "--quiet", "--end-of-options", &wanted];
+    let arguments = [
+        "rev-parse",
+        "--verify",
+        "--quiet",
+        "--end-of-options",
+        &wanted,
+    ];
     let commit = git(workspace, &arguments)?.ok_or_else(|| {
         RegressError(format!(
             "\"{reference}\" is no commit of this repository; allowed: a branch, a tag or a commit \
@@ -71,7 +77,10 @@ pub(super) fn check_out(workspace: &Path, tree: &Path, commit: &str) -> anyhow::
     let is_there = tree.join(".git").exists()
         && git(tree, &["rev-parse", "--is-inside-work-tree"])?.as_deref() == Some("true");
     if is_there {
-        must(tree, &["checkout", "--quiet", "--force", "--detach", commit])?;
+        must(
+            tree,
+            &["checkout", "--quiet", "--force", "--detach", commit],
+        )?;
         return must(tree, &["clean", "--quiet", "--force", "-d"]);
     }
     if tree.exists() {
@@ -82,7 +91,9 @@ pub(super) fn check_out(workspace: &Path, tree: &Path, commit: &str) -> anyhow::
     let shown = tree.display().to_string();
     must(
         workspace,
-        &["worktree", "add", "--quiet", "--force", "--detach", &shown, commit],
+        &[
+            "worktree", "add", "--quiet", "--force", "--detach", &shown, commit,
+        ],
     )
 }
 
@@ -144,7 +155,10 @@ mod tests {
         assert_eq!(resolved(&root, "HEAD").expect("known").commit, main.commit);
         for wrong in ["nowhere", "", "--help", "main:file"] {
             let refused = resolved(&root, wrong).expect_err(wrong).to_string();
-            assert!(refused.contains("is no commit of this repository"), "{refused}");
+            assert!(
+                refused.contains("is no commit of this repository"),
+                "{refused}"
+            );
         }
     }
 
@@ -158,10 +172,16 @@ mod tests {
         let (changed, untracked) = working_tree(&root).expect("a repository");
         assert!(changed.is_dirty && changed.commit != clean.commit);
         assert_eq!(untracked, ["new"]);
-        assert_eq!(std::fs::read_to_string(root.join("file")).expect("there"), "changed");
+        assert_eq!(
+            std::fs::read_to_string(root.join("file")).expect("there"),
+            "changed"
+        );
         let tree = folder.path().join("tree");
         check_out(&root, &tree, &changed.commit).expect("checked out");
-        assert_eq!(std::fs::read_to_string(tree.join("file")).expect("there"), "changed");
+        assert_eq!(
+            std::fs::read_to_string(tree.join("file")).expect("there"),
+            "changed"
+        );
         assert!(!tree.join("new").exists());
     }
 

@@ -79,7 +79,12 @@ impl Course {
             title: title.to_owned(),
             since: now,
         });
-        let mut line = format!("leg {} of {}: {title}", self.begun, self.legs);
+        // A comparison goes on for as long as it must.
+        let of_all = match self.begun <= self.legs {
+            true => format!(" of {}", self.legs),
+            false => String::new(),
+        };
+        let mut line = format!("leg {}{of_all}: {title}", self.begun);
         if let Some(left) = self.run_left(now) {
             line.push_str(&format!(", {} left of the run", shown(left)));
         }

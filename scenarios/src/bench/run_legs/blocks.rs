@@ -139,7 +139,10 @@ impl Blocks<'_> {
                 ..Turn::new(scenario, base, LegKind::Saturating)
             };
             let leg = self.runner.leg(run, turn, &KnownRates::new()).await;
-            throughputs.extend(leg.and_then(Leg::measured).map(|phase| phase.finished_per_s()));
+            throughputs.extend(
+                leg.and_then(Leg::measured)
+                    .map(|phase| phase.finished_per_s()),
+            );
         }
         throughputs.sort_by(f64::total_cmp);
         let is_whole = throughputs.len() == CALIBRATIONS as usize;
@@ -221,7 +224,10 @@ impl Blocks<'_> {
         let ids = self.scenario.subjects.iter().map(|it| it.id.clone());
         let mut ids: Vec<String> = ids.collect();
         let heads = ids.split_off(ids.len().min(1));
-        let heads: Vec<String> = heads.into_iter().chain(self.plan.identical.to_vec()).collect();
+        let heads: Vec<String> = heads
+            .into_iter()
+            .chain(self.plan.identical.to_vec())
+            .collect();
         let base = ids.first().cloned().unwrap_or_default();
         let BlockPlan {
             rules,
@@ -229,7 +235,15 @@ impl Blocks<'_> {
             instructions,
             ..
         } = self.plan;
-        judge(run, rules, &base, &heads, rate_per_s, identical, instructions)
+        judge(
+            run,
+            rules,
+            &base,
+            &heads,
+            rate_per_s,
+            identical,
+            instructions,
+        )
     }
 }
 
@@ -240,7 +254,9 @@ fn offered_per_s(scenario: &Scenario, known: &KnownRates) -> f64 {
         .iter()
         .rfind(|phase| phase.purpose == Purpose::Measure && phase.arrival.is_open());
     let rates = open.map(|phase| phase.arrival.rates()).unwrap_or_default();
-    let resolved = rates.iter().map(|rate| rate.resolve(|name| known.get(name).copied()));
+    let resolved = rates
+        .iter()
+        .map(|rate| rate.resolve(|name| known.get(name).copied()));
     let resolved: Vec<f64> = resolved.filter_map(Result::ok).collect();
     match resolved.len() {
         0 => 0.0,
