@@ -129,13 +129,12 @@ fn too_many(voided: &BTreeMap<String, u64>, max: u32) -> Option<String> {
     })
 }
 
-/// A head that was looked at, and of which no metric could be computed.
+/// A head that was looked at, and of which no metric could be computed. More blocks would not help:
+/// what is missing in one stays missing.
 fn nothing_judged(head: &GateHead) -> Option<String> {
-    let is_empty = head.look.is_some() && head.metrics.is_empty() && head.why.is_none();
+    let is_empty = !head.blocks.is_empty() && head.metrics.is_empty() && head.cause.is_none();
     is_empty.then(|| {
-        format!(
-            "of {} no metric could be computed in every block",
-            head.subject
-        )
+        let head = &head.subject;
+        format!("of {head} no metric could be computed in every block")
     })
 }

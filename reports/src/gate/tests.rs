@@ -91,9 +91,9 @@ fn five_errors(share: f64, gates: u32) -> f64 {
 }
 
 /// A head that changes nothing fails in at most 2 % of gates, however far the blocks spread.
-fn false_alarms(gates: u32, random: &mut SmallRng) {
+fn false_alarms(gates: u32, random: &mut SmallRng, times: &[f64]) {
     for blocks in ALL_BLOCKS {
-        for times in [1.0, 2.0, 10.0] {
+        for times in times {
             let spreads = PASSES_UP_TO.map(|spread| spread * times);
             let failed = share(gates, random, blocks, spreads, [0.0; 3], &Verdict::Fail);
             println!("{blocks:?}, spreads {spreads:?}: {failed:.4} false alarms");
@@ -174,7 +174,8 @@ fn false_passes(gates: u32, random: &mut SmallRng) {
 #[test]
 fn equal_builds_seldom_fail_and_mostly_pass_and_worse_ones_fail() {
     let mut random = random();
-    false_alarms(200, &mut random);
+    // So noisy that the threshold hides nothing, and the test alone keeps the error.
+    false_alarms(600, &mut random, &[10.0]);
     power(200, &mut random);
     passes(200, &mut random);
     false_passes(200, &mut random);
@@ -184,7 +185,7 @@ fn equal_builds_seldom_fail_and_mostly_pass_and_worse_ones_fail() {
 #[ignore = "nightly: two hundred thousand gates"]
 fn error_and_power_are_what_the_page_on_measuring_says() {
     let mut random = random();
-    false_alarms(10_000, &mut random);
+    false_alarms(10_000, &mut random, &[1.0, 2.0, 10.0]);
     power(10_000, &mut random);
     passes(10_000, &mut random);
     false_passes(10_000, &mut random);
@@ -324,7 +325,7 @@ fn a_self_check_tells_a_quiet_machine_from_a_noisy_one() {
         self_check(&rules, &aa, 7).expect("checked")
     };
     let quiet = check([0.01, 0.02, 0.004]);
-    let noisy = check([0.2, 0.4, 0.1]);
+    let noisy = check([0.4, 0.8, 0.2]);
     println!("{quiet}\n{noisy}");
     assert!(quiet.pass_share > 0.99, "{quiet}");
     assert!(noisy.pass_share < 0.1, "{noisy}");
