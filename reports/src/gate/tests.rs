@@ -277,6 +277,28 @@ fn infinite_differences_fail_without_a_bound() {
     assert_eq!(of_all([]), Verdict::Inconclusive, "nothing never passes");
 }
 
+/// Nine of ten blocks are far worse and the smallest difference is the tenth's: p is 2/1,024. Alone
+/// that fails; beside two metrics that did not move it is three times as large, and more than α.
+#[test]
+fn a_metric_among_several_must_be_surer_than_alone() {
+    let mut worse = [0.5; 10];
+    worse[3] = -0.001;
+    let still = [
+        0.01, -0.02, 0.03, -0.04, 0.05, -0.05, 0.04, -0.03, 0.02, -0.01,
+    ];
+    let of = |d| Adverse {
+        d,
+        threshold_ln: 0.1,
+    };
+    let alone = look_at(&[of(&worse)], &LOOK);
+    assert_eq!(alone[0].p_adjusted, 2.0 / 1_024.0);
+    assert_eq!(alone[0].verdict, Verdict::Fail);
+    let together = look_at(&[of(&still), of(&worse), of(&still)], &LOOK);
+    assert_eq!(together[1].p_one_sided, 2.0 / 1_024.0);
+    assert_eq!(together[1].p_adjusted, 6.0 / 1_024.0);
+    assert_eq!(together[1].verdict, Verdict::Inconclusive);
+}
+
 /// What is called visible fails nine times out of ten, and a fifth less does not.
 #[test]
 fn a_detectable_shift_is_what_the_name_says() {
