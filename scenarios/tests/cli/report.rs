@@ -49,6 +49,25 @@ fn a_page_lies_beside_its_result_or_where_out_says() {
     assert_eq!(read("other.html"), page);
 }
 
+#[cfg(target_os = "linux")]
+#[test]
+fn where_there_is_no_display_the_path_is_said() {
+    let folder = tempfile::tempdir().expect("a folder");
+    std::fs::write(folder.path().join("one.json"), result()).expect("written");
+    let output = std::process::Command::new(env!("CARGO_BIN_EXE_lab"))
+        .args(["report", "--open", &path(folder.path(), "one.json")])
+        .env_remove("DISPLAY")
+        .env_remove("WAYLAND_DISPLAY")
+        .output()
+        .expect("lab starts");
+    let page = path(folder.path(), "one.html");
+    assert_eq!(
+        text(&output.stdout),
+        format!("page: {page} (no display here to open it on)\n")
+    );
+    assert!(output.status.success() && Path::new(&page).exists());
+}
+
 #[test]
 fn what_is_no_result_is_refused_in_one_sentence_and_nothing_is_written() {
     let folder = tempfile::tempdir().expect("a folder");

@@ -45,9 +45,9 @@ fn chosen(row: &Row<'_>, rows: &[Row<'_>], ranking: &Ranking) -> String {
     };
     if rivals.is_empty() {
         return match demands.as_slice() {
-            [] => "Nothing to choose from here: it ran alone.".to_owned(),
+            [] => "Nobody to compare it with here.".to_owned(),
             demands => format!(
-                "It ran alone here; take it only if {}.",
+                "Nobody to compare it with here; take it only if {}.",
                 demands.join(" and ")
             ),
         };

@@ -27,7 +27,7 @@ pub(super) fn headline(run: &Run, parts: &[Part<'_>]) -> Markup {
                 [only] => h1 { (clean(&only.scenario.question)) },
                 several => h1 { (several.len()) " scenarios, one table" },
             }
-            @if is_empty { (nothing(run)) }
+            @if is_empty { (nothing(run, &alarms)) }
             @else if let Some(gate) = &run.gate { (super::gate::answer(run, gate)) }
             @else if !run.searches.is_empty() { (answer(&verdict(run, &all, &Ranking::default()), "")) }
             @else if let [only] = parts { (answer(&verdict(run, &only.rows, &only.ranking), &only.ranking.remark)) }
@@ -76,7 +76,8 @@ fn answer(notes: &[Note], remark: &str) -> Markup {
     }
 }
 
-fn nothing(run: &Run) -> Markup {
+/// The reasons, as far as no alarm has said them.
+fn nothing(run: &Run, alarms: &[Note]) -> Markup {
     let skipped = run.subjects.iter().filter_map(|subject| {
         let why = subject.skipped_why.as_deref()?;
         Some(format!(
@@ -92,6 +93,7 @@ fn nothing(run: &Run) -> Markup {
     if reasons.is_empty() {
         reasons.push("It ended before the first request.".to_owned());
     }
+    reasons.retain(|reason| alarms.iter().all(|note| note.text != *reason));
     html! {
         p.answer { "Nothing was measured." }
         @for reason in reasons { p.said.bad { (reason) } }

@@ -20,7 +20,7 @@ const NINES_MAX: u32 = 5;
 const NINES_MIN: u32 = 2;
 /// Percentiles that have a dot to hover over, by the number of nines.
 const DOTS: [(f64, &str); 5] = [
-    (0.301_03, "P50"),
+    (std::f64::consts::LOG10_2, "P50"),
     (1.0, "P90"),
     (2.0, "P99"),
     (3.0, "P99.9"),

@@ -63,5 +63,5 @@ pub(super) fn uses_redis(usage: &UsageByProcess) -> Option<bool> {
     let redis = cpu_ns(|name| name.starts_with("redis"));
     let is_server = |name: &String| SERVERS.iter().any(|server| name.starts_with(server));
     let has_servers = usage.keys().any(is_server);
-    (system > 0 && has_servers).then(|| redis as f64 > IDLE_SHARE * system as f64)
+    (system > 0 && has_servers).then_some(redis as f64 > IDLE_SHARE * system as f64)
 }

@@ -283,8 +283,8 @@ fn latency_title(rows: &[Row<'_>]) -> String {
 
 fn workers(row: &Row<'_>) -> Option<u32> {
     let phase = row.phase()?;
-    let plans = row.scenario.phases.iter();
-    let plan = plans.filter(|plan| plan.name == phase.name).last();
+    let mut plans = row.scenario.phases.iter();
+    let plan = plans.rfind(|plan| plan.name == phase.name);
     plan.or(row.scenario.measured_phase())?.arrival.workers
 }
 
