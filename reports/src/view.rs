@@ -13,6 +13,7 @@ mod history;
 pub mod html;
 mod layout;
 mod markdown;
+mod matrix;
 mod notes;
 mod numbers;
 mod page;

@@ -2,16 +2,19 @@
 //! cargo test -p reports --test view` rewrites them, and the difference is reviewed.
 
 mod view {
+    pub mod comparison;
     pub mod findings;
+    pub mod matrix;
     pub mod parts;
     pub mod runs;
+    pub mod unlike;
 }
 
 use reports::result::{Ack, Flag, Phase, Purpose, Run, Sees};
 use reports::view::{LINES_MAX, Screen, details, first_screen, markdown};
 use std::path::Path;
 use unicode_width::UnicodeWidthStr;
-use view::{findings, runs};
+use view::{findings, matrix, runs};
 
 const FILES: &[&str] = &["reports/out/result.json", "reports/out/result.md"];
 
@@ -55,6 +58,7 @@ fn all() -> Vec<(&'static str, Run)> {
         ("sold_out_storm", runs::sold_out_storm()),
         ("capacity", runs::capacity()),
         ("matrix", runs::matrix()),
+        ("matrix_ranked", matrix::ranked()),
     ]
 }
 

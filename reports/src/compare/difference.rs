@@ -53,6 +53,11 @@ impl Difference {
         (middle(&self.base), middle(&self.other))
     }
 
+    /// Nothing in both, as of errors there should be.
+    fn is_nothing(&self) -> bool {
+        self.middles() == (0.0, 0.0)
+    }
+
     /// Whether it goes beyond a share, up or down.
     fn is_beyond(&self, share: f64) -> bool {
         let (base, other) = self.middles();
@@ -80,70 +85,83 @@ pub(super) fn fill(
     metrics: &[&'static Metric],
     options: &Options,
 ) -> usize {
-    let mut hidden = 0;
+    let mut found = Vec::new();
     for source in 1..sources.len() {
         for subject in &scenario.subjects {
             if !subject.is_in[0] || !subject.is_in[source] {
                 continue;
             }
             let legs_in = |index: usize| {
-                let name = &scenario.of_each[index]?.name;
-                Some(legs(sources[index].run, name, subject.id))
-            };
-            let (Some(base), Some(other)) = (legs_in(0), legs_in(source)) else {
-                continue;
-            };
-            let mut not = |because_of: usize, why: String| {
-                scenario.not_compared.push(NotCompared {
+                let of_it = scenario.of_each[index];
+                let name = of_it.map_or("", |of_it| of_it.name.as_str());
+                legs(sources[index].run, name, subject.id).map_err(|why| NotCompared {
                     subject: subject.id.to_owned(),
                     source,
-                    because_of,
+                    because_of: index,
                     why,
-                });
-            };
-            let (base, other) = match (base, other) {
-                (Err(why), _) => {
-                    not(0, why);
-                    continue;
-                }
-                (_, Err(why)) => {
-                    not(source, why);
-                    continue;
-                }
-                (Ok(base), Ok(other)) => (base, other),
+                })
             };
             let are_interleaved = are_interleaved(sources[0].run, sources[source].run);
-            for metric in metrics {
-                let values = (of(metric, &base), of(metric, &other));
-                let (Some(base), Some(other)) = values else {
-                    if options.chooses_metrics() {
-                        let missing = if values.0.is_none() { 0 } else { source };
-                        not(missing, format!("{} was not measured", metric.id));
-                    }
-                    continue;
-                };
-                let (ratio, held) = ratio(&base, &other, are_interleaved);
-                let difference = Difference {
-                    subject: subject.id.to_owned(),
-                    source,
-                    metric: **metric,
-                    base,
-                    other,
-                    ratio,
-                    held,
-                };
-                let is_nothing = difference.middles() == (0.0, 0.0) && !options.chooses_metrics();
-                if is_nothing {
-                    continue;
-                }
-                match options.threshold {
-                    Some(share) if !difference.is_beyond(share) => hidden += 1,
-                    _ => scenario.differences.push(difference),
+            match legs_in(0).and_then(|base| Ok((base, legs_in(source)?))) {
+                Err(not) => scenario.not_compared.push(not),
+                Ok((base, other)) => {
+                    let hold = Holding {
+                        subject: subject.id,
+                        source,
+                        base: &base,
+                        other: &other,
+                        are_interleaved,
+                    };
+                    found.extend(metrics.iter().map(|metric| hold.metric(metric)));
                 }
             }
         }
     }
+    let mut hidden = 0;
+    for one in found {
+        match one {
+            Ok(difference) if difference.is_nothing() && !options.chooses_metrics() => {}
+            Ok(difference) => match options.threshold {
+                Some(share) if !difference.is_beyond(share) => hidden += 1,
+                _ => scenario.differences.push(difference),
+            },
+            Err(not) if options.chooses_metrics() => scenario.not_compared.push(not),
+            Err(_) => {}
+        }
+    }
     hidden
+}
+
+/// One subject in two results.
+struct Holding<'a> {
+    subject: &'a str,
+    source: usize,
+    base: &'a BTreeMap<u32, &'a Leg>,
+    other: &'a BTreeMap<u32, &'a Leg>,
+    are_interleaved: bool,
+}
+
+impl Holding<'_> {
+    fn metric(&self, metric: &'static Metric) -> Result<Difference, NotCompared> {
+        let not = |because_of: usize| NotCompared {
+            subject: self.subject.to_owned(),
+            source: self.source,
+            because_of,
+            why: format!("{} was not measured", metric.id),
+        };
+        let base = of(metric, self.base).ok_or_else(|| not(0))?;
+        let other = of(metric, self.other).ok_or_else(|| not(self.source))?;
+        let (ratio, held) = ratio(&base, &other, self.are_interleaved);
+        Ok(Difference {
+            subject: self.subject.to_owned(),
+            source: self.source,
+            metric: *metric,
+            base,
+            other,
+            ratio,
+            held,
+        })
+    }
 }
 
 /// Whether the same rounds of both were measured together.

@@ -169,8 +169,9 @@ fn scenario(
             blocks.push(Block::Table(table::searches(source.run)));
         }
     }
+    let order = tables::in_order(matched, of_each);
     for index in 1..sources.len() {
-        blocks.extend(against_first(matched, index));
+        blocks.extend(against_first(matched, index, &order));
     }
     blocks
 }
@@ -194,12 +195,13 @@ fn of_one(
 }
 
 /// What one result says against the first.
-fn against_first(matched: &Matched<'_>, source: usize) -> Vec<Block> {
-    let differences: Vec<_> = matched
+fn against_first(matched: &Matched<'_>, source: usize, order: &[&str]) -> Vec<Block> {
+    let mut differences: Vec<_> = matched
         .differences
         .iter()
         .filter(|one| one.source == source)
         .collect();
+    differences.sort_by_key(|one| order.iter().position(|id| *id == one.subject));
     let mut blocks = Vec::new();
     let are_paired = |held: &Held| matches!(held, Held::Paired { .. });
     for paired in [true, false] {

@@ -4,6 +4,7 @@ use super::Screen;
 use super::gate;
 use super::grid::{Cell, Grid};
 use super::layout::labelled;
+use super::matrix;
 use super::notes::{Note, alarms, errors, facts, verdict, warnings};
 use super::numbers::counted;
 use super::ranking::{Ranking, ranked};
@@ -86,21 +87,25 @@ fn body(run: &Run, columns: usize) -> Option<Vec<Part>> {
     let mut parts = vec![Part::notes(&alarms(run, &all), columns)];
     parts.push(title(run, scenario, columns));
     // Probes of a search and engines of different scenarios have no figures in common.
-    let (grid, alike) = match of_each.as_slice() {
+    let (grids, alike) = match of_each.as_slice() {
         _ if !run.searches.is_empty() => {
             parts.push(Part::notes(
                 &verdict(run, &all, &Ranking::default()),
                 columns,
             ));
-            (table::searches(run), &[][..])
+            (vec![table::searches(run)], &[][..])
         }
         [(rows, ranking)] => {
             parts.push(Part::notes(&verdict(run, rows, ranking), columns));
-            (table::table(run, rows, ranking), rows.as_slice())
+            (vec![table::table(run, rows, ranking)], rows.as_slice())
         }
-        several => (table::scenarios(several), &[][..]),
+        several => {
+            parts.push(Part::notes(&matrix::verdicts(several), columns));
+            (matrix::grids(several, columns), &[][..])
+        }
     };
-    parts.push(Part::new(0, table_lines(grid, columns)));
+    let tables = grids.into_iter().map(|grid| table_lines(grid, columns));
+    parts.extend(tables.map(|lines| Part::new(0, lines)));
     parts.push(Part::notes(&warnings(run, alike), columns));
     parts.push(Part::notes(&facts(run, alike), columns));
     Some(parts)

@@ -4,6 +4,7 @@
 use super::details;
 use super::gate;
 use super::grid::{Align, Grid};
+use super::matrix;
 use super::notes::{Note, alarms, errors_in_full, facts, verdict, warnings};
 use super::page::Block;
 use super::ranking::{Ranking, ranked};
@@ -26,6 +27,17 @@ pub fn markdown(run: &Run) -> String {
     let _ = writeln!(text, "# {}\n", escaped(&name));
     let mut all = Vec::new();
     let mut body = String::new();
+    if run.scenarios.len() > 1 && run.searches.is_empty() {
+        let of_each = run.scenarios.iter().map(|scenario| ranked(run, scenario));
+        let of_each: Vec<_> = of_each.collect();
+        for note in matrix::verdicts(&of_each) {
+            let _ = writeln!(body, "- {}", escaped(&note.text));
+        }
+        body.push('\n');
+        for grid in matrix::grids(&of_each, usize::MAX) {
+            let _ = writeln!(body, "{}", table(&grid));
+        }
+    }
     for scenario in &run.scenarios {
         let (rows, ranking) = ranked(run, scenario);
         if run.scenarios.len() > 1 {

@@ -11,5 +11,5 @@ mod warnings;
 pub(super) use alarms::{alarms, errors, errors_in_full};
 pub(super) use facts::facts;
 pub(super) use note::Note;
-pub(super) use verdict::verdict;
+pub(super) use verdict::{audits, leader, verdict};
 pub(super) use warnings::warnings;

@@ -30,7 +30,7 @@ impl Goal {
         }
     }
 
-    fn metric(self) -> &'static str {
+    pub(super) fn metric(self) -> &'static str {
         match self {
             Self::Throughput => "throughput_per_s",
             Self::Latency => "p99_ms",
@@ -38,11 +38,24 @@ impl Goal {
     }
 }
 
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
+/// A subject's figure with how far it may be trusted.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub(super) struct Spread {
+    pub middle: f64,
+    pub lower: f64,
+    pub upper: f64,
+}
+
+#[derive(Clone, Debug, Default, PartialEq)]
 pub(super) struct Ranking {
     pub goal: Goal,
     /// Best and worst place that a subject may have, by its id; empty when there is no ranking.
     pub places: BTreeMap<String, (usize, usize)>,
+    /// By subject. After Tukey's test, means of which those are separated whose bounds do not
+    /// overlap; with three or four rounds, the extremes.
+    pub spreads: BTreeMap<String, Spread>,
+    /// Half of the significant difference, as a share: the bounds of every mean.
+    pub margin: Option<f64>,
     /// How far the order may be trusted, as a sentence; empty when there is nothing to order.
     pub remark: String,
 }
@@ -68,6 +81,8 @@ pub(super) fn ranked<'a>(run: &'a Run, scenario: &'a Scenario) -> (Vec<Row<'a>>,
     let ranking = Ranking {
         goal,
         places: places(&compared),
+        spreads: spreads(&compared),
+        margin: half_difference_ln(&compared).map(|half_ln| half_ln.exp() - 1.0),
         remark: remark(&compared),
     };
     (rows(run, scenario, &compared), ranking)
@@ -90,6 +105,43 @@ fn places(compared: &stats::Ranking) -> BTreeMap<String, (usize, usize)> {
             (entry.subject.clone(), (place as usize, worst))
         })
         .collect()
+}
+
+fn half_difference_ln(compared: &stats::Ranking) -> Option<f64> {
+    match compared.method {
+        Method::Tukey {
+            significant_difference_ln,
+            ..
+        } => Some(significant_difference_ln / 2.0),
+        Method::Ranges | Method::Values(_) => None,
+    }
+}
+
+fn spreads(compared: &stats::Ranking) -> BTreeMap<String, Spread> {
+    let half_ln = half_difference_ln(compared);
+    let of = |entry: &stats::Entry| {
+        let summary = &entry.summary;
+        let spread = match half_ln {
+            Some(half_ln) => {
+                let middle = summary.middle();
+                let factor = half_ln.exp();
+                Spread {
+                    middle,
+                    lower: middle / factor,
+                    upper: middle * factor,
+                }
+            }
+            None => Spread {
+                middle: summary.median?,
+                lower: summary.min,
+                upper: summary.max,
+            },
+        };
+        Some((entry.subject.clone(), spread))
+    };
+    let enough = half_ln.is_some() || compared.method == Method::Ranges;
+    let entries = compared.entries.iter().filter(|_| enough);
+    entries.filter_map(of).collect()
 }
 
 /// Shorter than that of the statistics, for a narrow screen.

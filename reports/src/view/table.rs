@@ -2,7 +2,6 @@
 
 use super::grid::{Cell, Column, Grid, left, right};
 use super::numbers::{grouped, ms, or_nothing, significant, times};
-use super::phrases;
 use super::ranking::Ranking;
 use super::subjects::{Audit, Row};
 use super::text::{Tone, clean};
@@ -182,46 +181,6 @@ pub(super) fn searches(run: &Run) -> Grid {
             or_nothing(share, |(holds, saturated)| times(holds / saturated)).into(),
             search.probes.len().to_string().into(),
             or_nothing(why, |probe| clean(&probe.why)).into(),
-        ]);
-    }
-    grid
-}
-
-/// The best of each of several scenarios.
-pub(super) fn scenarios(of_each: &[(Vec<Row<'_>>, Ranking)]) -> Grid {
-    let mut grid = Grid::new(vec![
-        left("scenario"),
-        left("engine"),
-        left("best"),
-        right("finished/s"),
-        right("P99"),
-        right("CPU µs\n/request").expendable(2),
-        left("audits"),
-        left("limited by").expendable(3),
-    ]);
-    for (rows, ranking) in of_each {
-        let Some(best) = rows.first() else { continue };
-        let competitors = rows.iter().filter(|row| row.competes).count();
-        let alone = ranking.places.get(&best.subject.id) == Some(&(1, 1));
-        let claim = match competitors {
-            0 | 1 => "",
-            _ if alone => "ranked",
-            _ if ranking.places.is_empty() => "not ranked",
-            _ => "not separated",
-        };
-        let worst = rows
-            .iter()
-            .map(Row::audit)
-            .max_by_key(|audit| audit.weight());
-        grid.push(vec![
-            Cell::of(Tone::Strong, clean(&best.scenario.name)),
-            clean(&best.subject.id).into(),
-            Cell::of(Tone::Faint, claim),
-            or_nothing(best.value("throughput_per_s"), significant).into(),
-            or_nothing(best.value("p99_ms"), ms).into(),
-            or_nothing(best.value("cpu_us_per_request"), significant).into(),
-            worst.map_or_else(|| "".into(), audit_cell),
-            or_nothing(best.phase(), |phase| phrases::limit(&phase.limit)).into(),
         ]);
     }
     grid

@@ -18,9 +18,6 @@ pub(super) fn together(
     of_each: &OfEach<'_>,
     chosen: &[&'static Metric],
 ) -> Grid {
-    let rows_of = |source: &Option<(Vec<Row<'_>>, Ranking)>| {
-        source.as_ref().map_or(0, |(rows, _)| rows.len())
-    };
     let all: Vec<Row<'_>> = of_each
         .iter()
         .flatten()
@@ -34,18 +31,7 @@ pub(super) fn together(
     let mut heads: Vec<Column> = columns.iter().map(|(column, _)| column.clone()).collect();
     heads.insert(1, left(""));
     let mut grid = Grid::new(heads).repeating(if chosen.is_empty() { 0 } else { 2 });
-    // In the order of the first result that has rows at all.
-    let first = of_each.iter().find(|source| rows_of(source) > 0);
-    let order = |id: &str| {
-        let rows = first
-            .and_then(|source| source.as_ref())
-            .map(|(rows, _)| rows);
-        let at = rows.and_then(|rows| rows.iter().position(|row| row.subject.id == id));
-        at.unwrap_or(usize::MAX)
-    };
-    let mut subjects: Vec<&str> = matched.subjects.iter().map(|one| one.id).collect();
-    subjects.sort_by_key(|id| order(id));
-    for id in subjects {
+    for id in in_order(matched, of_each) {
         let mut is_first = true;
         for (index, source) in of_each.iter().enumerate() {
             let Some((rows, _)) = source else { continue };
@@ -62,6 +48,20 @@ pub(super) fn together(
         }
     }
     grid
+}
+
+/// The subjects in the order of the first result that has rows at all.
+pub(super) fn in_order<'a>(matched: &Matched<'a>, of_each: &OfEach<'_>) -> Vec<&'a str> {
+    let mut all = of_each.iter().flatten();
+    let first = all.find(|(rows, _)| !rows.is_empty());
+    let order = |id: &str| {
+        let rows = first.map(|(rows, _)| rows);
+        let at = rows.and_then(|rows| rows.iter().position(|row| row.subject.id == id));
+        at.unwrap_or(usize::MAX)
+    };
+    let mut subjects: Vec<&str> = matched.subjects.iter().map(|one| one.id).collect();
+    subjects.sort_by_key(|id| order(id));
+    subjects
 }
 
 fn absent(id: &str, columns: usize) -> Vec<Cell> {
@@ -131,14 +131,14 @@ pub(super) fn differences(differences: &[&Difference], source: usize, paired: bo
 fn cells(difference: &Difference) -> Vec<Cell> {
     let metric = &difference.metric;
     let better = match metric.good() {
-        Good::Up => " ↑",
-        Good::Down => " ↓",
-        Good::Neutral | Good::Other(_) => "",
+        Good::Up => "↑",
+        Good::Down => "↓",
+        Good::Neutral | Good::Other(_) => " ",
     };
     let (base, other) = difference.middles();
-    let name = format!("  {}{better}", metric.id);
+    let name = format!("{better} {}", metric.id);
     let ratio = Cell::of(Tone::Strong, or_nothing(difference.ratio, times));
-    let (base, other) = (of_metric(metric, base), of_metric(metric, other));
+    let (base, other) = (figure(metric, base), figure(metric, other));
     match difference.held {
         Held::Apart => vec![
             name.into(),
@@ -172,6 +172,14 @@ fn cells(difference: &Difference) -> Vec<Cell> {
                 rounds.to_string().into(),
             ]
         }
+    }
+}
+
+/// The unit stands at the end of the metric's id already, and seconds may be more than milliseconds.
+fn figure(metric: &Metric, value: f64) -> String {
+    match metric.unit {
+        "" | "ms" => of_metric(metric, value),
+        _ => significant(value),
     }
 }
 

@@ -13,7 +13,7 @@ pub(in crate::view) struct Note {
 }
 
 impl Note {
-    pub(super) fn new(label: &'static str, tone: Tone, text: impl Into<String>) -> Self {
+    pub(in crate::view) fn new(label: &'static str, tone: Tone, text: impl Into<String>) -> Self {
         Self {
             label,
             tone,
@@ -22,7 +22,7 @@ impl Note {
         }
     }
 
-    pub(super) fn expendable(self, order: u8) -> Self {
+    pub(in crate::view) fn expendable(self, order: u8) -> Self {
         Self {
             expendable: order,
             ..self

@@ -19,7 +19,8 @@ pub(in crate::view) fn verdict(run: &Run, rows: &[Row<'_>], ranking: &Ranking) -
     notes
 }
 
-fn leader(rows: &[Row<'_>], ranking: &Ranking) -> Option<String> {
+/// Who is best, by how much, and how far the order may be trusted.
+pub(in crate::view) fn leader(rows: &[Row<'_>], ranking: &Ranking) -> Option<String> {
     let goal = ranking.goal;
     let candidates: Vec<&Row<'_>> = rows.iter().filter(|row| row.competes).collect();
     let p99 = if goal == Goal::Latency { "P99 " } else { "" };
@@ -95,10 +96,19 @@ fn caught(rows: &[Row<'_>]) -> Vec<Note> {
     caught.filter_map(note).collect()
 }
 
-fn audits(rows: &[Row<'_>]) -> Option<Note> {
+/// What the audits say together.
+pub(in crate::view) fn audits(rows: &[Row<'_>]) -> Option<Note> {
     let with = |audit: Audit| rows.iter().filter(move |row| row.audit() == audit);
-    let names =
-        |audit: Audit| -> Vec<String> { with(audit).map(|row| clean(&row.subject.id)).collect() };
+    let names = |audit: Audit| -> Vec<String> {
+        let mut names: Vec<String> = Vec::new();
+        for name in with(audit).map(|row| clean(&row.subject.id)) {
+            // Once, although it may have been measured in several scenarios.
+            if !names.contains(&name) {
+                names.push(name);
+            }
+        }
+        names
+    };
     let legs: usize = with(Audit::Passed).map(|row| row.legs.len()).sum();
     let checks = with(Audit::Passed).flat_map(|row| &row.legs);
     let checks: usize = checks
