@@ -5,6 +5,7 @@
 //! file included.
 
 mod bench_args;
+mod compare;
 mod history;
 mod listing;
 mod nightly;
@@ -20,6 +21,7 @@ use clap::{Parser, Subcommand};
 use reports::result::{AuditVerdict, Run};
 
 use self::bench_args::BenchArgs;
+use self::compare::CompareArgs;
 use self::history::History;
 use self::regress::RegressArgs;
 use self::report::ReportArgs;
@@ -70,6 +72,7 @@ enum Command {
     Doctor(StackOptions),
     /// Run a scenario: stack, system, load, drain, audit, tables
     Bench(Box<BenchArgs>),
+    Compare(Box<CompareArgs>),
     Regress(Box<RegressArgs>),
     /// Send load to a system that is already running
     #[command(subcommand)]
@@ -186,6 +189,7 @@ fn run(command: Command) -> anyhow::Result<Ending> {
         }
         Command::Doctor(options) => print!("{}", doctor::report(&options)),
         Command::Bench(arguments) => return run_bench(&arguments),
+        Command::Compare(arguments) => compare::run(&arguments)?,
         Command::Regress(arguments) => return Ok(Ending::Code(run_regress(&arguments))),
         // These two build the runtime that they need by themselves.
         Command::Load(Load::Grpc(arguments)) => drop(loadgen::cli::run(*arguments)?),
