@@ -4,6 +4,7 @@
 use reports::history::{Adding, History};
 use reports::result::{LnRatio, Run, RunKind, Side};
 use reports::view::{self, HistoryFilter, Screen};
+use std::path::Path;
 
 const GATE: &str = include_str!("history/gate.json");
 const STRICT: Adding = Adding {
@@ -391,6 +392,27 @@ fn a_history_is_shown_with_its_change_points_and_newest_results() {
     };
     let nothing = view::history(&history, elsewhere, Screen::PLAIN);
     assert_eq!(nothing, "The history holds no such result.\n");
+}
+
+/// After an intended change, `UPDATE_GOLDEN=1 cargo test -p reports --test history` rewrites the files,
+/// and the difference is reviewed.
+#[test]
+fn a_history_looks_like_the_golden_files() {
+    let history = with_a_step();
+    for columns in [80, 120] {
+        let screen = Screen {
+            columns,
+            colour: false,
+        };
+        let shown = view::history(&history, HistoryFilter::default(), screen);
+        let path = Path::new(env!("CARGO_MANIFEST_DIR"))
+            .join(format!("tests/golden/view/history.{columns}.txt"));
+        if std::env::var_os("UPDATE_GOLDEN").is_some() {
+            std::fs::write(&path, &shown).expect("the golden folder can be written");
+        }
+        let expected = std::fs::read_to_string(&path).expect("UPDATE_GOLDEN=1 writes it");
+        assert_eq!(shown, expected, "UPDATE_GOLDEN=1 rewrites it");
+    }
 }
 
 #[test]

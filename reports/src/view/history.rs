@@ -178,7 +178,7 @@ fn sentence(engine: &str, id: &str, change: &Change<'_>) -> (Tone, String) {
         clean(engine),
         if is_up { "rose" } else { "fell" },
         clean(&change.head.short()),
-        significant(change.p),
+        format_args!("{:.3}", change.p),
         times(change.before_ln),
         counted(change.before as u64, "result"),
         times(change.since_ln),
