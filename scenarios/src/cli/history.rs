@@ -17,7 +17,7 @@ use super::show::read_result;
 use crate::bench;
 
 /// Nobody holds the file for longer than it takes to read and to append.
-const LOCK_WAIT: Duration = Duration::from_secs(10);
+const LOCK_WAIT: Duration = Duration::from_secs(30);
 const LOCK_LOOK: Duration = Duration::from_millis(20);
 
 #[derive(Debug, Subcommand)]

@@ -1,8 +1,11 @@
 //! `lab history`: results of gates become lines of a file that several processes append to, and what
 //! cannot be trusted is refused in one sentence.
 
-use std::path::{Path, PathBuf};
-use std::process::{Command, Stdio};
+use std::fs::OpenOptions;
+use std::io::Write;
+use std::path::Path;
+use std::process::{Child, Command, Stdio};
+use std::time::{Duration, Instant};
 
 use reports::result::{LnRatio, Run};
 
@@ -228,26 +231,23 @@ fn a_history_that_cannot_be_read_whole_is_neither_shown_nor_added_to() {
     refused_in_one_line(&["history", "add", "--file", &folder.path(""), &second], 2);
 }
 
-/// Eight processes at once: every line is there, whole, and once.
+fn adding(folder: &Folder, result: &str) -> Child {
+    Command::new(env!("CARGO_BIN_EXE_lab"))
+        .args(["history", "add", "--file", &folder.history(), result])
+        .stdout(Stdio::null())
+        .stderr(Stdio::piped())
+        .spawn()
+        .expect("lab starts")
+}
+
 #[test]
 fn several_processes_may_add_at_once() {
     let folder = Folder::new();
-    let results: Vec<String> = (1..=8)
-        .map(|number| folder.result(number, |_| ()))
-        .collect();
-    let start = |result: &String| {
-        let path = PathBuf::from(folder.history());
-        Command::new(env!("CARGO_BIN_EXE_lab"))
-            .args(["history", "add", "--file"])
-            .arg(path)
-            .arg(result)
-            .stdout(Stdio::null())
-            .spawn()
-            .expect("lab starts")
-    };
-    let started: Vec<_> = results.iter().map(start).collect();
-    for mut process in started {
-        assert!(process.wait().expect("it ends").success());
+    let results = (1..=8).map(|number| folder.result(number, |_| ()));
+    let started: Vec<Child> = results.map(|result| adding(&folder, &result)).collect();
+    for process in started {
+        let output = process.wait_with_output().expect("it ends");
+        assert_eq!(output.status.code(), Some(0), "{}", text(&output.stderr));
     }
     let mut runs: Vec<String> = folder
         .lines()
@@ -258,8 +258,49 @@ fn several_processes_may_add_at_once() {
         })
         .collect();
     runs.sort();
-    assert_eq!(
-        runs,
-        (1..=8).map(|it| format!("run-{it}")).collect::<Vec<_>>()
+    let expected: Vec<String> = (1..=8).map(|number| format!("run-{number}")).collect();
+    assert_eq!(runs, expected);
+}
+
+/// Another writer holds the file, and adds the same result before it lets go: looking for a run and
+/// adding it are one step.
+#[test]
+fn a_writer_waits_for_the_one_before_and_reads_what_it_wrote() {
+    /// Long enough for a writer that does not wait to be done.
+    const HELD: Duration = Duration::from_millis(500);
+    let folder = Folder::new();
+    let (first, second) = (folder.result(1, |_| ()), folder.result(2, |_| ()));
+    folder.add(&[&first, &second]);
+    let lines = folder.lines();
+    let path = folder.history();
+    std::fs::write(&path, format!("{}\n", lines[0])).expect("written");
+    let mut file = OpenOptions::new().append(true).open(&path).expect("open");
+    file.lock().expect("locked");
+    let mut process = adding(&folder, &second);
+    let fds = format!("/proc/{}/fd", process.id());
+    let has_opened = || {
+        let entries = std::fs::read_dir(&fds).into_iter().flatten().flatten();
+        let mut targets = entries.filter_map(|entry| std::fs::read_link(entry.path()).ok());
+        targets.any(|target| target == Path::new(&path))
+    };
+    let deadline = Instant::now() + Duration::from_secs(60);
+    while !has_opened() && process.try_wait().expect("it is there").is_none() {
+        assert!(Instant::now() < deadline, "it never opened the history");
+        std::thread::sleep(Duration::from_millis(1));
+    }
+    std::thread::sleep(HELD);
+    assert!(
+        process.try_wait().expect("it is there").is_none(),
+        "it did not wait"
     );
+    writeln!(file, "{}", lines[1]).expect("written");
+    drop(file);
+    let output = process.wait_with_output().expect("it ends");
+    let said = text(&output.stderr);
+    assert_eq!(output.status.code(), Some(2), "{said}");
+    assert!(
+        said.contains("the run run-2 is in the history already"),
+        "{said}"
+    );
+    assert_eq!(folder.lines(), lines);
 }
