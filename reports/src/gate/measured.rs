@@ -2,7 +2,7 @@
 
 use super::blocks::Pair;
 use super::rules::{GatePhase, MetricRule};
-use crate::result::{Flag, Good, Leg, Metric, metric};
+use crate::result::{Flag, Good, Leg, Metric, Phase, metric};
 
 /// The differences of one metric, one per block.
 pub(super) struct Measured {
@@ -86,8 +86,12 @@ enum Difference {
     OneSided,
 }
 
-/// A head that finished nothing, or missed a rate that the base kept, is infinitely worse, which is
-/// `worst_ln`.
+/// Share of what was due that may fail at the head, beyond what failed at the base. Requests that fail
+/// are quick and cheap, so a head that fails more of them is no better for its figures.
+const FAILED_SHARE_MORE_MAX: f64 = 0.001;
+
+/// A head that finished nothing, missed a rate that the base kept, or failed more requests than the
+/// base, is infinitely worse, which is `worst_ln`.
 fn difference(rule: &MetricRule, metric: &Metric, worst_ln: f64, pair: &Pair<'_>) -> Difference {
     let value = |leg: &Leg| {
         let value = metric.of_phase(leg, rule.phase.of(leg)?);
@@ -97,7 +101,9 @@ fn difference(rule: &MetricRule, metric: &Metric, worst_ln: f64, pair: &Pair<'_>
     let base_missed = base_phase.is_some_and(|phase| phase.missed_its_rate());
     let head_missed = head_phase.is_some_and(|phase| {
         let missed = rule.phase == GatePhase::Open && phase.missed_its_rate();
-        phase.finished == 0 || (missed && !base_missed)
+        let failed_of_base = base_phase.map_or(0.0, Phase::failed_share);
+        let fails_more = phase.failed_share() > failed_of_base + FAILED_SHARE_MORE_MAX;
+        phase.finished == 0 || (missed && !base_missed) || fails_more
     });
     match (value(pair.base), value(pair.head)) {
         (Some(_), _) if head_missed => Difference::Ln(worst_ln),

@@ -326,8 +326,7 @@ fn accepted_per_s(_: &Leg, phase: &Phase) -> Option<f64> {
 }
 
 fn failed_share(_: &Leg, phase: &Phase) -> Option<f64> {
-    let failed = phase.outcomes().failed() + phase.dropped_in_all();
-    (phase.due > 0).then(|| failed as f64 / phase.due as f64)
+    (phase.due > 0).then(|| phase.failed_share())
 }
 
 /// None when the system was keeping up, because the drain is then too short to be measured.

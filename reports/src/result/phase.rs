@@ -128,6 +128,15 @@ impl Phase {
         self.dropped.values().sum()
     }
 
+    /// Errors, unknown outcomes and drops, as a share of what was due; 0 where nothing was.
+    pub fn failed_share(&self) -> f64 {
+        let failed = self.outcomes().failed() + self.dropped_in_all();
+        match self.due {
+            0 => 0.0,
+            due => failed as f64 / due as f64,
+        }
+    }
+
     /// Finished requests per second; 0 in an empty phase.
     pub fn finished_per_s(&self) -> f64 {
         per_s(self.finished, self.length_ns)
