@@ -86,6 +86,16 @@ impl Default for Rules {
     }
 }
 
+impl VoidLimits {
+    /// Every block counts, whatever else the machine did.
+    pub const NONE: Self = Self {
+        steal_share_max: f64::INFINITY,
+        foreign_share_max: f64::INFINITY,
+        samples_missed_max: u64::MAX,
+        driver_busy_share_max: f64::INFINITY,
+    };
+}
+
 impl Default for VoidLimits {
     fn default() -> Self {
         Self {

@@ -3,7 +3,7 @@
 use std::path::PathBuf;
 
 use clap::Args;
-use reports::gate::{Look, Rules};
+use reports::gate::{Look, Rules, VoidLimits};
 use reports::result::Ack;
 
 use super::UsageError;
@@ -47,6 +47,11 @@ pub(super) struct RegressArgs {
     #[arg(long, value_name = "N", default_value_t = 10)]
     #[arg(value_parser = clap::value_parser!(u32).range(1..=50))]
     pub blocks: u32,
+    /// Percent of all cores above which steal, or CPU of other processes, makes a block void; at 100
+    /// nothing does, missed samples and a busy driver included
+    #[arg(long, value_name = "PERCENT", default_value_t = 5)]
+    #[arg(value_parser = clap::value_parser!(u32).range(1..=100))]
+    pub void_above: u32,
     /// Let an inconclusive head fail too
     #[arg(long)]
     pub strict: bool,
@@ -151,6 +156,12 @@ impl RegressArgs {
                 blocks: self.blocks * times,
                 ..*look
             };
+        }
+        let share = f64::from(self.void_above) / 100.0;
+        rules.void.steal_share_max = share;
+        rules.void.foreign_share_max = share;
+        if self.void_above == 100 {
+            rules.void = VoidLimits::NONE;
         }
         if self.strict_instructions {
             rules.strict_instructions = Some(STRICT_RATIO_MAX.ln());
