@@ -1,6 +1,6 @@
 //! Requests as their bodies come and replies as they go, by the service's own path; and what is
-//! inside of it, one by one. Nothing here waits for a server, and nothing is random but the seeds
-//! of hash maps.
+//! inside of it, one by one. Nothing here waits for a server. What differs from run to run
+//! are the seeds of hash maps and the time at which it is.
 
 use bytes::{BufMut, Bytes, BytesMut};
 use engines::{AllocationId, IncarnationId, OrderId, Registry, SaleId, UserId};
