@@ -1,6 +1,8 @@
 //! The command line as its users meet it: exit codes, one clear sentence per error, and the plan
 //! that `--dry-run` prints.
 
+#[path = "cli/compare.rs"]
+mod compare;
 #[path = "cli/dry_run.rs"]
 mod dry_run;
 #[path = "cli/history.rs"]

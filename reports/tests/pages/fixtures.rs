@@ -41,6 +41,7 @@ pub fn gate() -> Run {
         adverse_lower_ln: LnRatio(middle - 0.02),
         adverse_upper_ln: LnRatio(middle + 0.02),
         p_one_sided: 0.001,
+        p_adjusted: Some(0.003),
         detectable_ln: 0.04,
         verdict,
     };
@@ -53,6 +54,12 @@ pub fn gate() -> Run {
             subject: "sharded-slots".to_owned(),
             identical: false,
             verdict: Verdict::Fail,
+            cause: None,
+            why: None,
+            look: Some(1),
+            blocks: (1..=10).collect(),
+            remarks: Vec::new(),
+            instructions: BTreeMap::from([("decode".to_owned(), 1.012)]),
             metrics: vec![
                 metric("throughput_per_s", -0.051, -0.13, Verdict::Fail),
                 missed,
@@ -61,7 +68,8 @@ pub fn gate() -> Run {
         }],
         voided: BTreeMap::from([("steal".to_owned(), 1)]),
         rate_per_s: 20_000.0,
-        instructions: BTreeMap::from([("decode".to_owned(), 1.012)]),
+        looks: Vec::new(),
+        not_measured: None,
     });
     run
 }
