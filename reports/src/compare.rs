@@ -12,7 +12,7 @@ mod filter;
 mod matched;
 
 pub use difference::{Difference, Held, NotCompared};
-pub use field::{Field, UnknownField, Unlike};
+pub use field::{Field, UnknownField, Unlike, unlike_runs};
 pub use filter::{Filter, FilterError, FilterKey};
 pub use matched::{Matched, MatchedSubject};
 

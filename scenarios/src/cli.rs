@@ -229,6 +229,11 @@ fn run_bench(arguments: &BenchArgs) -> anyhow::Result<Ending> {
     })
 }
 
+/// A result from a file; the refusal names the file.
+fn read_result(path: &std::path::Path) -> Result<Run, UsageError> {
+    reports::read(path).map_err(|error| UsageError(error.to_string()))
+}
+
 /// Whatever keeps the builds from being compared is no verdict, and never exit code 1.
 fn run_regress(arguments: &RegressArgs) -> u8 {
     let compared = || {

@@ -131,6 +131,21 @@ pub(super) fn refusal(unlike: &[Unlike]) -> String {
     )
 }
 
+/// The fields of the whole run in which a result is unlike the base; scenarios and subjects are not
+/// looked at.
+pub fn unlike_runs(base: &Source<'_>, other: &Source<'_>) -> Vec<Unlike> {
+    let differ = OF_RUN.iter().map(|(field, value_of)| Unlike {
+        field: *field,
+        source: 1,
+        base_path: base.path.to_owned(),
+        path: other.path.to_owned(),
+        of: None,
+        base_value: value_of(base),
+        value: value_of(other),
+    });
+    differ.filter(|it| it.base_value != it.value).collect()
+}
+
 /// Everything in which the other sources are unlike the first, as far as it is compared.
 pub(super) fn unlike(sources: &[Source<'_>], scenarios: &[Matched<'_>]) -> Vec<Unlike> {
     let mut found = Vec::new();

@@ -113,7 +113,7 @@ fn read(files: &[PathBuf]) -> Result<Vec<(String, Run)>, UsageError> {
     let mut seen: Vec<PathBuf> = Vec::new();
     let mut runs = Vec::new();
     for path in files {
-        let run = reports::read(path).map_err(|error| UsageError(error.to_string()))?;
+        let run = super::read_result(path)?;
         let real = path.canonicalize().unwrap_or_else(|_| path.clone());
         let path = path.display().to_string();
         if seen.contains(&real) {

@@ -12,8 +12,7 @@ use reports::history::{self, Added, Adding};
 use reports::result::Run;
 use reports::view::{self, HistoryFilter};
 
-use super::UsageError;
-use super::show::read_result;
+use super::{UsageError, read_result};
 use crate::bench;
 
 /// Nobody holds the file for longer than it takes to read and to append.

@@ -1,12 +1,11 @@
 //! `lab report`: the page of a result that was written before.
 
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 
 use clap::Args;
 use reports::html::page;
-use reports::result::Run;
 
-use super::UsageError;
+use super::{UsageError, read_result};
 use crate::{bench, browser};
 
 /// Write the page of a result: one HTML file that needs nothing else, beside the result unless --out
@@ -41,7 +40,7 @@ pub(super) fn run(arguments: &ReportArgs) -> anyhow::Result<()> {
             let error = format!("{}: the page would replace its result", path.display());
             return Err(UsageError(error).into());
         }
-        pages.push((page(&read(path)?), out));
+        pages.push((page(&read_result(path)?), out));
     }
     for (text, out) in pages {
         bench::replace(&out, &text)?;
@@ -52,10 +51,4 @@ pub(super) fn run(arguments: &ReportArgs) -> anyhow::Result<()> {
         }
     }
     Ok(())
-}
-
-fn read(path: &Path) -> Result<Run, UsageError> {
-    let refused = |why: &dyn std::fmt::Display| UsageError(format!("{}: {why}", path.display()));
-    let text = std::fs::read_to_string(path).map_err(|error| refused(&error))?;
-    Run::from_json(&text).map_err(|error| refused(&error))
 }

@@ -1,12 +1,11 @@
 //! `lab show`: results that were written before, as text or Markdown.
 
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 
 use clap::Args;
-use reports::result::Run;
 use reports::view;
 
-use super::UsageError;
+use super::{UsageError, read_result};
 use crate::bench;
 
 #[derive(Args, Debug)]
@@ -41,11 +40,4 @@ pub(super) fn run(arguments: &ShowArgs) -> Result<(), UsageError> {
     }
     bench::show(&texts.join("\n"));
     Ok(())
-}
-
-/// A result from a file; the refusal names the file.
-pub(super) fn read_result(path: &Path) -> Result<Run, UsageError> {
-    let text = std::fs::read_to_string(path)
-        .map_err(|error| UsageError(format!("{} cannot be read: {error}", path.display())))?;
-    Run::from_json(&text).map_err(|error| UsageError(format!("{}: {error}", path.display())))
 }

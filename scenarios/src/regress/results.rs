@@ -6,6 +6,7 @@ use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 
 use anyhow::Context;
+use reports::compare::{Source, unlike_runs};
 use reports::gate::{GatePhase, Next, Rules, judge, void_reason};
 use reports::result::{Leg, Pair, Run, RunKind, Side, Subject};
 
@@ -160,12 +161,29 @@ fn must_fit(first: &Block, block: &Block) -> Result<(), RegressError> {
         )));
     }
     let heads = block.heads.iter().map(|(name, run)| (name.as_str(), run));
+    let expected_path = first.path.join("base.json").display().to_string();
     for (name, run) in heads.chain([(BASE, &block.base)]) {
-        for (what, expected, found) in facts(&first.base, run) {
+        let path = block.path.join(name.replacen(' ', "-", 1) + ".json");
+        let path = path.display().to_string();
+        let one = Source {
+            path: &expected_path,
+            run: &first.base,
+        };
+        let other = Source { path: &path, run };
+        let unlike = unlike_runs(&one, &other);
+        if let Some(unlike) = unlike.first() {
+            return Err(RegressError(format!(
+                "these results are not alike: {unlike}"
+            )));
+        }
+        for (what, of) in [
+            ("scenario", scenarios as fn(&Run) -> String),
+            ("engine", engines),
+        ] {
+            let (expected, found) = (of(&first.base), of(run));
             if expected != found {
                 return Err(RegressError(format!(
-                    "{}: {name} differs from the first block's base in its {what}: {found}, not {expected}",
-                    block.path.display()
+                    "these results are not alike: the {what} is {expected} in {expected_path}, and {found} in {path}"
                 )));
             }
         }
@@ -173,27 +191,24 @@ fn must_fit(first: &Block, block: &Block) -> Result<(), RegressError> {
     Ok(())
 }
 
-/// Name and value of what must not differ.
-fn facts(expected: &Run, found: &Run) -> Vec<(&'static str, String, String)> {
-    let scenario = |run: &Run| {
-        let all = run.scenarios.iter();
-        let all = all.map(|it| format!("{} ({:.12})", it.name, it.sha256));
-        all.collect::<Vec<_>>().join(", ")
-    };
-    let engine = |run: &Run| {
-        let running = run.subjects.iter().filter(|it| it.skipped_why.is_none());
-        let named = running.map(|it| format!("{} {:?}", it.engine, it.params));
-        named.collect::<Vec<_>>().join(", ")
-    };
-    let both = |what, of: &dyn Fn(&Run) -> String| (what, of(expected), of(found));
-    vec![
-        both("scenario", &scenario),
-        both("engine", &engine),
-        both("stack", &|run| run.stack.kind.clone()),
-        both("durability", &|run| format!("{:?}", run.durability)),
-        both("machine", &|run| run.machine.class.clone()),
-        both("limits", &|run| format!("{:?}", run.machine.limits)),
-    ]
+fn scenarios(run: &Run) -> String {
+    let all = run.scenarios.iter();
+    let all = all.map(|it| format!("{} ({:.12})", it.name, it.sha256));
+    all.collect::<Vec<_>>().join(", ")
+}
+
+fn engines(run: &Run) -> String {
+    let running = run.subjects.iter().filter(|it| it.skipped_why.is_none());
+    let named = running.map(|it| {
+        let params = it
+            .params
+            .iter()
+            .map(|(key, value)| format!("{key}={value}"));
+        let variant = it.variant.as_ref().map(|name| format!(", {name}"));
+        let params = params.collect::<Vec<_>>().join("&");
+        format!("{} {params}{}", it.engine, variant.unwrap_or_default())
+    });
+    named.collect::<Vec<_>>().join("; ")
 }
 
 fn subjects(first: &Block) -> Result<Vec<Subject>, RegressError> {
