@@ -14,6 +14,7 @@ pub mod html;
 mod layout;
 mod markdown;
 mod matrix;
+mod not_measured;
 mod notes;
 mod numbers;
 mod page;
@@ -33,6 +34,7 @@ pub use gate::junit;
 pub use hgrm::hgrm;
 pub use history::{HistoryFilter, history};
 pub use markdown::markdown;
+pub use not_measured::{not_measured_junit, not_measured_markdown};
 pub use numbers::{grouped, significant};
 
 /// What a text is written for.

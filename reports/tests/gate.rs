@@ -61,7 +61,7 @@ fn each_metric_fails_when_it_is_worse_by_more_than_its_threshold_and_significant
     for (id, factors, threshold) in [
         ("throughput_per_s", [0.85, 1.0, 1.0], 0.95f64),
         ("p99_ms", [1.0, 1.25, 1.0], 1.10),
-        ("cpu_us_per_request", [1.0, 1.0, 1.06], 1.02),
+        ("cpu_us_per_request_drained", [1.0, 1.0, 1.06], 1.02),
     ] {
         let judged = judged(&run(10, factors));
         let head = only(&judged);
@@ -287,14 +287,14 @@ fn a_head_that_finishes_nothing_is_infinitely_worse() {
     assert_eq!(throughput.hl_ln.0, f64::NEG_INFINITY);
     assert_eq!(throughput.verdict, Verdict::Fail);
     assert_eq!(
-        metric(only(&judged), "cpu_us_per_request").hl_ln.0,
+        metric(only(&judged), "cpu_us_per_request_drained").hl_ln.0,
         f64::INFINITY
     );
 }
 
 #[test]
 fn a_metric_that_nobody_can_see_is_left_out_and_one_that_one_side_hides_lets_nothing_pass() {
-    let hide = |leg: &mut Leg| leg.phases[1].usage.clear();
+    let hide = |leg: &mut Leg| leg.usage_until_drained.clear();
     let mut unseen = run(10, [1.0; 3]);
     unseen.legs.iter_mut().for_each(hide);
     let found = judged(&unseen);
@@ -302,13 +302,15 @@ fn a_metric_that_nobody_can_see_is_left_out_and_one_that_one_side_hides_lets_not
     assert_eq!(only(&found).verdict, Verdict::Pass);
     assert_eq!(
         only(&found).remarks,
-        ["cpu_us_per_request was not seen on either side, so it was not judged"]
+        ["cpu_us_per_request_drained was not seen on either side, so it was not judged"]
     );
     let mut hidden = run(20, [1.0; 3]);
     hide(head_of(&mut hidden, 7));
     let found = judged(&hidden);
     assert_eq!(only(&found).verdict, Verdict::Inconclusive);
-    assert!(only(&found).remarks[0].starts_with("cpu_us_per_request is missing in block 7"));
+    assert!(
+        only(&found).remarks[0].starts_with("cpu_us_per_request_drained is missing in block 7")
+    );
     let mut nothing = run(3, [1.0; 3]);
     nothing.legs.iter_mut().for_each(|leg| leg.phases.clear());
     let found = judged(&nothing);

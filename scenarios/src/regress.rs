@@ -18,8 +18,10 @@ use anyhow::Context;
 use reports::gate::{Rules, exit_code};
 use reports::result::Purpose;
 
-use self::sides::{counted, side, side_of_base, sides_of_heads};
+use self::report::Report;
+use self::sides::{Workshop, side_of_base, sides_of_heads};
 use crate::bench::{self, BenchOptions, Comparison, Interrupt, Program};
+use crate::provenance::{self, ProgramKind};
 use crate::scenario::Scenario;
 
 /// Exit code when there is no verdict.
@@ -80,6 +82,19 @@ pub enum What {
 /// # Errors
 /// Whatever kept the comparison from being made. That is no verdict either.
 pub async fn run(options: &RegressOptions, interrupt: &Interrupt) -> anyhow::Result<u8> {
+    let report = Report::begin(options)?;
+    let ended = Box::pin(measured(options, &report, interrupt)).await;
+    if let Err(error) = &ended {
+        report.not_measured(&format!("{error:#}"))?;
+    }
+    ended
+}
+
+async fn measured(
+    options: &RegressOptions,
+    report: &Report<'_>,
+    interrupt: &Interrupt,
+) -> anyhow::Result<u8> {
     let run = match &options.what {
         What::Results(folder) => {
             let run = results::judged(folder, &options.rules, &options.bench)?;
@@ -88,13 +103,16 @@ pub async fn run(options: &RegressOptions, interrupt: &Interrupt) -> anyhow::Res
         }
         What::Builds { base, heads } => {
             let comparison = compared(options, base.clone(), heads.clone()).await?;
-            Box::pin(bench::compare(&options.bench, &comparison, interrupt)).await?
+            let run = Box::pin(bench::compare(&options.bench, &comparison, interrupt)).await?;
+            must_be_the_same_still(&comparison)?;
+            run
         }
         What::SelfCheck { base } => {
-            return Box::pin(self_check::run(options, base.clone(), interrupt)).await;
+            let base = base.clone();
+            return Box::pin(self_check::run(options, base, report, interrupt)).await;
         }
     };
-    report::write(&run, options.markdown.as_deref(), options.junit.as_deref())?;
+    report.verdict(&run)?;
     let gate = run.gate.as_ref().context("a comparison has a gate")?;
     Ok(exit_code(gate, options.strict))
 }
@@ -110,32 +128,48 @@ async fn compared(
     let counting = options.counting;
     let building = tokio::task::spawn_blocking(move || {
         check_scenario(only_scenario(&bench)?)?;
-        let base = side(Some(&base), side_of_base())?;
-        base.program.check(&bench)?;
-        let mut sides = vec![base];
+        let mut workshop = Workshop::default();
+        let mut sides = vec![workshop.side(Some(&base), side_of_base())?];
+        sides[0].program.check(&bench)?;
         for (number, of_head) in sides_of_heads(&heads).into_iter().enumerate() {
-            let head = side(heads.get(number).map(String::as_str), of_head)?;
+            let head = workshop.side(heads.get(number).map(String::as_str), of_head)?;
             head.program.check(&bench)?;
             sides.push(head);
         }
+        let (base, heads) = sides.split_first().context("there is a base")?;
+        let (identical, differing): (Vec<_>, Vec<_>) =
+            heads.iter().partition(|head| head.is_identical_to(base));
         let instructions = match counting {
             Counting::No => BTreeMap::new(),
-            Counting::Informs | Counting::Judges => counted(&sides, counting)?,
+            Counting::Informs | Counting::Judges => workshop.counted(base, &differing, counting)?,
         };
-        let mut programs: Vec<Program> = sides.into_iter().map(|side| side.program).collect();
-        let bytes = programs[0].build.sha256.clone();
-        let is_identical = |program: &Program| program.build.sha256 == bytes;
-        let heads = programs.split_off(1);
-        let (identical, differing): (Vec<_>, Vec<_>) = heads.into_iter().partition(is_identical);
-        programs.extend(differing);
+        let programs = |sides: Vec<&sides::Built>| -> Vec<Program> {
+            sides.into_iter().map(|side| side.program.clone()).collect()
+        };
+        let measured = [vec![base], differing].concat();
         anyhow::Ok(Comparison {
-            programs,
-            identical,
+            programs: programs(measured),
+            identical: programs(identical),
             rules,
             instructions,
         })
     });
     building.await?
+}
+
+/// Binaries that were given as files are run where they lie, and somebody may have built them anew in
+/// the meantime.
+fn must_be_the_same_still(comparison: &Comparison) -> anyhow::Result<()> {
+    for program in &comparison.programs {
+        let now = provenance::build_of(&program.path, ProgramKind::System)?;
+        if now.sha256 != program.build.sha256 {
+            let path = program.path.display();
+            return Err(
+                RegressError(format!("{path} was replaced while it was being measured")).into(),
+            );
+        }
+    }
+    Ok(())
 }
 
 fn only_scenario(bench: &BenchOptions) -> Result<&Scenario, RegressError> {
@@ -168,6 +202,11 @@ fn check_scenario(scenario: &Scenario) -> Result<(), RegressError> {
     if !has_closed {
         return refuse(
             "has no closed phase that measures, which the rate and the throughput come from",
+        );
+    }
+    if scenario.phases[scenario.measured_phase()].arrival.is_open() {
+        return refuse(
+            "does not end with a closed phase, whose CPU counts until everything is drained",
         );
     }
     if scenario.calibration_phases() > 0 {

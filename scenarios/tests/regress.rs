@@ -176,7 +176,7 @@ fn builds_are_compared_in_blocks_and_too_few_of_them_are_inconclusive() {
         .collect();
     assert_eq!(
         metrics,
-        ["throughput_per_s", "p99_ms", "cpu_us_per_request"]
+        ["throughput_per_s", "p99_ms", "cpu_us_per_request_drained"]
     );
 
     // Three calibrations, then blocks of two legs; counts instead of times, the same for all.

@@ -86,31 +86,43 @@ enum Difference {
     OneSided,
 }
 
-/// Share of what was due that may fail at the head, beyond what failed at the base. Requests that fail
-/// are quick and cheap, so a head that fails more of them is no better for its figures.
-const FAILED_SHARE_MORE_MAX: f64 = 0.001;
+/// Shares of what was due that may differ between both sides: requests that failed, and those that were
+/// not told yes. To fail or to refuse is quick and cheap, so whoever does more of it is no better for
+/// their figures.
+const SHARE_MORE_MAX: f64 = 0.001;
 
-/// A head that finished nothing, missed a rate that the base kept, or failed more requests than the
-/// base, is infinitely worse, which is `worst_ln`.
+/// A side that finished nothing, missed a rate that the other kept, failed more requests or accepted
+/// fewer of them, is infinitely worse, which is `worst_ln` for the head. The same holds for both sides:
+/// of two equal builds each one has the same chance of a bad block.
 fn difference(rule: &MetricRule, metric: &Metric, worst_ln: f64, pair: &Pair<'_>) -> Difference {
     let value = |leg: &Leg| {
         let value = metric.of_phase(leg, rule.phase.of(leg)?);
         value.filter(|value| *value > 0.0)
     };
-    let (base_phase, head_phase) = (rule.phase.of(pair.base), rule.phase.of(pair.head));
-    let base_missed = base_phase.is_some_and(|phase| phase.missed_its_rate());
-    let head_missed = head_phase.is_some_and(|phase| {
-        let missed = rule.phase == GatePhase::Open && phase.missed_its_rate();
-        let failed_of_base = base_phase.map_or(0.0, Phase::failed_share);
-        let fails_more = phase.failed_share() > failed_of_base + FAILED_SHARE_MORE_MAX;
-        phase.finished == 0 || (missed && !base_missed) || fails_more
-    });
-    match (value(pair.base), value(pair.head)) {
-        (Some(_), _) if head_missed => Difference::Ln(worst_ln),
+    let phases = rule.phase.of(pair.base).zip(rule.phase.of(pair.head));
+    let (base_is_worse, head_is_worse) = match phases {
+        Some((base, head)) => (is_worse(rule, base, head), is_worse(rule, head, base)),
+        None => (false, false),
+    };
+    let (base, head) = (value(pair.base), value(pair.head));
+    match (base, head) {
+        (Some(_), _) if head_is_worse && !base_is_worse => Difference::Ln(worst_ln),
+        (_, Some(_)) if base_is_worse && !head_is_worse => Difference::Ln(-worst_ln),
         (Some(base), Some(head)) => Difference::Ln((head / base).ln()),
         (None, None) => Difference::Unseen,
         _ => Difference::OneSided,
     }
+}
+
+/// Whether one side did not do the work that the other did, whatever its figures.
+fn is_worse(rule: &MetricRule, one: &Phase, other: &Phase) -> bool {
+    let misses = |phase: &Phase| {
+        rule.phase == GatePhase::Open && phase.missed_its_rate() || phase.finished == 0
+    };
+    let accepted_share = |phase: &Phase| phase.outcomes().accepted as f64 / phase.due.max(1) as f64;
+    (misses(one) && !misses(other))
+        || one.failed_share() > other.failed_share() + SHARE_MORE_MAX
+        || accepted_share(one) < accepted_share(other) - SHARE_MORE_MAX
 }
 
 /// Legs whose figures are not what they seem, one sentence per flag.

@@ -60,7 +60,7 @@ pub struct VoidLimits {
 }
 
 impl Default for Rules {
-    /// Throughput 5 %, P99 10 %, CPU per finished request 2 %; 10 blocks at α = .004, 20 at .016.
+    /// Throughput 5 %, P99 10 %, CPU per finished request until drained 2 %; 10 blocks at α = .004, 20 at .016.
     fn default() -> Self {
         let rule = |metric, phase, ratio: f64| MetricRule {
             metric,
@@ -76,7 +76,7 @@ impl Default for Rules {
             metrics: vec![
                 rule("throughput_per_s", GatePhase::Saturating, 0.95),
                 rule("p99_ms", GatePhase::Open, 1.10),
-                rule("cpu_us_per_request", GatePhase::Saturating, 1.02),
+                rule("cpu_us_per_request_drained", GatePhase::Saturating, 1.02),
             ],
             looks: vec![look(10, 0.004, 0.01), look(20, 0.016, 0.05)],
             voided_max: 5,

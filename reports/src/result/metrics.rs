@@ -237,6 +237,13 @@ pub const METRICS: &[Metric] = &[
         },
     ),
     row(
+        "cpu_us_per_request_drained",
+        "µs",
+        Down,
+        "system CPU per finished request until drained",
+        cpu_us_per_request_drained,
+    ),
+    row(
         "driver_cpu_us_per_request",
         "µs",
         Down,
@@ -327,6 +334,13 @@ fn accepted_per_s(_: &Leg, phase: &Phase) -> Option<f64> {
 
 fn failed_share(_: &Leg, phase: &Phase) -> Option<f64> {
     (phase.due > 0).then(|| phase.failed_share())
+}
+
+/// Work that is put off until after the last reply counts, too. Only the last phase is drained.
+fn cpu_us_per_request_drained(leg: &Leg, phase: &Phase) -> Option<f64> {
+    let is_drained = leg.measured().is_some_and(|last| last.name == phase.name);
+    let cpu_ns = leg.system_cpu_until_drained_ns().filter(|_| is_drained)?;
+    per(cpu_ns, phase.finished)
 }
 
 /// None when the system was keeping up, because the drain is then too short to be measured.

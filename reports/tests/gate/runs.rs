@@ -108,6 +108,8 @@ pub fn leg(subject: &str, block: u32, attempt: u32, figures: Figures) -> Leg {
             ("driver".to_owned(), used(cpu_ns / 5, 0.4)),
         ]);
     }
+    leg.usage_until_drained = saturating.usage.clone();
+    leg.usage_until_drained.remove("driver");
     leg.phases = vec![open, saturating];
     leg.pair = Some(Pair {
         block,

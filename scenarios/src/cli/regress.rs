@@ -42,7 +42,7 @@ pub(super) struct RegressArgs {
     /// Engine to run instead of the scenario's own, with its parameters if any
     #[arg(long, value_name = "NAME")]
     pub engine: Option<String>,
-    /// Blocks until the first look; the second is at twice as many. With fewer than 10 no metric can
+    /// Blocks until the first look; the second is at twice as many. With fewer than 4 no metric can
     /// fail, so that only a broken leg or audit does
     #[arg(long, value_name = "N", default_value_t = 10)]
     #[arg(value_parser = clap::value_parser!(u32).range(1..=50))]

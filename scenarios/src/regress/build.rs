@@ -1,6 +1,9 @@
-//! Builds of the system from one commit after the other, all in the same folder with the same
-//! compiler, so that two commits whose sources make the same program make the same bytes.
+//! Builds of the system from one commit after the other, all in the same folder, so that two commits
+//! whose sources make the same program make the same bytes. The folder lies outside of the workspace,
+//! because cargo and rustup also obey the files of the folders above: a base is built by its own
+//! configuration and toolchain, and not by the head's.
 
+use std::ffi::OsString;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 
@@ -12,26 +15,76 @@ use super::instructions::{Counts, counts};
 use super::source::{Source, check_out};
 use crate::bench::Program;
 use crate::bench::system_binary::PROFILE;
+use crate::kept;
 use crate::provenance::hex;
 
 /// Digits of a hash that name a folder.
 const NAME_DIGITS: usize = 16;
 
-/// Where builds are made and kept, below the workspace's target folder.
-#[derive(Clone, Debug)]
+/// Variables by whose beginnings a build is changed.
+const BUILD_VARIABLES: [&str; 12] = [
+    "CARGO_PROFILE_",
+    "CARGO_BUILD_",
+    "CARGO_TARGET_",
+    "CARGO_ENCODED_RUSTFLAGS",
+    "RUSTFLAGS",
+    "RUSTC",
+    "CC",
+    "CXX",
+    "AR",
+    "CFLAGS",
+    "CXXFLAGS",
+    "LDFLAGS",
+];
+/// What cargo tells the lab about itself, and rustup about the toolchain of the folder that it was
+/// called in.
+const OF_THE_LAB: [&str; 5] = [
+    "CARGO",
+    "CARGO_TARGET_DIR",
+    "CARGO_TARGET_TMPDIR",
+    "RUSTC",
+    "RUSTUP_TOOLCHAIN",
+];
+
+/// Where builds are made and kept. While it lives, nobody else uses the folder.
+#[derive(Debug)]
 pub(super) struct Builder {
     workspace: PathBuf,
     folder: PathBuf,
+    _lock: std::fs::File,
 }
 
 impl Builder {
-    pub(super) fn new(workspace: &Path) -> Self {
-        let target = std::env::var_os("CARGO_TARGET_DIR").map(PathBuf::from);
-        let target = target.unwrap_or_else(|| workspace.join("target"));
-        Self {
-            workspace: workspace.to_path_buf(),
-            folder: workspace.join(target).join("regress"),
+    /// In the user's cache. Waits while another comparison builds there.
+    ///
+    /// # Errors
+    /// When the folder cannot be made.
+    pub(super) fn new(workspace: &Path) -> anyhow::Result<Self> {
+        let path = workspace
+            .canonicalize()
+            .unwrap_or_else(|_| workspace.to_path_buf());
+        let name = hex(Sha256::digest(path.as_os_str().as_encoded_bytes()));
+        let folder = kept::folder(&format!("regress-{}", &name[..NAME_DIGITS]));
+        let folder = folder.context("there is no home folder to build in; set XDG_CACHE_HOME")?;
+        Self::at(workspace, &folder)
+    }
+
+    fn at(workspace: &Path, folder: &Path) -> anyhow::Result<Self> {
+        let unwritable = || format!("{} cannot be written", folder.display());
+        std::fs::create_dir_all(folder).with_context(unwritable)?;
+        let lock = std::fs::File::create(folder.join("lock")).with_context(unwritable)?;
+        if lock.try_lock().is_err() {
+            eprintln!(
+                "another comparison builds in {}; waiting for it",
+                folder.display()
+            );
+            lock.lock().with_context(unwritable)?;
         }
+        Ok(Self {
+            workspace: workspace.to_path_buf(),
+            folder: folder.to_path_buf(),
+            _lock: lock,
+        })
     }
 
     /// The one folder in which every commit is built.
@@ -43,26 +96,18 @@ impl Builder {
         self.folder.join("target")
     }
 
-    /// Puts a source's files into [`Self::tree`].
-    pub(super) fn check_out(&self, source: &Source) -> anyhow::Result<()> {
-        std::fs::create_dir_all(&self.folder)
-            .with_context(|| format!("{} cannot be made", self.folder.display()))?;
-        check_out(&self.workspace, &self.tree(), &source.commit)
-    }
-
-    /// The system built from a source. What was built once with this compiler is kept.
+    /// The system built from a source. What was built once in the same way is kept.
     ///
     /// # Errors
     /// [`RegressError`] when it does not build.
     pub(super) fn program(&self, source: &Source) -> anyhow::Result<Program> {
-        let kept = self.folder.join("built").join(self.key(source)?);
+        check_out(&self.workspace, &self.tree(), &source.commit)?;
+        let kept = self.kept("built", source)?;
         let path = match std::fs::read_to_string(&kept).ok().map(PathBuf::from) {
             Some(path) if path.is_file() => path,
             _ => {
                 let path = self.built(source)?;
-                std::fs::create_dir_all(self.folder.join("built"))?;
-                std::fs::write(&kept, path.display().to_string())
-                    .with_context(|| format!("{} cannot be written", kept.display()))?;
+                keep(&kept, &path.display().to_string())?;
                 path
             }
         };
@@ -78,42 +123,54 @@ impl Builder {
     /// # Errors
     /// When a tool for it is missing, or a benchmark does not build or run.
     pub(super) fn counts(&self, source: &Source) -> anyhow::Result<Counts> {
-        let kept = self.folder.join("counted").join(self.key(source)?);
+        check_out(&self.workspace, &self.tree(), &source.commit)?;
+        let kept = self.kept("counted", source)?;
         if let Ok(text) = std::fs::read_to_string(&kept)
             && let Ok(instructions) = serde_json::from_str(&text)
         {
             return Ok(Counts { instructions });
         }
-        self.check_out(source)?;
-        let counts = counts(&self.tree(), &self.target())?;
-        std::fs::create_dir_all(self.folder.join("counted"))?;
-        std::fs::write(&kept, serde_json::to_string(&counts.instructions)?)
-            .with_context(|| format!("{} cannot be written", kept.display()))?;
+        let counts = counts(&self.tree(), &self.folder.join("counting"))?;
+        keep(&kept, &serde_json::to_string(&counts.instructions)?)?;
         Ok(counts)
     }
 
-    /// Commit, compiler and profile: what a build depends on.
-    fn key(&self, source: &Source) -> anyhow::Result<String> {
-        let rustc = Command::new("rustc")
-            .arg("-vV")
-            .current_dir(&self.workspace)
-            .output();
-        let rustc = rustc.context("rustc cannot be started")?.stdout;
-        let flags = std::env::var_os("RUSTFLAGS").unwrap_or_default();
+    /// The file that says what came of a source which is checked out: named by the commit and by all
+    /// that a build depends on beside it, the compiler, the environment and cargo's configuration.
+    fn kept(&self, what: &str, source: &Source) -> anyhow::Result<PathBuf> {
+        let mut rustc = Command::new("rustc");
+        rustc.arg("-vV").current_dir(self.tree());
+        OF_THE_LAB.iter().for_each(|name| {
+            rustc.env_remove(name);
+        });
+        let rustc = rustc.output().context("rustc cannot be started")?.stdout;
         let mut hasher = Sha256::new();
-        for part in [&rustc, flags.as_encoded_bytes(), PROFILE.as_bytes()] {
-            hasher.update(part);
+        hasher.update(&rustc);
+        hasher.update(PROFILE);
+        for (name, value) in environment() {
             hasher.update([0]);
+            hasher.update(name.as_encoded_bytes());
+            hasher.update([0]);
+            hasher.update(value.as_encoded_bytes());
         }
-        let compiler = hex(hasher.finalize());
-        Ok(format!("{}-{}", source.commit, &compiler[..NAME_DIGITS]))
+        for file in configuration(&self.tree()) {
+            hasher.update([0]);
+            hasher.update(file);
+        }
+        let how = hex(hasher.finalize());
+        let name = format!("{}-{}", source.commit, &how[..NAME_DIGITS]);
+        Ok(self.folder.join(what).join(name))
     }
 
     fn built(&self, source: &Source) -> anyhow::Result<PathBuf> {
-        self.check_out(source)?;
         let (tree, target) = (self.tree(), self.target());
-        let cargo = std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into());
-        let mut command = Command::new(cargo);
+        let binary = target.join(PROFILE).join("seckill");
+        // What an earlier commit left there must not be taken for this one's.
+        drop(std::fs::remove_file(&binary));
+        let mut command = Command::new("cargo");
+        OF_THE_LAB.iter().for_each(|name| {
+            command.env_remove(name);
+        });
         command
             .current_dir(&tree)
             .args([
@@ -128,7 +185,6 @@ impl Builder {
             .arg(&target)
             .env("IDENTITY_COMMIT", "")
             .env("CARGO_INCREMENTAL", "0")
-            .env_remove("CARGO_TARGET_DIR")
             .stdin(Stdio::null())
             .stdout(Stdio::null());
         if PROFILE == "release" {
@@ -144,7 +200,16 @@ impl Builder {
             );
             return Err(RegressError(refusal).into());
         }
-        self.copied(&target.join(PROFILE).join("seckill"))
+        if !binary.is_file() {
+            return Err(RegressError(format!(
+                "{} was built, but not to {}; a build.target in cargo's configuration, or CARGO_BUILD_TARGET, is not \
+                 supported here",
+                source.name,
+                binary.display()
+            ))
+            .into());
+        }
+        self.copied(&binary)
     }
 
     /// A copy under the hash of its bytes, which the next build does not replace.
@@ -164,6 +229,39 @@ impl Builder {
         }
         Ok(copy)
     }
+}
+
+fn keep(path: &Path, text: &str) -> anyhow::Result<()> {
+    let folder = path.parent().unwrap_or(path);
+    std::fs::create_dir_all(folder)
+        .and_then(|()| std::fs::write(path, text))
+        .with_context(|| format!("{} cannot be written", path.display()))
+}
+
+/// Variables that change what a build makes, in order.
+fn environment() -> Vec<(OsString, OsString)> {
+    let changes_builds = |name: &OsString| {
+        let name = name.to_string_lossy();
+        let is_own = OF_THE_LAB.contains(&&*name);
+        !is_own && BUILD_VARIABLES.iter().any(|start| name.starts_with(start))
+    };
+    let mut all: Vec<_> = std::env::vars_os()
+        .filter(|(name, _)| changes_builds(name))
+        .collect();
+    all.sort();
+    all
+}
+
+/// Cargo's files of configuration that apply in a folder.
+fn configuration(folder: &Path) -> Vec<Vec<u8>> {
+    let home = std::env::var_os("CARGO_HOME").map(PathBuf::from);
+    let home = home.or_else(|| Some(std::env::home_dir()?.join(".cargo")));
+    let above = folder.ancestors().map(|folder| folder.join(".cargo"));
+    let folders = above.chain(home);
+    folders
+        .flat_map(|folder| ["config.toml", "config"].map(|name| folder.join(name)))
+        .filter_map(|path| std::fs::read(path).ok())
+        .collect()
 }
 
 /// Keeps the paths of this machine out of the binary. Flags of the environment come first; they would
@@ -247,10 +345,7 @@ mod tests {
         let folder = tempfile::tempdir().expect("a folder");
         let root = folder.path();
         repository(root);
-        let builder = Builder {
-            workspace: root.to_path_buf(),
-            folder: root.join("target/regress"),
-        };
+        let builder = Builder::at(root, &root.join("target/regress")).expect("a folder");
         let first = commit(root, MAIN, "one");
         let second = commit(root, &MAIN.replace("=> println!", "=>  println!"), "two");
         let third = commit(root, &MAIN.replace("exit(2)", "exit(3)"), "three");

@@ -2,13 +2,15 @@
 //! instructions they take.
 
 use std::collections::BTreeMap;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
+use anyhow::Context;
 use reports::result::Side;
 
 use super::build::Builder;
+use super::instructions::{self, Counts};
 use super::source::Source;
-use super::{Counting, RegressError, instructions, source};
+use super::{Counting, RegressError, source};
 use crate::bench::system_binary::workspace;
 use crate::bench::{Program, ProgramSide};
 
@@ -55,88 +57,126 @@ pub(super) fn sides_of_heads(heads: &[String]) -> Vec<ProgramSide> {
 }
 
 /// One side, built.
+#[derive(Clone, Debug)]
 pub(super) struct Built {
     pub program: Program,
     /// What it was built from; none of a binary.
-    from: Option<(Builder, Source)>,
+    from: Option<Source>,
 }
 
-/// One side; `name` is a commit, a file, or nothing for the working tree.
-pub(super) fn side(name: Option<&str>, side: ProgramSide) -> anyhow::Result<Built> {
-    let (mut program, from) = match name.and_then(|name| name.strip_prefix(FILE)) {
-        Some(file) => (binary(Path::new(file))?, None),
-        None => {
+impl Built {
+    /// Whether both are the same program. Two files of the same bytes may be scripts that start
+    /// different programs beside them, so they are only where they are one file.
+    pub(super) fn is_identical_to(&self, other: &Self) -> bool {
+        let are_built = self.from.is_some() && other.from.is_some();
+        let is_one_file = self.program.path == other.program.path;
+        (are_built || is_one_file) && self.program.build.sha256 == other.program.build.sha256
+    }
+}
+
+/// Where sides are built, if any has to be.
+#[derive(Debug, Default)]
+pub(super) struct Workshop(Option<(PathBuf, Builder)>);
+
+impl Workshop {
+    /// One side; `name` is a commit, a file, or nothing for the working tree.
+    pub(super) fn side(&mut self, name: Option<&str>, side: ProgramSide) -> anyhow::Result<Built> {
+        let (mut program, from) = match name.and_then(|name| name.strip_prefix(FILE)) {
+            Some(file) => (binary(Path::new(file))?, None),
+            None => {
+                let (workspace, builder) = self.open()?;
+                let source = source_of(workspace, name)?;
+                (built(builder, &source, &side.name)?, Some(source))
+            }
+        };
+        if program.build.contract.is_none() {
+            return Err(RegressError(format!(
+                "{}: the binary says no number of its contract with the lab (seckill version --json), so it is too old \
+                 to be compared",
+                side.name
+            ))
+            .into());
+        }
+        program.side = Some(side);
+        Ok(Built { program, from })
+    }
+
+    fn open(&mut self) -> anyhow::Result<&(PathBuf, Builder)> {
+        if self.0.is_none() {
             let workspace = workspace().ok_or_else(|| {
                 RegressError(format!(
                     "commits are built inside the workspace only; elsewhere give binaries, {FILE}/path/of/seckill"
                 ))
             })?;
-            let (builder, source) = (Builder::new(&workspace), source_of(&workspace, name)?);
-            let program = built(&builder, &source, &side.name)?;
-            (program, Some((builder, source)))
+            let builder = Builder::new(&workspace)?;
+            self.0 = Some((workspace, builder));
         }
-    };
-    if program.build.contract.is_none() {
-        return Err(RegressError(format!(
-            "{}: the binary says no number of its contract with the lab (seckill version --json), so it is too old to \
-             be compared",
-            side.name
-        ))
-        .into());
+        self.0.as_ref().context("it was opened")
     }
-    program.side = Some(side);
-    Ok(Built { program, from })
-}
 
-/// Ratios of instruction counts by the name of each head's side. What could not be counted is said,
-/// and is an error where counts judge.
-pub(super) fn counted(
-    sides: &[Built],
-    counting: Counting,
-) -> anyhow::Result<BTreeMap<String, BTreeMap<String, f64>>> {
-    let mut ratios = BTreeMap::new();
-    let refused = |why: String| match counting {
-        Counting::Judges => Err(RegressError(format!("--strict-instructions: {why}"))),
-        _ => {
-            eprintln!("{why}");
-            Ok(())
-        }
-    };
-    let mut base = None;
-    for side in sides {
-        let name = side.program.side.as_ref().map_or("", |side| &side.name);
-        let Some((builder, source)) = &side.from else {
-            refused(format!(
-                "instruction counts: not measured ({name} is a binary, and counts need sources)"
-            ))?;
-            return Ok(BTreeMap::new());
+    /// Ratios of instruction counts by the name of each head's side. What could not be counted is
+    /// said, and is an error where counts judge.
+    pub(super) fn counted(
+        &self,
+        base: &Built,
+        heads: &[&Built],
+        counting: Counting,
+    ) -> anyhow::Result<BTreeMap<String, BTreeMap<String, f64>>> {
+        let refused = |why: String| match counting {
+            Counting::Judges => Err(RegressError(format!("--strict-instructions: {why}"))),
+            _ => {
+                eprintln!("{why}");
+                Ok(())
+            }
         };
-        eprintln!("{name}: counting instructions");
-        let counts = match builder.counts(source) {
+        if heads.is_empty() {
+            return Ok(BTreeMap::new());
+        }
+        let base = match self.counts(base) {
             Ok(counts) => counts,
             Err(error) => {
                 refused(instructions::not_measured(&error))?;
                 return Ok(BTreeMap::new());
             }
         };
-        let Some(base) = &base else {
-            base = Some(counts);
-            continue;
-        };
-        let compared = instructions::compare(base, &counts);
-        eprintln!("{name}: {compared}");
-        if compared.ratios.is_empty() {
-            refused(format!("{name} and the base count nothing in common"))?;
+        let mut ratios = BTreeMap::new();
+        for head in heads {
+            let name = name_of(head);
+            let counts = match self.counts(head) {
+                Ok(counts) => counts,
+                Err(error) => {
+                    refused(instructions::not_measured(&error))?;
+                    continue;
+                }
+            };
+            let compared = instructions::compare(&base, &counts);
+            eprintln!("{name}: {compared}");
+            if compared.ratios.is_empty() {
+                refused(format!("{name} and the base count nothing in common"))?;
+            }
+            if !compared.only_base.is_empty() {
+                refused(format!(
+                    "{name} no longer has {}, of which nobody knows",
+                    compared.only_base.join(", ")
+                ))?;
+            }
+            ratios.insert(name.to_owned(), compared.ratios);
         }
-        if !compared.only_base.is_empty() {
-            refused(format!(
-                "{name} no longer has {}, of which nobody knows",
-                compared.only_base.join(", ")
-            ))?;
-        }
-        ratios.insert(name.to_owned(), compared.ratios);
+        Ok(ratios)
     }
-    Ok(ratios)
+
+    fn counts(&self, side: &Built) -> anyhow::Result<Counts> {
+        let name = name_of(side);
+        let from = side.from.as_ref().zip(self.0.as_ref());
+        let (source, (_, builder)) =
+            from.with_context(|| format!("{name} is a binary, and counts need sources"))?;
+        eprintln!("{name}: counting instructions");
+        builder.counts(source)
+    }
+}
+
+fn name_of(side: &Built) -> &str {
+    side.program.side.as_ref().map_or("", |side| &side.name)
 }
 
 fn binary(path: &Path) -> anyhow::Result<Program> {

@@ -52,7 +52,8 @@ pub(super) fn resolved(workspace: &Path, reference: &str) -> anyhow::Result<Sour
 /// When this is no git repository.
 pub(super) fn working_tree(workspace: &Path) -> anyhow::Result<(Source, Vec<String>)> {
     // `stash create` makes a commit and changes nothing; it prints nothing where nothing is changed.
-    let stash = git(workspace, &["stash", "create"])?.filter(|commit| !commit.is_empty());
+    let stash = must(workspace, &["stash", "create"])?;
+    let stash = Some(stash).filter(|commit| !commit.is_empty());
     let is_dirty = stash.is_some();
     let commit = match stash {
         Some(commit) => commit,
@@ -77,11 +78,10 @@ pub(super) fn check_out(workspace: &Path, tree: &Path, commit: &str) -> anyhow::
     let is_there = tree.join(".git").exists()
         && git(tree, &["rev-parse", "--is-inside-work-tree"])?.as_deref() == Some("true");
     if is_there {
-        must(
-            tree,
-            &["checkout", "--quiet", "--force", "--detach", commit],
-        )?;
-        return must(tree, &["clean", "--quiet", "--force", "-d"]);
+        let checkout = ["checkout", "--quiet", "--force", "--detach", commit];
+        must(tree, &checkout)?;
+        must(tree, &["clean", "--quiet", "--force", "-d"])?;
+        return must_be_at(tree, commit);
     }
     if tree.exists() {
         std::fs::remove_dir_all(tree)
@@ -89,36 +89,54 @@ pub(super) fn check_out(workspace: &Path, tree: &Path, commit: &str) -> anyhow::
     }
     must(workspace, &["worktree", "prune"])?;
     let shown = tree.display().to_string();
-    must(
-        workspace,
-        &[
-            "worktree", "add", "--quiet", "--force", "--detach", &shown, commit,
-        ],
-    )
+    let add = ["worktree", "add", "--quiet", "--force", "--detach"];
+    must(workspace, &[&add[..], &[&shown, commit]].concat())?;
+    must_be_at(tree, commit)
+}
+
+/// What is built is what was asked for, whatever hooks and filters do.
+fn must_be_at(tree: &Path, commit: &str) -> anyhow::Result<()> {
+    let head = must(tree, &["rev-parse", "HEAD"])?;
+    let wanted = must(tree, &["rev-parse", &format!("{commit}^{{commit}}")])?;
+    let changes = must(tree, &["status", "--porcelain"])?;
+    if head != wanted || !changes.is_empty() {
+        let why = format!("{} could not be brought to {commit}", tree.display());
+        return Err(RegressError(why).into());
+    }
+    Ok(())
+}
+
+/// git in a folder, and not in the repository that a hook or an alias was called in.
+fn command(folder: &Path, arguments: &[&str]) -> Command {
+    let mut command = Command::new("git");
+    for (name, _) in std::env::vars_os() {
+        if name.to_string_lossy().starts_with("GIT_") {
+            command.env_remove(name);
+        }
+    }
+    command
+        .current_dir(folder)
+        .args(arguments)
+        .stdin(Stdio::null());
+    command
 }
 
 /// What git prints, trimmed; none where it fails.
 fn git(folder: &Path, arguments: &[&str]) -> anyhow::Result<Option<String>> {
-    let output = Command::new("git")
-        .current_dir(folder)
-        .args(arguments)
-        .stdin(Stdio::null())
-        .stderr(Stdio::null())
+    let output = command(folder, arguments)
         .output()
         .context("git cannot be started; lab regress needs it")?;
     let text = String::from_utf8_lossy(&output.stdout).trim().to_owned();
     Ok(output.status.success().then_some(text))
 }
 
-fn must(folder: &Path, arguments: &[&str]) -> anyhow::Result<()> {
-    let output = Command::new("git")
-        .current_dir(folder)
-        .args(arguments)
-        .stdin(Stdio::null())
+/// What git prints, trimmed.
+fn must(folder: &Path, arguments: &[&str]) -> anyhow::Result<String> {
+    let output = command(folder, arguments)
         .output()
         .context("git cannot be started; lab regress needs it")?;
     if output.status.success() {
-        return Ok(());
+        return Ok(String::from_utf8_lossy(&output.stdout).trim().to_owned());
     }
     let words = String::from_utf8_lossy(&output.stderr);
     let last = words.trim().lines().last().unwrap_or_default();
@@ -183,6 +201,15 @@ mod tests {
             "changed"
         );
         assert!(!tree.join("new").exists());
+    }
+
+    #[test]
+    fn a_tree_whose_changes_cannot_be_read_is_no_clean_one() {
+        let (_folder, root) = repository();
+        std::fs::write(root.join("file"), "changed").expect("written");
+        std::fs::write(root.join(".git/index.lock"), "").expect("written");
+        let refused = working_tree(&root).expect_err("locked").to_string();
+        assert!(refused.starts_with("git stash failed: "), "{refused}");
     }
 
     #[test]

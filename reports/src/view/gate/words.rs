@@ -47,7 +47,7 @@ pub(super) fn subject_name(run: &Run, id: &str) -> String {
 pub(super) fn short_title(id: &str) -> String {
     match id {
         "throughput_per_s" => "throughput".to_owned(),
-        "cpu_us_per_request" => "CPU/request".to_owned(),
+        "cpu_us_per_request" | "cpu_us_per_request_drained" => "CPU/request".to_owned(),
         id => metric(id).map_or_else(|_| clean(id), |metric| metric.title.to_owned()),
     }
 }
