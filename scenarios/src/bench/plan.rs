@@ -33,6 +33,8 @@ pub(super) struct PlannedLeg<'a> {
     pub kind: LegKind,
     /// The run goes on when it fails.
     pub may_fail: bool,
+    /// A phase that takes longer breaks the leg.
+    pub phase_limit: Option<Duration>,
 }
 
 /// How much of the scenario a leg runs.

@@ -5,6 +5,8 @@
 mod blocks;
 mod search;
 
+use std::time::Duration;
+
 pub(super) use self::blocks::{BlockPlan, run_blocks};
 
 use reports::result::{Leg, Purpose, Run};
@@ -58,6 +60,8 @@ pub(super) struct Turn<'a> {
     pub kind: LegKind,
     /// The run goes on when it fails.
     pub may_fail: bool,
+    /// A phase that takes longer breaks the leg.
+    pub phase_limit: Option<Duration>,
 }
 
 impl<'a> Turn<'a> {
@@ -68,6 +72,7 @@ impl<'a> Turn<'a> {
             round: 1,
             kind,
             may_fail: false,
+            phase_limit: None,
         }
     }
 }
@@ -145,6 +150,7 @@ impl Runner<'_> {
             index,
             kind: turn.kind,
             may_fail: turn.may_fail,
+            phase_limit: turn.phase_limit,
         };
         let leg = Box::pin(leg::run(&leg_context, plan, known)).await;
         let ends_the_run = leg.error.is_some() && !self.may_break(&leg);

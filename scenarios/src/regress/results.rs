@@ -2,13 +2,13 @@
 //! `base.json` and `head.json`, or `head-NAME.json` of several heads. Each file is a result of one
 //! leg. So whatever can write results can be held against a base.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 
 use anyhow::Context;
 use reports::compare::{Source, unlike_runs};
 use reports::gate::{GatePhase, Next, Rules, judge, void_reason};
-use reports::result::{Leg, Pair, Run, RunKind, Side, Subject};
+use reports::result::{Leg, Pair, Purpose, Run, RunKind, Side, Subject};
 
 use super::RegressError;
 use crate::bench::BenchOptions;
@@ -39,6 +39,8 @@ pub(super) fn judged(folder: &Path, rules: &Rules, options: &BenchOptions) -> an
     for block in &blocks {
         must_fit(first, block)?;
     }
+    must_be_measured_once(&blocks)?;
+    must_be_one_build_per_side(&blocks)?;
     let mut run = Run {
         id: format!("{}-gate", first.base.id),
         kind: RunKind::Gate,
@@ -61,13 +63,22 @@ pub(super) fn judged(folder: &Path, rules: &Rules, options: &BenchOptions) -> an
     run.finished_unix_us = ends.max().unwrap_or(run.finished_unix_us);
     let heads: Vec<String> = run.subjects[1..].iter().map(|it| it.id.clone()).collect();
     let rate_per_s = offered_per_s(&run, &base);
-    // More blocks than there are cannot be run, so only looks that they are enough for count.
-    let have = u32::try_from(blocks.len()).unwrap_or(u32::MAX);
+    // More blocks than there are cannot be run, so only looks that they are enough for are taken.
+    let is_counted =
+        |leg: &&Leg| leg.subject == base && leg.pair.as_ref().is_some_and(|it| it.void.is_none());
+    let have = run.legs.iter().filter(is_counted).count();
+    let have = u32::try_from(have).unwrap_or(u32::MAX);
     let mut rules = rules.clone();
     let first_look = rules.looks.first().map_or(0, |look| look.blocks);
     rules
         .looks
         .retain(|look| look.blocks <= have || look.blocks == first_look);
+    if let Some(last) = rules.looks.last().filter(|last| last.blocks < have) {
+        eprintln!(
+            "{have} blocks count, and the last look judges {} of them",
+            last.blocks
+        );
+    }
     let judged = judge(
         &run,
         &rules,
@@ -179,6 +190,7 @@ fn must_fit(first: &Block, block: &Block) -> Result<(), RegressError> {
         for (what, of) in [
             ("scenario", scenarios as fn(&Run) -> String),
             ("engine", engines),
+            ("work", work),
         ] {
             let (expected, found) = (of(&first.base), of(run));
             if expected != found {
@@ -186,6 +198,51 @@ fn must_fit(first: &Block, block: &Block) -> Result<(), RegressError> {
                     "these results are not alike: the {what} is {expected} in {expected_path}, and {found} in {path}"
                 )));
             }
+        }
+    }
+    Ok(())
+}
+
+/// A result that is there twice is one measurement, whatever the files are called.
+fn must_be_measured_once(blocks: &[Block]) -> Result<(), RegressError> {
+    let mut seen = BTreeMap::new();
+    for block in blocks {
+        let heads = block.heads.iter().map(|(name, run)| (name.as_str(), run));
+        for (name, run) in heads.chain([(BASE, &block.base)]) {
+            let here = format!("{} of {}", name, block.path.display());
+            let started = run.legs.first().map(|leg| leg.started_unix_us);
+            if let Some(earlier) = seen.insert((run.id.clone(), started), here.clone()) {
+                return Err(RegressError(format!(
+                    "{here} is the same measurement as {earlier}; each has to be made anew"
+                )));
+            }
+        }
+    }
+    Ok(())
+}
+
+fn must_be_one_build_per_side(blocks: &[Block]) -> Result<(), RegressError> {
+    let builds = |block: &Block| -> Vec<(String, Vec<String>)> {
+        let heads = block.heads.iter().map(|(name, run)| (name.as_str(), run));
+        let all = [(BASE, &block.base)].into_iter().chain(heads);
+        let of = |(name, run): (&str, &Run)| {
+            let running = run.subjects.iter().filter(|it| it.skipped_why.is_none());
+            let hashes = running.map(|it| it.build.sha256.clone());
+            (name.to_owned(), hashes.collect())
+        };
+        all.map(of).collect()
+    };
+    let Some((first, others)) = blocks.split_first() else {
+        return Ok(());
+    };
+    for block in others {
+        let differing = builds(first).into_iter().zip(builds(block));
+        if let Some(((name, _), _)) = differing.into_iter().find(|(one, other)| one != other) {
+            return Err(RegressError(format!(
+                "{name} of {} is another build than that of {}",
+                block.path.display(),
+                first.path.display()
+            )));
         }
     }
     Ok(())
@@ -209,6 +266,29 @@ fn engines(run: &Run) -> String {
         format!("{} {params}{}", it.engine, variant.unwrap_or_default())
     });
     named.collect::<Vec<_>>().join("; ")
+}
+
+/// What each measuring phase was asked to do, so that builds which were given different rates or counts
+/// are told apart. A phase by time ends with another count in every leg.
+fn work(run: &Run) -> String {
+    let leg = run.legs.first();
+    let phases = leg.map(|leg| leg.phases.as_slice()).unwrap_or_default();
+    let plans = run.scenarios.iter().flat_map(|it| &it.phases);
+    let asked = phases
+        .iter()
+        .filter(|it| it.purpose == Purpose::Measure)
+        .map(|phase| {
+            let counted = plans
+                .clone()
+                .any(|plan| plan.name == phase.name && plan.end.count.is_some());
+            let due = match counted {
+                true => format!(" {} requests", phase.due),
+                false => String::new(),
+            };
+            let rate = phase.offered_per_s.map(|rate| format!(" at {rate:.0}/s"));
+            format!("{}{due}{}", phase.name, rate.unwrap_or_default())
+        });
+    asked.collect::<Vec<_>>().join(", ")
 }
 
 fn subjects(first: &Block) -> Result<Vec<Subject>, RegressError> {

@@ -28,8 +28,13 @@ fn write_results(folder: &Path, blocks: u32) {
     for block in 1..=blocks {
         let of_block = folder.join("blocks").join(block.to_string());
         std::fs::create_dir_all(&of_block).expect("made");
-        for side in ["base.json", "head.json"] {
-            std::fs::copy(&result, of_block.join(side)).expect("copied");
+        for (number, side) in ["base", "head"].into_iter().enumerate() {
+            // As if it had been measured anew, with the same figures.
+            let mut run = reports::read(&result).expect("own result");
+            run.id = format!("{}-{block}-{side}", run.id);
+            run.legs[0].started_unix_us += i64::from(block) * 2 + number as i64;
+            let path = of_block.join(side).with_extension("json");
+            std::fs::write(path, run.to_json()).expect("written");
         }
     }
     std::fs::remove_dir_all(folder.join("out")).expect("removed");
@@ -87,6 +92,20 @@ fn results_made_elsewhere_are_judged_and_what_does_not_fit_is_refused() {
         run.to_json()
     };
     refused(&|| put(&other_engine), &["engine", "another-engine"]);
+    let twice = std::fs::read_to_string(blocks.join("4/head.json")).expect("readable");
+    refused(&|| put(&twice), &["is the same measurement as"]);
+    let other_build = {
+        let mut run = Run::from_json(&whole).expect("own");
+        run.subjects[0].build.sha256 = "another".to_owned();
+        run.to_json()
+    };
+    refused(&|| put(&other_build), &["is another build than"]);
+    let other_rate = {
+        let mut run = Run::from_json(&whole).expect("own");
+        run.legs[0].phases[1].offered_per_s = Some(100.0);
+        run.to_json()
+    };
+    refused(&|| put(&other_rate), &["the work is", "at 100/s"]);
     let two_legs = {
         let mut run = Run::from_json(&whole).expect("own");
         run.legs.push(run.legs[0].clone());

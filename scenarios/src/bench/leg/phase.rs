@@ -5,6 +5,7 @@
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
 use std::path::PathBuf;
+use std::time::Duration;
 
 use anyhow::{Context, bail, ensure};
 use loadgen::events::Event;
@@ -225,6 +226,9 @@ impl PhaseRun<'_> {
         // Units committed at a time since the start, in ns.
         let mut timeline = Vec::<(u64, u64)>::new();
         let pid = driver.pid();
+        let limit = self.work.plan.phase_limit;
+        let too_long = tokio::time::sleep(limit.unwrap_or(Duration::MAX));
+        tokio::pin!(too_long);
         loop {
             let event = tokio::select! {
                 biased;
@@ -235,6 +239,14 @@ impl PhaseRun<'_> {
                 () = self.work.broken() => {
                     leg.phases.extend(driver.interrupt().await);
                     bail!("a server or a role died");
+                }
+                () = &mut too_long, if limit.is_some() => {
+                    leg.phases.extend(driver.interrupt().await);
+                    bail!(
+                        "the phase \"{}\" was not done after {} s, many times what the base takes for it",
+                        self.plan().name,
+                        limit.unwrap_or_default().as_secs()
+                    );
                 }
                 event = driver.next() => event?,
             };

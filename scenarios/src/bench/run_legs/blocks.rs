@@ -4,9 +4,10 @@
 //! [`reports::gate`] decides.
 
 use std::collections::BTreeMap;
+use std::time::Duration;
 
 use reports::gate::{Judged, Next, Rules, judge, void_reason};
-use reports::result::{Leg, Pair, Purpose, Run};
+use reports::result::{AuditReport, AuditVerdict, Leg, Pair, Phase, Purpose, Run};
 
 use super::{KnownRates, RunContext, Runner, Turn};
 use crate::bench::order::round_orders;
@@ -22,6 +23,11 @@ const CALIBRATIONS: u32 = 3;
 const ORDERS: usize = 200;
 /// Why a block does not count that the user ended.
 const INTERRUPTED: &str = "interrupted";
+/// Why a block is run once more in which a head's leg broke for the first time: it may have been an
+/// accident. The second time is the head's own.
+const BROKE_ONCE: &str = "broke_once";
+/// A phase may take so many times as long as it would take the base.
+const SLOWER_MAX: u32 = 10;
 
 /// What is compared, and how strictly.
 #[derive(Debug)]
@@ -102,7 +108,8 @@ impl Blocks<'_> {
             let before = run.legs.len();
             let is_whole =
                 Box::pin(self.block(run, place, &judged.open_heads, &scenario, &known)).await;
-            let void = self.void(&run.legs[before..], run.machine.cores, is_whole);
+            let (earlier, of_block) = run.legs.split_at(before);
+            let void = self.void(earlier, of_block, run.machine.cores, is_whole);
             for leg in &mut run.legs[before..] {
                 if let Some(pair) = &mut leg.pair {
                     pair.void.clone_from(&void);
@@ -133,23 +140,36 @@ impl Blocks<'_> {
         let scenario = &self.scenario.scenario;
         let base = self.scenario.subjects.first()?;
         let mut throughputs = Vec::new();
-        for round in 1..=CALIBRATIONS {
+        let mut disturbed = 0;
+        while throughputs.len() < CALIBRATIONS as usize && disturbed <= self.plan.rules.voided_max {
             let turn = Turn {
-                round,
+                round: u32::try_from(throughputs.len() + 1).unwrap_or(u32::MAX),
                 ..Turn::new(scenario, base, LegKind::Saturating)
             };
-            let leg = self.runner.leg(run, turn, &KnownRates::new()).await;
-            throughputs.extend(
-                leg.and_then(Leg::measured)
-                    .map(|phase| phase.finished_per_s()),
-            );
+            let cores = run.machine.cores;
+            let Some(leg) = self.runner.leg(run, turn, &KnownRates::new()).await else {
+                break;
+            };
+            // Everything that follows runs at a rate that comes from these.
+            match void_reason(&[leg], &base.id, cores, &self.plan.rules.void) {
+                Some(reason) => {
+                    disturbed += 1;
+                    say(&format!(
+                        "the calibration does not count: {reason}; once more"
+                    ));
+                }
+                None => throughputs.extend(leg.measured().map(Phase::finished_per_s)),
+            }
         }
         throughputs.sort_by(f64::total_cmp);
         let is_whole = throughputs.len() == CALIBRATIONS as usize;
         let base_per_s = throughputs.get(throughputs.len() / 2).copied();
         let Some(base_per_s) = base_per_s.filter(|per_s| is_whole && *per_s > 0.0) else {
             let broken = run.legs.iter().find_map(|leg| leg.error.clone());
-            let why = broken.unwrap_or_else(|| "it finished nothing".to_owned());
+            let why = broken.unwrap_or_else(|| match disturbed {
+                0 => "it finished nothing".to_owned(),
+                legs => format!("{legs} of its legs were disturbed by something else"),
+            });
             run.error = Some(format!("the base could not be calibrated: {why}"));
             return None;
         };
@@ -187,6 +207,7 @@ impl Blocks<'_> {
             let turn = Turn {
                 round: place.block,
                 may_fail: true,
+                phase_limit: Some(self.phase_limit()),
                 ..Turn::new(scenario, subjects[at].1, LegKind::Whole)
             };
             let before = run.legs.len();
@@ -211,13 +232,40 @@ impl Blocks<'_> {
         true
     }
 
-    fn void(&self, legs: &[Leg], cores: u32, is_whole: bool) -> Option<String> {
+    fn void(
+        &self,
+        earlier: &[Leg],
+        of_block: &[Leg],
+        cores: u32,
+        is_whole: bool,
+    ) -> Option<String> {
         if !is_whole {
             return Some(INTERRUPTED.to_owned());
         }
-        let legs: Vec<&Leg> = legs.iter().collect();
         let base = self.scenario.subjects.first()?;
+        let broke = |leg: &Leg| leg.subject != base.id && has_broken(leg);
+        let is_first = |leg: &&Leg| {
+            let again = |other: &&Leg| other.subject == leg.subject && has_broken(other);
+            broke(leg)
+                && earlier
+                    .iter()
+                    .filter(|leg| leg.pair.is_some())
+                    .find(again)
+                    .is_none()
+        };
+        if of_block.iter().any(|leg| is_first(&leg)) {
+            return Some(BROKE_ONCE.to_owned());
+        }
+        let legs: Vec<&Leg> = of_block.iter().collect();
         void_reason(&legs, &base.id, cores, &self.plan.rules.void)
+    }
+
+    /// A build that answers nearly nothing would take hours for the work of its base.
+    fn phase_limit(&self) -> Duration {
+        let scenario = &self.scenario.scenario;
+        let times = scenario.phases.iter().filter_map(|phase| phase.end.time());
+        let longest = times.max().unwrap_or(Duration::from_secs(60));
+        longest * SLOWER_MAX + scenario.load.timeout
     }
 
     fn judged(&self, run: &Run, rate_per_s: f64) -> Judged {
@@ -245,6 +293,12 @@ impl Blocks<'_> {
             instructions,
         )
     }
+}
+
+/// Whether a leg came to no end, for another reason than what its audit found.
+fn has_broken(leg: &Leg) -> bool {
+    let failed = |audit: &AuditReport| audit.verdict == AuditVerdict::Failed;
+    leg.error.is_some() && !leg.audit.as_ref().is_some_and(failed)
 }
 
 /// Rate of the last open phase, 0 where there is none.
