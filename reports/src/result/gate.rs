@@ -112,6 +112,8 @@ pub struct GateMetric {
     pub p_adjusted: Option<f64>,
     /// Smallest true shift for the worse that fails nine times out of ten at this spread by the last
     /// look, in the direction of the threshold.
+    #[serde(with = "ln_ratio")]
+    #[schemars(with = "LnRatio")]
     pub detectable_ln: f64,
     pub verdict: Verdict,
 }
@@ -163,9 +165,46 @@ impl JsonSchema for LnRatio {
     }
 }
 
+/// A plain number that is written as a [`LnRatio`].
+mod ln_ratio {
+    use super::LnRatio;
+    use serde::{Deserialize, Deserializer, Serialize, Serializer};
+
+    pub(super) fn serialize<S: Serializer>(ln: &f64, serializer: S) -> Result<S::Ok, S::Error> {
+        LnRatio(*ln).serialize(serializer)
+    }
+
+    pub(super) fn deserialize<'de, D: Deserializer<'de>>(deserializer: D) -> Result<f64, D::Error> {
+        LnRatio::deserialize(deserializer).map(|ratio| ratio.0)
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_metric_that_sees_nothing_survives_json() {
+        let blind = GateMetric {
+            metric: "p99_ms".to_owned(),
+            threshold_ln: 0.1,
+            d: vec![LnRatio(f64::INFINITY)],
+            look: 0,
+            spread: 0.0,
+            hl_ln: LnRatio(f64::INFINITY),
+            adverse_lower_ln: LnRatio(f64::NEG_INFINITY),
+            adverse_upper_ln: LnRatio(f64::INFINITY),
+            p_one_sided: 0.5,
+            p_adjusted: None,
+            detectable_ln: f64::NEG_INFINITY,
+            verdict: Verdict::Inconclusive,
+        };
+        let written = serde_json::to_string(&blind).expect("written");
+        assert_eq!(
+            serde_json::from_str::<GateMetric>(&written).expect("read"),
+            blind
+        );
+    }
 
     #[test]
     fn an_infinite_ratio_survives_json() {
