@@ -1,7 +1,7 @@
 //! Checks of the gate: one live order per user, and the same answer to every retry.
 
 use super::harness::{Failure, Harness, Outcome, ensure, equal};
-use super::sale::{PUBLISHER, eventually, key_of};
+use super::sale::{PUBLISHER, asked_until_answered, eventually, key_of};
 use crate::{Finished, Hold, IncarnationId, OrderId, Reserve, UserId, Verdict};
 use std::collections::HashMap;
 use tokio::task::JoinSet;
@@ -96,7 +96,7 @@ pub(super) async fn a_user_has_one_live_hold_under_concurrent_retries(
             .collect();
         let (engine, term) = (clients[task % clients.len()].clone(), sale.term);
         tasks.spawn(async move {
-            let verdicts = engine.reserve(&term, &batch).await;
+            let verdicts = asked_until_answered(&*engine, &term, &batch).await;
             batch.into_iter().zip(verdicts).collect::<Vec<_>>()
         });
     }

@@ -343,3 +343,31 @@ pub(super) async fn eventually<T>(
         tokio::time::sleep(LOOK_EVERY).await;
     }
 }
+
+/// An engine without locks may lose every race for a while, and says that nothing has happened
+/// (`Unavailable`), so whoever asked asks again; a bounded number of times.
+pub(super) async fn asked_until_answered(
+    engine: &dyn StockEngine,
+    term: &Term,
+    items: &[Reserve],
+) -> Vec<Result<Verdict, EngineError>> {
+    const TIMES: usize = 5;
+    let mut verdicts = engine.reserve(term, items).await;
+    for _ in 1..TIMES {
+        let is_undone = |verdict: &Result<Verdict, EngineError>| {
+            matches!(verdict, Err(EngineError::Unavailable { .. }))
+        };
+        if !verdicts.iter().any(is_undone) {
+            break;
+        }
+        for (item, verdict) in items.iter().zip(&mut verdicts) {
+            if is_undone(verdict) {
+                let again = engine.reserve(term, std::slice::from_ref(item)).await;
+                *verdict = again.into_iter().next().unwrap_or_else(|| {
+                    Err(EngineError::Config("no answer for one request".to_owned()))
+                });
+            }
+        }
+    }
+    verdicts
+}

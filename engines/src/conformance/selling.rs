@@ -2,7 +2,7 @@
 //! requests.
 
 use super::harness::{Failure, Harness, Outcome, ensure, equal};
-use super::sale::{PUBLISHER, Sale};
+use super::sale::{PUBLISHER, Sale, asked_until_answered};
 use crate::{BATCH_MAX, EngineError, FinishKind, Nonce, Reserve, Term, Verdict};
 use rand::{Rng, rngs::SmallRng};
 use tokio::task::JoinSet;
@@ -131,7 +131,8 @@ pub(super) async fn the_count_is_exact_under_concurrent_tasks(harness: &Harness)
         tasks.spawn(async move {
             let mut granted_units = 0;
             for items in batch.chunks(4) {
-                for (item, verdict) in items.iter().zip(engine.reserve(&term, items).await) {
+                let verdicts = asked_until_answered(&*engine, &term, items).await;
+                for (item, verdict) in items.iter().zip(verdicts) {
                     match verdict? {
                         Verdict::Granted { .. } => granted_units += u64::from(item.quantity),
                         Verdict::SoldOut { .. } => {}
