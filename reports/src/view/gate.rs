@@ -8,15 +8,16 @@ mod words;
 pub use junit::junit;
 
 pub(super) use evidence::evidence;
+pub(super) use words::{
+    bounds, change, head_name, head_verdict, limit, metric_verdict, short_title,
+};
 
 use super::grid::{Cell, Column, Grid, left, right};
 use super::notes::Note;
 use super::numbers::{counted, significant};
 use super::text::{Tone, clean};
 use crate::result::{Gate, GateHead, GateMetric, Run, RunKind, Verdict};
-use words::{
-    bounds, change, exact, head_name, limit, metric_verdict, short_title, spread, verdict, visible,
-};
+use words::{exact, spread, visible};
 
 /// The gate of a run that is one.
 pub(super) fn of(run: &Run) -> Option<&Gate> {
@@ -34,7 +35,7 @@ pub(super) fn verdicts(run: &Run, gate: &Gate) -> Vec<Note> {
         gate.not_measured.is_none() || head.cause.is_some()
     };
     for head in gate.heads.iter().filter(is_told) {
-        let (label, tone) = verdict(&head.verdict);
+        let (label, tone) = head_verdict(gate, head);
         let text = format!("{}: {}", head_name(run, head), reason(head));
         notes.push(note(label, tone, text));
     }
@@ -75,7 +76,13 @@ fn reason(head: &GateHead) -> String {
         said.collect::<Vec<_>>().join(", ")
     };
     match head.verdict {
-        Verdict::Fail => of_each(with(Verdict::Fail).collect()),
+        Verdict::Fail => match with(Verdict::Fail).collect::<Vec<_>>() {
+            none if none.is_empty() => {
+                let cause = head.cause.as_ref().map(|cause| clean(cause.as_str()));
+                cause.unwrap_or_else(|| "for a reason that was not recorded".to_owned())
+            }
+            failing => of_each(failing),
+        },
         Verdict::Pass => "no metric is worse by its limit or more".to_owned(),
         _ if head.is_open() => {
             let blocks = counted(head.blocks.len() as u64, "block");
@@ -124,7 +131,7 @@ pub(super) fn table(run: &Run, gate: &Gate, lines_max: usize) -> Grid {
             grid.push_heading(&head_name(run, head));
         }
         for metric in &head.metrics {
-            grid.push(row(metric));
+            grid.push(row(gate, metric));
         }
     }
     grid
@@ -143,8 +150,8 @@ fn columns() -> Vec<Column> {
     ]
 }
 
-fn row(metric: &GateMetric) -> Vec<Cell> {
-    let (label, tone) = metric_verdict(metric);
+fn row(gate: &Gate, metric: &GateMetric) -> Vec<Cell> {
+    let (label, tone) = metric_verdict(gate, metric);
     vec![
         short_title(&metric.metric).into(),
         Cell::of(Tone::Strong, change(metric.hl_ln.0)),

@@ -48,7 +48,7 @@ pub fn page(run: &Run) -> String {
     let body = html! {
         (headline::headline(run, &parts))
         main {
-            @if let Some(gate) = &run.gate { (gate::section(run, gate)) }
+            @if let Some(gate) = super::gate::of(run) { (gate::section(run, gate)) }
             @if parts.len() > 1 { (matrix::section(run, &parts)) }
             (capacity::section(run))
             @for part in &parts { (scenario(run, part, parts.len() > 1)) }

@@ -3,11 +3,24 @@
 
 use super::runs::*;
 use reports::gate::{Rules, judge};
-use reports::result::{Build, Run, RunKind, Side, Standing, Subject};
+use reports::html::page;
+use reports::result::{Build, Cause, Run, RunKind, Side, Standing, Subject, Verdict};
 use reports::view::{LINES_MAX, Screen, first_screen, junit, markdown};
 use std::collections::BTreeMap;
 use std::path::Path;
 use unicode_width::UnicodeWidthStr;
+
+fn as_html(text: &str) -> String {
+    let text = text.replace('\\', "").replace('&', "&amp;");
+    text.replace('<', "&lt;").replace('>', "&gt;")
+}
+
+/// Text of an element that is as wide as a line: what stands between its tags.
+fn text_of(html: &str) -> String {
+    let pieces = html.split('<').map(|piece| piece.split_once('>'));
+    let texts: Vec<&str> = pieces.flatten().map(|(_, text)| text).collect();
+    texts.join("|").replace('\u{a0}', " ")
+}
 
 fn check(name: &str, actual: &str) {
     let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/golden/gate");
@@ -129,6 +142,68 @@ fn missed_rate() -> Run {
     })
 }
 
+/// Its figures pass, and a later block of the base lost an order.
+fn base_failed_later() -> Run {
+    let mut run = gate(10, &[(HEAD, [1.0; 3])], &Rules::default(), |_| {});
+    let gate = run.gate.as_mut().expect("a gate");
+    assert_eq!(gate.heads[0].verdict, Verdict::Pass);
+    gate.not_measured = Some("the audit of the base failed in block 11".to_owned());
+    run
+}
+
+/// Whatever its metrics say, something else decided.
+fn decided_by(cause: Cause, why: &str) -> Run {
+    let mut run = gate(10, &[(HEAD, [1.0; 3])], &Rules::default(), |_| {});
+    let head = &mut run.gate.as_mut().expect("a gate").heads[0];
+    (head.verdict, head.cause) = (Verdict::Fail, Some(cause));
+    head.why = Some(why.to_owned());
+    run
+}
+
+/// The base's own bytes, and nothing else.
+fn identical() -> Run {
+    gate(0, &[("head 4", [1.0; 3])], &Rules::default(), |_| {})
+}
+
+fn without_metrics() -> Run {
+    let mut run = decided_by(Cause::Leg, "seckill stopped with exit code 101 in block 1");
+    run.gate.as_mut().expect("a gate").heads[0].metrics.clear();
+    run
+}
+
+/// A metric that had to be left out keeps it from passing.
+fn passes_but_for_a_remark() -> Run {
+    let mut run = gate(10, &[(HEAD, [1.0; 3])], &Rules::default(), |_| {});
+    let head = &mut run.gate.as_mut().expect("a gate").heads[0];
+    head.verdict = Verdict::Inconclusive;
+    head.metrics
+        .retain(|metric| metric.metric != "cpu_us_per_request");
+    let remark = "cpu_us_per_request was seen on one side only, so it was not judged";
+    head.remarks = vec![remark.to_owned()];
+    run
+}
+
+/// Those of the golden files, and what only their verdicts are looked at for.
+fn most() -> Vec<(&'static str, Run)> {
+    let mut runs = all();
+    runs.extend([
+        ("base_failed_later", base_failed_later()),
+        ("leg", decided_by(Cause::Leg, "seckill stopped in block 3")),
+        (
+            "instructions",
+            decided_by(Cause::Instructions, "reserve takes +7.0 % instructions"),
+        ),
+        (
+            "other",
+            decided_by(Cause::Other("moon".to_owned()), "the moon was full"),
+        ),
+        ("identical", identical()),
+        ("without_metrics", without_metrics()),
+        ("remark", passes_but_for_a_remark()),
+    ]);
+    runs
+}
+
 fn all() -> Vec<(&'static str, Run)> {
     vec![
         ("four_heads", four_heads()),
@@ -190,4 +265,50 @@ fn junit_counts_what_it_holds_and_escapes_what_comes_from_outside() {
     assert!(!text.contains('\u{1b}'));
     run.gate = None;
     assert_eq!(junit(&run), None);
+}
+
+/// The page has the same verdicts and the same table as the comment on a pull request.
+#[test]
+fn a_page_says_of_a_gate_what_the_text_says() {
+    for (name, run) in most() {
+        let (text, page) = (markdown(&run), page(&run));
+        let verdicts = text.lines().filter_map(|line| {
+            let (label, why) = line.strip_prefix("**")?.split_once("** ")?;
+            Some(as_html(&format!("{label}: {why}")))
+        });
+        let verdicts: Vec<String> = verdicts.collect();
+        let answers: Vec<String> = page
+            .split("<p class=\"answer")
+            .skip(1)
+            .map(|rest| rest.split_once('>').expect("a tag").1)
+            .map(|rest| rest.split("</p>").next().expect("an end"))
+            .map(|answer| answer.replace('\u{a0}', " ").replace("&quot;", "\""))
+            .collect();
+        assert!(!verdicts.is_empty(), "{name}");
+        assert_eq!(answers, verdicts, "{name}");
+        assert!(!page.contains("Nothing was measured."), "{name}");
+        let figures = text.lines().filter(|line| line.starts_with("| "));
+        let shown = page.split("<h2>Gate</h2>").nth(1).expect("a section");
+        let shown = text_of(shown);
+        for line in figures.take_while(|line| !line.starts_with("| block")) {
+            if line.contains("---") || line.contains("metric |") {
+                continue;
+            }
+            let cells = line.trim_matches(['|', ' ']).split(" | ");
+            let cells: Vec<String> = cells.map(as_html).collect();
+            assert!(
+                shown.contains(&cells.join("||")),
+                "{name}: {cells:?} is not on the page"
+            );
+        }
+    }
+}
+
+#[test]
+fn a_gate_without_a_verdict_shows_no_metric_as_passed() {
+    for run in [base_failed_later(), not_measured()] {
+        for text in [first(&run, 120), markdown(&run), page(&run)] {
+            assert!(!text.contains("PASS"), "{text}");
+        }
+    }
 }

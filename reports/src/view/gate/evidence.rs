@@ -14,7 +14,7 @@ pub(in crate::view) fn evidence(run: &Run, gate: &Gate) -> Vec<Block> {
     let measured = gate.heads.iter().filter(|head| !head.metrics.is_empty());
     for head in measured {
         blocks.push(Block::Heading(head_name(run, head)));
-        blocks.push(Block::Table(metrics(head)));
+        blocks.push(Block::Table(metrics(gate, head)));
         blocks.push(Block::Table(differences(head)));
         if !head.instructions.is_empty() {
             blocks.push(Block::Table(instructions(head)));
@@ -26,7 +26,7 @@ pub(in crate::view) fn evidence(run: &Run, gate: &Gate) -> Vec<Block> {
     blocks
 }
 
-fn metrics(head: &GateHead) -> Grid {
+fn metrics(gate: &Gate, head: &GateHead) -> Grid {
     let mut grid = Grid::new(vec![
         left("metric"),
         right("change"),
@@ -39,7 +39,7 @@ fn metrics(head: &GateHead) -> Grid {
         left("verdict"),
     ]);
     for metric in &head.metrics {
-        let (label, tone) = metric_verdict(metric);
+        let (label, tone) = metric_verdict(gate, metric);
         grid.push(vec![
             short_title(&metric.metric).into(),
             Cell::of(Tone::Strong, change(metric.hl_ln.0)),

@@ -1,6 +1,6 @@
 //! Figures of a gate in words: changes in per cent, limits, names.
 
-use crate::result::{GateHead, GateMetric, Run, Verdict, metric};
+use crate::result::{Gate, GateHead, GateMetric, Run, Verdict, metric};
 use crate::view::text::{Tone, clean};
 
 /// Digits of a commit that tell it apart.
@@ -15,16 +15,25 @@ pub(super) fn verdict(verdict: &Verdict) -> (&'static str, Tone) {
     }
 }
 
-/// Of a metric; nothing before the first look.
-pub(super) fn metric_verdict(metric: &GateMetric) -> (&'static str, Tone) {
+/// Of a head. Where nothing was measured, only what is known for certain stays so.
+pub(in crate::view) fn head_verdict(gate: &Gate, head: &GateHead) -> (&'static str, Tone) {
+    match gate.not_measured {
+        Some(_) if head.cause.is_none() => ("NOT MEASURED", Tone::Bad),
+        _ => verdict(&head.verdict),
+    }
+}
+
+/// Of a metric; nothing before the first look, and nothing where there is no verdict at all.
+pub(in crate::view) fn metric_verdict(gate: &Gate, metric: &GateMetric) -> (&'static str, Tone) {
     match metric.look {
+        _ if gate.not_measured.is_some() => ("–", Tone::Faint),
         0 => ("–", Tone::Faint),
         _ => verdict(&metric.verdict),
     }
 }
 
 /// A head with its commit.
-pub(super) fn head_name(run: &Run, head: &GateHead) -> String {
+pub(in crate::view) fn head_name(run: &Run, head: &GateHead) -> String {
     subject_name(run, &head.subject)
 }
 
@@ -44,7 +53,7 @@ pub(super) fn subject_name(run: &Run, id: &str) -> String {
 }
 
 /// Short enough for a table of many columns; the registry's title where there is no shorter one.
-pub(super) fn short_title(id: &str) -> String {
+pub(in crate::view) fn short_title(id: &str) -> String {
     match id {
         "throughput_per_s" => "throughput".to_owned(),
         "cpu_us_per_request" | "cpu_us_per_request_drained" => "CPU/request".to_owned(),
@@ -53,9 +62,10 @@ pub(super) fn short_title(id: &str) -> String {
 }
 
 /// A logarithm of a ratio as a change: `+25.1 %`.
-pub(super) fn change(ln: f64) -> String {
+pub(in crate::view) fn change(ln: f64) -> String {
     match ln {
         f64::INFINITY => "+∞\u{a0}%".to_owned(),
+        ln if ln.is_nan() => "–".to_owned(),
         ln => {
             let percent = (ln.exp() - 1.0) * 100.0;
             // Rounding must leave no "-0.0".
@@ -66,7 +76,7 @@ pub(super) fn change(ln: f64) -> String {
 }
 
 /// Both bounds of an estimate; nothing where there are too few blocks for any.
-pub(super) fn bounds(metric: &GateMetric) -> String {
+pub(in crate::view) fn bounds(metric: &GateMetric) -> String {
     let (lower, upper) = (metric.adverse_lower_ln.0, metric.adverse_upper_ln.0);
     if lower == f64::NEG_INFINITY && upper == f64::INFINITY {
         return "–".to_owned();
@@ -75,7 +85,7 @@ pub(super) fn bounds(metric: &GateMetric) -> String {
     format!("{lower} to {}", change(upper))
 }
 
-pub(super) fn limit(metric: &GateMetric) -> String {
+pub(in crate::view) fn limit(metric: &GateMetric) -> String {
     change(metric.threshold_ln)
 }
 

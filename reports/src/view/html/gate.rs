@@ -1,10 +1,11 @@
-//! The verdict of a gate: for each head, how each metric moved, with the bounds of the estimate and
-//! the threshold that it was held against.
+//! A gate on a page: what the text views say of it, and for each head how each metric moved, with
+//! the bounds of the estimate, against what the threshold forbids. Verdicts and figures are those of
+//! [`crate::view::gate`]; only the drawing is made here.
 
-use super::plot::{Axis, Frame};
-use crate::result::{Gate, GateHead, GateMetric, Good, Run, Verdict, metric};
-use crate::view::numbers::{NOTHING, counted, significant};
-use crate::view::text::clean;
+use super::plot::{Axis, Frame, percent};
+use super::{blocks, headline};
+use crate::result::{Gate, GateHead, GateMetric, Good, Run, metric};
+use crate::view::gate;
 use maud::{Markup, html};
 
 /// Height of one metric in a forest plot.
@@ -12,130 +13,69 @@ const ROW_PX: u32 = 40;
 /// Half of the narrowest axis.
 const SHIFT_MIN_LN: f64 = 0.02;
 
-/// One line per head, as large as the answer of any other run.
-pub(super) fn answer(run: &Run, gate: &Gate) -> Markup {
+/// One line per head, as large as the answer of any other run, and above them why nothing was
+/// measured.
+pub(super) fn answer(run: &Run, of: &Gate) -> Markup {
     html! {
-        @for head in &gate.heads {
-            p class={ "answer " (class(&head.verdict)) } { (sentence(run, gate, head)) }
+        @for note in gate::verdicts(run, of) {
+            p class={ "answer " (blocks::class(note.tone).unwrap_or_default()) } {
+                (note.label) ": " (note.text)
+            }
         }
-        @if gate.heads.is_empty() { p.answer { "No head was compared." } }
     }
 }
 
-fn sentence(run: &Run, gate: &Gate, head: &GateHead) -> String {
-    let name = clean(&head.subject);
-    let base = clean(&gate.base);
-    let word = word(&head.verdict);
-    if head.identical {
-        return format!("{word}: {name} is the same binary as {base}.");
-    }
-    let decisive = head
-        .metrics
+pub(super) fn section(run: &Run, of: &Gate) -> Markup {
+    let table = gate::table(run, of, usize::MAX);
+    let drawn: Vec<&GateHead> = of
+        .heads
         .iter()
-        .filter(|metric| metric.verdict == head.verdict && metric.verdict != Verdict::Pass);
-    let said: Vec<String> = decisive
-        .map(|metric| format!("{} {}", title(metric), shift(metric.hl_ln.0)))
+        .filter(|head| !head.metrics.is_empty())
         .collect();
-    let failed_audit = run.legs.iter().any(|leg| {
-        leg.subject == head.subject
-            && leg
-                .audit
-                .as_ref()
-                .is_some_and(|audit| audit.failed_checks().next().is_some())
-    });
-    match said.as_slice() {
-        _ if failed_audit => format!("{word}: the audit of {name} failed."),
-        [] => format!("{word}: {name} against {base}, every metric within its threshold."),
-        said => format!("{word}: {name} against {base}, {}.", said.join(", ")),
-    }
-}
-
-fn word(verdict: &Verdict) -> String {
-    verdict.as_str().to_uppercase()
-}
-
-fn class(verdict: &Verdict) -> &'static str {
-    match verdict {
-        Verdict::Pass => "good",
-        Verdict::Fail => "bad",
-        _ => "warn",
-    }
-}
-
-fn title(of: &GateMetric) -> String {
-    metric(&of.metric).map_or_else(|_| clean(&of.metric), |known| known.title.to_owned())
-}
-
-/// `+4.2 %`, or what stands for an infinite shift.
-fn shift(ln: f64) -> String {
-    match ln {
-        f64::INFINITY => "+∞".to_owned(),
-        f64::NEG_INFINITY => "−100\u{a0}%".to_owned(),
-        ln if ln.is_nan() => NOTHING.to_owned(),
-        0.0 => "0\u{a0}%".to_owned(),
-        ln => format!("{:+.1}\u{a0}%", ln.exp_m1() * 100.0).replace('-', "−"),
-    }
-}
-
-/// `4.2 %`: how large, whatever the direction.
-fn size(ln: f64) -> String {
-    format!("{:.1}\u{a0}%", ln.exp_m1().abs() * 100.0)
-}
-
-pub(super) fn section(run: &Run, gate: &Gate) -> Markup {
-    let voided: u64 = gate.voided.values().sum();
-    let reasons: Vec<String> = gate
-        .voided
-        .iter()
-        .map(|(reason, count)| format!("{} {count}", clean(reason)))
-        .collect();
+    let evidence = gate::evidence(run, of);
     html! {
         section {
             h2 { "Gate" }
-            @for head in &gate.heads { (forest(head)) }
-            p.caption {
-                "Ratio of head to base, block by block: the dot is the Hodges–Lehmann estimate, the line its bounds, \
-                 small dots the blocks. Shaded is what the threshold forbids. Latency was measured at "
-                (significant(gate.rate_per_s)) "/s."
+            @if !table.rows.is_empty() { (blocks::table(&table)) }
+            @for head in &drawn { (forest(run, of, head)) }
+            @if !drawn.is_empty() {
+                p.caption {
+                    "Ratio of head to base, block by block: the large dot is the Hodges–Lehmann estimate, the line its \
+                     bounds, small dots the blocks. Shaded is what the limit forbids; what is infinite is drawn at \
+                     the edge."
+                }
             }
-            @if voided > 0 {
-                p { (counted(voided, "block")) " did not count: " (reasons.join(", ")) "." }
+            (headline::warnings(&gate::remarks(run, of)))
+            (headline::facts(&gate::facts(run, of)))
+            @if !evidence.is_empty() {
+                details {
+                    summary { "Evidence" }
+                    (blocks::drawn(&evidence))
+                }
             }
-            @for head in gate.heads.iter().filter(|head| !head.instructions.is_empty()) {
-                (instructions(head))
-            }
-            p.meta { "Base: " (clean(&gate.base)) ", " (build(run, &gate.base)) }
         }
     }
 }
 
-fn build(run: &Run, subject: &str) -> String {
-    run.subject(subject).map_or_else(String::new, |subject| {
-        let commit: String = clean(&subject.build.commit).chars().take(12).collect();
-        format!("commit {commit}")
-    })
-}
-
-fn forest(head: &GateHead) -> Markup {
+fn forest(run: &Run, of: &Gate, head: &GateHead) -> Markup {
     let axis = axis(head);
-    let about: Vec<String> = head
-        .metrics
-        .iter()
-        .map(|metric| {
-            format!(
-                "{} {} between {} and {}, threshold {}, {}",
-                title(metric),
-                shift(metric.hl_ln.0),
-                shift(metric.adverse_lower_ln.0),
-                shift(metric.adverse_upper_ln.0),
-                shift(metric.threshold_ln),
-                metric.verdict
-            )
-        })
-        .collect();
-    let about = format!("{}: {}", clean(&head.subject), about.join("; "));
+    let name = gate::head_name(run, head);
+    let (verdict, tone) = gate::head_verdict(of, head);
+    let about = head.metrics.iter().map(|metric| {
+        format!(
+            "{} {}, bounds {}, limit {}, {}",
+            gate::short_title(&metric.metric),
+            gate::change(metric.hl_ln.0),
+            gate::bounds(metric),
+            gate::limit(metric),
+            gate::metric_verdict(of, metric).0
+        )
+    });
+    let about = format!("{name}: {}", about.collect::<Vec<_>>().join("; "));
     let ticks = round_shifts(&axis).into_iter();
-    let x: Vec<(f64, String)> = ticks.map(|tick| (axis.share(tick), shift(tick))).collect();
+    let x: Vec<(f64, String)> = ticks
+        .map(|tick| (axis.share(tick), gate::change(tick)))
+        .collect();
     let frame = Frame {
         height_px: ROW_PX * head.metrics.len() as u32,
         about: &about,
@@ -144,16 +84,15 @@ fn forest(head: &GateHead) -> Markup {
     };
     html! {
         figure.forest {
-            h3 { (clean(&head.subject)) " " span class={ "badge " (class(&head.verdict)) } { (word(&head.verdict)) } }
-            @if head.identical { p { "The same binary as the base, so nothing was measured." } }
-            @if !head.metrics.is_empty() {
-                (frame.drawn(&html! {
-                    @for (index, metric) in head.metrics.iter().enumerate() {
-                        (line(metric, index as u32 * ROW_PX, &axis))
-                    }
-                }))
-                (figures(head))
+            h3 {
+                (name) " "
+                span class={ "badge " (blocks::class(tone).unwrap_or_default()) } { (verdict) }
             }
+            (frame.drawn(&html! {
+                @for (index, metric) in head.metrics.iter().enumerate() {
+                    (line(of, metric, index as u32 * ROW_PX, &axis))
+                }
+            }))
         }
     }
 }
@@ -185,74 +124,31 @@ fn round_shifts(axis: &Axis) -> Vec<f64> {
     shares.map(f64::ln_1p).to_vec()
 }
 
-fn line(of: &GateMetric, top: u32, axis: &Axis) -> Markup {
+fn line(whole: &Gate, of: &GateMetric, top: u32, axis: &Axis) -> Markup {
     let middle = top + ROW_PX / 2 + 5;
-    let at = |ln: f64| super::plot::percent(axis.share(ln));
+    let at = |ln: f64| percent(axis.share(ln));
     let is_up = metric(&of.metric).is_ok_and(|known| known.good() == Good::Up);
     let threshold = of.threshold_ln.abs();
+    let title = gate::short_title(&of.metric);
+    let (_, tone) = gate::metric_verdict(whole, of);
+    // Too few blocks for any.
+    let has_bounds = of.adverse_lower_ln.0.is_finite() || of.adverse_upper_ln.0.is_finite();
     let (from, to) = if is_up {
         (0.0, axis.share(-threshold))
     } else {
         (axis.share(threshold), 1.0)
     };
     html! {
-        rect.forbidden x=(super::plot::percent(from)) width=(super::plot::percent(to - from))
+        rect.forbidden x=(percent(from)) width=(percent(to - from))
             y=(top + 2) height=(ROW_PX - 4) {}
         line.zero x1=(at(0.0)) x2=(at(0.0)) y1=(top) y2=(top + ROW_PX) {}
-        text.name x="0.5%" y=(top + 13) { (title(of)) }
+        text.name x="0.5%" y=(top + 13) { (title) }
         @for d in &of.d { circle.round cx=(at(d.0)) cy=(middle) r="2" {} }
-        line.whisker x1=(at(of.adverse_lower_ln.0)) x2=(at(of.adverse_upper_ln.0)) y1=(middle) y2=(middle) {}
-        circle class={ "dot " (class(&of.verdict)) } cx=(at(of.hl_ln.0)) cy=(middle) r="5" {
-            title { (title(of)) ": " (shift(of.hl_ln.0)) }
+        @if has_bounds {
+            line.whisker x1=(at(of.adverse_lower_ln.0)) x2=(at(of.adverse_upper_ln.0)) y1=(middle) y2=(middle) {}
         }
-    }
-}
-
-fn figures(head: &GateHead) -> Markup {
-    html! {
-        div.scroll tabindex="0" role="region" aria-label="table" {
-            table.figures {
-                thead {
-                    tr {
-                        th scope="col" { "metric" } th.r scope="col" { "estimate" } th.r scope="col" { "bounds" }
-                        th.r scope="col" { "threshold" } th.r scope="col" { "p" } th.r scope="col" { "spread" }
-                        th.r scope="col" { "smallest visible shift" } th.r scope="col" { "blocks" } th scope="col" { "verdict" }
-                    }
-                }
-                tbody {
-                    @for metric in &head.metrics {
-                        tr {
-                            td { (title(metric)) }
-                            td.r.strong { (shift(metric.hl_ln.0)) }
-                            td.r { (shift(metric.adverse_lower_ln.0)) " to " (shift(metric.adverse_upper_ln.0)) }
-                            td.r { (shift(metric.threshold_ln)) }
-                            td.r { (significant(metric.p_one_sided)) }
-                            td.r { (size(metric.spread)) }
-                            td.r { (size(metric.detectable_ln)) }
-                            td.r { (metric.d.len()) }
-                            td class=(class(&metric.verdict)) { (word(&metric.verdict)) }
-                        }
-                    }
-                }
-            }
-        }
-    }
-}
-
-fn instructions(head: &GateHead) -> Markup {
-    html! {
-        details {
-            summary { "Instruction counts, " (clean(&head.subject)) " by base" }
-            div.scroll tabindex="0" role="region" aria-label="table" {
-                table.figures {
-                    thead { tr { th scope="col" { "benchmark" } th.r scope="col" { "change" } } }
-                    tbody {
-                        @for (name, ratio) in &head.instructions {
-                            tr { td { (clean(name)) } td.r { (shift(ratio.ln())) } }
-                        }
-                    }
-                }
-            }
+        circle class={ "dot " (blocks::class(tone).unwrap_or_default()) } cx=(at(of.hl_ln.0)) cy=(middle) r="5" {
+            title { (title) ": " (gate::change(of.hl_ln.0)) }
         }
     }
 }

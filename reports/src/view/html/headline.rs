@@ -4,6 +4,7 @@
 use super::Part;
 use super::blocks::class;
 use crate::result::Run;
+use crate::view::gate;
 use crate::view::notes::{Note, alarms, errors_in_full, verdict};
 use crate::view::phrases;
 use crate::view::ranking::Ranking;
@@ -14,7 +15,10 @@ use std::time::{Duration, UNIX_EPOCH};
 
 pub(super) fn headline(run: &Run, parts: &[Part<'_>]) -> Markup {
     let all: Vec<Row<'_>> = parts.iter().flat_map(|part| part.rows.clone()).collect();
-    let alarms = alarms(run, &all);
+    let gate = gate::of(run);
+    let mut alarms = alarms(run, &all);
+    // Why a gate was not measured is its answer.
+    alarms.retain(|note| gate.is_none() || note.label != "INCOMPLETE");
     // A figure of a run that lost an order is no answer.
     let is_doubtful = alarms.iter().any(|note| note.label == "AUDIT FAILED");
     let is_empty = all.is_empty() && run.searches.is_empty();
@@ -23,12 +27,13 @@ pub(super) fn headline(run: &Run, parts: &[Part<'_>]) -> Markup {
             (alarm(&alarms))
             p.kicker { (kicker(run)) }
             @match parts {
-                _ if run.gate.is_some() => h1 { "Is it as fast as before, and is every order right?" },
+                _ if gate.is_some() => h1 { "Is it as fast as before, and is every order right?" },
                 [only] => h1 { (clean(&only.scenario.question)) },
                 several => h1 { (several.len()) " scenarios, one table" },
             }
-            @if is_empty { (nothing(run, &alarms)) }
-            @else if let Some(gate) = &run.gate { (super::gate::answer(run, gate)) }
+            // A gate may have its verdict without a single leg.
+            @if let Some(gate) = gate { (super::gate::answer(run, gate)) }
+            @else if is_empty { (nothing(run, &alarms)) }
             @else if !run.searches.is_empty() { (answer(&verdict(run, &all, &Ranking::default()), "")) }
             @else if let [only] = parts { (answer(&verdict(run, &only.rows, &only.ranking), &only.ranking.remark)) }
             @else {
