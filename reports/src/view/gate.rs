@@ -59,7 +59,7 @@ fn note(label: &'static str, tone: Tone, text: String) -> Note {
 }
 
 /// Why a head has its verdict.
-fn reason(head: &GateHead) -> String {
+pub(super) fn reason(head: &GateHead) -> String {
     if let Some(why) = &head.why {
         return clean(why);
     }

@@ -260,7 +260,8 @@ fn junit_counts_what_it_holds_and_escapes_what_comes_from_outside() {
     gate.heads[2].why = Some("lost <\"&\u{1b}> orders".to_owned());
     let text = junit(&run).expect("a gate");
     assert_eq!(text.matches("<testsuite ").count(), 5);
-    assert_eq!(text.matches("<failure ").count(), 3, "{text}");
+    // Of the verdict of each of three heads, and of what decided it.
+    assert_eq!(text.matches("<failure ").count(), 2 * 3, "{text}");
     assert!(text.contains("lost &lt;&quot;&amp; &gt; orders"), "{text}");
     assert!(!text.contains('\u{1b}'));
     run.gate = None;
@@ -311,4 +312,45 @@ fn a_gate_without_a_verdict_shows_no_metric_as_passed() {
             assert!(!text.contains("PASS"), "{text}");
         }
     }
+}
+
+/// A CI server that reads nothing else must not show as passed what is not.
+#[test]
+fn junit_has_a_case_for_the_verdict_of_each_head() {
+    let verdict_of = |run: &Run| {
+        let text = junit(run).expect("a gate");
+        let case = text.split("name=\"verdict\">").nth(1).expect("a verdict");
+        case.split("</testcase>").next().expect("an end").to_owned()
+    };
+    for (run, element, said) in [
+        (
+            base_failed_later(),
+            "<error ",
+            "the audit of the base failed",
+        ),
+        (not_measured(), "<error ", "interrupted by the user"),
+        (
+            decided_by(Cause::Other("moon".to_owned()), "the moon was full"),
+            "<failure ",
+            "the moon was full",
+        ),
+        (without_metrics(), "<failure ", "exit code 101"),
+        (undecided(), "<skipped ", "undecided: P99"),
+        (
+            passes_but_for_a_remark(),
+            "<skipped ",
+            "seen on one side only",
+        ),
+        (identical(), "<system-out>", "the same bytes"),
+        (missed_rate(), "<failure ", "throughput"),
+    ] {
+        let case = verdict_of(&run);
+        assert!(case.contains(element) && case.contains(said), "{case}");
+        let is_passed = element == "<system-out>";
+        let others = ["<error ", "<failure ", "<skipped "].map(|it| case.contains(it));
+        assert_eq!(others.contains(&true), !is_passed, "{case}");
+    }
+    let text = junit(&passes_but_for_a_remark()).expect("a gate");
+    let left_out = text.split("name=\"cpu_us_per_request\">").nth(1);
+    assert!(left_out.is_some_and(|case| case.trim_start().starts_with("<skipped ")));
 }
