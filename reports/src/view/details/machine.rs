@@ -5,7 +5,7 @@ use crate::view::grid::Cell;
 use crate::view::numbers::{counted, grouped, ms};
 use crate::view::page::Block;
 use crate::view::phrases;
-use crate::view::text::clean;
+use crate::view::text::{clean, shell_command};
 use std::collections::BTreeMap;
 
 const SHORT_HASH: usize = 12;
@@ -87,7 +87,7 @@ pub(super) fn provenance(run: &Run) -> Vec<Block> {
     };
     fact("run", clean(&run.id));
     fact("name", run.name.as_deref().map(clean).unwrap_or_default());
-    fact("command", clean(&run.command.join(" ")));
+    fact("command", shell_command(&run.command));
     fact("seed", run.seed.to_string());
     fact("lab", build(&run.lab));
     for (subjects, build) in builds(run) {

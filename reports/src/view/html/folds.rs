@@ -6,7 +6,7 @@ use crate::result::{Purpose, Run};
 use crate::view::details;
 use crate::view::page::Block;
 use crate::view::phrases;
-use crate::view::text::clean;
+use crate::view::text::{clean, shell_command};
 use maud::{Markup, html};
 
 /// The chart of it is there already, with a table of its own.
@@ -103,8 +103,8 @@ fn durability(run: &Run) -> Markup {
             summary { "What “accepted” promises" }
             p { (phrases::durability(kept, &run.machine)) "." }
             dl.facts {
-                div { dt { "yes" } dd { (kept.ack) } }
-                div { dt { "queue" } dd { (kept.queue) } }
+                div { dt { "yes" } dd { (clean(kept.ack.as_str())) } }
+                div { dt { "queue" } dd { (clean(kept.queue.as_str())) } }
                 @if let Some(aof) = &kept.redis_aof { div { dt { "Redis AOF" } dd { (clean(aof)) } } }
                 @if let Some(flush) = &kept.db_flush { div { dt { "database flush" } dd { (clean(flush)) } } }
                 div { dt { "storage" } dd { (survives) } }
@@ -114,15 +114,12 @@ fn durability(run: &Run) -> Markup {
 }
 
 fn repeat(run: &Run) -> Markup {
-    let mut command: Vec<String> = run
-        .command
-        .iter()
-        .map(|word| quoted(&clean(word)))
-        .collect();
-    if command.first().is_none_or(|first| first != "lab") {
-        command.insert(0, "lab".to_owned());
-    }
-    let commit: String = clean(&run.lab.commit);
+    let lab = "lab".to_owned();
+    let is_named = run.command.first() == Some(&lab);
+    let command = shell_command((!is_named).then_some(&lab).into_iter().chain(&run.command));
+    // What is no hash of a commit has no place in a command that is copied.
+    let commit = run.lab.commit.as_str();
+    let is_commit = !commit.is_empty() && commit.chars().all(|digit| digit.is_ascii_hexdigit());
     let measured = run
         .scenarios
         .iter()
@@ -132,21 +129,11 @@ fn repeat(run: &Run) -> Markup {
         details {
             summary { "How to repeat it" }
             pre.command {
-                @if !commit.is_empty() { "git checkout " (commit) "\n" }
-                "cargo " (command.join(" ")) "\n"
+                @if is_commit { "git checkout " (commit) "\n" }
+                "cargo " (command) "\n"
             }
             @if run.lab.dirty { p.warn { "The tree had uncommitted changes." } }
             @if measured { p { "Seed " (run.seed) "; run " (clean(&run.id)) "." } }
         }
-    }
-}
-
-/// As a shell takes it.
-fn quoted(word: &str) -> String {
-    let is_plain = |letter: char| letter.is_ascii_alphanumeric() || "-_./=:,@+".contains(letter);
-    if !word.is_empty() && word.chars().all(is_plain) {
-        word.to_owned()
-    } else {
-        format!("'{}'", word.replace('\'', "'\\''"))
     }
 }
