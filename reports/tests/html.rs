@@ -17,7 +17,7 @@ use pages::{fixtures, large};
 use reports::html::page;
 use reports::result::Run;
 use std::sync::LazyLock;
-use view::runs;
+use view::{parts, runs};
 
 /// Bytes of a page, whatever was measured.
 const PAGE_BYTES_MAX: usize = 500_000;
@@ -156,6 +156,66 @@ fn an_engine_is_recommended_by_what_it_promises_and_not_by_its_name() {
     ] {
         assert!(text.contains(said), "{said}");
     }
+}
+
+/// Two engines, each with its throughput and its CPU per request in every round.
+fn two_engines(rounds: [[(f64, f64); 2]; 3], count: usize) -> Run {
+    let mut run = runs::engines();
+    run.scenarios[0].rounds = count as u32;
+    run.subjects
+        .retain(|subject| ["lua-single-key", "preallocated"].contains(&subject.id.as_str()));
+    run.legs.clear();
+    for (round, engines) in (1..).zip(&rounds[..count]) {
+        for (id, (rate, cpu_us)) in ["lua-single-key", "preallocated"].iter().zip(engines) {
+            let figures = parts::Figures {
+                rate: *rate,
+                cpu_us: *cpu_us,
+                accepted: 20_000,
+                ..parts::LUA
+            };
+            run.legs.push(parts::leg("engines", id, round, figures));
+        }
+    }
+    run
+}
+
+#[test]
+fn few_rounds_speak_for_an_engine_only_by_a_wide_margin() {
+    let near = [[(50_050.0, 30.0), (50_000.0, 31.0)]; 3];
+    let overlapping = [
+        [(50_000.0, 30.0), (49_000.0, 30.0)],
+        [(52_000.0, 30.0), (51_000.0, 30.0)],
+        [(51_000.0, 30.0), (50_000.0, 30.0)],
+    ];
+    for run in [
+        two_engines(near, 1),
+        two_engines(near, 2),
+        two_engines(near, 3),
+        two_engines(overlapping, 3),
+    ] {
+        let text = page(&run);
+        assert!(!text.contains("Take it for"), "{}", run.scenarios[0].rounds);
+        assert!(text.contains("First here, but not by enough to tell: 1.0"));
+        assert_eq!(text.matches("Nothing here speaks for it").count(), 1);
+    }
+    let wide = [[(60_000.0, 20.0), (50_000.0, 30.0)]; 3];
+    for count in 1..=3 {
+        let text = page(&two_engines(wide, count));
+        assert!(text.contains("the highest throughput of this run and the least CPU per request"));
+    }
+}
+
+#[test]
+fn why_an_engine_has_no_place_is_said_as_it_is() {
+    let mut run = runs::engines();
+    run.legs
+        .retain(|leg| leg.subject != "database-row" || leg.round <= 3);
+    let text = page(&run);
+    assert!(
+        text.contains("Not known: 3 of its rounds count, 3 together with the others"),
+        "{}",
+        after(&text, "Not known")
+    );
 }
 
 #[test]

@@ -4,15 +4,23 @@
 
 use super::processes::uses_redis;
 use crate::result::{Ack, Side, Standing};
+use crate::stats::ROUNDS_FOR_RANKING;
 use crate::view::numbers::times;
 use crate::view::ranking::{Goal, Ranking};
 use crate::view::subjects::{Audit, Row};
 use crate::view::text::clean;
 
-/// How many times better a single round has to be to speak for an engine.
-const MARGIN_OF_ONE_ROUND: f64 = 1.1;
+/// How many times better every round has to be to speak for an engine, where there are too few for a
+/// test: more than machines usually differ from themselves.
+const MARGIN_OF_FEW_ROUNDS: f64 = 1.1;
 
-pub(super) fn when(row: &Row<'_>, rows: &[Row<'_>], ranking: &Ranking) -> String {
+/// `why_not_ranked`: of a row that does not compete, as a phrase.
+pub(super) fn when(
+    row: &Row<'_>,
+    rows: &[Row<'_>],
+    ranking: &Ranking,
+    why_not_ranked: Option<&str>,
+) -> String {
     match row.subject.side {
         Some(Side::Base) => return "The build that others are compared with.".to_owned(),
         Some(_) => return "A build that is compared: the gate above says how it did.".to_owned(),
@@ -27,7 +35,10 @@ pub(super) fn when(row: &Row<'_>, rows: &[Row<'_>], ranking: &Ranking) -> String
         }
         (Audit::NotReached, _) => "Not known: it was not audited.",
         (_, Standing::Outside) => "Only to compare: it was measured with another driver.",
-        _ if !row.competes => "Not known: none of its rounds may be compared.",
+        _ if !row.competes => {
+            let why = why_not_ranked.map_or_else(|| "it may not be compared".to_owned(), clean);
+            return format!("Not known: {why}.");
+        }
         _ => return chosen(row, rows, ranking),
     };
     fixed.to_owned()
@@ -60,6 +71,7 @@ fn chosen(row: &Row<'_>, rows: &[Row<'_>], ranking: &Ranking) -> String {
         .collect();
     let reasons = reasons(row, &ahead);
     match (strengths.as_slice(), reasons.as_slice()) {
+        ([], []) if ahead.is_empty() => first_by_too_little(row, rivals[0], ranking),
         ([], []) => nothing_for_it(row, &rivals, ranking),
         ([], reasons) => format!(
             "Take it when {}{condition}; it has {}.",
@@ -106,26 +118,33 @@ fn is_clearly_best(row: &Row<'_>, rivals: &[&Row<'_>], ranking: &Ranking) -> boo
             let least = extremes(row, "throughput_per_s").map(|(least, _)| least);
             rivals.iter().all(|rival| {
                 let greatest = extremes(rival, "throughput_per_s").map(|(_, greatest)| greatest);
-                least.zip(greatest).is_some_and(|(own, other)| own > other)
+                let margin = margin(row, rival);
+                let pair = least.zip(greatest);
+                pair.is_some_and(|(own, other)| own > other * margin)
             })
         }
     }
 }
 
-/// Its worst round is better than the best round of every other; in a single round, by more than
+/// Its worst round is better than the best round of every other; with few rounds, by more than
 /// rounds usually differ.
 fn is_clearly_least(row: &Row<'_>, rivals: &[&Row<'_>], id: &str) -> bool {
     let greatest = extremes(row, id).map(|(_, greatest)| greatest);
-    let margin = match row.range(id) {
-        Some(_) => 1.0,
-        None => MARGIN_OF_ONE_ROUND,
-    };
     rivals.iter().all(|rival| {
         let least = extremes(rival, id).map(|(least, _)| least);
+        let margin = margin(row, rival);
         greatest
             .zip(least)
             .is_some_and(|(own, other)| own * margin < other)
     })
+}
+
+/// Of the two, by the one with fewer rounds.
+fn margin(row: &Row<'_>, rival: &Row<'_>) -> f64 {
+    match row.counted.len().min(rival.counted.len()) {
+        0..ROUNDS_FOR_RANKING => MARGIN_OF_FEW_ROUNDS,
+        _ => 1.0,
+    }
 }
 
 fn extremes(row: &Row<'_>, id: &str) -> Option<(f64, f64)> {
@@ -206,6 +225,14 @@ fn behind(row: &Row<'_>, leader: &Row<'_>, ranking: &Ranking) -> String {
         ),
         _ => format!("no {what} to compare"),
     }
+}
+
+/// Of the first row, when nothing tells it from the others.
+fn first_by_too_little(row: &Row<'_>, next: &Row<'_>, ranking: &Ranking) -> String {
+    format!(
+        "First here, but not by enough to tell: {}.",
+        behind(row, next, ranking)
+    )
 }
 
 fn nothing_for_it(row: &Row<'_>, rivals: &[&Row<'_>], ranking: &Ranking) -> String {

@@ -5,22 +5,25 @@ mod cells;
 mod columns;
 
 use super::{Part, choice};
-use crate::result::{Run, Standing};
+use crate::result::{Run, Standing, metric};
+use crate::stats;
 use crate::view::subjects::{Audit, Row};
 use crate::view::text::clean;
 use columns::Columns;
 use maud::{Markup, html};
+use std::collections::BTreeMap;
 
 pub(super) fn section(run: &Run, part: &Part<'_>) -> Markup {
     let columns = Columns::of(run, part);
     let has_places = !part.ranking.places.is_empty();
+    let reasons = reasons(run, part);
     html! {
         figure.overview {
             div.scroll-not {
                 table.overview {
                     (columns.head(has_places))
                     tbody {
-                        @for row in &part.rows { (line(row, part, &columns, has_places)) }
+                        @for row in &part.rows { (line(row, part, &columns, has_places, &reasons)) }
                     }
                 }
             }
@@ -30,7 +33,27 @@ pub(super) fn section(run: &Run, part: &Part<'_>) -> Markup {
     }
 }
 
-fn line(row: &Row<'_>, part: &Part<'_>, columns: &Columns, has_places: bool) -> Markup {
+/// Why subjects are not ranked, by their ids.
+fn reasons(run: &Run, part: &Part<'_>) -> BTreeMap<String, String> {
+    if part.rows.iter().all(|row| row.competes) {
+        return BTreeMap::new();
+    }
+    let metric = metric(part.ranking.goal.metric()).expect("a metric of the registry");
+    let compared = stats::ranking(run, &part.scenario.name, metric);
+    let not_ranked = compared.not_ranked.into_iter();
+    not_ranked
+        .map(|not_ranked| (not_ranked.subject, not_ranked.why))
+        .collect()
+}
+
+fn line(
+    row: &Row<'_>,
+    part: &Part<'_>,
+    columns: &Columns,
+    has_places: bool,
+    reasons: &BTreeMap<String, String>,
+) -> Markup {
+    let why_not_ranked = reasons.get(&row.subject.id).map(String::as_str);
     let class = match row.subject.standing {
         Standing::Ranked if row.competes => "ranked",
         Standing::Unsafe => "unsafe",
@@ -50,7 +73,7 @@ fn line(row: &Row<'_>, part: &Part<'_>, columns: &Columns, has_places: bool) -> 
             th.engine scope="row" {
                 span.name { (clean(&row.subject.id)) }
                 " " (audit(row))
-                p.when { (choice::when(row, &part.rows, &part.ranking)) }
+                p.when { (choice::when(row, &part.rows, &part.ranking, why_not_ranked)) }
             }
             td.cell { (columns.throughput_cell(row)) }
             td.cell { (columns.latency_cell(row)) }
