@@ -16,6 +16,7 @@ use pages::well_formed::{elements, problems};
 use pages::{fixtures, large};
 use reports::html::page;
 use reports::result::Run;
+use reports::view::markdown;
 use std::sync::LazyLock;
 use view::{parts, runs};
 
@@ -232,6 +233,46 @@ fn a_matrix_marks_the_best_only_where_it_is_separated() {
     let table = after(&text, "<table class=\"figures matrix\">");
     let table = table.split("</table>").next().unwrap_or_default();
     assert_eq!(table.matches("class=\"best\"").count(), 1, "{table}");
+}
+
+/// A matrix of a whole and a short scenario, and of a storm.
+#[test]
+fn a_matrix_on_a_page_has_the_figures_of_the_text() {
+    for rounds in [5, 3] {
+        let mut run = runs::engines();
+        run.legs.retain(|leg| leg.round <= rounds);
+        let mut storm = runs::sold_out_storm();
+        run.scenarios.append(&mut storm.scenarios);
+        run.legs.append(&mut storm.legs);
+        let text = markdown(&run);
+        let page = page(&run);
+        let table = after(&page, "<table class=\"figures matrix\">");
+        let table = table.split("</table>").next().expect("an end");
+        let table = table.replace('\u{a0}', " ");
+        let mut lines = text.lines().filter(|line| line.starts_with("| "));
+        let head = lines.next().expect("a head");
+        let has = |name: &str| head.contains(&format!(" {name} |"));
+        assert_eq!(
+            (has("interval"), has("min–max")),
+            (rounds == 5, rounds == 3)
+        );
+        assert!(head.contains("CPU µs /order") && head.contains("CPU µs /request"));
+        let matrix = lines.skip(1).take_while(|line| !line.starts_with("| # "));
+        let matrix: Vec<&str> = matrix.take(5).collect();
+        assert_eq!(matrix.len(), 5, "{text}");
+        for line in matrix {
+            let cells: Vec<&str> = line.trim_matches(['|', ' ']).split(" | ").collect();
+            let start = format!("scope=\"row\">{}</th>", cells[0]);
+            let row = after(&table, &start).split("</tr>").next().expect("an end");
+            let figures = cells[1..cells.len() - 1].iter();
+            for figure in figures.map(|cell| cell.trim_end_matches([' ', '\\', '*'])) {
+                assert!(row.contains(figure), "{line}: {figure} is not in {row}");
+            }
+            let spreads = cells[2].contains('–') && cells[2] != "–";
+            assert_eq!(row.contains("title=\"interval\""), spreads && rounds == 5);
+            assert_eq!(row.contains("title=\"min–max\""), spreads && rounds == 3);
+        }
+    }
 }
 
 #[test]

@@ -5,7 +5,7 @@
 use super::grid::{Cell, Column, Grid, left, right};
 use super::notes::{Note, audits, leader};
 use super::numbers::{NOTHING, ms, or_nothing, percent, significant};
-use super::ranking::{Goal, Ranking};
+use super::ranking::{Goal, Ranking, Spread};
 use super::subjects::Row;
 use super::table;
 use super::text::{NO_BREAK, Tone, clean};
@@ -54,6 +54,51 @@ pub(super) fn verdicts(of_each: &[OfScenario<'_>]) -> Vec<Note> {
     let all: Vec<Row<'_>> = of_each.iter().flat_map(|(rows, _)| rows.clone()).collect();
     notes.extend(audits(&all));
     notes
+}
+
+/// What a scenario has to say of an engine, wherever it is drawn.
+pub(super) struct Figures {
+    /// The middle of its spread where there is one, else its median.
+    pub value: Option<f64>,
+    /// None of a subject outside the comparison: the bounds are those of the compared.
+    pub spread: Option<Spread>,
+    /// The only one in the first place.
+    pub is_best: bool,
+    pub cpu_us: Option<f64>,
+}
+
+/// Of a row among those of its scenario.
+pub(super) fn figures(row: &Row<'_>, rows: &[Row<'_>], ranking: &Ranking) -> Figures {
+    let id = row.subject.id.as_str();
+    let spread = ranking.spreads.get(id).copied();
+    let value = spread.map(|spread| spread.middle);
+    let cost = match cost_name(rows) {
+        "request" => "cpu_us_per_request",
+        _ => "cpu_us_per_order",
+    };
+    Figures {
+        value: value.or_else(|| row.value(ranking.goal.metric())),
+        spread,
+        is_best: best(rows, ranking) == Some(id),
+        cpu_us: row.value(cost),
+    }
+}
+
+/// What CPU is divided by. An order costs nearly nothing to refuse, so where most are refused it is
+/// a request.
+pub(super) fn cost_name(rows: &[Row<'_>]) -> &'static str {
+    match rows.iter().any(Row::is_storm) {
+        true => "request",
+        false => "order",
+    }
+}
+
+/// What the two ends of a spread are.
+pub(super) fn spread_name(ranking: &Ranking) -> &'static str {
+    match ranking.margin {
+        Some(_) => "interval",
+        None => "min–max",
+    }
 }
 
 /// The only one in the first place.
@@ -107,18 +152,12 @@ fn scenario_columns(rows: &[Row<'_>], ranking: &Ranking, room: usize) -> Vec<Col
         .margin
         .map(|margin| format!("\n±{}", percent(margin)));
     let title = format!("{name}\n{goal}{}", margin.unwrap_or_default());
-    let cost = if is_storm(rows) { "/request" } else { "/order" };
     let mut columns = vec![right(&title)];
     if !ranking.spreads.is_empty() {
-        columns.push(right("interval").expendable(2));
+        columns.push(right(spread_name(ranking)).expendable(2));
     }
-    columns.push(right(&format!("CPU µs\n{cost}")));
+    columns.push(right(&format!("CPU µs\n/{}", cost_name(rows))));
     columns
-}
-
-/// An order costs nearly nothing to refuse, so where most are refused the cost is that of a request.
-fn is_storm(rows: &[Row<'_>]) -> bool {
-    rows.iter().any(Row::is_storm)
 }
 
 fn scenario_cells(row: Option<&Row<'_>>, rows: &[Row<'_>], ranking: &Ranking) -> Vec<Cell> {
@@ -126,40 +165,31 @@ fn scenario_cells(row: Option<&Row<'_>>, rows: &[Row<'_>], ranking: &Ranking) ->
         let columns = if ranking.spreads.is_empty() { 2 } else { 3 };
         return vec![Cell::of(Tone::Faint, NOTHING); columns];
     };
-    let id = row.subject.id.as_str();
+    let figures = figures(row, rows, ranking);
     let show = |value: f64| match ranking.goal {
         Goal::Throughput => significant(value),
         Goal::Latency => ms(value),
     };
-    let spread = ranking.spreads.get(id);
-    let value = spread.map(|spread| spread.middle);
-    let value = value.or_else(|| row.value(ranking.goal.metric()));
-    let is_best = best(rows, ranking) == Some(id);
     // A mark must not move the figure out of its column.
     let mark = match best(rows, ranking) {
-        Some(_) if is_best => format!("{NO_BREAK}{BEST}"),
+        Some(_) if figures.is_best => format!("{NO_BREAK}{BEST}"),
         Some(_) => format!("{NO_BREAK}{NO_BREAK}"),
         None => String::new(),
     };
-    let tone = match (is_best, row.competes) {
+    let tone = match (figures.is_best, row.competes) {
         (true, _) => Tone::Good,
         (false, true) => Tone::Plain,
         (false, false) => Tone::Faint,
     };
-    let interval = or_nothing(spread, |spread| {
+    let interval = or_nothing(figures.spread, |spread| {
         format!("{}–{}", show(spread.lower), show(spread.upper))
     });
-    let cost = if is_storm(rows) {
-        "cpu_us_per_request"
-    } else {
-        "cpu_us_per_order"
-    };
-    let value = format!("{}{mark}", or_nothing(value, show));
+    let value = format!("{}{mark}", or_nothing(figures.value, show));
     let mut cells = vec![Cell::of(tone, value)];
     if !ranking.spreads.is_empty() {
         cells.push(Cell::of(Tone::Faint, interval));
     }
-    cells.push(or_nothing(row.value(cost), significant).into());
+    cells.push(or_nothing(figures.cpu_us, significant).into());
     cells
 }
 

@@ -1,8 +1,8 @@
-//! Engines by scenarios: throughput with its extremes, cost beside speed. The best is marked only
-//! where it is separated from all others.
+//! Engines by scenarios: what each does and what it costs beside it, in the same figures as the text.
 
 use super::Part;
 use crate::result::{Run, Subject};
+use crate::view::matrix::{cost_name, figures, spread_name};
 use crate::view::numbers::{ms, or_nothing, percent, significant};
 use crate::view::ranking::Goal;
 use crate::view::subjects::{Audit, Row};
@@ -46,9 +46,9 @@ pub(super) fn section(run: &Run, parts: &[Part<'_>]) -> Markup {
                     }
                 }
                 figcaption {
-                    "Medians with the extremes of all rounds, and CPU per finished request. The bar is the share of \
-                     the column's best. ★ marks who is better than everybody else beyond chance; nobody is marked \
-                     where that cannot be told."
+                    (spreads(parts))
+                    " The bar is the share of the column's best. ★ marks who is better than everybody else beyond \
+                     chance; nobody is marked where that cannot be told."
                 }
             }
         }
@@ -59,31 +59,51 @@ fn of<'a, 'b>(part: &'a Part<'b>, subject: &Subject) -> Option<&'a Row<'b>> {
     part.rows.iter().find(|row| row.subject.id == subject.id)
 }
 
-fn aim(part: &Part<'_>) -> &'static str {
-    match part.ranking.goal {
-        Goal::Throughput => "finished/s, more is better",
-        Goal::Latency => "P99, less is better",
+/// What the figures are, as far as the scenarios were ranked.
+fn spreads(parts: &[Part<'_>]) -> &'static str {
+    let is_ranked = |part: &Part<'_>| part.ranking.margin.is_some();
+    match (parts.iter().any(is_ranked), parts.iter().all(is_ranked)) {
+        (_, true) => {
+            "Means of those that were compared, with bounds: of two that do not overlap, one is better beyond chance. \
+             Medians of the others."
+        }
+        (true, false) => {
+            "Where there is a ±, means of those that were compared, with bounds: of two that do not overlap, one is \
+             better beyond chance. Else medians, with the extremes of three or four rounds."
+        }
+        (false, _) => "Medians, with the extremes of three or four rounds.",
     }
+}
+
+fn aim(part: &Part<'_>) -> String {
+    let (what, good) = match part.ranking.goal {
+        Goal::Throughput => ("finished/s", "more is better"),
+        Goal::Latency => ("P99", "less is better"),
+    };
+    let margin = part
+        .ranking
+        .margin
+        .map(|margin| format!(" ±{}", percent(margin)));
+    format!("{what}{}, {good}", margin.unwrap_or_default())
 }
 
 fn cell(part: &Part<'_>, subject: &Subject) -> Markup {
     let Some(row) = of(part, subject) else {
         return html! { td.faint { "–" } };
     };
-    let (id, show): (&str, fn(f64) -> String) = match part.ranking.goal {
-        Goal::Throughput => ("throughput_per_s", significant),
-        Goal::Latency => ("p99_ms", ms),
+    let show: fn(f64) -> String = match part.ranking.goal {
+        Goal::Throughput => significant,
+        Goal::Latency => ms,
     };
-    let value = row.value(id);
-    let is_best =
-        part.ranking.places.get(&subject.id) == Some(&(1, 1)) && part.ranking.places.len() > 1;
+    let own = figures(row, &part.rows, &part.ranking);
     let competing = part.rows.iter().filter(|row| row.competes);
-    let values = competing.filter_map(|row| row.value(id));
+    let values = competing.filter_map(|row| figures(row, &part.rows, &part.ranking).value);
     let best = match part.ranking.goal {
         Goal::Throughput => values.reduce(f64::max),
         Goal::Latency => values.reduce(f64::min),
     };
-    let share = value
+    let share = own
+        .value
         .zip(best)
         .map_or(0.0, |(own, best)| match part.ranking.goal {
             Goal::Throughput => own / best,
@@ -96,16 +116,18 @@ fn cell(part: &Part<'_>, subject: &Subject) -> Markup {
         _ => None,
     };
     html! {
-        td.best[is_best] {
-            @if is_best { span title="better than everybody else, beyond chance" { "★ " } }
-            b { (or_nothing(value, show)) }
-            @if let Some((least, greatest)) = row.range(id) {
-                div.faint { (show(least)) "–" (show(greatest)) }
+        td.best[own.is_best] {
+            @if own.is_best { span title="better than everybody else, beyond chance" { "★ " } }
+            b { (or_nothing(own.value, show)) }
+            @if let Some(spread) = own.spread {
+                div.faint title=(spread_name(&part.ranking)) { (show(spread.lower)) "–" (show(spread.upper)) }
             }
             @if row.competes {
                 div.bar title={ (percent(share)) " of the best" } { div style={ "width:" (super::plot::percent(share.min(1.0))) } {} }
             }
-            @if let Some(cpu) = row.value("cpu_us_per_request") { div.faint { (significant(cpu)) " µs CPU" } }
+            @if let Some(cpu_us) = own.cpu_us {
+                div.faint { (significant(cpu_us)) " µs CPU per " (cost_name(&part.rows)) }
+            }
             @if let Some(failed) = failed { div.bad { (failed) } }
         }
     }
