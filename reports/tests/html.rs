@@ -15,7 +15,7 @@ mod view {
 use pages::well_formed::{elements, problems};
 use pages::{fixtures, large};
 use reports::html::page;
-use reports::result::Run;
+use reports::result::{Interval, LatencyClock, Run};
 use reports::view::markdown;
 use std::sync::LazyLock;
 use view::{parts, runs};
@@ -273,6 +273,68 @@ fn a_matrix_on_a_page_has_the_figures_of_the_text() {
             assert_eq!(row.contains("title=\"min–max\""), spreads && rounds == 3);
         }
     }
+}
+
+#[test]
+fn an_engine_whose_audit_failed_is_marked_in_every_chart() {
+    let text = page(&runs::failed_audit());
+    let name = "lua-single-key (audit FAILED)";
+    let legend = &elements(&text, "ul.legend")
+        .into_iter()
+        .find(|legend| legend.contains(name));
+    assert!(legend.as_ref().is_some_and(|it| it.contains("l-failed")));
+    let over_time = elements(&text, "figure.failed");
+    assert_eq!(over_time.len(), 1);
+    assert!(over_time[0].contains(name), "{}", over_time[0]);
+    assert!(elements(&page(&runs::engines()), "figure.failed").is_empty());
+}
+
+#[test]
+fn intervals_that_are_shown_as_one_are_merged_and_what_is_left_out_is_said() {
+    let mut run = runs::laptop();
+    let timeline = &mut run.legs[0].phases[0].timeline;
+    let pattern = timeline[0].clone();
+    // A pause that hit one request of a thousand.
+    let latencies = [parts::hist(1.0, 100_000), parts::hist(50.0, 100)];
+    let of = |index: u64| Interval {
+        t_ns: index * pattern.length_ns,
+        latency: latencies[index as usize % 2].clone(),
+        ..pattern.clone()
+    };
+    *timeline = (0..128).map(of).collect();
+    let text = page(&run);
+    assert!(text.contains("P99 over time: at most 1.3"), "{text}");
+    assert!(!text.contains("would stretch them"));
+    assert!(page(&runs::engines()).contains("would stretch them: null."));
+}
+
+#[test]
+fn bars_are_of_what_places_are_given_by() {
+    let bands = |run: &Run| {
+        let text = page(run);
+        let cells = elements(&text, "td.cell");
+        let with = cells.iter().filter(|cell| cell.contains("\"band\""));
+        let of_latency = with.clone().filter(|cell| cell.contains("P99"));
+        (with.count(), of_latency.count())
+    };
+    let mut run = runs::engines();
+    assert_eq!(bands(&run), (4, 0));
+    for (index, leg) in (0u32..).zip(&mut run.legs) {
+        let figures = parts::Figures {
+            p99_ms: f64::from(10 * (1 + index % 5)) * (1.0 + 0.01 * f64::from(index % 7)),
+            accepted: 20_000,
+            ..parts::LUA
+        };
+        leg.phases = vec![parts::phase(figures)];
+        leg.phases[0].offered_per_s = Some(20_000.0);
+        let operations = leg.phases[0].operations.values_mut();
+        let latencies = operations.flat_map(|stats| &mut stats.latency);
+        latencies
+            .filter(|latency| latency.clock == LatencyClock::Taken)
+            .for_each(|latency| latency.clock = LatencyClock::Intended);
+    }
+    assert_eq!(bands(&run), (4, 4));
+    assert!(page(&run).contains("Places are those of P99"));
 }
 
 #[test]

@@ -6,7 +6,7 @@ use super::plot::{Axis, Frame, canvas, path, short_ms};
 use crate::result::{Latencies, LatencyClock, Phase, Standing};
 use crate::view::numbers::ns;
 use crate::view::phrases;
-use crate::view::subjects::Row;
+use crate::view::subjects::{Audit, Row};
 use crate::view::text::clean;
 use maud::{Markup, html};
 
@@ -94,16 +94,25 @@ fn line((index, row): (usize, &Row<'_>)) -> Line {
         merged
     };
     Line {
-        name: clean(&row.subject.id),
+        name: name(row),
         class: class(index, row),
         felt: merged(&Phase::headline_latencies),
         sent: merged(&|phase| phase.latencies(&LatencyClock::Sent, None)),
     }
 }
 
-/// The engine that sells nothing is grey wherever it stands.
-pub(super) fn class(index: usize, row: &Row<'_>) -> String {
+/// In charts of several engines. Figures of one that lost an order are no answer, there or elsewhere.
+pub(super) fn name(row: &Row<'_>) -> String {
+    match row.audit() {
+        Audit::Failed => format!("{} (audit FAILED)", clean(&row.subject.id)),
+        _ => clean(&row.subject.id),
+    }
+}
+
+/// The engine that sells nothing is grey wherever it stands, and so is one whose audit failed.
+fn class(index: usize, row: &Row<'_>) -> String {
     match row.subject.standing {
+        _ if row.audit() == Audit::Failed => "line l-failed".to_owned(),
         Standing::Ceiling => "line l-null".to_owned(),
         _ => format!("line l{}", index % LINES),
     }

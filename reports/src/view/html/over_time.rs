@@ -1,13 +1,13 @@
 //! The measured phase second by second, one small chart per engine on common axes: what medians
 //! hide. The leg of median throughput is drawn strong, the other rounds thin behind it.
 
-use super::blocks;
 use super::plot::{Axis, Frame, canvas, path, percent, short, short_ms};
-use crate::result::{Leg, Phase, Standing};
+use super::{blocks, latency};
+use crate::result::{Latencies, Leg, Phase, Standing};
 use crate::view::grid::{Grid, right};
 use crate::view::numbers::{NOTHING, ms, or_nothing, significant};
 use crate::view::stalls;
-use crate::view::subjects::Row;
+use crate::view::subjects::{Audit, Row};
 use crate::view::text::clean;
 use maud::{Markup, html};
 
@@ -22,7 +22,7 @@ struct Step {
     t_s: f64,
     length_s: f64,
     finished: u64,
-    /// The worst of the intervals; none where nothing ended.
+    /// Of all that ended in them; none where nothing did.
     p99_ms: Option<f64>,
 }
 
@@ -34,6 +34,7 @@ impl Step {
 
 struct Engine {
     name: String,
+    is_failed: bool,
     /// Of the leg of median throughput.
     main: Vec<Step>,
     others: Vec<Vec<Step>>,
@@ -45,7 +46,10 @@ pub(super) fn section(rows: &[Row<'_>]) -> Markup {
     // What sells nothing would stretch the axes of those that do.
     let sells = |row: &&Row<'_>| row.subject.standing != Standing::Ceiling;
     let mut engines: Vec<Engine> = rows.iter().filter(sells).filter_map(engine).collect();
+    let others = rows.iter().filter(|row| !sells(row));
+    let mut left_out: Vec<String> = others.map(|row| clean(&row.subject.id)).collect();
     if engines.is_empty() {
+        left_out.clear();
         engines = rows.iter().filter_map(engine).collect();
     }
     if engines.is_empty() {
@@ -72,6 +76,9 @@ pub(super) fn section(rows: &[Row<'_>]) -> Markup {
             p.caption {
                 "Above: finished per second; below: P99 in ms, on a logarithmic axis. Strong: the leg of median \
                  throughput; thin: the other rounds; shaded: nothing was answered. All engines share their axes."
+                @if !left_out.is_empty() {
+                    " Left out, because it sells nothing and would stretch them: " (left_out.join(", ")) "."
+                }
             }
             details {
                 summary { "Over time, as a table" }
@@ -91,7 +98,8 @@ fn engine(row: &Row<'_>) -> Option<Engine> {
     let main = row.leg()?;
     let others = row.counted.iter().filter(|leg| leg.id != main.id);
     let engine = Engine {
-        name: clean(&row.subject.id),
+        name: latency::name(row),
+        is_failed: row.audit() == Audit::Failed,
         main: steps(main),
         others: others.map(|leg| steps(leg)).collect(),
         stall: main.measured().and_then(stalls::longest).map(|stall| {
@@ -110,15 +118,15 @@ fn steps_of(phase: &Phase) -> Vec<Step> {
     let intervals = &phase.timeline;
     let together = (intervals.len() as u64).div_ceil(POINTS_MAX).max(1) as usize;
     let step = |together: &[crate::result::Interval]| {
-        let p99s = together.iter().filter_map(|interval| {
-            let read = interval.latency.read().ok()?;
-            Some(read.quantile_ns(0.99)? as f64 / 1e6)
-        });
+        let mut latencies = Latencies::new();
+        let read = together.iter().map(|interval| interval.latency.read());
+        read.flatten().for_each(|of_one| latencies.merge(&of_one));
+        let p99_ns = latencies.quantile_ns(0.99);
         Step {
             t_s: together[0].t_ns as f64 / 1e9,
             length_s: together.iter().map(|it| it.length_ns).sum::<u64>() as f64 / 1e9,
             finished: together.iter().map(|it| it.counts.total()).sum(),
-            p99_ms: p99s.reduce(f64::max),
+            p99_ms: p99_ns.map(|p99_ns| p99_ns as f64 / 1e6),
         }
     };
     let mut steps: Vec<Step> = intervals.chunks(together).map(step).collect();
@@ -174,7 +182,7 @@ fn multiple(engine: &Engine, axes: &Axes) -> Markup {
         },
     );
     html! {
-        figure.multiple {
+        figure.multiple.failed[engine.is_failed] {
             h3 { (engine.name) }
             (above.drawn(&layer(engine, axes, |step, axes| Some(axes.rate.share(step.rate())))))
             (below.drawn(&layer(engine, axes, |step, axes| Some(axes.p99.share(step.p99_ms?)))))

@@ -85,6 +85,9 @@ impl Columns {
             }
             svg.chart.strip role="img" aria-label=(about) width="100%" height="30" {
                 (strip_grid(axis, &[]))
+                @if let Some((low, high)) = self.p99_bands.get(&row.subject.id) {
+                    (span_of(axis, *low, *high, "band", 18))
+                }
                 (span_of(axis, p99, p999, "tail", 4))
                 (span_of(axis, p50, p99, "body", 8))
                 circle.dot cx=(axis.x(p99)) cy="15" r="5" { title { (about) } }

@@ -8,6 +8,7 @@ use crate::view::html::plot::{Axis, Mark, short, short_ms, strip_axis};
 use crate::view::html::processes::{Share, shares};
 use crate::view::numbers::{ms, significant};
 use crate::view::phrases;
+use crate::view::ranking::Goal;
 use crate::view::subjects::Row;
 use crate::view::text::clean;
 use maud::{Markup, html};
@@ -21,6 +22,8 @@ pub(super) struct Columns {
     /// Least and greatest ratio to a subject's middle within which no other is told apart, by the
     /// subject's id: bars that do not overlap are separated.
     pub(super) bands: BTreeMap<String, (f64, f64)>,
+    /// The same of P99 in ms, where that is what places are given by; `bands` is empty then.
+    pub(super) p99_bands: BTreeMap<String, (f64, f64)>,
     pub(super) per: Per,
     /// Processes in the order of their bars, with their classes.
     processes: Vec<(String, &'static str)>,
@@ -98,7 +101,8 @@ impl Columns {
             latency: Axis::log(latencies.flatten()),
             cpu: Axis::from_zero(cpu),
             marks: marks(part),
-            bands: bands(run, part),
+            bands: bands(run, part, Goal::Throughput),
+            p99_bands: bands(run, part, Goal::Latency),
             per,
             processes: processes(per, rows),
             has_cpu: cpu > 0.0,
@@ -164,6 +168,10 @@ impl Columns {
         };
         html! {
             (dots) " Latency: from P50 to P99.9 on a logarithmic axis, the dot is P99."
+            @if !self.p99_bands.is_empty() {
+                " Places are those of P99, at the same rate for all: engines whose bars behind that dot do not overlap \
+                 are different beyond chance (Tukey, 5 % for all pairs)."
+            }
         }
     }
 
@@ -242,9 +250,13 @@ fn marks(part: &Part<'_>) -> Vec<Mark> {
     ceilings.chain(references).collect()
 }
 
-fn bands(run: &Run, part: &Part<'_>) -> BTreeMap<String, (f64, f64)> {
-    let throughput = metric("throughput_per_s").expect("a metric of the registry");
-    let compared = stats::ranking(run, &part.scenario.name, throughput);
+/// Of the metric that places are given by; empty where that is another.
+fn bands(run: &Run, part: &Part<'_>, of: Goal) -> BTreeMap<String, (f64, f64)> {
+    if part.ranking.goal != of {
+        return BTreeMap::new();
+    }
+    let metric = metric(of.metric()).expect("a metric of the registry");
+    let compared = stats::ranking(run, &part.scenario.name, metric);
     let Method::Tukey {
         significant_difference_ln,
         ..
