@@ -2,6 +2,7 @@
 //! browser can tell is in `browser.rs`.
 
 mod pages {
+    pub mod access;
     pub mod fixtures;
     pub mod large;
     pub mod well_formed;
@@ -88,10 +89,10 @@ fn the_answer_of_the_first_screen_stands_above_a_row_for_each_engine() {
         "{}",
         &answer[..200]
     );
-    let table = after(&text, "<table class=\"overview\">");
+    let table = after(&text, "<table class=\"overview\" role=\"table\">");
     let table = table.split("</table>").next().unwrap_or_default();
     assert_eq!(
-        table.matches("<th class=\"engine\" scope=\"row\">").count(),
+        table.matches("<th class=\"engine\" scope=\"row\" ").count(),
         5
     );
     assert_eq!(elements(table, "svg.chart").len(), 3 * 5);

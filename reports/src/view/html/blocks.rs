@@ -5,14 +5,22 @@ use crate::view::page::Block;
 use crate::view::text::Tone;
 use maud::{Markup, html};
 
-pub(super) fn drawn(blocks: &[Block]) -> Markup {
+/// `title`: of what stands before the first heading among them.
+pub(super) fn drawn(title: &str, blocks: &[Block]) -> Markup {
+    let mut heading = title;
+    let titled = blocks.iter().map(|block| {
+        if let Block::Heading(text) = block {
+            heading = text;
+        }
+        (heading, block)
+    });
     html! {
-        @for block in blocks {
+        @for (heading, block) in titled {
             @match block {
                 Block::Heading(text) => h4 { (text) },
                 Block::Text(tone, text) => p class=[class(*tone)] { (text) },
                 Block::Facts(facts) => (fact_list(facts)),
-                Block::Table(grid) => (table(grid)),
+                Block::Table(grid) => (table(heading, grid)),
                 Block::Drawing(lines) => pre { (lines.join("\n")) },
             }
         }
@@ -29,11 +37,12 @@ fn fact_list(facts: &[(String, Cell)]) -> Markup {
     }
 }
 
-/// Wider tables scroll within their own place, never with the page.
-pub(super) fn table(grid: &Grid) -> Markup {
+/// Wider tables scroll within their own place, never with the page. `title`: what it is of, for those
+/// who cannot see it.
+pub(super) fn table(title: &str, grid: &Grid) -> Markup {
     let columns = grid.columns.len();
     html! {
-        div.scroll tabindex="0" role="region" aria-label="table" {
+        div.scroll tabindex="0" role="region" aria-label=(title) {
             table.figures {
                 thead {
                     tr {

@@ -32,7 +32,7 @@ pub(super) fn section(run: &Run) -> Markup {
                      objective was met; diamond: throughput of a saturating closed loop in the same minutes."
                 }
             }
-            (blocks::table(&table::searches(run)))
+            (blocks::table("Searches", &table::searches(run)))
         }
     }
 }

@@ -86,7 +86,7 @@ fn drawn(fold: &Fold) -> Markup {
     html! {
         details {
             summary { (fold.title) }
-            (blocks::drawn(&fold.blocks))
+            (blocks::drawn(&fold.title, &fold.blocks))
         }
     }
 }

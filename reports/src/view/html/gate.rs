@@ -36,7 +36,7 @@ pub(super) fn section(run: &Run, of: &Gate) -> Markup {
     html! {
         section {
             h2 { "Gate" }
-            @if !table.rows.is_empty() { (blocks::table(&table)) }
+            @if !table.rows.is_empty() { (blocks::table("Gate", &table)) }
             @for head in &drawn { (forest(run, of, head)) }
             @if !drawn.is_empty() {
                 p.caption {
@@ -50,7 +50,7 @@ pub(super) fn section(run: &Run, of: &Gate) -> Markup {
             @if !evidence.is_empty() {
                 details {
                     summary { "Evidence" }
-                    (blocks::drawn(&evidence))
+                    (blocks::drawn("Evidence", &evidence))
                 }
             }
         }

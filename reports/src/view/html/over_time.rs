@@ -82,7 +82,7 @@ pub(super) fn section(rows: &[Row<'_>]) -> Markup {
             }
             details {
                 summary { "Over time, as a table" }
-                (blocks::table(&table(&engines)))
+                (blocks::table("Over time", &table(&engines)))
             }
         }
     }

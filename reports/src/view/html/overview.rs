@@ -1,5 +1,6 @@
 //! A row per engine with what decides: place, audit, throughput, latency, CPU, and how long a yes
-//! takes to become a row. On a narrow screen each row becomes a card.
+//! takes to become a row. On a narrow screen each row becomes a card; roles are written out, because
+//! with its layout a table loses those of its own.
 
 mod cells;
 mod columns;
@@ -20,9 +21,9 @@ pub(super) fn section(run: &Run, part: &Part<'_>) -> Markup {
     html! {
         figure.overview {
             div.scroll-not {
-                table.overview {
+                table.overview role="table" {
                     (columns.head(has_places))
-                    tbody {
+                    tbody role="rowgroup" {
                         @for row in &part.rows { (line(row, part, &columns, has_places, &reasons)) }
                     }
                 }
@@ -61,24 +62,24 @@ fn line(
         _ => "out",
     };
     html! {
-        tr class=(class) {
+        tr class=(class) role="row" {
             @if has_places {
-                td.place {
+                td.place role="cell" {
                     @match part.ranking.place(&row.subject.id) {
                         Some(place) => span { (place) },
                         None => span.faint { "–" },
                     }
                 }
             }
-            th.engine scope="row" {
+            th.engine scope="row" role="rowheader" {
                 span.name { (clean(&row.subject.id)) }
                 " " (audit(row))
                 p.when { (choice::when(row, &part.rows, &part.ranking, why_not_ranked)) }
             }
-            td.cell { (columns.throughput_cell(row)) }
-            td.cell { (columns.latency_cell(row)) }
-            @if columns.has_cpu() { td.cell { (columns.cpu_cell(row)) } }
-            @if columns.has_durable() { td.cell.durable { (columns.durable_cell(row)) } }
+            td.cell role="cell" { (columns.throughput_cell(row)) }
+            td.cell role="cell" { (columns.latency_cell(row)) }
+            @if columns.has_cpu() { td.cell role="cell" { (columns.cpu_cell(row)) } }
+            @if columns.has_durable() { td.cell.durable role="cell" { (columns.durable_cell(row)) } }
         }
     }
 }

@@ -122,18 +122,18 @@ impl Columns {
 
     pub(super) fn head(&self, has_places: bool) -> Markup {
         html! {
-            thead {
-                tr {
-                    @if has_places { th.place scope="col" { abbr title="place" { "#" } } }
-                    th.engine scope="col" { "Engine, and when to take it" }
-                    th.cell scope="col" { "Finished per second" (self.throughput_axis()) }
-                    th.cell scope="col" {
+            thead role="rowgroup" {
+                tr role="row" {
+                    @if has_places { th.place scope="col" role="columnheader" { abbr title="place" { "#" } } }
+                    th.engine scope="col" role="columnheader" { "Engine, and when to take it" }
+                    th.cell scope="col" role="columnheader" { "Finished per second" (self.throughput_axis()) }
+                    th.cell scope="col" role="columnheader" {
                         (self.latency_title) br; (PERCENTILES) (self.latency_axis())
                     }
                     @if self.has_cpu {
-                        th.cell scope="col" { "CPU µs per " (self.per.name()) (self.cpu_axis()) }
+                        th.cell scope="col" role="columnheader" { "CPU µs per " (self.per.name()) (self.cpu_axis()) }
                     }
-                    @if self.has_durable { th.durable scope="col" { "Accepted to row, P99" } }
+                    @if self.has_durable { th.durable scope="col" role="columnheader" { "Accepted to row, P99" } }
                 }
             }
         }
