@@ -51,7 +51,7 @@ pub fn page(run: &Run) -> String {
             @if let Some(gate) = super::gate::of(run) { (gate::section(run, gate)) }
             @if parts.len() > 1 { (matrix::section(run, &parts)) }
             (capacity::section(run))
-            @for part in &parts { (scenario(run, part, parts.len() > 1)) }
+            @for part in &parts { (scenario(run, part, &parts)) }
             (folds::section(run, &parts))
         }
     };
@@ -67,7 +67,8 @@ fn title(run: &Run) -> String {
 
 /// What one scenario measured. Probes of a search are legs at rates of their own, and have no
 /// figures in common.
-fn scenario(run: &Run, part: &Part<'_>, is_one_of_several: bool) -> Markup {
+fn scenario(run: &Run, part: &Part<'_>, all: &[Part<'_>]) -> Markup {
+    let engines = all.iter().map(|part| part.rows.len()).sum();
     let is_searched = !run.searches.is_empty();
     if part.rows.is_empty() {
         return html! {};
@@ -75,11 +76,11 @@ fn scenario(run: &Run, part: &Part<'_>, is_one_of_several: bool) -> Markup {
     let alike: &[Row<'_>] = if is_searched { &[] } else { &part.rows };
     let charts = html! {
         (latency::section(&part.rows))
-        (over_time::section(&part.rows))
+        (over_time::section(&part.rows, engines))
     };
     html! {
         section.scenario {
-            @if is_one_of_several {
+            @if all.len() > 1 {
                 h2 { (clean(&part.scenario.name)) ": " (clean(&part.scenario.title)) }
                 p.lead { (clean(&part.scenario.question)) }
             }

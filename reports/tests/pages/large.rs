@@ -45,3 +45,21 @@ pub fn large() -> Run {
     let subjects = ids.iter().map(|id| subject(id, Standing::Ranked));
     run(scenario, subjects.collect(), legs)
 }
+
+/// The same in three scenarios.
+pub fn large_matrix() -> Run {
+    let mut run = large();
+    let (scenario, legs) = (run.scenarios.remove(0), std::mem::take(&mut run.legs));
+    for name in ["large", "larger", "largest"] {
+        run.scenarios.push(Scenario {
+            name: name.to_owned(),
+            ..scenario.clone()
+        });
+        run.legs.extend(legs.iter().map(|leg| Leg {
+            id: format!("{name}-{}", leg.id),
+            scenario: name.to_owned(),
+            ..leg.clone()
+        }));
+    }
+    run
+}

@@ -80,8 +80,9 @@ fn table_cell(cell: &Cell, align_as: Align) -> Markup {
     }
 }
 
+/// Most cells are figures, so it is the others that are named.
 fn align(align: Align) -> Option<&'static str> {
-    (align == Align::Right).then_some("r")
+    (align == Align::Left).then_some("l")
 }
 
 pub(super) fn class(tone: Tone) -> Option<&'static str> {

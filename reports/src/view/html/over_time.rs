@@ -11,8 +11,24 @@ use crate::view::subjects::{Audit, Row};
 use crate::view::text::clean;
 use maud::{Markup, html};
 
-/// Points of a line; longer phases combine intervals.
-const POINTS_MAX: u64 = 64;
+/// How closely a phase is shown; longer ones combine intervals.
+#[derive(Clone, Copy)]
+struct Detail {
+    points_max: usize,
+    /// Whether each point can be hovered over, and every round is drawn.
+    is_whole: bool,
+}
+
+/// A page of more engines than this, in all its scenarios, would be too large with every detail.
+const ENGINES_MAX: usize = 12;
+const CLOSE: Detail = Detail {
+    points_max: 64,
+    is_whole: true,
+};
+const COARSE: Detail = Detail {
+    points_max: 16,
+    is_whole: false,
+};
 /// A last interval shorter than this share of the others says little about a rate.
 const WHOLE_SHARE: f64 = 0.5;
 
@@ -42,7 +58,13 @@ struct Engine {
     stall: Option<(f64, f64)>,
 }
 
-pub(super) fn section(rows: &[Row<'_>]) -> Markup {
+/// `engines_of_page`: with those of all other scenarios.
+pub(super) fn section(rows: &[Row<'_>], engines_of_page: usize) -> Markup {
+    let detail = match engines_of_page {
+        0..=ENGINES_MAX => CLOSE,
+        _ => COARSE,
+    };
+    let engine = |row| engine(row, detail);
     // What sells nothing would stretch the axes of those that do.
     let sells = |row: &&Row<'_>| row.subject.standing != Standing::Ceiling;
     let mut engines: Vec<Engine> = rows.iter().filter(sells).filter_map(engine).collect();
@@ -66,6 +88,7 @@ pub(super) fn section(rows: &[Row<'_>]) -> Markup {
         seconds: Axis::between(0.0, greatest(|step| step.t_s + step.length_s)),
         rate: Axis::from_zero(greatest(Step::rate)),
         p99: Axis::log(all().filter_map(|step| step.p99_ms)),
+        has_hover: detail.is_whole,
     };
     html! {
         section {
@@ -75,7 +98,10 @@ pub(super) fn section(rows: &[Row<'_>]) -> Markup {
             }
             p.caption {
                 "Above: finished per second; below: P99 in ms, on a logarithmic axis. Strong: the leg of median \
-                 throughput; thin: the other rounds; shaded: nothing was answered. All engines share their axes."
+                 throughput; "
+                @if detail.is_whole { "thin: the other rounds; " }
+                "shaded: nothing was answered. All engines share their axes."
+                @if !detail.is_whole { " With so many engines on a page, in long steps and without the other rounds." }
                 @if !left_out.is_empty() {
                     " Left out, because it sells nothing and would stretch them: " (left_out.join(", ")) "."
                 }
@@ -92,16 +118,18 @@ struct Axes {
     seconds: Axis,
     rate: Axis,
     p99: Axis,
+    has_hover: bool,
 }
 
-fn engine(row: &Row<'_>) -> Option<Engine> {
+fn engine(row: &Row<'_>, detail: Detail) -> Option<Engine> {
     let main = row.leg()?;
-    let others = row.counted.iter().filter(|leg| leg.id != main.id);
+    let others = row.counted.iter();
+    let others = others.filter(|leg| detail.is_whole && leg.id != main.id);
     let engine = Engine {
         name: latency::name(row),
         is_failed: row.audit() == Audit::Failed,
-        main: steps(main),
-        others: others.map(|leg| steps(leg)).collect(),
+        main: steps(main, detail),
+        others: others.map(|leg| steps(leg, detail)).collect(),
         stall: main.measured().and_then(stalls::longest).map(|stall| {
             let from_s = stall.from_ns as f64 / 1e9;
             (from_s, from_s + stall.length_ns as f64 / 1e9)
@@ -110,13 +138,14 @@ fn engine(row: &Row<'_>) -> Option<Engine> {
     (engine.main.len() > 1).then_some(engine)
 }
 
-fn steps(leg: &Leg) -> Vec<Step> {
-    leg.measured().map_or_else(Vec::new, steps_of)
+fn steps(leg: &Leg, detail: Detail) -> Vec<Step> {
+    let steps = |phase| steps_of(phase, detail);
+    leg.measured().map_or_else(Vec::new, steps)
 }
 
-fn steps_of(phase: &Phase) -> Vec<Step> {
+fn steps_of(phase: &Phase, detail: Detail) -> Vec<Step> {
     let intervals = &phase.timeline;
-    let together = (intervals.len() as u64).div_ceil(POINTS_MAX).max(1) as usize;
+    let together = intervals.len().div_ceil(detail.points_max).max(1);
     let step = |together: &[crate::result::Interval]| {
         let mut latencies = Latencies::new();
         let read = together.iter().map(|interval| interval.latency.read());
@@ -210,8 +239,8 @@ fn layer(engine: &Engine, axes: &Axes, of: fn(&Step, &Axes) -> Option<f64>) -> M
             @for other in &engine.others { path.thin d=(line(other)) {} }
             path.strong d=(line(&engine.main)) {}
         }))
-        @for step in &engine.main {
-            rect.hover x=(percent(axes.seconds.share(step.t_s))) y="0" height="100%"
+        @for step in engine.main.iter().filter(|_| axes.has_hover) {
+            rect.hover x=(percent(axes.seconds.share(step.t_s)))
                 width=(width(step.t_s, step.t_s + step.length_s)) {
                 title {
                     (short(step.t_s)) " s: " (significant(step.rate())) "/s, P99 " (or_nothing(step.p99_ms, ms))

@@ -176,7 +176,7 @@ pub(super) struct Mark {
 /// Ticks and marks above a column of strips.
 pub(super) fn strip_axis(axis: &Axis, show: fn(f64) -> String, marks: &[Mark]) -> Markup {
     html! {
-        svg.axis aria-hidden="true" width="100%" height=(if marks.is_empty() { "18" } else { "32" }) {
+        svg.axis aria-hidden="true" height=(if marks.is_empty() { "18" } else { "32" }) {
             @for mark in marks {
                 text.mark x=(axis.x(mark.value)) y="11" text-anchor=(anchor(axis.share(mark.value))) {
                     (mark.label)
@@ -194,10 +194,10 @@ pub(super) fn strip_axis(axis: &Axis, show: fn(f64) -> String, marks: &[Mark]) -
 pub(super) fn strip_grid(axis: &Axis, marks: &[Mark]) -> Markup {
     html! {
         @for tick in axis.ticks(4) {
-            line.grid x1=(axis.x(tick)) x2=(axis.x(tick)) y1="0" y2="100%" {}
+            line.grid x1=(axis.x(tick)) x2=(axis.x(tick)) y2="100%" {}
         }
         @for mark in marks {
-            line class=(mark.class) x1=(axis.x(mark.value)) x2=(axis.x(mark.value)) y1="0" y2="100%" {
+            line class=(mark.class) x1=(axis.x(mark.value)) x2=(axis.x(mark.value)) y2="100%" {
                 title { (mark.about) }
             }
         }
@@ -236,7 +236,7 @@ pub(super) fn path(corners: &[Option<(f64, f64)>]) -> String {
 /// What is scaled with the drawing: lines and areas of [`path`].
 pub(super) fn canvas(lines: &Markup) -> Markup {
     html! {
-        svg.canvas width="100%" height="100%" preserveAspectRatio="none"
+        svg.canvas height="100%" preserveAspectRatio="none"
             viewBox=(format!("0 0 {CANVAS_X} {CANVAS_Y}")) { (lines) }
     }
 }
@@ -255,22 +255,22 @@ impl Frame<'_> {
         let height = self.height_px.to_string();
         html! {
             div.frame {
-                svg.axis.y aria-hidden="true" width="100%" height=(height) {
+                svg.axis.y aria-hidden="true" height=(height) {
                     @for (share, label) in self.y {
                         text x="100%" y=(percent(1.0 - share)) dy="0.32em" text-anchor="end" { (label) }
                     }
                 }
-                svg.chart.plot role="img" aria-label=(self.about) width="100%" height=(height) {
+                svg.chart.plot role="img" aria-label=(self.about) height=(height) {
                     @for (share, _) in self.y {
-                        line.grid x1="0" x2="100%" y1=(percent(1.0 - share)) y2=(percent(1.0 - share)) {}
+                        line.grid x2="100%" y1=(percent(1.0 - share)) y2=(percent(1.0 - share)) {}
                     }
                     @for (share, _) in self.x {
-                        line.grid x1=(percent(*share)) x2=(percent(*share)) y1="0" y2="100%" {}
+                        line.grid x1=(percent(*share)) x2=(percent(*share)) y2="100%" {}
                     }
                     (drawing)
                 }
                 @if !self.x.is_empty() {
-                    svg.axis.x aria-hidden="true" width="100%" height="18" {
+                    svg.axis.x aria-hidden="true" height="18" {
                         @for (share, label) in self.x {
                             text x=(percent(*share)) y="13" text-anchor=(anchor(*share)) { (label) }
                         }
