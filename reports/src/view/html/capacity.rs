@@ -55,7 +55,7 @@ fn strip(search: &Search, axis: &Axis) -> Markup {
                 }
                 @if let Some(why) = &search.ended_why { div.note { (clean(why)) } }
             }
-            svg.chart.strip role="img" aria-label=(about) height="44" {
+            svg.chart.strip role="img" aria-label=(about) width="100%" height="44" {
                 (strip_grid(axis, &[]))
                 @if let Some((holds, fails)) = search.holds_per_s.zip(search.fails_per_s) {
                     rect.bracket x=(axis.x(holds)) width=(axis.width(holds, fails)) y="10" height="24" {

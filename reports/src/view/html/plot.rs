@@ -260,7 +260,7 @@ impl Frame<'_> {
                         text x="100%" y=(percent(1.0 - share)) dy="0.32em" text-anchor="end" { (label) }
                     }
                 }
-                svg.chart.plot role="img" aria-label=(self.about) height=(height) {
+                svg.chart.plot role="img" aria-label=(self.about) width="100%" height=(height) {
                     @for (share, _) in self.y {
                         line.grid x2="100%" y1=(percent(1.0 - share)) y2=(percent(1.0 - share)) {}
                     }

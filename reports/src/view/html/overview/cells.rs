@@ -37,7 +37,7 @@ impl Columns {
             div.figure {
                 b { (significant(median)) } "/s"
             }
-            svg.chart.strip role="img" aria-label=(about) height="30" {
+            svg.chart.strip role="img" aria-label=(about) width="100%" height="30" {
                 (strip_grid(axis, &self.marks))
                 @if let Some((low, high)) = band {
                     (span_of(axis, *low, *high, "band", 18))
@@ -83,7 +83,7 @@ impl Columns {
                 (bare(p50)) span.faint { " · " } b { (bare(p99)) } span.faint { " · " } (bare(p999))
                 (unit)
             }
-            svg.chart.strip role="img" aria-label=(about) height="30" {
+            svg.chart.strip role="img" aria-label=(about) width="100%" height="30" {
                 (strip_grid(axis, &[]))
                 @if let Some((low, high)) = self.p99_bands.get(&row.subject.id) {
                     (span_of(axis, *low, *high, "band", 18))
@@ -123,7 +123,7 @@ impl Columns {
         html! {
             (label(&format!("CPU µs per {}", self.per.name())))
             div.figure { b { (or_nothing(total, significant)) } "\u{a0}µs" }
-            svg.chart.strip role="img" aria-label=(about) height="30" {
+            svg.chart.strip role="img" aria-label=(about) width="100%" height="30" {
                 (strip_grid(axis, &[]))
                 @for (share, from) in bars {
                     rect class=(share.class) x=(axis.x(from)) y="7" height="16"
