@@ -5,6 +5,7 @@ use reports::history::{Adding, History};
 use reports::result::{LnRatio, Run, RunKind, Side};
 
 mod history {
+    mod refused;
     mod shown;
 }
 
@@ -12,6 +13,7 @@ const GATE: &str = include_str!("history/gate.json");
 const STRICT: Adding = Adding {
     allow_dirty: false,
     new_anchor: false,
+    again: false,
 };
 
 fn gate() -> Run {

@@ -3,7 +3,8 @@
 use super::line::{Commit, Key, Line, Ratio, VERSION};
 use super::reading::History;
 use crate::result::{
-    AuditVerdict, Build, Gate, GateHead, LimitsBy, LnRatio, Run, RunKind, Scenario, Subject,
+    AuditVerdict, Build, Cause, Gate, GateHead, Leg, LimitsBy, LnRatio, Run, RunKind, Scenario,
+    Subject,
 };
 use std::collections::BTreeMap;
 
@@ -14,6 +15,8 @@ pub struct Adding {
     pub allow_dirty: bool,
     /// Results against another anchor than before: a new segment begins.
     pub new_anchor: bool,
+    /// Commits that are in the history already: their latest result counts.
+    pub again: bool,
 }
 
 /// What became of a result.
@@ -22,6 +25,8 @@ pub struct Added {
     pub lines: Vec<Line>,
     /// Heads whose build is the anchor's, byte for byte, so that nothing was measured.
     pub identical: Vec<Commit>,
+    /// Why other heads of the run have no line. They never keep whole heads out.
+    pub left_out: Vec<Refused>,
 }
 
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
@@ -57,8 +62,29 @@ pub enum Refused {
     AuditFailed { commit: String, leg: String },
     #[error("nothing was measured of the head {0}")]
     NothingMeasured(String),
+    #[error("the gate measured nothing that counts: {0}")]
+    NotMeasured(String),
+    #[error(
+        "the audit of the anchor {commit} failed in leg {leg}: no ratio to a build that breaks its promise is kept"
+    )]
+    AnchorAuditFailed { commit: String, leg: String },
+    #[error("the head {commit} broke beside a whole leg of the anchor: {why}")]
+    Broke { commit: String, why: String },
+    #[error(
+        "the run ended before anything was decided of the head {0}, so its ratios do not stand for it"
+    )]
+    Undecided(String),
     #[error("the run {0} is in the history already")]
     Duplicate(String),
+    #[error(
+        "the commit {commit} of {of} is in the history already, measured by the run {run}; --again adds it as a \
+         repeat, of which the latest counts"
+    )]
+    Again {
+        commit: String,
+        of: String,
+        run: String,
+    },
     #[error(
         "it is measured against the anchor {found}, and the history of {of} against {anchor}; --new-anchor begins a new \
          segment, whose ratios are not compared with those before"
@@ -71,17 +97,38 @@ pub enum Refused {
 }
 
 impl History {
-    /// Adds a line for each head of a gate's result, or none at all if it is refused.
+    /// Adds a line for each head of a gate's result that was measured, or none at all if it is
+    /// refused.
     pub fn add(&mut self, run: &Run, how: Adding) -> Result<Added, Refused> {
-        if self.entries().iter().any(|entry| entry.line.run == run.id) {
-            return Err(Refused::Duplicate(run.id.clone()));
-        }
         let mut added = lines(run, how)?;
-        for line in &mut added.lines {
-            line.segment = self.segment(line, how)?;
+        for index in 0..added.lines.len() {
+            added.lines[index].segment = self.segment(&added.lines[index], how)?;
+            let (before, line) = (&added.lines[..index], &added.lines[index]);
+            self.refuse_repeat(line, before, how)?;
         }
         added.lines.iter().for_each(|line| self.push(line.clone()));
         Ok(added)
+    }
+
+    /// `before` are the lines of the same run before this one.
+    fn refuse_repeat(&self, line: &Line, before: &[Line], how: Adding) -> Result<(), Refused> {
+        let known = || self.entries().iter().map(|entry| &entry.line);
+        // Results from elsewhere take their id from the base's, which several heads may share.
+        if known().any(|other| other.run == line.run && other.head == line.head) {
+            return Err(Refused::Duplicate(line.run.clone()));
+        }
+        let repeated = known()
+            .chain(before)
+            .find(|other| line.repeats(other))
+            .filter(|_| !how.again);
+        match repeated {
+            Some(other) => Err(Refused::Again {
+                commit: line.head.short(),
+                of: line.key.described(),
+                run: other.run.clone(),
+            }),
+            None => Ok(()),
+        }
     }
 
     /// The segment to which a line belongs.
@@ -116,6 +163,9 @@ fn lines(run: &Run, how: Adding) -> Result<Added, Refused> {
     if !run.complete {
         return Err(Refused::Incomplete(run.id.clone()));
     }
+    if let Some(why) = &gate.not_measured {
+        return Err(Refused::NotMeasured(why.clone()));
+    }
     let [scenario] = run.scenarios.as_slice() else {
         let count = run.scenarios.len();
         return Err(Refused::Scenarios(format!("{count} scenarios")));
@@ -125,6 +175,12 @@ fn lines(run: &Run, how: Adding) -> Result<Added, Refused> {
     if anchor.dirty {
         return Err(Refused::DirtyAnchor(anchor.short()));
     }
+    if let Some(leg) = failed_audit(run, base) {
+        return Err(Refused::AnchorAuditFailed {
+            commit: anchor.short(),
+            leg,
+        });
+    }
     let mut added = Added::default();
     for head in &gate.heads {
         let own = subject(run, &head.subject)?;
@@ -132,32 +188,58 @@ fn lines(run: &Run, how: Adding) -> Result<Added, Refused> {
         if build.dirty && !how.allow_dirty {
             return Err(Refused::DirtyHead(build.short()));
         }
-        let (of_anchor, of_head) = (engine(base), engine(own));
-        if of_anchor != of_head {
-            return Err(Refused::Engines {
-                anchor: of_anchor,
-                head: of_head,
-            });
-        }
         if head.identical {
             added.identical.push(build);
             continue;
         }
-        refuse_failed_audit(run, own, &build)?;
-        let metrics = ratios(head);
-        if metrics.is_empty() {
-            return Err(Refused::NothingMeasured(build.short()));
+        let metrics = refuse_head(run, (base, own), head, &build);
+        match metrics {
+            Ok(metrics) => {
+                let key = key(run, scenario, own);
+                let line = line(run, gate, head, key, (&anchor, build), metrics);
+                added.lines.push(line);
+            }
+            Err(why) => added.left_out.push(why),
         }
-        added.lines.push(line(
-            run,
-            gate,
-            head,
-            key(run, scenario, own),
-            (&anchor, build),
-            metrics,
-        ));
+    }
+    if added.lines.is_empty() && !added.left_out.is_empty() {
+        return Err(added.left_out.remove(0));
     }
     Ok(added)
+}
+
+/// The ratios of a head, or why it has none that are kept.
+fn refuse_head(
+    run: &Run,
+    (base, own): (&Subject, &Subject),
+    head: &GateHead,
+    build: &Commit,
+) -> Result<BTreeMap<String, Ratio>, Refused> {
+    let (anchor, ran) = (engine(base), engine(own));
+    if anchor != ran {
+        return Err(Refused::Engines { anchor, head: ran });
+    }
+    if let Some(leg) = failed_audit(run, own) {
+        let commit = build.short();
+        return Err(Refused::AuditFailed { commit, leg });
+    }
+    if let Some(Cause::Audit | Cause::Leg) = head.cause {
+        return Err(Refused::Broke {
+            commit: build.short(),
+            why: head
+                .why
+                .clone()
+                .unwrap_or_else(|| "no reason is given".to_owned()),
+        });
+    }
+    let metrics = ratios(head);
+    if metrics.is_empty() {
+        return Err(Refused::NothingMeasured(build.short()));
+    }
+    if head.look.is_none() || head.metrics.iter().any(|metric| metric.look == 0) {
+        return Err(Refused::Undecided(build.short()));
+    }
+    Ok(metrics)
 }
 
 fn line(
@@ -220,21 +302,13 @@ fn engine(subject: &Subject) -> String {
     text
 }
 
-fn refuse_failed_audit(run: &Run, head: &Subject, build: &Commit) -> Result<(), Refused> {
-    let has_failed = |audit: &AuditVerdict| *audit == AuditVerdict::Failed;
-    let mut legs = run.legs.iter().filter(|leg| leg.subject == head.id);
-    let failed = legs.find(|leg| {
-        leg.audit
-            .as_ref()
-            .is_some_and(|audit| has_failed(&audit.verdict))
-    });
-    match failed {
-        Some(leg) => Err(Refused::AuditFailed {
-            commit: build.short(),
-            leg: leg.id.clone(),
-        }),
-        None => Ok(()),
-    }
+/// The first leg of a subject whose audit failed.
+fn failed_audit(run: &Run, subject: &Subject) -> Option<String> {
+    let has_failed = |leg: &&Leg| {
+        let audit = leg.audit.as_ref();
+        leg.subject == subject.id && audit.is_some_and(|it| it.verdict == AuditVerdict::Failed)
+    };
+    run.legs.iter().find(has_failed).map(|leg| leg.id.clone())
 }
 
 /// From the blocks themselves, so that a line says the same whichever way round a gate's own figures

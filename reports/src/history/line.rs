@@ -35,6 +35,15 @@ pub struct Line {
     pub metrics: BTreeMap<String, Ratio>,
 }
 
+impl Line {
+    /// Whether both are of one commit in one series. Changes that no commit holds are told apart by
+    /// the binary.
+    pub(super) fn repeats(&self, other: &Self) -> bool {
+        let same_series = (&self.key, self.segment) == (&other.key, other.segment);
+        same_series && self.head.is_same(&other.head)
+    }
+}
+
 /// What two lines must have in common to belong to one series.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 pub struct Key {
@@ -66,6 +75,11 @@ pub struct Commit {
 }
 
 impl Commit {
+    pub(super) fn is_same(&self, other: &Self) -> bool {
+        let same_bytes = !self.dirty || self.sha256 == other.sha256;
+        (&self.commit, self.dirty) == (&other.commit, other.dirty) && same_bytes
+    }
+
     /// The first 12 digits, with a `+` behind them where there were changes.
     pub fn short(&self) -> String {
         let digits: String = self.commit.chars().take(12).collect();

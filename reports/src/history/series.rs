@@ -42,7 +42,8 @@ pub struct Change<'a> {
 }
 
 impl Change<'_> {
-    /// The change itself, as a ratio.
+    /// The change itself, as a ratio; 0, infinite or not a number where a median is infinite, because
+    /// such a change has no size.
     pub fn ratio(&self) -> f64 {
         (self.since_ln - self.before_ln).exp()
     }
@@ -80,13 +81,29 @@ impl<'a> Series<'a> {
         ids.collect()
     }
 
-    /// The lines that have a metric, with its ratio as a logarithm, which may be infinite.
+    /// Whether an earlier result is of the same commit.
+    pub fn is_repeat(&self, index: usize) -> bool {
+        let line = &self.entries[index].line;
+        let mut earlier = self.entries[..index].iter();
+        earlier.any(|entry| entry.line.repeats(line))
+    }
+
+    /// The lines that have a metric, with its ratio as a logarithm, which may be infinite: one of each
+    /// commit, the latest, in the place of the first.
     pub fn points(&self, metric: &str) -> Vec<(&'a Line, f64)> {
-        let ratio = |entry: &&'a Entry| {
-            let ratio = entry.line.metrics.get(metric)?;
-            Some((&entry.line, ratio.ln.0))
-        };
-        self.entries.iter().filter_map(ratio).collect()
+        let mut points: Vec<(&'a Line, f64)> = Vec::new();
+        for entry in &self.entries {
+            let line = &entry.line;
+            let Some(ratio) = line.metrics.get(metric) else {
+                continue;
+            };
+            let point = (line, ratio.ln.0);
+            match points.iter_mut().find(|(known, _)| known.repeats(line)) {
+                Some(known) => *known = point,
+                None => points.push(point),
+            }
+        }
+        points
     }
 
     /// Where a metric changes, oldest first.

@@ -107,6 +107,7 @@ fn summary(series: &Series<'_>, metrics: &[&str]) -> Grid {
     ]);
     for id in metrics {
         let points: Vec<f64> = series.points(id).into_iter().map(|(_, ln)| ln).collect();
+        let latest = points.last().map(|ln| times(id, *ln));
         let newest = &points[points.len().saturating_sub(NEWEST)..];
         let (lowest, highest) = scale(newest);
         grid.push(vec![
@@ -116,10 +117,7 @@ fn summary(series: &Series<'_>, metrics: &[&str]) -> Grid {
                 Tone::Faint,
                 format!("{}–{}×", decimals(lowest), decimals(highest)),
             ),
-            newest
-                .last()
-                .map_or_else(String::new, |ln| times(*ln))
-                .into(),
+            latest.unwrap_or_default().into(),
         ]);
     }
     grid
@@ -128,26 +126,43 @@ fn summary(series: &Series<'_>, metrics: &[&str]) -> Grid {
 /// A sentence per change point, or why there is none.
 fn changes(series: &Series<'_>, metrics: &[&str]) -> Vec<Block> {
     let needed = 2 * CHANGES.segment_min;
-    let mut blocks = Vec::new();
+    let (mut blocks, mut few, mut most) = (Vec::new(), Vec::new(), 0);
     for id in metrics {
+        let points = series.points(id).len();
+        most = most.max(points);
+        if points < needed {
+            few.push((*id, points));
+            continue;
+        }
         for change in series.changes(id) {
             let (tone, text) = sentence(&series.key.engine, id, &change);
             blocks.push(Block::Text(tone, text));
         }
     }
-    let results = series.entries.len();
-    if blocks.is_empty() {
-        let text = if results < needed {
-            let has = counted(results as u64, "result");
-            format!("{has}: change points are looked for from {needed} on.")
-        } else {
-            "No change point.".to_owned()
-        };
-        blocks.push(Block::Text(Tone::Faint, text));
+    let faint = |text: String| Block::Text(Tone::Faint, text);
+    if blocks.is_empty() && few.len() < metrics.len() {
+        blocks.push(faint("No change point.".to_owned()));
     }
-    if results > POINTS_MAX {
-        let text = format!("Change points are looked for in the newest {POINTS_MAX} results.");
-        blocks.push(Block::Text(Tone::Faint, text));
+    let all_alike = few.len() == metrics.len() && few.iter().all(|(_, points)| *points == most);
+    if all_alike {
+        let has = counted(most as u64, "result");
+        blocks.push(faint(format!(
+            "{has}: change points are looked for from {needed} on."
+        )));
+    } else if !few.is_empty() {
+        let few: Vec<String> = few
+            .iter()
+            .map(|(id, points)| format!("{} has {}", clean(id), counted(*points as u64, "result")))
+            .collect();
+        blocks.push(faint(format!(
+            "Too few to look for change points, which takes {needed}: {}.",
+            few.join(", ")
+        )));
+    }
+    if most > POINTS_MAX {
+        blocks.push(faint(format!(
+            "Change points are looked for in the newest {POINTS_MAX} results."
+        )));
     }
     blocks
 }
@@ -168,7 +183,9 @@ fn sentence(engine: &str, id: &str, change: &Change<'_>) -> (Tone, String) {
     };
     let percent = (change.ratio() - 1.0).abs() * 100.0;
     let size = match percent {
-        percent if !percent.is_finite() => " beyond measure".to_owned(),
+        _ if !change.before_ln.is_finite() || !change.since_ln.is_finite() => {
+            " beyond measure".to_owned()
+        }
         percent if percent < 10.0 => format!(" by {percent:.1}\u{a0}%"),
         percent => format!(" by {percent:.0}\u{a0}%"),
     };
@@ -179,9 +196,9 @@ fn sentence(engine: &str, id: &str, change: &Change<'_>) -> (Tone, String) {
         if is_up { "rose" } else { "fell" },
         clean(&change.head.short()),
         format_args!("{:.3}", change.p),
-        times(change.before_ln),
+        times(id, change.before_ln),
         counted(change.before as u64, "result"),
-        times(change.since_ln),
+        times(id, change.since_ln),
         counted(change.since as u64, "result"),
     );
     (tone, text)
@@ -194,14 +211,22 @@ fn newest(series: &Series<'_>, metrics: &[&str]) -> Grid {
     columns.extend([right("rate/s"), left("gate")]);
     let mut grid = Grid::new(columns).repeating(2);
     let skipped = series.entries.len().saturating_sub(NEWEST);
-    for entry in &series.entries[skipped..] {
+    for (index, entry) in series.entries.iter().enumerate().skip(skipped) {
         let line = &entry.line;
+        let repeat = if series.is_repeat(index) {
+            " (repeat)"
+        } else {
+            ""
+        };
         let mut row = vec![
-            Cell::of(Tone::Strong, clean(&line.head.short())),
+            Cell::of(Tone::Strong, clean(&line.head.short()) + repeat),
             date(line).into(),
         ];
-        let ratios = metrics.iter().map(|id| line.metrics.get(*id));
-        row.extend(ratios.map(|ratio| ratio.map_or_else(String::new, with_bounds).into()));
+        row.extend(metrics.iter().map(|id| {
+            let ratio = line.metrics.get(*id);
+            let shown = ratio.map_or_else(String::new, |ratio| with_bounds(id, ratio));
+            Cell::from(shown)
+        }));
         row.push(significant(line.rate_per_s).into());
         let tone = match line.verdict {
             Verdict::Pass => Tone::Good,
@@ -215,9 +240,9 @@ fn newest(series: &Series<'_>, metrics: &[&str]) -> Grid {
 }
 
 /// `1.021× 0.984–1.060`.
-fn with_bounds(ratio: &Ratio) -> String {
+fn with_bounds(id: &str, ratio: &Ratio) -> String {
     let (lower, upper) = (ratio.lower_ln.0, ratio.upper_ln.0);
-    let middle = times(ratio.ln.0);
+    let middle = times(id, ratio.ln.0);
     if lower.is_finite() && upper.is_finite() {
         format!("{middle} {}–{}", decimals(lower), decimals(upper))
     } else {
@@ -225,10 +250,20 @@ fn with_bounds(ratio: &Ratio) -> String {
     }
 }
 
-fn times(ln: f64) -> String {
-    match ln.is_finite() {
-        true => format!("{}×", decimals(ln)),
-        false => "rate missed".to_owned(),
+/// `1.021×`. Infinite is only what one side failed at: a latency where it missed the rate, a
+/// throughput where it finished nothing.
+fn times(id: &str, ln: f64) -> String {
+    if ln.is_finite() {
+        return format!("{}×", decimals(ln));
+    }
+    let is_worse = match metric(id).map(|metric| metric.good()) {
+        Ok(Good::Up) => ln < 0.0,
+        _ => ln > 0.0,
+    };
+    let whose = if is_worse { "" } else { "anchor " };
+    match metric(id).map(|metric| metric.good()) {
+        Ok(Good::Up) => format!("{whose}finished nothing"),
+        _ => format!("{whose}rate missed"),
     }
 }
 

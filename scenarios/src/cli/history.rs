@@ -40,6 +40,9 @@ pub(super) struct AddArgs {
     /// Accept another anchor than before: a new segment begins, and is not compared with the old one
     #[arg(long)]
     new_anchor: bool,
+    /// Accept commits that are in the history already: of the repeats the latest counts
+    #[arg(long)]
+    again: bool,
 }
 
 #[derive(Args, Debug)]
@@ -89,8 +92,7 @@ fn add(arguments: &AddArgs) -> anyhow::Result<()> {
     let added = add_all(&mut history, &runs, arguments)?;
     let lines = history.entries()[known..].iter();
     let text: String = lines.map(|entry| format!("{}\n", entry.text)).collect();
-    append(&mut file, &text, length)
-        .with_context(|| format!("{} was not changed", path.display()))?;
+    append(&mut file, &text, length, path)?;
     if length == 0 {
         sync_folder(path)?;
     }
@@ -114,6 +116,9 @@ fn add(arguments: &AddArgs) -> anyhow::Result<()> {
                 "not added: the build of {} is the anchor's, byte for byte, so nothing was measured",
                 head.short()
             );
+        }
+        for why in &added.left_out {
+            println!("not added: {why}");
         }
     }
     Ok(())
@@ -184,6 +189,7 @@ fn add_all(
     let how = Adding {
         allow_dirty: arguments.allow_dirty,
         new_anchor: arguments.new_anchor,
+        again: arguments.again,
     };
     let add = |(path, run): &(&Path, Run)| {
         let added = history.add(run, how);
@@ -233,15 +239,21 @@ fn read_history(file: &mut File, path: &Path) -> Result<(history::History, u64),
     Ok((history, text.len() as u64))
 }
 
-/// Appends all or nothing, and returns when it is on the disk.
-fn append(file: &mut File, text: &str, length: u64) -> std::io::Result<()> {
+/// Appends all or nothing, and returns when it is on the disk. Says so where it could do neither.
+fn append(file: &mut File, text: &str, length: u64, path: &Path) -> anyhow::Result<()> {
     let written = file
         .write_all(text.as_bytes())
         .and_then(|()| file.sync_all());
-    if written.is_err() {
-        file.set_len(length)?;
-    }
-    written
+    let Err(error) = written else { return Ok(()) };
+    let shown = path.display();
+    let undone = file.set_len(length);
+    Err(error).with_context(|| match undone {
+        Ok(()) => format!("{shown} was not changed"),
+        Err(undoing) => format!(
+            "{shown} may end in a part of the new lines, because it could not be cut back to {length} bytes \
+             ({undoing})"
+        ),
+    })
 }
 
 /// A new file is there after a power cut only if its folder was written, too.
@@ -252,4 +264,22 @@ fn sync_folder(path: &Path) -> anyhow::Result<()> {
     let folder = folder.unwrap_or(Path::new("."));
     let synced = File::open(folder).and_then(|folder| folder.sync_all());
     synced.with_context(|| format!("{} cannot be written to disk", folder.display()))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// A file that is open for reading can neither be written nor cut.
+    #[test]
+    fn a_file_that_could_not_be_cut_back_is_not_called_unchanged() {
+        let folder = tempfile::tempdir().expect("a folder");
+        let path = folder.path().join("history.jsonl");
+        std::fs::write(&path, "a line\n").expect("written");
+        let mut read_only = File::open(&path).expect("opened");
+        let error = append(&mut read_only, "another\n", 7, &path).expect_err("it is refused");
+        let said = format!("{error:#}");
+        assert!(!said.contains("was not changed"), "{said}");
+        assert!(said.contains("could not be cut back to 7 bytes"), "{said}");
+    }
 }
