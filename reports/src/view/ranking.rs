@@ -51,6 +51,8 @@ pub(super) struct Ranking {
     pub goal: Goal,
     /// Best and worst place that a subject may have, by its id; empty when there is no ranking.
     pub places: BTreeMap<String, (usize, usize)>,
+    /// Ids of those who are left out for want of rounds, and may be better than whoever has a place.
+    pub unplaced: Vec<String>,
     /// By subject. After Tukey's test, means of which those are separated whose bounds do not
     /// overlap; with three or four rounds, the extremes.
     pub spreads: BTreeMap<String, Spread>,
@@ -81,6 +83,7 @@ pub(super) fn ranked<'a>(run: &'a Run, scenario: &'a Scenario) -> (Vec<Row<'a>>,
     let ranking = Ranking {
         goal,
         places: places(&compared),
+        unplaced: compared.unplaced().map(str::to_owned).collect(),
         spreads: spreads(&compared),
         margin: half_difference_ln(&compared).map(|half_ln| half_ln.exp() - 1.0),
         remark: remark(&compared),
@@ -89,7 +92,8 @@ pub(super) fn ranked<'a>(run: &'a Run, scenario: &'a Scenario) -> (Vec<Row<'a>>,
 }
 
 fn places(compared: &stats::Ranking) -> BTreeMap<String, (usize, usize)> {
-    let all = compared.entries.len();
+    // Who was left out for want of rounds may have any place.
+    let all = compared.entries.len() + compared.unplaced().count();
     let worse_than = |subject: &str| {
         let worse = compared
             .pairs
@@ -153,7 +157,17 @@ fn remark(compared: &stats::Ranking) -> String {
     };
     let not_separated = not_separated(compared);
     match compared.method {
-        Method::Tukey { .. } => format!("Ranked over {rounds}.{not_separated}"),
+        Method::Tukey { .. } => {
+            let unplaced: Vec<String> = compared.unplaced().map(clean).collect();
+            let unplaced = match unplaced.as_slice() {
+                [] => String::new(),
+                names => format!(
+                    " Too few rounds for a place, and perhaps better: {}.",
+                    names.join(", ")
+                ),
+            };
+            format!("Ranked over {rounds}.{unplaced}{not_separated}")
+        }
         Method::Values(NoPlaces::Alone | NoPlaces::NoGoodDirection) => String::new(),
         Method::Values(_) if compared.entries.len() < 2 => String::new(),
         Method::Values(NoPlaces::TooFewRounds) if compared.rounds_run == 1 => {

@@ -89,6 +89,28 @@ fn the_best_is_marked_only_where_it_is_separated_from_every_other() {
     assert!(!first(&three, 140).contains('*'), "{}", first(&three, 140));
 }
 
+/// Four rounds of five are no reason to call the next one the best.
+#[test]
+fn nobody_is_best_where_somebody_was_left_out_for_want_of_rounds() {
+    let mut run = ranked();
+    let legs = run.legs.iter_mut();
+    let mut of_it = legs.filter(|leg| {
+        (leg.scenario.as_str(), leg.subject.as_str()) == ("sold-out-storm", "preallocated")
+    });
+    of_it.next().expect("a leg").complete = false;
+    let text = first(&run, 140);
+    let marks = |engine: &str| rows(&text, engine)[0].matches('*').count();
+    // Its other mark is that of another scenario.
+    assert_eq!(marks("lua-single-key"), 1, "{text}");
+    let markdown = markdown(&run);
+    for said in [
+        "sold-out-storm: Fastest of those with a place: lua-single-key",
+        "Too few rounds for a place, and perhaps better: preallocated.",
+    ] {
+        assert!(markdown.contains(said), "{said}: {markdown}");
+    }
+}
+
 /// Whatever another scenario's legs say, the order and the figures of one are its own.
 #[test]
 fn each_scenario_is_ranked_by_its_own_legs() {

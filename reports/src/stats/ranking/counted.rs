@@ -28,6 +28,7 @@ impl Counted {
             subject: self.subject,
             why,
             summary: Summary::of(self.by_round),
+            wants_rounds: false,
         }
     }
 }

@@ -134,6 +134,9 @@ pub struct NotRanked {
     pub why: String,
     /// Of the rounds that count, where there are such.
     pub summary: Option<Summary>,
+    /// Nothing speaks against its figures but that they are too few: it may be better than whoever
+    /// has a place.
+    pub wants_rounds: bool,
 }
 
 impl Ranking {
@@ -146,6 +149,12 @@ impl Ranking {
             let pair = (pair.better.as_str(), pair.worse.as_str());
             pair == (one, other) || pair == (other, one)
         })
+    }
+
+    /// Ids of those who may be better than whoever has a place.
+    pub fn unplaced(&self) -> impl Iterator<Item = &str> {
+        let unplaced = self.not_ranked.iter().filter(|one| one.wants_rounds);
+        unplaced.map(|one| one.subject.as_str())
     }
 
     /// The ratio of two subjects that as many rounds with the spread of these find nine times out of

@@ -93,7 +93,10 @@ fn exclude_for_missing_rounds(subjects: &mut Vec<Counted>) -> Vec<NotRanked> {
             "{} of its rounds count, {common} together with the others; places need {ROUNDS_FOR_RANKING}",
             taken.by_round.len()
         );
-        excluded.push(taken.not_ranked(why));
+        excluded.push(NotRanked {
+            wants_rounds: true,
+            ..taken.not_ranked(why)
+        });
     }
     Vec::new()
 }

@@ -96,7 +96,7 @@ fn strengths(row: &Row<'_>, rivals: &[&Row<'_>], ranking: &Ranking) -> Vec<Strin
     };
     match ranking.places.get(&row.subject.id) {
         Some((1, 1)) => strengths.push(aim.to_owned()),
-        Some((1, _)) => strengths.push(shared.to_owned()),
+        Some((1, _)) if ranking.unplaced.is_empty() => strengths.push(shared.to_owned()),
         None if is_clearly_best(row, rivals, ranking) => {
             strengths.push(format!("{aim} of this run"));
         }

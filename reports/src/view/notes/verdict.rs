@@ -46,7 +46,8 @@ pub(in crate::view) fn leader(rows: &[Row<'_>], ranking: &Ranking) -> Option<Str
     };
     let claim = match first.as_slice() {
         [] => format!("{what} here: {name}, {}.", figures(best)),
-        [_] => format!("{what}: {name}, {}.", figures(best)),
+        [_] if ranking.unplaced.is_empty() => format!("{what}: {name}, {}.", figures(best)),
+        [_] => format!("{what} of those with a place: {name}, {}.", figures(best)),
         several => format!(
             "{what}: {}, not separated; {}.",
             several.join(" or "),
