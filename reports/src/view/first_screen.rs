@@ -5,7 +5,7 @@ use super::gate;
 use super::grid::{Cell, Grid};
 use super::layout::labelled;
 use super::matrix;
-use super::notes::{Note, alarms, errors, facts, verdict, warnings};
+use super::notes::{Note, alarms, errors, facts, verdict, warnings, warnings_of_each};
 use super::numbers::counted;
 use super::ranking::{Ranking, ranked};
 use super::subjects::Row;
@@ -106,7 +106,12 @@ fn body(run: &Run, columns: usize) -> Option<Vec<Part>> {
     };
     let tables = grids.into_iter().map(|grid| table_lines(grid, columns));
     parts.extend(tables.map(|lines| Part::new(0, lines)));
-    parts.push(Part::notes(&warnings(run, alike), columns));
+    let loud = if of_each.len() > 1 && run.searches.is_empty() {
+        warnings_of_each(run, of_each.iter().map(|(rows, _)| rows.as_slice()))
+    } else {
+        warnings(run, alike)
+    };
+    parts.push(Part::notes(&loud, columns));
     parts.push(Part::notes(&facts(run, alike), columns));
     Some(parts)
 }

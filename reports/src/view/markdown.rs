@@ -5,7 +5,7 @@ use super::details;
 use super::gate;
 use super::grid::{Align, Grid};
 use super::matrix;
-use super::notes::{Note, alarms, errors_in_full, facts, verdict, warnings};
+use super::notes::{Note, alarms, errors_in_full, facts, verdict, warnings, warnings_of_each};
 use super::page::Block;
 use super::ranking::{Ranking, ranked};
 use super::subjects::Row;
@@ -25,29 +25,27 @@ pub fn markdown(run: &Run) -> String {
         several => format!("{}: {} scenarios", run.kind, several.len()),
     };
     let _ = writeln!(text, "# {}\n", escaped(&name));
-    let mut all = Vec::new();
+    let parts = run.scenarios.iter().map(|scenario| ranked(run, scenario));
+    let parts: Vec<(Vec<Row<'_>>, Ranking)> = parts.collect();
+    let all: Vec<Row<'_>> = parts.iter().flat_map(|(rows, _)| rows.clone()).collect();
     let mut body = String::new();
     if run.scenarios.len() > 1 && run.searches.is_empty() {
-        let of_each = run.scenarios.iter().map(|scenario| ranked(run, scenario));
-        let of_each: Vec<_> = of_each.collect();
-        for note in matrix::verdicts(&of_each) {
+        for note in matrix::verdicts(&parts) {
             let _ = writeln!(body, "- {}", escaped(&note.text));
         }
         body.push('\n');
-        for grid in matrix::grids(&of_each, usize::MAX) {
+        for grid in matrix::grids(&parts, usize::MAX) {
             let _ = writeln!(body, "{}", table(&grid));
         }
     }
-    for scenario in &run.scenarios {
-        let (rows, ranking) = ranked(run, scenario);
+    for (scenario, (rows, ranking)) in run.scenarios.iter().zip(&parts) {
         if run.scenarios.len() > 1 {
             let _ = writeln!(body, "## {}\n", escaped(&clean(&scenario.name)));
         }
         let _ = writeln!(body, "{}\n", escaped(&clean(&scenario.question)));
         if !rows.is_empty() {
-            body.push_str(&scenario_text(run, &rows, &ranking));
+            body.push_str(&scenario_text(run, rows, ranking));
         }
-        all.extend(rows);
     }
     for note in alarms(run, &all) {
         let _ = writeln!(text, "> **{}**: {}\n", note.label, escaped(&note.text));
@@ -73,7 +71,12 @@ pub fn markdown(run: &Run) -> String {
     // Probes of a search and engines of different scenarios have no figures in common.
     let is_alike = run.scenarios.len() == 1 && run.searches.is_empty();
     let alike: &[Row<'_>] = if is_alike { &all } else { &[] };
-    text.push_str(&list(&warnings(run, alike)));
+    let loud = if run.scenarios.len() > 1 && run.searches.is_empty() {
+        warnings_of_each(run, parts.iter().map(|(rows, _)| rows.as_slice()))
+    } else {
+        warnings(run, alike)
+    };
+    text.push_str(&list(&loud));
     text.push_str(&list(&facts(run, alike)));
     text.push_str("<details><summary>All figures</summary>\n\n");
     for block in details::blocks(run) {

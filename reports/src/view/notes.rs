@@ -12,4 +12,4 @@ pub(super) use alarms::{alarms, errors, errors_in_full};
 pub(super) use facts::facts;
 pub(super) use note::Note;
 pub(super) use verdict::{audits, leader, verdict};
-pub(super) use warnings::warnings;
+pub(super) use warnings::{warnings, warnings_of_each};

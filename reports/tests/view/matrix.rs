@@ -3,7 +3,7 @@
 use super::parts::{Figures, leg};
 use super::runs;
 use crate::{check, first, plain};
-use reports::result::{Leg, Run, RunKind, Scenario};
+use reports::result::{Flag, Leg, LimitsWanted, Run, RunKind, Scenario};
 use reports::view::{details, markdown};
 use unicode_width::UnicodeWidthStr;
 
@@ -87,6 +87,57 @@ fn the_best_is_marked_only_where_it_is_separated_from_every_other() {
     let mut three = ranked();
     three.legs.retain(|leg| leg.round <= 3);
     assert!(!first(&three, 140).contains('*'), "{}", first(&three, 140));
+}
+
+/// What weakens the figures of one scenario is said with its name, and what several share once.
+#[test]
+fn a_matrix_says_what_weakens_the_figures_of_each_scenario() {
+    let mut run = ranked();
+    let wanted = Some(LimitsWanted {
+        cpus: Some(1.5),
+        memory_bytes: None,
+    });
+    run.scenarios[1].limits_wanted = wanted.clone();
+    run.scenarios[2].limits_wanted = wanted;
+    for leg in &mut run.legs {
+        if leg.scenario == "many-products" && leg.subject == "preallocated" {
+            leg.flags.insert(Flag::RateMissed);
+            let stats = leg.phases[0].operations.values_mut().next();
+            stats.expect("an operation").counts.error = 7;
+        }
+        if leg.scenario == "sold-out-storm" {
+            let noise = &mut leg.phases[0].noise;
+            noise.steal_ns = noise.window_ns / 2;
+        }
+    }
+    let whole = markdown(&run);
+    for text in [&first(&run, 300), &whole] {
+        for said in [
+            "many-products: failed: preallocated 35 of",
+            "many-products: did not keep up with the schedule: preallocated",
+            "sold-out-storm: the hypervisor took up to 50.0 % of a core: the figures are too low",
+        ] {
+            assert!(text.contains(said), "{said}: {text}");
+        }
+    }
+    let shared =
+        "sold-out-storm, many-products: the scenario wants 1.5 cores; no limit was in force";
+    assert!(whole.contains(shared), "{whole}");
+    assert!(first(&run, 80).lines().count() <= reports::view::LINES_MAX);
+}
+
+/// Four engines and null in one scenario, three in each of the others, five rounds of each.
+#[test]
+fn an_interrupted_matrix_counts_the_legs_of_each_scenario() {
+    let mut run = ranked();
+    run.complete = false;
+    run.legs.retain(|leg| leg.round <= 2);
+    let text = first(&run, 140);
+    assert!(text.contains("22 of 55 legs ended"), "{text}");
+    // In the first round nobody knows who will take part.
+    run.legs.truncate(7);
+    let text = first(&run, 140);
+    assert!(text.contains("INCOMPLETE  7 legs ended"), "{text}");
 }
 
 /// Four rounds of five are no reason to call the next one the best.

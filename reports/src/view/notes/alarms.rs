@@ -2,7 +2,9 @@
 //! stack whose figures mean something else.
 
 use super::note::{Note, some_of};
-use crate::result::{AuditReport, AuditVerdict, Leg, Phase, Purpose, Run, Sees, Standing};
+use crate::result::{
+    AuditReport, AuditVerdict, Leg, Phase, Purpose, Run, Scenario, Sees, Standing, Subject,
+};
 use crate::view::numbers::counted;
 use crate::view::phrases::leg_name;
 use crate::view::subjects::{Audit, Fault, Row, has_measured};
@@ -86,17 +88,22 @@ fn counts(leg: &Leg) -> bool {
     !(leg.complete && leg.phases.last().is_some_and(calibrates))
 }
 
-/// Legs that the run was to have; none for a search, which decides as it goes.
+/// Legs that the run was to have; none for a search, which decides as it goes, and for several
+/// scenarios until each had a round, because not all have the same engines.
 fn planned(run: &Run) -> Option<u64> {
-    let subjects = run.subjects.iter();
-    let subjects = subjects
-        .filter(|subject| subject.skipped_why.is_none())
-        .count() as u64;
-    let rounds = run
-        .scenarios
-        .iter()
-        .map(|scenario| u64::from(scenario.rounds));
-    let planned = subjects * rounds.sum::<u64>();
+    let takes_part = |scenario: &Scenario, subject: &Subject| {
+        subject.skipped_why.is_none()
+            && (run.scenarios.len() == 1
+                || run.legs_of(&scenario.name, &subject.id).next().is_some())
+    };
+    let legs_in = |scenario: &Scenario| {
+        let subjects = run.subjects.iter().filter(|one| takes_part(scenario, one));
+        subjects.count() as u64 * u64::from(scenario.rounds)
+    };
+    if run.scenarios.len() > 1 && !run.legs.iter().any(|leg| leg.round > 1) {
+        return None;
+    }
+    let planned = run.scenarios.iter().map(legs_in).sum();
     let begun = run.legs.iter().filter(|leg| counts(leg)).count() as u64;
     (run.searches.is_empty() && planned >= begun).then_some(planned)
 }

@@ -2,7 +2,7 @@
 
 use super::note::{Note, some_of};
 use crate::result::metric;
-use crate::result::{Ack, Flag, Noise, Run, Standing};
+use crate::result::{Ack, Flag, Noise, Run, Scenario, Standing};
 use crate::view::numbers::{counted, grouped, ms, of_metric, percent, significant};
 use crate::view::phrases;
 use crate::view::stalls;
@@ -14,25 +14,67 @@ const REACHED: f64 = 0.98;
 /// CPU that others took, in cores, from which on it is said.
 const DISTURBED: f64 = 0.1;
 
+/// Of a run of one scenario. Rows must have figures in common, or there are none.
 pub(in crate::view) fn warnings(run: &Run, rows: &[Row<'_>]) -> Vec<Note> {
+    let mut texts = of_run(run);
+    texts.extend(of_rows(rows));
+    texts.extend(skipped(run).map(|text| (2, text)));
+    texts.extend(run.scenarios.first().and_then(|it| limits(run, it)));
+    texts.extend(by_hand(run).map(|text| (2, text)));
+    notes(texts)
+}
+
+/// Of a run of several scenarios: what is said of the rows of some stands behind their names. None of
+/// it may keep the figures from a screen.
+pub(in crate::view) fn warnings_of_each<'a>(
+    run: &Run,
+    of_each: impl Iterator<Item = &'a [Row<'a>]>,
+) -> Vec<Note> {
+    let mut of_some: Vec<(Vec<String>, (u8, String))> = Vec::new();
+    for (scenario, rows) in run.scenarios.iter().zip(of_each) {
+        let name = clean(&scenario.name);
+        for text in of_rows(rows).into_iter().chain(limits(run, scenario)) {
+            match of_some.iter_mut().find(|(_, known)| *known == text) {
+                Some((names, _)) => names.push(name.clone()),
+                None => of_some.push((vec![name.clone()], text)),
+            }
+        }
+    }
+    let named = |(names, (order, text)): (Vec<String>, (u8, String))| {
+        (order.max(1), format!("{}: {text}", names.join(", ")))
+    };
+    let mut texts = of_run(run);
+    texts.extend(of_some.into_iter().map(named));
+    texts.extend(skipped(run).map(|text| (2, text)));
+    texts.extend(by_hand(run).map(|text| (2, text)));
+    notes(texts)
+}
+
+fn of_run(run: &Run) -> Vec<(u8, String)> {
     let mut texts: Vec<(u8, String)> = Vec::new();
     texts.extend(expectations(run).map(|text| (0, text)));
     if run.durability.ack == Ack::Published {
         let text = "PUBLISHED: buyers are told yes before the broker's confirm; compare with no confirmed run";
         texts.push((0, text.to_owned()));
     }
+    texts
+}
+
+fn of_rows(rows: &[Row<'_>]) -> Vec<(u8, String)> {
+    let mut texts: Vec<(u8, String)> = Vec::new();
     texts.extend(disturbed(rows).map(|text| (0, text)));
     texts.extend(failed(rows).map(|text| (0, text)));
     texts.extend(not_reached(rows).into_iter().map(|text| (0, text)));
     texts.extend(explained(rows).into_iter().map(|text| (0, text)));
     texts.extend(flags(rows).into_iter().map(|text| (1, text)));
-    texts.extend(skipped(run).map(|text| (2, text)));
-    texts.extend(
-        run.scenarios
-            .first()
-            .and_then(|scenario| phrases::limits_missed(run, scenario).map(|text| (2, text))),
-    );
-    texts.extend(by_hand(run).map(|text| (2, text)));
+    texts
+}
+
+fn limits(run: &Run, scenario: &Scenario) -> Option<(u8, String)> {
+    phrases::limits_missed(run, scenario).map(|text| (2, text))
+}
+
+fn notes(texts: Vec<(u8, String)>) -> Vec<Note> {
     texts
         .into_iter()
         .map(|(order, text)| Note::new("!", Tone::Warn, text).expendable(order))
