@@ -10,11 +10,13 @@ mod difference;
 mod field;
 mod filter;
 mod matched;
+mod missing;
 
 pub use difference::{Difference, Held, NotCompared};
 pub use field::{Field, UnknownField, Unlike, unlike_runs};
 pub use filter::{Filter, FilterError, FilterKey};
 pub use matched::{Matched, MatchedSubject};
+pub use missing::Missing;
 
 use crate::result::{METRICS, Metric, Run, metric};
 use std::collections::BTreeSet;
@@ -90,6 +92,8 @@ pub struct Comparison<'a> {
     pub sources: Vec<Source<'a>>,
     /// Fields that differ, and that were allowed to.
     pub allowed: Vec<Unlike>,
+    /// What one of the results lacks, and was allowed to.
+    pub missing: Vec<Missing>,
     pub scenarios: Vec<Matched<'a>>,
     /// The metrics that the user chose; empty for the usual ones.
     pub chosen: Vec<&'static Metric>,
@@ -107,6 +111,8 @@ pub enum CompareError {
     SameRun { first: String, second: String },
     #[error("{}", field::refusal(.0))]
     Unlike(Vec<Unlike>),
+    #[error("{}", missing::refusal(.0))]
+    Missing(Vec<Missing>),
     #[error("{path} has no engine {name:?}; it has: {known}")]
     NoSuchEngine {
         name: String,
@@ -145,13 +151,19 @@ pub fn compare<'a>(
             sources, &scenarios,
         )));
     }
+    let missing = missing::missing(sources, &scenarios);
+    if !missing.is_empty() && !options.allow.contains(&Field::Missing) {
+        return Err(CompareError::Missing(missing));
+    }
     let mut hidden = 0;
     for scenario in &mut scenarios {
         hidden += difference::fill(scenario, sources, &metrics, options);
     }
+    refuse_nothing_compared(sources, &scenarios, hidden)?;
     Ok(Comparison {
         sources: sources.to_vec(),
         allowed,
+        missing,
         scenarios,
         chosen: match options.chooses_metrics() {
             true => metrics,
@@ -160,6 +172,31 @@ pub fn compare<'a>(
         threshold: options.threshold,
         hidden,
     })
+}
+
+/// One result alone is shown; of several, something must be held against the first.
+fn refuse_nothing_compared(
+    sources: &[Source<'_>],
+    scenarios: &[Matched<'_>],
+    hidden: usize,
+) -> Result<(), CompareError> {
+    let is_compared = hidden > 0
+        || scenarios
+            .iter()
+            .any(|one| !one.differences.is_empty() || one.has_a_search_in_common(sources));
+    if sources.len() == 1 || is_compared {
+        return Ok(());
+    }
+    let not_compared = scenarios.iter().flat_map(|one| &one.not_compared);
+    let mut reasons: Vec<String> = Vec::new();
+    for not in not_compared {
+        let path = sources[not.because_of].path;
+        let reason = format!("{}: in {path}, {}", not.subject, not.why);
+        if !reasons.contains(&reason) {
+            reasons.push(reason);
+        }
+    }
+    Err(CompareError::NothingInCommon(reasons.join("; ")))
 }
 
 fn refuse_same_runs(sources: &[Source<'_>]) -> Result<(), CompareError> {

@@ -77,6 +77,26 @@ fn middle(summary: &Summary) -> f64 {
     f64::midpoint(lower, upper)
 }
 
+/// Rates that differ by more than this share load a system differently, so that nothing else says
+/// anything.
+const OFFERED_TOLERANCE: f64 = 0.02;
+
+/// Median rate that an open loop offered; none for a closed one.
+fn offered_per_s(legs: &BTreeMap<u32, &Leg>) -> Option<f64> {
+    let phases = legs.values().filter_map(|leg| leg.measured());
+    let mut rates: Vec<f64> = phases.filter_map(|phase| phase.offered_per_s).collect();
+    rates.sort_by(f64::total_cmp);
+    rates.get(rates.len() / 2).copied()
+}
+
+/// Why figures at these rates are not compared, as a phrase.
+fn unlike_rates(base: &BTreeMap<u32, &Leg>, other: &BTreeMap<u32, &Leg>) -> Option<String> {
+    let (base, other) = (offered_per_s(base)?, offered_per_s(other)?);
+    let is_alike = (other / base - 1.0).abs() <= OFFERED_TOLERANCE;
+    (!is_alike)
+        .then(|| format!("{other:.0} requests/s were offered, and {base:.0}/s in the first result"))
+}
+
 /// Compares everybody who is in the first source and another; returns how many differences are
 /// within the threshold.
 pub(super) fn fill(
@@ -105,6 +125,15 @@ pub(super) fn fill(
             match legs_in(0).and_then(|base| Ok((base, legs_in(source)?))) {
                 Err(not) => scenario.not_compared.push(not),
                 Ok((base, other)) => {
+                    if let Some(why) = unlike_rates(&base, &other) {
+                        scenario.not_compared.push(NotCompared {
+                            subject: subject.id.to_owned(),
+                            source,
+                            because_of: source,
+                            why,
+                        });
+                        continue;
+                    }
                     let hold = Holding {
                         subject: subject.id,
                         source,

@@ -4,6 +4,7 @@
 use super::Source;
 use super::matched::Matched;
 use crate::result::{Ack, DriverRecord, Scenario, Subject};
+use std::collections::BTreeMap;
 use std::fmt;
 use std::str::FromStr;
 
@@ -23,10 +24,15 @@ pub enum Field {
     LimitsMemoryBytes,
     LimitsBy,
     LimitsDriverApart,
+    StackOverrides,
+    SubjectOverrides,
+    BuildProfile,
+    /// Not a field: an engine or a scenario that one of the results lacks.
+    Missing,
 }
 
 impl Field {
-    pub const ALL: [Self; 13] = [
+    pub const ALL: [Self; 17] = [
         Self::DurabilityAck,
         Self::DurabilityQueue,
         Self::DurabilityRedisAof,
@@ -40,6 +46,10 @@ impl Field {
         Self::LimitsMemoryBytes,
         Self::LimitsBy,
         Self::LimitsDriverApart,
+        Self::StackOverrides,
+        Self::SubjectOverrides,
+        Self::BuildProfile,
+        Self::Missing,
     ];
 
     /// The name, after the path of the field in a result.
@@ -58,6 +68,10 @@ impl Field {
             Self::LimitsMemoryBytes => "limits.memory_bytes",
             Self::LimitsBy => "limits.by",
             Self::LimitsDriverApart => "limits.driver_apart",
+            Self::StackOverrides => "stack.overrides",
+            Self::SubjectOverrides => "subject.overrides",
+            Self::BuildProfile => "build.profile",
+            Self::Missing => "missing",
         }
     }
 }
@@ -184,27 +198,31 @@ pub(super) fn unlike(sources: &[Source<'_>], scenarios: &[Matched<'_>]) -> Vec<U
                     .subject(subject.id)
                     .zip(other.run.subject(subject.id));
                 let Some((one, another)) = pair else { continue };
-                let id = Some(subject.id);
-                let ack = |source: &Source<'_>, subject: &Subject| acked(source, subject);
-                // What holds for the whole run is said once.
-                if base.run.durability.ack == other.run.durability.ack {
-                    add(
-                        Field::DurabilityAck,
-                        id,
-                        ack(base, one),
-                        ack(other, another),
-                    );
-                }
-                add(
-                    Field::Driver,
-                    id,
-                    driver(mine, one),
-                    driver(theirs, another),
+                let (ones, others) = (
+                    of_subject(base, mine, one),
+                    of_subject(other, theirs, another),
                 );
+                for ((field, base_value), (_, value)) in ones.into_iter().zip(others) {
+                    // What holds for the whole run is said once.
+                    let is_said = field == Field::DurabilityAck
+                        && base.run.durability.ack != other.run.durability.ack;
+                    if !is_said {
+                        add(field, Some(subject.id), base_value, value);
+                    }
+                }
             }
         }
     }
     found
+}
+
+fn of_subject(source: &Source<'_>, scenario: &Scenario, subject: &Subject) -> [(Field, String); 4] {
+    [
+        (Field::DurabilityAck, acked(source, subject)),
+        (Field::Driver, driver(scenario, subject)),
+        (Field::SubjectOverrides, settings(&subject.overrides)),
+        (Field::BuildProfile, or_empty(&subject.build.profile)),
+    ]
 }
 
 type ValueOf = fn(&Source<'_>) -> String;
@@ -238,7 +256,24 @@ const OF_RUN: &[(Field, ValueOf)] = &[
     (Field::LimitsDriverApart, |it| {
         it.run.machine.limits.driver_apart.to_string()
     }),
+    (Field::StackOverrides, |it| {
+        settings(&it.run.stack.overrides)
+    }),
+    (Field::BuildProfile, |it| or_empty(&it.run.lab.profile)),
 ];
+
+/// `a=1, b=2`.
+fn settings(of: &BTreeMap<String, String>) -> String {
+    let all: Vec<String> = of
+        .iter()
+        .map(|(name, value)| format!("{name}={value}"))
+        .collect();
+    or_empty(&all.join(", "))
+}
+
+fn or_empty(value: &str) -> String {
+    if value.is_empty() { "absent" } else { value }.to_owned()
+}
 
 fn or_absent(value: Option<impl ToString>) -> String {
     value.map_or_else(|| "absent".to_owned(), |value| value.to_string())

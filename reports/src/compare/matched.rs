@@ -39,6 +39,19 @@ impl<'a> Matched<'a> {
         self.subjects.iter().map(|subject| subject.id)
     }
 
+    /// Whether the highest rate of somebody was searched in the first source and in another.
+    pub(super) fn has_a_search_in_common(&self, sources: &[Source<'_>]) -> bool {
+        let is_searched = |index: usize, id: &str| {
+            let of_it = self.of_each[index];
+            let mut searches = sources[index].run.searches.iter();
+            of_it.is_some_and(|of_it| {
+                searches.any(|one| (&*one.scenario, &*one.subject) == (&*of_it.name, id))
+            })
+        };
+        self.subject_ids()
+            .any(|id| is_searched(0, id) && (1..sources.len()).any(|index| is_searched(index, id)))
+    }
+
     /// Whether somebody was measured in the first source and in another.
     pub(super) fn has_a_pair(&self) -> bool {
         let pairs = |subject: &MatchedSubject<'_>| {

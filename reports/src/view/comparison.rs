@@ -6,7 +6,7 @@ mod tables;
 use super::Screen;
 use super::grid::Cell;
 use super::markdown;
-use super::notes::{Note, alarms, verdict};
+use super::notes::{Note, alarms, verdict, warnings, warnings_of_each};
 use super::numbers::{counted, percent};
 use super::page::{Block, drawn};
 use super::page_html;
@@ -15,8 +15,9 @@ use super::ranking::{Ranking, ranked};
 use super::subjects::Row;
 use super::table;
 use super::text::{Tone, clean, joined};
-use crate::compare::{Comparison, Held, Matched, Source};
-use crate::result::Run;
+use crate::compare::{Comparison, Held, Matched, Missing, Source};
+use crate::result::{Run, Scenario, StackRecord};
+use std::collections::BTreeMap;
 
 /// For a terminal of this width.
 pub fn comparison(comparison: &Comparison<'_>, screen: Screen) -> String {
@@ -75,6 +76,11 @@ fn blocks(comparison: &Comparison<'_>) -> Vec<Block> {
             format!("{}: ", letter(index))
         };
         blocks.extend(alarm_texts(source.run, &rows, &letter));
+        blocks.extend(warning_texts(source.run, &rows, &letter));
+    }
+    for (index, source) in sources.iter().enumerate().skip(1) {
+        let unlike = unlike_servers(&sources[0].run.stack, &source.run.stack, &letter(index));
+        blocks.extend(unlike.map(|text| Block::Text(Tone::Warn, text)));
     }
     for (matched, of_each) in comparison.scenarios.iter().zip(&of_each) {
         blocks.extend(scenario(comparison, matched, of_each));
@@ -143,6 +149,49 @@ fn alarm_texts(run: &Run, rows: &[Row<'_>], letter: &str) -> Vec<Block> {
     alarms(run, rows).into_iter().map(text).collect()
 }
 
+/// What weakens the figures of one result.
+fn warning_texts(run: &Run, rows: &[Row<'_>], letter: &str) -> Vec<Block> {
+    let notes = match run.scenarios.as_slice() {
+        _ if !run.searches.is_empty() => warnings(run, &[]),
+        [] | [_] => warnings(run, rows),
+        several => {
+            let of = |scenario: &Scenario| -> Vec<Row<'_>> {
+                let of_it = rows.iter().filter(|row| row.scenario.name == scenario.name);
+                of_it.cloned().collect()
+            };
+            let of_each: Vec<Vec<Row<'_>>> = several.iter().map(of).collect();
+            warnings_of_each(run, of_each.iter().map(Vec::as_slice))
+        }
+    };
+    let text = |note: Note| Block::Text(note.tone, format!("{letter}{}", note.text));
+    notes.into_iter().map(text).collect()
+}
+
+/// Servers of other versions, and under other settings, than those of the first result.
+fn unlike_servers(base: &StackRecord, other: &StackRecord, letter: &str) -> Option<String> {
+    let mut parts = Vec::new();
+    for (base, other) in [
+        (&base.versions, &other.versions),
+        (&base.settings, &other.settings),
+    ] {
+        let mut names: Vec<&String> = base.keys().chain(other.keys()).collect();
+        names.sort();
+        names.dedup();
+        let value = |of: &BTreeMap<String, String>, name: &String| {
+            of.get(name)
+                .map_or_else(|| "absent".to_owned(), |it| clean(it))
+        };
+        let differ = names
+            .into_iter()
+            .filter(|name| base.get(*name) != other.get(*name));
+        parts.extend(differ.map(|name| {
+            let (base, other) = (value(base, name), value(other, name));
+            format!("{} is {other}, and {base} in A", clean(name))
+        }));
+    }
+    (!parts.is_empty()).then(|| format!("{letter}: other servers: {}.", parts.join("; ")))
+}
+
 fn scenario(
     comparison: &Comparison<'_>,
     matched: &Matched<'_>,
@@ -156,17 +205,29 @@ fn scenario(
         blocks.extend(of_one(source.run, rows, ranking, &comparison.chosen));
         return blocks;
     }
-    blocks.push(Block::Table(tables::together(
-        matched,
-        of_each,
-        &comparison.chosen,
-    )));
+    let is_search = |source: &Source<'_>| !source.run.searches.is_empty();
+    // Probes at many rates have no median.
+    if !sources.iter().any(is_search) {
+        let together = tables::together(matched, of_each, &comparison.chosen);
+        blocks.push(Block::Table(together));
+    }
     for (index, source) in sources.iter().enumerate() {
-        let is_here = matched.of_each[index].is_some();
-        if is_here && !source.run.searches.is_empty() {
+        if matched.of_each[index].is_some() && is_search(source) {
             let text = format!("{}: the highest rates that hold", letter(index));
             blocks.push(Block::Text(Tone::Plain, text));
             blocks.push(Block::Table(table::searches(source.run)));
+        }
+    }
+    for index in 1..sources.len() {
+        let held = tables::held_rates(matched, sources, index);
+        if !held.rows.is_empty() {
+            let text = format!(
+                "{} by {}, not paired: two searches on two moments",
+                letter(index),
+                letter(0)
+            );
+            blocks.push(Block::Text(Tone::Strong, text));
+            blocks.push(Block::Table(held));
         }
     }
     let order = tables::in_order(matched, of_each);
@@ -247,6 +308,10 @@ fn remarks(comparison: &Comparison<'_>) -> Vec<Block> {
         let text = format!("Absent: {}.", absent.join("; "));
         blocks.push(Block::Text(Tone::Warn, text));
     }
+    if comparison.threshold.is_some() && comparison.sources.len() == 1 {
+        let text = "The threshold does nothing here: one result has no differences.";
+        blocks.push(Block::Text(Tone::Warn, text.to_owned()));
+    }
     let shown = comparison.scenarios.iter().flat_map(|one| &one.differences);
     if let Some(share) = comparison
         .threshold
@@ -280,20 +345,18 @@ fn remarks(comparison: &Comparison<'_>) -> Vec<Block> {
     blocks
 }
 
-/// What is in some results only: `null in B`, `the scenario spike in A`.
+/// What is in some results only: `null of laptop in B`, `the scenario spike in A`.
 fn absent(comparison: &Comparison<'_>) -> Vec<String> {
-    let mut absent = Vec::new();
-    for matched in &comparison.scenarios {
-        let name = clean(&matched.scenario().name);
-        for (index, of_it) in matched.of_each.iter().enumerate() {
-            let letter = letter(index);
-            if of_it.is_none() {
-                absent.push(format!("the scenario {name} in {letter}"));
-                continue;
-            }
-            let missing = matched.subjects.iter().filter(|one| !one.is_in[index]);
-            absent.extend(missing.map(|one| format!("{} of {name} in {letter}", clean(one.id))));
+    let of = |missing: &Missing| {
+        let (scenario, letter) = (clean(&missing.scenario), letter(missing.source));
+        let what = match &missing.subject {
+            None => format!("the scenario {scenario} in {letter}"),
+            Some(subject) => format!("{} of {scenario} in {letter}", clean(subject)),
+        };
+        match &missing.broke {
+            None => what,
+            Some(why) => format!("{what}, where it broke ({})", clean(why)),
         }
-    }
-    absent
+    };
+    comparison.missing.iter().map(of).collect()
 }

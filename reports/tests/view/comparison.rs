@@ -2,7 +2,7 @@
 
 use super::runs;
 use crate::{check, plain};
-use reports::compare::{Comparison, Held, Options, Source, compare};
+use reports::compare::{Comparison, Field, Held, Options, Source, compare};
 use reports::result::{Run, metric};
 use reports::view::{Screen, comparison, comparison_html, comparison_markdown, first_screen};
 use unicode_width::UnicodeWidthStr;
@@ -49,18 +49,26 @@ pub fn text(comparison_of: &Comparison<'_>) -> String {
     comparison(comparison_of, Screen::PLAIN)
 }
 
+/// `after` lacks an engine.
+pub fn lenient() -> Options {
+    Options {
+        allow: [Field::Missing].into(),
+        ..Options::default()
+    }
+}
+
 pub fn filtered(filters: &[&str]) -> Options {
     let parsed = filters.iter().map(|text| text.parse().expect("a filter"));
     Options {
         filters: parsed.collect(),
-        ..Options::default()
+        ..lenient()
     }
 }
 
 #[test]
 fn comparisons_look_like_the_golden_files() {
     let apart = two(after());
-    let apart = compare(&sources(&apart), &Options::default()).expect("compared");
+    let apart = compare(&sources(&apart), &lenient()).expect("compared");
     check("compare_apart.80.txt", &comparison(&apart, plain(80)));
     check("compare_apart.md", &comparison_markdown(&apart));
     check("compare_apart.html", &comparison_html(&apart));
@@ -68,7 +76,7 @@ fn comparisons_look_like_the_golden_files() {
     for (_, run) in &mut paired {
         run.series = Some("a series".to_owned());
     }
-    let paired = compare(&sources(&paired), &Options::default()).expect("compared");
+    let paired = compare(&sources(&paired), &lenient()).expect("compared");
     check("compare_paired.80.txt", &comparison(&paired, plain(80)));
 }
 
@@ -79,7 +87,7 @@ fn no_line_is_wider_than_the_screen() {
     third.id = "third".to_owned();
     third.name = Some("a name that is as long as a whole sentence would be".to_owned());
     runs.push(("a/path/that/is/long/but/can/be/copied.json", third));
-    let result = compare(&sources(&runs), &Options::default()).expect("compared");
+    let result = compare(&sources(&runs), &lenient()).expect("compared");
     for columns in [60, 80, 110] {
         for line in comparison(&result, plain(columns)).lines() {
             assert!(line.width() <= columns, "at {columns}: {line}");
@@ -106,7 +114,7 @@ fn one_result_has_its_own_table() {
         });
         let table = table.unwrap_or_else(|| panic!("a table: {own}"));
         let alone = [("own.json", run)];
-        let alone = compare(&sources(&alone), &Options::default()).expect("compared");
+        let alone = compare(&sources(&alone), &lenient()).expect("compared");
         let shown = text(&alone);
         assert!(shown.contains(table), "{table}\n--- not in\n{shown}");
         assert!(!shown.contains("not paired"), "{shown}");
@@ -116,7 +124,7 @@ fn one_result_has_its_own_table() {
 #[test]
 fn what_is_not_paired_is_never_called_real_and_points_to_the_gate() {
     let runs = two(after());
-    let result = compare(&sources(&runs), &Options::default()).expect("compared");
+    let result = compare(&sources(&runs), &lenient()).expect("compared");
     let shown = text(&result);
     for said in [
         "B by A, not paired: two runs on two moments",
@@ -147,7 +155,7 @@ fn rounds_of_one_series_are_paired_and_their_drift_cancels_out() {
     };
     let throughput = Options {
         metrics: vec![metric("throughput_per_s").expect("known")],
-        ..Options::default()
+        ..lenient()
     };
     let mut runs = [
         ("a.json", drifting("a", 1.0)),
@@ -217,10 +225,10 @@ fn a_threshold_hides_small_differences_and_says_how_many() {
     let runs = two(after());
     let within = |share: f64| Options {
         threshold: Some(share),
-        ..Options::default()
+        ..lenient()
     };
     let result = compare(&sources(&runs), &within(0.05)).expect("compared");
-    let all = compare(&sources(&runs), &Options::default()).expect("compared");
+    let all = compare(&sources(&runs), &lenient()).expect("compared");
     let shown: Vec<&str> = result.scenarios[0]
         .differences
         .iter()
@@ -243,6 +251,9 @@ fn a_threshold_hides_small_differences_and_says_how_many() {
         "{}",
         text(&result)
     );
+    let alone = compare(&sources(&runs[..1]), &within(0.5)).expect("shown");
+    let shown = text(&alone);
+    assert!(shown.contains("The threshold does nothing here"), "{shown}");
 }
 
 #[test]
@@ -254,7 +265,7 @@ fn an_engine_whose_audit_failed_is_shown_and_not_compared() {
         .find(|leg| leg.subject == "preallocated" && leg.round == 4)
         .expect("there");
     leg.audit = failed;
-    let result = compare(&sources(&runs), &Options::default()).expect("compared");
+    let result = compare(&sources(&runs), &lenient()).expect("compared");
     let shown = text(&result);
     assert!(
         shown.contains("B: AUDIT FAILED: preallocated, round 4"),
@@ -277,11 +288,95 @@ fn an_engine_whose_audit_failed_is_shown_and_not_compared() {
 fn legs_of_a_search_are_held_against_nothing() {
     let mut later = runs::capacity();
     later.id = "later".to_owned();
+    later.searches[1].holds_per_s = Some(20_600.0);
     let runs = [("one.json", runs::capacity()), ("two.json", later)];
-    let result = compare(&sources(&runs), &Options::default()).expect("compared");
+    let result = compare(&sources(&runs), &lenient()).expect("compared");
     assert!(result.scenarios[0].differences.is_empty());
     let shown = text(&result);
-    assert!(shown.contains("holds/s"), "{shown}");
+    assert!(
+        !shown.contains("finished/s"),
+        "medians over probes: {shown}"
+    );
+    let words = shown.split_whitespace().collect::<Vec<_>>().join(" ");
+    assert!(
+        words.contains("preallocated 41,200 20,600 0.500× 0.625× 0.313×"),
+        "{shown}"
+    );
+}
+
+#[test]
+fn nothing_that_can_be_compared_is_a_refusal_with_the_reasons() {
+    let small = |id: &str| {
+        let mut run = runs::laptop();
+        run.id = id.to_owned();
+        run
+    };
+    let mut failed = small("failed");
+    failed.legs[0].audit = runs::failed_audit().legs[1].audit.clone();
+    assert_eq!(
+        refusal(&[("a.json", small("a")), ("b.json", failed)], &lenient()),
+        "nothing can be compared: lua-single-key: in b.json, its audit failed in round 1"
+    );
+    let gate = |id: &str| {
+        let mut run = small(id);
+        run.legs[0].pair = Some(reports::result::Pair {
+            block: 1,
+            order: vec![0, 1],
+            attempt: 1,
+            void: None,
+        });
+        run
+    };
+    let said = refusal(&[("a.json", gate("a")), ("b.json", gate("b"))], &lenient());
+    assert!(
+        said.ends_with("in a.json, its legs belong to a search or a gate"),
+        "{said}"
+    );
+    // One alone is shown, whatever it is.
+    compare(&sources(&[("a.json", gate("a"))]), &lenient()).expect("shown");
+}
+
+/// A share of what each run calibrated to.
+#[test]
+fn figures_at_different_offered_rates_are_in_no_ratio() {
+    let at = |id: &str, factor: f64| {
+        let mut run = runs::open_loop();
+        run.id = id.to_owned();
+        for leg in &mut run.legs {
+            for phase in &mut leg.phases {
+                phase.offered_per_s = phase.offered_per_s.map(|rate| rate * factor);
+            }
+        }
+        run
+    };
+    let near = [("a.json", at("a", 1.0)), ("b.json", at("b", 1.01))];
+    let near = compare(&sources(&near), &lenient()).expect("compared");
+    assert!(!near.scenarios[0].differences.is_empty());
+    let far = [("a.json", at("a", 1.0)), ("b.json", at("b", 0.5))];
+    let said = refusal(&far, &lenient());
+    let rates = "in b.json, 5000 requests/s were offered, and 10000/s in the first result";
+    assert!(said.contains(rates), "{said}");
+}
+
+#[test]
+fn what_weakens_either_result_and_servers_that_differ_are_said() {
+    let mut runs = two(after());
+    let leg = &mut runs[1].1.legs[0];
+    leg.flags.insert(reports::result::Flag::DriverSaturated);
+    let stack = &mut runs[1].1.stack;
+    stack.versions.insert("redis".to_owned(), "9.9".to_owned());
+    stack
+        .settings
+        .insert("redis.io-threads".to_owned(), "4".to_owned());
+    let result = compare(&sources(&runs), &lenient()).expect("compared");
+    let shown = text(&result).replace('\n', " ");
+    for said in [
+        "B: the driver was at its limit: null",
+        "redis is 9.9, and ",
+        "redis.io-threads is 4, and absent in A.",
+    ] {
+        assert!(shown.contains(said), "{said}: {shown}");
+    }
 }
 
 #[test]
@@ -291,7 +386,7 @@ fn nothing_from_outside_breaks_the_html() {
         run.scenarios[0].title = "<script>alert(\"1\")</script> & 'more'".to_owned();
         run.name = Some("</title><b>".to_owned());
     }
-    let result = compare(&sources(&runs), &Options::default()).expect("compared");
+    let result = compare(&sources(&runs), &lenient()).expect("compared");
     let html = comparison_html(&result);
     assert!(
         html.contains("&lt;script&gt;alert(&quot;1&quot;)&lt;/script&gt; &amp; &#39;more&#39;"),

@@ -1,6 +1,6 @@
 //! What is not compared: results that are unlike, the same run twice, nothing in common.
 
-use super::comparison::{after, filtered, refusal, sources, text, two};
+use super::comparison::{after, filtered, lenient, refusal, sources, text, two};
 use super::runs;
 use reports::compare::{CompareError, Field, Options, compare};
 use reports::result::{Ack, DriverKind, LimitsBy, QueueKind, Run};
@@ -16,7 +16,7 @@ fn small() -> [(&'static str, Run); 2] {
 #[test]
 fn unlike_results_are_refused_by_the_field_with_both_values_and_may_be_allowed() {
     type Change = fn(&mut Run);
-    let changes: [(Field, Change, &str, &str); 13] = [
+    let changes: [(Field, Change, &str, &str); 17] = [
         (
             Field::DurabilityAck,
             |run| run.durability.ack = Ack::Published,
@@ -99,6 +99,36 @@ fn unlike_results_are_refused_by_the_field_with_both_values_and_may_be_allowed()
             "false",
             "true",
         ),
+        (
+            Field::StackOverrides,
+            |run| {
+                let set = ("mq.order_batch_size".to_owned(), "9".to_owned());
+                run.stack.overrides.extend([set]);
+            },
+            "absent",
+            "mq.order_batch_size=9",
+        ),
+        (
+            Field::SubjectOverrides,
+            |run| {
+                let set = ("api.workers".to_owned(), "2".to_owned());
+                run.subjects[0].overrides.extend([set]);
+            },
+            "absent",
+            "api.workers=2",
+        ),
+        (
+            Field::BuildProfile,
+            |run| run.subjects[0].build.profile = "debug".to_owned(),
+            "release",
+            "debug",
+        ),
+        (
+            Field::BuildProfile,
+            |run| run.lab.profile = "debug".to_owned(),
+            "release",
+            "debug",
+        ),
     ];
     let small = small();
     for (field, change, base, other) in changes {
@@ -141,14 +171,14 @@ fn a_subject_with_an_acknowledgement_or_a_driver_of_its_own_is_unlike_too() {
     };
     let at = lua(&mut runs[1].1).expect("there");
     runs[1].1.subjects[at].ack = Some(Ack::Published);
-    let said = refusal(&runs, &Options::default());
+    let said = refusal(&runs, &lenient());
     assert!(
         said.contains("durability.ack of lua-single-key is confirmed in before.json"),
         "{said}"
     );
     runs[1].1.subjects[at].ack = None;
     runs[1].1.subjects[at].driver = Some(DriverKind::Ghz);
-    let said = refusal(&runs, &Options::default());
+    let said = refusal(&runs, &lenient());
     assert!(
         said.contains("driver of lua-single-key is grpc 0.1.0 in before.json, and ghz"),
         "{said}"
@@ -158,14 +188,49 @@ fn a_subject_with_an_acknowledgement_or_a_driver_of_its_own_is_unlike_too() {
 }
 
 #[test]
-fn an_engine_that_one_result_lacks_is_said_to_be_absent_and_refused_when_asked_for() {
-    let runs = two(after());
-    let result = compare(&sources(&runs), &Options::default()).expect("compared");
+fn what_one_result_lacks_is_refused_unless_it_is_chosen_away_or_allowed() {
+    let mut runs = two(after());
+    assert_eq!(
+        refusal(&runs, &Options::default()),
+        "these results do not hold the same: database-row of engines is not in after.json; choose what all of them \
+         have with --engine or --filter, or compare the rest with --allow missing"
+    );
+    compare(&sources(&runs), &filtered(&["engine=lua*"])).expect("chosen away");
+    let result = compare(&sources(&runs), &lenient()).expect("compared");
     let shown = text(&result);
     assert!(
         shown.contains("Absent: database-row of engines in B.\n"),
         "{shown}"
     );
+    // It took part, and measured nothing.
+    let mut broken = runs::engines().legs[4].clone();
+    assert_eq!(broken.subject, "database-row");
+    broken.phases.clear();
+    broken.error = Some("the server died\nof hunger".to_owned());
+    runs[1].1.legs.push(broken);
+    let said = refusal(&runs, &Options::default());
+    assert!(
+        said.contains("database-row of engines broke in after.json (the server died);"),
+        "{said}"
+    );
+    let mut scenario = runs[0].1.scenarios[0].clone();
+    scenario.name = "spike".to_owned();
+    scenario.sha256 = "5b".to_owned();
+    let mut legs = runs[0].1.legs.clone();
+    legs.iter_mut()
+        .for_each(|leg| leg.scenario = "spike".to_owned());
+    runs[0].1.scenarios.push(scenario);
+    runs[0].1.legs.extend(legs);
+    let said = refusal(&runs, &Options::default());
+    assert!(
+        said.contains("the scenario spike is not in after.json;"),
+        "{said}"
+    );
+}
+
+#[test]
+fn an_engine_that_is_asked_for_must_be_in_every_result() {
+    let runs = two(after());
     let wanted = |id: &str| Options {
         subjects: vec![id.to_owned()],
         ..Options::default()

@@ -16,15 +16,18 @@ use crate::bench;
 /// Hold results against the first of them: the table of each, and by how much they differ
 #[derive(Args, Clone, Debug)]
 #[command(after_help = "\
-Rounds that were interleaved (in runs of one series) are compared pair by pair. All else is a ratio of \
-medians of two runs on two moments, and never called real; `lab regress` measures both together and judges.
+Rounds that were interleaved are compared pair by pair: results to which a tool gave the same `series`. All \
+else is a ratio of medians of two runs on two moments, and never called real; `lab regress` measures both \
+together and judges.
 
-Exit codes: 0 whatever the difference; 2 wrong usage, an unreadable file, or nothing to compare.")]
+Exit codes: 0 whatever the difference; 2 wrong usage, an unreadable file, results that are unlike or of which \
+one lacks an engine of the other, or nothing to compare.")]
 pub(super) struct CompareArgs {
     /// Result files, as `lab bench` leaves them in reports/out; one shows its own table
     #[arg(required = true, value_name = "FILE")]
     files: Vec<PathBuf>,
-    /// Compare although this field differs; may be repeated
+    /// Compare although this field differs, or (missing) although a result lacks an engine or a
+    /// scenario of another; may be repeated
     #[arg(long = "allow", value_name = "FIELD", value_parser = fields(), hide_possible_values = false)]
     allow: Vec<Field>,
     /// Only this engine, by its id in the results, which all of them must have; may be repeated

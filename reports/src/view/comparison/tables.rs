@@ -2,8 +2,8 @@
 //! them from the first.
 
 use super::{OfEach, letter};
-use crate::compare::{Difference, Held, Matched};
-use crate::result::{Good, Metric};
+use crate::compare::{Difference, Held, Matched, Source};
+use crate::result::{Good, Metric, Search};
 use crate::stats::Summary;
 use crate::view::grid::{Cell, Column, Grid, left, right};
 use crate::view::numbers::{NOTHING, of_metric, or_nothing, significant, times};
@@ -96,6 +96,45 @@ fn metric_columns(chosen: &[&'static Metric]) -> Vec<(Column, Show)> {
     columns
 }
 
+/// The highest rates that hold in the first result and in another, of those who were searched in
+/// both.
+pub(super) fn held_rates(matched: &Matched<'_>, sources: &[Source<'_>], source: usize) -> Grid {
+    let (base, other) = (letter(0), letter(source));
+    let mut grid = Grid::new(vec![
+        left("engine"),
+        right(&format!("{base}\nholds/s")),
+        right(&format!("{other}\nholds/s")),
+        right(&format!("{other} by {base}")),
+        right(&format!("{base} holds of\nsaturated")),
+        right(&format!("{other} holds of\nsaturated")),
+    ]);
+    let search = |index: usize, id: &str| -> Option<&Search> {
+        let name = &matched.of_each[index]?.name;
+        let mut searches = sources[index].run.searches.iter();
+        searches.find(|one| one.scenario == *name && one.subject == id)
+    };
+    for subject in &matched.subjects {
+        let Some((one, another)) = search(0, subject.id).zip(search(source, subject.id)) else {
+            continue;
+        };
+        let ratio = one.holds_per_s.zip(another.holds_per_s);
+        let ratio = ratio.map(|(base, other)| other / base);
+        let of_saturated = |search: &Search| {
+            let both = search.holds_per_s.zip(search.saturated_per_s);
+            or_nothing(both, |(holds, saturated)| times(holds / saturated))
+        };
+        grid.push(vec![
+            clean(subject.id).into(),
+            or_nothing(one.holds_per_s, significant).into(),
+            or_nothing(another.holds_per_s, significant).into(),
+            Cell::of(Tone::Strong, or_nothing(ratio, times)),
+            of_saturated(one).into(),
+            of_saturated(another).into(),
+        ]);
+    }
+    grid
+}
+
 /// Differences of one result from the first, by subject; all are paired, or none is.
 pub(super) fn differences(differences: &[&Difference], source: usize, paired: bool) -> Grid {
     let (base, other) = (letter(0), letter(source));
@@ -143,9 +182,9 @@ fn cells(difference: &Difference) -> Vec<Cell> {
         Held::Apart => vec![
             name.into(),
             base.into(),
-            range(&difference.base),
+            range(metric, &difference.base),
             other.into(),
-            range(&difference.other),
+            range(metric, &difference.other),
             ratio,
         ],
         Held::Paired {
@@ -184,10 +223,19 @@ fn figure(metric: &Metric, value: f64) -> String {
 }
 
 /// Least and greatest, where there is more than one.
-fn range(summary: &Summary) -> Cell {
+fn range(metric: &Metric, summary: &Summary) -> Cell {
     let text = match summary.rounds() {
         1 => NOTHING.to_owned(),
-        _ => format!("{}–{}", significant(summary.min), significant(summary.max)),
+        _ => {
+            let (least, greatest) = (figure(metric, summary.min), figure(metric, summary.max));
+            // A unit that both have is said once.
+            let unit = |figure: &str| figure.find(|one: char| one.is_whitespace());
+            let least = match (unit(&least), unit(&greatest)) {
+                (Some(at), Some(other)) if least[at..] == greatest[other..] => &least[..at],
+                _ => least.as_str(),
+            };
+            format!("{least}–{greatest}")
+        }
     };
     Cell::of(Tone::Faint, text)
 }
