@@ -357,3 +357,32 @@ fn little_s_law_is_held_against_a_closed_phase() {
     (little.measured, little.applies) = (9.0, false);
     assert!(little.holds());
 }
+
+/// A histogram that was cut off would leave its figures out without a word.
+#[test]
+fn a_broken_histogram_is_refused_with_its_leg_and_phase() {
+    let whole = run();
+    Run::from_json(&whole.to_json()).expect("whole");
+    let of = |change: fn(&mut Phase) -> &mut Hist| {
+        let mut run = whole.clone();
+        let hist = change(&mut run.legs[0].phases[0]);
+        hist.v2_deflate_base64.truncate(8);
+        let error = Run::from_json(&run.to_json()).expect_err("refused");
+        error.to_string()
+    };
+    let leg = &whole.legs[0].id;
+    let expected = format!(
+        "the file is broken: in leg {leg}, phase measure, a latency histogram cannot be read"
+    );
+    let changes: [fn(&mut Phase) -> &mut Hist; 2] = [
+        |phase| {
+            let stats = phase.operations.values_mut().next().expect("one");
+            &mut stats.latency[2].hist
+        },
+        |phase| &mut phase.timeline[0].latency,
+    ];
+    for change in changes {
+        let said = of(change);
+        assert!(said.starts_with(&expected), "{said}");
+    }
+}

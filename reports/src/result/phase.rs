@@ -154,7 +154,7 @@ impl Phase {
     }
 
     /// Latencies of all operations by one clock, of one outcome or of all. Empty where nothing was
-    /// recorded, or what was recorded cannot be read.
+    /// recorded; what cannot be read is refused when a result is.
     pub fn latencies(&self, clock: &LatencyClock, outcome: Option<&OutcomeName>) -> Latencies {
         let mut merged = Latencies::new();
         let all = self.operations.values().flat_map(|stats| &stats.latency);

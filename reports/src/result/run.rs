@@ -3,6 +3,7 @@
 
 use super::expectation::Expectation;
 use super::gate::Gate;
+use super::hist::{Hist, HistError};
 use super::leg::Leg;
 use super::metrics::MetricDef;
 use super::open_enum::open_enum;
@@ -89,6 +90,14 @@ pub enum ResultError {
     NotText,
     #[error("not a result of this tool: it has no schema number")]
     Foreign,
+    #[error("the file is broken: in leg {leg}, {part}, {why}")]
+    Histogram {
+        leg: String,
+        /// The phase, or what else of a leg holds the histogram.
+        part: String,
+        #[source]
+        why: HistError,
+    },
     #[error("not a result of this tool: {0}")]
     Malformed(#[source] serde_json::Error),
 }
@@ -105,7 +114,8 @@ impl From<serde_json::Error> for ResultError {
 
 impl Run {
     /// Reads a result, and checks its schema and reader numbers first, so that a file of another
-    /// schema is refused for that reason and not because some field differs.
+    /// schema is refused for that reason and not because some field differs. Every histogram is read
+    /// once: whoever asks for its figures later gets them, or none where none were recorded.
     pub fn from_json(text: &str) -> Result<Self, ResultError> {
         if text.trim().is_empty() {
             return Err(ResultError::Empty);
@@ -120,7 +130,9 @@ impl Run {
         if let Some(needs) = needs.filter(|needs| *needs > u64::from(READER)) {
             return Err(ResultError::Reader { needs });
         }
-        Ok(serde_json::from_value(value)?)
+        let run: Self = serde_json::from_value(value)?;
+        run.legs.iter().try_for_each(read_histograms)?;
+        Ok(run)
     }
 
     pub fn to_json(&self) -> String {
@@ -148,6 +160,27 @@ impl Run {
             .iter()
             .filter(move |leg| leg.scenario == scenario && leg.subject == subject)
     }
+}
+
+fn read_histograms(leg: &Leg) -> Result<(), ResultError> {
+    let read = |part: &str, hist: &Hist| match hist.read() {
+        Ok(_) => Ok(()),
+        Err(why) => Err(ResultError::Histogram {
+            leg: leg.id.clone(),
+            part: part.to_owned(),
+            why,
+        }),
+    };
+    for phase in &leg.phases {
+        let part = format!("phase {}", phase.name);
+        let latencies = phase.operations.values().flat_map(|stats| &stats.latency);
+        let latencies = latencies.map(|latency| &latency.hist);
+        let timeline = phase.timeline.iter().map(|interval| &interval.latency);
+        let mut all = latencies.chain(&phase.send_lag).chain(timeline);
+        all.try_for_each(|hist| read(&part, hist))?;
+    }
+    let durable = leg.durable.as_ref();
+    durable.map_or(Ok(()), |durable| read("time until durable", &durable.hist))
 }
 
 /// The JSON Schema of results, as it stands in the tree.
