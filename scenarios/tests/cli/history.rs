@@ -161,7 +161,7 @@ fn what_is_refused_leaves_the_history_as_it_was() {
         (&absent, "absent.json cannot be read: No such file"),
         (
             &cut,
-            "cut.json: not a result of this tool: EOF while parsing",
+            "cut.json: the file was cut off: its JSON ends in the middle, in line ",
         ),
         (&old, "old.json: this file has schema 1"),
     ] {

@@ -39,7 +39,7 @@ fn a_file_that_is_no_result_is_refused_and_nothing_is_shown() {
     for (result, said) in [
         (
             &cut,
-            "cut.json: not a result of this tool: EOF while parsing",
+            "cut.json: the file was cut off: its JSON ends in the middle, in line ",
         ),
         (&newer, "newer.json: this result needs reader 99"),
         (
