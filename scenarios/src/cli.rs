@@ -9,6 +9,7 @@ mod compare;
 mod history;
 mod listing;
 mod nightly;
+mod outputs;
 mod regress;
 mod report;
 mod settings;

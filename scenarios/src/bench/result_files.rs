@@ -1,6 +1,9 @@
 //! The files in which a run's result is kept: one JSON file, one page and one Markdown summary per
 //! run. Each is replaced in one step, so that half a result can never be read.
 
+use std::fs::{OpenOptions, Permissions};
+use std::io::Write;
+use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 
 use anyhow::Context;
@@ -71,15 +74,35 @@ pub(super) fn write(run: &Run, files: &Files) -> anyhow::Result<Vec<PathBuf>> {
     Ok(written)
 }
 
-/// Writes a text in one step: whoever reads it reads all of it.
+/// Readable for whom the user's mask lets read, as of any other file that is made.
+const MODE: u32 = 0o666;
+
+/// Writes a text in one step: whoever reads it reads all of it. What is no file of its own (a pipe, a
+/// terminal, `/dev/stdout`) cannot be replaced, and is written to.
 pub fn replace(path: &Path, text: &str) -> anyhow::Result<()> {
     let folder = path
         .parent()
         .filter(|folder| !folder.as_os_str().is_empty());
     let refused = || format!("{} cannot be written", path.display());
-    let file =
-        tempfile::NamedTempFile::new_in(folder.unwrap_or(Path::new("."))).with_context(refused)?;
+    if is_stream(path) {
+        let written = OpenOptions::new()
+            .write(true)
+            .open(path)
+            .and_then(|mut stream| stream.write_all(text.as_bytes()));
+        return written.with_context(refused);
+    }
+    let file = tempfile::Builder::new()
+        .permissions(Permissions::from_mode(MODE))
+        .tempfile_in(folder.unwrap_or(Path::new(".")))
+        .with_context(refused)?;
     std::fs::write(file.path(), text).with_context(refused)?;
     file.persist(path).with_context(refused)?;
     Ok(())
+}
+
+/// The paths of the open files of a process lead to files that others hold open, too.
+fn is_stream(path: &Path) -> bool {
+    let open = ["/dev/stdout", "/dev/stderr", "/dev/fd", "/proc"];
+    let is_open = open.iter().any(|it| path.starts_with(it));
+    is_open || std::fs::metadata(path).is_ok_and(|it| !it.is_file() && !it.is_dir())
 }

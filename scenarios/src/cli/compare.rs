@@ -11,6 +11,7 @@ use reports::result::{Metric, Run, metric};
 use reports::view;
 
 use super::UsageError;
+use super::outputs::Outputs;
 use crate::bench;
 
 /// Hold results against the first of them: the table of each, and by how much they differ
@@ -76,6 +77,9 @@ fn share(text: &str) -> Result<f64, String> {
 
 /// Reads, compares, and prints or writes.
 pub(super) fn run(arguments: &CompareArgs) -> anyhow::Result<()> {
+    if let Some(out) = &arguments.out {
+        Outputs::beside(&arguments.files).claim(out)?;
+    }
     let runs = read(&arguments.files)?;
     let sources: Vec<Source<'_>> = runs
         .iter()
@@ -93,9 +97,9 @@ pub(super) fn run(arguments: &CompareArgs) -> anyhow::Result<()> {
     let text = drawn(&comparison, arguments);
     match &arguments.out {
         None => bench::show(&text),
-        Some(path) => std::fs::write(path, text).map_err(|error| {
-            UsageError(format!("{} cannot be written: {error}", path.display()))
-        })?,
+        Some(path) => {
+            bench::replace(path, &text).map_err(|error| UsageError(format!("{error:#}")))?;
+        }
     }
     Ok(())
 }

@@ -5,6 +5,7 @@ use std::path::PathBuf;
 use clap::Args;
 use reports::html::page;
 
+use super::outputs::Outputs;
 use super::{UsageError, read_result};
 use crate::{bench, browser};
 
@@ -33,13 +34,11 @@ pub(super) fn run(arguments: &ReportArgs) -> anyhow::Result<()> {
         return Err(UsageError(error).into());
     }
     let mut pages = Vec::new();
+    let mut outputs = Outputs::beside(&arguments.results);
     for path in &arguments.results {
         let beside = path.with_extension("html");
         let out = arguments.out.clone().unwrap_or(beside);
-        if out == *path {
-            let error = format!("{}: the page would replace its result", path.display());
-            return Err(UsageError(error).into());
-        }
+        outputs.claim(&out)?;
         pages.push((page(&read_result(path)?), out));
     }
     for (text, out) in pages {

@@ -127,6 +127,9 @@ fn a_page_is_written_where_it_is_wanted() {
         page.starts_with("<!doctype html>") && page.contains("0.900×"),
         "{page}"
     );
+    // Where no file can be put, it is written to.
+    let streamed = compared(&[&before, &after, "--out", "/dev/stdout"]);
+    assert!(streamed.contains("0.900×"), "{streamed}");
     let nowhere = shown(&folder.path("no/folder/page.html"));
     let error = refused_in_one_line(&["compare", &before, "--out", &nowhere], 2);
     assert!(

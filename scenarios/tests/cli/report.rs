@@ -1,6 +1,8 @@
 //! `lab report`: the page of a result, and what is no result.
 
+use std::os::unix::fs::{PermissionsExt, symlink};
 use std::path::Path;
+use std::process::Command;
 
 use crate::{lab, refused_in_one_line, text};
 
@@ -54,7 +56,7 @@ fn a_page_lies_beside_its_result_or_where_out_says() {
 fn where_there_is_no_display_the_path_is_said() {
     let folder = tempfile::tempdir().expect("a folder");
     std::fs::write(folder.path().join("one.json"), result()).expect("written");
-    let output = std::process::Command::new(env!("CARGO_BIN_EXE_lab"))
+    let output = Command::new(env!("CARGO_BIN_EXE_lab"))
         .args(["report", "--open", &path(folder.path(), "one.json")])
         .env_remove("DISPLAY")
         .env_remove("WAYLAND_DISPLAY")
@@ -84,7 +86,10 @@ fn what_is_no_result_is_refused_in_one_sentence_and_nothing_is_written() {
     );
     let absent = path(folder.path(), "absent.json");
     for (file, said) in [
-        (&cut, "not a result of this tool"),
+        (
+            &cut,
+            "the file was cut off: its JSON ends in the middle, in line 1",
+        ),
         (&foreign, "this file has schema 1"),
         (&future, "this result needs reader 9"),
         (&absent, "No such file"),
@@ -100,4 +105,62 @@ fn what_is_no_result_is_refused_in_one_sentence_and_nothing_is_written() {
     let itself = refused_in_one_line(&["report", &good, "--out", &good], 2);
     assert!(itself.contains("would replace its result"), "{itself}");
     assert!(!folder.path().join("good.html").exists());
+}
+
+#[test]
+fn no_result_is_replaced_whatever_way_leads_to_it_and_no_page_is_written_twice() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let at = |name: &str| path(folder.path(), name);
+    for name in ["one.json", "two.json", "one.txt"] {
+        std::fs::write(at(name), result()).expect("written");
+    }
+    symlink(at("one.json"), at("link.html")).expect("linked");
+    let around = at("../")
+        + folder
+            .path()
+            .file_name()
+            .and_then(|it| it.to_str())
+            .expect("a name");
+    for out in [
+        at("./one.json"),
+        format!("{around}/one.json"),
+        at("link.html"),
+    ] {
+        let error = refused_in_one_line(&["report", &at("one.json"), "--out", &out], 2);
+        assert!(error.contains("would replace its result"), "{error}");
+    }
+    let twice = refused_in_one_line(&["report", &at("one.json"), &at("one.txt")], 2);
+    assert!(
+        twice.contains("are one file, and would be written twice"),
+        "{twice}"
+    );
+    assert!(!Path::new(&at("one.html")).exists());
+    let compared = [
+        "compare",
+        &at("one.json"),
+        &at("two.json"),
+        "--out",
+        &at("two.json"),
+    ];
+    let error = refused_in_one_line(&compared, 2);
+    assert!(error.contains("would replace its result"), "{error}");
+    for name in ["one.json", "two.json", "link.html"] {
+        assert_eq!(
+            std::fs::read_to_string(at(name)).expect("there"),
+            result(),
+            "{name}"
+        );
+    }
+}
+
+#[test]
+fn a_page_is_as_readable_as_the_mask_of_the_user_lets_it_be() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let one = path(folder.path(), "one.json");
+    std::fs::write(&one, result()).expect("written");
+    let command = format!("umask 027; exec {} report {one}", env!("CARGO_BIN_EXE_lab"));
+    let output = Command::new("sh").args(["-c", &command]).output();
+    assert!(output.expect("sh starts").status.success());
+    let page = std::fs::metadata(folder.path().join("one.html")).expect("a page");
+    assert_eq!(page.permissions().mode() & 0o777, 0o640);
 }
