@@ -13,6 +13,7 @@ mod gate;
 mod headline;
 mod latency;
 mod matrix;
+mod notes;
 mod over_time;
 mod overview;
 mod processes;
@@ -85,8 +86,8 @@ fn scenario(run: &Run, part: &Part<'_>, all: &[Part<'_>]) -> Markup {
                 p.lead { (clean(&part.scenario.question)) }
             }
             @if !is_searched { (overview::section(run, part)) }
-            (headline::warnings(&warnings(run, alike)))
-            (headline::facts(&facts(run, alike)))
+            (notes::warnings(&warnings(run, alike)))
+            (notes::facts(&facts(run, alike)))
         }
         @if !is_searched { (charts) }
     }

@@ -23,7 +23,7 @@ fn every_part_of_the_overview_has_its_role_at_any_width() {
         assert!(!tags.is_empty(), "{name}");
         for tag in tags {
             let has = |role: &&str| tag.contains(&format!("role=\"{role}\""));
-            assert!(roles.iter().any(|role| has(&role)), "{name} {tag}");
+            assert!(roles.iter().any(has), "{name} {tag}");
         }
     }
 }

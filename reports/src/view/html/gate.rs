@@ -3,7 +3,7 @@
 //! [`crate::view::gate`]; only the drawing is made here.
 
 use super::plot::{Axis, Frame, percent};
-use super::{blocks, headline};
+use super::{blocks, notes};
 use crate::result::{Gate, GateHead, GateMetric, Good, Run, metric};
 use crate::view::gate;
 use maud::{Markup, html};
@@ -45,8 +45,8 @@ pub(super) fn section(run: &Run, of: &Gate) -> Markup {
                      the edge."
                 }
             }
-            (headline::warnings(&gate::remarks(run, of)))
-            (headline::facts(&gate::facts(run, of)))
+            (notes::warnings(&gate::remarks(run, of)))
+            (notes::facts(&gate::facts(run, of)))
             @if !evidence.is_empty() {
                 details {
                     summary { "Evidence" }

@@ -133,25 +133,3 @@ fn measured(run: &Run) -> String {
         run.seed
     )
 }
-
-pub(super) fn warnings(notes: &[Note]) -> Markup {
-    html! {
-        @if !notes.is_empty() {
-            ul.warnings {
-                @for note in notes { li { (note.text) } }
-            }
-        }
-    }
-}
-
-/// What is neither in the head of the page nor in the rows.
-pub(super) fn facts(notes: &[Note]) -> Markup {
-    let is_new = |note: &&Note| !["machine", "limited by"].contains(&note.label);
-    html! {
-        dl.facts {
-            @for note in notes.iter().filter(is_new) {
-                div { dt { (note.label) } dd { (note.text) } }
-            }
-        }
-    }
-}
