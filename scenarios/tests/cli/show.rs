@@ -22,7 +22,7 @@ fn a_result_is_shown_as_its_run_printed_it() {
     assert!(details.starts_with(&first), "{details}");
     assert!(details.contains("AMD EPYC 7763"), "{details}");
     let markdown = shown(&[&path, "--markdown"]);
-    assert!(markdown.starts_with("# gate: "), "{markdown}");
+    assert!(markdown.starts_with("# Regression gate\n"), "{markdown}");
     let twice = shown(&[&path, &path]);
     assert_eq!(twice, format!("{first}\n{first}"));
 }
