@@ -228,7 +228,7 @@ fn another_anchor_is_refused_unless_it_begins_a_segment() {
 fn unlike_conditions_are_series_of_their_own() {
     let mut history = History::default();
     history.add(&gate(), STRICT).expect("the first");
-    let changes: [fn(&mut Run); 6] = [
+    let changes: [fn(&mut Run); 9] = [
         |run| run.machine.class = "another".to_owned(),
         |run| run.scenarios[0].sha256 = "77".to_owned(),
         |run| run.stack.kind = "embedded".to_owned(),
@@ -238,6 +238,9 @@ fn unlike_conditions_are_series_of_their_own() {
             let set = ("mq.order_batch_size".to_owned(), "9".to_owned());
             run.stack.overrides.extend([set]);
         },
+        |run| run.machine.limits.driver_apart = true,
+        |run| run.subjects[1].build.profile = "debug".to_owned(),
+        |run| run.lab.profile = "debug".to_owned(),
     ];
     for (number, change) in (1..).zip(changes) {
         let mut run = measured(number, 0.0);
@@ -246,7 +249,7 @@ fn unlike_conditions_are_series_of_their_own() {
         let added = history.add(&run, STRICT).expect("a new series");
         assert_eq!(added.lines[0].segment, 1);
     }
-    assert_eq!(history.series().len(), 7);
+    assert_eq!(history.series().len(), 10);
 }
 
 #[test]

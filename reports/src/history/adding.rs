@@ -332,6 +332,11 @@ fn key(run: &Run, scenario: &Scenario, head: &Subject) -> Key {
     }
 }
 
+/// A profile other than that of builds whose speed counts.
+fn unusual(profile: &str) -> Option<String> {
+    (profile != "release").then(|| profile.to_owned())
+}
+
 /// Everything outside the scenario that makes figures unlike.
 fn conditions(run: &Run, head: &Subject) -> BTreeMap<String, String> {
     let durability = &run.durability;
@@ -357,6 +362,12 @@ fn conditions(run: &Run, head: &Subject) -> BTreeMap<String, String> {
             "memory_bytes",
             limits.memory_bytes.map(|bytes| bytes.to_string()),
         ),
+        shown(
+            "driver_apart",
+            limits.driver_apart.then(|| "true".to_owned()),
+        ),
+        shown("profile", unusual(&head.build.profile)),
+        shown("driver_profile", unusual(&run.lab.profile)),
         shown("driver", head.driver.as_ref().map(ToString::to_string)),
     ]
     .into_iter()
