@@ -9,7 +9,7 @@ mod results;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output, Stdio};
 
-use reports::result::{Run, RunKind, Side, Verdict};
+use reports::result::{Ack, Run, RunKind, Side, Verdict};
 use scenarios::bench::system_binary;
 
 /// One engine without servers, a second of each phase.
@@ -65,6 +65,8 @@ fn regress(folder: &Path, arguments: &[String]) -> Output {
         .args(arguments)
         .arg("--out")
         .arg(folder.join("out"))
+        .env_remove("DISPLAY")
+        .env_remove("WAYLAND_DISPLAY")
         .stdin(Stdio::null())
         .output()
         .expect("lab starts")
@@ -131,7 +133,18 @@ fn builds_are_compared_in_blocks_and_too_few_of_them_are_inconclusive() {
         "--no-instructions",
         "--void-above",
         "100",
+        "--ack",
+        "published",
+        "--set",
+        "incarnation.label=compared",
+        "--save",
+        "compared",
+        "--details",
+        "--open",
+        "--no-install",
     ]);
+    let copy = folder.join("copy.json");
+    arguments.extend(["--json".to_owned(), copy.display().to_string()]);
     arguments.extend(["--scenario".to_owned(), tiny(&folder)]);
     arguments.extend([
         "--base".to_owned(),
@@ -146,6 +159,10 @@ fn builds_are_compared_in_blocks_and_too_few_of_them_are_inconclusive() {
     let (screen, log) = (text(&output.stdout), text(&output.stderr));
 
     let run = only_result(&folder);
+    assert_eq!(run, reports::read(&copy).expect("own result"));
+    assert_eq!(run.name.as_deref(), Some("compared"));
+    assert_eq!(run.durability.ack, Ack::Published);
+    assert!(log.contains(".html (no display here"), "{log}");
     assert_eq!(run.kind, RunKind::Gate);
     assert!(run.complete && run.error.is_none(), "{:?}", run.error);
     let sides: Vec<_> = run
@@ -299,4 +316,26 @@ fn a_head_whose_leg_breaks_fails_at_once() {
         screen.contains("out of luck") || log.contains("out of luck"),
         "{screen}\n{log}"
     );
+}
+
+#[test]
+#[ignore = "nightly: forty legs"]
+fn a_build_is_measured_against_itself_and_what_the_gate_would_see_is_told() {
+    let folder = fresh_folder("regress_self_check");
+    let base = system_binary::build().expect("the system");
+    let told = folder.join("told.md");
+    let mut arguments = words(&["--self-check", "--stack", "embedded", "--void-above", "100"]);
+    arguments.extend([
+        "--scenario".to_owned(),
+        tiny(&folder),
+        "--base".to_owned(),
+        file(&base),
+    ]);
+    arguments.extend(["--markdown".to_owned(), told.display().to_string()]);
+    let output = regress(&folder, &arguments);
+    let (screen, log) = (text(&output.stdout), text(&output.stderr));
+    assert_eq!(output.status.code(), Some(0), "{screen}\n{log}");
+    assert!(screen.contains("20 blocks of the same build"), "{screen}");
+    let told = std::fs::read_to_string(told).expect("written");
+    assert!(told.contains("false alarms by any metric"), "{told}");
 }

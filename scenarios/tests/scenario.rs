@@ -182,7 +182,7 @@ fn mistakes_are_refused_with_their_line_and_what_is_allowed() {
         (
             "requests = 2_000",
             "time = \"3s\"\narrival = \"constant\"\nrate = \"60% of calibrate\"",
-            "my.toml:32: a share of \"calibrate\" is unknown; allowed: a number, as no earlier phase calibrates",
+            "my.toml:32: a share of \"calibrate\" is unknown; allowed: a number, or base, as no earlier phase calibrates",
         ),
         (
             "requests = 2_000",

@@ -95,13 +95,16 @@ pub(super) fn reason(head: &GateHead) -> String {
                 .map_or_else(String::new, |remark| clean(remark)),
             metrics => {
                 let seen = metrics.iter().map(|it| {
+                    let seen = match it.detectable_ln.is_finite() {
+                        true => format!("seen from {} on", visible(it)),
+                        false => "too few blocks to see any".to_owned(),
+                    };
                     format!(
-                        "{} {} (limit {}) at a spread of {}, seen from {} on",
+                        "{} {} (limit {}) at a spread of {}, {seen}",
                         short_title(&it.metric),
                         change(it.hl_ln.0),
                         limit(it),
                         spread(it),
-                        visible(it)
                     )
                 });
                 format!("undecided: {}", seen.collect::<Vec<_>>().join("; "))

@@ -47,9 +47,12 @@ fn several_scenarios_take_turns_and_share_one_result() {
     std::fs::write(&file, SMALL).expect("written");
     let out = folder.join("out");
     let arguments = ["bench", "smoke", &file.display().to_string()];
-    let options = ["--stack", "embedded", "--rounds", "3", "--seed", "5"];
+    let options = [
+        "--stack", "embedded", "--rounds", "3", "--seed", "5", "--open",
+    ];
     let engines = ["--engine", "preallocated", "--engine", "database-row"];
     let mut command = lab(&out, &[&arguments[..], &options, &engines].concat());
+    command.env_remove("DISPLAY").env_remove("WAYLAND_DISPLAY");
     let Output {
         status,
         stdout,
@@ -57,6 +60,11 @@ fn several_scenarios_take_turns_and_share_one_result() {
     } = command.output().expect("lab starts");
     let (screen, log) = (text(&stdout), text(&stderr));
     assert_eq!(status.code(), Some(0), "{screen}\n{log}");
+    let page = log.lines().find(|line| line.starts_with("page: "));
+    assert!(
+        page.is_some_and(|line| line.contains(".html (no display here")),
+        "{log}"
+    );
     let run = only_result(&out);
     assert_eq!(run.kind, RunKind::Matrix);
     assert!(run.id.contains("-matrix-"), "{}", run.id);

@@ -46,6 +46,12 @@ const ELSEWHERE: &[(&str, &str, &str, &str)] = &[
         "a_run_under_ghz_is_audited_and_says_what_it_cannot_see",
     ),
     (
+        "--open",
+        "",
+        "bench/matrix.rs",
+        "several_scenarios_take_turns_and_share_one_result",
+    ),
+    (
         "--dry-run",
         "",
         "cli/dry_run.rs",
@@ -133,6 +139,56 @@ fn run_by(arguments: &[&str], choices: &BTreeSet<&str>) -> Pairs {
             false => pair(option, ""),
         })
         .collect()
+}
+
+/// What `lab regress` has beside what `lab bench` has, too.
+#[test]
+fn every_option_of_a_comparison_is_in_its_tests() {
+    let help = |command: &str| {
+        let output = Command::new(env!("CARGO_BIN_EXE_lab"))
+            .args([command, "--help"])
+            .output()
+            .expect("lab starts");
+        offered(&String::from_utf8(output.stdout).expect("UTF-8"))
+    };
+    let tests = ["regress.rs", "regress/refused.rs", "regress/results.rs"].map(source);
+    // The stack's, which mean the same.
+    let of_stack = [
+        "--stack",
+        "--database-url",
+        "--redis-url",
+        "--amqp-url",
+        "--redis-cluster",
+    ];
+    let of_stack = [
+        &of_stack[..],
+        &[
+            "--queue-type",
+            "--appendfsync",
+            "--flush",
+            "--scratch",
+            "--keep",
+        ],
+    ]
+    .concat();
+    let offered: BTreeSet<String> = help("regress")
+        .into_iter()
+        .map(|(option, _)| option)
+        .collect();
+    let shared: BTreeSet<String> = help("bench")
+        .into_iter()
+        .map(|(option, _)| option)
+        .collect();
+    for option in offered {
+        let is_of_stack = of_stack.contains(&&*option) && shared.contains(&option);
+        let named = tests
+            .iter()
+            .any(|test| test.contains(&format!("\"{option}\"")));
+        assert!(
+            named || is_of_stack,
+            "no test of a comparison runs {option}"
+        );
+    }
 }
 
 #[test]

@@ -2,7 +2,7 @@
 
 use scenarios::bench::system_binary;
 
-use crate::{file, fresh_folder, regress, text};
+use crate::{file, fresh_folder, padded_copy, regress, text};
 
 #[test]
 fn what_cannot_be_compared_is_refused_in_one_sentence_and_never_passes() {
@@ -54,6 +54,13 @@ fn what_cannot_be_compared_is_refused_in_one_sentence_and_never_passes() {
     );
     refused(&["--base", &base, "--blocks", "0"], &["--blocks", "1..=50"]);
     refused(&[], &["--base"]);
+    // The same program in another file: its instructions cannot be counted.
+    let copy = padded_copy(&system_binary::build().expect("the system"), &folder);
+    let copy = file(&copy);
+    refused(
+        &["--base", &base, "--head", &copy, "--strict-instructions"],
+        &["--strict-instructions", "counts need sources"],
+    );
     let results = ["--results", "x", "--base", &base];
     refused(&results, &["--results", "--base"]);
     let engine = [

@@ -89,9 +89,10 @@ pub(in crate::view) fn limit(metric: &GateMetric) -> String {
     change(metric.threshold_ln)
 }
 
-/// The smallest shift that could have been seen; nothing where there is no spread to tell it by.
+/// The smallest shift that could have been seen; nothing where there is no spread to tell it by, or
+/// too few blocks for any.
 pub(super) fn visible(metric: &GateMetric) -> String {
-    match has_spread(metric) {
+    match has_spread(metric) && metric.detectable_ln.is_finite() {
         true => change(metric.detectable_ln),
         false => "–".to_owned(),
     }
