@@ -180,13 +180,13 @@ impl fmt::Display for SelfCheck {
         )?;
         writeln!(
             f,
-            "{:<20}{:>10}{:>10}{:>14}{:>18}",
+            "{:<27}{:>10}{:>9}{:>14}{:>18}",
             "metric", "threshold", "spread", "false alarms", "smallest visible"
         )?;
         for check in &self.metrics {
             writeln!(
                 f,
-                "{:<20}{:>10}{:>10}{:>14}{:>18}",
+                "{:<27}{:>10}{:>9}{:>14}{:>18}",
                 check.metric,
                 percent(check.threshold_ln),
                 share(check.spread),
