@@ -5,8 +5,8 @@ use std::collections::BTreeMap;
 
 use anyhow::Context;
 use reports::result::{
-    Ack, Durability, METRICS, Machine, QueueKind, READER, Run, RunKind, SCHEMA, Sees, StackRecord,
-    Subject,
+    Ack, Durability, METRICS, Machine, QueueKind, READER, Run, RunKind, SCHEMA, Scratch, Sees,
+    StackRecord, Subject,
 };
 
 use super::session::ScenarioPlan;
@@ -39,21 +39,25 @@ impl Ground {
     pub(super) fn none(options: &BenchOptions, ack: &Ack) -> Self {
         let none = || "none".to_owned();
         Self {
-            machine: provenance::machine(&std::env::temp_dir()),
+            // Nothing lay anywhere, and nothing was there to be seen.
+            machine: Machine {
+                scratch: Scratch::default(),
+                ..provenance::machine(&std::env::temp_dir())
+            },
             stack: StackRecord {
                 kind: none(),
                 why: "no leg was needed".to_owned(),
                 versions: BTreeMap::new(),
                 settings: BTreeMap::new(),
                 overrides: shown(&options.overrides),
-                sees: Sees::OutsideOnly,
+                sees: Sees::All,
             },
             durability: Durability {
                 ack: ack.clone(),
                 queue: QueueKind::Other(none()),
                 redis_aof: None,
                 db_flush: None,
-                storage_survives: false,
+                storage_survives: true,
             },
         }
     }

@@ -52,7 +52,9 @@ pub(super) fn resolved(workspace: &Path, reference: &str) -> anyhow::Result<Sour
 /// When this is no git repository.
 pub(super) fn working_tree(workspace: &Path) -> anyhow::Result<(Source, Vec<String>)> {
     // `stash create` makes a commit and changes nothing; it prints nothing where nothing is changed.
-    let stash = must(workspace, &["stash", "create"])?;
+    // The commit needs an author, and a machine of a CI may have none.
+    let nobody = ["-c", "user.name=lab", "-c", "user.email=lab@localhost"];
+    let stash = must(workspace, &[&nobody[..], &["stash", "create"]].concat())?;
     let stash = Some(stash).filter(|commit| !commit.is_empty());
     let is_dirty = stash.is_some();
     let commit = match stash {
@@ -140,7 +142,11 @@ fn must(folder: &Path, arguments: &[&str]) -> anyhow::Result<String> {
     }
     let words = String::from_utf8_lossy(&output.stderr);
     let last = words.trim().lines().last().unwrap_or_default();
-    Err(RegressError(format!("git {} failed: {last}", arguments[0])).into())
+    let what = arguments
+        .iter()
+        .find(|it| !it.starts_with('-') && !it.contains('='));
+    let what = what.copied().unwrap_or_default();
+    Err(RegressError(format!("git {what} failed: {last}")).into())
 }
 
 #[cfg(test)]
