@@ -229,6 +229,21 @@ impl Arrival {
     }
 }
 
+impl Arrival {
+    /// The mean of its rates, per second; none where it names none. `measured` gives the throughput of
+    /// a name.
+    ///
+    /// # Errors
+    /// The name whose throughput was not measured.
+    pub fn mean_rate(&self, measured: impl Fn(&str) -> Option<f64>) -> Result<Option<f64>, String> {
+        let rates = self.rates();
+        let resolved = rates.iter().map(|rate| rate.resolve(&measured));
+        let resolved: Vec<f64> = resolved.collect::<Result<_, _>>()?;
+        let sum: f64 = resolved.iter().sum();
+        Ok((!resolved.is_empty()).then(|| sum / resolved.len() as f64))
+    }
+}
+
 impl OpenShape {
     fn rates(&self) -> Vec<&Rate> {
         match self {

@@ -106,6 +106,18 @@ fn tiny(folder: &Path) -> String {
     path.display().to_string()
 }
 
+/// Both sides of a comparison in the tiny scenario.
+fn against(base: &Path, head: &Path, folder: &Path) -> Vec<String> {
+    let scenario = tiny(folder);
+    let arguments = [
+        ("--base", file(base)),
+        ("--head", file(head)),
+        ("--scenario", scenario),
+    ];
+    let pairs = arguments.map(|(option, value)| [option.to_owned(), value]);
+    pairs.into_iter().flatten().collect()
+}
+
 fn only_result(folder: &Path) -> Run {
     let out = folder.join("out");
     let files = std::fs::read_dir(&out).expect("readable");
@@ -145,13 +157,7 @@ fn builds_are_compared_in_blocks_and_too_few_of_them_are_inconclusive() {
     ]);
     let copy = folder.join("copy.json");
     arguments.extend(["--json".to_owned(), copy.display().to_string()]);
-    arguments.extend(["--scenario".to_owned(), tiny(&folder)]);
-    arguments.extend([
-        "--base".to_owned(),
-        file(&base),
-        "--head".to_owned(),
-        file(&head),
-    ]);
+    arguments.extend(against(&base, &head, &folder));
     arguments.extend(["--head".to_owned(), file(&base), "--strict".to_owned()]);
     arguments.extend(["--markdown".to_owned(), files[0].display().to_string()]);
     arguments.extend(["--junit".to_owned(), files[1].display().to_string()]);
@@ -236,13 +242,7 @@ fn equal_bytes_pass_without_a_leg() {
         "--void-above",
         "100",
     ]);
-    arguments.extend([
-        "--base".to_owned(),
-        file(&base),
-        "--head".to_owned(),
-        file(&base),
-    ]);
-    arguments.extend(["--scenario".to_owned(), tiny(&folder)]);
+    arguments.extend(against(&base, &base, &folder));
     let output = regress(&folder, &arguments);
     let (screen, log) = (text(&output.stdout), text(&output.stderr));
     assert_eq!(output.status.code(), Some(0), "{screen}\n{log}");
@@ -274,13 +274,7 @@ fn a_head_whose_leg_breaks_fails_at_once() {
         "--void-above",
         "100",
     ]);
-    arguments.extend([
-        "--base".to_owned(),
-        file(&base),
-        "--head".to_owned(),
-        file(&head),
-    ]);
-    arguments.extend(["--scenario".to_owned(), tiny(&folder)]);
+    arguments.extend(against(&base, &head, &folder));
     let output = regress(&folder, &arguments);
     let (screen, log) = (text(&output.stdout), text(&output.stderr));
     let run = only_result(&folder);
@@ -302,13 +296,7 @@ fn a_head_whose_leg_breaks_fails_at_once() {
         "--void-above",
         "100",
     ]);
-    arguments.extend([
-        "--base".to_owned(),
-        file(&head),
-        "--head".to_owned(),
-        file(&base),
-    ]);
-    arguments.extend(["--scenario".to_owned(), tiny(&folder)]);
+    arguments.extend(against(&head, &base, &folder));
     let output = regress(&folder.join("swapped"), &arguments);
     let (screen, log) = (text(&output.stdout), text(&output.stderr));
     assert_eq!(output.status.code(), Some(2), "{screen}\n{log}");

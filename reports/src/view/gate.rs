@@ -17,6 +17,7 @@ use super::notes::Note;
 use super::numbers::{counted, significant};
 use super::text::{Tone, clean};
 use crate::result::{Gate, GateHead, GateMetric, Run, RunKind, Verdict};
+use evidence::row_with;
 use words::{exact, spread, visible};
 
 /// The gate of a run that is one.
@@ -154,17 +155,8 @@ fn columns() -> Vec<Column> {
 }
 
 fn row(gate: &Gate, metric: &GateMetric) -> Vec<Cell> {
-    let (label, tone) = metric_verdict(gate, metric);
-    vec![
-        short_title(&metric.metric).into(),
-        Cell::of(Tone::Strong, change(metric.hl_ln.0)),
-        bounds(metric).into(),
-        limit(metric).into(),
-        spread(metric).into(),
-        visible(metric).into(),
-        exact(metric.p_adjusted.unwrap_or(metric.p_one_sided)).into(),
-        Cell::of(tone, label),
-    ]
+    let p = exact(metric.p_adjusted.unwrap_or(metric.p_one_sided));
+    row_with(gate, metric, [p])
 }
 
 /// What a reader must know besides the figures.

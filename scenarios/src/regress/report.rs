@@ -48,17 +48,15 @@ impl<'a> Report<'a> {
     }
 
     pub(super) fn not_measured(&self, why: &str) -> anyhow::Result<()> {
-        self.put(|| {
-            let markdown = view::not_measured_markdown(why);
-            Ok((markdown, view::not_measured_junit(why)))
-        })
+        self.put(
+            &view::not_measured_markdown(why),
+            &view::not_measured_junit(why),
+        )
     }
 
     pub(super) fn verdict(&self, run: &Run) -> anyhow::Result<()> {
-        self.put(|| {
-            let junit = view::junit(run).context("the result has no verdict")?;
-            Ok((view::markdown(run), junit))
-        })
+        let junit = view::junit(run).context("the result has no verdict")?;
+        self.put(&view::markdown(run), &junit)
     }
 
     /// Text that is no verdict, such as that of a self-check.
@@ -69,13 +67,12 @@ impl<'a> Report<'a> {
         }
     }
 
-    fn put(&self, texts: impl Fn() -> anyhow::Result<(String, String)>) -> anyhow::Result<()> {
-        let (markdown, junit) = texts()?;
+    fn put(&self, markdown: &str, junit: &str) -> anyhow::Result<()> {
         if let Some(path) = self.markdown {
-            put(path, &markdown)?;
+            put(path, markdown)?;
         }
         match self.junit {
-            Some(path) => put(path, &junit),
+            Some(path) => put(path, junit),
             None => Ok(()),
         }
     }

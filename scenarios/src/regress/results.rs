@@ -24,6 +24,14 @@ struct Block {
     heads: Vec<(String, Run)>,
 }
 
+impl Block {
+    /// Name and result of the base, then of every head.
+    fn sides(&self) -> impl Iterator<Item = (&str, &Run)> {
+        let heads = self.heads.iter().map(|(name, run)| (name.as_str(), run));
+        [(BASE, &self.base)].into_iter().chain(heads)
+    }
+}
+
 /// The comparison of all blocks in `folder`, judged.
 ///
 /// # Errors
@@ -171,9 +179,8 @@ fn must_fit(first: &Block, block: &Block) -> Result<(), RegressError> {
             block.path.display()
         )));
     }
-    let heads = block.heads.iter().map(|(name, run)| (name.as_str(), run));
     let expected_path = first.path.join("base.json").display().to_string();
-    for (name, run) in heads.chain([(BASE, &block.base)]) {
+    for (name, run) in block.sides() {
         let path = block.path.join(name.replacen(' ', "-", 1) + ".json");
         let path = path.display().to_string();
         let one = Source {
@@ -207,8 +214,7 @@ fn must_fit(first: &Block, block: &Block) -> Result<(), RegressError> {
 fn must_be_measured_once(blocks: &[Block]) -> Result<(), RegressError> {
     let mut seen = BTreeMap::new();
     for block in blocks {
-        let heads = block.heads.iter().map(|(name, run)| (name.as_str(), run));
-        for (name, run) in heads.chain([(BASE, &block.base)]) {
+        for (name, run) in block.sides() {
             let here = format!("{} of {}", name, block.path.display());
             let started = run.legs.first().map(|leg| leg.started_unix_us);
             if let Some(earlier) = seen.insert((run.id.clone(), started), here.clone()) {
@@ -223,14 +229,12 @@ fn must_be_measured_once(blocks: &[Block]) -> Result<(), RegressError> {
 
 fn must_be_one_build_per_side(blocks: &[Block]) -> Result<(), RegressError> {
     let builds = |block: &Block| -> Vec<(String, Vec<String>)> {
-        let heads = block.heads.iter().map(|(name, run)| (name.as_str(), run));
-        let all = [(BASE, &block.base)].into_iter().chain(heads);
         let of = |(name, run): (&str, &Run)| {
             let running = run.subjects.iter().filter(|it| it.skipped_why.is_none());
             let hashes = running.map(|it| it.build.sha256.clone());
             (name.to_owned(), hashes.collect())
         };
-        all.map(of).collect()
+        block.sides().map(of).collect()
     };
     let Some((first, others)) = blocks.split_first() else {
         return Ok(());
@@ -334,9 +338,8 @@ fn add(
     base: &str,
     rules: &Rules,
 ) -> Result<(), RegressError> {
-    let heads = block.heads.iter().map(|(name, run)| (name.as_str(), run));
     let mut legs = Vec::new();
-    for (at, (name, result)) in [(BASE, &block.base)].into_iter().chain(heads).enumerate() {
+    for (at, (name, result)) in block.sides().enumerate() {
         let mut leg = only_leg(result, &block.path, name)?.clone();
         leg.subject.clone_from(&run.subjects[at].id);
         legs.push((at, leg));

@@ -6,7 +6,7 @@ use std::time::Duration;
 use loadgen::data::ELEMENTS_MAX;
 use reports::result::Purpose;
 
-use super::{Arrival, BASE, End, PhasePlan, Products, Sale, Scenario};
+use super::{BASE, End, PhasePlan, Products, Sale, Scenario};
 
 /// Twice the expected need.
 const RESERVE: f64 = 2.0;
@@ -94,16 +94,10 @@ impl Scenario {
             End::Requests(requests) => return Some(*requests),
             End::Time(time) => time.as_secs_f64(),
         };
-        let Arrival::Open { shape, .. } = arrival else {
+        if !arrival.is_open() {
             return None;
-        };
-        let rates: Result<Vec<f64>, String> = shape
-            .rates()
-            .iter()
-            .map(|rate| rate.resolve(&measured))
-            .collect();
-        let rates = rates.ok()?;
-        let mean = rates.iter().sum::<f64>() / rates.len().max(1) as f64;
+        }
+        let mean = arrival.mean_rate(measured).ok()?.unwrap_or(0.0);
         Some((mean * time).ceil() as u64)
     }
 
@@ -116,14 +110,8 @@ impl Scenario {
         let mut counted = self.clone();
         for (phase, counted) in self.phases.iter().zip(&mut counted.phases) {
             let End::Time(time) = phase.end else { continue };
-            let rates = phase.arrival.rates();
             let measured = |name: &str| (name == BASE).then_some(base_per_s);
-            let resolved = rates.iter().map(|rate| rate.resolve(measured));
-            let resolved: Vec<f64> = resolved.collect::<Result<_, _>>()?;
-            let mean = match resolved.len() {
-                0 => base_per_s,
-                rates => resolved.iter().sum::<f64>() / rates as f64,
-            };
+            let mean = phase.arrival.mean_rate(measured)?.unwrap_or(base_per_s);
             let requests = (mean * time.as_secs_f64()).round().max(1.0);
             counted.end = End::Requests(requests as u64);
         }

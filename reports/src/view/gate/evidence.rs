@@ -26,6 +26,26 @@ pub(in crate::view) fn evidence(run: &Run, gate: &Gate) -> Vec<Block> {
     blocks
 }
 
+/// Everything about a metric, with these p values before its verdict.
+pub(super) fn row_with<const N: usize>(
+    gate: &Gate,
+    metric: &GateMetric,
+    p: [String; N],
+) -> Vec<Cell> {
+    let (label, tone) = metric_verdict(gate, metric);
+    let mut cells = vec![
+        short_title(&metric.metric).into(),
+        Cell::of(Tone::Strong, change(metric.hl_ln.0)),
+        bounds(metric).into(),
+        limit(metric).into(),
+        spread(metric).into(),
+        visible(metric).into(),
+    ];
+    cells.extend(p.map(Cell::from));
+    cells.push(Cell::of(tone, label));
+    cells
+}
+
 fn metrics(gate: &Gate, head: &GateHead) -> Grid {
     let mut grid = Grid::new(vec![
         left("metric"),
@@ -39,20 +59,12 @@ fn metrics(gate: &Gate, head: &GateHead) -> Grid {
         left("verdict"),
     ]);
     for metric in &head.metrics {
-        let (label, tone) = metric_verdict(gate, metric);
-        grid.push(vec![
-            short_title(&metric.metric).into(),
-            Cell::of(Tone::Strong, change(metric.hl_ln.0)),
-            bounds(metric).into(),
-            limit(metric).into(),
-            spread(metric).into(),
-            visible(metric).into(),
-            exact(metric.p_one_sided).into(),
-            metric
-                .p_adjusted
-                .map_or_else(|| "–".into(), |p| exact(p).into()),
-            Cell::of(tone, label),
-        ]);
+        let adjusted = metric.p_adjusted.map_or_else(|| "–".to_owned(), exact);
+        grid.push(row_with(
+            gate,
+            metric,
+            [exact(metric.p_one_sided), adjusted],
+        ));
     }
     grid
 }

@@ -246,12 +246,8 @@ impl Blocks<'_> {
         let broke = |leg: &Leg| leg.subject != base.id && has_broken(leg);
         let is_first = |leg: &&Leg| {
             let again = |other: &&Leg| other.subject == leg.subject && has_broken(other);
-            broke(leg)
-                && earlier
-                    .iter()
-                    .filter(|leg| leg.pair.is_some())
-                    .find(again)
-                    .is_none()
+            let mut earlier = earlier.iter().filter(|leg| leg.pair.is_some());
+            broke(leg) && !earlier.any(|other| again(&other))
         };
         if of_block.iter().any(|leg| is_first(&leg)) {
             return Some(BROKE_ONCE.to_owned());
@@ -307,13 +303,6 @@ fn offered_per_s(scenario: &Scenario, known: &KnownRates) -> f64 {
         .phases
         .iter()
         .rfind(|phase| phase.purpose == Purpose::Measure && phase.arrival.is_open());
-    let rates = open.map(|phase| phase.arrival.rates()).unwrap_or_default();
-    let resolved = rates
-        .iter()
-        .map(|rate| rate.resolve(|name| known.get(name).copied()));
-    let resolved: Vec<f64> = resolved.filter_map(Result::ok).collect();
-    match resolved.len() {
-        0 => 0.0,
-        rates => resolved.iter().sum::<f64>() / rates as f64,
-    }
+    let rate = open.map(|phase| phase.arrival.mean_rate(|name| known.get(name).copied()));
+    rate.and_then(Result::ok).flatten().unwrap_or(0.0)
 }
