@@ -5,6 +5,7 @@
 mod blocks;
 mod search;
 
+use std::collections::BTreeMap;
 use std::time::Duration;
 
 pub(super) use self::blocks::{BlockPlan, run_blocks};
@@ -81,10 +82,10 @@ impl Runner<'_> {
     /// Every subject of every scenario once per round. False when legs are missing.
     async fn rounds(&self, run: &mut Run) -> bool {
         let scenarios = self.context.scenarios;
-        let mut known = Vec::with_capacity(scenarios.len());
+        let mut known = BTreeMap::new();
         for plan in scenarios {
             match self.slowest(run, plan).await {
-                Some(rates) => known.push((&plan.scenario.name, rates)),
+                Some(rates) => drop(known.insert(&plan.scenario.name, rates)),
                 None => return false,
             }
         }
@@ -93,8 +94,9 @@ impl Runner<'_> {
                 round,
                 ..Turn::new(&plan.scenario, subject, LegKind::Whole)
             };
-            let own = known.iter().find(|(name, _)| **name == plan.scenario.name);
-            let Some((_, rates)) = own else { return false };
+            let Some(rates) = known.get(&plan.scenario.name) else {
+                return false;
+            };
             if self.leg(run, turn, rates).await.is_none() {
                 return false;
             }

@@ -2,7 +2,7 @@
 //! commit.
 
 use std::path::Path;
-use std::process::{Command, Stdio};
+use std::process::{Command, Output, Stdio};
 
 use anyhow::Context;
 
@@ -109,7 +109,7 @@ fn must_be_at(tree: &Path, commit: &str) -> anyhow::Result<()> {
 }
 
 /// git in a folder, and not in the repository that a hook or an alias was called in.
-fn command(folder: &Path, arguments: &[&str]) -> Command {
+fn output(folder: &Path, arguments: &[&str]) -> anyhow::Result<Output> {
     let mut command = Command::new("git");
     for (name, _) in std::env::vars_os() {
         if name.to_string_lossy().starts_with("GIT_") {
@@ -119,24 +119,21 @@ fn command(folder: &Path, arguments: &[&str]) -> Command {
     command
         .current_dir(folder)
         .args(arguments)
-        .stdin(Stdio::null());
-    command
+        .stdin(Stdio::null())
+        .output()
+        .context("git cannot be started; lab regress needs it")
 }
 
 /// What git prints, trimmed; none where it fails.
 fn git(folder: &Path, arguments: &[&str]) -> anyhow::Result<Option<String>> {
-    let output = command(folder, arguments)
-        .output()
-        .context("git cannot be started; lab regress needs it")?;
+    let output = output(folder, arguments)?;
     let text = String::from_utf8_lossy(&output.stdout).trim().to_owned();
     Ok(output.status.success().then_some(text))
 }
 
 /// What git prints, trimmed.
 fn must(folder: &Path, arguments: &[&str]) -> anyhow::Result<String> {
-    let output = command(folder, arguments)
-        .output()
-        .context("git cannot be started; lab regress needs it")?;
+    let output = output(folder, arguments)?;
     if output.status.success() {
         return Ok(String::from_utf8_lossy(&output.stdout).trim().to_owned());
     }
