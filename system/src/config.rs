@@ -4,6 +4,7 @@
 //! Unknown keys and impossible values are refused with the key's name and what is allowed. The
 //! effective configuration is printed at start with secrets masked.
 
+mod after_sale;
 mod database_config;
 mod engines;
 #[cfg(test)]
@@ -12,6 +13,7 @@ pub mod list;
 mod names;
 mod sections;
 
+pub use after_sale::{JwtConfig, OrderConfig, OutboxConfig, ProductConfig};
 pub use database::masked as mask_password;
 pub use database_config::DatabaseConfig;
 pub use sections::{
@@ -27,10 +29,12 @@ use std::collections::{BTreeMap, HashMap};
 
 /// Longest label of a process, characters.
 const LABEL_MAX: usize = 128;
+/// Shortest key of tokens, bytes: as long as what HS256 makes of it.
+const SECRET_BYTES_MIN: usize = 32;
 
 /// The ranges of all numbers, bounds included.
 #[rustfmt::skip]
-const RANGES: [(&str, u64, u64); 32] = [
+const RANGES: [(&str, u64, u64); 43] = [
     ("database.max_connections", 1, 1_000),
     ("database.acquire_timeout_ms", 100, 60_000),
     ("database.heartbeat_timeout_ms", 50, 60_000),
@@ -63,6 +67,17 @@ const RANGES: [(&str, u64, u64); 32] = [
     ("reconciler.interval_ms", 50, 600_000),
     ("reconciler.grace_ms", 100, 600_000),
     ("reconciler.drain_timeout_ms", 1_000, 600_000),
+    ("reconciler.marker_retention_s", 60, 31_536_000),
+    ("mq.consumer_heartbeat_ms", 50, 60_000),
+    ("mq.consumer_lease_ms", 200, 600_000),
+    ("order.time_to_pay_s", 0, 31_536_000),
+    ("order.row_wait_ms", 0, 60_000),
+    ("order.max_pending", 1, 1_000_000),
+    ("order.max_batch", 1, 1_000),
+    ("product.stock_timeout_ms", 100, 600_000),
+    ("jwt.leeway_s", 0, 300),
+    ("outbox.interval_ms", 5, 60_000),
+    ("outbox.retention_s", 60, 31_536_000),
 ];
 
 /// Everything a role can be configured with; a role reads the sections it needs.
@@ -85,6 +100,14 @@ pub struct Config {
     pub incarnation: IncarnationConfig,
     /// The reconciler.
     pub reconciler: ReconcilerConfig,
+    /// The order service, and what happens to orders.
+    pub order: OrderConfig,
+    /// The product service.
+    pub product: ProductConfig,
+    /// Tokens that say who asks.
+    pub jwt: JwtConfig,
+    /// What is still to be done about orders.
+    pub outbox: OutboxConfig,
     /// Checks of the engine and of the server behind it.
     pub engine: EngineConfig,
     /// Settings of engines, by the name of the engine.
@@ -152,6 +175,18 @@ impl Config {
                 self.incarnation.heartbeat_ms
             );
         }
+        if self.mq.consumer_heartbeat_ms * 2 > self.mq.consumer_lease_ms {
+            bail!(
+                "mq.consumer_lease_ms: {} must be at least twice mq.consumer_heartbeat_ms ({})",
+                self.mq.consumer_lease_ms,
+                self.mq.consumer_heartbeat_ms
+            );
+        }
+        let secret_bytes = self.jwt.secret.len();
+        ensure!(
+            secret_bytes == 0 || secret_bytes >= SECRET_BYTES_MIN,
+            "jwt.secret: {secret_bytes} bytes are too few, it takes at least {SECRET_BYTES_MIN}, or none"
+        );
         if self.reconciler.grace_ms <= self.seckill.publish_timeout_ms {
             // deadline-before-reserve (R7): a hold must not look orphaned while its publisher may
             // still be about to publish it.
@@ -175,6 +210,9 @@ impl Config {
         ] {
             *url = database::masked(url);
         }
+        if !copy.jwt.secret.is_empty() {
+            copy.jwt.secret = "***".to_owned();
+        }
         copy.engines = self.masked_engines(registry);
         serde_json::to_value(copy).unwrap_or_default()
     }
@@ -194,6 +232,7 @@ mod tests {
         let mut config = Config::default();
         config.database.url = "mysql://shop:hunter2@db:3306/seckill".to_owned();
         config.redis.url = "redis://:hunter2@cache/".to_owned();
+        config.jwt.secret = "hunter2-hunter2-hunter2-hunter2-hunter2".to_owned();
         let text = config.masked(&Registry::standard()).to_string();
         assert!(!text.contains("hunter2"), "{text}");
         assert!(text.contains("mysql://shop:***@db:3306/seckill"), "{text}");

@@ -59,6 +59,11 @@ pub struct MqConfig {
     /// Bound of each order queue, in messages; beyond it publishes are rejected and the service
     /// sheds load.
     pub queue_max_messages: u32,
+    /// Time between two signs of life of a create-consumer, ms.
+    pub consumer_heartbeat_ms: u64,
+    /// A create-consumer that has been silent this long loses its share of the queues to the others,
+    /// ms.
+    pub consumer_lease_ms: u64,
     /// Type of the order queues.
     pub queue_type: QueueType,
 }
@@ -74,6 +79,8 @@ impl Default for MqConfig {
             order_batch_interval_ms: 20,
             channel_pool_size: 4,
             queue_max_messages: 100_000,
+            consumer_heartbeat_ms: 300,
+            consumer_lease_ms: 1_500,
             queue_type: QueueType::Classic,
         }
     }
@@ -236,6 +243,8 @@ pub struct ReconcilerConfig {
     pub grace_ms: u64,
     /// Longest wait for one queue to drain, ms.
     pub drain_timeout_ms: u64,
+    /// Markers are kept this long after they were committed, s.
+    pub marker_retention_s: u64,
 }
 
 impl Default for ReconcilerConfig {
@@ -244,6 +253,7 @@ impl Default for ReconcilerConfig {
             interval_ms: 500,
             grace_ms: 5_000,
             drain_timeout_ms: 60_000,
+            marker_retention_s: 3_600,
         }
     }
 }

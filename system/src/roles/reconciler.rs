@@ -27,8 +27,6 @@ use watch::Watch;
 
 /// Longest run of `--once`.
 const ONCE_TIMEOUT: Duration = Duration::from_secs(180);
-/// Markers are kept this long after they were committed, ms.
-const MARKER_RETENTION_MS: i64 = 3_600_000;
 
 struct Reconciler {
     config: Config,
@@ -175,9 +173,13 @@ impl Reconciler {
             );
         }
         pass.add(ending.context("cannot end sales yet")?);
-        self.store
-            .forget_markers(unix_ms() - MARKER_RETENTION_MS)
-            .await?;
+        let kept_ms = self
+            .config
+            .reconciler
+            .marker_retention_s
+            .saturating_mul(1_000);
+        let before_ms = unix_ms().saturating_sub_unsigned(kept_ms);
+        self.store.forget_markers(before_ms).await?;
         Ok(pass)
     }
 }

@@ -45,6 +45,11 @@ const MIGRATIONS: &[Migration] = &[
         tables: &["parked_by_digest"],
         ..migration!(2026112619, "parked_by_digest", [])
     },
+    migration!(
+        2026112720,
+        "after_sale",
+        ["sweeps", "stock_changes", "made_orders"]
+    ),
 ];
 
 /// What a role needs that runs with `engine`.

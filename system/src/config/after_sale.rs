@@ -1,0 +1,102 @@
+//! The sections about what happens to an order after it was accepted, and who may ask for it.
+
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+
+/// The order service.
+#[derive(Clone, Debug, Serialize, Deserialize, JsonSchema)]
+#[serde(default, deny_unknown_fields)]
+pub struct OrderConfig {
+    /// Address of the gRPC listener.
+    pub listen: String,
+    /// Time from the making of an order after which it is cancelled if it is not paid, s; 0: never.
+    pub time_to_pay_s: u64,
+    /// Longest wait of a cancel or a payment for the row of its order, ms.
+    pub row_wait_ms: u64,
+    /// Cancels and payments under way at the same time; more are turned away.
+    pub max_pending: usize,
+    /// Most cancels and payments that are written together.
+    pub max_batch: usize,
+    /// Whether other services get a copy of every order and of every cancel on `seckill.exchange`.
+    pub copies: bool,
+    /// `http://host:port` of a seckill service, through which administrators make orders for others.
+    pub seckill_url: String,
+}
+
+impl Default for OrderConfig {
+    fn default() -> Self {
+        Self {
+            listen: "127.0.0.1:50054".to_owned(),
+            time_to_pay_s: 900,
+            row_wait_ms: 1_000,
+            max_pending: 20_000,
+            max_batch: 256,
+            copies: false,
+            seckill_url: "http://127.0.0.1:50053".to_owned(),
+        }
+    }
+}
+
+/// The product service.
+#[derive(Clone, Debug, Serialize, Deserialize, JsonSchema)]
+#[serde(default, deny_unknown_fields)]
+pub struct ProductConfig {
+    /// Address of the gRPC listener.
+    pub listen: String,
+    /// Longest wait for a change of stock to be in effect, ms; it stays wanted beyond it.
+    pub stock_timeout_ms: u64,
+}
+
+impl Default for ProductConfig {
+    fn default() -> Self {
+        Self {
+            listen: "127.0.0.1:50052".to_owned(),
+            stock_timeout_ms: 15_000,
+        }
+    }
+}
+
+/// Tokens that say who asks: HS256, and no other algorithm.
+#[derive(Clone, Debug, Serialize, Deserialize, JsonSchema)]
+#[serde(default, deny_unknown_fields)]
+pub struct JwtConfig {
+    /// Key that tokens are signed with, at least 32 bytes; empty: nobody has a token, and what is for
+    /// administrators is refused.
+    pub secret: String,
+    /// Who issues them.
+    pub issuer: String,
+    /// Whom they are for.
+    pub audience: String,
+    /// How far clocks may be apart, s.
+    pub leeway_s: u64,
+}
+
+impl Default for JwtConfig {
+    fn default() -> Self {
+        Self {
+            secret: String::new(),
+            issuer: "seckill".to_owned(),
+            audience: "seckill".to_owned(),
+            leeway_s: 5,
+        }
+    }
+}
+
+/// The outbox: what is still to be done about cancelled orders, and copies for other services.
+#[derive(Clone, Debug, Serialize, Deserialize, JsonSchema)]
+#[serde(default, deny_unknown_fields)]
+pub struct OutboxConfig {
+    /// Pause between two looks of the cancel-consumer, ms.
+    pub interval_ms: u64,
+    /// What is done is kept this long, s. Copies that nobody took are dropped after it, too.
+    pub retention_s: u64,
+}
+
+impl Default for OutboxConfig {
+    fn default() -> Self {
+        Self {
+            interval_ms: 100,
+            retention_s: 86_400,
+        }
+    }
+}
