@@ -28,6 +28,7 @@ pub mod shutdown;
 mod store;
 mod supervisor;
 mod terms;
+pub mod tokens;
 mod version;
 
 /// Generated protobuf and gRPC code, one module per package.
