@@ -18,13 +18,18 @@ const SOURCES: [&str; 9] = [
 
 fn main() -> Result<(), Box<dyn std::error::Error>> {
     identity::emit(&SOURCES);
-    let files = ["seckill.proto", "inspect.proto", "events.proto"];
+    let files = [
+        "seckill.proto",
+        "inspect.proto",
+        "events.proto",
+        "order.proto",
+    ];
     let descriptors = protox::compile(files, ["proto"])?;
     let out = PathBuf::from(env::var("OUT_DIR")?);
     // The reflection service serves this file as it is.
     fs::write(out.join("descriptors.bin"), prost_bytes(&descriptors))?;
     tonic_prost_build::configure()
-        .build_client(false)
+        .build_client(true)
         .build_transport(false)
         .compile_fds(descriptors)?;
     Ok(())

@@ -8,11 +8,12 @@ mod contract;
 mod embedded;
 mod names;
 
-pub use contract::{Broker, Deliveries, Delivery, PublishOutcome, Publisher};
+pub use contract::{Broker, Copier, Deliveries, Delivery, PublishOutcome, Publisher};
 
 use crate::config::{Ack, Config, DatabaseConfig, MqConfig};
 use crate::shutdown::Shutdown;
-use amqp::{AmqpBroker, AmqpPublisher};
+use amqp::{AmqpBroker, AmqpCopier, AmqpPublisher};
+use anyhow::bail;
 use database::DatabaseKind;
 use embedded::EmbeddedBroker;
 use engines::IncarnationId;
@@ -71,4 +72,12 @@ pub async fn publisher(
         Some(embedded) => Arc::new(embedded.publisher(ack, name)),
         None => Arc::new(AmqpPublisher::start(&settings.mq, ack, name, shutdown).await?),
     })
+}
+
+/// Connects for copies, on a connection of its own: what listeners do to it concerns nobody else.
+pub async fn copier(settings: &Settings, name: &str) -> anyhow::Result<Arc<dyn Copier>> {
+    match settings.database.kind()? {
+        DatabaseKind::MySql => Ok(Arc::new(AmqpCopier::connect(&settings.mq, name).await?)),
+        DatabaseKind::Sqlite => bail!("a SQLite file has no exchange that anybody could listen to"),
+    }
 }

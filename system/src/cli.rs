@@ -43,8 +43,13 @@ enum Role {
     },
     /// Serve seckill.SeckillService: reserve, publish, and say yes once the order event is durable.
     Seckill,
+    /// Serve order.OrderService: orders are looked at, cancelled and paid.
+    Order,
     /// Turn order events into rows, in batches.
     CreateConsumer,
+    /// Give back the units of cancelled orders that could not be given back at once, and send copies
+    /// to listeners.
+    CancelConsumer,
     /// Repair what crashes leave behind: dead incarnations, orphaned and unsettled holds, sales
     /// without an epoch.
     Reconciler {
@@ -147,6 +152,16 @@ fn dispatch(cli: Cli, registry: &Registry) -> anyhow::Result<()> {
             let config = configure(Beside::OtherRoles)?;
             let listener = roles::seckill::bind(&config)?;
             start("seckill", config, registry, listener, roles::seckill::run)
+        }
+        Role::Order => {
+            let config = configure(Beside::OtherRoles)?;
+            let listener = roles::order::bind(&config)?;
+            start("order", config, registry, listener, roles::order::run)
+        }
+        Role::CancelConsumer => {
+            let config = configure(Beside::OtherRoles)?;
+            let run = roles::cancel_consumer::run;
+            start("cancel-consumer", config, registry, (), run)
         }
         Role::CreateConsumer => {
             let config = configure(Beside::OtherRoles)?;

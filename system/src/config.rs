@@ -21,6 +21,7 @@ pub use sections::{
     MqConfig, QueueType, ReconcilerConfig, RedisConfig, SeckillConfig,
 };
 
+use ::database::DatabaseKind;
 use ::engines::Registry;
 use anyhow::{Context, bail, ensure};
 use schemars::JsonSchema;
@@ -182,6 +183,10 @@ impl Config {
                 self.mq.consumer_heartbeat_ms
             );
         }
+        ensure!(
+            !self.order.copies || self.database.kind()? != DatabaseKind::Sqlite,
+            "order.copies: a SQLite file has no exchange that anybody could listen to"
+        );
         let secret_bytes = self.jwt.secret.len();
         ensure!(
             secret_bytes == 0 || secret_bytes >= SECRET_BYTES_MIN,

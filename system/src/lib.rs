@@ -16,6 +16,7 @@ pub mod config;
 mod digest;
 mod envelope;
 mod failpoint;
+mod grpc_server;
 mod ids;
 mod incarnation;
 pub mod listener;
@@ -37,6 +38,10 @@ pub mod proto {
     /// `package seckill`.
     pub mod seckill {
         tonic::include_proto!("seckill");
+    }
+    /// `package order`.
+    pub mod order {
+        tonic::include_proto!("order");
     }
     /// `package inspect`.
     pub mod inspect {

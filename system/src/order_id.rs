@@ -101,6 +101,11 @@ pub fn minted_at_ms(order: OrderId) -> i64 {
     (order.0 >> (WORKER_BITS + SEQUENCE_BITS)) + EPOCH_MS
 }
 
+/// Under which worker id `order` was minted, if it ever was.
+pub fn worker_of(order: OrderId) -> WorkerId {
+    WorkerId(order.0 >> SEQUENCE_BITS & (WORKER_IDS - 1))
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

@@ -6,6 +6,7 @@
 mod drain;
 mod holds;
 mod pass;
+pub mod releases;
 mod troubles;
 
 pub use drain::Drainer;

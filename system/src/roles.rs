@@ -10,9 +10,11 @@
 //! (`migrate`, `reconciler::once`) takes only what it needs.
 
 pub mod all;
+pub mod cancel_consumer;
 pub mod create_consumer;
 pub mod engines;
 pub mod migrate;
+pub mod order;
 pub mod reconciler;
 pub mod seckill;
 pub mod settings;
@@ -50,10 +52,25 @@ impl fmt::Debug for RoleConfig {
 /// Where a role serves.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
 pub struct Addresses {
-    /// Its clients.
+    /// Its clients; of all roles together, the buyers.
     pub listen: SocketAddr,
     /// Its operators.
-    pub admin: SocketAddr,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub admin: Option<SocketAddr>,
+    /// The order service, of all roles together.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub order: Option<SocketAddr>,
+}
+
+impl Addresses {
+    /// Of a role that has clients and nobody else.
+    pub fn of_clients(listen: SocketAddr) -> Self {
+        Self {
+            listen,
+            admin: None,
+            order: None,
+        }
+    }
 }
 
 /// Called with the addresses that a role serves on, if it serves.

@@ -3,17 +3,25 @@
 //! One file per noun, each statement once for MySQL (or MariaDB) and SQLite; what the two say
 //! differently comes from the `database` crate.
 
+mod changes;
 mod endings;
 mod epochs;
 mod incarnations;
 mod lost_queues;
+mod made_orders;
 mod markers;
+mod order_views;
 mod orders;
+mod outbox;
 mod sales;
 mod schema;
 mod types;
 mod write;
 
+pub use changes::{Change, Changed, OrderState, Wish};
+pub use made_orders::MadeOrder;
+pub use order_views::{OrderPage, OrderView};
+pub use outbox::{CopyLeft, Release, ReleaseCursor, ReleaseLeft};
 pub use types::{
     Fenced, Life, OpenSale, PastSale, Poison, Publisher, SaleRow, SeedSale, Snapshot, WorkerUse,
     WriteBatch, Written,
@@ -32,6 +40,14 @@ const CLOSE_TIMEOUT: Duration = Duration::from_millis(500);
 
 /// Order states as stored in `orders.status`.
 pub mod status {
+    /// To pay.
+    pub const TO_PAY: i64 = 0;
+    /// Paid.
+    pub const PAID: i64 = 1;
+    /// Cancelled by its buyer, or expired.
+    pub const CANCELLED: i64 = 2;
+    /// Completed.
+    pub const COMPLETED: i64 = 3;
     /// Never became an order; blocks its order id for ever.
     pub const VOID: i64 = 4;
 }

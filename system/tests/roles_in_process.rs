@@ -24,6 +24,7 @@ async fn shop(folder: &TempDir) -> Config {
     let file = folder.path().join("shop.db");
     config.database.url = format!("sqlite://{}", file.display());
     config.seckill.listen = "127.0.0.1:0".to_owned();
+    config.order.listen = "127.0.0.1:0".to_owned();
     config.seckill.threads = 2;
     config.seckill.engine = "preallocated".parse().expect("a name");
     roles::migrate::run(&config.database, &engines::Registry::standard(), None)
@@ -39,7 +40,7 @@ async fn health(address: SocketAddr) -> ServingStatus {
         .await
         .expect("somebody listens");
     let request = HealthCheckRequest {
-        service: "seckill.SeckillService".to_owned(),
+        service: "readiness".to_owned(),
     };
     let answer = HealthClient::new(channel).check(request).await;
     answer.expect("an answer").into_inner().status()
@@ -75,7 +76,8 @@ async fn live_and_end<L, F>(
         .await
         .expect("it ends when it is asked to");
     ended.expect("it ends well");
-    for address in [addresses.listen, addresses.admin] {
+    let addresses = [Some(addresses.listen), addresses.admin, addresses.order];
+    for address in addresses.into_iter().flatten() {
         let again = TcpStream::connect(address).await;
         assert!(again.is_err(), "its sockets are gone with it");
     }
@@ -91,12 +93,21 @@ async fn the_seckill_role_serves_on_the_socket_it_is_given_and_ends_when_it_is_t
 }
 
 #[tokio::test]
+async fn the_order_role_serves_on_the_socket_it_is_given_and_ends_when_it_is_told() {
+    let folder = tempfile::tempdir().expect("a temporary folder");
+    let config = shop(&folder).await;
+    let listener = roles::order::bind(&config).expect("a free port");
+    let addresses = Addresses::of_clients(listener.address());
+    live_and_end(config, listener, addresses, roles::order::run).await;
+}
+
+#[tokio::test]
 async fn all_roles_together_are_ready_when_the_last_of_them_is_and_end_together() {
     let folder = tempfile::tempdir().expect("a temporary folder");
     let config = shop(&folder).await;
     let _only_user = roles::all::lock(&config).expect("nobody else uses it");
     let listeners = roles::all::bind(&config).expect("free ports");
-    let addresses = listeners.seckill.addresses();
+    let addresses = listeners.addresses();
     live_and_end(config, listeners, addresses, roles::all::run).await;
 }
 

@@ -5,10 +5,12 @@
 
 mod connection;
 mod consumer;
+mod copier;
 mod publisher;
 #[cfg(test)]
 mod tests;
 
+pub use copier::AmqpCopier;
 pub use publisher::AmqpPublisher;
 
 use super::contract::{Broker, Deliveries};

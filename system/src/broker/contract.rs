@@ -2,6 +2,7 @@
 //! keeps them. What the messages mean is the envelope's business.
 
 use crate::ids::Generation;
+use crate::store::CopyLeft;
 use async_trait::async_trait;
 use engines::IncarnationId;
 use std::fmt::Debug;
@@ -132,6 +133,20 @@ pub trait Publisher: Debug + Send + Sync {
 
     /// The present connection; every new one has another number.
     fn connection(&self) -> u64;
+}
+
+/// Publishes copies for listeners.
+#[async_trait]
+pub trait Copier: Debug + Send + Sync {
+    /// Publishes every copy, and waits until the broker has answered for each.
+    ///
+    /// # Contract
+    /// - Returns the rows of those that are in every queue that is bound to their key; also of those
+    ///   that nobody listens to. The others were refused by a queue that is full.
+    async fn publish(&self, copies: &[CopyLeft]) -> anyhow::Result<Vec<i64>>;
+
+    /// Whether a copy could be sent now.
+    fn is_connected(&self) -> bool;
 }
 
 /// What became of one message.

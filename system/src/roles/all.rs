@@ -6,7 +6,8 @@
 mod member;
 
 use crate::config::Config;
-use crate::roles::{self, RoleConfig};
+use crate::listener::Listener;
+use crate::roles::{self, Addresses, RoleConfig};
 use crate::shutdown::Shutdown;
 use crate::supervisor::Supervisor;
 use anyhow::Context;
@@ -21,12 +22,25 @@ use std::fs::File;
 pub struct Listeners {
     /// Of the seckill role.
     pub seckill: roles::seckill::Listeners,
+    /// Of the order role.
+    pub order: Listener,
+}
+
+impl Listeners {
+    /// Where they are.
+    pub fn addresses(&self) -> Addresses {
+        Addresses {
+            order: Some(self.order.address()),
+            ..self.seckill.addresses()
+        }
+    }
 }
 
 /// Binds the address of every role that serves.
 pub fn bind(config: &Config) -> anyhow::Result<Listeners> {
     Ok(Listeners {
         seckill: roles::seckill::bind(config)?,
+        order: roles::order::bind(config)?,
     })
 }
 
@@ -63,13 +77,15 @@ pub async fn run(
     listeners: Listeners,
     shutdown: Shutdown,
 ) -> anyhow::Result<()> {
-    let addresses = listeners.seckill.addresses();
+    let addresses = listeners.addresses();
     // In the order in which they start. They stop in the opposite one: what serves has answered
     // everyone and handed its incarnation back before what works for it goes.
     let members = [
         Member::new("create-consumer", (), roles::create_consumer::run),
         Member::new("reconciler", (), roles::reconciler::run),
+        Member::new("cancel-consumer", (), roles::cancel_consumer::run),
         Member::new("seckill", listeners.seckill, roles::seckill::run),
+        Member::new("order", listeners.order, roles::order::run),
     ];
     let (supervisor, mut ends) = Supervisor::new();
     let mut running = Vec::with_capacity(members.len());

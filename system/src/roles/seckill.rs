@@ -54,8 +54,8 @@ impl Listeners {
     /// Where they are.
     pub fn addresses(&self) -> Addresses {
         Addresses {
-            listen: self.buyers.address(),
-            admin: self.admin.address(),
+            admin: Some(self.admin.address()),
+            ..Addresses::of_clients(self.buyers.address())
         }
     }
 }
@@ -180,7 +180,7 @@ pub async fn run(
         parts.run("the watch over readiness", looking);
         let _ = shared.ready.clone().changed().await;
         tracing::info!(
-            address = %addresses.listen, admin = %addresses.admin, threads = threads.len(),
+            address = %addresses.listen, admin = ?addresses.admin, threads = threads.len(),
             engine = %config.seckill.engine, "serving"
         );
         ready(Some(addresses))?;

@@ -38,6 +38,12 @@ impl Store {
         }
     }
 
+    /// Price of one unit, cents, whether or not its sale is on; `None`: there is no such product.
+    pub async fn price_cents(&self, sale: SaleId) -> Result<Option<i64>> {
+        let sql = "SELECT price_cents FROM products WHERE id = ?";
+        self.database.row(sql, [sale]).await
+    }
+
     /// Creates a sale and its product; one that exists is left as it is.
     pub async fn create_sale(&self, sale: &SeedSale, now_s: i64) -> Result<()> {
         let kind = self.database.kind();

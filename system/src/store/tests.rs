@@ -1,5 +1,6 @@
 //! The store on either database: a file of its own, or a database of its own on a private server.
 
+mod changing;
 mod migrating;
 mod sales;
 mod silence;

@@ -170,6 +170,8 @@ pub struct WriteBatch {
     pub poison: Vec<Poison>,
     /// Nonces of markers that came after these orders.
     pub markers: Vec<u64>,
+    /// Whether listeners are told of orders that get their row.
+    pub copies: bool,
 }
 
 impl WriteBatch {

@@ -8,6 +8,7 @@
 //!    one that is refused is parked together with a VOID row (parked-is-final, R10).
 
 use super::orders::{ORDER_VALUES, insert_void, values};
+use super::outbox;
 use super::{Poison, Store, WriteBatch, Written};
 use crate::clock::unix_ms;
 use crate::digest;
@@ -70,7 +71,7 @@ impl Store {
         let mut tx = self.database.begin().await?;
         let mut connection = tx.connection();
         let session = session(&mut connection, batch).await?;
-        match bulk(&mut connection, orders).await {
+        match bulk(&mut connection, orders, batch.copies).await {
             Ok(true) => conclude(tx, batch, session).await.map(|()| Some(session)),
             Ok(false) => tx.rollback().await.map(|()| None),
             Err(error) if fault::is_refusal(&error) => tx.rollback().await.map(|()| None),
@@ -91,7 +92,8 @@ impl Store {
         let mut live = Vec::with_capacity(orders.len());
         let mut refused = Vec::new();
         for order in orders {
-            let Some(reason) = try_alone(&mut connection, &order).await? else {
+            let tried = try_alone(&mut connection, &order, batch.copies);
+            let Some(reason) = tried.await? else {
                 live.push(order);
                 continue;
             };
@@ -153,7 +155,11 @@ fn id(order: &OrderEvent) -> OrderId {
 }
 
 /// Inserts rows, then counts them against their allocations. `false` if a guard refused.
-async fn bulk(connection: &mut Connection<'_>, orders: &[OrderEvent]) -> Result<bool> {
+async fn bulk(
+    connection: &mut Connection<'_>,
+    orders: &[OrderEvent],
+    copies: bool,
+) -> Result<bool> {
     let mut args = Vec::with_capacity(ORDER_VALUES * orders.len().min(BULK.most()));
     for slice in BULK.cut(orders) {
         args.clear();
@@ -161,6 +167,9 @@ async fn bulk(connection: &mut Connection<'_>, orders: &[OrderEvent]) -> Result<
         connection
             .run(INSERT_ORDERS.for_rows(slice.len()), &args)
             .await?;
+    }
+    if copies {
+        outbox::insert_order_copies(connection, orders).await?;
     }
     // In ascending order of allocations, so that two consumers cannot wait for each other.
     let mut sold: BTreeMap<AllocationId, i64> = BTreeMap::new();
@@ -252,9 +261,14 @@ async fn park(
 }
 
 /// `None` when the row is in, else why not.
-async fn try_alone(connection: &mut Connection<'_>, order: &OrderEvent) -> Result<Option<String>> {
+async fn try_alone(
+    connection: &mut Connection<'_>,
+    order: &OrderEvent,
+    copies: bool,
+) -> Result<Option<String>> {
     let mut savepoint = connection.savepoint().await?;
-    let reason = match bulk(&mut savepoint.connection(), std::slice::from_ref(order)).await {
+    let alone = std::slice::from_ref(order);
+    let reason = match bulk(&mut savepoint.connection(), alone, copies).await {
         Ok(true) => return savepoint.commit().await.map(|()| None),
         Ok(false) => {
             format!(

@@ -22,6 +22,8 @@ const RETRY_MAX: Duration = Duration::from_secs(2);
 #[derive(Debug)]
 pub struct QueueConsumer {
     mq: MqConfig,
+    /// Whether listeners are told of orders.
+    copies: bool,
     settler: Settler,
     store: Store,
     incarnation: IncarnationId,
@@ -47,6 +49,7 @@ impl QueueConsumer {
     ) -> Self {
         Self {
             mq: config.mq.clone(),
+            copies: config.order.copies,
             settler,
             store,
             incarnation,
@@ -124,6 +127,7 @@ impl QueueConsumer {
     ) -> anyhow::Result<Vec<envelope::OrderEvent>> {
         batch.incarnation = self.incarnation;
         batch.session = self.session;
+        batch.copies = self.copies;
         let mut pause = RETRY_MIN;
         loop {
             match self.store.write(&batch).await {

@@ -5,7 +5,7 @@ mod tending;
 
 use super::shared::Shared;
 use crate::envelope::OrderEvent;
-use crate::repair::{Drainer, HoldRepair, HoldScope};
+use crate::repair::{Drainer, HoldRepair, HoldScope, releases};
 use crate::shutdown::Shutdown;
 use crate::store::{Poison, Store};
 use engines::{Finish, FinishKind, IncarnationId, OrderId, StockEngine};
@@ -25,6 +25,11 @@ const SETTLE_INTERVAL: Duration = Duration::from_millis(100);
 const SETTLE_RETRY: Duration = Duration::from_secs(1);
 /// Pause between two looks at holds that stay open.
 const REPAIR_INTERVAL: Duration = Duration::from_millis(500);
+/// How often the outbox is looked at for cancelled orders: bounds how long a buyer who has cancelled
+/// cannot buy again.
+const RELEASE_INTERVAL: Duration = Duration::from_millis(25);
+/// Pause after the outbox could not be read.
+const RELEASE_RETRY: Duration = Duration::from_secs(1);
 /// Holds settled in one engine call.
 const CHUNK: usize = 500;
 /// Longest wait for the database when handing back: a process that stops does not wait for one that
@@ -62,6 +67,8 @@ impl Caretaker {
             spawn("the settling of holds", settling.boxed());
         }
         if engine.info().guarantees.settles_own_holds {
+            let releasing = release(store.clone(), engine.clone(), stopped.clone());
+            spawn("the release of cancelled orders", releasing.boxed());
             let repairing = repair(shared.clone(), engine.clone(), store, stopped.clone());
             spawn("the repair of holds", repairing.boxed());
         }
@@ -208,6 +215,29 @@ fn settled(order: &OrderEvent) -> Finish {
         user: order.user,
         order: order.order,
         kind: FinishKind::Settle,
+    }
+}
+
+/// Gives back what was cancelled of this process's buyers. What is cancelled of others' is theirs,
+/// and of one who is dead ends with the next epoch (release-by-epoch, R12).
+async fn release(store: Store, engine: Arc<dyn StockEngine>, stopped: Shutdown) {
+    loop {
+        let looking = releases::sweep(&store, Some(engine.as_ref()), |_| true);
+        let pause = tokio::select! {
+            // Cut off in the middle if need be: a release may be done twice.
+            () = stopped.requested() => return,
+            looked = looking => match looked {
+                Ok(_) => RELEASE_INTERVAL,
+                Err(error) => {
+                    tracing::warn!(%error, "cancelled orders are not given back yet");
+                    RELEASE_RETRY
+                }
+            }
+        };
+        tokio::select! {
+            () = stopped.requested() => return,
+            () = tokio::time::sleep(pause) => {}
+        }
     }
 }
 

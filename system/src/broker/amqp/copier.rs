@@ -1,0 +1,79 @@
+//! Copies for listeners, on `seckill.exchange`; of dead letters on `seckill.dlx`.
+
+use super::connection::{confirming_channel, connect, properties};
+use super::declare_exchanges;
+use crate::broker::contract::Copier;
+use crate::broker::names::{DEAD_LETTER, Names};
+use crate::config::MqConfig;
+use crate::store::CopyLeft;
+use anyhow::{Context, bail};
+use async_trait::async_trait;
+use lapin::options::BasicPublishOptions;
+use lapin::{Channel, Confirmation, Connection};
+
+/// What a copy of an order is.
+const CONTENT_TYPE: &str = "application/json";
+
+/// One channel on a connection of its own.
+#[derive(Debug)]
+pub struct AmqpCopier {
+    names: Names,
+    connection: Connection,
+    channel: Channel,
+}
+
+impl AmqpCopier {
+    /// Connects, and makes sure that the exchanges are there.
+    pub async fn connect(config: &MqConfig, name: &str) -> anyhow::Result<Self> {
+        let connection = connect(config, name).await?;
+        let channel = confirming_channel(&connection).await?;
+        let names = Names::new(config);
+        declare_exchanges(&channel, &names).await?;
+        Ok(Self {
+            names,
+            connection,
+            channel,
+        })
+    }
+
+    fn exchange(&self, copy: &CopyLeft) -> String {
+        match copy.routing_key.starts_with(DEAD_LETTER) {
+            true => self.names.dead_letters(),
+            false => self.names.listeners(),
+        }
+    }
+}
+
+#[async_trait]
+impl Copier for AmqpCopier {
+    async fn publish(&self, copies: &[CopyLeft]) -> anyhow::Result<Vec<i64>> {
+        let mut confirms = Vec::with_capacity(copies.len());
+        for copy in copies {
+            let id = format!("copy-{}", copy.id);
+            let properties =
+                properties(&copy.routing_key, id).with_content_type(CONTENT_TYPE.into());
+            // Not mandatory: a copy that nobody listens for is done.
+            let confirm = self.channel.basic_publish(
+                self.exchange(copy).into(),
+                copy.routing_key.as_str().into(),
+                BasicPublishOptions::default(),
+                &copy.body,
+                properties,
+            );
+            confirms.push((copy.id, confirm.await.context("cannot send a copy")?));
+        }
+        let mut taken = Vec::with_capacity(copies.len());
+        for (id, confirm) in confirms {
+            match confirm.await.context("no confirm of a copy")? {
+                Confirmation::Ack(_) => taken.push(id),
+                Confirmation::Nack(_) => {}
+                Confirmation::NotRequested => bail!("the channel has no confirms"),
+            }
+        }
+        Ok(taken)
+    }
+
+    fn is_connected(&self) -> bool {
+        self.connection.status().connected() && self.channel.status().connected()
+    }
+}

@@ -1,0 +1,133 @@
+//! Gives the units of cancelled orders back to the engine, each release at least once: an engine
+//! compares the order, so that a second time changes nothing.
+//!
+//! release-by-epoch (R12): a release is done when an engine of its epoch or a later one has executed
+//! it, when a later epoch is open, whose gate and stock were made of the rows without the order, or
+//! when the sale has ended. "Not open" and "somebody else's buyer" mean: later.
+
+use crate::failpoint;
+use crate::store::{Release, ReleaseCursor, ReleaseLeft, Store};
+use engines::{BATCH_MAX, Finish, FinishKind, Finished, OrderId, SaleId, StockEngine, Term};
+use std::collections::{BTreeMap, HashMap};
+
+/// Releases read in one statement.
+const PAGE: usize = 1_000;
+/// Most releases of one engine call.
+const CHUNK: usize = if BATCH_MAX < 500 { BATCH_MAX } else { 500 };
+
+/// What a look at the outbox came to.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Swept {
+    /// How many are done now, by sale.
+    pub done: HashMap<SaleId, u64>,
+    /// How many are left.
+    pub left: u64,
+}
+
+impl Swept {
+    /// How many are done now.
+    pub fn done(&self) -> u64 {
+        self.done.values().sum()
+    }
+}
+
+/// Executes releases of one sale under its open term; says which of them are done.
+///
+/// Also of an epoch that is over: what that answers is not needed for it.
+pub async fn execute(engine: &dyn StockEngine, term: &Term, releases: &[Release]) -> Vec<OrderId> {
+    let (mut done, mut now) = (Vec::new(), Vec::new());
+    for release in releases {
+        match release.epoch.cmp(&term.epoch) {
+            std::cmp::Ordering::Less => done.push(release.order),
+            std::cmp::Ordering::Equal => now.push(*release),
+            // It was cancelled while the next epoch, which is not open here yet, was being opened.
+            std::cmp::Ordering::Greater => {}
+        }
+    }
+    for chunk in now.chunks(CHUNK) {
+        let finishes: Vec<Finish> = chunk.iter().map(finish).collect();
+        let finished = engine.finish(term, &finishes).await;
+        for (release, finished) in chunk.iter().zip(finished) {
+            match finished {
+                Ok(Finished::Done | Finished::AlreadyDone) => done.push(release.order),
+                Ok(Finished::NotOpen | Finished::WrongInstance) => {}
+                Err(error) => tracing::debug!(%error, "a release is left for later"),
+            }
+        }
+        failpoint::hit("release.after_engine");
+    }
+    done
+}
+
+fn finish(release: &Release) -> Finish {
+    Finish {
+        user: release.user,
+        order: release.order,
+        kind: FinishKind::Release,
+    }
+}
+
+/// Goes once through everything that is left, page by page. Without an engine, what has to be
+/// executed is left to whoever can. `may_take` says which releases are this caller's business.
+pub async fn sweep(
+    store: &Store,
+    engine: Option<&dyn StockEngine>,
+    mut may_take: impl FnMut(&ReleaseLeft) -> bool,
+) -> database::Result<Swept> {
+    let mut result = Swept::default();
+    let mut cursor = ReleaseCursor::default();
+    loop {
+        let page = store.releases_left(cursor, PAGE as i64).await?;
+        let Some(last) = page.last() else {
+            return Ok(result);
+        };
+        let is_last = page.len() < PAGE;
+        cursor = ReleaseCursor {
+            sale: last.release.sale,
+            id: last.id,
+        };
+        let found = page.len() as u64;
+        let done = finish_page(engine, page, &mut may_take).await;
+        let orders: Vec<OrderId> = done.iter().map(|(_, order)| *order).collect();
+        store.mark_released(&orders).await?;
+        failpoint::hit("release.after_mark");
+        result.left += found - done.len() as u64;
+        for (sale, _) in done {
+            *result.done.entry(sale).or_default() += 1;
+        }
+        if is_last {
+            return Ok(result);
+        }
+    }
+}
+
+async fn finish_page(
+    engine: Option<&dyn StockEngine>,
+    page: Vec<ReleaseLeft>,
+    may_take: &mut impl FnMut(&ReleaseLeft) -> bool,
+) -> Vec<(SaleId, OrderId)> {
+    let mut done = Vec::new();
+    let mut open: BTreeMap<SaleId, (Term, Vec<Release>)> = BTreeMap::new();
+    for left in page {
+        if !may_take(&left) {
+            continue;
+        }
+        let release = left.release;
+        match left.term {
+            _ if left.has_ended => done.push((release.sale, release.order)),
+            Some(term) if term.epoch > release.epoch => done.push((release.sale, release.order)),
+            Some(term) => {
+                let of_sale = open.entry(release.sale).or_insert((term, Vec::new()));
+                of_sale.1.push(release);
+            }
+            None => {}
+        }
+    }
+    if let Some(engine) = engine {
+        for (term, releases) in open.into_values() {
+            let executed = execute(engine, &term, &releases).await;
+            done.extend(executed.into_iter().map(|order| (term.sale, order)));
+        }
+    }
+    done
+}

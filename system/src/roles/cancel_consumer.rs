@@ -1,0 +1,111 @@
+//! The cancel-consumer role: what is left in the outbox. Gives back the units of cancelled orders
+//! that the order service could not give back at once, and tells listeners, by a copy on
+//! `seckill.exchange`, at least once.
+//!
+//! It tries without end: a server that is away is no reason to give anything up.
+
+mod copies;
+
+use crate::back_off::BackOff;
+use crate::broker::Settings;
+use crate::repair::releases;
+use crate::roles::{self, RoleConfig};
+use crate::shutdown::Shutdown;
+use crate::store::{ReleaseLeft, Store};
+use copies::Copies;
+use engines::{SaleId, StockEngine};
+use std::collections::HashMap;
+use std::sync::Arc;
+use std::time::Duration;
+
+/// Works until asked to stop.
+pub async fn run(
+    RoleConfig {
+        config,
+        registry,
+        ready,
+    }: RoleConfig,
+    (): (),
+    shutdown: Shutdown,
+) -> anyhow::Result<()> {
+    let store = Store::connect(&config.database, roles::engine(&config, &registry)?).await?;
+    // What a publishing process keeps in its memory, only that process can release.
+    let engine = match roles::settles_own_holds(&config, &registry)? {
+        true => None,
+        false => Some(roles::build_engine(&config, &registry).await?),
+    };
+    ready(None)?;
+    let interval = Duration::from_millis(config.outbox.interval_ms);
+    let releasing = Relay {
+        store: store.clone(),
+        engine,
+        seen: HashMap::new(),
+        back_off: BackOff::default(),
+    };
+    let copies = Copies::new(store.clone(), Settings::new(&config));
+    tokio::join!(
+        releasing.run(interval, &shutdown),
+        copies.run(interval, &shutdown)
+    );
+    store.close().await;
+    Ok(())
+}
+
+/// Gives back what is left.
+struct Relay {
+    store: Store,
+    engine: Option<Arc<dyn StockEngine>>,
+    /// The newest release that was there at the last look, by sale. What has come since is the order
+    /// service's: it is giving it back right now.
+    seen: HashMap<SaleId, i64>,
+    back_off: BackOff<SaleId>,
+}
+
+impl Relay {
+    async fn run(mut self, interval: Duration, shutdown: &Shutdown) {
+        loop {
+            tokio::select! {
+                // Cut off in the middle if need be: a release may be done twice.
+                () = shutdown.requested() => return,
+                () = self.look() => {}
+            }
+            tokio::select! {
+                () = shutdown.requested() => return,
+                () = tokio::time::sleep(interval) => {}
+            }
+        }
+    }
+
+    async fn look(&mut self) {
+        let (mut newest, mut tried) = (HashMap::new(), HashMap::new());
+        let (seen, back_off) = (&self.seen, &self.back_off);
+        let may_take = |left: &ReleaseLeft| {
+            let sale = left.release.sale;
+            newest.insert(sale, left.id);
+            let is_left = seen.get(&sale).is_some_and(|newest| left.id <= *newest);
+            let may = is_left && back_off.is_due(sale);
+            if may {
+                *tried.entry(sale).or_insert(0_u64) += 1;
+            }
+            may
+        };
+        let swept = releases::sweep(&self.store, self.engine.as_deref(), may_take).await;
+        self.seen = newest;
+        match swept {
+            Ok(swept) => self.judge(&tried, &swept.done),
+            Err(error) => tracing::warn!(%error, "the outbox cannot be read"),
+        }
+        let seen = &self.seen;
+        self.back_off.retain(|sale| seen.contains_key(&sale));
+    }
+
+    /// A sale of which not everything could be given back is left alone for a while.
+    fn judge(&mut self, tried: &HashMap<SaleId, u64>, done: &HashMap<SaleId, u64>) {
+        for (sale, tried) in tried {
+            match done.get(sale) == Some(tried) {
+                true => self.back_off.succeeded(*sale),
+                false => self.back_off.failed(*sale),
+            }
+        }
+    }
+}

@@ -1,0 +1,106 @@
+//! The order role: what buyers do with their orders. One instance or several; each change of an order
+//! happens once, whoever asks whom for it.
+
+mod changer;
+mod making;
+mod service;
+
+use crate::config::Config;
+use crate::grpc_server;
+use crate::listener::Listener;
+use crate::proto::order::order_service_server::{OrderServiceServer, SERVICE_NAME};
+use crate::roles::{self, Addresses, RoleConfig};
+use crate::shutdown::Shutdown;
+use crate::store::Store;
+use crate::supervisor::Supervisor;
+use crate::terms::Terms;
+use crate::tokens::Tokens;
+use anyhow::Context;
+use changer::{Changer, Means};
+use making::Maker;
+use service::Service;
+use std::time::Duration;
+use tonic::service::Routes;
+
+/// Longest wait for changes under way when stopping.
+const DRAIN_TIMEOUT: Duration = Duration::from_secs(8);
+
+/// Listens where the configuration says.
+pub fn bind(config: &Config) -> anyhow::Result<Listener> {
+    Listener::bind(&config.order.listen, 1).context("order.listen")
+}
+
+/// Serves until asked to stop.
+pub async fn run(
+    RoleConfig {
+        config,
+        registry,
+        ready,
+    }: RoleConfig,
+    listener: Listener,
+    shutdown: Shutdown,
+) -> anyhow::Result<()> {
+    let address = listener.address();
+    let maker = Maker::new(&config).context("order.seckill_url")?;
+    let store = Store::connect(&config.database, roles::engine(&config, &registry)?).await?;
+    // What a publishing process keeps in its memory, only that process can release.
+    let engine = match roles::settles_own_holds(&config, &registry)? {
+        true => None,
+        false => Some(roles::build_engine(&config, &registry).await?),
+    };
+    let (keep_alive, until_drained) = Shutdown::channel();
+    let terms = Terms::start(store.clone(), until_drained).await?;
+    let row_wait = Duration::from_millis(config.order.row_wait_ms);
+    let means = Means {
+        store: store.clone(),
+        terms: terms.clone(),
+        engine,
+        copies: config.order.copies,
+        batch_max: config.order.max_batch,
+    };
+    let (supervisor, mut ends) = Supervisor::new();
+    let (stop, stopping) = Shutdown::channel();
+    let (changer, changing) = Changer::start(means, config.order.max_pending);
+    let asked = stopping.clone();
+    let changing =
+        tokio::spawn(
+            supervisor.task("the changing of orders".to_owned(), asked, async {
+                changing.await;
+                anyhow::Ok(())
+            }),
+        );
+    let service = Service {
+        changer,
+        row_wait,
+        maker,
+        tokens: Tokens::new(&config.jwt),
+        most: config.seckill.max_quantity,
+        store: store.clone(),
+    };
+    let service =
+        OrderServiceServer::new(service).max_decoding_message_size(grpc_server::MAX_REQUEST_BYTES);
+    let serving = grpc_server::serve(
+        &config,
+        listener,
+        (SERVICE_NAME, Routes::new(service)),
+        &stopping,
+    );
+    tokio::pin!(serving);
+    ready(Some(Addresses::of_clients(address)))?;
+    tracing::info!(%address, "serving orders");
+    let served = tokio::select! {
+        served = &mut serving => served,
+        () = shutdown.requested() => Ok(()),
+        reason = ends.first() => Err(reason),
+        () = terms.ended() => Err(anyhow::anyhow!("the reading of sales ended without having been asked to")),
+    };
+    stop.send_replace(true);
+    let served = served.and(serving.await);
+    // The service was the last that could ask for changes.
+    if tokio::time::timeout(DRAIN_TIMEOUT, changing).await.is_err() {
+        tracing::warn!(?DRAIN_TIMEOUT, "gave up changes under way");
+    }
+    drop(keep_alive);
+    store.close().await;
+    served
+}

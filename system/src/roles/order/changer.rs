@@ -1,0 +1,206 @@
+//! Writes cancels and payments together: while some batches are being written the next one gathers.
+//! After the commit the units of what was cancelled are given back at once, before its buyer is
+//! answered, so that they can buy again; what cannot be given back now stands in the outbox.
+
+use crate::repair::releases;
+use crate::store::{Change, Changed, OrderState, Release, Store};
+use crate::terms::Terms;
+use engines::{OrderId, SaleId, StockEngine};
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::time::Duration;
+use tokio::sync::{mpsc, oneshot};
+use tokio::task::JoinSet;
+use tokio::time::{Instant, sleep_until, timeout_at};
+
+/// Batches under way at the same time: one at the database, one at the engine.
+const BATCHES_MAX: usize = 2;
+/// How often the row of an order is looked for that is not there yet.
+const LOOK_INTERVAL: Duration = Duration::from_millis(25);
+/// Longest time that an answer waits for the engine.
+const RELEASE_MAX: Duration = Duration::from_millis(100);
+
+/// What became of a change, for whoever asked for it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Answer {
+    /// It is done.
+    Done,
+    /// The order is in a state in which it cannot be.
+    Is(OrderState),
+    /// There is no such order of theirs.
+    NotFound,
+    /// Its row may come, and has not in time.
+    NoRowYet,
+    /// As many as may are waiting.
+    Crowded,
+    /// Nobody knows; asking again says what happened.
+    Unknown,
+}
+
+/// Takes changes; cheap to clone. The work ends when the last clone is gone and everything is
+/// answered.
+#[derive(Clone, Debug)]
+pub struct Changer {
+    sender: mpsc::Sender<Asked>,
+}
+
+#[derive(Debug)]
+struct Asked {
+    change: Change,
+    /// Until when its row is waited for.
+    until: Instant,
+    /// Nobody can write the row any more: if it is not there now, it never will be.
+    is_last_look: bool,
+    reply: oneshot::Sender<Answer>,
+}
+
+/// What the changes are made with.
+#[derive(Clone, Debug)]
+pub struct Means {
+    pub store: Store,
+    pub terms: Terms,
+    /// `None`: releases are the business of whoever owns the buyers.
+    pub engine: Option<Arc<dyn StockEngine>>,
+    pub copies: bool,
+    pub batch_max: usize,
+}
+
+impl Changer {
+    /// Starts on the current runtime.
+    pub fn start(means: Means, pending_max: usize) -> (Self, impl Future<Output = ()> + Send) {
+        let (sender, receiver) = mpsc::channel(pending_max);
+        (Self { sender }, run(means, receiver))
+    }
+
+    /// Asks for one change and waits for its answer: as long as the row of its order may be waited
+    /// for, and as long as the database takes.
+    pub async fn ask(&self, change: Change, row_wait: Duration) -> Answer {
+        let (reply, answer) = oneshot::channel();
+        let asked = Asked {
+            change,
+            until: Instant::now() + row_wait,
+            is_last_look: false,
+            reply,
+        };
+        match self.sender.try_send(asked) {
+            Ok(()) => answer.await.unwrap_or(Answer::Unknown),
+            Err(_) => Answer::Crowded,
+        }
+    }
+}
+
+async fn run(means: Means, mut receiver: mpsc::Receiver<Asked>) {
+    let mut under_way: JoinSet<Vec<Asked>> = JoinSet::new();
+    // Those whose rows are not there, and when they are looked for again.
+    let mut waiting: Vec<Asked> = Vec::new();
+    let mut look_at = Instant::now();
+    let mut is_open = true;
+    while is_open || !under_way.is_empty() || !waiting.is_empty() {
+        let has_room = under_way.len() < BATCHES_MAX;
+        let mut batch = Vec::new();
+        tokio::select! {
+            taken = receiver.recv_many(&mut batch, means.batch_max), if is_open && has_room => {
+                is_open = taken > 0;
+            }
+            Some(without_row) = under_way.join_next(), if !under_way.is_empty() => {
+                if waiting.is_empty() {
+                    look_at = Instant::now() + LOOK_INTERVAL;
+                }
+                waiting.extend(without_row.unwrap_or_default());
+            }
+            () = sleep_until(look_at), if has_room && !waiting.is_empty() => {
+                let rest = waiting.split_off(waiting.len().min(means.batch_max));
+                batch = std::mem::replace(&mut waiting, rest);
+            }
+        }
+        if !batch.is_empty() {
+            under_way.spawn(change(means.clone(), batch));
+        }
+    }
+}
+
+/// Answers what can be answered; returns the others, whose rows are not there yet.
+async fn change(means: Means, mut batch: Vec<Asked>) -> Vec<Asked> {
+    batch.retain(|asked| !asked.reply.is_closed());
+    let changes: Vec<Change> = batch.iter().map(|asked| asked.change).collect();
+    let changed = match means.store.change_orders(&changes, means.copies).await {
+        Ok(changed) => changed,
+        Err(error) => {
+            tracing::warn!(%error, count = changes.len(), "orders could not be changed");
+            for asked in batch {
+                let _ = asked.reply.send(Answer::Unknown);
+            }
+            return Vec::new();
+        }
+    };
+    let (mut without_row, mut cancelled, mut releases) = (Vec::new(), Vec::new(), Vec::new());
+    for (asked, changed) in batch.into_iter().zip(changed) {
+        let answer = match changed {
+            Changed::Done(None) => Answer::Done,
+            Changed::Done(Some(release)) => {
+                releases.push(release);
+                cancelled.push(asked);
+                continue;
+            }
+            Changed::Is(state) => Answer::Is(state),
+            Changed::NotFound => Answer::NotFound,
+            Changed::NoRow => {
+                without_row.push(asked);
+                continue;
+            }
+        };
+        let _ = asked.reply.send(answer);
+    }
+    let done = give_back(&means, &releases).await;
+    for asked in cancelled {
+        let _ = asked.reply.send(Answer::Done);
+    }
+    if let Err(error) = means.store.mark_released(&done).await {
+        tracing::debug!(%error, "what was released is not marked; it will be released again");
+    }
+    wait_or_answer(&means, without_row).await
+}
+
+/// What the engine has taken in time.
+async fn give_back(means: &Means, releases: &[Release]) -> Vec<OrderId> {
+    let Some(engine) = &means.engine else {
+        return Vec::new();
+    };
+    let mut by_sale: BTreeMap<SaleId, Vec<Release>> = BTreeMap::new();
+    for release in releases {
+        by_sale.entry(release.sale).or_default().push(*release);
+    }
+    let (until, mut done) = (Instant::now() + RELEASE_MAX, Vec::new());
+    for (sale, releases) in by_sale {
+        let Some(open) = means.terms.sale(sale).and_then(|row| row.open) else {
+            continue;
+        };
+        let executing = releases::execute(engine.as_ref(), &open.term, &releases);
+        match timeout_at(until, executing).await {
+            Ok(executed) => done.extend(executed),
+            Err(_) => tracing::debug!(%sale, "the engine is slow; the rest is left to the outbox"),
+        }
+    }
+    done
+}
+
+/// Answers those whose rows cannot come any more, or have not in time.
+async fn wait_or_answer(means: &Means, without_row: Vec<Asked>) -> Vec<Asked> {
+    let mut waiting = Vec::with_capacity(without_row.len());
+    for mut asked in without_row {
+        if asked.is_last_look {
+            let _ = asked.reply.send(Answer::NotFound);
+            continue;
+        }
+        let may_come = means.store.may_come(asked.change.order).await;
+        if matches!(may_come, Ok(false)) {
+            // It may have come between the look at the row and the look at who could write it.
+            asked.is_last_look = true;
+        } else if Instant::now() >= asked.until {
+            let _ = asked.reply.send(Answer::NoRowYet);
+            continue;
+        }
+        waiting.push(asked);
+    }
+    waiting
+}

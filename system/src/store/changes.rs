@@ -1,0 +1,250 @@
+//! What becomes of an order after it is a row: it is cancelled, paid, completed, or expires. Each
+//! happens once, whoever asks for it, how often and at the same time as whom.
+//!
+//! Everything that is asked at the same time is written together, in one transaction per sale, under
+//! locks that are always taken in the same order: the open pool of the sale, the other allocations by
+//! id, the orders. The opening of an epoch locks allocations before it reads orders, too
+//! (grant-under-lock, R11), so the two never wait for each other.
+//!
+//! cancel-moves-the-right (R15): the right to the units of a cancelled order moves in the same
+//! transaction. release-by-epoch (R12): the release that is left to be done names the epoch of the
+//! pool that is locked here; `sales.open_epoch` is still the old one while the next is being opened.
+
+mod plan;
+
+use super::Store;
+use crate::failpoint;
+use crate::order_id::{minted_at_ms, worker_of};
+use database::fixed_rows::{BATCH, Statement};
+use database::{Arg, Connection, DatabaseKind, Error, Result, Tx, fault};
+use engines::{AllocationId, Epoch, OrderId, SaleId, UserId};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::time::Duration;
+
+pub use plan::{Change, Changed, OrderState, Wish};
+
+/// A transaction that lost against another one is tried again so often, after a pause that grows.
+const ATTEMPTS: u32 = 20;
+const PAUSE: Duration = Duration::from_millis(5);
+
+type Columns = (OrderId, UserId, SaleId, u32, AllocationId, i64, bool);
+
+/// An order as its row has it.
+#[derive(Clone, Copy, Debug)]
+struct Row {
+    order: OrderId,
+    user: UserId,
+    sale: SaleId,
+    quantity: u32,
+    allocation: AllocationId,
+    /// `None`: it never was an order.
+    state: Option<OrderState>,
+}
+
+/// The allocation that units go back to, and its epoch.
+#[derive(Clone, Copy, Debug)]
+struct Pool {
+    allocation: AllocationId,
+    epoch: Epoch,
+}
+
+impl Store {
+    /// Does what is asked, each order by itself; the answers are in the order of `changes`. With
+    /// `copies`, listeners are told of what was cancelled.
+    ///
+    /// # Errors
+    /// When the database cannot be asked, or did not answer a commit: then nobody knows which of the
+    /// changes were made, and asking again says so.
+    pub async fn change_orders(&self, changes: &[Change], copies: bool) -> Result<Vec<Changed>> {
+        let rows = self.rows_of(changes).await?;
+        let mut answers = vec![Changed::NoRow; changes.len()];
+        let mut by_sale: BTreeMap<SaleId, Vec<usize>> = BTreeMap::new();
+        for (at, change) in changes.iter().enumerate() {
+            let Some(row) = rows.get(&change.order) else {
+                continue;
+            };
+            match plan::refused(change, row) {
+                // States only go forward, so what is refused now is refused under the lock, too.
+                Some(answer) => answers[at] = answer,
+                None => by_sale.entry(row.sale).or_default().push(at),
+            }
+        }
+        for (sale, positions) in by_sale {
+            let asked: Vec<Change> = positions.iter().map(|at| changes[*at]).collect();
+            let changed = self.change_in_sale(sale, &asked, &rows, copies).await?;
+            for (at, answer) in positions.into_iter().zip(changed) {
+                answers[at] = answer;
+            }
+        }
+        Ok(answers)
+    }
+
+    /// The rows that are there, without a lock.
+    async fn rows_of(&self, changes: &[Change]) -> Result<HashMap<OrderId, Row>> {
+        let ids = ids(changes);
+        let mut rows = HashMap::with_capacity(ids.len());
+        for slice in BATCH.padded(&ids) {
+            let sql = SELECT.for_rows(slice.len());
+            let found: Vec<Columns> = self.database.rows(sql, slice.iter().copied()).await?;
+            rows.extend(found.into_iter().map(read));
+        }
+        Ok(rows)
+    }
+
+    /// `changes` are of orders of this sale, whose rows are there.
+    async fn change_in_sale(
+        &self,
+        sale: SaleId,
+        changes: &[Change],
+        rows: &HashMap<OrderId, Row>,
+        copies: bool,
+    ) -> Result<Vec<Changed>> {
+        let mut attempt = 1;
+        loop {
+            let lost = match self.try_in_sale(sale, changes, rows, copies).await {
+                Ok(Some(changed)) => return Ok(changed),
+                Ok(None) => Error::Protocol(format!("sale {sale}: its epoch changed every time")),
+                Err(error) if fault::may_be_repeated(&error) || fault::is_busy(&error) => error,
+                Err(error) => return Err(error),
+            };
+            if attempt == ATTEMPTS {
+                return Err(lost);
+            }
+            tokio::time::sleep(PAUSE * attempt).await;
+            attempt += 1;
+        }
+    }
+
+    /// `None`: a new epoch began meanwhile, and nothing is done.
+    async fn try_in_sale(
+        &self,
+        sale: SaleId,
+        changes: &[Change],
+        rows: &HashMap<OrderId, Row>,
+        copies: bool,
+    ) -> Result<Option<Vec<Changed>>> {
+        let giving_back = changes.iter().filter(|change| change.wish.gives_back());
+        let allocations: BTreeSet<AllocationId> = giving_back
+            .filter_map(|change| Some(rows.get(&change.order)?.allocation))
+            .collect();
+        let pool = match allocations.is_empty() {
+            true => None,
+            false => Some(self.open_pool(sale).await?),
+        };
+        let mut tx = self.database.begin().await?;
+        let mut connection = tx.connection();
+        if let Some(pool) = &pool
+            && !lock_allocations(&mut connection, pool, allocations).await?
+        {
+            tx.rollback().await?;
+            return Ok(None);
+        }
+        failpoint::hit("order.after_pool_lock");
+        let rows = lock_orders(&mut connection, changes).await?;
+        let (changed, plan) = plan::decide(changes, rows, pool);
+        plan.write(&mut connection, copies).await?;
+        failpoint::hit("order.before_commit");
+        commit(tx).await?;
+        failpoint::hit("order.after_commit");
+        Ok(Some(changed))
+    }
+
+    /// The pool of the newest epoch that was granted. It may be closed at any moment until it is
+    /// locked.
+    async fn open_pool(&self, sale: SaleId) -> Result<Pool> {
+        let sql = "SELECT id, epoch FROM allocations WHERE product_id = ? AND holder = 'pool' AND state = 'open'
+             ORDER BY id DESC LIMIT 1";
+        let pool: Option<(AllocationId, Epoch)> = self.database.row(sql, [sale]).await?;
+        let nowhere = || Error::Protocol(format!("sale {sale} has orders and no open allocation"));
+        let (allocation, epoch) = pool.ok_or_else(nowhere)?;
+        Ok(Pool { allocation, epoch })
+    }
+
+    /// Whether the row of an order that is not there may still come: somebody who may have minted
+    /// its id is not drained yet, or something of theirs is parked.
+    pub async fn may_come(&self, order: OrderId) -> Result<bool> {
+        let sql = "SELECT COUNT(*) FROM incarnations i WHERE i.worker_id = ? AND i.minted_until_ms >= ?
+             AND (i.state <> 'gone' OR EXISTS (SELECT 1 FROM parked p WHERE p.incarnation = i.id AND p.resolved = 0))";
+        let args = [Arg::from(worker_of(order)), minted_at_ms(order).into()];
+        let minters: Option<i64> = self.database.row(sql, args).await?;
+        Ok(minters.is_some_and(|minters| minters > 0))
+    }
+}
+
+/// A commit that got no answer is not tried again: it may have been made.
+async fn commit(tx: Tx<'_>) -> Result<()> {
+    tx.commit().await.map_err(|error| match error {
+        Error::Io(why) => Error::Protocol(format!("the commit got no answer: {why}")),
+        error => error,
+    })
+}
+
+static SELECT: Statement = Statement::new(
+    BATCH,
+    "SELECT order_id, user_id, product_id, quantity, allocation_id, status, expired FROM orders WHERE order_id IN (",
+    "?",
+    ")",
+);
+static SELECT_FOR_UPDATE: Statement = Statement::new(
+    BATCH,
+    "SELECT order_id, user_id, product_id, quantity, allocation_id, status, expired FROM orders WHERE order_id IN (",
+    "?",
+    ") FOR UPDATE",
+);
+
+fn read(columns: Columns) -> (OrderId, Row) {
+    let (order, user, sale, quantity, allocation, status, expired) = columns;
+    let row = Row {
+        order,
+        user,
+        sale,
+        quantity,
+        allocation,
+        state: OrderState::of(status, expired),
+    };
+    (order, row)
+}
+
+/// Ascending, each once.
+fn ids(changes: &[Change]) -> Vec<i64> {
+    let ids: BTreeSet<i64> = changes.iter().map(|change| change.order.0).collect();
+    ids.into_iter().collect()
+}
+
+/// `false`: the pool has been closed meanwhile.
+async fn lock_allocations(
+    connection: &mut Connection<'_>,
+    pool: &Pool,
+    others: BTreeSet<AllocationId>,
+) -> Result<bool> {
+    let for_update = connection.for_update();
+    let sql = format!("SELECT state = 'open' FROM allocations WHERE id = ?{for_update}");
+    if connection.row(&sql, [pool.allocation]).await? != Some(true) {
+        return Ok(false);
+    }
+    for other in others {
+        if other != pool.allocation {
+            connection.row::<bool>(&sql, [other]).await?;
+        }
+    }
+    Ok(true)
+}
+
+/// Locks rows that are known to be there; nothing is locked where there is none.
+async fn lock_orders(
+    connection: &mut Connection<'_>,
+    changes: &[Change],
+) -> Result<HashMap<OrderId, Row>> {
+    let select = match connection.kind() {
+        DatabaseKind::MySql => &SELECT_FOR_UPDATE,
+        DatabaseKind::Sqlite => &SELECT,
+    };
+    let ids = ids(changes);
+    let mut rows = HashMap::with_capacity(ids.len());
+    for slice in BATCH.padded(&ids) {
+        let sql = select.for_rows(slice.len());
+        let found: Vec<Columns> = connection.rows(sql, slice.iter().copied()).await?;
+        rows.extend(found.into_iter().map(read));
+    }
+    Ok(rows)
+}

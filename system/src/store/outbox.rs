@@ -1,0 +1,286 @@
+//! The outbox: what is still to be done about orders, written in the transaction that makes it true.
+//! A `release` is done when an engine has it, a `copy` when the broker has it.
+
+use super::{OrderState, Store};
+use crate::clock::unix_ms;
+use crate::envelope::OrderEvent;
+use database::fixed_rows::{BATCH, BULK, Statement};
+use database::{Arg, Connection, Result};
+use engines::{Epoch, Nonce, OrderId, SaleId, Term, UserId};
+use serde::Serialize;
+
+/// Routing key of the copy of a cancel.
+const CANCELED: &str = "order.canceled";
+
+/// The units of a cancelled order, on their way back to the engine.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Release {
+    pub order: OrderId,
+    pub user: UserId,
+    pub sale: SaleId,
+    pub quantity: u32,
+    /// release-by-epoch (R12): that of the pool that was locked when it was cancelled.
+    pub epoch: Epoch,
+}
+
+/// A release that is left to be done.
+#[derive(Clone, Copy, Debug)]
+pub struct ReleaseLeft {
+    /// Its row; they only grow.
+    pub id: i64,
+    pub release: Release,
+    /// The term of its sale, if an epoch is open.
+    pub term: Option<Term>,
+    /// Whether its sale has ended: the engine has forgotten it.
+    pub has_ended: bool,
+}
+
+/// Where a page of releases begins: behind this sale and row.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct ReleaseCursor {
+    pub sale: SaleId,
+    pub id: i64,
+}
+
+/// A copy that the broker does not have yet.
+#[derive(Clone, Debug)]
+pub struct CopyLeft {
+    /// Its row.
+    pub id: i64,
+    pub routing_key: String,
+    pub body: Vec<u8>,
+}
+
+impl Store {
+    /// Releases that are left, by sale, oldest first; fewer than `limit` are the last.
+    pub async fn releases_left(
+        &self,
+        after: ReleaseCursor,
+        limit: i64,
+    ) -> Result<Vec<ReleaseLeft>> {
+        let sql = "SELECT o.id, o.order_id, o.user_id, o.product_id, o.quantity, o.epoch,
+             CASE WHEN s.open_epoch = s.newest_epoch THEN s.open_epoch END, s.nonce, s.ended FROM outbox o JOIN sales s ON s.product_id = o.product_id
+             WHERE o.kind = 'release' AND o.released_at_ms IS NULL
+             AND (o.product_id > ? OR (o.product_id = ? AND o.id > ?)) ORDER BY o.product_id, o.id LIMIT ?";
+        type Row = (
+            i64,
+            OrderId,
+            UserId,
+            SaleId,
+            u32,
+            Epoch,
+            Option<Epoch>,
+            Option<Nonce>,
+            bool,
+        );
+        let args = [
+            Arg::from(after.sale),
+            after.sale.into(),
+            after.id.into(),
+            limit.into(),
+        ];
+        let rows: Vec<Row> = self.database.rows(sql, args).await?;
+        let left = rows.into_iter().map(
+            |(id, order, user, sale, quantity, epoch, open, nonce, has_ended)| {
+                let open = open.zip(nonce);
+                ReleaseLeft {
+                    id,
+                    release: Release {
+                        order,
+                        user,
+                        sale,
+                        quantity,
+                        epoch,
+                    },
+                    term: open.map(|(epoch, nonce)| Term { sale, epoch, nonce }),
+                    has_ended,
+                }
+            },
+        );
+        Ok(left.collect())
+    }
+
+    /// The releases of these orders are done.
+    pub async fn mark_released(&self, orders: &[OrderId]) -> Result<()> {
+        static UPDATE: Statement = Statement::new(
+            BATCH,
+            "UPDATE outbox SET released_at_ms = ? WHERE kind = 'release' AND routing_key = '' AND released_at_ms IS NULL
+             AND order_id IN (",
+            "?",
+            ")",
+        );
+        let ids: Vec<i64> = orders.iter().map(|order| order.0).collect();
+        for slice in BATCH.padded(&ids) {
+            let args = std::iter::once(unix_ms()).chain(slice.iter().copied());
+            self.database
+                .run(UPDATE.for_rows(slice.len()), args)
+                .await?;
+        }
+        Ok(())
+    }
+
+    /// Copies that are left, oldest first.
+    pub async fn copies_left(&self, after: i64, limit: i64) -> Result<Vec<CopyLeft>> {
+        let sql = "SELECT id, routing_key, body FROM outbox WHERE kind = 'copy' AND published_at_ms IS NULL AND id > ?
+             ORDER BY id LIMIT ?";
+        let rows: Vec<(i64, String, Vec<u8>)> = self.database.rows(sql, [after, limit]).await?;
+        let left = rows.into_iter().map(|(id, routing_key, body)| CopyLeft {
+            id,
+            routing_key,
+            body,
+        });
+        Ok(left.collect())
+    }
+
+    /// The broker has these copies.
+    pub async fn mark_published(&self, ids: &[i64]) -> Result<()> {
+        static UPDATE: Statement = Statement::new(
+            BATCH,
+            "UPDATE outbox SET published_at_ms = ? WHERE id IN (",
+            "?",
+            ")",
+        );
+        for slice in BATCH.padded(ids) {
+            let args = std::iter::once(unix_ms()).chain(slice.iter().copied());
+            self.database
+                .run(UPDATE.for_rows(slice.len()), args)
+                .await?;
+        }
+        Ok(())
+    }
+}
+
+pub(super) async fn insert_releases(
+    connection: &mut Connection<'_>,
+    releases: &[(Release, OrderState)],
+) -> Result<()> {
+    static INSERT: Statement = Statement::new(
+        BATCH,
+        "INSERT INTO outbox (order_id, user_id, product_id, quantity, epoch, kind, routing_key, body) VALUES ",
+        "(?, ?, ?, ?, ?, 'release', '', X'')",
+        "",
+    );
+    for slice in BATCH.cut(releases) {
+        let args = slice.iter().flat_map(|(release, _)| -> [Arg<'_>; 5] {
+            [
+                release.order.into(),
+                release.user.into(),
+                release.sale.into(),
+                release.quantity.into(),
+                release.epoch.into(),
+            ]
+        });
+        connection.run(INSERT.for_rows(slice.len()), args).await?;
+    }
+    Ok(())
+}
+
+/// What listeners are told of a cancelled order, as JSON.
+#[derive(Serialize)]
+struct Canceled {
+    order_id: i64,
+    user_id: i64,
+    product_id: i64,
+    quantity: u32,
+    /// `buyer`, or `expired`: it was not paid in time.
+    reason: &'static str,
+    canceled_at_ms: i64,
+}
+
+/// What listeners are told of a new order, as JSON.
+#[derive(Serialize)]
+struct Created {
+    order_id: i64,
+    user_id: i64,
+    product_id: i64,
+    quantity: u32,
+    total_price_cents: i64,
+    created_at_ms: i64,
+}
+
+/// A copy on its way into the outbox.
+struct NewCopy {
+    order: OrderId,
+    user: UserId,
+    sale: SaleId,
+    quantity: u32,
+    routing_key: String,
+    body: Vec<u8>,
+}
+
+pub(super) async fn insert_cancel_copies(
+    connection: &mut Connection<'_>,
+    releases: &[(Release, OrderState)],
+    canceled_at_ms: i64,
+) -> Result<()> {
+    let copies = releases.iter().map(|(release, state)| NewCopy {
+        order: release.order,
+        user: release.user,
+        sale: release.sale,
+        quantity: release.quantity,
+        routing_key: CANCELED.to_owned(),
+        body: json(&Canceled {
+            order_id: release.order.0,
+            user_id: release.user.0,
+            product_id: release.sale.0,
+            quantity: release.quantity,
+            reason: match state {
+                OrderState::Expired => "expired",
+                _ => "buyer",
+            },
+            canceled_at_ms,
+        }),
+    });
+    insert_copies(connection, &copies.collect::<Vec<_>>()).await
+}
+
+/// Of orders whose rows are new.
+pub(super) async fn insert_order_copies(
+    connection: &mut Connection<'_>,
+    orders: &[OrderEvent],
+) -> Result<()> {
+    let copies = orders.iter().map(|order| NewCopy {
+        order: order.order,
+        user: order.user,
+        sale: order.sale,
+        quantity: order.quantity,
+        routing_key: format!("order.create.{}", order.sale),
+        body: json(&Created {
+            order_id: order.order.0,
+            user_id: order.user.0,
+            product_id: order.sale.0,
+            quantity: order.quantity,
+            total_price_cents: order.total_price_cents,
+            created_at_ms: order.created_at_ms,
+        }),
+    });
+    insert_copies(connection, &copies.collect::<Vec<_>>()).await
+}
+
+async fn insert_copies(connection: &mut Connection<'_>, copies: &[NewCopy]) -> Result<()> {
+    static INSERT: Statement = Statement::new(
+        BULK,
+        "INSERT INTO outbox (order_id, user_id, product_id, quantity, routing_key, body, epoch, kind) VALUES ",
+        "(?, ?, ?, ?, ?, ?, 0, 'copy')",
+        "",
+    );
+    for slice in BULK.cut(copies) {
+        let args = slice.iter().flat_map(|copy| -> [Arg<'_>; 6] {
+            [
+                copy.order.into(),
+                copy.user.into(),
+                copy.sale.into(),
+                copy.quantity.into(),
+                copy.routing_key.as_str().into(),
+                Arg::Bytes(&copy.body),
+            ]
+        });
+        connection.run(INSERT.for_rows(slice.len()), args).await?;
+    }
+    Ok(())
+}
+
+fn json(value: &impl Serialize) -> Vec<u8> {
+    // Numbers and texts only: it cannot fail.
+    serde_json::to_vec(value).unwrap_or_default()
+}

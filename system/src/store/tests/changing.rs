@@ -1,0 +1,372 @@
+//! What becomes of orders: cancels, payments and expiries, each once, and what they leave in the
+//! allocations and in the outbox.
+
+use super::writing::{SALE, open_sale, order};
+use super::*;
+use engines::{AllocationId, Epoch, IncarnationId, Nonce, OrderId, Term, UserId};
+
+on_both!(
+    a_cancel_gives_the_right_back_once_and_leaves_one_release,
+    a_cancel_of_a_closed_allocation_moves_the_right_to_the_open_pool,
+    a_cancel_of_a_lease_moves_the_right_to_the_pool,
+    a_cancel_names_the_epoch_of_the_pool_it_locked_while_the_next_is_being_opened,
+    of_a_cancel_and_a_payment_at_once_one_wins_and_the_other_is_told,
+    what_cannot_be_is_refused_and_nothing_is_written,
+    a_hundred_cancels_of_everybody_at_once_are_one_each,
+    a_row_that_is_not_there_may_come_only_from_somebody_who_is_not_drained,
+    copies_are_written_with_what_they_tell_and_left_until_they_are_published,
+    orders_are_listed_newest_first_page_by_page,
+);
+
+fn cancel(order: i64) -> Change {
+    Change {
+        order: OrderId(order),
+        by: Some(UserId(order + 1_000)),
+        wish: Wish::Cancel,
+    }
+}
+
+fn of(order: i64, wish: Wish) -> Change {
+    Change {
+        wish,
+        ..cancel(order)
+    }
+}
+
+/// Orders 1, 2, … of these quantities, written in the open epoch.
+async fn with_orders(
+    url: &str,
+    quantities: &[u32],
+    copies: bool,
+) -> (Store, IncarnationId, AllocationId) {
+    let (store, publisher, allocation) = open_sale(url).await;
+    let orders = (1..).zip(quantities);
+    let orders = orders.map(|(number, quantity)| order(number, allocation, *quantity));
+    let batch = WriteBatch {
+        incarnation: publisher,
+        orders: orders.collect(),
+        copies,
+        ..WriteBatch::default()
+    };
+    store.write(&batch).await.unwrap();
+    (store, publisher, allocation)
+}
+
+async fn ask(store: &Store, change: Change) -> Changed {
+    store.change_orders(&[change], false).await.unwrap()[0]
+}
+
+impl Store {
+    async fn allocation(&self, id: AllocationId) -> [i64; 2] {
+        let sql = "SELECT granted, sold FROM allocations WHERE id = ?";
+        self.database.row(sql, [id]).await.unwrap().unwrap()
+    }
+
+    async fn releases(&self) -> Vec<ReleaseLeft> {
+        let from = ReleaseCursor::default();
+        self.releases_left(from, 1_000).await.unwrap()
+    }
+}
+
+async fn a_cancel_gives_the_right_back_once_and_leaves_one_release(url: String) {
+    let (store, _, allocation) = with_orders(&url, &[3, 2], false).await;
+    assert_eq!(store.allocation(allocation).await, [10, 5]);
+    let Changed::Done(Some(release)) = ask(&store, cancel(1)).await else {
+        panic!("it is cancelled");
+    };
+    assert_eq!((release.quantity, release.epoch), (3, Epoch(1)));
+    assert_eq!(
+        ask(&store, cancel(1)).await,
+        Changed::Is(OrderState::Cancelled)
+    );
+    assert_eq!(store.allocation(allocation).await, [10, 2]);
+    let left = store.releases().await;
+    assert_eq!(left.len(), 1);
+    assert_eq!(left[0].release, release);
+    assert!(left[0].term.is_none(), "no epoch is open");
+    store.mark_released(&[OrderId(1)]).await.unwrap();
+    store.mark_released(&[OrderId(1)]).await.unwrap();
+    assert!(store.releases().await.is_empty());
+    let gone = "SELECT COUNT(*) FROM orders WHERE order_id = 1 AND status = 2 AND live IS NULL AND expired = 0";
+    assert_eq!(store.number(gone).await, 1);
+}
+
+async fn a_cancel_of_a_closed_allocation_moves_the_right_to_the_open_pool(url: String) {
+    let (store, _, first) = with_orders(&url, &[3, 2], false).await;
+    let epoch = store.claim_epoch(SALE).await.unwrap().unwrap();
+    let second = store.grant(SALE, epoch).await.unwrap().unwrap();
+    assert_eq!(second.granted, 5);
+    let done = ask(&store, of(1, Wish::Expire)).await;
+    let Changed::Done(Some(release)) = done else {
+        panic!("{done:?}");
+    };
+    assert_eq!(release.epoch, epoch);
+    assert_eq!(store.allocation(first).await, [2, 2]);
+    assert_eq!(store.allocation(second.allocation_id).await, [8, 0]);
+    assert_eq!(
+        ask(&store, cancel(1)).await,
+        Changed::Is(OrderState::Expired)
+    );
+}
+
+async fn a_cancel_of_a_lease_moves_the_right_to_the_pool(url: String) {
+    let (store, publisher, pool) = open_sale(&url).await;
+    store
+        .change("UPDATE allocations SET granted = 6 WHERE holder = 'pool'")
+        .await;
+    store
+        .change(
+            "INSERT INTO allocations (product_id, epoch, holder, granted, owner) VALUES (7, 1, 'lease-1', 4, 1)",
+        )
+        .await;
+    let lease = store
+        .number("SELECT id FROM allocations WHERE holder = 'lease-1'")
+        .await;
+    let lease = AllocationId(lease);
+    let batch = WriteBatch {
+        incarnation: publisher,
+        orders: vec![order(1, lease, 3)],
+        ..WriteBatch::default()
+    };
+    store.write(&batch).await.unwrap();
+    assert!(matches!(ask(&store, cancel(1)).await, Changed::Done(_)));
+    assert_eq!(store.allocation(lease).await, [1, 0]);
+    assert_eq!(store.allocation(pool).await, [9, 0]);
+}
+
+async fn a_cancel_names_the_epoch_of_the_pool_it_locked_while_the_next_is_being_opened(
+    url: String,
+) {
+    let (store, _, first) = with_orders(&url, &[3, 2, 1], false).await;
+    let term = Term {
+        sale: SALE,
+        epoch: Epoch(1),
+        nonce: Nonce(9),
+    };
+    assert!(store.open_term(&term, first).await.unwrap());
+    let epoch = store.claim_epoch(SALE).await.unwrap().unwrap();
+    // Claimed, not granted: the old pool is still the open one.
+    let Changed::Done(Some(early)) = ask(&store, cancel(1)).await else {
+        panic!("it is cancelled");
+    };
+    assert_eq!(early.epoch, Epoch(1));
+    let second = store.grant(SALE, epoch).await.unwrap().unwrap();
+    assert_eq!(second.granted, 7, "its units are granted again");
+    // Granted, not open: `open_epoch` is still the old one.
+    let Changed::Done(Some(late)) = ask(&store, cancel(2)).await else {
+        panic!("it is cancelled");
+    };
+    assert_eq!(late.epoch, epoch);
+    assert!(
+        store
+            .releases()
+            .await
+            .iter()
+            .all(|left| left.term.is_none())
+    );
+    let opened = Term {
+        epoch,
+        nonce: Nonce(10),
+        ..term
+    };
+    assert!(
+        store
+            .open_term(&opened, second.allocation_id)
+            .await
+            .unwrap()
+    );
+    let left = store.releases().await;
+    assert!(left.iter().all(|left| left.term == Some(opened)));
+    assert_eq!(store.allocation(second.allocation_id).await, [9, 0]);
+    store.change("UPDATE sales SET ended = 1").await;
+    assert!(store.releases().await.iter().all(|left| left.has_ended));
+}
+
+async fn of_a_cancel_and_a_payment_at_once_one_wins_and_the_other_is_told(url: String) {
+    let (store, _, allocation) = with_orders(&url, &[1, 1, 1, 1], false).await;
+    for number in 1..=4 {
+        let (pay, cancel) = (of(number, Wish::Pay), cancel(number));
+        let (paid, cancelled) = tokio::join!(ask(&store, pay), ask(&store, cancel));
+        let state = match (paid, cancelled) {
+            (Changed::Done(None), Changed::Is(OrderState::Paid)) => 1,
+            (Changed::Is(OrderState::Cancelled), Changed::Done(Some(_))) => 2,
+            both => panic!("order {number}: {both:?}"),
+        };
+        let sql = format!("SELECT status FROM orders WHERE order_id = {number}");
+        assert_eq!(store.number(&sql).await, state);
+    }
+    let [_, sold] = store.allocation(allocation).await;
+    let live = "SELECT COUNT(*) FROM orders WHERE live = 1";
+    assert_eq!(sold, store.number(live).await);
+    // In one batch they are taken one after the other.
+    let (store, ..) = with_orders(&format!("{url}2"), &[1], false).await;
+    let changes = [of(1, Wish::Pay), cancel(1), of(1, Wish::Complete)];
+    let changed = store.change_orders(&changes, false).await.unwrap();
+    assert_eq!(
+        changed,
+        [
+            Changed::Done(None),
+            Changed::Is(OrderState::Paid),
+            // It was not paid when it was looked at.
+            Changed::Is(OrderState::ToPay),
+        ]
+    );
+}
+
+async fn what_cannot_be_is_refused_and_nothing_is_written(url: String) {
+    let (store, _, allocation) = with_orders(&url, &[1, 1], false).await;
+    store
+        .change("UPDATE orders SET status = 4, live = NULL WHERE order_id = 2")
+        .await;
+    let foreign = Change {
+        by: Some(UserId(1)),
+        ..cancel(1)
+    };
+    assert_eq!(ask(&store, foreign).await, Changed::NotFound);
+    assert_eq!(ask(&store, cancel(2)).await, Changed::NotFound, "void");
+    assert_eq!(ask(&store, cancel(3)).await, Changed::NoRow);
+    let complete = of(1, Wish::Complete);
+    assert_eq!(ask(&store, complete).await, Changed::Is(OrderState::ToPay));
+    assert_eq!(ask(&store, of(1, Wish::Pay)).await, Changed::Done(None));
+    for wish in [Wish::Pay, Wish::Cancel, Wish::Expire] {
+        assert_eq!(
+            ask(&store, of(1, wish)).await,
+            Changed::Is(OrderState::Paid)
+        );
+    }
+    assert_eq!(ask(&store, complete).await, Changed::Done(None));
+    let again = ask(&store, of(1, Wish::Cancel)).await;
+    assert_eq!(again, Changed::Is(OrderState::Completed));
+    assert_eq!(store.number("SELECT COUNT(*) FROM outbox").await, 0);
+    assert_eq!(store.allocation(allocation).await, [10, 2]);
+}
+
+async fn a_hundred_cancels_of_everybody_at_once_are_one_each(url: String) {
+    let (store, _, allocation) = with_orders(&url, &[1; 10], false).await;
+    let mut asked = tokio::task::JoinSet::new();
+    for _ in 0..10 {
+        let store = store.clone();
+        asked.spawn(async move {
+            let changes: Vec<Change> = (1..=10).map(cancel).collect();
+            store.change_orders(&changes, false).await
+        });
+    }
+    let mut done = 0;
+    while let Some(changed) = asked.join_next().await {
+        let changed = changed.unwrap().unwrap();
+        done += changed
+            .iter()
+            .filter(|changed| matches!(changed, Changed::Done(_)))
+            .count();
+    }
+    assert_eq!(done, 10);
+    assert_eq!(store.allocation(allocation).await, [10, 0]);
+    assert_eq!(store.releases().await.len(), 10);
+}
+
+async fn a_row_that_is_not_there_may_come_only_from_somebody_who_is_not_drained(url: String) {
+    use crate::ids::WorkerId;
+    use crate::order_id::Minter;
+    let (store, publisher, _) = open_sale(&url).await;
+    let now_ms = 1_800_000_000_000;
+    let mint = |worker| Minter::new(WorkerId(worker), 0, now_ms + 10_000).mint(now_ms);
+    store
+        .change(&format!(
+            "UPDATE incarnations SET minted_until_ms = {} WHERE id = {publisher}",
+            now_ms + 10_000
+        ))
+        .await;
+    let (own, foreign) = (mint(5).unwrap(), mint(6).unwrap());
+    assert!(store.may_come(own).await.unwrap());
+    assert!(
+        !store.may_come(foreign).await.unwrap(),
+        "nobody is worker 6"
+    );
+    store
+        .change("UPDATE incarnations SET minted_until_ms = 99")
+        .await;
+    assert!(!store.may_come(own).await.unwrap(), "not minted yet");
+    store
+        .change(&format!(
+            "UPDATE incarnations SET minted_until_ms = {}, state = 'gone'",
+            now_ms + 10_000
+        ))
+        .await;
+    assert!(!store.may_come(own).await.unwrap(), "everything is a row");
+    store
+        .change(
+            "INSERT INTO parked (incarnation, message_id, order_id, kind, reason, body, digest, created_at_ms)
+             VALUES (1, 'm', 0, 'bytes', 'unreadable', x'00', '', 1)",
+        )
+        .await;
+    assert!(store.may_come(own).await.unwrap(), "it may be parked");
+}
+
+async fn copies_are_written_with_what_they_tell_and_left_until_they_are_published(url: String) {
+    let (store, ..) = with_orders(&url, &[2], true).await;
+    store.change_orders(&[cancel(1)], true).await.unwrap();
+    let left = store.copies_left(0, 10).await.unwrap();
+    let keys: Vec<&str> = left.iter().map(|copy| copy.routing_key.as_str()).collect();
+    assert_eq!(keys, ["order.create.7", "order.canceled"]);
+    let created: serde_json::Value = serde_json::from_slice(&left[0].body).unwrap();
+    assert_eq!(
+        created,
+        serde_json::json!({"order_id": 1, "user_id": 1001, "product_id": 7, "quantity": 2,
+            "total_price_cents": 200, "created_at_ms": created["created_at_ms"]})
+    );
+    let canceled: serde_json::Value = serde_json::from_slice(&left[1].body).unwrap();
+    assert_eq!(canceled["reason"], "buyer");
+    store.mark_published(&[left[0].id]).await.unwrap();
+    let left = store.copies_left(0, 10).await.unwrap();
+    assert_eq!(left.len(), 1);
+    assert!(store.copies_left(left[0].id, 10).await.unwrap().is_empty());
+    assert_eq!(store.releases().await.len(), 1, "a copy is no release");
+}
+
+async fn orders_are_listed_newest_first_page_by_page(url: String) {
+    let (store, publisher, allocation) = open_sale(&url).await;
+    // One buyer buys and cancels four times; the fifth order lives, and a sixth is void.
+    let by_one = |number| crate::envelope::OrderEvent {
+        user: UserId(1),
+        ..order(number, allocation, 1)
+    };
+    for number in 1..=5 {
+        let batch = WriteBatch {
+            incarnation: publisher,
+            orders: vec![by_one(number)],
+            ..WriteBatch::default()
+        };
+        store.write(&batch).await.unwrap();
+        if number < 5 {
+            let cancel = Change {
+                by: Some(UserId(1)),
+                ..cancel(number)
+            };
+            ask(&store, cancel).await;
+        }
+    }
+    store
+        .change(
+            "INSERT INTO orders (order_id, user_id, product_id, quantity, total_price_cents, allocation_id,
+             created_at_ms, updated_at_ms, status, live) VALUES (6, 1, 7, 1, 0, 1, 1, 1, 4, NULL)",
+        )
+        .await;
+    let page = |before, skip| OrderPage {
+        user: UserId(1),
+        before: OrderId(before),
+        skip,
+        limit: 2,
+    };
+    let listed = async |before, skip| {
+        let found = store.orders_of(&page(before, skip)).await.unwrap();
+        found.iter().map(|view| view.order.0).collect::<Vec<_>>()
+    };
+    assert_eq!(listed(i64::MAX, 0).await, [5, 4]);
+    assert_eq!(listed(4, 0).await, [3, 2]);
+    assert_eq!(listed(i64::MAX, 3).await, [2, 1]);
+    assert_eq!(store.count_orders_of(UserId(1)).await.unwrap(), 5);
+    assert_eq!(store.count_orders_of(UserId(2)).await.unwrap(), 0);
+    let view = store.order(OrderId(5)).await.unwrap().unwrap();
+    assert_eq!(view.state, OrderState::ToPay);
+    assert!(store.order(OrderId(6)).await.unwrap().is_none(), "void");
+}
