@@ -14,6 +14,11 @@ engines::id!(
     /// begins a new one.
     ConsumerSession(i64)
 );
+engines::id!(
+    /// One create-consumer, for as long as it is connected and its row is there; ascending with the
+    /// time at which they came.
+    ConsumerId(i64)
+);
 
 impl Generation {
     /// The one in which an incarnation registers.

@@ -4,6 +4,7 @@
 //! differently comes from the `database` crate.
 
 mod changes;
+mod consumers;
 mod endings;
 mod epochs;
 mod incarnations;
@@ -23,8 +24,8 @@ pub use made_orders::MadeOrder;
 pub use order_views::{OrderPage, OrderView};
 pub use outbox::{CopyLeft, Release, ReleaseCursor, ReleaseLeft};
 pub use types::{
-    Fenced, Life, OpenSale, PastSale, Poison, Publisher, SaleRow, SeedSale, Snapshot, WorkerUse,
-    WriteBatch, Written,
+    ConsumerLife, Fenced, Life, OpenSale, PastSale, Poison, Publisher, SaleRow, SeedSale, Snapshot,
+    WorkerUse, WriteBatch, Written,
 };
 
 use crate::config::DatabaseConfig;

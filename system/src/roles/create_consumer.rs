@@ -1,15 +1,18 @@
 //! The create-consumer role: turns order events into rows, in batches, and settles the holds
 //! afterwards.
 //!
-//! One channel and one active consumer per queue (one-consumer-per-queue, R4); consumers share out
-//! the queues through the broker. A message is acknowledged only after its rows are committed, a
-//! hold settled only after that.
+//! Consumers share out the queues evenly, each by what it sees of the others in the table
+//! `consumers`. That there is one active consumer per queue never rests on that table, but on the
+//! broker (one-consumer-per-queue, R4): during a hand-over both are subscribed, and one of them waits.
+//! A message is acknowledged only after its rows are committed, a hold settled only after that.
 
+mod membership;
 mod poison;
 mod queue;
 mod settle;
+mod share;
+mod tasks;
 
-use crate::back_off::BackOff;
 use crate::broker::{self, Broker, Settings};
 use crate::config::Config;
 use crate::roles::{self, RoleConfig};
@@ -17,14 +20,12 @@ use crate::shutdown::Shutdown;
 use crate::store::Store;
 use crate::terms::Terms;
 use anyhow::{anyhow, bail};
-use engines::IncarnationId;
+use membership::Membership;
 use queue::QueueConsumer;
 use settle::Settler;
-use std::collections::HashMap;
 use std::sync::Arc;
 use std::time::Duration;
-use tokio::task::JoinHandle;
-use tokio::time::{Instant, timeout_at};
+use tasks::QueueTasks;
 
 /// What the connection to the broker is called.
 const NAME: &str = "create-consumer";
@@ -117,8 +118,8 @@ async fn reconnect(
     }
 }
 
-/// Keeps one task per queue until shutdown or until the connection is lost; ends with all tasks
-/// ended.
+/// Keeps one task for each queue of this consumer's share until shutdown or until the connection is
+/// lost; ends with all tasks ended. Who has no connection has no share.
 async fn consume_queues(
     config: &Config,
     store: &Store,
@@ -126,14 +127,15 @@ async fn consume_queues(
     broker: &Arc<dyn Broker>,
     shutdown: &Shutdown,
 ) -> anyhow::Result<()> {
-    let mut tasks: HashMap<IncarnationId, JoinHandle<bool>> = HashMap::new();
-    let mut back_off = BackOff::default();
+    let mut membership = Membership::start(store.clone(), &config.mq);
+    let mut tasks = QueueTasks::default();
+    let consumer = |queue| QueueConsumer::new(config, store.clone(), settler.clone(), queue);
     let ended = loop {
         if shutdown.is_requested() {
             break Ok(());
         }
         if !broker.is_connected() {
-            break Err(anyhow::anyhow!("the connection to the broker was lost"));
+            break Err(anyhow!("the connection to the broker was lost"));
         }
         let found = tokio::select! {
             () = shutdown.requested() => break Ok(()),
@@ -141,81 +143,19 @@ async fn consume_queues(
         };
         match found {
             Ok(queues) => {
-                give_way(&mut tasks, &mut back_off).await;
-                back_off.retain(|incarnation| queues.contains(&incarnation));
-                for incarnation in queues
-                    .into_iter()
-                    .filter(|incarnation| {
-                        !tasks.contains_key(incarnation) && back_off.is_due(*incarnation)
-                    })
-                    .collect::<Vec<_>>()
-                {
-                    let consumer =
-                        QueueConsumer::new(config, store.clone(), settler.clone(), incarnation);
-                    tasks.insert(
-                        incarnation,
-                        tokio::spawn(supervise(consumer, broker.clone(), shutdown.clone())),
-                    );
-                }
+                let share = membership.share_of(&queues);
+                tasks.follow(&share, broker, consumer).await;
+                membership.consumes(tasks.queues());
             }
             Err(error) => tracing::warn!(%error, "cannot look for queues"),
         }
         tokio::select! {
             () = shutdown.requested() => {}
+            () = membership.changed() => {}
             () = tokio::time::sleep(DISCOVERY_INTERVAL) => {}
         }
     };
-    let deadline = Instant::now() + DRAIN_TIMEOUT;
-    for (incarnation, mut task) in tasks {
-        if timeout_at(deadline, &mut task).await.is_err() {
-            // What is not acknowledged is delivered again.
-            tracing::warn!(
-                incarnation = incarnation.0,
-                ?DRAIN_TIMEOUT,
-                "gave up a batch under way"
-            );
-            task.abort();
-        }
-    }
+    // The others take up the queues while these come to their end here, and wait at the broker.
+    tokio::join!(membership.leave(), tasks.stop(DRAIN_TIMEOUT));
     ended
-}
-
-/// Takes out the tasks that have ended; a queue that could not be consumed is left alone for a
-/// while.
-async fn give_way(
-    tasks: &mut HashMap<IncarnationId, JoinHandle<bool>>,
-    back_off: &mut BackOff<IncarnationId>,
-) {
-    let ended: Vec<_> = tasks.extract_if(|_, task| task.is_finished()).collect();
-    for (incarnation, task) in ended {
-        match task.await {
-            Ok(true) => back_off.succeeded(incarnation),
-            Ok(false) | Err(_) => back_off.failed(incarnation),
-        }
-    }
-}
-
-/// Whether the queue could be consumed.
-async fn supervise(consumer: QueueConsumer, broker: Arc<dyn Broker>, shutdown: Shutdown) -> bool {
-    let incarnation = consumer.incarnation();
-    let consuming = broker.consume(incarnation).await;
-    let is_there = consuming.is_ok();
-    let ended = match consuming {
-        Ok(mut deliveries) => {
-            let ended = consumer.run(deliveries.as_mut(), &shutdown).await;
-            // drain-in-one-session (R5): nothing is nack-requeued; closing gives back, in order,
-            // what was not acknowledged.
-            deliveries.close().await;
-            ended
-        }
-        Err(error) => Err(error),
-    };
-    if let Err(error) = ended {
-        tracing::warn!(
-            incarnation = incarnation.0,
-            error = format!("{error:#}"),
-            "queue given up; it will be taken up again"
-        );
-    }
-    is_there
 }

@@ -1,6 +1,7 @@
 //! The store on either database: a file of its own, or a database of its own on a private server.
 
 mod changing;
+mod consuming;
 mod migrating;
 mod sales;
 mod silence;

@@ -1,7 +1,7 @@
 //! What goes into the store and what comes out of it.
 
 use crate::envelope::{self, OrderEvent};
-use crate::ids::{ConsumerSession, Generation, WorkerId};
+use crate::ids::{ConsumerId, ConsumerSession, Generation, WorkerId};
 use engines::{AllocationId, Epoch, IncarnationId, OpeningBuyer, OrderId, SaleId, Term, UserId};
 use serde::Deserialize;
 use std::collections::HashMap;
@@ -99,6 +99,14 @@ pub struct Life {
     pub beats: i64,
     /// How long its lease runs after a heartbeat, ms.
     pub lease_ms: u64,
+}
+
+/// What the row of a consumer says of its life.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct ConsumerLife {
+    pub id: ConsumerId,
+    /// One more with every heartbeat.
+    pub beats: i64,
 }
 
 /// What a publishing process says of itself when it registers.
