@@ -51,6 +51,10 @@ pub mod proto {
     pub mod events {
         tonic::include_proto!("events");
     }
+    /// `package product`.
+    pub mod product {
+        tonic::include_proto!("product");
+    }
     /// Encoded file descriptors of all packages, for server reflection.
     pub const DESCRIPTORS: &[u8] = include_bytes!(concat!(env!("OUT_DIR"), "/descriptors.bin"));
 }

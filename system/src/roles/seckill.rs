@@ -88,6 +88,7 @@ pub async fn run(
     shutdown: Shutdown,
 ) -> anyhow::Result<()> {
     let addresses = listeners.addresses();
+    let admin = listeners.admin.address();
     let sockets = listeners.buyers.into_sockets();
     // The role ends when it is asked to, and when a part of it has ended.
     let (stop, stopping) = Shutdown::channel();
@@ -180,7 +181,7 @@ pub async fn run(
         parts.run("the watch over readiness", looking);
         let _ = shared.ready.clone().changed().await;
         tracing::info!(
-            address = %addresses.listen, admin = ?addresses.admin, threads = threads.len(),
+            address = %addresses.listen, %admin, threads = threads.len(),
             engine = %config.seckill.engine, "serving"
         );
         ready(Some(addresses))?;
