@@ -45,10 +45,12 @@ const NOT_EXECUTED: [&str; 9] = [
 
 /// What the service says when it refuses, and what it means. A text that is not here is
 /// [`Refusal::Other`].
-const REFUSALS: [(&str, Refusal); 3] = [
+const REFUSALS: [(&str, Refusal); 4] = [
     ("sold out", Refusal::SoldOut),
     ("the sale has not started", Refusal::NotStarted),
     ("the sale has ended", Refusal::Ended),
+    // Nothing is on sale, and it may be again.
+    ("the sale is paused", Refusal::NotStarted),
 ];
 
 /// What an end on the wire means; none if the server certainly did not process the request, so that
@@ -171,6 +173,7 @@ mod tests {
             ("sold out", Refusal::SoldOut),
             ("the sale has not started", Refusal::NotStarted),
             ("the sale has ended", Refusal::Ended),
+            ("the sale is paused", Refusal::NotStarted),
             ("too late, too early", Refusal::Other),
         ] {
             let refused = message(SeckillResponse {

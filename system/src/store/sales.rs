@@ -17,13 +17,15 @@ type Columns = (
     Option<Nonce>,
     Option<AllocationId>,
     Option<Epoch>,
+    bool,
+    bool,
 );
 
 impl Store {
     /// All sales that have not ended, with their terms, by id. Those that have cost nothing here.
     pub async fn sales(&self) -> Result<Vec<SaleRow>> {
         let sql = "SELECT s.product_id, p.price_cents, p.sale_starts_at, p.sale_ends_at, s.newest_epoch, s.open_epoch,
-             s.nonce, s.allocation_id, s.ending_epoch FROM sales s JOIN products p ON p.id = s.product_id
+             s.nonce, s.allocation_id, s.ending_epoch, s.wanted_total IS NOT NULL, s.paused FROM sales s JOIN products p ON p.id = s.product_id
              WHERE s.ended = 0 AND s.product_id > ? ORDER BY s.product_id LIMIT ?";
         let mut sales: Vec<SaleRow> = Vec::new();
         loop {
@@ -42,6 +44,14 @@ impl Store {
     pub async fn price_cents(&self, sale: SaleId) -> Result<Option<i64>> {
         let sql = "SELECT price_cents FROM products WHERE id = ?";
         self.database.row(sql, [sale]).await
+    }
+
+    /// Pauses a sale, or lets it go on: publishers learn of it when they next read the sales. `false`:
+    /// there is no such sale.
+    pub async fn pause(&self, sale: SaleId, is_paused: bool) -> Result<bool> {
+        let sql = "UPDATE sales SET paused = ? WHERE product_id = ?";
+        let args = [i64::from(is_paused), sale.0];
+        Ok(self.database.run(sql, args).await? == 1)
     }
 
     /// Creates a sale and its product; one that exists is left as it is.
@@ -74,7 +84,19 @@ impl Store {
 }
 
 fn read_sale(
-    (sale, price_cents, starts_at, ends_at, newest, open, nonce, allocation, ending): Columns,
+    (
+        sale,
+        price_cents,
+        starts_at,
+        ends_at,
+        newest,
+        open,
+        nonce,
+        allocation,
+        ending,
+        is_changing,
+        is_paused,
+    ): Columns,
 ) -> SaleRow {
     let open = match (open, nonce, allocation) {
         (Some(epoch), Some(nonce), Some(allocation_id)) if epoch == newest => Some(OpenSale {
@@ -91,5 +113,7 @@ fn read_sale(
         open,
         newest,
         is_ending: ending == Some(newest),
+        is_changing,
+        is_paused,
     }
 }

@@ -23,6 +23,10 @@ pub struct SaleRow {
     pub newest: Epoch,
     /// Whether that epoch was claimed for the end of the sale.
     pub is_ending: bool,
+    /// Whether its total is to change, which the next epoch does (units-in-one-place, R16).
+    pub is_changing: bool,
+    /// Whether nothing is sold, whatever its window says.
+    pub is_paused: bool,
 }
 
 impl SaleRow {

@@ -30,6 +30,8 @@ pub enum Refusal {
     NotStarted,
     /// Its window is over.
     Ended,
+    /// An administrator has paused it.
+    Paused,
 }
 
 /// Why nothing was sold although it might have been.
@@ -104,6 +106,7 @@ impl Refusal {
             Self::SoldOut => "sold out",
             Self::NotStarted => "the sale has not started",
             Self::Ended => "the sale has ended",
+            Self::Paused => "the sale is paused",
         }
     }
 }

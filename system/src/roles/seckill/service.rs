@@ -38,7 +38,7 @@ impl SeckillService for Service {
                 .into_response();
         };
         let now_ms = unix_ms();
-        let closed = outside_window(&sale, now_ms);
+        let closed = closed(&sale, now_ms);
         let reply = self
             .committer
             .submit(sale.sale, user, quantity, closed, now_ms)
@@ -47,13 +47,15 @@ impl SeckillService for Service {
     }
 }
 
-/// Why `sale` sells nothing at `now_ms` (unix ms), if its window says so. It refuses only buyers
-/// without an order, so the engine is asked all the same.
-fn outside_window(sale: &SaleRow, now_ms: i64) -> Option<Refusal> {
+/// Why `sale` sells nothing at `now_ms` (unix ms), if its window says so, or whoever paused it. It
+/// refuses only buyers without an order, so the engine is asked all the same.
+fn closed(sale: &SaleRow, now_ms: i64) -> Option<Refusal> {
     if now_ms < sale.starts_at.saturating_mul(1_000) {
         Some(Refusal::NotStarted)
     } else if now_ms >= sale.ends_at.saturating_mul(1_000) {
         Some(Refusal::Ended)
+    } else if sale.is_paused {
+        Some(Refusal::Paused)
     } else {
         None
     }

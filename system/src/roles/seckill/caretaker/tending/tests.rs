@@ -84,6 +84,8 @@ fn open(sale: i64) -> SaleRow {
         }),
         newest: epoch,
         is_ending: false,
+        is_changing: false,
+        is_paused: false,
     }
 }
 
