@@ -14,15 +14,19 @@ mod markers;
 mod order_views;
 mod orders;
 mod outbox;
+mod products;
 mod sales;
 mod schema;
+mod stock_changes;
 mod types;
 mod write;
 
-pub use changes::{Change, Changed, OrderState, Wish};
+pub use changes::{OrderChange, OrderChanged, OrderState, OrderWish};
 pub use made_orders::MadeOrder;
 pub use order_views::{OrderPage, OrderView};
 pub use outbox::{CopyLeft, Release, ReleaseCursor, ReleaseLeft};
+pub use products::{Changed, NewProduct, ProductChange};
+pub use stock_changes::{StockChange, TOTAL_MAX, Wish};
 pub use types::{
     ConsumerLife, Fenced, Life, OpenSale, PastSale, Poison, Publisher, SaleRow, SeedSale, Snapshot,
     WorkerUse, WriteBatch, Written,

@@ -21,7 +21,7 @@ use engines::{AllocationId, Epoch, OrderId, SaleId, UserId};
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::time::Duration;
 
-pub use plan::{Change, Changed, OrderState, Wish};
+pub use plan::{OrderChange, OrderChanged, OrderState, OrderWish};
 
 /// A transaction that lost against another one is tried again so often, after a pause that grows.
 const ATTEMPTS: u32 = 20;
@@ -55,9 +55,13 @@ impl Store {
     /// # Errors
     /// When the database cannot be asked, or did not answer a commit: then nobody knows which of the
     /// changes were made, and asking again says so.
-    pub async fn change_orders(&self, changes: &[Change], copies: bool) -> Result<Vec<Changed>> {
+    pub async fn change_orders(
+        &self,
+        changes: &[OrderChange],
+        copies: bool,
+    ) -> Result<Vec<OrderChanged>> {
         let rows = self.rows_of(changes).await?;
-        let mut answers = vec![Changed::NoRow; changes.len()];
+        let mut answers = vec![OrderChanged::NoRow; changes.len()];
         let mut by_sale: BTreeMap<SaleId, Vec<usize>> = BTreeMap::new();
         for (at, change) in changes.iter().enumerate() {
             let Some(row) = rows.get(&change.order) else {
@@ -70,7 +74,7 @@ impl Store {
             }
         }
         for (sale, positions) in by_sale {
-            let asked: Vec<Change> = positions.iter().map(|at| changes[*at]).collect();
+            let asked: Vec<OrderChange> = positions.iter().map(|at| changes[*at]).collect();
             let changed = self.change_in_sale(sale, &asked, &rows, copies).await?;
             for (at, answer) in positions.into_iter().zip(changed) {
                 answers[at] = answer;
@@ -80,7 +84,7 @@ impl Store {
     }
 
     /// The rows that are there, without a lock.
-    async fn rows_of(&self, changes: &[Change]) -> Result<HashMap<OrderId, Row>> {
+    async fn rows_of(&self, changes: &[OrderChange]) -> Result<HashMap<OrderId, Row>> {
         let ids = ids(changes);
         let mut rows = HashMap::with_capacity(ids.len());
         for slice in BATCH.padded(&ids) {
@@ -95,10 +99,10 @@ impl Store {
     async fn change_in_sale(
         &self,
         sale: SaleId,
-        changes: &[Change],
+        changes: &[OrderChange],
         rows: &HashMap<OrderId, Row>,
         copies: bool,
-    ) -> Result<Vec<Changed>> {
+    ) -> Result<Vec<OrderChanged>> {
         let mut attempt = 1;
         loop {
             let lost = match self.try_in_sale(sale, changes, rows, copies).await {
@@ -119,10 +123,10 @@ impl Store {
     async fn try_in_sale(
         &self,
         sale: SaleId,
-        changes: &[Change],
+        changes: &[OrderChange],
         rows: &HashMap<OrderId, Row>,
         copies: bool,
-    ) -> Result<Option<Vec<Changed>>> {
+    ) -> Result<Option<Vec<OrderChanged>>> {
         let giving_back = changes.iter().filter(|change| change.wish.gives_back());
         let allocations: BTreeSet<AllocationId> = giving_back
             .filter_map(|change| Some(rows.get(&change.order)?.allocation))
@@ -206,7 +210,7 @@ fn read(columns: Columns) -> (OrderId, Row) {
 }
 
 /// Ascending, each once.
-fn ids(changes: &[Change]) -> Vec<i64> {
+fn ids(changes: &[OrderChange]) -> Vec<i64> {
     let ids: BTreeSet<i64> = changes.iter().map(|change| change.order.0).collect();
     ids.into_iter().collect()
 }
@@ -233,7 +237,7 @@ async fn lock_allocations(
 /// Locks rows that are known to be there; nothing is locked where there is none.
 async fn lock_orders(
     connection: &mut Connection<'_>,
-    changes: &[Change],
+    changes: &[OrderChange],
 ) -> Result<HashMap<OrderId, Row>> {
     let select = match connection.kind() {
         DatabaseKind::MySql => &SELECT_FOR_UPDATE,

@@ -1,6 +1,6 @@
 //! The rows that an epoch begins and ends with.
 
-use super::{Snapshot, Store};
+use super::{Snapshot, Store, stock_changes};
 use database::{Arg, Connection, Error, Result};
 use engines::{AllocationId, Epoch, OpeningBuyer, OrderId, SaleId, Term, UserId};
 
@@ -24,22 +24,28 @@ impl Store {
     }
 
     /// grant-under-lock (R11), gate-from-rows (R19): closes every allocation of the sale and grants
-    /// what no live row has taken, in one transaction with the snapshot of live buyers. `None`: a
-    /// newer epoch was claimed meanwhile.
+    /// what no live row has taken, in one transaction with the snapshot of live buyers. A total that
+    /// is wanted is the sale's from here on (units-in-one-place, R16). `None`: a newer epoch was
+    /// claimed meanwhile.
     pub async fn grant(&self, sale: SaleId, epoch: Epoch) -> Result<Option<Snapshot>> {
         let mut tx = self.long.begin().await?;
         let mut connection = tx.connection();
         lock_allocations(&mut connection, sale).await?;
         let newest = format!(
-            "SELECT total FROM sales WHERE product_id = ? AND newest_epoch = ?{}",
+            "SELECT total, wanted_total FROM sales WHERE product_id = ? AND newest_epoch = ?{}",
             connection.for_update()
         );
         let args = [Arg::from(sale), epoch.into()];
-        let Some(total) = connection.row::<i64>(&newest, args).await? else {
+        let Some((total, wanted)) = connection.row::<(i64, Option<i64>)>(&newest, args).await?
+        else {
             return Ok(None);
         };
         let buyers = live_buyers(&mut connection, sale).await?;
         let taken: i64 = buyers.iter().map(|buyer| i64::from(buyer.quantity)).sum();
+        let total = match wanted {
+            Some(wanted) => stock_changes::apply(&mut connection, sale, wanted, taken).await?,
+            None => total,
+        };
         let Ok(granted) = u64::try_from(total - taken) else {
             let why = format!(
                 "live orders of sale {sale} hold {taken} units, more than its total of {total}"

@@ -3,7 +3,7 @@
 //! answered, so that they can buy again; what cannot be given back now stands in the outbox.
 
 use crate::repair::releases;
-use crate::store::{Change, Changed, OrderState, Release, Store};
+use crate::store::{OrderChange, OrderChanged, OrderState, Release, Store};
 use crate::terms::Terms;
 use engines::{OrderId, SaleId, StockEngine};
 use std::collections::BTreeMap;
@@ -46,7 +46,7 @@ pub struct Changer {
 
 #[derive(Debug)]
 struct Asked {
-    change: Change,
+    change: OrderChange,
     /// Until when its row is waited for.
     until: Instant,
     /// Nobody can write the row any more: if it is not there now, it never will be.
@@ -74,7 +74,7 @@ impl Changer {
 
     /// Asks for one change and waits for its answer: as long as the row of its order may be waited
     /// for, and as long as the database takes.
-    pub async fn ask(&self, change: Change, row_wait: Duration) -> Answer {
+    pub async fn ask(&self, change: OrderChange, row_wait: Duration) -> Answer {
         let (reply, answer) = oneshot::channel();
         let asked = Asked {
             change,
@@ -122,7 +122,7 @@ async fn run(means: Means, mut receiver: mpsc::Receiver<Asked>) {
 /// Answers what can be answered; returns the others, whose rows are not there yet.
 async fn change(means: Means, mut batch: Vec<Asked>) -> Vec<Asked> {
     batch.retain(|asked| !asked.reply.is_closed());
-    let changes: Vec<Change> = batch.iter().map(|asked| asked.change).collect();
+    let changes: Vec<OrderChange> = batch.iter().map(|asked| asked.change).collect();
     let changed = match means.store.change_orders(&changes, means.copies).await {
         Ok(changed) => changed,
         Err(error) => {
@@ -136,15 +136,15 @@ async fn change(means: Means, mut batch: Vec<Asked>) -> Vec<Asked> {
     let (mut without_row, mut cancelled, mut releases) = (Vec::new(), Vec::new(), Vec::new());
     for (asked, changed) in batch.into_iter().zip(changed) {
         let answer = match changed {
-            Changed::Done(None) => Answer::Done,
-            Changed::Done(Some(release)) => {
+            OrderChanged::Done(None) => Answer::Done,
+            OrderChanged::Done(Some(release)) => {
                 releases.push(release);
                 cancelled.push(asked);
                 continue;
             }
-            Changed::Is(state) => Answer::Is(state),
-            Changed::NotFound => Answer::NotFound,
-            Changed::NoRow => {
+            OrderChanged::Is(state) => Answer::Is(state),
+            OrderChanged::NotFound => Answer::NotFound,
+            OrderChanged::NoRow => {
                 without_row.push(asked);
                 continue;
             }

@@ -8,7 +8,7 @@ use crate::proto::order::{
     CreateOrderRequest, CreateOrderResponse, GetOrderRequest, GetOrderResponse,
     ListUserOrdersRequest, ListUserOrdersResponse, Order, PayOrderRequest, PayOrderResponse,
 };
-use crate::store::{Change, OrderPage, OrderState, OrderView, Store, Wish, status};
+use crate::store::{OrderChange, OrderPage, OrderState, OrderView, OrderWish, Store, status};
 use crate::tokens::{Tokens, caller, require_admin};
 use engines::{OrderId, UserId};
 use std::time::Duration;
@@ -108,7 +108,7 @@ impl OrderService for Service {
         let asked = request.get_ref();
         let (order, by) = (asked.order_id, asked.user_id);
         let message = self
-            .change(request.metadata(), (order, by), Wish::Cancel)
+            .change(request.metadata(), (order, by), OrderWish::Cancel)
             .await?;
         Ok(Response::new(CancelOrderResponse { code: 0, message }))
     }
@@ -120,7 +120,7 @@ impl OrderService for Service {
         let asked = request.get_ref();
         let (order, by) = (asked.order_id, asked.user_id);
         let message = self
-            .change(request.metadata(), (order, by), Wish::Pay)
+            .change(request.metadata(), (order, by), OrderWish::Pay)
             .await?;
         Ok(Response::new(PayOrderResponse { code: 0, message }))
     }
@@ -131,7 +131,7 @@ impl OrderService for Service {
     ) -> Result<Response<CompleteOrderResponse>, Status> {
         require_admin(self.tokens.as_ref(), request.metadata())?;
         let order = order_id(request.get_ref().order_id)?;
-        let message = self.change_as(order, None, Wish::Complete).await?;
+        let message = self.change_as(order, None, OrderWish::Complete).await?;
         Ok(Response::new(CompleteOrderResponse { code: 0, message }))
     }
 }
@@ -162,7 +162,7 @@ impl Service {
         &self,
         metadata: &MetadataMap,
         (order, user): (i64, i64),
-        wish: Wish,
+        wish: OrderWish,
     ) -> Result<String, Status> {
         let order = order_id(order)?;
         let by = self.buyer(metadata, user)?;
@@ -173,9 +173,9 @@ impl Service {
         &self,
         order: OrderId,
         by: Option<UserId>,
-        wish: Wish,
+        wish: OrderWish,
     ) -> Result<String, Status> {
-        let change = Change { order, by, wish };
+        let change = OrderChange { order, by, wish };
         match self.changer.ask(change, self.row_wait).await {
             Answer::Done => Ok(String::new()),
             Answer::Is(state) => Err(Status::failed_precondition(conflict(order, wish, state))),
@@ -192,17 +192,17 @@ impl Service {
 }
 
 /// Why it cannot be.
-fn conflict(order: OrderId, wish: Wish, state: OrderState) -> String {
+fn conflict(order: OrderId, wish: OrderWish, state: OrderState) -> String {
     let cannot = match wish {
-        Wish::Cancel => "cancelled",
-        Wish::Pay => "paid",
-        Wish::Expire => "expired",
-        Wish::Complete => "completed",
+        OrderWish::Cancel => "cancelled",
+        OrderWish::Pay => "paid",
+        OrderWish::Expire => "expired",
+        OrderWish::Complete => "completed",
     };
     match (wish, state) {
-        (Wish::Cancel, OrderState::Cancelled)
-        | (Wish::Pay, OrderState::Paid)
-        | (Wish::Complete, OrderState::Completed) => format!("order {order} {state} already"),
+        (OrderWish::Cancel, OrderState::Cancelled)
+        | (OrderWish::Pay, OrderState::Paid)
+        | (OrderWish::Complete, OrderState::Completed) => format!("order {order} {state} already"),
         (_, OrderState::Expired) => format!("order {order} {state}"),
         _ => format!("order {order} {state}: it cannot be {cannot}"),
     }
@@ -289,33 +289,33 @@ mod tests {
         let told = |wish, state| conflict(OrderId(7), wish, state);
         for (wish, state, text) in [
             (
-                Wish::Cancel,
+                OrderWish::Cancel,
                 OrderState::Cancelled,
                 "order 7 is cancelled already",
             ),
             (
-                Wish::Cancel,
+                OrderWish::Cancel,
                 OrderState::Paid,
                 "order 7 is paid: it cannot be cancelled",
             ),
             (
-                Wish::Cancel,
+                OrderWish::Cancel,
                 OrderState::Completed,
                 "order 7 is completed: it cannot be cancelled",
             ),
             (
-                Wish::Pay,
+                OrderWish::Pay,
                 OrderState::Cancelled,
                 "order 7 is cancelled: it cannot be paid",
             ),
-            (Wish::Pay, OrderState::Paid, "order 7 is paid already"),
+            (OrderWish::Pay, OrderState::Paid, "order 7 is paid already"),
             (
-                Wish::Pay,
+                OrderWish::Pay,
                 OrderState::Expired,
                 "order 7 has expired: it was not paid in time",
             ),
             (
-                Wish::Complete,
+                OrderWish::Complete,
                 OrderState::ToPay,
                 "order 7 is not paid: it cannot be completed",
             ),

@@ -31,7 +31,8 @@ pub struct Opener<'a> {
 }
 
 impl Opener<'_> {
-    /// Opens every sale that is not open in the database or in the engine.
+    /// Opens every sale that is not open in the database or in the engine, or whose total is to
+    /// change.
     pub async fn open_missing(
         &self,
         turns: &mut Turns,
@@ -145,8 +146,10 @@ impl Opener<'_> {
                 continue;
             }
             match self.is_open(&row).await {
-                Ok(true) => {}
-                Ok(false) => missing.push(row.sale),
+                Ok(true) if !row.is_changing => {}
+                // Also one that is open: only the next epoch changes its total, behind fence and drain
+                // (units-in-one-place, R16).
+                Ok(_) => missing.push(row.sale),
                 // Not a lost epoch; and no reason to let other sales wait.
                 Err(error) => unasked.add(format!("sale {}: {error:#}", row.sale)),
             }

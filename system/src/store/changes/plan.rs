@@ -13,18 +13,18 @@ use std::fmt;
 
 /// What is to become of one order.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Change {
+pub struct OrderChange {
     /// The order.
     pub order: OrderId,
     /// Who asks: its buyer, and nobody else. `None`: the system itself, or an administrator.
     pub by: Option<UserId>,
     /// What for.
-    pub wish: Wish,
+    pub wish: OrderWish,
 }
 
 /// What somebody wants to become of an order.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Wish {
+pub enum OrderWish {
     /// Its buyer does not want it any more.
     Cancel,
     /// Its buyer pays.
@@ -35,7 +35,7 @@ pub enum Wish {
     Complete,
 }
 
-impl Wish {
+impl OrderWish {
     /// Whether its units go back.
     pub fn gives_back(self) -> bool {
         matches!(self, Self::Cancel | Self::Expire)
@@ -95,7 +95,7 @@ impl fmt::Display for OrderState {
 
 /// What became of it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Changed {
+pub enum OrderChanged {
     /// It is done, now; of what gives units back, their release is left to be done.
     Done(Option<Release>),
     /// The order is in a state in which this cannot be; nothing was written.
@@ -107,15 +107,15 @@ pub enum Changed {
 }
 
 /// Why `change` cannot be made of an order in this state; `None` if it can.
-pub(super) fn refused(change: &Change, row: &Row) -> Option<Changed> {
+pub(super) fn refused(change: &OrderChange, row: &Row) -> Option<OrderChanged> {
     let Some(state) = row.state else {
-        return Some(Changed::NotFound);
+        return Some(OrderChanged::NotFound);
     };
     if change.by.is_some_and(|user| user != row.user) {
-        return Some(Changed::NotFound);
+        return Some(OrderChanged::NotFound);
     }
     let (from, _) = change.wish.step();
-    (state != from).then_some(Changed::Is(state))
+    (state != from).then_some(OrderChanged::Is(state))
 }
 
 /// What a transaction writes.
@@ -130,14 +130,14 @@ pub(super) struct Plan {
 
 /// Decides one after the other, as if they had come so, and says what is to be written.
 pub(super) fn decide(
-    changes: &[Change],
+    changes: &[OrderChange],
     mut rows: HashMap<OrderId, Row>,
     pool: Option<Pool>,
-) -> (Vec<Changed>, Plan) {
+) -> (Vec<OrderChanged>, Plan) {
     let mut plan = Plan::default();
     let changed = changes.iter().map(|change| {
         let Some(row) = rows.get_mut(&change.order) else {
-            return Changed::NoRow;
+            return OrderChanged::NoRow;
         };
         if let Some(answer) = refused(change, row) {
             return answer;
@@ -146,7 +146,7 @@ pub(super) fn decide(
         row.state = Some(to);
         plan.now.entry(to).or_default().push(row.order.0);
         let release = pool.filter(|_| change.wish.gives_back());
-        Changed::Done(release.map(|pool| plan.give_back(row, pool, to)))
+        OrderChanged::Done(release.map(|pool| plan.give_back(row, pool, to)))
     });
     (changed.collect(), plan)
 }

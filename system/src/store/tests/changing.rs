@@ -18,16 +18,16 @@ on_both!(
     orders_are_listed_newest_first_page_by_page,
 );
 
-fn cancel(order: i64) -> Change {
-    Change {
+fn cancel(order: i64) -> OrderChange {
+    OrderChange {
         order: OrderId(order),
         by: Some(UserId(order + 1_000)),
-        wish: Wish::Cancel,
+        wish: OrderWish::Cancel,
     }
 }
 
-fn of(order: i64, wish: Wish) -> Change {
-    Change {
+fn of(order: i64, wish: OrderWish) -> OrderChange {
+    OrderChange {
         wish,
         ..cancel(order)
     }
@@ -52,7 +52,7 @@ async fn with_orders(
     (store, publisher, allocation)
 }
 
-async fn ask(store: &Store, change: Change) -> Changed {
+async fn ask(store: &Store, change: OrderChange) -> OrderChanged {
     store.change_orders(&[change], false).await.unwrap()[0]
 }
 
@@ -71,13 +71,13 @@ impl Store {
 async fn a_cancel_gives_the_right_back_once_and_leaves_one_release(url: String) {
     let (store, _, allocation) = with_orders(&url, &[3, 2], false).await;
     assert_eq!(store.allocation(allocation).await, [10, 5]);
-    let Changed::Done(Some(release)) = ask(&store, cancel(1)).await else {
+    let OrderChanged::Done(Some(release)) = ask(&store, cancel(1)).await else {
         panic!("it is cancelled");
     };
     assert_eq!((release.quantity, release.epoch), (3, Epoch(1)));
     assert_eq!(
         ask(&store, cancel(1)).await,
-        Changed::Is(OrderState::Cancelled)
+        OrderChanged::Is(OrderState::Cancelled)
     );
     assert_eq!(store.allocation(allocation).await, [10, 2]);
     let left = store.releases().await;
@@ -96,8 +96,8 @@ async fn a_cancel_of_a_closed_allocation_moves_the_right_to_the_open_pool(url: S
     let epoch = store.claim_epoch(SALE).await.unwrap().unwrap();
     let second = store.grant(SALE, epoch).await.unwrap().unwrap();
     assert_eq!(second.granted, 5);
-    let done = ask(&store, of(1, Wish::Expire)).await;
-    let Changed::Done(Some(release)) = done else {
+    let done = ask(&store, of(1, OrderWish::Expire)).await;
+    let OrderChanged::Done(Some(release)) = done else {
         panic!("{done:?}");
     };
     assert_eq!(release.epoch, epoch);
@@ -105,7 +105,7 @@ async fn a_cancel_of_a_closed_allocation_moves_the_right_to_the_open_pool(url: S
     assert_eq!(store.allocation(second.allocation_id).await, [8, 0]);
     assert_eq!(
         ask(&store, cancel(1)).await,
-        Changed::Is(OrderState::Expired)
+        OrderChanged::Is(OrderState::Expired)
     );
 }
 
@@ -129,7 +129,10 @@ async fn a_cancel_of_a_lease_moves_the_right_to_the_pool(url: String) {
         ..WriteBatch::default()
     };
     store.write(&batch).await.unwrap();
-    assert!(matches!(ask(&store, cancel(1)).await, Changed::Done(_)));
+    assert!(matches!(
+        ask(&store, cancel(1)).await,
+        OrderChanged::Done(_)
+    ));
     assert_eq!(store.allocation(lease).await, [1, 0]);
     assert_eq!(store.allocation(pool).await, [9, 0]);
 }
@@ -146,14 +149,14 @@ async fn a_cancel_names_the_epoch_of_the_pool_it_locked_while_the_next_is_being_
     assert!(store.open_term(&term, first).await.unwrap());
     let epoch = store.claim_epoch(SALE).await.unwrap().unwrap();
     // Claimed, not granted: the old pool is still the open one.
-    let Changed::Done(Some(early)) = ask(&store, cancel(1)).await else {
+    let OrderChanged::Done(Some(early)) = ask(&store, cancel(1)).await else {
         panic!("it is cancelled");
     };
     assert_eq!(early.epoch, Epoch(1));
     let second = store.grant(SALE, epoch).await.unwrap().unwrap();
     assert_eq!(second.granted, 7, "its units are granted again");
     // Granted, not open: `open_epoch` is still the old one.
-    let Changed::Done(Some(late)) = ask(&store, cancel(2)).await else {
+    let OrderChanged::Done(Some(late)) = ask(&store, cancel(2)).await else {
         panic!("it is cancelled");
     };
     assert_eq!(late.epoch, epoch);
@@ -185,11 +188,11 @@ async fn a_cancel_names_the_epoch_of_the_pool_it_locked_while_the_next_is_being_
 async fn of_a_cancel_and_a_payment_at_once_one_wins_and_the_other_is_told(url: String) {
     let (store, _, allocation) = with_orders(&url, &[1, 1, 1, 1], false).await;
     for number in 1..=4 {
-        let (pay, cancel) = (of(number, Wish::Pay), cancel(number));
+        let (pay, cancel) = (of(number, OrderWish::Pay), cancel(number));
         let (paid, cancelled) = tokio::join!(ask(&store, pay), ask(&store, cancel));
         let state = match (paid, cancelled) {
-            (Changed::Done(None), Changed::Is(OrderState::Paid)) => 1,
-            (Changed::Is(OrderState::Cancelled), Changed::Done(Some(_))) => 2,
+            (OrderChanged::Done(None), OrderChanged::Is(OrderState::Paid)) => 1,
+            (OrderChanged::Is(OrderState::Cancelled), OrderChanged::Done(Some(_))) => 2,
             both => panic!("order {number}: {both:?}"),
         };
         let sql = format!("SELECT status FROM orders WHERE order_id = {number}");
@@ -200,15 +203,15 @@ async fn of_a_cancel_and_a_payment_at_once_one_wins_and_the_other_is_told(url: S
     assert_eq!(sold, store.number(live).await);
     // In one batch they are taken one after the other.
     let (store, ..) = with_orders(&format!("{url}2"), &[1], false).await;
-    let changes = [of(1, Wish::Pay), cancel(1), of(1, Wish::Complete)];
+    let changes = [of(1, OrderWish::Pay), cancel(1), of(1, OrderWish::Complete)];
     let changed = store.change_orders(&changes, false).await.unwrap();
     assert_eq!(
         changed,
         [
-            Changed::Done(None),
-            Changed::Is(OrderState::Paid),
+            OrderChanged::Done(None),
+            OrderChanged::Is(OrderState::Paid),
             // It was not paid when it was looked at.
-            Changed::Is(OrderState::ToPay),
+            OrderChanged::Is(OrderState::ToPay),
         ]
     );
 }
@@ -218,25 +221,31 @@ async fn what_cannot_be_is_refused_and_nothing_is_written(url: String) {
     store
         .change("UPDATE orders SET status = 4, live = NULL WHERE order_id = 2")
         .await;
-    let foreign = Change {
+    let foreign = OrderChange {
         by: Some(UserId(1)),
         ..cancel(1)
     };
-    assert_eq!(ask(&store, foreign).await, Changed::NotFound);
-    assert_eq!(ask(&store, cancel(2)).await, Changed::NotFound, "void");
-    assert_eq!(ask(&store, cancel(3)).await, Changed::NoRow);
-    let complete = of(1, Wish::Complete);
-    assert_eq!(ask(&store, complete).await, Changed::Is(OrderState::ToPay));
-    assert_eq!(ask(&store, of(1, Wish::Pay)).await, Changed::Done(None));
-    for wish in [Wish::Pay, Wish::Cancel, Wish::Expire] {
+    assert_eq!(ask(&store, foreign).await, OrderChanged::NotFound);
+    assert_eq!(ask(&store, cancel(2)).await, OrderChanged::NotFound, "void");
+    assert_eq!(ask(&store, cancel(3)).await, OrderChanged::NoRow);
+    let complete = of(1, OrderWish::Complete);
+    assert_eq!(
+        ask(&store, complete).await,
+        OrderChanged::Is(OrderState::ToPay)
+    );
+    assert_eq!(
+        ask(&store, of(1, OrderWish::Pay)).await,
+        OrderChanged::Done(None)
+    );
+    for wish in [OrderWish::Pay, OrderWish::Cancel, OrderWish::Expire] {
         assert_eq!(
             ask(&store, of(1, wish)).await,
-            Changed::Is(OrderState::Paid)
+            OrderChanged::Is(OrderState::Paid)
         );
     }
-    assert_eq!(ask(&store, complete).await, Changed::Done(None));
-    let again = ask(&store, of(1, Wish::Cancel)).await;
-    assert_eq!(again, Changed::Is(OrderState::Completed));
+    assert_eq!(ask(&store, complete).await, OrderChanged::Done(None));
+    let again = ask(&store, of(1, OrderWish::Cancel)).await;
+    assert_eq!(again, OrderChanged::Is(OrderState::Completed));
     assert_eq!(store.number("SELECT COUNT(*) FROM outbox").await, 0);
     assert_eq!(store.allocation(allocation).await, [10, 2]);
 }
@@ -247,7 +256,7 @@ async fn a_hundred_cancels_of_everybody_at_once_are_one_each(url: String) {
     for _ in 0..10 {
         let store = store.clone();
         asked.spawn(async move {
-            let changes: Vec<Change> = (1..=10).map(cancel).collect();
+            let changes: Vec<OrderChange> = (1..=10).map(cancel).collect();
             store.change_orders(&changes, false).await
         });
     }
@@ -256,7 +265,7 @@ async fn a_hundred_cancels_of_everybody_at_once_are_one_each(url: String) {
         let changed = changed.unwrap().unwrap();
         done += changed
             .iter()
-            .filter(|changed| matches!(changed, Changed::Done(_)))
+            .filter(|changed| matches!(changed, OrderChanged::Done(_)))
             .count();
     }
     assert_eq!(done, 10);
@@ -338,7 +347,7 @@ async fn orders_are_listed_newest_first_page_by_page(url: String) {
         };
         store.write(&batch).await.unwrap();
         if number < 5 {
-            let cancel = Change {
+            let cancel = OrderChange {
                 by: Some(UserId(1)),
                 ..cancel(number)
             };
