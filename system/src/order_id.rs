@@ -106,6 +106,14 @@ pub fn worker_of(order: OrderId) -> WorkerId {
     WorkerId(order.0 >> SEQUENCE_BITS & (WORKER_IDS - 1))
 }
 
+/// The largest id that can have been minted at `unix_ms`: every id up to it was minted by then, and
+/// none above it.
+pub fn last_minted_by(unix_ms: i64) -> OrderId {
+    let next_ms = i64::try_from(since_epoch(unix_ms.saturating_add(1))).unwrap_or(i64::MAX);
+    let shift = WORKER_BITS + SEQUENCE_BITS;
+    OrderId((next_ms.min(i64::MAX >> shift) << shift) - 1)
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -176,5 +184,8 @@ mod tests {
         let (a, b) = (a.mint(NOW).expect("a"), b.mint(NOW).expect("b"));
         assert_ne!(a, b);
         assert_eq!((minted_at_ms(a), minted_at_ms(b)), (NOW, NOW));
+        let (before, last) = (last_minted_by(NOW - 1), last_minted_by(NOW));
+        assert!([a, b].iter().all(|id| before < *id && *id <= last));
+        assert_eq!((minted_at_ms(before), minted_at_ms(last)), (NOW - 1, NOW));
     }
 }

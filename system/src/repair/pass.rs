@@ -17,6 +17,12 @@ pub struct Pass {
     pub holds_released: u64,
     /// Interrupted transfers that were finished, and units that were moved.
     pub transfers: u64,
+    /// Releases in the outbox that there is nothing left to do about: a later epoch is open, or the
+    /// sale has ended.
+    pub releases_over: u64,
+    /// Old rows that nobody needs any more and that were deleted. No repair: however many there are,
+    /// nobody waits for them.
+    pub forgotten: u64,
     /// Things still to be repaired.
     pub left: u64,
 }
@@ -30,11 +36,18 @@ impl Pass {
         self.holds_settled += other.holds_settled;
         self.holds_released += other.holds_released;
         self.transfers += other.transfers;
+        self.releases_over += other.releases_over;
+        self.forgotten += other.forgotten;
         self.left += other.left;
     }
 
     /// Whether anything was repaired.
     pub fn did_something(&self) -> bool {
-        Self { left: 0, ..*self } != Self::default()
+        let repaired = Self {
+            left: 0,
+            forgotten: 0,
+            ..*self
+        };
+        repaired != Self::default()
     }
 }

@@ -3,23 +3,28 @@
 //! Every repair is idempotent, so that a reconciler may die in the middle or run twice. The
 //! rules that its repairs keep are explained in docs/protocol.md.
 
+mod drift;
 mod endings;
 mod epochs;
 mod incarnations;
+mod leftovers;
+mod report;
 mod turns;
 mod watch;
 
 use crate::back_off::BackOff;
-use crate::clock::{monotonic_ms, unix_ms};
+use crate::clock::monotonic_ms;
 use crate::config::Config;
 use crate::repair::{Drainer, HoldRepair, HoldScope, Pass, Troubles};
 use crate::roles::{self, Ready, RoleConfig};
 use crate::shutdown::Shutdown;
 use crate::store::Store;
 use anyhow::{Context, bail};
+use drift::DriftWatch;
 use endings::Endings;
 use engines::{IncarnationId, Registry, StockEngine, Tending};
-use std::io::Write;
+use leftovers::Leftovers;
+use report::Report;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 use turns::Turns;
@@ -37,6 +42,7 @@ struct Reconciler {
     turns: Turns,
     watch: Watch,
     endings: Endings,
+    leftovers: Leftovers,
     untended: Troubles,
     /// With `--once`, what may yet turn out to be dead is waited for: what lives shows signs of life
     /// meanwhile.
@@ -83,6 +89,7 @@ impl Reconciler {
             engine,
             turns: Turns::default(),
             endings: Endings::new(),
+            leftovers: Leftovers::new(config),
             untended: Troubles::new("cannot tend a sale"),
             waits_for_silent: false,
             back_off: BackOff::default(),
@@ -92,6 +99,7 @@ impl Reconciler {
     async fn forever(&mut self, shutdown: &Shutdown, ready: Ready) -> anyhow::Result<()> {
         ready(None)?;
         let interval = Duration::from_millis(self.config.reconciler.interval_ms);
+        let mut drift = DriftWatch::new();
         loop {
             tokio::select! {
                 // Cut off in the middle if need be: every repair can be taken up again.
@@ -102,9 +110,15 @@ impl Reconciler {
                     Err(error) => tracing::warn!(error = format!("{error:#}"), "a pass failed; trying again"),
                 }
             }
+            let pause = async {
+                if let Err(error) = drift.look(&self.store, self.engine.as_ref()).await {
+                    tracing::debug!(error = format!("{error:#}"), "drift was not looked at");
+                }
+                tokio::time::sleep(interval).await;
+            };
             tokio::select! {
                 () = shutdown.requested() => return Ok(()),
-                () = tokio::time::sleep(interval) => {}
+                () = pause => {}
             }
         }
     }
@@ -127,10 +141,10 @@ impl Reconciler {
             }
             if done {
                 total.left = 0;
-                return print(&total);
+                return self.print(total).await;
             }
             if started.elapsed() > ONCE_TIMEOUT || shutdown.is_requested() {
-                print(&total)?;
+                self.print(total).await?;
                 bail!("things are left to repair after {:?}", started.elapsed());
             }
             tokio::time::sleep(interval).await;
@@ -172,15 +186,14 @@ impl Reconciler {
                     .await?,
             );
         }
+        pass.add(self.leftovers.clear(&self.store).await);
         pass.add(ending.context("cannot end sales yet")?);
-        let kept_ms = self
-            .config
-            .reconciler
-            .marker_retention_s
-            .saturating_mul(1_000);
-        let before_ms = unix_ms().saturating_sub_unsigned(kept_ms);
-        self.store.forget_markers(before_ms).await?;
         Ok(pass)
+    }
+
+    async fn print(&self, total: Pass) -> anyhow::Result<()> {
+        let report = Report::of(total, &self.store, self.engine.as_ref());
+        report.await?.print()
     }
 }
 
@@ -204,13 +217,4 @@ impl Reconciler {
         self.untended.report();
         Ok(())
     }
-}
-
-fn print(total: &Pass) -> anyhow::Result<()> {
-    writeln!(
-        std::io::stdout().lock(),
-        "{}",
-        serde_json::to_string(total)?
-    )?;
-    Ok(())
 }

@@ -22,19 +22,21 @@ impl Store {
         self.database.row(sql, [nonce]).await
     }
 
-    /// Deletes a bounded number of markers that were committed before.
-    pub async fn forget_markers(&self, before_ms: i64) -> Result<()> {
+    /// Deletes a bounded number of markers that were committed before; how many.
+    pub async fn forget_markers(&self, before_ms: i64) -> Result<u64> {
         let sql = "SELECT nonce FROM markers WHERE committed_at_ms < ? LIMIT ?";
         let args = [Arg::from(before_ms), MARKERS_FORGOTTEN_MAX.into()];
         let nonces: Vec<u64> = self.database.rows(sql, args).await?;
         if nonces.is_empty() {
-            return Ok(());
+            return Ok(0);
         }
+        let forgotten = nonces.len() as u64;
         let mut tx = self.database.begin().await?;
         for nonce in nonces {
             let delete = "DELETE FROM markers WHERE nonce = ?";
             tx.connection().run(delete, [nonce]).await?;
         }
-        tx.commit().await
+        tx.commit().await?;
+        Ok(forgotten)
     }
 }

@@ -3,6 +3,7 @@
 mod changing;
 mod consuming;
 mod migrating;
+mod retention;
 mod sales;
 mod silence;
 mod writing;

@@ -1,0 +1,65 @@
+//! What is over and done: releases that there is nothing left to do about, and old rows that nobody
+//! needs any more. A bounded part of it in every pass, and behind every repair.
+
+use crate::clock::unix_ms;
+use crate::config::Config;
+use crate::repair::{Pass, Troubles};
+use crate::store::{ReleasePlace, Store};
+
+/// Pages of the outbox that are looked at in one pass.
+const PAGES_PER_PASS: usize = 5;
+
+/// Remembers how far it has gone through the releases that are left.
+#[derive(Debug)]
+pub struct Leftovers {
+    markers_kept_ms: u64,
+    outbox_kept_ms: u64,
+    place: ReleasePlace,
+    troubles: Troubles,
+}
+
+impl Leftovers {
+    pub fn new(config: &Config) -> Self {
+        Self {
+            markers_kept_ms: config.reconciler.marker_retention_s.saturating_mul(1_000),
+            outbox_kept_ms: config.outbox.retention_s.saturating_mul(1_000),
+            place: ReleasePlace::default(),
+            troubles: Troubles::new("cannot clear away what is done"),
+        }
+    }
+
+    /// Clears some of it away. What fails is told, and tried again in the next pass.
+    pub async fn clear(&mut self, store: &Store) -> Pass {
+        let mut pass = Pass::default();
+        match self.close_releases(store).await {
+            Ok(over) => pass.releases_over += over,
+            Err(error) => self.troubles.add(error),
+        }
+        match self.forget(store).await {
+            Ok(forgotten) => pass.forgotten += forgotten,
+            Err(error) => self.troubles.add(error),
+        }
+        self.troubles.report();
+        pass
+    }
+
+    async fn close_releases(&mut self, store: &Store) -> database::Result<u64> {
+        let mut over = 0;
+        for _ in 0..PAGES_PER_PASS {
+            let page = store.close_releases(self.place).await?;
+            over += page.over;
+            self.place = page.next.unwrap_or_default();
+            if page.next.is_none() {
+                break;
+            }
+        }
+        Ok(over)
+    }
+
+    async fn forget(&self, store: &Store) -> database::Result<u64> {
+        let before = |kept_ms: u64| unix_ms().saturating_sub_unsigned(kept_ms);
+        let markers = store.forget_markers(before(self.markers_kept_ms)).await?;
+        let outbox = store.forget_outbox(before(self.outbox_kept_ms)).await?;
+        Ok(markers + outbox)
+    }
+}
