@@ -11,7 +11,7 @@ use crate::version;
 use anyhow::{Context, ensure};
 use clap::{Parser, Subcommand};
 use database::DatabaseKind;
-use engines::Registry;
+use engines::{Registry, SaleId};
 use std::path::PathBuf;
 use std::process::ExitCode;
 
@@ -65,6 +65,23 @@ enum Role {
         #[arg(long)]
         once: bool,
     },
+    /// Show sales, publishers, consumers, queues and what is left to be done.
+    Status {
+        /// As JSON.
+        #[arg(long)]
+        json: bool,
+        /// Count orders, too; this reads every order.
+        #[arg(long)]
+        orders: bool,
+        /// Show at most so many sales; those that have ended come last.
+        #[arg(long, value_name = "COUNT", default_value_t = 100)]
+        sales: u32,
+    },
+    /// Pause a sale at once, or let it go on.
+    Sale {
+        #[command(subcommand)]
+        action: SaleAction,
+    },
     /// List the stock engines with their parameters.
     Engines {
         /// As JSON.
@@ -96,6 +113,20 @@ enum Role {
     },
 }
 
+#[derive(Debug, Subcommand)]
+enum SaleAction {
+    /// Nothing of it is sold any more until it is resumed, whatever its window says.
+    Pause {
+        /// Its product id.
+        product: i64,
+    },
+    /// It is sold again, if its window is on.
+    Resume {
+        /// Its product id.
+        product: i64,
+    },
+}
+
 const FAILED: u8 = 1;
 /// As of what the command line itself refuses.
 const WRONG_USAGE: u8 = 2;
@@ -108,7 +139,9 @@ pub fn run(registry: Registry) -> ExitCode {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
             eprintln!("error: {error:#}");
-            ExitCode::from(match error.is::<roles::settings::Refused>() {
+            let is_wrong_usage =
+                error.is::<roles::settings::Refused>() || error.is::<roles::sale::Unknown>();
+            ExitCode::from(match is_wrong_usage {
                 true => WRONG_USAGE,
                 false => FAILED,
             })
@@ -176,6 +209,29 @@ fn dispatch(cli: Cli, registry: &Registry) -> anyhow::Result<()> {
                 });
             }
             start("reconciler", config, registry, (), roles::reconciler::run)
+        }
+        Role::Status {
+            json,
+            orders,
+            sales,
+        } => {
+            let config = configure(Beside::Nobody)?;
+            let shown = roles::status::Shown {
+                json,
+                orders,
+                sales,
+            };
+            roles::block_on(async |_| roles::status::run(&config, registry, shown).await)
+        }
+        Role::Sale { action } => {
+            let config = configure(Beside::Nobody)?;
+            let (product, paused) = match action {
+                SaleAction::Pause { product } => (product, true),
+                SaleAction::Resume { product } => (product, false),
+            };
+            roles::block_on(async |_| {
+                roles::sale::pause(&config, registry, SaleId(product), paused).await
+            })
         }
         Role::All { once } => {
             let config = configure(Beside::Nobody)?;

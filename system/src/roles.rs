@@ -16,8 +16,10 @@ pub mod engines;
 pub mod migrate;
 pub mod order;
 pub mod reconciler;
+pub mod sale;
 pub mod seckill;
 pub mod settings;
+pub mod status;
 
 use crate::config::Config;
 use crate::shutdown::Shutdown;

@@ -14,7 +14,9 @@ mod markers;
 mod order_views;
 mod orders;
 mod outbox;
+mod overview;
 mod products;
+mod retention;
 mod sales;
 mod schema;
 mod stock_changes;
@@ -25,7 +27,11 @@ pub use changes::{OrderChange, OrderChanged, OrderState, OrderWish};
 pub use made_orders::MadeOrder;
 pub use order_views::{OrderPage, OrderView};
 pub use outbox::{CopyLeft, Release, ReleaseCursor, ReleaseLeft};
+pub use overview::{
+    Allocated, ConsumerState, IncarnationState, LeaseState, OrderCounts, SaleState,
+};
 pub use products::{Changed, NewProduct, ProductChange};
+pub use retention::ReleasePlace;
 pub use stock_changes::{StockChange, TOTAL_MAX, Wish};
 pub use types::{
     ConsumerLife, Fenced, Life, OpenSale, PastSale, Poison, Publisher, SaleRow, SeedSale, Snapshot,

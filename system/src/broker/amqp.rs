@@ -57,7 +57,7 @@ impl AmqpBroker {
 
     /// How many messages nobody has taken out of the queue; `None` if there is no such queue, or
     /// its node is down.
-    async fn waiting(&self, incarnation: IncarnationId) -> anyhow::Result<Option<u32>> {
+    async fn ready(&self, incarnation: IncarnationId) -> anyhow::Result<Option<u32>> {
         let channel = self.channel().await?;
         let queue = self.names.order_queue(incarnation);
         let passive = QueueDeclareOptions {
@@ -109,7 +109,11 @@ impl Broker for AmqpBroker {
     }
 
     async fn has_queue(&self, incarnation: IncarnationId) -> anyhow::Result<bool> {
-        Ok(self.waiting(incarnation).await?.is_some())
+        Ok(self.ready(incarnation).await?.is_some())
+    }
+
+    async fn waiting(&self, incarnation: IncarnationId) -> anyhow::Result<Option<u64>> {
+        Ok(self.ready(incarnation).await?.map(u64::from))
     }
 
     async fn bind(&self, incarnation: IncarnationId, generation: Generation) -> anyhow::Result<()> {
@@ -171,7 +175,7 @@ impl Broker for AmqpBroker {
     /// quorum queue without a leader counts none.
     async fn delete_queue(&self, incarnation: IncarnationId) -> anyhow::Result<()> {
         let queue = self.names.order_queue(incarnation);
-        let waiting = self.waiting(incarnation).await?.unwrap_or_default();
+        let waiting = self.ready(incarnation).await?.unwrap_or_default();
         ensure!(
             waiting == 0,
             "cannot delete queue {queue}: {waiting} messages wait in it"

@@ -26,6 +26,11 @@ pub trait Broker: Debug + Send + Sync {
     /// Whether the queue of an incarnation is there and can be reached.
     async fn has_queue(&self, incarnation: IncarnationId) -> anyhow::Result<bool>;
 
+    /// How many messages of the queue of an incarnation nobody has taken yet, for people; of the
+    /// embedded queue, those that this process has not. `None`: it is not there, or cannot be
+    /// reached.
+    async fn waiting(&self, incarnation: IncarnationId) -> anyhow::Result<Option<u64>>;
+
     /// Binds the queue of an incarnation to a generation.
     ///
     /// # Contract

@@ -106,6 +106,21 @@ impl Broker for EmbeddedBroker {
         })
     }
 
+    async fn waiting(&self, incarnation: IncarnationId) -> anyhow::Result<Option<u64>> {
+        if !self.has_queue(incarnation).await? {
+            return Ok(None);
+        }
+        let queue = self.file.queues.of(incarnation);
+        let delivered = queue.delivered.load(Ordering::SeqCst);
+        let sql = "SELECT COUNT(*) FROM queue_messages WHERE incarnation = ? AND seq > ?";
+        let count = sqlx::query(sql)
+            .bind(incarnation.0)
+            .bind(delivered)
+            .fetch_one(self.file.sqlite.readers())
+            .await?;
+        Ok(Some(count.try_get::<i64, _>(0)?.unsigned_abs()))
+    }
+
     async fn bind(&self, incarnation: IncarnationId, generation: Generation) -> anyhow::Result<()> {
         let key = self.names.order_key(incarnation, generation);
         ensure!(
