@@ -77,7 +77,7 @@ pub async fn sweep(
     let mut result = Swept::default();
     let mut cursor = ReleaseCursor::default();
     loop {
-        let page = store.releases_left(cursor, PAGE as i64).await?;
+        let page = store.release_page(cursor, PAGE as i64).await?;
         let Some(last) = page.last() else {
             return Ok(result);
         };

@@ -53,11 +53,7 @@ pub struct CopyLeft {
 
 impl Store {
     /// Releases that are left, by sale, oldest first; fewer than `limit` are the last.
-    pub async fn releases_left(
-        &self,
-        after: ReleaseCursor,
-        limit: i64,
-    ) -> Result<Vec<ReleaseLeft>> {
+    pub async fn release_page(&self, after: ReleaseCursor, limit: i64) -> Result<Vec<ReleaseLeft>> {
         let sql = "SELECT o.id, o.order_id, o.user_id, o.product_id, o.quantity, o.epoch,
              CASE WHEN s.open_epoch = s.newest_epoch THEN s.open_epoch END, s.nonce, s.ended FROM outbox o JOIN sales s ON s.product_id = o.product_id
              WHERE o.kind = 'release' AND o.released_at_ms IS NULL

@@ -64,7 +64,7 @@ impl Store {
 
     async fn releases(&self) -> Vec<ReleaseLeft> {
         let from = ReleaseCursor::default();
-        self.releases_left(from, 1_000).await.unwrap()
+        self.release_page(from, 1_000).await.unwrap()
     }
 }
 
