@@ -45,6 +45,8 @@ enum Role {
     Seckill,
     /// Serve order.OrderService: orders are looked at, cancelled and paid.
     Order,
+    /// Serve product.ProductService: products, their prices, windows and stock, for administrators.
+    Product,
     /// Turn order events into rows, in batches.
     CreateConsumer,
     /// Give back the units of cancelled orders that could not be given back at once, and send copies
@@ -195,6 +197,11 @@ fn dispatch(cli: Cli, registry: &Registry) -> anyhow::Result<()> {
             let config = configure(Beside::OtherRoles)?;
             let run = roles::cancel_consumer::run;
             start("cancel-consumer", config, registry, (), run)
+        }
+        Role::Product => {
+            let config = configure(Beside::OtherRoles)?;
+            let listener = roles::product::bind(&config)?;
+            start("product", config, registry, listener, roles::product::run)
         }
         Role::CreateConsumer => {
             let config = configure(Beside::OtherRoles)?;

@@ -15,6 +15,7 @@ pub mod create_consumer;
 pub mod engines;
 pub mod migrate;
 pub mod order;
+pub mod product;
 pub mod reconciler;
 pub mod sale;
 pub mod seckill;

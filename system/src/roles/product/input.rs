@@ -1,0 +1,310 @@
+//! What administrators send, judged and turned into what the store takes. Each fault is told with
+//! its field and what is allowed.
+
+use crate::proto::product::{CreateProductRequest, UpdateProductRequest};
+use crate::store::{NewProduct, ProductChange};
+use engines::SaleId;
+use tonic::Status;
+use tonic::metadata::MetadataMap;
+
+/// Where the key of a request stands in the metadata.
+pub const IDEMPOTENCY_KEY: &str = "idempotency-key";
+/// Longest key, name, description and address of an image, characters; as the tables have them, of
+/// which the description is bounded in bytes.
+const KEY_MAX: usize = 128;
+const NAME_MAX: usize = 128;
+const DESCRIPTION_MAX: usize = 16_000;
+const IMAGE_URL_MAX: usize = 512;
+/// The end of the year 9999, unix s: in milliseconds, too, it is a number that databases calculate with.
+const TIME_MAX: i64 = 253_402_300_799;
+/// Largest whole number up to which a double holds every one.
+const EXACT_MAX: f64 = 9_007_199_254_740_992.0;
+/// How far from a whole cent a price may be by the rounding of decimals to a double, cents.
+const CENT_TOLERANCE: f64 = 1e-6;
+
+/// The key under which a request is made once however often it is sent; `None`: it has none.
+pub fn key(metadata: &MetadataMap) -> Result<Option<&str>, Status> {
+    let Some(key) = metadata.get(IDEMPOTENCY_KEY) else {
+        return Ok(None);
+    };
+    let key = key.to_str().ok().filter(|key| {
+        let is_visible = key.bytes().all(|byte| byte.is_ascii_graphic());
+        is_visible && (1..=KEY_MAX).contains(&key.len())
+    });
+    let wrong = || {
+        Status::invalid_argument(format!(
+            "metadata {IDEMPOTENCY_KEY} must be 1 to {KEY_MAX} visible ASCII characters"
+        ))
+    };
+    key.map(Some).ok_or_else(wrong)
+}
+
+/// The key of a request that has to have one.
+pub fn needed_key(metadata: &MetadataMap) -> Result<&str, Status> {
+    key(metadata)?.ok_or_else(|| {
+        Status::invalid_argument(format!(
+            "metadata {IDEMPOTENCY_KEY} is needed: 1 to {KEY_MAX} visible ASCII characters, the same in every \
+             repeat of a request and in no other"
+        ))
+    })
+}
+
+/// The id of a product, which is that of its sale.
+pub fn product_id(id: i64) -> Result<SaleId, Status> {
+    match id > 0 {
+        true => Ok(SaleId(id)),
+        false => Err(Status::invalid_argument(format!(
+            "product_id must be positive, got {id}"
+        ))),
+    }
+}
+
+/// Units to deduct or to return.
+pub fn quantity(quantity: i32) -> Result<i64, Status> {
+    match quantity > 0 {
+        true => Ok(i64::from(quantity)),
+        false => Err(Status::invalid_argument(format!(
+            "quantity must be 1 to {}, got {quantity}",
+            i32::MAX
+        ))),
+    }
+}
+
+/// A product to create. Of one unit times `max_quantity` an order must have an exact price.
+pub fn new_product(request: CreateProductRequest, max_quantity: u32) -> Result<NewProduct, Status> {
+    let product = NewProduct {
+        name: name(request.name)?,
+        description: text("description", request.description, DESCRIPTION_MAX)?,
+        price_cents: cents(request.price, max_quantity)?,
+        image_url: text("image_url", request.image_url, IMAGE_URL_MAX)?,
+        starts_at: time("seckill_start_time", request.seckill_start_time)?,
+        ends_at: time("seckill_end_time", request.seckill_end_time)?,
+        total: stock(request.stock)?,
+    };
+    match product.starts_at < product.ends_at {
+        true => Ok(product),
+        false => Err(window_out_of_order(product.starts_at, product.ends_at)),
+    }
+}
+
+/// What is to change of a product.
+pub fn product_change(
+    request: UpdateProductRequest,
+    max_quantity: u32,
+) -> Result<ProductChange, Status> {
+    let description = |given| text("description", given, DESCRIPTION_MAX);
+    let image_url = |given| text("image_url", given, IMAGE_URL_MAX);
+    let starts_at = |given| time("seckill_start_time", given);
+    let ends_at = |given| time("seckill_end_time", given);
+    Ok(ProductChange {
+        name: request.name.map(name).transpose()?,
+        description: request.description.map(description).transpose()?,
+        price_cents: request
+            .price
+            .map(|given| cents(given, max_quantity))
+            .transpose()?,
+        image_url: request.image_url.map(image_url).transpose()?,
+        starts_at: request.seckill_start_time.map(starts_at).transpose()?,
+        ends_at: request.seckill_end_time.map(ends_at).transpose()?,
+        total: request.stock.map(stock).transpose()?,
+    })
+}
+
+/// A window that ends before it starts, or as it does.
+pub fn window_out_of_order(starts_at: i64, ends_at: i64) -> Status {
+    Status::invalid_argument(format!(
+        "the window must start before it ends: seckill_start_time would be {starts_at}, seckill_end_time {ends_at}"
+    ))
+}
+
+fn name(name: String) -> Result<String, Status> {
+    match name.is_empty() {
+        true => Err(Status::invalid_argument(format!(
+            "name must have 1 to {NAME_MAX} characters"
+        ))),
+        false => text("name", name, NAME_MAX),
+    }
+}
+
+fn text(field: &str, text: String, most: usize) -> Result<String, Status> {
+    let length = text.chars().count();
+    match length <= most {
+        true => Ok(text),
+        false => Err(Status::invalid_argument(format!(
+            "{field} must have at most {most} characters, got {length}"
+        ))),
+    }
+}
+
+fn time(field: &str, time: i64) -> Result<i64, Status> {
+    match (0..=TIME_MAX).contains(&time) {
+        true => Ok(time),
+        false => Err(Status::invalid_argument(format!(
+            "{field} must be Unix seconds from 0 to {TIME_MAX}, got {time}"
+        ))),
+    }
+}
+
+fn stock(stock: i32) -> Result<i64, Status> {
+    match stock >= 0 {
+        true => Ok(i64::from(stock)),
+        false => Err(Status::invalid_argument(format!(
+            "stock must be 0 to {}, got {stock}",
+            i32::MAX
+        ))),
+    }
+}
+
+/// A price in whole cents; of the largest order, too, a double must hold it exactly.
+fn cents(price: f64, max_quantity: u32) -> Result<i64, Status> {
+    let most = (EXACT_MAX / f64::from(max_quantity.max(1))).floor();
+    let cents = (price * 100.0).round();
+    // Neither is true of what is no number.
+    let is_whole = (price * 100.0 - cents).abs() < CENT_TOLERANCE;
+    if is_whole && (0.0..=most).contains(&cents) {
+        return Ok(cents as i64);
+    }
+    Err(Status::invalid_argument(format!(
+        "price must be in whole cents from 0 to {:.2}, got {price}",
+        most / 100.0
+    )))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use tonic::Code;
+
+    fn told<T: std::fmt::Debug>(refused: Result<T, Status>) -> String {
+        let status = refused.expect_err("refused");
+        assert_eq!(status.code(), Code::InvalidArgument);
+        status.message().to_owned()
+    }
+
+    #[test]
+    fn a_price_is_whole_cents_or_refused() {
+        for (price, expected) in [
+            (0.0, 0),
+            (-0.0, 0),
+            (0.01, 1),
+            (0.1 + 0.2, 30),
+            (19.99, 1_999),
+            (1_234_567.89, 123_456_789),
+        ] {
+            assert_eq!(cents(price, 100).expect("whole"), expected, "{price}");
+        }
+        for price in [
+            0.001,
+            19.995,
+            -0.01,
+            -1.0,
+            f64::NAN,
+            f64::INFINITY,
+            f64::NEG_INFINITY,
+            1e300,
+            90_071_992_547_409.92,
+        ] {
+            let text = told(cents(price, 100));
+            assert!(
+                text.starts_with("price must be in whole cents from 0 to 900719925474.09"),
+                "{text}"
+            );
+        }
+        assert_eq!(
+            cents(90_071_992_547_409.92, 1).expect("exact"),
+            9_007_199_254_740_992
+        );
+        told(cents(90_071_992_547_410.0, 1));
+    }
+
+    #[test]
+    fn a_key_is_visible_ascii_of_a_bounded_length() {
+        let with = |key: &str| {
+            let mut metadata = MetadataMap::new();
+            let value = tonic::metadata::MetadataValue::try_from(key.as_bytes());
+            metadata.insert(IDEMPOTENCY_KEY, value.expect("bytes"));
+            metadata
+        };
+        let longest = "k".repeat(KEY_MAX);
+        for good in ["k", "~!-_/", &longest] {
+            assert_eq!(key(&with(good)).expect("good"), Some(good));
+        }
+        for bad in ["", "a b", "é", &"k".repeat(KEY_MAX + 1)] {
+            told(key(&with(bad)));
+        }
+        assert_eq!(key(&MetadataMap::new()).expect("none"), None);
+        let text = told(needed_key(&MetadataMap::new()));
+        assert!(text.starts_with("metadata idempotency-key is needed"));
+    }
+
+    fn request() -> CreateProductRequest {
+        CreateProductRequest {
+            name: "shoes".to_owned(),
+            price: 1.0,
+            seckill_start_time: 1,
+            seckill_end_time: 2,
+            ..CreateProductRequest::default()
+        }
+    }
+
+    #[test]
+    fn each_field_is_refused_with_its_name_and_what_is_allowed() {
+        let with = |change: &dyn Fn(&mut CreateProductRequest)| {
+            let mut request = request();
+            change(&mut request);
+            told(new_product(request, 100))
+        };
+        for (text, expected) in [
+            (
+                with(&|request| request.name.clear()),
+                "name must have 1 to 128 characters",
+            ),
+            (
+                with(&|request| request.name = "é".repeat(129)),
+                "name must have at most 128 characters, got 129",
+            ),
+            (
+                with(&|request| request.stock = -1),
+                "stock must be 0 to 2147483647, got -1",
+            ),
+            (
+                with(&|request| request.seckill_end_time = i64::MAX),
+                "seckill_end_time must be Unix seconds from 0 to 253402300799, got 9223372036854775807",
+            ),
+            (
+                with(&|request| request.seckill_start_time = -1),
+                "seckill_start_time must be Unix seconds from 0 to 253402300799, got -1",
+            ),
+            (
+                with(&|request| request.seckill_start_time = 2),
+                "the window must start before it ends: seckill_start_time would be 2, seckill_end_time 2",
+            ),
+        ] {
+            assert_eq!(text, expected);
+        }
+        assert!(new_product(request(), 100).is_ok());
+        assert_eq!(told(product_id(0)), "product_id must be positive, got 0");
+        assert_eq!(
+            told(quantity(-3)),
+            "quantity must be 1 to 2147483647, got -3"
+        );
+    }
+
+    #[test]
+    fn what_is_absent_stays_and_what_is_there_is_judged() {
+        let change = product_change(UpdateProductRequest::default(), 100).expect("nothing");
+        assert!(change.name.is_none() && change.price_cents.is_none() && change.total.is_none());
+        let given = UpdateProductRequest {
+            price: Some(0.0),
+            stock: Some(0),
+            ..UpdateProductRequest::default()
+        };
+        let change = product_change(given, 100).expect("good");
+        assert_eq!((change.price_cents, change.total), (Some(0), Some(0)));
+        let empty = UpdateProductRequest {
+            name: Some(String::new()),
+            ..UpdateProductRequest::default()
+        };
+        told(product_change(empty, 100));
+    }
+}

@@ -1,0 +1,175 @@
+//! The gRPC surface: who may ask, what is asked, what is answered.
+
+use super::input;
+use super::stock::{retry_later, wrong_wish};
+use crate::clock::unix_ms;
+use crate::proto::product::product_service_server::ProductService;
+use crate::proto::product::{
+    CreateProductRequest, CreateProductResponse, DeductStockRequest, DeductStockResponse,
+    ReturnStockRequest, ReturnStockResponse, UpdateProductRequest, UpdateProductResponse,
+};
+use crate::shutdown::Shutdown;
+use crate::store::{Changed, StockChange, Store, Wish};
+use crate::tokens::{self, Tokens};
+use engines::SaleId;
+use std::time::Duration;
+use tonic::{Request, Response, Status};
+
+/// Done, as `code` says it.
+const DONE: i32 = 0;
+
+/// Answers administrators.
+#[derive(Clone, Debug)]
+pub struct Service {
+    pub store: Store,
+    /// `None`: nobody is an administrator.
+    pub tokens: Option<Tokens>,
+    /// Units of the largest order.
+    pub max_quantity: u32,
+    /// Longest wait for a change of stock to be in effect.
+    pub stock_timeout: Duration,
+    pub shutdown: Shutdown,
+}
+
+#[tonic::async_trait]
+impl ProductService for Service {
+    async fn create_product(
+        &self,
+        request: Request<CreateProductRequest>,
+    ) -> Result<Response<CreateProductResponse>, Status> {
+        let admin = self.admin(&request)?;
+        let key = input::key(request.metadata())?.map(str::to_owned);
+        let product = input::new_product(request.into_inner(), self.max_quantity)?;
+        let created = self
+            .store
+            .create_product(&product, key.as_deref(), now_s())
+            .await;
+        let created = created.map_err(|error| match key {
+            Some(_) => out_of_reach(&error),
+            None => Status::deadline_exceeded(format!(
+                "outcome unknown: without metadata {} asking again may create it twice ({error})",
+                input::IDEMPOTENCY_KEY
+            )),
+        })?;
+        let sale = created.map_err(|used| wrong_wish(&Wish::KeyUsed(used), 0))?;
+        tracing::info!(admin, sale = sale.0, "product created");
+        Ok(Response::new(CreateProductResponse {
+            code: DONE,
+            message: String::new(),
+            product_id: sale.0,
+        }))
+    }
+
+    async fn update_product(
+        &self,
+        request: Request<UpdateProductRequest>,
+    ) -> Result<Response<UpdateProductResponse>, Status> {
+        let admin = self.admin(&request)?;
+        let request = request.into_inner();
+        let sale = input::product_id(request.product_id)?;
+        let change = input::product_change(request, self.max_quantity)?;
+        // With a space in it nobody can have sent it.
+        let key = format!("update {sale} {:032x}", rand::random::<u128>());
+        let changing = self.store.change_product(sale, &change, &key, now_s());
+        let wanted = match changing.await.map_err(|error| out_of_reach(&error))? {
+            Changed::Done(wanted) => wanted,
+            Changed::NoProduct => return Err(wrong_wish(&Wish::NoSale, 0)),
+            Changed::WindowOutOfOrder(starts_at, ends_at) => {
+                return Err(input::window_out_of_order(starts_at, ends_at));
+            }
+            Changed::Refused(wish) => return Err(wrong_wish(&wish, 0)),
+        };
+        tracing::info!(admin, sale = sale.0, ?change, "product changed");
+        let message = match wanted {
+            Some(_) => {
+                let (total, change) = self.applied(sale, &key).await?;
+                match total == change.wanted_total {
+                    true => String::new(),
+                    false => format!(
+                        "the stock is {total}, not {}: so many are sold",
+                        change.wanted_total
+                    ),
+                }
+            }
+            None => String::new(),
+        };
+        Ok(Response::new(UpdateProductResponse {
+            code: DONE,
+            message,
+        }))
+    }
+
+    async fn deduct_stock(
+        &self,
+        request: Request<DeductStockRequest>,
+    ) -> Result<Response<DeductStockResponse>, Status> {
+        let admin = self.admin(&request)?;
+        let key = input::needed_key(request.metadata())?.to_owned();
+        let request = request.into_inner();
+        let sale = input::product_id(request.product_id)?;
+        let quantity = input::quantity(request.quantity)?;
+        let (total, change) = self.change_stock(admin, sale, -quantity, &key).await?;
+        let missing = total - change.wanted_total;
+        Ok(Response::new(DeductStockResponse {
+            success: missing == 0,
+            message: match missing {
+                0 => format!("the stock is {total}"),
+                missing => format!(
+                    "deducted {} of {quantity}: {total} are sold",
+                    quantity - missing
+                ),
+            },
+        }))
+    }
+
+    async fn return_stock(
+        &self,
+        request: Request<ReturnStockRequest>,
+    ) -> Result<Response<ReturnStockResponse>, Status> {
+        let admin = self.admin(&request)?;
+        let key = input::needed_key(request.metadata())?.to_owned();
+        let request = request.into_inner();
+        let sale = input::product_id(request.product_id)?;
+        let quantity = input::quantity(request.quantity)?;
+        let (total, _) = self.change_stock(admin, sale, quantity, &key).await?;
+        Ok(Response::new(ReturnStockResponse {
+            success: true,
+            message: format!("the stock is {total}"),
+        }))
+    }
+}
+
+impl Service {
+    /// The administrator who asks, for the logs.
+    fn admin<T>(&self, request: &Request<T>) -> Result<i64, Status> {
+        let caller = tokens::require_admin(self.tokens.as_ref(), request.metadata())?;
+        Ok(caller.user.0)
+    }
+
+    /// Asks for another total, and waits until the sale has it.
+    async fn change_stock(
+        &self,
+        admin: i64,
+        sale: SaleId,
+        delta: i64,
+        key: &str,
+    ) -> Result<(i64, StockChange), Status> {
+        match self.wish(sale, delta, key).await? {
+            Wish::Known(_) => {}
+            wrong => return Err(wrong_wish(&wrong, delta)),
+        }
+        tracing::info!(admin, sale = sale.0, delta, key, "stock is to change");
+        self.applied(sale, key).await
+    }
+}
+
+fn now_s() -> i64 {
+    unix_ms() / 1_000
+}
+
+/// Nothing is lost if it is asked again.
+pub fn out_of_reach(error: &database::Error) -> Status {
+    retry_later(format!(
+        "the database cannot be asked now; asking again is safe ({error})"
+    ))
+}
