@@ -1,20 +1,32 @@
-//! A short name for a body of bytes.
+//! A short name for a message, from its type and its body.
 
-/// 64-bit FNV-1a (Fowler, Noll, Vo) in 16 hex digits: the same in every version, unlike the
-/// standard library's hash.
-pub fn of(bytes: &[u8]) -> String {
-    const BASIS: u64 = 0xcbf2_9ce4_8422_2325;
-    const PRIME: u64 = 0x0000_0100_0000_01b3;
-    let hash = bytes.iter().fold(BASIS, |hash, byte| {
-        (hash ^ u64::from(*byte)).wrapping_mul(PRIME)
-    });
-    format!("{hash:016x}")
+use sha2::{Digest, Sha256};
+
+/// SHA-256 over the length of the type (eight bytes, little end first), the type and the body, in 64
+/// hex digits: nobody can make two different messages that are called alike.
+pub fn of(kind: &str, body: &[u8]) -> String {
+    let length = kind.len() as u64;
+    let parts = Sha256::new()
+        .chain_update(length.to_le_bytes())
+        .chain_update(kind)
+        .chain_update(body);
+    format!("{:x}", parts.finalize())
 }
 
 #[cfg(test)]
 mod tests {
+    use super::of;
+
     #[test]
     fn it_is_what_others_compute_too() {
-        assert_eq!(super::of(b"foobar"), "85944171f73967e8");
+        // printf '\x00\x00\x00\x00\x00\x00\x00\x00foobar' | sha256sum
+        let digest = "32a754b8d47500f6cb916f78ab3053d658c9c91d2156a4ce83fdd9ee72a004da";
+        assert_eq!(of("", b"foobar"), digest);
+    }
+
+    #[test]
+    fn what_belongs_to_the_type_is_not_taken_for_the_body() {
+        assert_ne!(of("a", b"b"), of("", b"ab"));
+        assert_ne!(of("a", b""), of("", b"a"));
     }
 }

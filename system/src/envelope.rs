@@ -109,6 +109,14 @@ pub fn decode(kind: Option<&str>, body: &[u8]) -> Result<Envelope, String> {
     }
 }
 
+/// Reads one order by itself, as [`encode_order`] and [`InvalidOrder::encode`] write it; an error is
+/// the reason why it is none.
+pub fn decode_order(body: &[u8]) -> Result<OrderEvent, String> {
+    let raw = events::OrderCreated::decode(body)
+        .map_err(|error| format!("undecodable order: {error}"))?;
+    OrderEvent::from_wire(&raw)
+}
+
 fn decode_orders(body: &[u8]) -> Result<Envelope, String> {
     let batch = events::OrderBatch::decode(body)
         .map_err(|error| format!("undecodable order batch: {error}"))?;

@@ -5,6 +5,7 @@
 
 mod changes;
 mod consumers;
+mod dead_letters;
 mod endings;
 mod epochs;
 mod incarnations;
@@ -15,6 +16,7 @@ mod order_views;
 mod orders;
 mod outbox;
 mod overview;
+mod parking;
 mod products;
 mod retention;
 mod sales;
@@ -24,6 +26,7 @@ mod types;
 mod write;
 
 pub use changes::{OrderChange, OrderChanged, OrderState, OrderWish};
+pub use dead_letters::{DeadLetter, Ending, Fate, OpenDeadLetters, Replayed, WholeDeadLetter};
 pub use made_orders::MadeOrder;
 pub use order_views::{OrderPage, OrderView};
 pub use outbox::{CopyLeft, Release, ReleaseCursor, ReleaseLeft};
@@ -34,8 +37,8 @@ pub use products::{Changed, NewProduct, ProductChange};
 pub use retention::ReleasePlace;
 pub use stock_changes::{StockChange, TOTAL_MAX, Wish};
 pub use types::{
-    ConsumerLife, Fenced, Life, OpenSale, PastSale, Poison, Publisher, SaleRow, SeedSale, Snapshot,
-    WorkerUse, WriteBatch, Written,
+    ConsumerLife, Fenced, Life, OpenSale, ParkedOf, PastSale, Poison, Publisher, SaleRow, SeedSale,
+    Snapshot, WorkerUse, WriteBatch, Written,
 };
 
 use crate::config::DatabaseConfig;

@@ -37,10 +37,7 @@ pub async fn run(
     listener: Listener,
     shutdown: Shutdown,
 ) -> anyhow::Result<()> {
-    let addresses = Addresses {
-        listen: listener.address(),
-        admin: None,
-    };
+    let addresses = Addresses::of_clients(listener.address());
     let store = Store::connect(&config.database, roles::engine(&config, &registry)?).await?;
     let service = Service {
         store: store.clone(),

@@ -1,17 +1,15 @@
 //! Queues that are gone with whatever was in them: one record in `parked` stands for all of it
 //! (exclusive-route, R6; parked-is-final, R10).
 
+use super::parking::QUEUE;
 use super::{Poison, Store};
 use crate::clock::unix_ms;
-use crate::digest;
 use database::{Arg, Connection, NO_ARGS, Result};
 use engines::{IncarnationId, SaleId};
 
 /// Kind of the record while it is not known yet whether the queue is gone, and from then on.
-const SUSPECTED: &str = "queue.suspected";
-const LOST: &str = "queue.lost";
-/// In place of a message's id.
-const MESSAGE_ID: &str = "queue";
+const SUSPECTED: &str = Poison::QUEUE_SUSPECTED;
+const LOST: &str = Poison::QUEUE_LOST;
 
 impl Store {
     /// Records that the queue may be gone, before it is made anew: whoever dies in between leaves
@@ -28,8 +26,8 @@ impl Store {
         if needed.is_none() {
             return Ok(None);
         }
-        let known = "SELECT COUNT(*) FROM parked WHERE incarnation = ? AND message_id = ?";
-        let args = [Arg::from(id), MESSAGE_ID.into()];
+        let known = "SELECT COUNT(*) FROM parked WHERE incarnation = ? AND digest = ?";
+        let args = [Arg::from(id), QUEUE.into()];
         let is_new = connection.row(known, args).await? == Some(0_i64);
         record(&mut connection, id, SUSPECTED).await?;
         tx.commit().await?;
@@ -38,8 +36,8 @@ impl Store {
 
     /// Takes one's own suspicion back. A queue that somebody else has found gone meanwhile stays recorded.
     pub async fn unsuspect_queue(&self, id: IncarnationId) -> Result<()> {
-        let sql = "DELETE FROM parked WHERE incarnation = ? AND message_id = ? AND kind = ?";
-        let args = [Arg::from(id), MESSAGE_ID.into(), SUSPECTED.into()];
+        let sql = "DELETE FROM parked WHERE incarnation = ? AND digest = ? AND kind = ?";
+        let args = [Arg::from(id), QUEUE.into(), SUSPECTED.into()];
         self.database.run(sql, args).await.map(drop)
     }
 
@@ -48,9 +46,8 @@ impl Store {
     pub async fn queue_is_lost(&self, id: IncarnationId) -> Result<bool> {
         let mut tx = self.database.begin().await?;
         let mut connection = tx.connection();
-        let known =
-            "SELECT COUNT(*) FROM parked WHERE incarnation = ? AND message_id = ? AND kind = ?";
-        let args = [Arg::from(id), MESSAGE_ID.into(), LOST.into()];
+        let known = "SELECT COUNT(*) FROM parked WHERE incarnation = ? AND digest = ? AND kind = ?";
+        let args = [Arg::from(id), QUEUE.into(), LOST.into()];
         let is_news = connection.row(known, args).await? == Some(0_i64);
         record(&mut connection, id, LOST).await?;
         let fence = format!(
@@ -76,28 +73,33 @@ impl Store {
     }
 }
 
-/// One record for the whole incarnation; what is known of the queue already is not taken back.
+/// One record for the whole incarnation; what is known of the queue already is not taken back. It
+/// counts every time at which the queue was not there, and is open again from each on.
 async fn record(connection: &mut Connection<'_>, id: IncarnationId, kind: &str) -> Result<()> {
-    let if_known = match kind {
-        LOST => connection.kind().or_update(
-            "incarnation, message_id, order_id, digest",
-            &format!("kind = '{LOST}'"),
-        ),
-        _ => connection.kind().or_nothing("incarnation").into_owned(),
+    let becomes = match kind {
+        LOST => format!("kind = '{LOST}', "),
+        _ => String::new(),
     };
-    let sql = format!(
-        "INSERT INTO parked (incarnation, message_id, order_id, kind, reason, body, digest, created_at_ms)
-         VALUES (?, ?, ?, ?, 'the queue was not there; whatever was in it is lost', ?, ?, ?){if_known}"
+    let if_known = connection.kind().or_update(
+        "incarnation, order_id, digest",
+        &format!(
+            "{becomes}count = count + 1, resolved = 0, resolved_at_ms = NULL, resolution = ''"
+        ),
     );
-    let digest = digest::of(&[]);
+    let sql = format!(
+        "INSERT INTO parked (incarnation, message_id, order_id, kind, reason, body, digest, created_at_ms, seen_at_ms)
+         VALUES (?, ?, ?, ?, 'the queue was not there; whatever was in it is lost', ?, ?, ?, ?){if_known}"
+    );
+    let now_ms = unix_ms();
     let values = [
         Arg::from(id),
-        MESSAGE_ID.into(),
+        QUEUE.into(),
         Poison::WHOLE_MESSAGE.into(),
         kind.into(),
         Arg::Bytes(&[]),
-        digest.as_str().into(),
-        unix_ms().into(),
+        QUEUE.into(),
+        now_ms.into(),
+        now_ms.into(),
     ];
     connection.run(&sql, values).await.map(drop)
 }

@@ -1,7 +1,7 @@
 //! Order rows as the reconciler looks at them, and the VOID row that makes "there is no such order"
 //! final.
 
-use super::{Poison, Store, status};
+use super::{ParkedOf, Poison, Store, status};
 use crate::clock::unix_ms;
 use crate::envelope::OrderEvent;
 use database::fixed_rows::{BULK, Statement};
@@ -58,16 +58,29 @@ impl Store {
             .collect())
     }
 
-    /// Orders of this incarnation that were ever parked, [`Poison::WHOLE_MESSAGE`] among them.
-    pub async fn parked_of(&self, incarnation: IncarnationId) -> Result<Vec<OrderId>> {
-        let sql = "SELECT order_id FROM parked WHERE incarnation = ?";
-        self.database.rows(sql, [incarnation]).await
+    /// What was ever parked of this incarnation, resolved or not.
+    pub async fn parked_of(&self, incarnation: IncarnationId) -> Result<ParkedOf> {
+        // In one statement, so that it is of one moment.
+        let sql = "SELECT order_id, CAST(SUM(CASE WHEN kind = ? THEN 0 ELSE count END) AS SIGNED), MAX(kind = ?)
+             FROM parked WHERE incarnation = ? GROUP BY order_id";
+        let suspected = Arg::from(Poison::QUEUE_SUSPECTED);
+        let args = [suspected, suspected, incarnation.into()];
+        let mut parked = ParkedOf::default();
+        for (order, count, is_suspected) in self.database.rows(sql, args).await? {
+            match order {
+                Poison::WHOLE_MESSAGE => {
+                    (parked.messages, parked.queue_is_in_doubt) = (count, is_suspected);
+                }
+                order => drop(parked.orders.insert(order)),
+            }
+        }
+        Ok(parked)
     }
 
     /// parked-is-final (R10): those of `holds` that an unresolved parked record may be; they are
     /// not voided until it is resolved.
     pub async fn maybe_parked(&self, holds: &[OpenHold]) -> Result<HashSet<OrderId>> {
-        let sql = "SELECT order_id, incarnation FROM parked WHERE resolved = 0";
+        let sql = "SELECT DISTINCT order_id, incarnation FROM parked WHERE resolved = 0";
         let parked: Vec<(OrderId, IncarnationId)> = self.database.rows(sql, NO_ARGS).await?;
         let (mut orders, mut incarnations) = (HashSet::new(), HashSet::new());
         for (order, incarnation) in parked {
@@ -83,6 +96,25 @@ impl Store {
         };
         Ok(holds.iter().filter(may_be).map(|hold| hold.order).collect())
     }
+}
+
+/// The status of those of these orders that have rows.
+pub(super) async fn status_by_order(
+    connection: &mut Connection<'_>,
+    orders: &[OrderId],
+) -> Result<HashMap<OrderId, i64>> {
+    static SELECT: Statement = Statement::new(
+        BULK,
+        "SELECT order_id, status FROM orders WHERE order_id IN (",
+        "?",
+        ")",
+    );
+    let mut found = HashMap::with_capacity(orders.len());
+    for slice in BULK.cut(orders) {
+        let rows = connection.rows(SELECT.for_rows(slice.len()), slice).await?;
+        found.extend(rows.into_iter().map(|row: (OrderId, i64)| row));
+    }
+    Ok(found)
 }
 
 /// Makes it final that `order` never was, unless it has a row already, which stays as it is.

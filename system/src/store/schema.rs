@@ -50,6 +50,11 @@ const MIGRATIONS: &[Migration] = &[
         "after_sale",
         ["sweeps", "stock_changes", "made_orders"]
     ),
+    // On SQLite the table is made anew under this name first.
+    Migration {
+        tables: &["parked_by_body"],
+        ..migration!(2026112721, "parked_once_per_body", [])
+    },
 ];
 
 /// What a role needs that runs with `engine`.
@@ -63,4 +68,11 @@ pub fn of_all(registry: &Registry) -> Result<Schema, SetupError> {
     let engines = registry.list().iter();
     let engines = engines.map(|engine| (format!("engine {}", engine.name), engine.migrations));
     Schema::new([(OWNER.to_owned(), MIGRATIONS)].into_iter().chain(engines))
+}
+
+/// What the system needed before the migration of this version.
+#[cfg(test)]
+pub fn before(version: i64) -> Result<Schema, SetupError> {
+    let at = MIGRATIONS.iter().position(|known| known.version == version);
+    Schema::new([(OWNER, &MIGRATIONS[..at.unwrap_or(MIGRATIONS.len())])])
 }

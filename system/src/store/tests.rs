@@ -3,6 +3,7 @@
 mod changing;
 mod consuming;
 mod migrating;
+mod parking;
 mod retention;
 mod sales;
 mod silence;

@@ -4,7 +4,7 @@ use crate::envelope::{self, OrderEvent};
 use crate::ids::{ConsumerId, ConsumerSession, Generation, WorkerId};
 use engines::{AllocationId, Epoch, IncarnationId, OpeningBuyer, OrderId, SaleId, Term, UserId};
 use serde::Deserialize;
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 
 /// A sale and its term, as the `sales` row has it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -137,10 +137,9 @@ pub struct WorkerUse {
 }
 
 /// A message or order that can never become a row.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub struct Poison {
-    /// The same for every delivery of the same message or order, and different for different ones:
-    /// `parked` keeps one record of each.
+    /// Of the delivery, or of the first of several with the same type and body, which are one record.
     pub message_id: String,
     /// [`Poison::WHOLE_MESSAGE`] also if the order does not say which one it is.
     pub order: OrderId,
@@ -156,6 +155,19 @@ impl Poison {
     pub const WHOLE_MESSAGE: OrderId = OrderId(0);
     /// Kind of an order that was taken out of its message.
     pub const ORDER: &str = "order";
+    /// Kind of the record that counts what was one too many to be kept.
+    pub const BEYOND: &str = "beyond";
+    /// Kind of the record of a queue of which it is not known yet whether it is gone, and of one that
+    /// is.
+    pub const QUEUE_SUSPECTED: &str = "queue.suspected";
+    pub const QUEUE_LOST: &str = "queue.lost";
+    /// Kinds that no foreign message can pass itself off as.
+    pub const OWN_KINDS: [&str; 4] = [
+        Self::ORDER,
+        Self::BEYOND,
+        Self::QUEUE_SUSPECTED,
+        Self::QUEUE_LOST,
+    ];
 
     /// An order that the database refused for good.
     pub fn refused(order: &OrderEvent, reason: String) -> Self {
@@ -167,6 +179,17 @@ impl Poison {
             body: envelope::encode_order(*order),
         }
     }
+}
+
+/// What was ever parked of one incarnation.
+#[derive(Debug, Default)]
+pub struct ParkedOf {
+    /// Orders with a record of their own.
+    pub orders: HashSet<OrderId>,
+    /// How often a whole message was parked, or its queue found gone; it never falls.
+    pub messages: i64,
+    /// Whether it is not known yet if its queue is gone.
+    pub queue_is_in_doubt: bool,
 }
 
 /// What a consumer writes together.

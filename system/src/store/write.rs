@@ -9,9 +9,9 @@
 
 use super::orders::{ORDER_VALUES, insert_void, values};
 use super::outbox;
+use super::parking::park;
 use super::{Poison, Store, WriteBatch, Written};
 use crate::clock::unix_ms;
-use crate::digest;
 use crate::envelope::OrderEvent;
 use crate::failpoint;
 use crate::ids::ConsumerSession;
@@ -27,11 +27,6 @@ static INSERT_ORDERS: Statement = Statement::new(
     "(?, ?, ?, ?, ?, ?, ?, ?, 0, 1)",
     "",
 );
-
-/// Longest stored kind and reason, characters, and longest stored body, bytes.
-const MAX_KIND: usize = 64;
-const MAX_REASON: usize = 500;
-const MAX_BODY: usize = 1024 * 1024;
 
 impl Store {
     /// Commits `batch` and says which of its orders have live rows now. An error means that nothing
@@ -103,13 +98,15 @@ impl Store {
                 // Voided or cancelled in the meantime: final already, nothing to settle and nothing
                 // to park.
                 Some(false) => {}
+                // parked-is-final (R10): the refusal becomes final and loud; it cannot happen to an
+                // accepted order, and if it does the audit fails.
                 None => {
-                    let poison = Poison::refused(&order, reason);
-                    refuse(&mut connection, batch.incarnation, &order, &poison).await?;
-                    refused.push(poison);
+                    insert_void(&mut connection, &order).await?;
+                    refused.push(Poison::refused(&order, reason));
                 }
             }
         }
+        park(&mut connection, batch.incarnation, &refused).await?;
         conclude(tx, batch, session).await?;
         tell("orders refused and parked", batch.incarnation, &refused);
         Ok((session, live))
@@ -119,9 +116,7 @@ impl Store {
 /// What goes with the orders, and the commit.
 async fn conclude(mut tx: Tx<'_>, batch: &WriteBatch, session: ConsumerSession) -> Result<()> {
     let mut connection = tx.connection();
-    for poison in &batch.poison {
-        park(&mut connection, batch.incarnation, poison).await?;
-    }
+    park(&mut connection, batch.incarnation, &batch.poison).await?;
     for nonce in &batch.markers {
         commit_marker(&mut connection, *nonce, batch.incarnation, session).await?;
     }
@@ -155,7 +150,7 @@ fn id(order: &OrderEvent) -> OrderId {
 }
 
 /// Inserts rows, then counts them against their allocations. `false` if a guard refused.
-async fn bulk(
+pub(super) async fn bulk(
     connection: &mut Connection<'_>,
     orders: &[OrderEvent],
     copies: bool,
@@ -229,39 +224,8 @@ async fn commit_marker(
     connection.run(&sql, values).await.map(drop)
 }
 
-async fn park(
-    connection: &mut Connection<'_>,
-    incarnation: IncarnationId,
-    poison: &Poison,
-) -> Result<()> {
-    let sql = format!(
-        "INSERT INTO parked (incarnation, message_id, order_id, kind, reason, body, digest, created_at_ms)
-         VALUES (?, ?, ?, ?, ?, ?, ?, ?){}",
-        connection
-            .kind()
-            .or_update(
-                "incarnation, message_id, order_id, digest",
-                "count = count + 1",
-            )
-    );
-    let kind: String = poison.kind.chars().take(MAX_KIND).collect();
-    let reason: String = poison.reason.chars().take(MAX_REASON).collect();
-    let digest = digest::of(&poison.body);
-    let values = [
-        Arg::from(incarnation),
-        poison.message_id.as_str().into(),
-        poison.order.into(),
-        kind.as_str().into(),
-        reason.as_str().into(),
-        Arg::Bytes(&poison.body[..poison.body.len().min(MAX_BODY)]),
-        digest.as_str().into(),
-        unix_ms().into(),
-    ];
-    connection.run(&sql, values).await.map(drop)
-}
-
 /// `None` when the row is in, else why not.
-async fn try_alone(
+pub(super) async fn try_alone(
     connection: &mut Connection<'_>,
     order: &OrderEvent,
     copies: bool,
@@ -287,16 +251,4 @@ async fn try_alone(
 async fn is_live(connection: &mut Connection<'_>, order: &OrderEvent) -> Result<Option<bool>> {
     let sql = "SELECT live IS NOT NULL FROM orders WHERE order_id = ?";
     connection.row(sql, [id(order)]).await
-}
-
-/// parked-is-final (R10): the refusal becomes final and loud; it cannot happen to an accepted
-/// order, and if it does the audit fails.
-async fn refuse(
-    connection: &mut Connection<'_>,
-    incarnation: IncarnationId,
-    order: &OrderEvent,
-    poison: &Poison,
-) -> Result<()> {
-    park(connection, incarnation, poison).await?;
-    insert_void(connection, order).await
 }

@@ -9,13 +9,19 @@ use engines::OrderId;
 /// Longest message id that is taken as it is, bytes; the column holds a little more, for the
 /// position of an order.
 const ID_MAX: usize = 48;
+/// Hex digits of a body's digest in a name.
+const NAME_DIGITS: usize = 32;
 
-/// A whole message.
+/// A whole message. One whose type is a word of the system's own is parked with that in quotes.
 pub fn message(delivery: &Delivery, reason: String) -> Poison {
+    let kind = delivery.kind.as_deref().unwrap_or_default();
     Poison {
         message_id: name(delivery),
         order: Poison::WHOLE_MESSAGE,
-        kind: delivery.kind.clone().unwrap_or_default(),
+        kind: match Poison::OWN_KINDS.contains(&kind) {
+            true => format!("{kind:?}"),
+            false => kind.to_owned(),
+        },
         reason,
         body: delivery.body.clone(),
     }
@@ -36,7 +42,7 @@ pub fn order(delivery: &Delivery, position: usize, order: InvalidOrder) -> Poiso
 fn name(delivery: &Delivery) -> String {
     match &delivery.message_id {
         Some(id) if !id.is_empty() && id.len() <= ID_MAX => id.clone(),
-        _ => format!("body-{}", digest::of(&delivery.body)),
+        _ => format!("body-{}", &digest::of("", &delivery.body)[..NAME_DIGITS]),
     }
 }
 

@@ -1,17 +1,19 @@
 //! Looks after an engine that keeps its state in this process: refills its leases, hands back what
 //! others need, and settles, or voids, the holds that only this process knows.
 
+mod refusals;
 mod tending;
 
+use super::published::PublishedBatch;
 use super::shared::Shared;
 use crate::envelope::OrderEvent;
 use crate::repair::{Drainer, HoldRepair, HoldScope, releases};
 use crate::shutdown::Shutdown;
-use crate::store::{Poison, Store};
-use engines::{Finish, FinishKind, IncarnationId, OrderId, StockEngine};
+use crate::store::Store;
+use engines::{Finish, FinishKind, StockEngine};
 use futures_util::FutureExt;
 use futures_util::future::BoxFuture;
-use std::collections::HashSet;
+use refusals::Refusals;
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::sync::watch;
@@ -131,14 +133,19 @@ async fn settle(
     let Some(published) = &shared.published else {
         return;
     };
-    let drainer = Drainer::new(store.clone(), &shared.config);
+    let mut settling = Settling {
+        shared: &shared,
+        engine: engine.as_ref(),
+        store: &store,
+        drainer: Drainer::new(store.clone(), &shared.config),
+        refusals: Refusals::default(),
+    };
     let mut waiting = Vec::new();
     loop {
         waiting.append(&mut published.take());
         let settling = async {
             let before = count(&waiting);
-            let settled =
-                settle_drained(&shared, engine.as_ref(), &store, &drainer, &mut waiting).await;
+            let settled = settling.settle_drained(&mut waiting).await;
             published.forgotten(before - count(&waiting));
             if let Err(error) = &settled {
                 tracing::debug!(error = format!("{error:#}"), "holds are not settled yet");
@@ -158,56 +165,67 @@ async fn settle(
     }
 }
 
-fn count(batches: &[(IncarnationId, Vec<OrderEvent>)]) -> usize {
-    batches.iter().map(|(_, orders)| orders.len()).sum()
+fn count(batches: &[PublishedBatch]) -> usize {
+    batches.iter().map(|batch| batch.orders.len()).sum()
 }
 
-async fn settle_drained(
-    shared: &Shared,
-    engine: &dyn StockEngine,
-    store: &Store,
-    drainer: &Drainer,
-    waiting: &mut Vec<(IncarnationId, Vec<OrderEvent>)>,
-) -> anyhow::Result<()> {
-    let Some((incarnation, _)) = waiting.first() else {
-        return Ok(());
-    };
-    let incarnation = *incarnation;
-    anyhow::ensure!(
-        drainer.drain(incarnation).await?,
-        "the queue of incarnation {incarnation} does not drain"
-    );
-    // void-before-release (R9): only what became a live row is settled. What was refused or is
-    // unreadable was parked in the same transaction.
-    let parked: HashSet<OrderId> = store.parked_of(incarnation).await?.into_iter().collect();
-    let (drained, others) = std::mem::take(waiting)
-        .into_iter()
-        .partition(|(id, _)| *id == incarnation);
-    *waiting = others;
-    if parked.contains(&Poison::WHOLE_MESSAGE) {
-        anyhow::bail!(
-            "an unreadable message of incarnation {incarnation} is parked; its holds are looked at one by one"
-        );
-    }
-    let drained: Vec<(IncarnationId, Vec<OrderEvent>)> = drained;
-    let orders = drained.into_iter().flat_map(|(_, orders)| orders);
-    let orders: Vec<_> = orders
-        .filter(|order| !parked.contains(&order.order))
-        .collect();
-    for chunk in orders
-        .chunk_by(|a, b| a.sale == b.sale)
-        .flat_map(|of_sale| of_sale.chunks(CHUNK))
-    {
-        let Some(open) = shared.terms.sale(chunk[0].sale).and_then(|row| row.open) else {
-            continue;
+struct Settling<'a> {
+    shared: &'a Shared,
+    engine: &'a dyn StockEngine,
+    store: &'a Store,
+    drainer: Drainer,
+    refusals: Refusals,
+}
+
+impl Settling<'_> {
+    async fn settle_drained(&mut self, waiting: &mut Vec<PublishedBatch>) -> anyhow::Result<()> {
+        let Some(first) = waiting.first() else {
+            return Ok(());
         };
-        let finishes: Vec<_> = chunk.iter().map(settled).collect();
-        // A hold of an earlier epoch is settled in the gate of the present one already.
-        for result in engine.finish(&open.term, &finishes).await {
-            result?;
+        let incarnation = first.incarnation;
+        anyhow::ensure!(
+            self.drainer.drain(incarnation).await?,
+            "the queue of incarnation {incarnation} does not drain"
+        );
+        // void-before-release (R9): only what became a live row is settled.
+        self.refusals.look(self.store, incarnation).await?;
+        let (drained, others): (Vec<_>, Vec<_>) = std::mem::take(waiting)
+            .into_iter()
+            .partition(|batch| batch.incarnation == incarnation);
+        *waiting = others;
+        let before = count(&drained);
+        let became_rows: Vec<_> = drained
+            .into_iter()
+            .filter(|batch| self.refusals.none_is_in_a_message_of(batch.before_ms))
+            .collect();
+        let in_doubt = before - count(&became_rows);
+        if in_doubt > 0 {
+            tracing::info!(
+                incarnation = incarnation.0,
+                in_doubt,
+                "a message was parked meanwhile; the rows of these orders are looked for"
+            );
         }
+        let orders = became_rows.into_iter().flat_map(|batch| batch.orders);
+        let orders: Vec<_> = orders
+            .filter(|order| !self.refusals.is_refused(order.order))
+            .collect();
+        for chunk in orders
+            .chunk_by(|a, b| a.sale == b.sale)
+            .flat_map(|of_sale| of_sale.chunks(CHUNK))
+        {
+            let sale = self.shared.terms.sale(chunk[0].sale);
+            let Some(open) = sale.and_then(|row| row.open) else {
+                continue;
+            };
+            let finishes: Vec<_> = chunk.iter().map(settled).collect();
+            // A hold of an earlier epoch is settled in the gate of the present one already.
+            for result in self.engine.finish(&open.term, &finishes).await {
+                result?;
+            }
+        }
+        Ok(())
     }
-    Ok(())
 }
 
 fn settled(order: &OrderEvent) -> Finish {

@@ -15,27 +15,36 @@ pub struct Published {
     batches: Mutex<Batches>,
 }
 
+/// Orders that the broker has confirmed together.
+#[derive(Debug)]
+pub struct PublishedBatch {
+    /// In whose queue they are.
+    pub incarnation: IncarnationId,
+    /// When they had not been sent yet, monotonic ms.
+    pub before_ms: u64,
+    pub orders: Vec<OrderEvent>,
+}
+
 #[derive(Debug, Default)]
 struct Batches {
-    /// What was published since the caretaker last looked, each with the incarnation in whose queue
-    /// it is.
-    list: Vec<(IncarnationId, Vec<OrderEvent>)>,
+    /// What was published since the caretaker last looked.
+    list: Vec<PublishedBatch>,
     /// Orders in the list, and those that the caretaker has taken and not dealt with.
     orders: usize,
 }
 
 impl Published {
     /// The broker has confirmed these.
-    pub fn confirmed(&self, incarnation: IncarnationId, orders: Vec<OrderEvent>) {
+    pub fn confirmed(&self, batch: PublishedBatch) {
         let mut batches = self.lock();
         if batches.orders < REMEMBERED_MAX {
-            batches.orders += orders.len();
-            batches.list.push((incarnation, orders));
+            batches.orders += batch.orders.len();
+            batches.list.push(batch);
         }
     }
 
     /// Everything so far; it counts as remembered until it is [`Self::forgotten`].
-    pub fn take(&self) -> Vec<(IncarnationId, Vec<OrderEvent>)> {
+    pub fn take(&self) -> Vec<PublishedBatch> {
         std::mem::take(&mut self.lock().list)
     }
 
@@ -54,8 +63,6 @@ mod tests {
     use super::*;
     use engines::{AllocationId, OrderId, SaleId, UserId};
 
-    const PUBLISHER: IncarnationId = IncarnationId(1);
-
     #[test]
     fn what_nobody_settles_is_remembered_up_to_a_bound() {
         let published = Published::default();
@@ -68,13 +75,17 @@ mod tests {
             allocation: AllocationId(1),
             created_at_ms: 1,
         };
-        let orders = |count| vec![order; count];
-        published.confirmed(PUBLISHER, orders(REMEMBERED_MAX));
+        let batch = |count| PublishedBatch {
+            incarnation: IncarnationId(1),
+            before_ms: 1,
+            orders: vec![order; count],
+        };
+        published.confirmed(batch(REMEMBERED_MAX));
         let taken = published.take();
-        published.confirmed(PUBLISHER, orders(1));
+        published.confirmed(batch(1));
         assert!(published.take().is_empty(), "what was taken still counts");
-        published.forgotten(taken[0].1.len());
-        published.confirmed(PUBLISHER, orders(1));
+        published.forgotten(taken[0].orders.len());
+        published.confirmed(batch(1));
         assert_eq!(published.take().len(), 1);
     }
 }

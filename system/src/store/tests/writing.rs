@@ -118,20 +118,16 @@ async fn what_the_guard_refuses_is_parked_void_and_counted_and_the_rest_is_writt
     // The same again: what is void stays void, and the message was seen twice.
     let again = store.write(&batch).await.unwrap();
     assert_eq!(ids(&again), [OrderId(1), OrderId(3)]);
-    let sql = "SELECT order_id, kind, digest, count FROM parked ORDER BY order_id";
-    let parked: Vec<(OrderId, String, String, i64)> =
-        store.database.rows(sql, NO_ARGS).await.unwrap();
-    assert_eq!(parked.len(), 2);
-    let (message, kind) = (&parked[0], "💥".repeat(64));
-    let expected = (OrderId(0), kind, "85944171f73967e8".to_owned(), 2);
-    assert_eq!(message, &expected);
-    assert_eq!(
-        (parked[1].0, parked[1].1.as_str(), parked[1].3),
-        (OrderId(2), "order", 1)
-    );
-    let mut parked = store.parked_of(incarnation).await.unwrap();
-    parked.sort();
-    assert_eq!(parked, [OrderId(0), OrderId(2)]);
+    let sql = "SELECT order_id, kind, count FROM parked ORDER BY order_id";
+    let parked: Vec<(OrderId, String, i64)> = store.database.rows(sql, NO_ARGS).await.unwrap();
+    let expected = [
+        (OrderId(0), "💥".repeat(64), 2),
+        (OrderId(2), "order".to_owned(), 1),
+    ];
+    assert_eq!(parked, expected);
+    let parked = store.parked_of(incarnation).await.unwrap();
+    assert_eq!((parked.messages, parked.queue_is_in_doubt), (2, false));
+    assert_eq!(parked.orders, [OrderId(2)].into());
 }
 
 async fn two_poisons_with_one_message_id_are_both_kept(url: String) {
@@ -182,7 +178,7 @@ async fn a_hundred_that_are_parked_together_are_one_line(url: String) {
         order: Poison::WHOLE_MESSAGE,
         kind: "order.create".to_owned(),
         reason: "unreadable".to_owned(),
-        body: Vec::new(),
+        body: number.to_be_bytes().to_vec(),
     };
     let batch = WriteBatch {
         incarnation,

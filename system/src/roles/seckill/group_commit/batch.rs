@@ -11,6 +11,7 @@ use crate::envelope::{self, OrderEvent};
 use crate::failpoint;
 use crate::incarnation::Identity;
 use crate::order_id::minted_at_ms;
+use crate::roles::seckill::published::PublishedBatch;
 use crate::roles::seckill::replies::{Reason, Refusal, Reply};
 use crate::roles::seckill::shared::Shared;
 use crate::store::SaleRow;
@@ -176,6 +177,8 @@ impl Batch {
         let (incarnation, generation) = (identity.id, identity.generation);
         let body = envelope::encode_orders(identity.id, generation, &events);
         let publisher = self.publisher.clone();
+        let published = self.shared.published.as_ref();
+        let published = published.map(|published| (published, monotonic_ms()));
         self.shared.pressure.orders(events.len());
         // A task of its own: a confirm that comes after the deadline must still be taken in by
         // somebody, and until then the lane is taken.
@@ -191,8 +194,12 @@ impl Batch {
             Ok(Err(_)) | Err(_) => (PublishOutcome::Unknown, None),
         };
         failpoint::hit("seckill.after_publish");
-        if let (PublishOutcome::Accepted, Some(published)) = (outcome, &self.shared.published) {
-            published.confirmed(identity.id, events);
+        if let (PublishOutcome::Accepted, Some((published, before_ms))) = (outcome, published) {
+            published.confirmed(PublishedBatch {
+                incarnation,
+                before_ms,
+                orders: events,
+            });
         }
         // exclusive-route (R6): nothing else under this identity would arrive either.
         if outcome == PublishOutcome::Unroutable {
