@@ -83,6 +83,14 @@ impl EmbeddedWorld {
                 "127.0.0.1:0".to_owned(),
             ),
             (
+                "SECKILL__ORDER__LISTEN".to_owned(),
+                "127.0.0.1:0".to_owned(),
+            ),
+            (
+                "SECKILL__PRODUCT__LISTEN".to_owned(),
+                "127.0.0.1:0".to_owned(),
+            ),
+            (
                 "SECKILL__INCARNATION__LEASE_MS".to_owned(),
                 self.lease_ms.to_string(),
             ),

@@ -170,6 +170,8 @@ async fn system(stack: &Stack) -> scenarios::stack::Role {
             ("SECKILL__DATABASE__URL", stack.database_url("sale")),
             ("SECKILL__SECKILL__ENGINE", "preallocated".to_owned()),
             ("SECKILL__SECKILL__LISTEN", "127.0.0.1:0".to_owned()),
+            ("SECKILL__ORDER__LISTEN", "127.0.0.1:0".to_owned()),
+            ("SECKILL__PRODUCT__LISTEN", "127.0.0.1:0".to_owned()),
         ]
         .map(|(name, value)| (name.to_owned(), value))
         .to_vec(),

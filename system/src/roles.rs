@@ -63,6 +63,9 @@ pub struct Addresses {
     /// The order service, of all roles together.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub order: Option<SocketAddr>,
+    /// The product service, of all roles together.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub product: Option<SocketAddr>,
 }
 
 impl Addresses {
@@ -72,6 +75,7 @@ impl Addresses {
             listen,
             admin: None,
             order: None,
+            product: None,
         }
     }
 }

@@ -25,6 +25,7 @@ async fn shop(folder: &TempDir) -> Config {
     config.database.url = format!("sqlite://{}", file.display());
     config.seckill.listen = "127.0.0.1:0".to_owned();
     config.order.listen = "127.0.0.1:0".to_owned();
+    config.product.listen = "127.0.0.1:0".to_owned();
     config.seckill.threads = 2;
     config.seckill.engine = "preallocated".parse().expect("a name");
     roles::migrate::run(&config.database, &engines::Registry::standard(), None)
@@ -76,8 +77,13 @@ async fn live_and_end<L, F>(
         .await
         .expect("it ends when it is asked to");
     ended.expect("it ends well");
-    let addresses = [Some(addresses.listen), addresses.admin, addresses.order];
-    for address in addresses.into_iter().flatten() {
+    let Addresses {
+        listen,
+        admin,
+        order,
+        product,
+    } = addresses;
+    for address in [Some(listen), admin, order, product].into_iter().flatten() {
         let again = TcpStream::connect(address).await;
         assert!(again.is_err(), "its sockets are gone with it");
     }

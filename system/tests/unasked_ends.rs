@@ -50,9 +50,9 @@ const FAULTS: [Fault; 4] = [
         from: 1,
         kind: Kind::PanicsWhileServing,
     },
-    // In `all`, the consumer and the reconciler each have one before.
+    // In `all`, the consumer, the reconciler and the cancel-consumer each have one before.
     Fault {
-        from: 4,
+        from: 5,
         kind: Kind::CannotBeBuilt,
     },
 ];
@@ -153,6 +153,8 @@ where
     let mut config = Config::default();
     config.database.url = format!("sqlite://{}", folder.path().join("shop.db").display());
     config.seckill.listen = "127.0.0.1:0".to_owned();
+    config.order.listen = "127.0.0.1:0".to_owned();
+    config.product.listen = "127.0.0.1:0".to_owned();
     config.seckill.threads = 2;
     config.seckill.engine = "fragile".parse().expect("a name");
     roles::migrate::run(&config.database, &registry, None)

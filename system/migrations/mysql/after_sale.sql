@@ -1,6 +1,9 @@
 -- `expired`: the order was cancelled because it was not paid in time.
 ALTER TABLE orders ADD COLUMN expired TINYINT NOT NULL DEFAULT 0;
 
+-- When it registered, by the database's clock: it has minted no order id long before.
+ALTER TABLE incarnations ADD COLUMN registered_at_ms BIGINT NOT NULL DEFAULT 0;
+
 -- `paused`: nothing is sold, whatever the window says.
 ALTER TABLE sales ADD COLUMN paused TINYINT NOT NULL DEFAULT 0;
 

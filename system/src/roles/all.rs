@@ -24,6 +24,8 @@ pub struct Listeners {
     pub seckill: roles::seckill::Listeners,
     /// Of the order role.
     pub order: Listener,
+    /// Of the product role.
+    pub product: Listener,
 }
 
 impl Listeners {
@@ -31,6 +33,7 @@ impl Listeners {
     pub fn addresses(&self) -> Addresses {
         Addresses {
             order: Some(self.order.address()),
+            product: Some(self.product.address()),
             ..self.seckill.addresses()
         }
     }
@@ -41,6 +44,7 @@ pub fn bind(config: &Config) -> anyhow::Result<Listeners> {
     Ok(Listeners {
         seckill: roles::seckill::bind(config)?,
         order: roles::order::bind(config)?,
+        product: roles::product::bind(config)?,
     })
 }
 
@@ -86,6 +90,7 @@ pub async fn run(
         Member::new("cancel-consumer", (), roles::cancel_consumer::run),
         Member::new("seckill", listeners.seckill, roles::seckill::run),
         Member::new("order", listeners.order, roles::order::run),
+        Member::new("product", listeners.product, roles::product::run),
     ];
     let (supervisor, mut ends) = Supervisor::new();
     let mut running = Vec::with_capacity(members.len());

@@ -26,6 +26,8 @@ pub use plan::{OrderChange, OrderChanged, OrderState, OrderWish};
 /// A transaction that lost against another one is tried again so often, after a pause that grows.
 const ATTEMPTS: u32 = 20;
 const PAUSE: Duration = Duration::from_millis(5);
+/// By how much a publisher's clock may be behind the database's, or step back: a day.
+const CLOCKS_APART_MS: i64 = 86_400_000;
 
 type Columns = (OrderId, UserId, SaleId, u32, AllocationId, i64, bool);
 
@@ -165,11 +167,16 @@ impl Store {
     }
 
     /// Whether the row of an order that is not there may still come: somebody who may have minted
-    /// its id is not drained yet, or something of theirs is parked.
+    /// its id, after they had registered, is not drained yet, or something of theirs is parked.
     pub async fn may_come(&self, order: OrderId) -> Result<bool> {
-        let sql = "SELECT COUNT(*) FROM incarnations i WHERE i.worker_id = ? AND i.minted_until_ms >= ?
+        let sql = "SELECT COUNT(*) FROM incarnations i WHERE i.worker_id = ? AND i.minted_until_ms >= ? AND i.registered_at_ms <= ?
              AND (i.state <> 'gone' OR EXISTS (SELECT 1 FROM parked p WHERE p.incarnation = i.id AND p.resolved = 0))";
-        let args = [Arg::from(worker_of(order)), minted_at_ms(order).into()];
+        let minted_ms = minted_at_ms(order);
+        let args = [
+            Arg::from(worker_of(order)),
+            minted_ms.into(),
+            minted_ms.saturating_add(CLOCKS_APART_MS).into(),
+        ];
         let minters: Option<i64> = self.database.row(sql, args).await?;
         Ok(minters.is_some_and(|minters| minters > 0))
     }

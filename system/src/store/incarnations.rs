@@ -30,7 +30,7 @@ impl Store {
         let mut tx = self.database.begin().await?;
         let sql = format!(
             "INSERT INTO incarnations (worker_id, holder, lease_ms, heartbeat_at_ms, minted_until_ms, deadline_ms,
-             address, label) VALUES (?, 1, ?, {}, ?, ?, ?, ?)",
+             address, label, registered_at_ms) VALUES (?, 1, ?, {0}, ?, ?, ?, ?, {0})",
             self.database.now_ms()
         );
         let args = [

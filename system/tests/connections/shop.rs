@@ -44,6 +44,8 @@ impl Shop {
                 .env("SECKILL__DATABASE__URL", &database)
                 .env("SECKILL__SECKILL__ENGINE", "preallocated")
                 .env("SECKILL__SECKILL__LISTEN", "127.0.0.1:0")
+                .env("SECKILL__ORDER__LISTEN", "127.0.0.1:0")
+                .env("SECKILL__PRODUCT__LISTEN", "127.0.0.1:0")
                 .env("SECKILL__SECKILL__THREADS", "1")
                 .env("SECKILL__RECONCILER__INTERVAL_MS", "100")
                 .envs(settings.iter().copied());

@@ -281,10 +281,15 @@ async fn a_row_that_is_not_there_may_come_only_from_somebody_who_is_not_drained(
     let mint = |worker| Minter::new(WorkerId(worker), 0, now_ms + 10_000).mint(now_ms);
     store
         .change(&format!(
-            "UPDATE incarnations SET minted_until_ms = {} WHERE id = {publisher}",
+            "UPDATE incarnations SET minted_until_ms = {}, registered_at_ms = {now_ms} WHERE id = {publisher}",
             now_ms + 10_000
         ))
         .await;
+    let long_before = OrderId(mint(5).unwrap().0 & ((1 << 22) - 1));
+    assert!(
+        !store.may_come(long_before).await.unwrap(),
+        "not registered yet"
+    );
     let (own, foreign) = (mint(5).unwrap(), mint(6).unwrap());
     assert!(store.may_come(own).await.unwrap());
     assert!(
