@@ -3,10 +3,13 @@
 //! trusts none of the database's constraints. A run that it cannot judge is an error, never a pass.
 
 mod bounded_list;
+mod changes;
 mod checks;
 mod command;
 mod database;
+mod lives;
 mod outcome_index;
+mod releases;
 mod tally;
 mod text;
 
@@ -79,9 +82,10 @@ async fn judge(input: &AuditInput) -> anyhow::Result<AuditReport> {
 
     let mut snapshot = Snapshot::open(&input.database_url).await?;
     let sales = snapshot.sales(&input.sales).await?;
-    let mut tally = Tally::new(&outcomes, &sales, snapshot.released_at_ms().await?);
+    let mut tally = Tally::new(&outcomes, &sales, snapshot.releases().await?);
     snapshot.each_parked(|parked| tally.parked(parked)).await?;
     snapshot.each_order(|order| tally.order(order)).await?;
+    tally.end();
     snapshot.close().await;
 
     Ok(AuditReport::of(checks::conclude(

@@ -19,8 +19,12 @@ macro_rules! consistent_run {
     };
 }
 
+#[path = "audit/changes.rs"]
+mod changes_on_mysql;
 #[path = "audit/orders.rs"]
 mod orders_on_mysql;
+#[path = "audit/releases.rs"]
+mod releases_on_mysql;
 #[path = "audit/runs.rs"]
 mod runs_on_mysql;
 #[path = "audit/sold_out.rs"]
@@ -35,8 +39,12 @@ macro_rules! consistent_run {
     };
 }
 
+#[path = "audit/changes.rs"]
+mod changes_on_sqlite;
 #[path = "audit/orders.rs"]
 mod orders_on_sqlite;
+#[path = "audit/releases.rs"]
+mod releases_on_sqlite;
 #[path = "audit/runs.rs"]
 mod runs_on_sqlite;
 #[path = "audit/sold_out.rs"]

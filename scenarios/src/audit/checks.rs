@@ -1,8 +1,10 @@
 //! Turns the outcome logs, the tables and the tally of the rows into named checks, one per promise,
 //! grouped by invariant.
 
+mod changes;
 mod sold_out;
 mod stock;
+mod totals;
 
 use super::{
     EngineStock, bounded_list::BoundedList, database::Sale, outcome_index::OutcomeIndex,
@@ -19,8 +21,10 @@ pub(super) fn conclude(
 ) -> Vec<AuditCheck> {
     let mut checks = stock::allocations(sales, &tally);
     checks.extend(accepted(outcomes, &tally));
+    checks.extend(changes::changes(&tally.changes));
     checks.extend(uniqueness(&mut tally));
     checks.extend(stock::conservation(sales, &tally, engine_stock));
+    checks.extend(changes::releases(&tally.releases));
     checks.extend(unaccounted_orders(outcomes, &tally));
     checks.push(sold_out::sold_out(outcomes, sales, &tally));
     checks
@@ -48,12 +52,6 @@ fn accepted(outcomes: &OutcomeIndex, tally: &Tally<'_>) -> Vec<AuditCheck> {
             "b",
             "live or cancelled, never void",
             "none void",
-        ),
-        faults.cancelled.check(
-            "cancelled orders were cancelled or expired",
-            "b",
-            "a cancel by its buyer, or the time to pay over, and no pay",
-            "all were",
         ),
         faults.another_buyers.check(
             "orders belong to the buyer who was told",
@@ -83,6 +81,12 @@ fn accepted(outcomes: &OutcomeIndex, tally: &Tally<'_>) -> Vec<AuditCheck> {
             "none left",
         ),
         duplicates(outcomes),
+        faults.gone.check(
+            "no yes about an order that was gone",
+            "b",
+            "no cancelled order named to whoever asks after its release",
+            "none named",
+        ),
     ]
 }
 
@@ -138,6 +142,7 @@ fn uniqueness(tally: &mut Tally<'_>) -> Vec<AuditCheck> {
     {
         ids.add(|| format!("order {} has {} rows", group[0], group.len()));
     }
+    let overlaps = tally.lives.overlaps();
     let (live, rows) = (tally.live_buyers.len(), tally.order_ids.len());
     vec![
         buyers.check(
@@ -145,6 +150,15 @@ fn uniqueness(tally: &mut Tally<'_>) -> Vec<AuditCheck> {
             "c",
             "1 per user and product",
             format!("{live} live, no two alike"),
+        ),
+        overlaps.faults.check(
+            "one live order at a time",
+            "c",
+            "no yes while an earlier order was surely live",
+            format!(
+                "{} buyers with several orders, {} in all, never two at once",
+                overlaps.buyers, overlaps.orders
+            ),
         ),
         ids.check(
             "order ids are unique",
@@ -155,7 +169,7 @@ fn uniqueness(tally: &mut Tally<'_>) -> Vec<AuditCheck> {
         tally.faults.status.check(
             "statuses are legal",
             "c",
-            "status 0 to 4, live unless 2 or 4",
+            "status 0 to 4, live unless 2 or 4, expired only with 2",
             "all legal",
         ),
     ]

@@ -4,14 +4,39 @@
 use super::ExpectedSale;
 use crate::tables::{TableRow, Tables};
 use anyhow::{Context, bail};
-use std::collections::{BTreeMap, HashMap};
+use std::collections::BTreeMap;
+
+const COLUMNS_OF_ORDERS_MYSQL: &str = "SELECT CAST(column_name AS CHAR) FROM information_schema.columns \
+     WHERE table_schema = DATABASE() AND table_name = 'orders'";
+const COLUMNS_OF_ORDERS_SQLITE: &str = "SELECT name FROM pragma_table_info('orders')";
+
+/// Values of `orders.status`.
+pub(super) mod status {
+    pub(in super::super) const TO_PAY: i64 = 0;
+    pub(in super::super) const PAID: i64 = 1;
+    pub(in super::super) const CANCELLED: i64 = 2;
+    pub(in super::super) const COMPLETED: i64 = 3;
+    pub(in super::super) const VOID: i64 = 4;
+}
 
 /// A sale as it was set up and as the database has it.
 #[derive(Debug)]
 pub(super) struct Sale {
     pub(super) expected: ExpectedSale,
     pub(super) total: i64,
+    /// What the total is to become with the next epoch.
+    pub(super) wanted_total: Option<i64>,
     pub(super) allocations: Vec<Allocation>,
+    pub(super) changes: Vec<StockChange>,
+}
+
+/// A change of a sale's total that was asked for while it ran.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct StockChange {
+    pub(super) delta: i64,
+    pub(super) wanted_total: i64,
+    /// What the total became; None: not yet.
+    pub(super) applied_total: Option<i64>,
 }
 
 #[derive(Debug)]
@@ -33,8 +58,41 @@ pub(super) struct Order {
     pub(super) allocation_id: i64,
     pub(super) status: i64,
     pub(super) live: Option<i64>,
+    /// 1: cancelled because it was not paid in time.
+    pub(super) expired: i64,
     pub(super) created_at_ms: i64,
     pub(super) updated_at_ms: i64,
+}
+
+impl Order {
+    pub(super) fn name(&self) -> String {
+        format!("order {} (user {})", self.order_id, self.user_id)
+    }
+
+    pub(super) fn state(&self) -> String {
+        let state = match self.status {
+            status::TO_PAY => "to pay",
+            status::PAID => "paid",
+            status::CANCELLED if self.expired != 0 => "expired",
+            status::CANCELLED => "cancelled",
+            status::COMPLETED => "completed",
+            status::VOID => "void",
+            other => return format!("in status {other}"),
+        };
+        state.to_owned()
+    }
+}
+
+/// The way of a cancelled order's units back to the engine.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Release {
+    pub(super) order_id: i64,
+    pub(super) user_id: i64,
+    pub(super) product_id: i64,
+    pub(super) quantity: i64,
+    pub(super) epoch: i64,
+    /// Unix ms when the engine had them; None: not yet.
+    pub(super) released_at_ms: Option<i64>,
 }
 
 #[derive(Debug)]
@@ -48,6 +106,9 @@ pub(super) struct Parked {
 #[derive(Debug)]
 pub(super) struct Snapshot {
     tables: Tables,
+    /// Whether this database knows of expiry and of changes of stock. One that an older version of
+    /// the system made is read as if there had been neither, so that two versions can be compared.
+    is_after_sale: bool,
 }
 
 impl Snapshot {
@@ -56,7 +117,17 @@ impl Snapshot {
     pub(super) async fn open(url: &str) -> anyhow::Result<Self> {
         let mut tables = Tables::open(url).await?;
         tables.freeze().await?;
-        Ok(Self { tables })
+        let columns = tables
+            .texts(match tables {
+                Tables::MySql(_) => COLUMNS_OF_ORDERS_MYSQL,
+                Tables::Sqlite(_) => COLUMNS_OF_ORDERS_SQLITE,
+            })
+            .await
+            .context("the columns of table orders cannot be read")?;
+        Ok(Self {
+            is_after_sale: columns.iter().any(|column| column == "expired"),
+            tables,
+        })
     }
 
     /// The audited sales with their allocations, by product id.
@@ -65,14 +136,15 @@ impl Snapshot {
         expected: &[ExpectedSale],
     ) -> anyhow::Result<BTreeMap<i64, Sale>> {
         let mut totals = BTreeMap::new();
-        self.each("SELECT product_id, total FROM sales", "sales", |row| {
-            totals.insert(row.integer(0)?, row.integer(1)?);
+        let statement = "SELECT product_id, total, wanted_total FROM sales";
+        self.each(statement, "sales", |row| {
+            totals.insert(row.integer(0)?, (row.integer(1)?, row.integer_or_null(2)?));
             Ok(())
         })
         .await?;
         let mut sales = BTreeMap::new();
         for sale in expected {
-            let Some(total) = totals.get(&sale.product_id) else {
+            let Some(&(total, wanted_total)) = totals.get(&sale.product_id) else {
                 let known: Vec<String> = totals.keys().map(i64::to_string).collect();
                 bail!(
                     "sale {} is not in the database; it has: {}",
@@ -84,8 +156,10 @@ impl Snapshot {
                 sale.product_id,
                 Sale {
                     expected: *sale,
-                    total: *total,
+                    total,
+                    wanted_total,
                     allocations: Vec::new(),
+                    changes: Vec::new(),
                 },
             );
         }
@@ -100,6 +174,21 @@ impl Snapshot {
             },
         )
         .await?;
+        if self.is_after_sale {
+            let statement =
+                "SELECT product_id, delta, wanted_total, applied_total FROM stock_changes";
+            self.each(statement, "stock_changes", |row| {
+                if let Some(sale) = sales.get_mut(&row.integer(0)?) {
+                    sale.changes.push(StockChange {
+                        delta: row.integer(1)?,
+                        wanted_total: row.integer(2)?,
+                        applied_total: row.integer_or_null(3)?,
+                    });
+                }
+                Ok(())
+            })
+            .await?;
+        }
         Ok(sales)
     }
 
@@ -123,25 +212,32 @@ impl Snapshot {
         .await
     }
 
-    /// When the engine had the units of each cancelled order, by order id.
-    pub(super) async fn released_at_ms(&mut self) -> anyhow::Result<HashMap<i64, i64>> {
-        let mut released = HashMap::new();
-        let statement = "SELECT order_id, released_at_ms FROM outbox \
-                         WHERE kind = 'release' AND released_at_ms IS NOT NULL";
+    pub(super) async fn releases(&mut self) -> anyhow::Result<Vec<Release>> {
+        let mut releases = Vec::new();
+        let statement = "SELECT order_id, user_id, product_id, quantity, epoch, released_at_ms FROM outbox \
+                         WHERE kind = 'release'";
         self.each(statement, "outbox", |row| {
-            let at_ms = row.integer(1)?;
-            let newest = released.entry(row.integer(0)?).or_insert(at_ms);
-            *newest = at_ms.max(*newest);
+            releases.push(Release {
+                order_id: row.integer(0)?,
+                user_id: row.integer(1)?,
+                product_id: row.integer(2)?,
+                quantity: row.integer(3)?,
+                epoch: row.integer(4)?,
+                released_at_ms: row.integer_or_null(5)?,
+            });
             Ok(())
         })
         .await?;
-        Ok(released)
+        Ok(releases)
     }
 
     pub(super) async fn each_order(&mut self, mut visit: impl FnMut(&Order)) -> anyhow::Result<()> {
-        let statement = "SELECT order_id, user_id, product_id, quantity, total_price_cents, allocation_id, \
-                         status, live, created_at_ms, updated_at_ms FROM orders";
-        self.each(statement, "orders", |row| {
+        let expired = if self.is_after_sale { "expired" } else { "0" };
+        let statement = format!(
+            "SELECT order_id, user_id, product_id, quantity, total_price_cents, allocation_id, \
+             status, live, {expired}, created_at_ms, updated_at_ms FROM orders"
+        );
+        self.each(&statement, "orders", |row| {
             visit(&order(&row)?);
             Ok(())
         })
@@ -186,7 +282,8 @@ fn order(row: &TableRow<'_>) -> sqlx::Result<Order> {
         allocation_id: row.integer(5)?,
         status: row.integer(6)?,
         live: row.integer_or_null(7)?,
-        created_at_ms: row.integer(8)?,
-        updated_at_ms: row.integer(9)?,
+        expired: row.integer(8)?,
+        created_at_ms: row.integer(9)?,
+        updated_at_ms: row.integer(10)?,
     })
 }

@@ -1,6 +1,6 @@
 //! What the buyers asked for and what they were told: the drivers' outcome logs, with indexes by
 //! order and by buyer. Takes about 100 bytes per request, so that half a million requests need
-//! some 50 MB.
+//! some 50 MB, and as many cancels of their orders some 40 MB more.
 
 use anyhow::{Context, bail};
 use reports::outcome_log::{self, Operation, Outcome, Record};
@@ -13,6 +13,10 @@ pub(super) struct OutcomeIndex {
     accepted: Vec<u32>,
     /// Positions of all buys, by product and user, then by the time they were sent.
     by_buyer: Vec<u32>,
+    /// Positions of buys that were answered with an order told before, by order id.
+    duplicates: Vec<u32>,
+    /// Positions of buys that were sent and not answered, or failed, in the order of `by_buyer`.
+    unanswered: Vec<u32>,
     /// Positions of all cancels and pays, by the order that they ask about.
     by_asked_order: Vec<u32>,
 }
@@ -54,29 +58,39 @@ impl OutcomeIndex {
             (record.product_id, record.user_id, record.began_at_unix_us())
         });
         by_asked_order.sort_unstable_by_key(|at| (record(at).asked_order_id, *at));
-        let mut accepted: Vec<u32> = by_buyer
-            .iter()
-            .copied()
-            .filter(|at| record(at).outcome == Outcome::Accepted)
-            .collect();
-        accepted.shrink_to_fit();
-        accepted.sort_unstable_by_key(|at| (record(at).order_id, *at));
+        let by_order_of = |outcome| {
+            let of_outcome = by_buyer.iter().filter(|at| record(at).outcome == outcome);
+            let mut by_order: Vec<u32> = of_outcome.copied().collect();
+            by_order.shrink_to_fit();
+            by_order.sort_unstable_by_key(|at| (record(at).order_id, *at));
+            by_order
+        };
+        let accepted = by_order_of(Outcome::Accepted);
+        let duplicates = by_order_of(Outcome::Duplicate);
+        let mut unanswered: Vec<u32> = by_buyer.clone();
+        unanswered.retain(|at| may_hold(record(at)));
+        unanswered.shrink_to_fit();
         Ok(Self {
             records,
             accepted,
             by_buyer,
+            duplicates,
+            unanswered,
             by_asked_order,
         })
     }
 
-    /// The cancels and pays of this order that its buyer asked for.
-    pub(super) fn asked_about(&self, order_id: i64, user_id: i64) -> impl Iterator<Item = &Record> {
+    /// Positions of the cancels and pays of this order, whoever asked for them.
+    pub(super) fn asked_about(&self, order_id: i64) -> &[u32] {
         equal_range(&self.by_asked_order, |at| {
             self.record(at).asked_order_id.cmp(&order_id)
         })
-        .iter()
-        .map(|at| self.record(*at))
-        .filter(move |record| record.user_id == user_id)
+    }
+
+    /// Positions of all cancels and pays, order by order.
+    pub(super) fn asked_by_order(&self) -> impl Iterator<Item = &[u32]> {
+        self.by_asked_order
+            .chunk_by(|a, b| self.record(*a).asked_order_id == self.record(*b).asked_order_id)
     }
 
     pub(super) fn len(&self) -> usize {
@@ -108,6 +122,64 @@ impl OutcomeIndex {
     /// several drivers may each have been told about the same order of the same buyer.
     pub(super) fn told(&self, order_id: i64) -> &[u32] {
         equal_range(&self.accepted, |at| self.record(at).order_id.cmp(&order_id))
+    }
+
+    /// Positions of the buys that were answered with this order although it had been told before.
+    pub(super) fn duplicates(&self, order_id: i64) -> &[u32] {
+        equal_range(&self.duplicates, |at| {
+            self.record(at).order_id.cmp(&order_id)
+        })
+    }
+
+    /// Unix µs before which this order was not asked for: the first request that was answered with
+    /// it, or one of its buyer that was not answered. `i64::MIN` if there is neither.
+    pub(super) fn asked_since_us(&self, order_id: i64, product_id: i64, user_id: i64) -> i64 {
+        let (named_us, unanswered_us) = self.first_asked_us(order_id, product_id, user_id);
+        let first_us = named_us.into_iter().chain(unanswered_us).min();
+        first_us.unwrap_or(i64::MIN)
+    }
+
+    /// Unix µs before which this order held no units: as [`Self::asked_since_us`], but a request
+    /// that was not answered led to it only after its buyer had asked for the order before it.
+    pub(super) fn held_since_us(&self, order_id: i64, product_id: i64, user_id: i64) -> i64 {
+        match self.first_asked_us(order_id, product_id, user_id) {
+            (Some(named_us), Some(unanswered_us)) if unanswered_us < named_us => {
+                let requests = self.requests_of(product_id, user_id);
+                let earlier =
+                    requests.partition_point(|at| self.record(*at).began_at_unix_us() < named_us);
+                let another = |record: &&Record| {
+                    record.outcome == Outcome::Accepted
+                        && record.order_id != order_id
+                        && record.ended_at_unix_us <= named_us
+                };
+                let mut before = requests[..earlier].iter().rev().map(|at| self.record(*at));
+                let previous_us = before.find(another).map(Record::began_at_unix_us);
+                unanswered_us.max(previous_us.unwrap_or(i64::MIN))
+            }
+            (named_us, unanswered_us) => named_us.or(unanswered_us).unwrap_or(i64::MIN),
+        }
+    }
+
+    /// When this buyer sent the first request that was answered with this order, and the first that
+    /// was not answered at all.
+    fn first_asked_us(
+        &self,
+        order_id: i64,
+        product_id: i64,
+        user_id: i64,
+    ) -> (Option<i64>, Option<i64>) {
+        let told = self.told(order_id).iter().chain(self.duplicates(order_id));
+        let named_us = told
+            .map(|at| self.record(*at))
+            .filter(|told| (told.product_id, told.user_id) == (product_id, user_id))
+            .map(Record::began_at_unix_us)
+            .min();
+        let unanswered = equal_range(&self.unanswered, |at| {
+            let record = self.record(at);
+            (record.product_id, record.user_id).cmp(&(product_id, user_id))
+        });
+        let unanswered_us = unanswered.first().map(|at| self.record(*at));
+        (named_us, unanswered_us.map(Record::began_at_unix_us))
     }
 
     /// Positions of this buyer's requests to this sale, oldest first.
@@ -156,6 +228,11 @@ impl OutcomeIndex {
 
 fn is_buy(record: &Record) -> bool {
     record.operation == Operation::Buy
+}
+
+/// Whether a buy may have been granted units without its buyer being told.
+pub(super) fn may_hold(record: &Record) -> bool {
+    matches!(record.outcome, Outcome::Unknown | Outcome::Error) && record.sent_at_unix_us.is_some()
 }
 
 fn equal_range(sorted: &[u32], compare: impl Fn(u32) -> std::cmp::Ordering) -> &[u32] {

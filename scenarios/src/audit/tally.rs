@@ -1,19 +1,18 @@
 //! One pass over the rows: finds the faults that a single row shows, and adds up what the checks
-//! compare afterwards. Keeps 24 bytes per live row, 72 per other row and one byte per request. Ids and buyers are compared
-//! here, whatever indexes the tables have.
+//! compare afterwards. Keeps 24 bytes per live row, 64 per other row and one byte per request. Ids
+//! and buyers are compared here, whatever indexes the tables have.
 
 use super::{
     CLOCK_MARGIN_MS,
     bounded_list::BoundedList,
-    database::{Order, Parked, Sale},
+    changes::{Asked, Changes},
+    database::{Order, Parked, Release, Sale, status},
+    lives::Lives,
     outcome_index::OutcomeIndex,
+    releases::Releases,
 };
-use reports::outcome_log::{Operation, Outcome, Record};
+use reports::outcome_log::{Outcome, Record};
 use std::collections::{BTreeMap, HashMap};
-
-const STATUS_CANCELLED: i64 = 2;
-const STATUS_VOID: i64 = 4;
-const STATUS_MAX: i64 = 4;
 
 /// Faults by the check that names them.
 #[derive(Debug, Default)]
@@ -25,7 +24,7 @@ pub(super) struct Faults {
     pub(super) parked_accepted: BoundedList,
     pub(super) parked_unresolved: BoundedList,
     pub(super) status: BoundedList,
-    pub(super) cancelled: BoundedList,
+    pub(super) gone: BoundedList,
     pub(super) allocation: BoundedList,
     pub(super) not_on_sale: BoundedList,
     pub(super) refused_buyer: BoundedList,
@@ -37,6 +36,7 @@ pub(super) struct Faults {
 #[derive(Debug)]
 pub(super) struct AllocationTally {
     pub(super) product_id: i64,
+    epoch: i64,
     pub(super) live_units: i64,
     /// Unix ms of its first order, at which its epoch must have been open.
     pub(super) first_order_ms: Option<i64>,
@@ -56,6 +56,8 @@ pub(super) struct Returned {
     pub(super) user_id: i64,
     pub(super) units: i64,
     pub(super) allocation_id: i64,
+    /// Unix µs before which the order cannot have held them.
+    pub(super) held_since_us: i64,
     /// Unix ms when the row was last changed, before which nothing came back.
     pub(super) changed_at_ms: i64,
     /// Unix ms when the engine had them, if that is known.
@@ -66,9 +68,10 @@ pub(super) struct Returned {
 pub(super) struct Tally<'a> {
     outcomes: &'a OutcomeIndex,
     sales: &'a BTreeMap<i64, Sale>,
-    /// By order id.
-    released_at_ms: HashMap<i64, i64>,
     pub(super) faults: Faults,
+    pub(super) changes: Changes,
+    pub(super) releases: Releases,
+    pub(super) lives: Lives,
     pub(super) by_allocation: HashMap<i64, AllocationTally>,
     pub(super) by_sale: BTreeMap<i64, SaleTally>,
     pub(super) order_ids: Vec<i64>,
@@ -79,17 +82,17 @@ pub(super) struct Tally<'a> {
 }
 
 impl<'a> Tally<'a> {
-    /// `released_at_ms`: when the engine had the units of cancelled orders, by order id.
     pub(super) fn new(
         outcomes: &'a OutcomeIndex,
         sales: &'a BTreeMap<i64, Sale>,
-        released_at_ms: HashMap<i64, i64>,
+        releases: Vec<Release>,
     ) -> Self {
         let mut by_allocation = HashMap::new();
         for (product_id, sale) in sales {
             for allocation in &sale.allocations {
                 let booked = AllocationTally {
                     product_id: *product_id,
+                    epoch: allocation.epoch,
                     live_units: 0,
                     first_order_ms: None,
                 };
@@ -99,8 +102,10 @@ impl<'a> Tally<'a> {
         Self {
             outcomes,
             sales,
-            released_at_ms,
             faults: Faults::default(),
+            changes: Changes::default(),
+            releases: Releases::new(releases),
+            lives: Lives::default(),
             by_allocation,
             by_sale: sales.keys().map(|id| (*id, SaleTally::default())).collect(),
             order_ids: Vec::with_capacity(outcomes.accepted().len()),
@@ -130,64 +135,101 @@ impl<'a> Tally<'a> {
 
     pub(super) fn order(&mut self, order: &Order) {
         self.order_ids.push(order.order_id);
-        let told = self.outcomes.told(order.order_id);
+        let outcomes = self.outcomes;
+        let told = outcomes.told(order.order_id);
         for at in told {
             self.compare_with_told(*at, order);
         }
         let sales = self.sales;
-        let Some(sale) = sales.get(&order.product_id) else {
+        let sale = sales.get(&order.product_id);
+        self.follow(order, sale);
+        let Some(sale) = sale else {
             self.faults
                 .not_on_sale
-                .add(|| format!("{} of product {}", name(order), order.product_id));
+                .add(|| format!("{} of product {}", order.name(), order.product_id));
             return;
         };
         self.add_up(order);
-        if !(0..=STATUS_MAX).contains(&order.status) || order.live != is_live(order).then_some(1) {
-            let live = order.live.map_or("NULL".into(), |live| live.to_string());
-            self.faults.status.add(|| {
-                format!(
-                    "{} with status {} and live {live}",
-                    name(order),
-                    order.status
-                )
-            });
-        }
+        self.check_status(order);
         // A void row stands for an order that never came about, so its price and its buyer do not
         // matter.
-        if order.status == STATUS_VOID {
+        if order.status == status::VOID {
             return;
         }
         if order.quantity.checked_mul(sale.expected.price_cents) != Some(order.total_price_cents) {
             let (units, price) = (order.quantity, order.total_price_cents);
             self.faults
                 .price
-                .add(|| format!("{}: {units} units for {price} cents", name(order)));
-        }
-        if order.status == STATUS_CANCELLED && !self.may_be_cancelled(order, sale) {
-            self.faults.cancelled.add(|| name(order));
+                .add(|| format!("{}: {units} units for {price} cents", order.name()));
         }
         if told.is_empty() {
             self.account_for_untold(order);
         }
     }
 
-    /// An order is cancelled because its buyer asked for it before, or because it was not paid in
-    /// time; never once its buyer was told that it is paid.
-    fn may_be_cancelled(&self, order: &Order, sale: &Sale) -> bool {
-        let changed_at_us = (order.updated_at_ms + CLOCK_MARGIN_MS).saturating_mul(1_000);
-        let mut cancelled = sale.expected.time_to_pay_ms.is_some_and(|limit_ms| {
-            order.updated_at_ms - order.created_at_ms >= limit_ms - CLOCK_MARGIN_MS
-        });
-        for asked in self.outcomes.asked_about(order.order_id, order.user_id) {
-            let told_yes = matches!(asked.outcome, Outcome::Accepted | Outcome::Duplicate);
-            if asked.operation == Operation::Pay && told_yes {
-                return false;
-            }
-            cancelled |= asked.operation == Operation::Cancel
-                && (told_yes || asked.outcome == Outcome::Unknown)
-                && asked.began_at_unix_us() <= changed_at_us;
+    /// After the last row.
+    pub(super) fn end(&mut self) {
+        let has_row = &self.has_row;
+        self.changes
+            .without_rows(self.outcomes, |at| has_row[at as usize]);
+        self.releases.without_rows();
+    }
+
+    /// What became of the order after it was made.
+    fn follow(&mut self, order: &Order, sale: Option<&Sale>) {
+        let outcomes = self.outcomes;
+        for at in outcomes.asked_about(order.order_id) {
+            self.has_row[*at as usize] = true;
         }
-        cancelled
+        let asked = Asked::about(outcomes, order);
+        let time_to_pay_ms = sale.and_then(|sale| sale.expected.time_to_pay_ms);
+        self.changes.row(outcomes, order, asked, time_to_pay_ms);
+        self.lives.row(outcomes, order, asked);
+        let made_in = self.by_allocation.get(&order.allocation_id);
+        let newest = sale.and_then(|sale| sale.allocations.iter().map(|one| one.epoch).max());
+        let epochs = made_in.map_or(0, |made_in| made_in.epoch)..=newest.unwrap_or(i64::MAX);
+        self.releases.row(order, &epochs);
+        if order.status == status::CANCELLED {
+            self.check_gone(order);
+        }
+    }
+
+    /// Once the engine has the units of a cancelled order back, its buyer has no order to be told
+    /// about. Before, a retry may still be answered with it.
+    fn check_gone(&mut self, order: &Order) {
+        let Some(released_at_ms) = self.releases.released_at_ms(order.order_id) else {
+            return;
+        };
+        let gone_us = (released_at_ms + CLOCK_MARGIN_MS).saturating_mul(1_000);
+        for at in self.outcomes.duplicates(order.order_id) {
+            let after_us = self.outcomes.record(*at).began_at_unix_us() - gone_us;
+            if after_us > 0 {
+                let after_ms = after_us / 1_000 + CLOCK_MARGIN_MS;
+                self.faults
+                    .gone
+                    .add(|| format!("{}, {after_ms} ms after its release", order.name()));
+            }
+        }
+    }
+
+    fn check_status(&mut self, order: &Order) {
+        let is_known = (0..=status::VOID).contains(&order.status);
+        let may_expire = order.expired == 0 || order.status == status::CANCELLED;
+        let is_expired_legal = (0..=1).contains(&order.expired) && may_expire;
+        if !is_known || !is_expired_legal || order.live != is_live(order).then_some(1) {
+            let live = order.live.map_or("NULL".into(), |live| live.to_string());
+            let expired = match order.expired {
+                0 => String::new(),
+                expired => format!(" and expired {expired}"),
+            };
+            self.faults.status.add(|| {
+                format!(
+                    "{} with status {} and live {live}{expired}",
+                    order.name(),
+                    order.status
+                )
+            });
+        }
     }
 
     fn compare_with_told(&mut self, at: u32, order: &Order) {
@@ -198,15 +240,15 @@ impl<'a> Tally<'a> {
             self.faults.another_buyers.add(|| {
                 format!(
                     "{} of product {}, told to user {}",
-                    name(order),
+                    order.name(),
                     order.product_id,
                     told.user_id
                 )
             });
             return;
         }
-        if order.status == STATUS_VOID {
-            self.faults.void.add(|| name(order));
+        if order.status == status::VOID {
+            self.faults.void.add(|| order.name());
         } else {
             self.compare_quantity(told, order);
         }
@@ -217,7 +259,7 @@ impl<'a> Tally<'a> {
             let (units, wanted) = (order.quantity, told.quantity);
             self.faults
                 .quantity
-                .add(|| format!("{}: {units} units instead of {wanted}", name(order)));
+                .add(|| format!("{}: {units} units instead of {wanted}", order.name()));
         }
     }
 
@@ -232,11 +274,16 @@ impl<'a> Tally<'a> {
                 user_id: order.user_id,
                 units: order.quantity,
                 allocation_id: order.allocation_id,
+                held_since_us: self.outcomes.held_since_us(
+                    order.order_id,
+                    order.product_id,
+                    order.user_id,
+                ),
                 changed_at_ms: order.updated_at_ms,
-                released_at_ms: self.released_at_ms.get(&order.order_id).copied(),
+                released_at_ms: self.releases.released_at_ms(order.order_id),
             };
             match order.status {
-                STATUS_CANCELLED => sold.cancelled.push(returned),
+                status::CANCELLED => sold.cancelled.push(returned),
                 _ => sold.voided.push(returned),
             }
         }
@@ -249,7 +296,7 @@ impl<'a> Tally<'a> {
             _ => self
                 .faults
                 .allocation
-                .add(|| format!("{} names allocation {}", name(order), order.allocation_id)),
+                .add(|| format!("{} names allocation {}", order.name(), order.allocation_id)),
         }
     }
 
@@ -282,15 +329,11 @@ impl<'a> Tally<'a> {
         } else {
             &mut self.faults.nowhere
         };
-        fault.add(|| name(order));
+        fault.add(|| order.name());
     }
 }
 
 /// Judged by the status; the column `live` is checked, not trusted.
 fn is_live(order: &Order) -> bool {
-    !matches!(order.status, STATUS_CANCELLED | STATUS_VOID)
-}
-
-fn name(order: &Order) -> String {
-    format!("order {} (user {})", order.order_id, order.user_id)
+    !matches!(order.status, status::CANCELLED | status::VOID)
 }

@@ -7,19 +7,21 @@ use sqlx::{
 };
 use std::str::FromStr;
 
-const MYSQL: [&str; 5] = [
+const MYSQL: [&str; 6] = [
     include_str!("../../../system/migrations/mysql/products.sql"),
     include_str!("../../../engines/sql/allocations.mysql.sql"),
     include_str!("../../../system/migrations/mysql/orders.sql"),
     include_str!("../../../system/migrations/mysql/incarnations.sql"),
     include_str!("../../../system/migrations/mysql/outbox.sql"),
+    include_str!("../../../system/migrations/mysql/after_sale.sql"),
 ];
-const SQLITE: [&str; 5] = [
+const SQLITE: [&str; 6] = [
     include_str!("../../../system/migrations/sqlite/products.sql"),
     include_str!("../../../engines/sql/allocations.sqlite.sql"),
     include_str!("../../../system/migrations/sqlite/orders.sql"),
     include_str!("../../../system/migrations/sqlite/incarnations.sql"),
     include_str!("../../../system/migrations/sqlite/outbox.sql"),
+    include_str!("../../../system/migrations/sqlite/after_sale.sql"),
 ];
 
 pub enum Database {

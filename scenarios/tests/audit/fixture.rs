@@ -25,6 +25,8 @@ pub const UNKNOWN_USER: i64 = 42;
 pub const REFUSED_USER: i64 = 61;
 
 pub const START_MS: i64 = 1_700_000_000_000;
+/// When orders are cancelled and paid.
+pub const CHANGED_AT_MS: i64 = START_MS + 1_000;
 /// When the units of the cancelled order were back.
 pub const RELEASED_AT_MS: i64 = START_MS + 2_000;
 /// Long after everything else.
@@ -133,7 +135,7 @@ impl Run {
     pub async fn order(&mut self, order_id: i64, user: i64, quantity: u32) {
         let price = i64::from(quantity) * PRICE_CENTS;
         self.sql(&format!(
-            "INSERT INTO orders VALUES ({order_id}, {user}, 1, {quantity}, {price}, 1, 0, 1, {START_MS}, {START_MS});
+            "INSERT INTO orders VALUES ({order_id}, {user}, 1, {quantity}, {price}, 1, 0, 1, {START_MS}, {START_MS}, 0);
              UPDATE allocations SET sold = sold + {quantity} WHERE id = 1"
         ))
         .await;
@@ -141,7 +143,12 @@ impl Run {
 
     /// Makes a live order a cancelled one, with its release; what its buyer asked for is not logged.
     pub async fn cancel(&mut self, order_id: i64, released_at_ms: i64) {
-        let now_ms = START_MS + 1_000;
+        self.cancel_at(CHANGED_AT_MS, order_id, released_at_ms)
+            .await;
+    }
+
+    /// As [`Self::cancel`], at another time.
+    pub async fn cancel_at(&mut self, now_ms: i64, order_id: i64, released_at_ms: i64) {
         self.sql(&format!(
             "UPDATE allocations SET sold = sold - (SELECT quantity FROM orders WHERE order_id = {order_id}) WHERE id = 1;
              UPDATE orders SET status = 2, live = NULL, updated_at_ms = {now_ms} WHERE order_id = {order_id};
@@ -150,6 +157,29 @@ impl Run {
              WHERE order_id = {order_id}"
         ))
         .await;
+    }
+
+    /// Cancels an order because it was not paid for so long.
+    pub async fn expire(&mut self, order_id: i64, age_ms: i64) {
+        let now_ms = START_MS + age_ms;
+        self.cancel_at(now_ms, order_id, now_ms + 10).await;
+        self.sql(&format!(
+            "UPDATE orders SET expired = 1 WHERE order_id = {order_id}"
+        ))
+        .await;
+    }
+
+    /// Makes a live order a paid one; what its buyer asked for is not logged.
+    pub async fn pay(&mut self, order_id: i64) {
+        self.sql(&format!(
+            "UPDATE orders SET status = 1, updated_at_ms = {CHANGED_AT_MS} WHERE order_id = {order_id}"
+        ))
+        .await;
+    }
+
+    /// The engine has so many units more, or fewer.
+    pub fn engine_has(&mut self, more: i64) {
+        self.engine_stock[0].remaining += more;
     }
 
     /// Adds units that nobody buys.
@@ -201,10 +231,10 @@ impl Run {
         self.move_last(at_ms);
     }
 
-    /// A cancel or a pay, just before the row of the cancelled order was changed.
+    /// A cancel or a pay, just before the row of the order was changed.
     pub fn asked_about(&mut self, what: Operation, order_id: i64, user_id: i64, outcome: Outcome) {
         self.told(user_id, 0, 0, outcome);
-        self.move_last(START_MS + 999);
+        self.move_last(CHANGED_AT_MS - 1);
         let record = self.log.last_mut().expect("just added");
         record.operation = what;
         record.asked_order_id = order_id;

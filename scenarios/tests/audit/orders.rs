@@ -200,63 +200,10 @@ async fn an_order_from_nowhere_is_named() {
     .await;
 }
 
-const CANCELS: &str = "cancelled orders were cancelled or expired";
-
-#[tokio::test]
-async fn a_lost_order_that_is_marked_cancelled_is_named() {
-    let mut run = consistent_run!();
-    run.cancel(1003, RELEASED_AT_MS).await;
-    run.engine_stock[0].remaining += 1;
-    run.expect_found(CANCELS, "1 offending: order 1003 (user 3)")
-        .await;
-}
-
-#[tokio::test]
-async fn only_a_cancel_of_its_own_buyer_that_may_have_been_done_explains_a_cancelled_order() {
-    let mut run = consistent_run!();
-    run.cancel(1003, RELEASED_AT_MS).await;
-    run.engine_stock[0].remaining += 1;
-    for (what, user, outcome) in [
-        (Operation::Cancel, 3, Outcome::Error),
-        (Operation::Cancel, 3, Outcome::Refused),
-        (Operation::Cancel, 4, Outcome::Accepted),
-        (Operation::Pay, 3, Outcome::Unknown),
-    ] {
-        run.asked_about(what, 1003, user, outcome);
-    }
-    run.asked_about(Operation::Cancel, 1003, 3, Outcome::Accepted);
-    // Long after the row was changed.
-    run.move_last(REFUSED_AT_MS);
-    run.expect_found(CANCELS, "1 offending: order 1003 (user 3)")
-        .await;
-    run.asked_about(Operation::Cancel, 1003, 3, Outcome::Unknown);
-    run.expect_failed(&[]).await;
-    run.asked_about(Operation::Pay, 1003, 3, Outcome::Accepted);
-    run.expect_found(CANCELS, "1 offending: order 1003 (user 3)")
-        .await;
-}
-
-#[tokio::test]
-async fn an_order_that_was_not_paid_in_time_may_be_cancelled_and_one_that_was_may_not() {
-    let mut run = consistent_run!();
-    run.cancel(1003, RELEASED_AT_MS).await;
-    run.engine_stock[0].remaining += 1;
-    run.sale.time_to_pay_ms = Some(10_000);
-    run.expect_found(CANCELS, "1 offending: order 1003 (user 3)")
-        .await;
-    run.sale.time_to_pay_ms = Some(1_000);
-    run.expect_failed(&[]).await;
-    run.asked_about(Operation::Pay, 1003, 3, Outcome::Unknown);
-    run.expect_failed(&[]).await;
-    run.asked_about(Operation::Pay, 1003, 3, Outcome::Accepted);
-    run.expect_found(CANCELS, "1 offending: order 1003 (user 3)")
-        .await;
-}
-
 #[tokio::test]
 async fn an_order_of_a_product_that_is_not_on_sale_is_named() {
     let mut run = consistent_run!();
-    run.sql("INSERT INTO orders VALUES (9777, 777, 2, 1, 9900, 1, 0, 1, 0, 0)")
+    run.sql("INSERT INTO orders VALUES (9777, 777, 2, 1, 9900, 1, 0, 1, 0, 0, 0)")
         .await;
     run.expect_found(
         "orders are of a sale",
@@ -268,7 +215,7 @@ async fn an_order_of_a_product_that_is_not_on_sale_is_named() {
 #[tokio::test]
 async fn a_void_row_of_a_product_that_is_not_on_sale_is_named_too() {
     let mut run = consistent_run!();
-    run.sql("INSERT INTO orders VALUES (9777, 777, 2, 1, 0, 1, 4, NULL, 0, 0)")
+    run.sql("INSERT INTO orders VALUES (9777, 777, 2, 1, 0, 1, 4, NULL, 0, 0, 0)")
         .await;
     run.expect_found(
         "orders are of a sale",

@@ -118,3 +118,60 @@ async fn an_engine_with_open_holds_or_another_rest_is_named() {
     run.engine_stock[0].remaining -= 1;
     run.expect_failed(&["the engine agrees"]).await;
 }
+
+#[tokio::test]
+async fn a_total_that_was_changed_by_what_the_log_says_was_applied_passes() {
+    let mut run = consistent_run!();
+    let total = run.sale.total;
+    run.add_units(3).await;
+    run.sale.total = total;
+    run.sql(&format!(
+        "INSERT INTO stock_changes VALUES ('a', 1, 5, {total} + 5, {total} + 5, 1), \
+         ('b', 1, -2, {total} + 3, {total} + 3, 2), ('c', 1, 40, {total} + 43, NULL, 3);
+         UPDATE sales SET wanted_total = {total} + 43"
+    ))
+    .await;
+    let report = run.expect_failed(&[]).await;
+    let found = format!(
+        "sale 1: {} in the database, {total} set up, +3 by 2 changes, {} wanted",
+        total + 3,
+        total + 43
+    );
+    assert_eq!(actual(&report, "total as set up"), found);
+    run.sql("UPDATE stock_changes SET applied_total = NULL")
+        .await;
+    run.expect_failed(&[
+        "granted within total",
+        "total as set up",
+        "stock is conserved",
+    ])
+    .await;
+}
+
+#[tokio::test]
+async fn a_cut_that_was_applied_in_part_passes_and_one_that_was_not_applied_is_named() {
+    let mut run = consistent_run!();
+    let total = run.sale.total;
+    // One unit was free, so of five one could be taken.
+    run.sql(&format!(
+        "INSERT INTO stock_changes VALUES ('a', 1, -5, {total} - 5, {total} - 1, 1);
+         UPDATE sales SET total = total - 1; UPDATE allocations SET granted = granted - 1"
+    ))
+    .await;
+    run.engine_has(-1);
+    let report = run.expect_failed(&[]).await;
+    let found = format!(
+        "sale 1: {} in the database, {total} set up, -5 by 1 changes of which 4 could not be done",
+        total - 1
+    );
+    assert_eq!(actual(&report, "total as set up"), found);
+    run.sql("UPDATE stock_changes SET applied_total = wanted_total")
+        .await;
+    run.expect_failed(&[
+        "granted within total",
+        "nothing is oversold",
+        "total as set up",
+        "stock is conserved",
+    ])
+    .await;
+}

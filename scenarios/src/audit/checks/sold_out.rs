@@ -2,12 +2,15 @@
 //!
 //! What was free at some moment is what is left at the end, less what somebody held at that moment
 //! and gave back later; what was bought later would only add to it. Three things come back, each no
-//! earlier than its buyer first asked and no later than:
+//! earlier than its order can have been asked for and no later than:
 //!
-//! - the units of a cancelled order: the release of its row;
+//! - the units of a cancelled or expired order: the release of its row;
 //! - the units of a VOID row: [`RELEASE_GRACE_MS`] after it was written;
 //! - holds that a new epoch dropped: the first order of the newest epoch. They are no more than
 //!   what requests without rows asked for that were sent and not answered, or failed.
+//!
+//! Units by which the total was raised were not there before the newest epoch either. Where it was
+//! cut, there were more before than are counted here.
 
 #[cfg(test)]
 mod tests;
@@ -15,12 +18,13 @@ mod tests;
 use super::super::{
     CLOCK_MARGIN_MS,
     database::Sale,
-    outcome_index::OutcomeIndex,
+    outcome_index::{OutcomeIndex, may_hold},
     tally::{Returned, SaleTally, Tally},
 };
 use super::stock::{PerSale, live_units};
+use super::totals::total;
 use reports::{
-    outcome_log::{Outcome, Record, Refusal},
+    outcome_log::{Record, Refusal},
     result::AuditCheck,
 };
 use std::collections::{BTreeMap, HashMap};
@@ -36,7 +40,7 @@ pub(super) fn sold_out(
 ) -> AuditCheck {
     let mut per_sale = PerSale::default();
     for (product_id, sale) in sales {
-        let left = sale.expected.total - live_units(tally, *product_id);
+        let left = total(sale) - live_units(tally, *product_id);
         let away = Away::of(&units_away(outcomes, sale, tally));
         let (mut count, mut wrong, mut first) = (0_u64, 0_u64, None::<(&Record, i64)>);
         let refused = outcomes
@@ -90,15 +94,9 @@ fn units_away(outcomes: &OutcomeIndex, sale: &Sale, tally: &Tally<'_>) -> Vec<Un
     let product_id = sale.expected.product_id;
     let none = SaleTally::default();
     let rows = tally.by_sale.get(&product_id).unwrap_or(&none);
-    let first_request_us = |user_id| {
-        let requests = outcomes.requests_of(product_id, user_id);
-        requests
-            .first()
-            .map_or(i64::MIN, |at| outcomes.record(*at).began_at_unix_us())
-    };
     let of_row = |returned: &Returned, until_ms: i64| UnitsAway {
         units: returned.units,
-        from_us: first_request_us(returned.user_id),
+        from_us: returned.held_since_us,
         until_us: until_us(until_ms),
     };
     let after_grace = |returned: &Returned| returned.changed_at_ms.saturating_add(RELEASE_GRACE_MS);
@@ -120,6 +118,10 @@ fn units_away(outcomes: &OutcomeIndex, sale: &Sale, tally: &Tally<'_>) -> Vec<Un
         away.push(of_row(row, after_grace(row).max(reopened_ms)));
     }
     away.extend(lost(outcomes, product_id, tally));
+    let newest_ms = newest_epoch
+        .as_ref()
+        .map_or(i64::MAX, |newest| newest.at_ms);
+    away.extend(raises(sale, newest_ms));
     if let Some(newest) = newest_epoch {
         away.extend(dropped(
             outcomes,
@@ -152,6 +154,21 @@ fn lost(
         })
 }
 
+/// What was added to the total, which the newest epoch had at the latest.
+fn raises(sale: &Sale, newest_ms: i64) -> impl Iterator<Item = UnitsAway> {
+    let applied = sale
+        .changes
+        .iter()
+        .filter(|change| change.applied_total.is_some());
+    applied
+        .filter(|change| change.delta > 0)
+        .map(move |change| UnitsAway {
+            units: change.delta,
+            from_us: i64::MIN,
+            until_us: until_us(newest_ms),
+        })
+}
+
 /// What the open holds that a new epoch dropped can have been: of each buyer one at a time, as large
 /// as their largest request that has no row, not even a VOID row.
 fn dropped(
@@ -165,8 +182,7 @@ fn dropped(
         let mut held = None::<(usize, UnitsAway)>;
         for at in requests {
             let record = outcomes.record(*at);
-            let may_hold = matches!(record.outcome, Outcome::Unknown | Outcome::Error);
-            if !may_hold || record.sent_at_unix_us.is_none() || tally.has_row(*at) {
+            if !may_hold(record) || tally.has_row(*at) {
                 continue;
             }
             let (count, away) = held.get_or_insert((

@@ -1,11 +1,12 @@
 //! The checks that count units at the end: allocations (a) and conservation (d).
 
 use super::super::{
-    EngineStock,
+    EngineStock, ExpectedSale,
     bounded_list::BoundedList,
     database::{Allocation, Sale},
-    tally::Tally,
+    tally::{SaleTally, Tally},
 };
+use super::totals::{DueTotal, total};
 use reports::result::AuditCheck;
 use std::collections::BTreeMap;
 
@@ -36,7 +37,7 @@ pub(super) fn allocations(sales: &BTreeMap<i64, Sale>, tally: &Tally<'_>) -> Vec
     let (mut granted, mut oversold) = (PerSale::default(), PerSale::default());
     let (mut within, mut booked) = (PerSale::default(), PerSale::default());
     for (product_id, sale) in sales {
-        let total = sale.expected.total;
+        let total = total(sale);
         let sum = granted_units(sale);
         granted.add(
             sum <= total,
@@ -92,11 +93,10 @@ pub(super) fn conservation(
     let (mut totals, mut conserved, mut engine) =
         (PerSale::default(), PerSale::default(), PerSale::default());
     for (product_id, sale) in sales {
-        let (total, stored) = (sale.expected.total, sale.total);
-        totals.add(
-            stored == total,
-            format!("sale {product_id}: {stored} in the database, {total} set up"),
-        );
+        let due = DueTotal::of(sale);
+        totals.add(due.allows(sale.total), describe_total(sale, &due));
+
+        let total = total(sale);
 
         let (remaining, sold) = (open_units(sale), live_units(tally, *product_id));
         let stranded = total - remaining - sold;
@@ -115,17 +115,26 @@ pub(super) fn conservation(
             .iter()
             .filter(|stock| stock.product_id == *product_id)
         {
+            let agrees = stock.open_units == 0 && stock.remaining == remaining;
+            let verdict = match stock.remaining - remaining {
+                0 => String::new(),
+                more => guess(more, *product_id, tally),
+            };
             engine.add(
-                stock.open_units == 0 && stock.remaining == remaining,
+                agrees,
                 format!(
-                    "sale {product_id}: engine has {} remaining and {} open, database {remaining}",
+                    "sale {product_id}: engine has {} remaining and {} open, database {remaining}{verdict}",
                     stock.remaining, stock.open_units
                 ),
             );
         }
     }
     let mut checks = vec![
-        totals.check("total as set up", "d", "the sale's total is the scenario's"),
+        totals.check(
+            "total as set up",
+            "d",
+            "the scenario's total, with the changes that were applied",
+        ),
         conserved.check("stock is conserved", "d", "remaining + open + sold = total"),
     ];
     if !engine_stock.is_empty() {
@@ -136,6 +145,47 @@ pub(super) fn conservation(
         ));
     }
     checks
+}
+
+fn describe_total(sale: &Sale, due: &DueTotal) -> String {
+    let ExpectedSale {
+        product_id, total, ..
+    } = sale.expected;
+    let mut text = format!(
+        "sale {product_id}: {} in the database, {total} set up",
+        sale.total
+    );
+    if due.applied > 0 {
+        let changes = due.least - total;
+        text += &format!(", {changes:+} by {} changes", due.applied);
+    }
+    if due.most > due.least {
+        text += &format!(" of which {} could not be done", due.most - due.least);
+    }
+    if let Some(wanted) = sale.wanted_total {
+        text += &format!(", {wanted} wanted");
+    }
+    text
+}
+
+/// What an engine may have done that counts `more` units than the database, or fewer.
+fn guess(more: i64, product_id: i64, tally: &Tally<'_>) -> String {
+    let left = tally.releases.left_of.get(&product_id).copied();
+    let left = left.unwrap_or_default();
+    let gave_back = |sale: &SaleTally| !sale.cancelled.is_empty() || !sale.voided.is_empty();
+    let gave_back = tally.by_sale.get(&product_id).is_some_and(gave_back);
+    match -more {
+        fewer if fewer > 0 && fewer == left.units => {
+            format!(
+                ": {fewer} fewer, those of {} releases that are left",
+                left.count
+            )
+        }
+        fewer if fewer > 0 && gave_back => format!(": {fewer} fewer: releases lost?"),
+        fewer if fewer > 0 => format!(": {fewer} fewer, stranded"),
+        _ if gave_back => format!(": {more} more: units released twice?"),
+        _ => format!(": {more} more than may be sold"),
+    }
 }
 
 /// Units that can still be sold: the rights of open allocations. What no allocation grants can
