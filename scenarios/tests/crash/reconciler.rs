@@ -274,7 +274,7 @@ async fn an_epoch_is_granted_only_after_a_write_under_way_and_counts_it() {
     for statement in [
         "UPDATE allocations SET sold = sold + 3 WHERE epoch = 1",
         "INSERT INTO orders SELECT order_id + 1, user_id + 1, product_id, 3, 29700, allocation_id, 0, 1, created_at_ms,
-         updated_at_ms FROM orders",
+         updated_at_ms, 0 FROM orders",
     ] {
         sqlx::query(statement).execute(&mut *writing).await.expect(statement);
     }
