@@ -30,30 +30,44 @@
 //! | the end | without the note a late opening cannot be announced (open-by-condition, R14); it only stays in the engine for ever | conformance `an_opening_of_a_retired_epoch_or_an_older_one_is_stale` |
 //! | batches | the guard refuses a whole batch, each order is tried alone | as parked-is-final (R10) |
 
-#[path = "protocol_model/buyers.rs"]
-mod buyers;
+#[path = "protocol_model/changes.rs"]
+mod changes;
 #[path = "protocol_model/configs.rs"]
 mod configs;
+#[path = "protocol_model/configs_of_changes.rs"]
+mod configs_of_changes;
 #[path = "protocol_model/consumers.rs"]
 mod consumers;
+#[path = "protocol_model/dead_letters.rs"]
+mod dead_letters;
 #[path = "protocol_model/endings.rs"]
 mod endings;
 #[path = "protocol_model/engine.rs"]
 mod engine;
+#[path = "protocol_model/hands.rs"]
+mod hands;
 #[path = "protocol_model/invariants.rs"]
 mod invariants;
 #[path = "protocol_model/lease_steps.rs"]
 mod lease_steps;
 #[path = "protocol_model/leases.rs"]
 mod leases;
+#[path = "protocol_model/messages.rs"]
+mod messages;
 #[path = "protocol_model/model.rs"]
 mod model;
 #[path = "protocol_model/mutants.rs"]
 mod mutants;
+#[path = "protocol_model/mutants_of_changes.rs"]
+mod mutants_of_changes;
 #[path = "protocol_model/openings.rs"]
 mod openings;
 #[path = "protocol_model/publishers.rs"]
 mod publishers;
+#[path = "protocol_model/reached.rs"]
+mod reached;
+#[path = "protocol_model/releases.rs"]
+mod releases;
 #[path = "protocol_model/repairs.rs"]
 mod repairs;
 #[path = "protocol_model/rules.rs"]
@@ -62,6 +76,8 @@ mod rules;
 mod search;
 #[path = "protocol_model/slots.rs"]
 mod slots;
+#[path = "protocol_model/stock.rs"]
+mod stock;
 #[path = "protocol_model/unharmed.rs"]
 mod unharmed;
 #[path = "protocol_model/worker_ids.rs"]

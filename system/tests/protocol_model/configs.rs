@@ -2,8 +2,8 @@
 //! `MODEL_DEPTH=1` allows one more fault of every kind that a world has at all: 11 million states
 //! instead of 3, two minutes instead of half a one.
 
-use crate::invariants::*;
 use crate::model::{Config, Loss};
+use crate::reached::*;
 use crate::world::Budget;
 
 /// More faults of each kind that `config` has.
@@ -21,7 +21,7 @@ pub fn deepened(mut config: Config, depth: u8) -> Config {
     config
 }
 
-const NONE: Budget = Budget {
+pub const NONE: Budget = Budget {
     publisher_crashes: 0,
     stalls: 0,
     channel_closes: 0,
@@ -31,6 +31,12 @@ const NONE: Budget = Budget {
     poison: 0,
     cancels: 0,
     payments: 0,
+    expiries: 0,
+    completions: 0,
+    replays: 0,
+    discards: 0,
+    pauses: 0,
+    wants: 0,
     needless_openings: 0,
     queue_losses: 0,
     clock_steps: 0,
@@ -51,6 +57,10 @@ pub const LOSS: Config = Config {
     loss: Loss::SinceOpening,
     starting: false,
     starts_over: false,
+    sold: &[],
+    hands: 0,
+    wants: &[],
+    settles_drained: false,
     budget: Budget {
         engine_losses: 1,
         ..NONE
@@ -98,6 +108,7 @@ pub const GATE: Config = Config {
     requests: &[(0, 0), (0, 0)],
     loss: Loss::Everything,
     deadlines: false,
+    hands: 1,
     budget: Budget {
         engine_losses: 1,
         payments: 1,
@@ -222,6 +233,7 @@ pub const CANCEL: Config = Config {
     name: "a cancelled unit is sold again across an epoch",
     requests: &[(0, 0), (1, 0)],
     one_by_one: true,
+    hands: 1,
     budget: Budget {
         cancels: 2,
         needless_openings: 1,
@@ -307,6 +319,7 @@ pub const END_CANCEL: Config = Config {
     name: "a unit is cancelled around the end of its sale",
     requests: &[(0, 0), (1, 0)],
     deadlines: false,
+    hands: 1,
     budget: Budget {
         cancels: 1,
         window_ends: 1,

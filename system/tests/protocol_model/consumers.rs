@@ -2,6 +2,7 @@
 //! (one-consumer-per-queue, R4; drain-in-one-session, R5), and what happens to a batch when its
 //! channel closes.
 
+use crate::dead_letters;
 use crate::model::{Protocol, Steps};
 use crate::repairs;
 use crate::rules::Removed;
@@ -106,8 +107,7 @@ fn commit(model: &Protocol, world: &mut World, q: usize, batch: Messages, sessio
                 }
             }
             Message::Poison(order) => {
-                world.database.parked_messages |= bit(q);
-                world.database.unreadable |= bit(order);
+                dead_letters::park(model, world, q, order);
             }
             Message::Marker(k) => {
                 if let Drain::Waiting {
@@ -125,9 +125,11 @@ fn commit(model: &Protocol, world: &mut World, q: usize, batch: Messages, sessio
 
 /// Inserts the row unless there is one. What the unique key or the guard refuses is parked and void
 /// at once (parked-is-final, R10).
-fn write(model: &Protocol, world: &mut World, order: usize) {
+pub fn write(model: &Protocol, world: &mut World, order: usize) {
     let database = &mut world.database;
-    if database.rows[order] != Row::None {
+    let is_revived =
+        database.rows[order].is_cancelled() && model.lacks(Removed::R9CancelledStaysCancelled);
+    if database.rows[order] != Row::None && !is_revived {
         return;
     }
     let user = model.user(order);
@@ -160,7 +162,7 @@ fn lose(model: &Protocol, world: &mut World, q: usize) {
     world.left.queue_losses -= 1;
     for message in world.queues[q].messages.iter() {
         if let Message::Order(order) | Message::Poison(order) = message {
-            world.database.unreadable |= bit(order);
+            world.database.lost_orders |= bit(order);
         }
     }
     let queue = &mut world.queues[q];

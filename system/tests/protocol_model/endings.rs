@@ -33,6 +33,7 @@ pub fn steps(steps: &mut Steps<'_>) {
                 let is_newest = world.database.newest == epoch && !world.window;
                 if is_newest || model.lacks(Removed::EndIsConditional) {
                     world.database.ended = true;
+                    world.ghost.was_ended |= model.lacks(Removed::R12EndIsReadWithTheRelease);
                 }
                 give_up(world, k);
             }),
@@ -153,7 +154,7 @@ pub fn tell_ended(model: &Protocol, world: &mut World, user: usize) {
         has(world.accepted, order)
             && matches!(
                 world.database.rows[order],
-                Row::None | Row::Live | Row::Paid
+                Row::None | Row::Live | Row::Paid | Row::Completed
             )
     };
     world.wrongly_ended |= model

@@ -38,12 +38,15 @@ pub fn reserve(model: &Protocol, world: &mut World, r: usize) {
             world.accepted |= bit(order);
             Phase::Done(Answer::Accepted)
         }
+        // Not for good: the sale goes on when it is resumed.
+        (None, _) if world.requests[r].is_paused => Phase::Done(Answer::Unavailable),
         (None, _) if !world.requests[r].may_sell => {
             tell_ended(model, world, user);
             Phase::Done(Answer::Ended)
         }
         (None, _) if engine.remaining < 1 => {
             world.sold_out = true;
+            world.ghost.knows_sold_out |= model.lacks(Removed::R18AskedEachTime);
             Phase::Done(Answer::SoldOut)
         }
         (None, _) => {
@@ -70,7 +73,8 @@ pub fn settle(model: &Protocol, world: &mut World, order: usize) {
 /// Gives the unit back once: compare and delete on the gate.
 pub fn release(model: &Protocol, world: &mut World, order: usize) {
     let user = model.user(order);
-    if world.engine.gate[user] == Some(order) {
+    let is_its = world.engine.gate[user] == Some(order);
+    if is_its || world.engine.gate[user].is_some() && model.lacks(Removed::R9ReleaseIsOfItsOrder) {
         world.engine.gate[user] = None;
         world.engine.remaining += 1;
         world.sold_out = false;

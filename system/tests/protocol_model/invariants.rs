@@ -1,5 +1,4 @@
-//! The invariants (a) to (f) of the consistency contract, and the states that a search must have
-//! reached to mean something.
+//! The invariants (a) to (f) of the consistency contract.
 
 use crate::engine;
 use crate::model::Protocol;
@@ -16,8 +15,13 @@ pub fn always() -> Vec<Property<Protocol>> {
             "(b) an accepted order is live or cancelled by its buyer, or on its way",
             accepted,
         ),
+        Property::always(
+            "(b) an order is paid or cancelled or expired, once",
+            one_fate,
+        ),
         Property::always("(c) a buyer has one live order", one_live),
         Property::always("(d) stock is conserved when quiet", conserved),
+        Property::always("(d) the total is what was wanted when quiet", as_wanted),
         Property::always("(e) a buyer who was refused has no order", refused),
         Property::always(
             "(e) nobody with an accepted order is told that the sale has ended",
@@ -39,78 +43,7 @@ pub fn always() -> Vec<Property<Protocol>> {
     ]
 }
 
-pub fn reached(names: &[&'static str]) -> Vec<Property<Protocol>> {
-    names
-        .iter()
-        .map(|name| {
-            Property::sometimes(
-                name,
-                REACHED.iter().find(|r| r.0 == *name).expect("known").1,
-            )
-        })
-        .collect()
-}
-
-type Condition = fn(&Protocol, &World) -> bool;
-
-pub const ACCEPTED: &str = "an order is accepted";
-pub const QUIET_SALE: &str = "everything is sold and quiet";
-pub const VOIDED: &str = "an orphan is voided and its unit accepted again";
-pub const REOPENED: &str = "an order is accepted in a later epoch";
-pub const REFUSED_LATE: &str = "a late order is refused by the guard";
-pub const RETIRED: &str = "a retired queue is deleted";
-pub const RESOLD: &str = "a cancelled unit is accepted again in a later epoch";
-pub const PARKED: &str = "an accepted order is parked, or gone with its queue";
-
-pub const ENDED: &str = "a sale has ended";
-pub const TOLD_ENDED: &str = "a buyer without an order is told that the sale has ended";
-pub const TOLD_AFTERWARDS: &str = "a buyer is told of their order after the sale has ended";
-
-const REACHED: [(&str, Condition); 11] = [
-    (ENDED, |_, world| world.database.ended),
-    (TOLD_ENDED, |_, world| {
-        world.database.ended && world.told_ended != 0
-    }),
-    (TOLD_AFTERWARDS, |model, world| {
-        let is_from_rows = |r: usize| {
-            world.requests[r].epoch == 0 && world.requests[r].phase == Phase::Done(Answer::Accepted)
-        };
-        world.database.ended && model.requests().any(is_from_rows)
-    }),
-    (ACCEPTED, |_, world| world.accepted > 0),
-    (QUIET_SALE, |model, world| {
-        world.accepted > 0 && is_quiet(model, world) && world.engine.remaining == 0
-    }),
-    (VOIDED, |_, world| {
-        let has_void =
-            world.database.rows.contains(&Row::Void) && world.database.parked_orders == 0;
-        has_void && world.accepted > 0 && world.database.newest == 1
-    }),
-    (REOPENED, |model, world| {
-        model
-            .requests()
-            .any(|order| has(world.accepted, order) && world.requests[order].epoch > 1)
-    }),
-    (REFUSED_LATE, |_, world| world.database.parked_orders > 0),
-    (RETIRED, |model, world| {
-        model
-            .publishers()
-            .any(|p| !world.queues[p].exists && world.database.incarnations[p].state == State::Gone)
-    }),
-    (RESOLD, |model, world| {
-        let is_cancelled = |order: usize| world.database.rows[order] == Row::Cancelled;
-        let is_late = |order: usize| world.requests[order].epoch > 1 && has(world.accepted, order);
-        model.requests().any(is_cancelled)
-            && model
-                .requests()
-                .any(|order| is_late(order) && !is_cancelled(order))
-    }),
-    (PARKED, |_, world| {
-        world.accepted & world.database.unreadable != 0
-    }),
-];
-
-fn rights(model: &Protocol, world: &World) -> bool {
+fn rights(_: &Protocol, world: &World) -> bool {
     let allocations = &world.database.allocations;
     let granted: i8 = allocations
         .iter()
@@ -118,7 +51,7 @@ fn rights(model: &Protocol, world: &World) -> bool {
         .sum();
     let is_within =
         |allocation: &Allocation| 0 <= allocation.sold && allocation.sold <= allocation.granted;
-    granted <= model.config.total
+    granted <= world.database.total
         && allocations.iter().all(is_within)
         && world.engine.remaining >= 0
 }
@@ -128,10 +61,29 @@ fn accepted(model: &Protocol, world: &World) -> bool {
         .requests()
         .filter(|order| has(world.accepted, *order))
         .all(|order| match world.database.rows[order] {
-            Row::Live | Row::Paid | Row::Cancelled => true,
-            Row::Void => false,
-            Row::None => has(world.database.unreadable, order) || is_under_way(model, world, order),
+            Row::Live | Row::Paid | Row::Completed | Row::Cancelled | Row::Expired => true,
+            Row::Void => has(world.ghost.discarded | world.ghost.too_late, order),
+            Row::None => {
+                let is_parked = |parked: &u8| has(*parked, order);
+                world.database.parked_messages.iter().any(is_parked)
+                    || has(world.database.lost_orders | world.ghost.discarded, order)
+                    || is_under_way(model, world, order)
+            }
         })
+}
+
+fn one_fate(model: &Protocol, world: &World) -> bool {
+    model.requests().all(|order| {
+        let changed = |change: Change| has(world.ghost.changed[order], change as usize);
+        let row = world.database.rows[order];
+        let fates = [Change::Cancel, Change::Pay, Change::Expire].map(changed);
+        fates
+            == [
+                row == Row::Cancelled,
+                matches!(row, Row::Paid | Row::Completed),
+                row == Row::Expired,
+            ]
+    })
 }
 
 /// Whether a consumer will come upon it.
@@ -157,7 +109,7 @@ fn one_live(model: &Protocol, world: &World) -> bool {
 }
 
 /// Nothing is under way and nothing is left to repair.
-fn is_quiet(model: &Protocol, world: &World) -> bool {
+pub fn is_quiet(model: &Protocol, world: &World) -> bool {
     let database = &world.database;
     let is_open = database.open == database.newest && engine::sells(model, world, database.open);
     is_open
@@ -175,17 +127,29 @@ fn is_quiet(model: &Protocol, world: &World) -> bool {
                 && matches!(request.phase, Phase::NotSent | Phase::Done(_))
         })
         && database.outbox == [0; REQUESTS]
+        && database.wanted.is_none()
 }
 
+fn live(world: &World) -> i8 {
+    let rows = world.database.rows.iter();
+    i8::try_from(rows.filter(|row| row.is_live()).count()).expect("few")
+}
+
+/// And nobody is kept from buying but by a live order.
 fn conserved(model: &Protocol, world: &World) -> bool {
-    let sold = world
-        .database
-        .rows
-        .iter()
-        .filter(|row| row.is_live())
-        .count();
+    let engine = &world.engine;
+    let of_gate = |order: &usize| engine.gate[model.user(*order)] == Some(*order);
+    let is_live = |order: &usize| world.database.rows[*order].is_live();
     !is_quiet(model, world)
-        || i8::try_from(sold).expect("few") + world.engine.remaining == model.config.total
+        || live(world) + engine.remaining == world.database.total
+            && model
+                .requests()
+                .all(|order| of_gate(&order) == is_live(&order))
+}
+
+/// Or more, as far as it was sold when it was to become less.
+fn as_wanted(model: &Protocol, world: &World) -> bool {
+    !is_quiet(model, world) || world.database.total >= world.ghost.asked
 }
 
 fn refused(model: &Protocol, world: &World) -> bool {
@@ -207,7 +171,8 @@ fn refused(model: &Protocol, world: &World) -> bool {
 }
 
 fn sold_out(model: &Protocol, world: &World) -> bool {
-    !world.sold_out || world.engine.remaining < 1 || !is_quiet(model, world)
+    let is_all_sold = world.database.total - live(world) < 1;
+    !world.sold_out || is_all_sold || !is_quiet(model, world)
 }
 
 /// Else whoever fenced it to this generation waits for an acknowledgement that never comes.

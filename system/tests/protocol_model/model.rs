@@ -4,7 +4,10 @@
 use crate::rules::Removed;
 use crate::search::Edge;
 use crate::world::*;
-use crate::{buyers, consumers, endings, engine, invariants, openings, publishers, repairs};
+use crate::{
+    changes, consumers, dead_letters, endings, engine, invariants, openings, publishers, reached,
+    releases, repairs, stock,
+};
 use stateright::{Model, Property};
 
 /// A small world to search completely.
@@ -29,6 +32,14 @@ pub struct Config {
     pub starting: bool,
     /// The sale's window is over at the start.
     pub starts_over: bool,
+    /// Requests whose orders are live and settled at the start, accepted long ago.
+    pub sold: &'static [usize],
+    /// Those who change and release orders.
+    pub hands: usize,
+    /// Totals that administrators want, one after the other.
+    pub wants: &'static [i8],
+    /// Publishers settle what they have published behind a drain.
+    pub settles_drained: bool,
     pub budget: Budget,
     /// Reached states that prove that the search was not about nothing.
     pub reaches: &'static [&'static str],
@@ -96,12 +107,13 @@ impl Protocol {
             session: 0,
         };
         let mut allocations = [Allocation::default(); EPOCHS];
+        let sold = self.config.sold.len();
         allocations[1] = Allocation {
             granted: self.config.total,
-            sold: 0,
+            sold: i8::try_from(sold).expect("few"),
             open: true,
         };
-        World {
+        let mut world = World {
             left: self.config.budget,
             requests: [Request {
                 phase: Phase::NotSent,
@@ -110,6 +122,7 @@ impl Protocol {
                 order: 0,
                 flight: Flight::None,
                 may_sell: false,
+                is_paused: false,
             }; REQUESTS],
             publishers: [if self.config.starting {
                 starting
@@ -144,20 +157,51 @@ impl Protocol {
                 outbox: [0; REQUESTS],
                 incarnations: [incarnation; PUBLISHERS],
                 parked_orders: 0,
-                parked_messages: 0,
-                unreadable: 0,
+                parked_messages: [0; PUBLISHERS],
+                lost_queues: 0,
+                lost_orders: 0,
+                discarded_of: 0,
+                total: self.config.total,
+                wanted: None,
+                paused: false,
                 ending: 0,
                 ended: false,
             },
             reconcilers: [Reconciler::IDLE; RECONCILERS],
+            hands: [Hand::Idle; HANDS],
             settling: 0,
+            published: [0; PUBLISHERS],
             accepted: 0,
             sold_out: false,
             window: !self.config.starts_over,
             told_ended: 0,
             wrongly_ended: false,
+            ghost: Ghost {
+                asked: self.config.total,
+                ..Ghost::default()
+            },
+        };
+        for order in self.config.sold {
+            accept_at_the_start(self, &mut world, *order);
         }
+        world
     }
+}
+
+fn accept_at_the_start(model: &Protocol, world: &mut World, order: usize) {
+    world.requests[order] = Request {
+        phase: Phase::Done(Answer::Accepted),
+        generation: 1,
+        epoch: 1,
+        order,
+        flight: Flight::None,
+        may_sell: true,
+        is_paused: false,
+    };
+    world.accepted |= bit(order);
+    world.engine.remaining -= 1;
+    world.engine.gate[model.user(order)] = Some(order);
+    world.database.rows[order] = Row::Live;
 }
 
 /// Collects the steps that one state allows.
@@ -173,6 +217,8 @@ impl Steps<'_> {
     pub fn to(&mut self, what: &'static str, number: usize, change: impl FnOnce(&mut World)) {
         let mut next = *self.now;
         change(&mut next);
+        // Which of them does it is of no consequence.
+        next.hands.sort_unstable();
         if next != *self.now {
             self.edges.push(Edge { what, number, next });
         }
@@ -193,7 +239,10 @@ impl Model for Protocol {
             now: state,
             edges,
         };
-        buyers::steps(&mut steps);
+        changes::steps(&mut steps);
+        releases::steps(&mut steps);
+        dead_letters::steps(&mut steps);
+        stock::steps(&mut steps);
         publishers::steps(&mut steps);
         consumers::steps(&mut steps);
         engine::steps(&mut steps);
@@ -209,7 +258,7 @@ impl Model for Protocol {
     fn properties(&self) -> Vec<Property<Self>> {
         let mut properties = invariants::always();
         if self.removed.is_none() {
-            properties.extend(invariants::reached(self.config.reaches));
+            properties.extend(reached::reached(self.config.reaches));
         }
         properties
     }

@@ -8,7 +8,8 @@ use crate::search::violates;
 use crate::slots::{self, Slots};
 use crate::worker_ids::{self, WorkerIds};
 
-fn fails(removed: Removed, invariant: char, config: Config) {
+/// Without `removed` the invariant with this letter is violated in `config`.
+pub fn fails(removed: Removed, invariant: char, config: Config) {
     violates(
         &format!("without {removed:?}"),
         invariant,
@@ -166,7 +167,7 @@ fn without_r12_trying_again_when_not_open_a_cancelled_unit_is_stranded() {
 
 #[test]
 fn without_r12_epoch_of_the_cancel_a_cancelled_unit_is_stranded() {
-    fails(Removed::R12EpochOfTheCancel, 'd', CANCEL);
+    fails(Removed::R12EpochOfTheLockedPool, 'd', CANCEL);
 }
 
 #[test]

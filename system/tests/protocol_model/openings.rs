@@ -5,6 +5,7 @@ use crate::engine;
 use crate::model::{Protocol, Steps};
 use crate::repairs::give_up;
 use crate::rules::Removed;
+use crate::stock;
 use crate::world::*;
 
 pub fn steps(steps: &mut Steps<'_>) {
@@ -41,6 +42,9 @@ pub fn steps(steps: &mut Steps<'_>) {
                 if world.database.newest == epoch || model.lacks(Removed::R14ConditionalOpening) {
                     world.database.open = epoch;
                     world.database.newest = epoch;
+                    if model.lacks(Removed::R16TakenWithTheGrant) {
+                        world.database.wanted = None;
+                    }
                 }
                 give_up(world, k);
             }),
@@ -56,6 +60,7 @@ fn claim(steps: &mut Steps<'_>, k: usize) {
     }
     let is_needed =
         database.open != database.newest || !engine::sells(steps.model, steps.now, database.open);
+    let is_needed = is_needed || database.wanted.is_some();
     if is_needed || steps.now.left.needless_openings > 0 {
         steps.to("reconciler claims the next epoch", k, |world| {
             world.left.needless_openings -= u8::from(!is_needed);
@@ -119,11 +124,12 @@ fn read(model: &Protocol, world: &mut World, k: usize) {
     for order in model.requests() {
         let row = world.database.rows[order];
         taken += i8::from(row.is_live());
-        if row == Row::Live || row == Row::Paid && !model.lacks(Removed::R19PaidRowsInTheGate) {
+        if row == Row::Live || row.is_live() && !model.lacks(Removed::R19PaidRowsInTheGate) {
             gate[model.user(order)] = Some(order);
         }
     }
-    world.reconcilers[k].granted = model.config.total - taken;
+    stock::apply(model, world, taken);
+    world.reconcilers[k].granted = world.database.total - taken;
     world.reconcilers[k].gate = gate;
 }
 

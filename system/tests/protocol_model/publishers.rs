@@ -160,6 +160,12 @@ fn request_steps(steps: &mut Steps<'_>, r: usize) {
                 return;
             }
             let (generation, epoch) = (publisher.generation, publisher.term);
+            if steps.now.ghost.knows_sold_out {
+                return steps.to("request is told what its publisher knows", r, |world| {
+                    world.requests[r].phase = Phase::Done(Answer::SoldOut);
+                    world.sold_out = true;
+                });
+            }
             if !steps.now.window && model.lacks(Removed::EndWindowAsksTheEngine) {
                 return steps.to("request is told that the window is over", r, |world| {
                     world.requests[r].phase = Phase::Done(Answer::Ended);
@@ -172,6 +178,7 @@ fn request_steps(steps: &mut Steps<'_>, r: usize) {
                     generation,
                     epoch,
                     may_sell: world.window,
+                    is_paused: world.database.paused,
                     ..request
                 };
             });
@@ -222,7 +229,15 @@ fn confirm(model: &Protocol, world: &mut World, r: usize) {
         true => Answer::Unknown,
     };
     if answer == Answer::Accepted {
-        world.accepted |= bit(world.requests[r].order);
+        let order = world.requests[r].order;
+        world.accepted |= bit(order);
+        // The promise is renewed after an operator gave the order up.
+        if has(world.ghost.published_again, r) {
+            world.ghost.discarded &= !bit(order);
+        }
+        if model.config.settles_drained {
+            world.published[model.publisher(r)] |= bit(order);
+        }
     }
     world.requests[r].phase = Phase::Done(answer);
     world.requests[r].flight = Flight::None;
@@ -267,6 +282,9 @@ fn broker(steps: &mut Steps<'_>, r: usize) {
                     drop_head(&mut world.queues[q]);
                 }
                 world.queues[q].messages.push(message);
+                if has(world.ghost.discarded, request.order) {
+                    world.ghost.published_again |= bit(r);
+                }
                 arrive(world, r, Flight::Confirmed);
             };
             steps.to("broker enqueues request", r, |world| {

@@ -3,6 +3,7 @@
 //! void-before-release, R9; parked-is-final, R10), and its own death in the middle of any of them.
 
 use crate::consumers::forget_marker;
+use crate::dead_letters;
 use crate::engine;
 use crate::model::{Protocol, Steps};
 use crate::openings;
@@ -68,12 +69,16 @@ fn resolve(steps: &mut Steps<'_>, order: usize) {
     }
     match steps.now.database.rows[order] {
         Row::None => {}
-        Row::Live | Row::Paid => steps.to("reconciler settles order", order, |world| {
-            engine::settle(model, world, order);
-        }),
-        Row::Cancelled | Row::Void => steps.to("reconciler releases order", order, |world| {
-            engine::release(model, world, order);
-        }),
+        Row::Live | Row::Paid | Row::Completed => {
+            steps.to("reconciler settles order", order, |world| {
+                engine::settle(model, world, order);
+            })
+        }
+        Row::Cancelled | Row::Expired | Row::Void => {
+            steps.to("reconciler releases order", order, |world| {
+                engine::release(model, world, order);
+            })
+        }
     }
 }
 
@@ -161,7 +166,7 @@ fn drain(steps: &mut Steps<'_>, k: usize) {
                 incarnation.state = State::Fenced;
                 incarnation.generation += 1;
             }
-            world.database.parked_messages |= bit(q);
+            world.database.lost_queues |= bit(q);
             world.queues[q].exists = true;
             world.reconcilers[k].drain = Drain::Idle;
         });
@@ -231,8 +236,8 @@ fn drained(model: &Protocol, world: &mut World, k: usize, q: usize) {
 
 fn may_be_parked(steps: &Steps<'_>, order: usize, hold: Hold) -> bool {
     let database = &steps.now.database;
-    let is_parked =
-        has(database.parked_orders, order) || database.parked_messages & hold.touched != 0;
+    let in_message = |q: usize| has(hold.touched, q) && dead_letters::is_open(database, q);
+    let is_parked = has(database.parked_orders, order) || steps.model.publishers().any(in_message);
     is_parked && !steps.model.lacks(Removed::R10ParkedIsNotVoided)
 }
 

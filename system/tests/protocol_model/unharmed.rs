@@ -2,6 +2,7 @@
 //! with more faults.
 
 use crate::configs::*;
+use crate::configs_of_changes::*;
 use crate::leases::Leases;
 use crate::model::{Config, Protocol};
 use crate::search::holds;
@@ -115,6 +116,56 @@ fn the_contract_holds_when_an_opening_is_overtaken_by_the_end_of_its_sale() {
 #[test]
 fn the_contract_holds_while_an_order_is_cancelled_around_the_end_of_its_sale() {
     contract_holds(END_CANCEL);
+}
+
+#[test]
+fn the_contract_holds_while_two_instances_change_one_order() {
+    contract_holds(COMPETING);
+}
+
+#[test]
+fn the_contract_holds_for_an_order_that_is_cancelled_as_soon_as_it_is_there() {
+    contract_holds(EARLY);
+}
+
+#[test]
+fn the_contract_holds_while_two_instances_cancel_an_order_during_an_opening() {
+    contract_holds(CANCELLED_TWICE);
+}
+
+#[test]
+fn the_contract_holds_while_two_instances_change_an_order_whose_engine_is_lost() {
+    contract_holds(COMPETING_LOST);
+}
+
+#[test]
+fn the_contract_holds_while_an_order_is_changed_around_the_end_and_a_pause() {
+    contract_holds(CHANGED_AT_END);
+}
+
+#[test]
+fn the_contract_holds_while_the_total_is_raised() {
+    contract_holds(RAISE);
+}
+
+#[test]
+fn the_contract_holds_while_the_total_is_cut() {
+    contract_holds(REDUCE);
+}
+
+#[test]
+fn the_contract_holds_while_buyers_are_refused_around_a_cancel() {
+    contract_holds(SOLD_OUT);
+}
+
+#[test]
+fn the_contract_holds_while_operators_deal_with_dead_letters() {
+    contract_holds(DEAD_LETTERS);
+}
+
+#[test]
+fn the_contract_holds_while_operators_deal_with_dead_letters_around_an_opening() {
+    contract_holds(DEAD_LETTERS_LATE);
 }
 
 #[test]

@@ -2,14 +2,18 @@
 //! so that a state is cheap to copy and hash. Quantities are 1, and an order is numbered after the
 //! request that minted its id.
 
+pub use crate::hands::{Change, Hand};
+pub use crate::messages::{MESSAGES, Message, Messages};
+
 pub const REQUESTS: usize = 3;
 pub const USERS: usize = 2;
 pub const PUBLISHERS: usize = 2;
 pub const RECONCILERS: usize = 2;
 /// Epochs 1 to 3; index 0 is not used.
 pub const EPOCHS: usize = 4;
-/// Every request publishes at most once, and every reconciler waits for at most one marker.
-pub const MESSAGES: usize = REQUESTS + RECONCILERS;
+const _: () = assert!(MESSAGES == REQUESTS + RECONCILERS);
+/// Services and relays that change orders and bring cancelled units back.
+pub const HANDS: usize = 2;
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub struct World {
@@ -20,8 +24,12 @@ pub struct World {
     pub engine: Engine,
     pub database: Database,
     pub reconcilers: [Reconciler; RECONCILERS],
+    pub hands: [Hand; HANDS],
     /// Orders a consumer has acknowledged and not settled yet, one bit each.
     pub settling: u8,
+    /// By publisher: orders that it knows to be in its queue and settles by itself once that is
+    /// drained, one bit each.
+    pub published: [u8; PUBLISHERS],
     /// Orders their buyer was told yes about, one bit each. Nothing in the system reads it.
     pub accepted: u8,
     /// Somebody was told "sold out" after the last unit came back. Nothing in the system reads it.
@@ -32,6 +40,28 @@ pub struct World {
     /// whether one of them had an accepted order that stands. Nothing in the system reads it.
     pub told_ended: u8,
     pub wrongly_ended: bool,
+    /// Nothing in the system reads it.
+    pub ghost: Ghost,
+}
+
+/// What was promised or decided, to judge by, and what only a mutant remembers.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+pub struct Ghost {
+    /// Changes of each order that were committed, one bit each.
+    pub changed: [u8; REQUESTS],
+    /// Orders an operator gave up, and orders replayed after their epoch was over, one bit each.
+    pub discarded: u8,
+    pub too_late: u8,
+    /// Requests whose message came after their order was given up, one bit each.
+    pub published_again: u8,
+    /// The total that administrators asked for last.
+    pub asked: i8,
+    /// Of mutants: orders whose dead letter was resolved before, or is resolved before its rows are
+    /// there, one bit each; the sale had ended once; a publisher knows that all is sold.
+    pub resolved: u8,
+    pub replaying: u8,
+    pub was_ended: bool,
+    pub knows_sold_out: bool,
 }
 
 /// How often each fault, or each thing that buyers do after their order, may still happen.
@@ -48,6 +78,14 @@ pub struct Budget {
     pub poison: u8,
     pub cancels: u8,
     pub payments: u8,
+    pub expiries: u8,
+    pub completions: u8,
+    /// Dead letters that operators deal with.
+    pub replays: u8,
+    pub discards: u8,
+    pub pauses: u8,
+    /// Changes of the total.
+    pub wants: u8,
     /// Openings that a reconciler begins without need, because it looked before another one had
     /// finished.
     pub needless_openings: u8,
@@ -71,6 +109,7 @@ pub struct Request {
     pub flight: Flight,
     /// Read once, when it was taken.
     pub may_sell: bool,
+    pub is_paused: bool,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -151,55 +190,6 @@ pub enum Channel {
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub enum Message {
-    Order(usize),
-    /// An order that no consumer can read.
-    Poison(usize),
-    /// The marker of a reconciler.
-    Marker(usize),
-}
-
-/// A short list.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
-pub struct Messages([Option<Message>; MESSAGES]);
-
-impl Messages {
-    pub fn len(&self) -> usize {
-        self.0.iter().flatten().count()
-    }
-
-    pub fn iter(&self) -> impl Iterator<Item = Message> + '_ {
-        self.0.iter().flatten().copied()
-    }
-
-    pub fn push(&mut self, message: Message) {
-        let len = self.len();
-        self.0[len] = Some(message);
-    }
-
-    /// Cuts the first `count` off.
-    pub fn cut(&mut self, count: usize) -> Messages {
-        let mut front = Messages::default();
-        front.0[..count].copy_from_slice(&self.0[..count]);
-        self.0[..count].fill(None);
-        self.0.rotate_left(count);
-        front
-    }
-
-    pub fn append(&mut self, others: Messages) {
-        others.iter().for_each(|message| self.push(message));
-    }
-
-    /// Takes `message` out; says where it was.
-    pub fn remove(&mut self, message: Message) -> Option<usize> {
-        let at = self.0.iter().position(|other| *other == Some(message))?;
-        self.0[at..].rotate_left(1);
-        self.0[MESSAGES - 1] = None;
-        Some(at)
-    }
-}
-
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub struct Engine {
     /// Epochs whose nonce's script the server knows, one bit each (lost-server-noticed, R13).
     pub scripts: u8,
@@ -244,11 +234,20 @@ pub struct Database {
     /// (release-by-epoch, R12).
     pub outbox: [u8; REQUESTS],
     pub incarnations: [Incarnation; PUBLISHERS],
-    /// Orders that are parked, and incarnations with an unreadable parked message, one bit each.
+    /// Orders that were refused, one bit each, until an operator has discarded the record.
     pub parked_orders: u8,
-    pub parked_messages: u8,
-    /// Orders inside unreadable parked messages. Nothing in the system reads it.
-    pub unreadable: u8,
+    /// By incarnation: orders inside unreadable parked messages that nobody has resolved, one bit
+    /// each. Of the system, only who replays a message learns which orders are in it.
+    pub parked_messages: [u8; PUBLISHERS],
+    /// Incarnations whose queue was lost, with what was in it, one bit each.
+    pub lost_queues: u8,
+    pub lost_orders: u8,
+    /// Incarnations of which a message was discarded, one bit each.
+    pub discarded_of: u8,
+    pub total: i8,
+    /// The total that administrators want, until an epoch is granted with it.
+    pub wanted: Option<i8>,
+    pub paused: bool,
     /// Epoch that was claimed for the end of the sale, 0 for none.
     pub ending: u8,
     /// Everything of the sale has its row, and the engine has forgotten it.
@@ -260,13 +259,20 @@ pub enum Row {
     None,
     Live,
     Paid,
+    Completed,
     Cancelled,
+    /// Cancelled because it was not paid in time.
+    Expired,
     Void,
 }
 
 impl Row {
     pub fn is_live(self) -> bool {
-        matches!(self, Row::Live | Row::Paid)
+        matches!(self, Row::Live | Row::Paid | Row::Completed)
+    }
+
+    pub fn is_cancelled(self) -> bool {
+        matches!(self, Row::Cancelled | Row::Expired)
     }
 }
 
