@@ -48,6 +48,8 @@ mod engine;
 mod hands;
 #[path = "protocol_model/invariants.rs"]
 mod invariants;
+#[path = "protocol_model/lease_cancels.rs"]
+mod lease_cancels;
 #[path = "protocol_model/lease_steps.rs"]
 mod lease_steps;
 #[path = "protocol_model/leases.rs"]
@@ -78,6 +80,8 @@ mod search;
 mod slots;
 #[path = "protocol_model/stock.rs"]
 mod stock;
+#[path = "protocol_model/sweeps.rs"]
+mod sweeps;
 #[path = "protocol_model/unharmed.rs"]
 mod unharmed;
 #[path = "protocol_model/worker_ids.rs"]

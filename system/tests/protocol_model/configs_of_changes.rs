@@ -178,3 +178,21 @@ pub const SOLD_OUT: Config = Config {
     reaches: &[REFUSED_MEANWHILE, OTHER_BUYS],
     ..LOSS
 };
+
+/// Two instances cancel one order around the end of its sale.
+pub const CANCELLED_TWICE_AT_END: Config = Config {
+    name: "two instances cancel one order around the end of its sale",
+    requests: &[(0, 0)],
+    sold: &[0],
+    hands: 2,
+    epochs: 3,
+    deadlines: false,
+    budget: Budget {
+        cancels: 2,
+        window_ends: 1,
+        window_moves: 1,
+        ..NONE
+    },
+    reaches: &[MET_ANOTHER, MET_GRANT, LEFT_AT_END],
+    ..LOSS
+};

@@ -4,10 +4,10 @@
 use crate::leases::{Leases, Order, PROCESSES, Process, Removed, World};
 use crate::search::Edge;
 
-struct Steps<'a>(&'a World, &'a mut Vec<Edge<World>>);
+pub struct Steps<'a>(pub &'a World, &'a mut Vec<Edge<World>>);
 
 impl Steps<'_> {
-    fn to(&mut self, what: &'static str, number: usize, change: impl FnOnce(&mut World)) {
+    pub fn to(&mut self, what: &'static str, number: usize, change: impl FnOnce(&mut World)) {
         let mut next = *self.0;
         change(&mut next);
         self.1.push(Edge { what, number, next });
@@ -28,13 +28,14 @@ impl Leases {
         for user in 0..PROCESSES {
             self.move_partition(&mut steps, user);
         }
+        self.cancels(&mut steps);
     }
 
     /// units-in-one-place (R16): rights coming in, database first; rights going out, memory first;
     /// each with an id, executed once.
     fn rights(&self, steps: &mut Steps<'_>, p: usize) {
-        let (process, lease) = (steps.0.processes[p], steps.0.leases[p]);
-        if !process.is_alive || lease.is_closed {
+        let process = steps.0.processes[p];
+        if !steps.0.serves(p) {
             return;
         }
         let memory_first = self.lacks(Removed::R16DatabaseFirstWhenRefilling);
@@ -110,13 +111,21 @@ impl Leases {
     fn order(&self, steps: &mut Steps<'_>, user: usize, p: usize) {
         let (process, order) = (steps.0.processes[p], steps.0.orders[user][p]);
         let owns = steps.0.owner[user] == p;
-        let has_live = steps.0.orders[user].contains(&Order::Live);
+        let has_live = steps.0.has_live(user);
+        let is_free = match order {
+            Order::None => true,
+            // The place of an order that nobody will speak of any more.
+            Order::Cancelled => steps.0.outbox[user][p] == 0 && process.released_counted == 0,
+            _ => false,
+        };
         match order {
-            Order::None if process.is_alive && owns && !has_live => {
+            _ if is_free && owns && steps.0.serves(p) && process.gate[user].is_none() => {
                 if process.memory > 0 {
                     steps.to("buyer is granted the unit, buyer", user, |world| {
                         world.processes[p].memory -= 1;
                         world.orders[user][p] = Order::Held;
+                        world.processes[p].gate[user] = Some(p);
+                        world.processes[p].has_hold[user] = true;
                     });
                 } else if self.may_say_sold_out(steps.0, p) {
                     steps.to("buyer is told sold out, buyer", user, |world| {
@@ -126,7 +135,7 @@ impl Leases {
             }
             // A publish that was under way goes on, whoever owns the partition by then; yes is said
             // by the owner only.
-            Order::Held if process.is_alive => {
+            Order::Held if process.is_alive && process.term > 0 => {
                 steps.to("order is published, buyer", user, |world| {
                     world.orders[user][p] = if owns {
                         Order::Accepted
@@ -158,8 +167,12 @@ impl Leases {
         if lease.is_closed {
             return self.lacks(Removed::R18FencedSaysUnavailable);
         }
-        let is_empty =
-            world.unallocated == 0 && process.memory + process.coming + process.going == 0;
+        let pooled = if self.lacks(Removed::R18LooksAtThePool) {
+            0
+        } else {
+            world.unallocated
+        };
+        let is_empty = pooled == 0 && process.memory + process.coming + process.going == 0;
         let elsewhere = world
             .leases
             .iter()
@@ -179,13 +192,18 @@ impl Leases {
         if process.is_alive && steps.0.kills_left > 0 {
             steps.to("process is killed,", p, |world| {
                 world.kills_left -= 1;
-                world.processes[p].is_alive = false;
-                world.processes[p].memory = 0;
+                world.processes[p] = Process {
+                    is_alive: false,
+                    coming: world.processes[p].coming,
+                    going: world.processes[p].going,
+                    is_repeatable: world.processes[p].is_repeatable,
+                    ..Process::IDLE
+                };
             });
             let is_queued = |user: usize| {
                 !matches!(
                     steps.0.orders[user][p],
-                    Order::None | Order::Live | Order::Void
+                    Order::None | Order::Live | Order::Kept | Order::Cancelled | Order::Void
                 )
             };
             if !lease.is_closed && !(0..PROCESSES).any(is_queued) {
@@ -213,7 +231,13 @@ impl Leases {
         }
         steps.to("partition moves, buyer", user, |world| {
             world.moves_left -= 1;
-            world.owner[user] = (from + 1) % PROCESSES;
+            let to = (from + 1) % PROCESSES;
+            world.owner[user] = to;
+            world.processes[from].gate[user] = None;
+            world.processes[from].has_hold[user] = false;
+            if world.serves(to) {
+                world.processes[to].gate[user] = live_at(world, user);
+            }
             if world.orders[user][from] == Order::Held && !self.lacks(Removed::R18VoidBeforeTheMove)
             {
                 world.orders[user][from] = Order::Void;
@@ -224,6 +248,11 @@ impl Leases {
     }
 }
 
+/// gate-from-rows (R19): where the live order of `user` was made.
+pub fn live_at(world: &World, user: usize) -> Option<usize> {
+    world.orders[user].iter().position(|order| order.is_live())
+}
+
 fn close(world: &mut World, p: usize) {
     let lease = &mut world.leases[p];
     world.unallocated += lease.granted - lease.sold;
@@ -232,11 +261,9 @@ fn close(world: &mut World, p: usize) {
     lease.granted = lease.sold;
     lease.is_closed = true;
     world.processes[p] = Process {
-        memory: 0,
-        coming: 0,
-        going: 0,
-        is_repeatable: false,
-        ..world.processes[p]
+        is_alive: world.processes[p].is_alive,
+        term: world.processes[p].term,
+        ..Process::IDLE
     };
     for orders in &mut world.orders {
         if orders[p] == Order::Held {

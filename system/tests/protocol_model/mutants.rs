@@ -247,6 +247,8 @@ fn without_r16_memory_first_when_handing_back_an_accepted_order_is_refused() {
         'b',
         Leases {
             total: 1,
+            cancels: 0,
+            openings: 0,
             removed: Some(leases::Removed::R16MemoryFirstWhenHandingBack),
         },
     );
@@ -259,6 +261,8 @@ fn without_r16_database_first_when_refilling_an_accepted_order_is_refused() {
         'b',
         Leases {
             total: 1,
+            cancels: 0,
+            openings: 0,
             removed: Some(leases::Removed::R16DatabaseFirstWhenRefilling),
         },
     );
@@ -271,6 +275,8 @@ fn without_r16_transfer_ids_an_accepted_order_is_refused() {
         'b',
         Leases {
             total: 1,
+            cancels: 0,
+            openings: 0,
             removed: Some(leases::Removed::R16TransferIds),
         },
     );
@@ -328,6 +334,8 @@ fn without_r18_look_at_other_leases_sold_out_is_said_of_an_idle_unit() {
         'f',
         Leases {
             total: 1,
+            cancels: 0,
+            openings: 0,
             removed: Some(leases::Removed::R18NothingIdleElsewhere),
         },
     );
@@ -340,6 +348,8 @@ fn without_r18_silence_of_the_fenced_sold_out_is_said_of_a_returned_unit() {
         'f',
         Leases {
             total: 1,
+            cancels: 0,
+            openings: 0,
             removed: Some(leases::Removed::R18FencedSaysUnavailable),
         },
     );
@@ -352,6 +362,8 @@ fn without_r18_void_rows_before_a_move_a_buyer_is_accepted_twice() {
         'b',
         Leases {
             total: 2,
+            cancels: 0,
+            openings: 0,
             removed: Some(leases::Removed::R18VoidBeforeTheMove),
         },
     );

@@ -3,8 +3,32 @@
 
 use crate::configs::END_CANCEL;
 use crate::configs_of_changes::*;
+use crate::leases::{self, Leases};
 use crate::mutants::fails;
 use crate::rules::Removed;
+use crate::search::violates;
+use crate::sweeps::{self, Sweeps};
+
+fn fails_leased(removed: leases::Removed, invariant: char, total: i8) {
+    violates(
+        &format!("without {removed:?}, orders cancelled"),
+        invariant,
+        Leases {
+            total,
+            cancels: 1,
+            openings: 1,
+            removed: Some(removed),
+        },
+    );
+}
+
+fn fails_sweeping(removed: sweeps::Removed) {
+    violates(
+        &format!("expiry without {removed:?}"),
+        'p',
+        Sweeps(Some(removed)),
+    );
+}
 
 #[test]
 fn without_r9_release_of_its_own_order_only_a_unit_is_given_back_twice() {
@@ -109,4 +133,44 @@ fn without_r16_wanted_total_taken_with_the_grant_a_change_is_lost() {
 #[test]
 fn without_r18_asking_the_engine_each_time_sold_out_is_said_of_a_cancelled_unit() {
     fails(Removed::R18AskedEachTime, 'f', SOLD_OUT);
+}
+
+#[test]
+fn without_r12_answer_of_the_owner_a_buyer_is_kept_from_buying_again() {
+    fails_leased(leases::Removed::R12WrongInstanceIsNotDone, 'd', 1);
+}
+
+#[test]
+fn without_r15_right_going_from_the_lease_to_the_pool_a_unit_is_stranded() {
+    fails_leased(leases::Removed::R15RightGoesToThePool, 'd', 1);
+}
+
+#[test]
+fn without_r15_release_that_only_clears_the_gate_a_right_is_moved_twice() {
+    fails_leased(leases::Removed::R15ReleaseOnlyClearsTheGate, 'a', 1);
+}
+
+#[test]
+fn without_r18_look_at_the_pool_sold_out_is_said_of_a_cancelled_unit() {
+    fails_leased(leases::Removed::R18LooksAtThePool, 'f', 1);
+}
+
+#[test]
+fn without_drain_before_the_expiry_moves_on_an_order_never_expires() {
+    fails_sweeping(sweeps::Removed::DrainFirst);
+}
+
+#[test]
+fn without_condition_on_the_place_of_the_expiry_a_replayed_order_never_expires() {
+    fails_sweeping(sweeps::Removed::CompareAndSet);
+}
+
+#[test]
+fn without_going_back_for_a_replayed_order_it_never_expires() {
+    fails_sweeping(sweeps::Removed::ReplayGoesBack);
+}
+
+#[test]
+fn without_second_look_before_the_place_is_stored_a_replayed_order_never_expires() {
+    fails_sweeping(sweeps::Removed::StoreLooksAgain);
 }

@@ -7,6 +7,7 @@ use crate::leases::Leases;
 use crate::model::{Config, Protocol};
 use crate::search::holds;
 use crate::slots::Slots;
+use crate::sweeps::Sweeps;
 use crate::worker_ids::WorkerIds;
 
 fn contract_holds(config: Config) {
@@ -144,6 +145,11 @@ fn the_contract_holds_while_an_order_is_changed_around_the_end_and_a_pause() {
 }
 
 #[test]
+fn the_contract_holds_while_two_instances_cancel_an_order_around_the_end() {
+    contract_holds(CANCELLED_TWICE_AT_END);
+}
+
+#[test]
 fn the_contract_holds_while_the_total_is_raised() {
     contract_holds(RAISE);
 }
@@ -174,6 +180,8 @@ fn the_contract_holds_for_stock_leased_into_processes() {
         "one unit leased into processes",
         Leases {
             total: 1,
+            cancels: 0,
+            openings: 0,
             removed: None,
         },
     );
@@ -181,9 +189,26 @@ fn the_contract_holds_for_stock_leased_into_processes() {
         "two units leased into processes",
         Leases {
             total: 2,
+            cancels: 0,
+            openings: 0,
             removed: None,
         },
     );
+}
+
+#[test]
+fn the_contract_holds_while_orders_of_leased_stock_are_cancelled() {
+    for total in [1, 2] {
+        holds(
+            &format!("orders of {total} leased into processes are cancelled"),
+            Leases {
+                total,
+                cancels: 1,
+                openings: 1,
+                removed: None,
+            },
+        );
+    }
 }
 
 #[test]
@@ -194,4 +219,9 @@ fn the_contract_holds_for_units_moving_between_slots() {
 #[test]
 fn the_contract_holds_for_worker_ids() {
     holds("worker ids", WorkerIds(None));
+}
+
+#[test]
+fn the_contract_holds_for_the_place_of_the_expiry() {
+    holds("the place of the expiry", Sweeps(None));
 }
