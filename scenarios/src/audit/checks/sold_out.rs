@@ -22,7 +22,7 @@ use super::super::{
     tally::{Returned, SaleTally, Tally},
 };
 use super::stock::{PerSale, live_units};
-use super::totals::total;
+use super::totals::DueTotal;
 use reports::{
     outcome_log::{Record, Refusal},
     result::AuditCheck,
@@ -40,7 +40,7 @@ pub(super) fn sold_out(
 ) -> AuditCheck {
     let mut per_sale = PerSale::default();
     for (product_id, sale) in sales {
-        let left = total(sale) - live_units(tally, *product_id);
+        let left = DueTotal::of(sale).total - live_units(tally, *product_id);
         let away = Away::of(&units_away(outcomes, sale, tally));
         let (mut count, mut wrong, mut first) = (0_u64, 0_u64, None::<(&Record, i64)>);
         let refused = outcomes

@@ -6,7 +6,7 @@ use super::super::{
     database::{Allocation, Sale},
     tally::{SaleTally, Tally},
 };
-use super::totals::{DueTotal, total};
+use super::totals::DueTotal;
 use reports::result::AuditCheck;
 use std::collections::BTreeMap;
 
@@ -37,7 +37,7 @@ pub(super) fn allocations(sales: &BTreeMap<i64, Sale>, tally: &Tally<'_>) -> Vec
     let (mut granted, mut oversold) = (PerSale::default(), PerSale::default());
     let (mut within, mut booked) = (PerSale::default(), PerSale::default());
     for (product_id, sale) in sales {
-        let total = total(sale);
+        let total = DueTotal::of(sale).total;
         let sum = granted_units(sale);
         granted.add(
             sum <= total,
@@ -94,9 +94,11 @@ pub(super) fn conservation(
         (PerSale::default(), PerSale::default(), PerSale::default());
     for (product_id, sale) in sales {
         let due = DueTotal::of(sale);
-        totals.add(due.allows(sale.total), describe_total(sale, &due));
-
-        let total = total(sale);
+        let total = due.total;
+        totals.add(
+            due.senseless == 0 && sale.total == total,
+            describe_total(sale, &due),
+        );
 
         let (remaining, sold) = (open_units(sale), live_units(tally, *product_id));
         let stranded = total - remaining - sold;
@@ -156,11 +158,14 @@ fn describe_total(sale: &Sale, due: &DueTotal) -> String {
         sale.total
     );
     if due.applied > 0 {
-        let changes = due.least - total;
-        text += &format!(", {changes:+} by {} changes", due.applied);
+        text += &format!(", {:+} by {} changes", due.change, due.applied);
     }
-    if due.most > due.least {
-        text += &format!(" of which {} could not be done", due.most - due.least);
+    if due.missed > 0 {
+        text += &format!(" of which {} more could not be cut", due.missed);
+    }
+    if due.senseless > 0 {
+        let count = due.senseless;
+        text += &format!(", {count} of them applied by more or less than was asked");
     }
     if let Some(wanted) = sale.wanted_total {
         text += &format!(", {wanted} wanted");

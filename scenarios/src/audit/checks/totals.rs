@@ -1,49 +1,46 @@
 //! What a sale's total must be: what was set up, with the changes that the log of stock changes
-//! says were applied.
+//! says were applied. A cut may be applied in part, because more was sold already; its row says how
+//! far.
 
 use super::super::database::{Sale, StockChange};
 
-/// What a sale's total may be, in units.
+/// What a sale's total must be, in units.
+#[derive(Default)]
 pub(super) struct DueTotal {
-    /// With every applied change in full.
-    pub(super) least: i64,
-    /// With every cut that was applied in part, because more was sold already, left out as far as
-    /// it says so.
-    pub(super) most: i64,
+    pub(super) total: i64,
+    /// Changes that were applied, in full or in part.
     pub(super) applied: usize,
+    /// What they came to.
+    pub(super) change: i64,
+    /// Units that could not be cut.
+    pub(super) missed: i64,
+    /// Changes that say that more, or less, was applied than can have been.
+    pub(super) senseless: usize,
 }
 
 impl DueTotal {
     pub(super) fn of(sale: &Sale) -> Self {
-        let (mut delta, mut left_out, mut applied) = (0, 0, 0);
+        let mut due = Self::default();
         for change in &sale.changes {
-            let Some(applied_total) = change.applied_total else {
+            let Some(missed) = missed(change) else {
                 continue;
             };
-            applied += 1;
-            delta += change.delta;
-            left_out += not_cut(change, applied_total);
+            due.applied += 1;
+            let can_be = (0..=(-change.delta).max(0)).contains(&missed);
+            if can_be {
+                due.change += change.delta + missed;
+                due.missed += missed;
+            } else {
+                due.senseless += 1;
+                due.change += change.delta;
+            }
         }
-        let least = sale.expected.total + delta;
-        Self {
-            least,
-            most: least + left_out,
-            applied,
-        }
-    }
-
-    pub(super) fn allows(&self, total: i64) -> bool {
-        (self.least..=self.most).contains(&total)
+        due.total = sale.expected.total + due.change;
+        due
     }
 }
 
-/// The total that everything else is compared with: the database's, as far as it is explained.
-pub(super) fn total(sale: &Sale) -> i64 {
-    let due = DueTotal::of(sale);
-    sale.total.clamp(due.least, due.most)
-}
-
-fn not_cut(change: &StockChange, applied_total: i64) -> i64 {
-    let more = (applied_total - change.wanted_total).max(0);
-    more.min((-change.delta).max(0))
+/// Units of a change that were not applied; None: the change was not applied at all.
+fn missed(change: &StockChange) -> Option<i64> {
+    Some(change.applied_total? - change.wanted_total)
 }
