@@ -2,6 +2,7 @@
 
 mod changing;
 mod consuming;
+mod changes;
 mod migrating;
 mod parking;
 mod retention;
