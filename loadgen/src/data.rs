@@ -6,7 +6,7 @@ mod generate;
 mod json;
 
 pub use encoded::Encoded;
-pub(crate) use encoded::strip_prefix;
+pub(crate) use encoded::{strip_prefix, write_message};
 pub(crate) use generate::check;
 pub use generate::{DataSpec, PRODUCTS_MAX, Popularity, generate};
 pub use json::{read_json, write_json};

@@ -1,5 +1,6 @@
-//! The gRPC driver: lanes that speak `seckill.SeckillService/ExecuteSeckill` over connections of
-//! their own HTTP/2 client, which needs a fraction of what a general one costs.
+//! The gRPC driver: lanes that speak `seckill.SeckillService/ExecuteSeckill`, and
+//! `order.OrderService/CancelOrder` and `PayOrder`, over connections of their own HTTP/2 client,
+//! which needs a fraction of what a general one costs.
 
 mod connection;
 mod lane;
@@ -7,9 +8,9 @@ mod outcome;
 
 use crate::data::{Encoded, generate, read_json};
 use crate::events::Event;
-use crate::message::METHOD_PATH;
+use crate::message::{CANCEL_PATH, METHOD_PATH, PAY_PATH};
 use crate::plan::{Data, LoadPlan};
-use crate::run::{self, Elements, Measured, Stop};
+use crate::run::{self, Elements, Measured, Port, Serves, Stop};
 use crate::wire::Target;
 use crate::{Error, Result};
 use lane::Lane;
@@ -36,19 +37,41 @@ pub fn drive(
     observe: &mut dyn FnMut(Event),
 ) -> Result<Measured> {
     plan.check()?;
-    let addresses: Arc<[SocketAddr]> = resolve(&plan.address)?.into();
-    let target = Target::new(&plan.address, METHOD_PATH, plan.timeout.as_millis() as u64)
-        .ok_or_else(|| Error::Usage(format!("the address is too long: {}", plan.address)))?;
-    let target = Arc::new(target);
+    let orders = plan.orders.as_ref().map_or(&plan.address, |it| &it.address);
+    let buy = Server::resolve(plan, &plan.address, METHOD_PATH)?;
+    let cancel = Server::resolve(plan, orders, CANCEL_PATH)?;
+    let pay = Server::resolve(plan, orders, PAY_PATH)?;
     let elements = Elements {
         elements: data.elements(),
         users_repeat: data.users_repeat(),
     };
-    let lane = |port| {
-        let (data, target) = (Arc::clone(&data), Arc::clone(&target));
-        Lane::new(port, data, target, Arc::clone(&addresses))
+    let lane = |port: Port| {
+        let server = match port.serves() {
+            None | Some(Serves::BuyAgain) => &buy,
+            Some(Serves::Cancel) => &cancel,
+            Some(Serves::Pay) => &pay,
+        };
+        Lane::new(port, Arc::clone(&data), server.clone())
     };
     run::drive(plan, elements, stop, lane, observe)
+}
+
+/// Where a lane connects, and what it calls there.
+#[derive(Clone, Debug)]
+struct Server {
+    target: Arc<Target>,
+    addresses: Arc<[SocketAddr]>,
+}
+
+impl Server {
+    fn resolve(plan: &LoadPlan, address: &str, path: &str) -> Result<Self> {
+        let target = Target::new(address, path, plan.timeout.as_millis() as u64)
+            .ok_or_else(|| Error::Usage(format!("the address is too long: {address}")))?;
+        Ok(Self {
+            target: Arc::new(target),
+            addresses: resolve(address)?.into(),
+        })
+    }
 }
 
 fn resolve(address: &str) -> Result<Vec<SocketAddr>> {

@@ -2,6 +2,7 @@
 //! which data. A plan is written as JSON by whoever starts a driver, or built from the options of
 //! the command line; both are checked by the same rules.
 
+mod after;
 mod check;
 
 use crate::data::DataSpec;
@@ -12,10 +13,11 @@ use serde::{Deserialize, Serialize};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
+pub use after::{Delay, Orders};
 pub(crate) use check::mean_per_s;
 pub use check::{
-    BACKLOG_MAX, CONCURRENCY_MAX, RATE_MAX_PER_S, REQUESTS_MAX, THREADS_MAX, TIME_MAX, TIMEOUT_MAX,
-    TIMEOUT_RESOLUTION,
+    BACKLOG_MAX, CONCURRENCY_MAX, DELAY_MAX, RATE_MAX_PER_S, REQUESTS_MAX, THREADS_MAX, TIME_MAX,
+    TIMEOUT_MAX, TIMEOUT_RESOLUTION,
 };
 
 /// How many requests may wait for a connection where nobody says otherwise.
@@ -56,9 +58,13 @@ pub struct LoadPlan {
     /// Report progress and samples while it runs.
     #[serde(default)]
     pub report: bool,
-    /// Of the schedule, where it is random. The data has a seed of its own.
+    /// Of the schedule, where it is random, and of what follows the yes. The data has a seed of its
+    /// own.
     #[serde(default)]
     pub seed: u64,
+    /// What follows the yes; none: nothing.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub orders: Option<Orders>,
 }
 
 /// When requests arrive.
@@ -141,6 +147,7 @@ impl LoadPlan {
             keep_outcomes: false,
             report: false,
             seed: 0,
+            orders: None,
         }
     }
 
@@ -210,7 +217,23 @@ mod tests {
                 End::Time(Duration::from_millis(1_500)),
             )
         };
-        for plan in [LoadPlan::closed("h:1", 5, 10), open] {
+        let followed = LoadPlan {
+            orders: Some(Orders {
+                address: "h:2".to_owned(),
+                connections: 3,
+                cancel: 0.25,
+                pay: 0.5,
+                cancel_and_pay: 0.125,
+                again: 1.0,
+                twice: 0.5,
+                delay: Delay {
+                    min: Duration::from_millis(50),
+                    max: Duration::from_millis(500),
+                },
+            }),
+            ..LoadPlan::closed("h:1", 5, 10)
+        };
+        for plan in [LoadPlan::closed("h:1", 5, 10), open, followed] {
             let json = serde_json::to_string(&plan).expect("written");
             let read: LoadPlan = serde_json::from_str(&json).expect(&json);
             assert_eq!(read, plan, "{json}");

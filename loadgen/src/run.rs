@@ -16,11 +16,13 @@
 //! 4. says when it must look at its time-outs ([`Port::look_at`]);
 //! 5. ends when nothing is under way and [`Port::is_over`].
 //!
-//! What a request asks for is an [`Operation`]; today all are purchases. Cancels and pays come with
-//! a second target address: they are variants of it, sent by lanes that are connected there.
+//! What a request asks for is an [`Operation`]. Cancels, pays and the purchases after a cancel follow
+//! a yes, each when it is due. They leave on lanes of their own, which are connected where such are
+//! served ([`Port::serves`]).
 
 mod clock;
 mod drive;
+mod follow;
 mod pacer;
 mod port;
 mod recorder;
@@ -38,7 +40,7 @@ mod timeline;
 pub use drive::{Elements, Measured, drive};
 pub use pacer::PACING;
 pub use port::Port;
-pub use request::{Operation, Request, RequestEnd};
+pub use request::{Operation, Request, RequestEnd, Serves};
 pub use stop::Stop;
 
 use std::future::Future;

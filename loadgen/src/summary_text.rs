@@ -266,6 +266,7 @@ mod tests {
                 ("OK".to_owned(), 990),
             ]),
             send_lag: None,
+            buy_again: None,
             in_flight: None,
             little: None,
             timeline: Vec::new(),

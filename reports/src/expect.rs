@@ -263,6 +263,7 @@ mod tests {
             operations: BTreeMap::new(),
             statuses: BTreeMap::new(),
             send_lag: None,
+            buy_again: None,
             in_flight: None,
             little: None,
             timeline: Vec::new(),

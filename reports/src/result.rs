@@ -28,15 +28,15 @@ pub use hist::{Hist, HistError, HistRecorder, LATENCY_MAX_NS, LATENCY_MIN_NS, La
 pub use leg::{Durable, Flag, Leg, Pair, Probe};
 pub use metrics::{Good, KEEPING_UP_SHARE, METRICS, Metric, MetricDef, UnknownMetric, metric};
 pub use operations::{Latency, LatencyClock, OpStats, Operation, OutcomeName, Outcomes};
-pub use phase::{ACHIEVED_SHARE_MIN, InFlight, Interval, Little, Phase};
+pub use phase::{ACHIEVED_SHARE_MIN, BuyAgain, InFlight, Interval, Little, Phase};
 pub use provenance::{
     Ack, AppliedLimits, Build, Durability, LimitsBy, Machine, QueueKind, Scratch, Sees, Side,
     StackRecord, Standing, Subject,
 };
 pub use run::{READER, ResultError, Run, RunKind, SCHEMA, json_schema};
 pub use scenario::{
-    Arrival, ArrivalShape, DataPlan, DriverKind, DriverRecord, LimitsWanted, Objective, PhaseEnd,
-    PhasePlan, Popularity, Purpose, Rate, ReferenceRow, SaleRecord, Scenario,
+    AfterYes, Arrival, ArrivalShape, DataPlan, DriverKind, DriverRecord, LimitsWanted, Objective,
+    PhaseEnd, PhasePlan, Popularity, Purpose, Rate, ReferenceRow, SaleRecord, Scenario,
 };
 pub use search::{ProbeResult, Search};
 pub use usage::{

@@ -29,6 +29,7 @@ fn phase(per_s: f64) -> Phase {
         operations: BTreeMap::new(),
         statuses: BTreeMap::new(),
         send_lag: None,
+        buy_again: None,
         in_flight: None,
         little: None,
         timeline: Vec::new(),

@@ -64,6 +64,7 @@ fn phase() -> Phase {
             ("OK, refused: sold out".to_owned(), 10),
         ]),
         send_lag: None,
+        buy_again: None,
         in_flight: Some(InFlight {
             sampled_mean: 2.0,
             max: 2,
@@ -173,6 +174,7 @@ fn scenario() -> Scenario {
             total: 1_000,
             price_cents: 100,
         }],
+        time_to_pay_ns: None,
         phases: vec![PhasePlan {
             name: "measure".to_owned(),
             purpose: Purpose::Measure,
@@ -206,6 +208,7 @@ fn scenario() -> Scenario {
                 quantity_max: 2,
                 seed: 1,
                 may_wrap: false,
+                after: None,
             },
         }],
         rounds: 1,

@@ -2,6 +2,7 @@
 //! cargo test -p reports --test view` rewrites them, and the difference is reviewed.
 
 mod view {
+    pub mod after_yes;
     pub mod comparison;
     pub mod findings;
     pub mod matrix;
@@ -14,7 +15,7 @@ use reports::result::{Ack, Flag, Phase, Purpose, Run, Sees};
 use reports::view::{LINES_MAX, Screen, details, first_screen, markdown};
 use std::path::Path;
 use unicode_width::UnicodeWidthStr;
-use view::{findings, matrix, runs};
+use view::{after_yes, findings, matrix, runs};
 
 const FILES: &[&str] = &["reports/out/result.json", "reports/out/result.md"];
 
@@ -72,7 +73,11 @@ fn first_screens_look_like_the_golden_files() {
 
 #[test]
 fn details_and_markdown_look_like_the_golden_files() {
-    for (name, run) in [("laptop", runs::laptop()), ("open_loop", runs::open_loop())] {
+    for (name, run) in [
+        ("laptop", runs::laptop()),
+        ("open_loop", runs::open_loop()),
+        ("after_yes", after_yes::churn()),
+    ] {
         check(&format!("{name}.details.80.txt"), &details(&run, plain(80)));
         check(&format!("{name}.md"), &markdown(&run));
     }

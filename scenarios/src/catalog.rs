@@ -6,7 +6,7 @@ use std::path::Path;
 use crate::scenario::{Scenario, ScenarioError};
 
 /// `(name, text)` in the order in which they are listed.
-pub const EMBEDDED: [(&str, &str); 17] = [
+pub const EMBEDDED: [(&str, &str); 18] = [
     ("smoke", include_str!("../catalog/smoke.toml")),
     ("laptop", include_str!("../catalog/laptop.toml")),
     ("4c4g", include_str!("../catalog/4c4g.toml")),
@@ -23,6 +23,7 @@ pub const EMBEDDED: [(&str, &str); 17] = [
         include_str!("../catalog/many-products.toml"),
     ),
     ("mixed", include_str!("../catalog/mixed.toml")),
+    ("cancel-churn", include_str!("../catalog/cancel-churn.toml")),
     ("bots", include_str!("../catalog/bots.toml")),
     ("backlog", include_str!("../catalog/backlog.toml")),
     ("acks", include_str!("../catalog/acks.toml")),

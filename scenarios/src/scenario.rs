@@ -2,12 +2,14 @@
 //! `rules` says what is allowed, `sizing` says how many users and units a phase needs. Options of
 //! the command line that change a scenario are held to the same rules.
 
+mod after;
 mod file;
 mod rate;
 mod record;
 mod rules;
 mod sizing;
 
+pub use after::After;
 pub use file::ScenarioError;
 pub use rate::{BASE, Rate, SLOWEST};
 pub use rules::{BrokenRule, DRIVERS};
@@ -65,6 +67,8 @@ pub struct Products {
     /// Units of each; none: twice what can be asked for.
     pub total: Option<i64>,
     pub price_cents: i64,
+    /// After which an order that is not paid is cancelled, in whole seconds; none: never.
+    pub time_to_pay: Option<Duration>,
 }
 
 /// The same engines under other settings.
@@ -94,6 +98,8 @@ pub struct Load {
     pub zipf_exponent: Option<f64>,
     /// The same users come again and again, because the scenario asks for it.
     pub may_wrap: bool,
+    /// What buyers do after the yes; none: nothing.
+    pub after: Option<After>,
 }
 
 #[derive(Clone, Debug, PartialEq)]
@@ -168,7 +174,7 @@ impl Scenario {
 
     /// The first rule that is broken, if any.
     pub fn check(&self) -> Result<(), BrokenRule> {
-        rules::check(self)
+        rules::check(self).and_then(|()| after::check(self))
     }
 
     /// Index of the phase whose figures stand for a leg: the last one.

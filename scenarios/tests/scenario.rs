@@ -1,6 +1,9 @@
 //! Scenario files: the catalog contains what it should, and every mistake is refused with its line
 //! and what is allowed.
 
+#[path = "scenario/after_yes.rs"]
+mod after_yes;
+
 use reports::result::Ack;
 use scenarios::catalog;
 use scenarios::scenario::{Arrival, Scenario};

@@ -82,6 +82,14 @@ impl Encoded {
     }
 }
 
+/// Writes one message with its gRPC prefix, in place of what was there.
+pub(crate) fn write_message(into: &mut Vec<u8>, message: &impl Message) {
+    into.clear();
+    into.push(0);
+    into.extend_from_slice(&(message.encoded_len() as u32).to_be_bytes());
+    message.encode_raw(into);
+}
+
 /// The message behind a gRPC prefix, if the prefix is that of exactly this one uncompressed
 /// message.
 pub(crate) fn strip_prefix(body: &[u8]) -> Option<&[u8]> {

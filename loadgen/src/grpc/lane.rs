@@ -2,14 +2,15 @@
 //! followed by one write with as many new requests; there are no wake-ups between tasks, and no
 //! timer per request.
 
+use super::Server;
 use super::connection::Connection;
 use super::outcome;
-use crate::data::Encoded;
+use crate::data::{Encoded, write_message};
+use crate::message::OrderRequest;
 use crate::run::{Operation, Port, Request, RequestEnd};
-use crate::wire::{Ended, Obstacle, Target};
+use crate::wire::{Ended, Obstacle};
 use std::collections::VecDeque;
 use std::future::poll_fn;
-use std::net::SocketAddr;
 use std::sync::Arc;
 use std::task::{Context, Poll};
 use std::time::Duration;
@@ -29,8 +30,7 @@ enum Exit {
 pub struct Lane {
     port: Port,
     data: Arc<Encoded>,
-    target: Arc<Target>,
-    addresses: Arc<[SocketAddr]>,
+    server: Server,
     /// Requests that could not be sent yet, oldest first. In a closed loop at most one per worker;
     /// in an open one they go back to the others as soon as the lane cannot send.
     waiting: VecDeque<Request>,
@@ -41,6 +41,8 @@ pub struct Lane {
     /// What keeps the oldest waiting request from being sent on a connection that is there.
     held_up_by: Option<Obstacle>,
     connection: Option<Connection>,
+    /// A message about an order.
+    asking: Vec<u8>,
 }
 
 impl crate::run::Lane for Lane {
@@ -74,17 +76,12 @@ impl crate::run::Lane for Lane {
 }
 
 impl Lane {
-    pub fn new(
-        port: Port,
-        data: Arc<Encoded>,
-        target: Arc<Target>,
-        addresses: Arc<[SocketAddr]>,
-    ) -> Self {
+    pub fn new(port: Port, data: Arc<Encoded>, server: Server) -> Self {
         Self {
             port,
             data,
-            target,
-            addresses,
+            server,
+            asking: Vec::new(),
             waiting: VecDeque::new(),
             ended: Vec::new(),
             connect_not_before: Instant::now(),
@@ -102,7 +99,12 @@ impl Lane {
         }
         self.connect_not_before = now + CONNECT_EVERY;
         let limit = deadline.min(now + CONNECT_ATTEMPT_MAX);
-        match timeout_at(limit, Connection::establish(&self.addresses, &self.target)).await {
+        match timeout_at(
+            limit,
+            Connection::establish(&self.server.addresses, &self.server.target),
+        )
+        .await
+        {
             Ok(established) => established,
             // It was cut short, and an earlier attempt says more.
             Err(_) if limit == deadline && !self.lost_because.is_empty() => {
@@ -202,7 +204,7 @@ impl Lane {
         let (waiting, ended) = (&mut self.waiting, &mut self.ended);
         let mut not_processed = 0;
         let read = connection.poll_receive(cx, &mut |request: Request, end: Ended| {
-            match outcome::of(end) {
+            match outcome::of(request.operation, end) {
                 Some(end) => ended.push((request, end)),
                 // These are reported from the last to the first, so pushing each of them to the
                 // front keeps their order, before anything newer.
@@ -270,8 +272,20 @@ impl Lane {
         self.port.take(now_ns, session.room(), &mut self.waiting);
         let mut sent = 0;
         while let Some(next) = self.waiting.front() {
-            let Operation::Buy { element } = next.operation;
-            let message = self.data.message(element as usize);
+            let message = match next.operation {
+                Operation::Buy { element } => self.data.message(element as usize),
+                following => {
+                    let (order_id, element) = self.port.asked(following);
+                    let element = element as usize;
+                    if let Operation::BuyAgain { .. } = following {
+                        self.data.message(element)
+                    } else {
+                        let user_id = self.data.element(element).user_id;
+                        write_message(&mut self.asking, &OrderRequest { order_id, user_id });
+                        &self.asking
+                    }
+                }
+            };
             self.held_up_by = session.obstacle(message.len());
             if self.held_up_by.is_some() {
                 break;

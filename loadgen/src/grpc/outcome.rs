@@ -2,13 +2,15 @@
 //! lost connections into outcomes.
 
 use crate::data::strip_prefix;
-use crate::message::SeckillResponse;
-use crate::run::RequestEnd;
+use crate::message::{OrderResponse, SeckillResponse};
+use crate::run::{Operation, RequestEnd};
 use crate::wire::{ERROR_REFUSED_STREAM, Ended, Reply, error_name};
 use prost::Message;
 use reports::outcome_log::{Outcome, Refusal};
 
 const OK: u32 = 0;
+/// A cancel or a pay that the state of its order forbids.
+const CONFLICT: &str = "FAILED_PRECONDITION";
 /// gRPC status names by number.
 const STATUS_NAMES: [&str; 17] = [
     "OK",
@@ -55,7 +57,7 @@ const REFUSALS: [(&str, Refusal); 4] = [
 
 /// What an end on the wire means; none if the server certainly did not process the request, so that
 /// it can be sent again.
-pub fn of(ended: Ended) -> Option<RequestEnd> {
+pub fn of(operation: Operation, ended: Ended) -> Option<RequestEnd> {
     match ended {
         Ended::NotProcessed => None,
         Ended::Reset(ERROR_REFUSED_STREAM) => {
@@ -65,11 +67,40 @@ pub fn of(ended: Ended) -> Option<RequestEnd> {
             detail: format!("HTTP/2 error {error}, {}", error_name(error)),
             ..RequestEnd::new(Outcome::Unknown, "stream reset")
         }),
-        Ended::Replied(reply) => Some(of_reply(reply)),
+        Ended::Replied(reply) => Some(match operation {
+            Operation::Cancel { .. } | Operation::Pay { .. } => of_change(reply),
+            Operation::Buy { .. } | Operation::BuyAgain { .. } => of_reply(reply, bought),
+        }),
     }
 }
 
-fn of_reply(reply: Reply) -> RequestEnd {
+/// A cancel or a pay. The state of an order may forbid it, which is a refusal.
+fn of_change(reply: Reply) -> RequestEnd {
+    let end = of_reply(reply, changed);
+    let end = match end.label {
+        CONFLICT => RequestEnd {
+            outcome: Outcome::Refused,
+            refusal: Some(Refusal::Conflict),
+            ..end
+        },
+        _ => end,
+    };
+    RequestEnd {
+        detail: without_numbers(&end.detail),
+        ..end
+    }
+}
+
+/// What is said of one order, as it is said of any; so that all such are counted together.
+fn without_numbers(text: &str) -> String {
+    let words = text.split(' ').map(|word| {
+        let is_number = !word.is_empty() && word.bytes().all(|byte| byte.is_ascii_digit());
+        if is_number { "N" } else { word }
+    });
+    words.collect::<Vec<_>>().join(" ")
+}
+
+fn of_reply(reply: Reply, done: impl FnOnce(&[u8]) -> Option<RequestEnd>) -> RequestEnd {
     let Some(status) = reply.grpc_status else {
         let detail = format!("HTTP status {}", reply.http_status);
         return RequestEnd {
@@ -92,17 +123,36 @@ fn of_reply(reply: Reply) -> RequestEnd {
             ..RequestEnd::new(outcome, label)
         };
     }
-    match strip_prefix(&reply.body).map(SeckillResponse::decode) {
-        Some(Ok(answer)) if answer.success => RequestEnd {
+    let end = strip_prefix(&reply.body).and_then(done);
+    end.unwrap_or_else(|| RequestEnd::new(Outcome::Unknown, "OK with a malformed message"))
+}
+
+/// The answer to a purchase; none if it is none.
+fn bought(message: &[u8]) -> Option<RequestEnd> {
+    let answer = SeckillResponse::decode(message).ok()?;
+    Some(match answer.success {
+        true => RequestEnd {
             order_id: answer.order_id,
-            ..RequestEnd::new(Outcome::Accepted, label)
+            ..RequestEnd::new(Outcome::Accepted, "OK")
         },
-        Some(Ok(answer)) => RequestEnd {
-            refusal: Some(refusal(&answer.message)),
-            detail: answer.message,
-            ..RequestEnd::new(Outcome::Refused, "OK, refused")
-        },
-        _ => RequestEnd::new(Outcome::Unknown, "OK with a malformed message"),
+        false => refused(refusal(&answer.message), answer.message),
+    })
+}
+
+/// The answer to a cancel or a pay; none if it is none.
+fn changed(message: &[u8]) -> Option<RequestEnd> {
+    let answer = OrderResponse::decode(message).ok()?;
+    Some(match answer.code {
+        0 => RequestEnd::new(Outcome::Accepted, "OK"),
+        _ => refused(Refusal::Other, answer.message),
+    })
+}
+
+fn refused(refusal: Refusal, detail: String) -> RequestEnd {
+    RequestEnd {
+        refusal: Some(refusal),
+        detail,
+        ..RequestEnd::new(Outcome::Refused, "OK, refused")
     }
 }
 
@@ -114,6 +164,8 @@ fn refusal(text: &str) -> Refusal {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    const BUY: Operation = Operation::Buy { element: 0 };
 
     fn reply(status: Option<u32>, body: &[u8]) -> Ended {
         let grpc_message = if status == Some(0) {
@@ -130,7 +182,7 @@ mod tests {
     }
 
     fn outcome(ended: Ended) -> Outcome {
-        of(ended).expect("ended").outcome
+        of(BUY, ended).expect("ended").outcome
     }
 
     #[test]
@@ -146,7 +198,7 @@ mod tests {
                 "status {status}"
             );
         }
-        let unavailable = of(reply(Some(14), b"")).expect("ended");
+        let unavailable = of(BUY, reply(Some(14), b"")).expect("ended");
         assert_eq!(
             (unavailable.label, &*unavailable.detail),
             ("UNAVAILABLE", "why")
@@ -158,7 +210,7 @@ mod tests {
         let message = |answer: SeckillResponse| {
             let mut body = vec![0, 0, 0, 0, answer.encoded_len() as u8];
             answer.encode_raw(&mut body);
-            of(reply(Some(0), &body)).expect("ended")
+            of(BUY, reply(Some(0), &body)).expect("ended")
         };
         let accepted = message(SeckillResponse {
             success: true,
@@ -198,6 +250,48 @@ mod tests {
         assert_eq!(outcome(reply(None, b"")), Outcome::Unknown);
         assert_eq!(outcome(Ended::Reset(8)), Outcome::Unknown);
         assert_eq!(outcome(Ended::Reset(ERROR_REFUSED_STREAM)), Outcome::Error);
-        assert_eq!(of(Ended::NotProcessed), None);
+        assert_eq!(of(BUY, Ended::NotProcessed), None);
+    }
+
+    #[test]
+    fn a_cancel_or_a_pay_is_done_refused_by_the_state_of_its_order_or_not_known_of() {
+        for operation in [Operation::Cancel { order: 0 }, Operation::Pay { order: 0 }] {
+            let end =
+                |status, body: &[u8]| of(operation, reply(Some(status), body)).expect("ended");
+            let done = end(0, &[0, 0, 0, 0, 0]);
+            assert_eq!((done.outcome, done.refusal), (Outcome::Accepted, None));
+            let conflict = end(9, b"");
+            assert_eq!(
+                (conflict.outcome, conflict.refusal, conflict.label),
+                (
+                    Outcome::Refused,
+                    Some(Refusal::Conflict),
+                    "FAILED_PRECONDITION"
+                )
+            );
+            let odd = end(0, &[0, 0, 0, 0, 2, 8, 3]);
+            assert_eq!(
+                (odd.outcome, odd.refusal),
+                (Outcome::Refused, Some(Refusal::Other))
+            );
+            for (status, outcome) in [
+                (3, Outcome::Error),
+                (5, Outcome::Error),
+                (14, Outcome::Error),
+                (4, Outcome::Unknown),
+                (13, Outcome::Unknown),
+            ] {
+                assert_eq!(end(status, b"").outcome, outcome, "status {status}");
+            }
+            assert_eq!(end(0, b"").outcome, Outcome::Unknown);
+        }
+    }
+
+    #[test]
+    fn orders_are_counted_together_whatever_their_numbers() {
+        assert_eq!(
+            without_numbers("order 712 is cancelled already"),
+            "order N is cancelled already"
+        );
     }
 }

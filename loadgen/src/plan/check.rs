@@ -1,6 +1,6 @@
 //! What a plan may be. Every refusal is one sentence that says what is allowed.
 
-use super::{Arrival, Data, End, LoadPlan, Shape};
+use super::{Arrival, Data, End, LoadPlan, Orders, Shape};
 use std::time::Duration;
 
 /// How often open requests are checked against their time-out, which may therefore take effect this
@@ -22,6 +22,10 @@ pub const BACKLOG_MAX: u64 = 10_000_000;
 pub const TIME_MAX: Duration = Duration::from_secs(86_400);
 const TIME_MIN: Duration = Duration::from_millis(1);
 const THINK_MAX: Duration = Duration::from_secs(60);
+/// Longest time from a yes to what follows it; it lengthens a phase.
+pub const DELAY_MAX: Duration = Duration::from_secs(60);
+/// How much more than 1 a sum of shares may be that are not exact in binary.
+const SHARES_TOLERANCE: f64 = 1e-9;
 
 type Checked = Result<(), String>;
 
@@ -51,10 +55,41 @@ pub(super) fn plan(plan: &LoadPlan) -> Checked {
     if plan.sample_every == 0 {
         return Err("sample-every must be at least 1, got 0".to_owned());
     }
+    if let Some(after) = &plan.orders {
+        orders(after)?;
+    }
     match &plan.data {
         Data::Generated(spec) => crate::data::check(spec),
         Data::File(_) => Ok(()),
     }
+}
+
+fn orders(orders: &Orders) -> Checked {
+    for (name, share) in [
+        ("cancel", orders.cancel),
+        ("pay", orders.pay),
+        ("cancel_and_pay", orders.cancel_and_pay),
+        ("again", orders.again),
+        ("twice", orders.twice),
+    ] {
+        if !(0.0..=1.0).contains(&share) {
+            return Err(format!("the share {name} must be 0 to 1, got {share}"));
+        }
+    }
+    let sum = orders.cancel + orders.pay + orders.cancel_and_pay;
+    if sum > 1.0 + SHARES_TOLERANCE {
+        return Err(format!(
+            "cancel, pay and cancel_and_pay are shares of the same orders and must be 1 together at most, got {sum}"
+        ));
+    }
+    let (min, max) = (orders.delay.min, orders.delay.max);
+    if min > max || max > DELAY_MAX {
+        return Err(format!(
+            "the delay must be from a shorter to a longer time, 0 to {} s, got {min:?} to {max:?}",
+            DELAY_MAX.as_secs()
+        ));
+    }
+    connections(orders.connections, CONCURRENCY_MAX, "limit of the driver")
 }
 
 fn end(end: &End) -> Checked {

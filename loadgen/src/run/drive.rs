@@ -1,32 +1,26 @@
 //! A run from its first connection to its phase. The caller's thread reports; the driver's threads
 //! drive.
 
+mod thread;
+
 use super::Lane;
-use super::pacer::Pacer;
 use super::port::Port;
 use super::reporter::{Measuring, Reporter, TICK};
 use super::shared::Shared;
-use super::slot::{Slot, alarm};
 use super::stop::Stop;
 use super::sum_up;
 use crate::data::Element;
 use crate::events::Event;
-use crate::plan::{Arrival, End, LoadPlan, Shape, TIMEOUT_RESOLUTION};
+use crate::plan::{Arrival, End, LoadPlan, Shape};
 use crate::process::{self, CpuTime};
 use crate::{Error, Result};
 use reports::outcome_log::Record;
 use reports::result::{Phase, Usage};
 use std::sync::Arc;
-use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender, channel};
+use std::sync::mpsc::{Receiver, RecvTimeoutError, channel};
 use std::thread::JoinHandle;
-use std::time::Duration;
+use thread::{FromThread, NotReady, Thread};
 use tokio::sync::watch;
-use tokio::task::JoinSet;
-
-/// How long the server may take to accept all connections before the run.
-const CONNECT_FIRST_MAX: Duration = Duration::from_secs(5);
-/// How late a worker may be who has thought: the resolution of the runtime's timers.
-const THINK_RESOLUTION: Duration = Duration::from_millis(1);
 
 /// What a run left behind.
 #[derive(Debug)]
@@ -57,12 +51,6 @@ impl Measured {
         }
         Ok(())
     }
-}
-
-enum FromThread {
-    Connected,
-    Failed(String),
-    Done,
 }
 
 /// The data of a run: who asks for what, and whether some user appears more than once.
@@ -104,7 +92,7 @@ pub fn drive<L: Lane>(
     let (reporter, driver) = run.finish(&mut watched);
     let phase = sum_up::phase(plan, &shared, &threads, &reporter, driver);
     let (connections_lost, lost_because) = lost(&threads);
-    let used = plan.start_index.saturating_add(phase.due);
+    let used = plan.start_index.saturating_add(shared.source.tally().due);
     Ok(Measured {
         data_wrapped: used > data_len && !plan.may_wrap,
         phase,
@@ -141,22 +129,29 @@ impl Run {
             let ports = (number..plan.connections)
                 .step_by(plan.threads as usize)
                 .map(|connection| port(plan, &shared, &measuring, connection));
-            let (slots, lanes) = ports.map(|port| (port.slot(), lane(port))).unzip();
+            let (paced, lanes) = ports.map(|port| (port.slot(), lane(port))).unzip();
+            let following = following(plan, &shared, &measuring, number);
+            let (following_slots, following) =
+                following.map(|port| (port.slot(), lane(port))).unzip();
             threads.push(measuring);
             let thread = Thread {
-                slots,
+                paced,
                 lanes,
+                following_slots,
+                following,
                 shared: Arc::clone(&shared),
             };
             handles.push(thread.spawn(number, to_reporter.clone(), start.subscribe())?);
         }
         drop(to_reporter);
-        if let Err(reason) = all_connected(&from_threads, handles.len()) {
+        if let Err(why) = all_connected(&from_threads, handles.len()) {
             drop(start);
             join(handles);
+            let orders = plan.orders.as_ref().filter(|_| why.is_order_service);
+            let address = orders.map_or(&plan.address, |orders| &orders.address);
             return Err(Error::Connect {
-                address: plan.address.clone(),
-                reason,
+                address: address.clone(),
+                reason: why.reason,
             });
         }
         Ok(Self {
@@ -217,6 +212,26 @@ fn port(plan: &LoadPlan, shared: &Arc<Shared>, measuring: &Measuring, connection
     )
 }
 
+/// Of the lanes of one thread that send what comes after a yes.
+fn following<'a>(
+    plan: &'a LoadPlan,
+    shared: &'a Arc<Shared>,
+    measuring: &'a Measuring,
+    number: u32,
+) -> impl Iterator<Item = Port> + 'a {
+    let threads = plan.threads.min(plan.connections) as usize;
+    let queues = shared.follow.iter().flat_map(|follow| follow.queues());
+    let queues = queues.skip(number as usize).step_by(threads);
+    queues.map(|queue| {
+        Port::following(
+            Arc::clone(shared),
+            Arc::clone(&measuring.recorder),
+            Arc::clone(&measuring.counters),
+            queue,
+        )
+    })
+}
+
 /// Requests that a plan asks for, where it says so.
 fn requests(plan: &LoadPlan) -> Option<u64> {
     match (&plan.arrival, plan.end) {
@@ -235,98 +250,20 @@ fn requests(plan: &LoadPlan) -> Option<u64> {
     }
 }
 
-/// One thread of the driver and what runs on it.
-struct Thread<L> {
-    slots: Vec<Arc<Slot>>,
-    lanes: Vec<L>,
-    shared: Arc<Shared>,
-}
-
-impl<L: Lane> Thread<L> {
-    fn spawn(
-        self,
-        number: u32,
-        to_reporter: Sender<FromThread>,
-        start: watch::Receiver<bool>,
-    ) -> Result<JoinHandle<()>> {
-        let runtime = tokio::runtime::Builder::new_current_thread()
-            .enable_all()
-            .build()
-            .map_err(|source| Error::System {
-                action: "build a runtime",
-                source,
-            })?;
-        std::thread::Builder::new()
-            .name(format!("driver-{number}"))
-            .spawn(move || {
-                let mut until_read = start.clone();
-                let said = runtime.block_on(self.run(&to_reporter, start));
-                // The receiver only goes away when the run is over anyway.
-                let _ =
-                    to_reporter.send(said.map_or_else(FromThread::Failed, |()| FromThread::Done));
-                // A thread that ended in a panic must be noticed while others still wait here.
-                drop(to_reporter);
-                runtime.block_on(async { while until_read.changed().await.is_ok() {} });
-            })
-            .map_err(|source| Error::System {
-                action: "start a thread",
-                source,
-            })
-    }
-
-    async fn run(
-        mut self,
-        to_reporter: &Sender<FromThread>,
-        mut start: watch::Receiver<bool>,
-    ) -> std::result::Result<(), String> {
-        let deadline = tokio::time::Instant::now() + CONNECT_FIRST_MAX;
-        // The connections are made one after the other: a burst of hundreds would overflow the
-        // server's backlog of connections to accept.
-        for lane in &mut self.lanes {
-            lane.connect_first(deadline).await?;
-        }
-        let pacer = match self.shared.source.is_open() {
-            true => Some(
-                Pacer::new(Arc::clone(&self.shared), self.slots.clone())
-                    .map_err(|error| format!("no timer of the kernel: {error}"))?,
-            ),
-            false => None,
-        };
-        let _ = to_reporter.send(FromThread::Connected);
-        if start.wait_for(|started| *started).await.is_err() {
-            return Ok(());
-        }
-        let period = match self.shared.think_ns {
-            0 => TIMEOUT_RESOLUTION,
-            _ => THINK_RESOLUTION,
-        };
-        let alarm = tokio::spawn(alarm(self.slots, self.shared, period));
-        // The lanes have their turn before the pacer, and tell their room.
-        let lanes = self.lanes.into_iter().map(Lane::run);
-        let lanes: JoinSet<()> = lanes.collect();
-        let pacer = tokio::spawn(async move {
-            if let Some(pacer) = pacer {
-                pacer.run().await;
-            }
-        });
-        lanes.join_all().await;
-        alarm.abort();
-        match pacer.await {
-            Ok(()) => Ok(()),
-            Err(panic) => std::panic::resume_unwind(panic.into_panic()),
-        }
-    }
-}
-
 fn all_connected(
     from_threads: &Receiver<FromThread>,
     threads: usize,
-) -> std::result::Result<(), String> {
+) -> std::result::Result<(), NotReady> {
     for _ in 0..threads {
         match from_threads.recv() {
             Ok(FromThread::Connected) => {}
-            Ok(FromThread::Failed(reason)) => return Err(reason),
-            Ok(FromThread::Done) | Err(_) => return Err("a driver thread ended early".to_owned()),
+            Ok(FromThread::Failed(why)) => return Err(why),
+            Ok(FromThread::Done) | Err(_) => {
+                return Err(NotReady {
+                    is_order_service: false,
+                    reason: "a driver thread ended early".to_owned(),
+                });
+            }
         }
     }
     Ok(())

@@ -1,8 +1,9 @@
 //! A lane's connection to its run: where it takes requests from, and where it says what became of
 //! them. The clocks are here and in the recorder; a lane only reads the time and passes it on.
 
+use super::follow::{Buying, Follow, Queue};
 use super::recorder::Recorder;
-use super::request::{Request, RequestEnd};
+use super::request::{Operation, Request, RequestEnd, Serves};
 use super::shared::Shared;
 use super::slot::Slot;
 use crate::data::Element;
@@ -16,6 +17,8 @@ use std::task::Waker;
 pub struct Counters {
     /// Requests that a server may have seen.
     pub sent: AtomicU64,
+    /// Of what comes after a yes, how many have become due.
+    pub followed: AtomicU64,
     /// Closed loop: workers that have taken a request, and the sum of the moments at which each of
     /// them took its first.
     pub workers: AtomicU64,
@@ -40,6 +43,10 @@ pub struct Port {
     /// Open loop: requests that ended since the lane last took some. It takes at most as many of
     /// those that wait; the others are dealt out by the pacer, so that no lane takes all.
     freed: usize,
+    /// Of a lane that sends what comes after a yes: whence it takes that.
+    queue: Option<Arc<Queue>>,
+    /// Of a purchase's lane, where something may follow.
+    _buying: Option<Buying>,
 }
 
 impl Port {
@@ -51,6 +58,7 @@ impl Port {
         workers: u32,
     ) -> Self {
         Self {
+            _buying: shared.follow.as_ref().map(Follow::buying),
             shared,
             recorder,
             counters,
@@ -61,6 +69,22 @@ impl Port {
             began: false,
             exhausted: false,
             freed: 0,
+            queue: None,
+        }
+    }
+
+    /// Of a lane that sends what is in this queue.
+    pub(super) fn following(
+        shared: Arc<Shared>,
+        recorder: Arc<Mutex<Recorder>>,
+        counters: Arc<Counters>,
+        queue: &Arc<Queue>,
+    ) -> Self {
+        Self {
+            slot: Arc::clone(&queue.slot),
+            queue: Some(Arc::clone(queue)),
+            _buying: None,
+            ..Self::new(shared, recorder, counters, 0)
         }
     }
 
@@ -82,8 +106,21 @@ impl Port {
         self.shared.element(index)
     }
 
+    /// The order that a request names, 0 for a purchase, and the index in the data of what was bought
+    /// with it, or is to be bought.
+    pub fn asked(&self, operation: Operation) -> (i64, u32) {
+        self.shared.asked(operation)
+    }
+
+    /// None for a lane of ordinary purchases.
+    pub fn serves(&self) -> Option<Serves> {
+        self.queue.as_ref().map(|queue| queue.serves)
+    }
+
+    /// Whether what cannot be sent goes back to the other lanes. It does not where each lane has its
+    /// own: in a closed loop, and after a yes.
     pub fn is_open_loop(&self) -> bool {
-        self.shared.source.is_open()
+        self.queue.is_none() && self.shared.source.is_open()
     }
 
     /// When a request is given up.
@@ -109,6 +146,9 @@ impl Port {
 
     /// Sets the one moment at which the lane wants to be woken; a think time may wake it earlier.
     pub fn look_at(&self, at_ns: u64) {
+        if let Some(queue) = &self.queue {
+            return queue.look_at(at_ns);
+        }
         let thought_ns = self.thinking.front().copied().unwrap_or(u64::MAX);
         self.slot.look_at(at_ns.min(thought_ns));
     }
@@ -125,6 +165,11 @@ impl Port {
     /// Appends requests that begin now, for a lane that can send `room` at once. In a closed loop,
     /// every free worker takes one, whatever the room: they wait in the lane, and their clocks run.
     pub fn take(&mut self, now_ns: u64, room: usize, waiting: &mut VecDeque<Request>) {
+        if let Some(queue) = &self.queue {
+            let due = queue.take_due(now_ns, waiting);
+            self.counters.followed.fetch_add(due, Ordering::Relaxed);
+            return;
+        }
         if self.is_open_loop() {
             self.slot.take_given(waiting);
             let room = room
@@ -210,20 +255,27 @@ impl Port {
             return;
         }
         let count = ended.len();
-        self.freed += count;
-        self.free(now_ns, count);
+        if self.queue.is_none() {
+            self.freed += count;
+            self.free(now_ns, count);
+        }
         {
             let mut recorder = self.recorder.lock().unwrap_or_else(PoisonError::into_inner);
             for (request, end) in ended.drain(..) {
                 recorder.record(&self.shared, &request, end, now_ns);
             }
         }
-        self.shared.source.ended(count as u64);
+        if self.queue.is_none() {
+            self.shared.source.ended(count as u64);
+        }
     }
 
-    /// Closed loop: requests that workers have taken are not sent any more, because the run is
-    /// stopping.
+    /// Requests that workers have taken, or that are due after a yes, are not sent any more, because
+    /// the run is stopping.
     pub fn drop_stopped(&mut self, now_ns: u64, waiting: &mut VecDeque<Request>) {
+        if self.queue.is_some() {
+            return self.drop_following(now_ns, waiting);
+        }
         self.exhausted = true;
         self.shared.source.exhaust(now_ns);
         if !waiting.is_empty() {
@@ -234,12 +286,23 @@ impl Port {
         }
     }
 
+    fn drop_following(&mut self, now_ns: u64, waiting: &mut VecDeque<Request>) {
+        self.take(now_ns, 0, waiting);
+        let not_due = self.queue.as_ref().map_or(0, |queue| queue.clear());
+        let due = waiting.drain(..).len() as u64;
+        self.recorder().stopped += due;
+        if let Some(follow) = self.shared.follow.as_ref().filter(|_| due + not_due > 0) {
+            follow.forget(due + not_due);
+        }
+    }
+
     /// Whether the lane, with nothing under way and nothing waiting, will never get a request
     /// again.
     pub fn is_over(&self) -> bool {
-        match self.is_open_loop() {
-            true => self.shared.source.is_over(),
-            false => self.exhausted,
+        match &self.shared.follow {
+            Some(follow) if self.queue.is_some() => follow.is_over(),
+            _ if self.shared.source.is_open() => self.shared.source.is_over(),
+            _ => self.exhausted,
         }
     }
 

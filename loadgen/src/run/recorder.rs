@@ -8,6 +8,7 @@ mod statuses;
 
 pub use operation::OperationRecorder;
 
+use super::follow::AgainRecorder;
 use super::request::{Operation, Request, RequestEnd};
 use super::shared::Shared;
 use crate::events::Sample;
@@ -16,11 +17,14 @@ use reports::outcome_log::{Outcome, Record};
 use reports::result::{HistRecorder, Outcomes};
 use statuses::Statuses;
 
+/// The kind of purchases, [`Operation::kind`].
+const BUY: usize = 0;
+
 #[derive(Debug)]
 pub struct Recorder {
     /// By the kind of operation.
     pub operations: [OperationRecorder; Operation::KINDS],
-    /// Open loop: real send minus intended send, of every request that ended.
+    /// Open loop: real send minus intended send, of every request of the schedule that ended.
     pub lag: HistRecorder,
     /// Outcomes and latencies by the headline clock, since the reporter last took them.
     pub interval: Interval,
@@ -28,8 +32,10 @@ pub struct Recorder {
     pub samples: Vec<Sample>,
     /// Of those that have ended, how many a server may have seen.
     pub ended_sent: u64,
-    /// Closed loop: taken by a worker, and not sent because the run was told to stop.
+    /// Taken by a worker of a closed loop, or due after a yes, and not sent because the run was told
+    /// to stop.
     pub stopped: u64,
+    pub again: AgainRecorder,
     /// The earliest moment at which a request was due or taken; `u64::MAX` if none was.
     pub first_due_ns: u64,
     pub last_end_ns: u64,
@@ -78,6 +84,7 @@ impl Recorder {
             samples: Vec::new(),
             ended_sent: 0,
             stopped: 0,
+            again: AgainRecorder::default(),
             first_due_ns: u64::MAX,
             last_end_ns: 0,
             busy_ns: 0,
@@ -90,13 +97,18 @@ impl Recorder {
 
     /// Adds one ended request.
     pub fn record(&mut self, shared: &Shared, request: &Request, mut end: RequestEnd, now_ns: u64) {
-        let Operation::Buy { element: index } = request.operation;
+        let (asked_order_id, index) = shared.asked(request.operation);
         let element = shared.element(index);
-        if end.outcome == Outcome::Accepted && shared.was_told(index, end.order_id) {
-            end.outcome = Outcome::Duplicate;
+        let (kind, follows) = (request.operation.kind(), request.operation.follows());
+        let buys = kind == BUY;
+        if buys && end.outcome == Outcome::Accepted {
+            let is_old = follows && end.order_id == asked_order_id;
+            if is_old || shared.was_told(index, end.order_id) {
+                end.outcome = Outcome::Duplicate;
+            }
         }
-        let operation = &mut self.operations[request.operation.kind()];
-        if end.outcome == Outcome::Accepted {
+        let operation = &mut self.operations[kind];
+        if buys && end.outcome == Outcome::Accepted {
             let accepted = operation.counts.accepted;
             if shared.report && accepted.is_multiple_of(shared.sample_every) {
                 self.samples
@@ -106,21 +118,28 @@ impl Recorder {
         }
         operation.record(end.outcome, request, now_ns);
         count(&mut self.interval.counts, end.outcome);
-        let headline_ns = now_ns.saturating_sub(request.due_ns);
-        self.interval.latency.record_ns(headline_ns);
+        if buys {
+            let headline_ns = now_ns.saturating_sub(request.due_ns);
+            self.interval.latency.record_ns(headline_ns);
+        }
         self.first_due_ns = self.first_due_ns.min(request.due_ns);
         self.last_end_ns = self.last_end_ns.max(now_ns);
         if let Some(sent_ns) = request.sent_ns {
             self.ended_sent += 1;
-            if shared.source.is_open() {
+            if shared.source.is_open() && !follows {
                 self.lag.record_ns(sent_ns.saturating_sub(request.due_ns));
             }
         }
-        self.busy(shared, request, now_ns);
-        if shared.keep_outcomes {
-            self.kept.push(Kept::new(index, request, &end, now_ns));
+        if !follows {
+            self.busy(shared, request, now_ns);
         }
-        self.statuses.count(end);
+        if let Some(follow) = &shared.follow {
+            follow.after(request, &end, now_ns, &mut self.again);
+        }
+        if shared.keep_outcomes {
+            self.kept.push(Kept::new(request, &end, now_ns));
+        }
+        self.statuses.count(kind, end);
     }
 
     /// Closed loop: a worker had taken a request that is not sent any more.

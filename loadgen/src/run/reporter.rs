@@ -36,6 +36,11 @@ impl Measuring {
         self.recorder.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
+    /// What became due after a yes.
+    pub fn followed(&self) -> u64 {
+        self.counters.followed.load(Ordering::Relaxed)
+    }
+
     /// Requests that a server may have seen, ended or not.
     pub fn sent(&self) -> u64 {
         self.counters.sent.load(Ordering::Relaxed)
@@ -196,6 +201,7 @@ impl Reporter {
         // What was sent is read before what ended, so that no more requests seem to be under way than
         // ever were.
         totals.sent = self.threads.iter().map(Measuring::sent).sum();
+        totals.tally.due += self.threads.iter().map(Measuring::followed).sum::<u64>();
         for thread in &self.threads {
             let recorder = thread.recorder();
             totals.ended_sent += recorder.ended_sent;

@@ -3,27 +3,70 @@
 use reports::outcome_log::{Outcome, Refusal};
 use reports::result;
 
-/// What a request asks for.
-///
-/// A cancel or a pay becomes a variant of its own, with the order that it is about. Whoever sends
-/// it does so on a lane of its own target: the source then keeps one queue per kind, and a lane takes
-/// only the kinds that its target serves.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+/// What a request asks for. An `order` is the place of one in the list of those that something
+/// follows, which says more about it ([`super::Port::asked`]).
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 #[non_exhaustive]
 pub enum Operation {
     /// A purchase, by its index in the data.
-    Buy { element: u32 },
+    Buy {
+        element: u32,
+    },
+    Cancel {
+        order: u32,
+    },
+    Pay {
+        order: u32,
+    },
+    /// A purchase by whoever cancelled that order, and of the same.
+    BuyAgain {
+        order: u32,
+    },
+}
+
+/// What a lane sends that serves no ordinary purchases.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Serves {
+    Cancel,
+    Pay,
+    BuyAgain,
+}
+
+impl Serves {
+    pub const ALL: [Self; 3] = [Self::Cancel, Self::Pay, Self::BuyAgain];
+
+    /// Place in [`Self::ALL`].
+    pub fn index(self) -> usize {
+        self as usize
+    }
 }
 
 impl Operation {
     /// How many kinds there are.
-    pub const KINDS: usize = 1;
+    pub const KINDS: usize = 3;
 
     /// From 0 to [`Self::KINDS`], to index by.
     pub fn kind(self) -> usize {
         match self {
-            Self::Buy { .. } => 0,
+            Self::Buy { .. } | Self::BuyAgain { .. } => 0,
+            Self::Cancel { .. } => 1,
+            Self::Pay { .. } => 2,
         }
+    }
+
+    /// None for what follows nothing.
+    pub fn served_by(self) -> Option<Serves> {
+        match self {
+            Self::Buy { .. } => None,
+            Self::Cancel { .. } => Some(Serves::Cancel),
+            Self::Pay { .. } => Some(Serves::Pay),
+            Self::BuyAgain { .. } => Some(Serves::BuyAgain),
+        }
+    }
+
+    /// Whether it comes after a yes.
+    pub fn follows(self) -> bool {
+        !matches!(self, Self::Buy { .. })
     }
 
     /// What a kind is called in a result.

@@ -2,6 +2,8 @@
 //! already told about.
 
 use super::clock::Clock;
+use super::follow::Follow;
+use super::request::Operation;
 use super::source::Source;
 use super::stop::Stop;
 use crate::data::Element;
@@ -21,6 +23,8 @@ pub struct Shared {
     pub sample_every: u64,
     pub keep_outcomes: bool,
     pub report: bool,
+    /// None where nothing follows the yes.
+    pub follow: Option<Arc<Follow>>,
     elements: Arc<[Element]>,
     told: Told,
 }
@@ -41,9 +45,11 @@ enum Told {
 const NO_ORDER: i64 = i64::MIN;
 
 impl Told {
-    fn new(elements: usize, users_repeat: bool, may_wrap: bool) -> Self {
+    fn new(elements: usize, users_repeat: bool, may_wrap: bool, follows: bool) -> Self {
         match (users_repeat, may_wrap) {
             (true, _) => Self::ByUser(Mutex::default()),
+            // Who has cancelled may be told about another order, and both are remembered.
+            (false, true) if follows => Self::ByUser(Mutex::new(HashSet::with_capacity(elements))),
             (false, true) => {
                 let told = std::iter::repeat_with(|| AtomicI64::new(NO_ORDER));
                 Self::ByElement(told.take(elements).collect())
@@ -63,6 +69,10 @@ impl Shared {
             Arrival::Closed { think, .. } => ns(think),
             Arrival::Open { .. } => 0,
         };
+        let follow = plan.orders.as_ref().map(|orders| {
+            let elements = Arc::clone(&elements);
+            Arc::new(Follow::new(orders, plan.seed, stop.clone(), elements))
+        });
         Self {
             clock: Clock::start(),
             source: Source::new(plan, elements.len() as u64, stop.clone()),
@@ -72,13 +82,30 @@ impl Shared {
             sample_every: plan.sample_every,
             keep_outcomes: plan.keep_outcomes,
             report: plan.report,
-            told: Told::new(elements.len(), users_repeat, may_wrap),
+            told: Told::new(elements.len(), users_repeat, may_wrap, follow.is_some()),
+            follow,
             elements,
         }
     }
 
     pub fn element(&self, index: u32) -> &Element {
         &self.elements[index as usize]
+    }
+
+    /// The order that a request names, 0 for an ordinary purchase, and the element that it, or the
+    /// purchase before it, is made with.
+    pub fn asked(&self, operation: Operation) -> (i64, u32) {
+        match operation {
+            Operation::Buy { element } => (0, element),
+            Operation::Cancel { order }
+            | Operation::Pay { order }
+            | Operation::BuyAgain { order } => {
+                // Whatever follows was scheduled by it.
+                self.follow
+                    .as_ref()
+                    .map_or((0, 0), |follow| follow.asked(order))
+            }
+        }
     }
 
     /// Whether the user of an element was told about this order before; remembers it from now on.

@@ -45,6 +45,11 @@ impl Slot {
         self.look_at_ns.store(at_ns, Ordering::Relaxed);
     }
 
+    /// Wakes the lane at that moment at the latest.
+    pub fn look_at_latest(&self, at_ns: u64) {
+        self.look_at_ns.fetch_min(at_ns, Ordering::Relaxed);
+    }
+
     /// The lane has ended and is not woken any more.
     pub fn leave(&self) {
         self.look_at(u64::MAX);

@@ -238,7 +238,11 @@ impl Source {
 
     /// A number that gives the same element again.
     fn number(&self, request: &Request) -> u64 {
-        let Operation::Buy { element } = request.operation;
+        // What follows a yes never waits here.
+        let (Operation::Buy { element }
+        | Operation::Cancel { order: element }
+        | Operation::Pay { order: element }
+        | Operation::BuyAgain { order: element }) = request.operation;
         (u64::from(element) + self.data_len - self.start_index) % self.data_len
     }
 }

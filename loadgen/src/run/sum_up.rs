@@ -1,5 +1,6 @@
 //! From the recorders of a run's threads to the phase of a result.
 
+use super::follow::AgainRecorder;
 use super::port::Counters;
 use super::recorder::{OperationRecorder, Recorder};
 use super::reporter::{Measuring, Reporter};
@@ -21,6 +22,7 @@ struct Merged {
     last_end_ns: u64,
     busy_ns: u64,
     stopped: u64,
+    again: AgainRecorder,
 }
 
 /// The phase, without what only others can know: the usage of other processes, what the machine did
@@ -48,16 +50,22 @@ pub fn phase(
         .map(|(reason, count)| (reason.to_owned(), count))
         .collect();
     if merged.stopped > 0 {
-        dropped.insert("stopped".to_owned(), merged.stopped);
+        *dropped.entry("stopped".to_owned()).or_default() += merged.stopped;
     }
-    let operations = merged.operations.iter().enumerate();
+    // Where nothing follows, all are purchases.
+    let kinds = match shared.follow {
+        Some(_) => Operation::KINDS,
+        None => 1,
+    };
+    let operations = merged.operations.iter().enumerate().take(kinds);
+    let followed: u64 = threads.iter().map(Measuring::followed).sum();
     Phase {
         name: plan.name.clone(),
         purpose: plan.purpose.clone(),
         start_unix_us: shared.clock.unix_us(begin_ns),
         length_ns,
         offered_per_s: scheduled.map(|(_, ns)| offered_per_s(tally.due, ns, length_ns)),
-        due: tally.due,
+        due: tally.due + followed,
         sent: threads.iter().map(Measuring::sent).sum(),
         waiting_at_end: tally.waiting,
         finished: merged
@@ -67,8 +75,15 @@ pub fn phase(
             .sum(),
         dropped,
         operations: operations
-            .map(|(kind, recorded)| (Operation::name_of(kind), recorded.stats(&clock)))
+            .map(|(kind, recorded)| {
+                let clock = match kind {
+                    0 => &clock,
+                    _ => &LatencyClock::Intended,
+                };
+                (Operation::name_of(kind), recorded.stats(clock))
+            })
             .collect(),
+        buy_again: merged.again.stats(),
         statuses: merged.statuses,
         send_lag: scheduled.map(|_| merged.lag.to_hist()),
         in_flight: reporter.in_flight(),
@@ -93,6 +108,7 @@ fn merge(threads: &[Measuring]) -> Merged {
         last_end_ns: 0,
         busy_ns: 0,
         stopped: 0,
+        again: AgainRecorder::default(),
     };
     for thread in threads {
         let recorder: &Recorder = &thread.recorder();
@@ -104,6 +120,7 @@ fn merge(threads: &[Measuring]) -> Merged {
         merged.last_end_ns = merged.last_end_ns.max(recorder.last_end_ns);
         merged.busy_ns += recorder.busy_ns;
         merged.stopped += recorder.stopped;
+        merged.again.merge(&recorder.again);
         for (label, count) in recorder.statuses() {
             *merged.statuses.entry(label).or_default() += count;
         }

@@ -1,6 +1,8 @@
 //! The closed-loop driver against a real server on loopback: what it sends on which connection, and
 //! how it counts every way in which a request can end.
 
+mod after_yes;
+mod after_yes_ends;
 mod bad_targets;
 mod classes;
 mod clocks;

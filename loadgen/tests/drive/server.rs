@@ -1,6 +1,6 @@
 //! A small gRPC server on the general-purpose `h2` crate, so that the driver's own HTTP/2 is
 //! checked against an independent one. It answers as its test wants, and remembers which request
-//! came on which connection.
+//! came on which connection. It serves purchases, cancels and pays on the same address.
 
 use bytes::{Buf, Bytes};
 use h2::server::SendResponse;
@@ -8,13 +8,22 @@ use http::{HeaderMap, HeaderValue, Response};
 use std::collections::HashMap;
 use std::net::SocketAddr;
 use std::sync::{Arc, Mutex};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 use tokio::net::{TcpListener, TcpSocket, TcpStream};
 use tokio::task::JoinSet;
+
+/// What a request is for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Call {
+    Buy,
+    Cancel,
+    Pay,
+}
 
 /// How the server answers one request.
 #[derive(Clone, Debug)]
 pub enum Answer {
+    /// The number of the order, for a purchase.
     Accept(i64),
     Refuse(&'static str),
     Status(u32, &'static str),
@@ -26,12 +35,16 @@ pub enum Answer {
 /// A request that the server has received.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct ReceivedRequest {
+    pub call: Call,
     pub connection: usize,
     /// Requests open on that connection at this moment, this one included.
     pub open: usize,
     pub user_id: i64,
     pub product_id: i64,
     pub quantity: i64,
+    /// Of a cancel or a pay, which name nothing else but a user.
+    pub order_id: i64,
+    pub at: Instant,
 }
 
 pub type Answering = Arc<dyn Fn(&ReceivedRequest) -> Answer + Send + Sync>;
@@ -154,15 +167,17 @@ async fn serve(
     };
     let mut requests = JoinSet::new();
     while let Some(Ok((request, respond))) = http.accept().await {
-        assert_eq!(
-            request.uri().path(),
-            "/seckill.SeckillService/ExecuteSeckill"
-        );
+        let call = match request.uri().path() {
+            "/seckill.SeckillService/ExecuteSeckill" => Call::Buy,
+            "/order.OrderService/CancelOrder" => Call::Cancel,
+            "/order.OrderService/PayOrder" => Call::Pay,
+            other => panic!("{other} is not served"),
+        };
         assert_eq!(request.headers()["content-type"], "application/grpc");
         assert_eq!(request.headers()["te"], "trailers");
         assert!(request.headers().contains_key("grpc-timeout"));
         requests.spawn(reply(
-            connection,
+            (call, connection),
             request.into_body(),
             respond,
             Arc::clone(&answer),
@@ -173,7 +188,7 @@ async fn serve(
 }
 
 async fn reply(
-    connection: usize,
+    (call, connection): (Call, usize),
     mut body: h2::RecvStream,
     mut respond: SendResponse<Bytes>,
     answer: Answering,
@@ -193,9 +208,16 @@ async fn reply(
         let request = ReceivedRequest {
             connection,
             open,
-            user_id: fields[0],
-            product_id: fields[1],
+            call,
+            user_id: if call == Call::Buy {
+                fields[0]
+            } else {
+                fields[1]
+            },
+            product_id: if call == Call::Buy { fields[1] } else { 0 },
             quantity: fields[2],
+            order_id: if call == Call::Buy { 0 } else { fields[0] },
+            at: Instant::now(),
         };
         received.requests.push(request);
         request
@@ -207,16 +229,17 @@ async fn reply(
     if let Some(open) = received.lock().expect("no panic").open.get_mut(&connection) {
         *open -= 1;
     }
-    say(&mut respond, said);
+    say(call, &mut respond, said);
 }
 
-fn say(respond: &mut SendResponse<Bytes>, said: Answer) {
+fn say(call: Call, respond: &mut SendResponse<Bytes>, said: Answer) {
     let head = || {
         let head = Response::builder().header("content-type", "application/grpc");
         head.header("date", "Mon, 21 Oct 2013 20:13:21 GMT")
     };
     // The client may be gone; that is no fault of the server.
     let body = match said {
+        Answer::Accept(_) | Answer::Late(..) if call != Call::Buy => vec![0, 0, 0, 0, 0],
         Answer::Accept(order_id) | Answer::Late(_, order_id) => accepted(order_id),
         Answer::Refuse(why) => {
             let mut body = vec![0, 0, 0, 0, why.len() as u8 + 2, 0x12, why.len() as u8];

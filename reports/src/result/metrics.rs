@@ -181,17 +181,17 @@ pub const METRICS: &[Metric] = &[
         Some(phase.finished as f64)
     }),
     row("accepted", "", Neutral, "accepted", |_, phase| {
-        Some(phase.outcomes().accepted as f64)
+        Some(phase.purchases().accepted as f64)
     }),
     row("refused", "", Neutral, "refused", |_, phase| {
-        Some(phase.outcomes().refused as f64)
+        Some(phase.purchases().refused as f64)
     }),
     row(
         "duplicates",
         "",
         Neutral,
         "told of an order they had",
-        |_, phase| Some(phase.outcomes().duplicate as f64),
+        |_, phase| Some(phase.purchases().duplicate as f64),
     ),
     row(
         "errors",
@@ -222,7 +222,7 @@ pub const METRICS: &[Metric] = &[
         "µs",
         Down,
         "system CPU per order until the last reply",
-        |_, phase| per(phase.system_cpu_ns()?, phase.outcomes().accepted),
+        |_, phase| per(phase.system_cpu_ns()?, phase.purchases().accepted),
     ),
     row(
         "cpu_us_per_order_drained",
@@ -232,7 +232,7 @@ pub const METRICS: &[Metric] = &[
         |leg, phase| {
             per(
                 leg.system_cpu_until_drained_ns()?,
-                phase.outcomes().accepted,
+                phase.purchases().accepted,
             )
         },
     ),
@@ -297,7 +297,7 @@ pub const METRICS: &[Metric] = &[
         Down,
         "disk per order",
         |leg, phase| {
-            let accepted = phase.outcomes().accepted;
+            let accepted = phase.purchases().accepted;
             (accepted > 0).then_some(leg.disk_bytes? as f64 / accepted as f64)
         },
     ),
@@ -329,7 +329,7 @@ fn outcome_p99_ms(phase: &Phase, outcome: &OutcomeName) -> Option<f64> {
 }
 
 fn accepted_per_s(_: &Leg, phase: &Phase) -> Option<f64> {
-    (phase.length_ns > 0).then(|| phase.outcomes().accepted as f64 * 1e9 / phase.length_ns as f64)
+    (phase.length_ns > 0).then(|| phase.purchases().accepted as f64 * 1e9 / phase.length_ns as f64)
 }
 
 fn failed_share(_: &Leg, phase: &Phase) -> Option<f64> {
@@ -346,7 +346,7 @@ fn cpu_us_per_request_drained(leg: &Leg, phase: &Phase) -> Option<f64> {
 /// None when the system was keeping up, because the drain is then too short to be measured.
 fn drained_rows_per_s(leg: &Leg, phase: &Phase) -> Option<f64> {
     let (drain_ns, committed) = (leg.drain_ns?, leg.committed_at_last_reply?);
-    let rows = phase.outcomes().accepted as f64 * (1.0 - committed);
+    let rows = phase.purchases().accepted as f64 * (1.0 - committed);
     (committed < KEEPING_UP_SHARE && drain_ns > 0).then(|| rows * 1e9 / drain_ns as f64)
 }
 

@@ -18,8 +18,9 @@ pub struct Phase {
     /// Open only: mean rate of the schedule.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub offered_per_s: Option<f64>,
-    /// Requests that the schedule, or the workers, wanted to send. In an open loop `due = sent +
-    /// dropped + waiting_at_end`.
+    /// Requests that the schedule, or the workers, wanted to send, and what buyers wanted to do after
+    /// the yes. In an open loop `due = sent + dropped + waiting_at_end`, but for what was wanted after
+    /// the yes and could not be sent: that ends as an error.
     pub due: u64,
     pub sent: u64,
     pub waiting_at_end: u64,
@@ -29,7 +30,11 @@ pub struct Phase {
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub dropped: BTreeMap<String, u64>,
     pub operations: BTreeMap<Operation, OpStats>,
-    /// Status of gRPC, or the driver's own reason, and its number of requests.
+    /// Only where buyers who cancelled bought again.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub buy_again: Option<BuyAgain>,
+    /// Status of gRPC, or the driver's own reason, and its number of requests. That of a cancel or a
+    /// pay begins with the name of the operation.
     pub statuses: BTreeMap<String, u64>,
     /// Open only: real send minus intended send.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -53,6 +58,19 @@ pub struct InFlight {
     pub sampled_mean: f64,
     pub max: u64,
     pub samples: u64,
+}
+
+/// How soon buyers could buy again after a cancel.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
+pub struct BuyAgain {
+    /// From the send of the cancel that was accepted to the yes to the next purchase, of those who
+    /// were told yes.
+    pub hist: Hist,
+    /// Purchases that came too early: answered with the cancelled order, or refused as sold out, and
+    /// tried again.
+    pub retries: u64,
+    /// Buyers who were not told yes within the time that they try.
+    pub gave_up: u64,
 }
 
 /// Little's law in a closed loop: workers that are never idle make throughput times mean latency
@@ -89,7 +107,7 @@ pub struct Interval {
     pub dropped: u64,
     /// Requests that ended in the interval.
     pub counts: Outcomes,
-    /// Of those that ended in the interval, by the phase's headline clock.
+    /// Of the purchases that ended in the interval, by the phase's headline clock.
     pub latency: Hist,
     /// Committed so far, as the allocation guard counts.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -118,6 +136,12 @@ impl Phase {
         sum
     }
 
+    /// Outcomes of the purchases alone.
+    pub fn purchases(&self) -> Outcomes {
+        let stats = self.operations.get(&Operation::Buy);
+        stats.map_or_else(Outcomes::default, |stats| stats.counts)
+    }
+
     pub fn units_accepted(&self) -> u64 {
         let units = |stats: &OpStats| stats.units_accepted;
         self.operations.values().map(units).sum()
@@ -142,9 +166,9 @@ impl Phase {
         per_s(self.finished, self.length_ns)
     }
 
-    /// Accepted requests per second; 0 in an empty phase.
+    /// Accepted purchases per second; 0 in an empty phase.
     pub fn accepted_per_s(&self) -> f64 {
-        per_s(self.outcomes().accepted, self.length_ns)
+        per_s(self.purchases().accepted, self.length_ns)
     }
 
     /// Whether less came through of an open loop than was due; never so of a closed one.
@@ -153,11 +177,22 @@ impl Phase {
         self.offered_per_s.is_some() && finished < self.due as f64 * ACHIEVED_SHARE_MIN
     }
 
-    /// Latencies of all operations by one clock, of one outcome or of all. Empty where nothing was
-    /// recorded; what cannot be read is refused when a result is.
+    /// Latencies of purchases by one clock, of one outcome or of all.
     pub fn latencies(&self, clock: &LatencyClock, outcome: Option<&OutcomeName>) -> Latencies {
+        self.latencies_of(&Operation::Buy, clock, outcome)
+    }
+
+    /// Latencies of one operation by one clock, of one outcome or of all. Empty where nothing was
+    /// recorded; what cannot be read is refused when a result is.
+    pub fn latencies_of(
+        &self,
+        operation: &Operation,
+        clock: &LatencyClock,
+        outcome: Option<&OutcomeName>,
+    ) -> Latencies {
         let mut merged = Latencies::new();
-        let all = self.operations.values().flat_map(|stats| &stats.latency);
+        let stats = self.operations.get(operation);
+        let all = stats.into_iter().flat_map(|stats| &stats.latency);
         let wanted = all.filter(|latency| {
             latency.clock == *clock && outcome.is_none_or(|outcome| latency.outcome == *outcome)
         });
@@ -169,7 +204,7 @@ impl Phase {
         merged
     }
 
-    /// Latencies of everything that ended, by [`Self::headline_clock`].
+    /// Latencies of every purchase that ended, by [`Self::headline_clock`].
     pub fn headline_latencies(&self) -> Latencies {
         self.latencies(&self.headline_clock(), None)
     }

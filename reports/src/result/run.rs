@@ -176,7 +176,11 @@ fn read_histograms(leg: &Leg) -> Result<(), ResultError> {
         let latencies = phase.operations.values().flat_map(|stats| &stats.latency);
         let latencies = latencies.map(|latency| &latency.hist);
         let timeline = phase.timeline.iter().map(|interval| &interval.latency);
-        let mut all = latencies.chain(&phase.send_lag).chain(timeline);
+        let again = phase.buy_again.as_ref().map(|again| &again.hist);
+        let mut all = latencies
+            .chain(&phase.send_lag)
+            .chain(again)
+            .chain(timeline);
         all.try_for_each(|hist| read(&part, hist))?;
     }
     let durable = leg.durable.as_ref();

@@ -15,6 +15,9 @@ pub struct Scenario {
     pub title: String,
     pub question: String,
     pub sales: Vec<SaleRecord>,
+    /// After which an order that was not paid was cancelled; absent: never.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub time_to_pay_ns: Option<u64>,
     pub phases: Vec<PhasePlan>,
     pub rounds: u32,
     /// The consumer was stopped until the last reply.
@@ -108,7 +111,8 @@ pub struct DataPlan {
     pub popularity: Popularity,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub zipf_exponent: Option<f64>,
-    /// Share of each operation; absent when all are purchases.
+    /// Share of each operation, where requests of several are mixed; absent when all are purchases,
+    /// or follow one.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub mix: BTreeMap<Operation, f64>,
     /// Each purchase asks for 1 to this many units.
@@ -117,6 +121,25 @@ pub struct DataPlan {
     /// The same users may come again, because the scenario wants it.
     #[serde(default)]
     pub may_wrap: bool,
+    /// What follows an accepted order; absent where nothing does.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub after: Option<AfterYes>,
+}
+
+/// What buyers do after the yes. The first three are shares of the accepted orders.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
+pub struct AfterYes {
+    pub cancel: f64,
+    pub pay: f64,
+    /// Both at once, so that they race.
+    pub cancel_and_pay: f64,
+    /// Of the cancels that were done, the share after which the buyer buys again.
+    pub again: f64,
+    /// Of the cancels, the share that is sent twice.
+    pub twice: f64,
+    /// From the yes to what follows, drawn evenly.
+    pub delay_min_ns: u64,
+    pub delay_max_ns: u64,
 }
 
 open_enum! {

@@ -1,5 +1,6 @@
 //! Everything that the first screen has no room for, in sections that fold to the width.
 
+mod after_yes;
 mod audits;
 mod figures;
 mod legs;
@@ -34,6 +35,7 @@ pub(super) fn blocks(run: &Run) -> Vec<Block> {
         if !rows.is_empty() {
             blocks.extend(figures::metrics(&rows, &ranking));
             blocks.extend(figures::latencies(&rows));
+            blocks.extend(after_yes::blocks(&rows));
             blocks.extend(figures::statuses(&rows));
             blocks.extend(figures::durable(&rows));
             blocks.extend(processes::blocks(&rows));

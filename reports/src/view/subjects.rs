@@ -131,7 +131,7 @@ impl<'a> Row<'a> {
     /// Whether most buyers were refused, so that accepted and refused are shown apart.
     pub(super) fn is_storm(&self) -> bool {
         self.phase().is_some_and(|phase| {
-            let told = phase.outcomes();
+            let told = phase.purchases();
             told.accepted > 0 && told.refused as f64 > REFUSED_SHARE * told.total() as f64
         })
     }

@@ -63,6 +63,7 @@ fn phase(name: &str, finished: u64, length_ns: u64, clock: LatencyClock, p99_ms:
         operations: BTreeMap::from([(Operation::Buy, stats)]),
         statuses: BTreeMap::from([("OK".to_owned(), finished)]),
         send_lag: None,
+        buy_again: None,
         in_flight: None,
         little: None,
         timeline: Vec::new(),

@@ -146,6 +146,7 @@ pub fn phase(figures: Figures) -> Phase {
         operations: BTreeMap::from([(Operation::Buy, stats)]),
         statuses: BTreeMap::from([("OK".to_owned(), finished)]),
         send_lag: None,
+        buy_again: None,
         in_flight: Some(InFlight {
             sampled_mean: 498.0,
             max: 500,
@@ -255,6 +256,7 @@ pub fn scenario(name: &str, title: &str, question: &str) -> Scenario {
             total: 1_000_000,
             price_cents: 9_900,
         }],
+        time_to_pay_ns: None,
         phases: vec![PhasePlan {
             name: "measure".to_owned(),
             purpose: Purpose::Measure,
@@ -280,6 +282,7 @@ pub fn scenario(name: &str, title: &str, question: &str) -> Scenario {
                 quantity_max: 2,
                 seed: 1,
                 may_wrap: false,
+                after: None,
             },
         }],
         rounds: 1,

@@ -3,6 +3,7 @@
 //! the roles are stopped. A leg that does not drain is audited all the same, so that lost orders are
 //! named.
 
+mod after_yes;
 mod drain;
 mod flags;
 mod ghz_phase;
@@ -28,7 +29,7 @@ use super::progress::{Planned, Progress, say};
 use super::roles::{RoleSettings, Roles};
 use super::stock_inspector::StockInspector;
 use super::timestamp::now_unix_us;
-use crate::audit::{AuditInput, EngineStock, ExpectedSale, audit};
+use crate::audit::{AuditInput, EngineStock, audit};
 use crate::profile::Stopped;
 use crate::scenario::{Sale, Scenario};
 use crate::stack::Stack;
@@ -199,6 +200,7 @@ impl LegWork<'_> {
         let address = interrupt
             .cut_short(roles.start(&role_settings, stack, namespace))
             .await?;
+        let orders = self.after().map(|_| roles.orders()).transpose()?;
         let mut inspector = StockInspector::new(roles.admin()?)?;
         let open = async {
             let opened = inspector.wait_open(&products).await;
@@ -218,6 +220,7 @@ impl LegWork<'_> {
                 work: self,
                 index,
                 address,
+                orders,
                 is_last: place + 1 == phases.len(),
                 throughputs: &throughputs,
             };
@@ -228,6 +231,7 @@ impl LegWork<'_> {
             }
         }
         if self.plan.subject.sells() {
+            interrupt.cut_short(self.expired(&products)).await?;
             evidence.engine_stock = interrupt
                 .cut_short(engine_stock(&mut inspector, &products))
                 .await?;
@@ -297,7 +301,7 @@ impl LegWork<'_> {
         } = self;
         let mut repair = context.progress.phase("repair", Planned::Unknown);
         let repaired = async {
-            roles.stop_service().await?;
+            roles.stop_services().await?;
             Roles::reconcile_once(&self.role_settings(), context.stack, namespace).await?;
             roles.stop().await
         };
@@ -306,7 +310,7 @@ impl LegWork<'_> {
         let input = AuditInput {
             database_url: context.stack.database_url(&namespace.database),
             logs: evidence.logs.clone(),
-            sales: self.sales().iter().map(expected_sale).collect(),
+            sales: self.expected_sales(),
             engine_stock: evidence.engine_stock.clone(),
         };
         let mut phase = context.progress.phase("audit", Planned::Unknown);
@@ -358,6 +362,7 @@ impl LegWork<'_> {
             engine: &self.plan.subject.engine,
             ack: &self.plan.subject.ack,
             listen: "127.0.0.1:0",
+            needs_orders: self.after().is_some(),
             overrides: &self.plan.subject.settings,
         }
     }
@@ -377,13 +382,4 @@ async fn engine_stock(
         });
     }
     Ok(list)
-}
-
-fn expected_sale(sale: &Sale) -> ExpectedSale {
-    ExpectedSale {
-        product_id: sale.product_id,
-        total: sale.total,
-        price_cents: sale.price_cents,
-        time_to_pay_ms: None,
-    }
 }

@@ -1,5 +1,6 @@
 //! A binary of the system with what it says of itself, and which side of a comparison it is on.
 
+use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
 use reports::result::{Build, Side};
@@ -8,12 +9,17 @@ use super::system_binary::{self, EngineEntry};
 use super::{BenchOptions, CannotRun};
 use crate::provenance::{self, ProgramKind};
 
+/// The setting after how long an order that is not paid expires.
+pub(super) const TIME_TO_PAY_S: &str = "SECKILL__ORDER__TIME_TO_PAY_S";
+
 #[derive(Clone, Debug)]
 pub struct Program {
     pub path: PathBuf,
     /// Every engine that it knows.
     pub known: Vec<EngineEntry>,
     pub build: Build,
+    /// It knows what comes after the yes: an order service, and a time to pay.
+    pub has_orders: bool,
     /// Only in a comparison of builds.
     pub side: Option<ProgramSide>,
 }
@@ -28,6 +34,18 @@ pub struct ProgramSide {
     pub name: String,
 }
 
+/// The lab's own settings of what comes after the yes: listeners on any port, and no order expires.
+pub(super) fn after_the_yes() -> BTreeMap<String, String> {
+    let settings = [
+        ("SECKILL__ORDER__LISTEN", "127.0.0.1:0"),
+        ("SECKILL__PRODUCT__LISTEN", "127.0.0.1:0"),
+        (TIME_TO_PAY_S, "0"),
+    ];
+    settings
+        .map(|(key, value)| (key.to_owned(), value.to_owned()))
+        .into()
+}
+
 impl Program {
     /// # Errors
     /// When the binary cannot be read or does not answer.
@@ -35,6 +53,7 @@ impl Program {
         Ok(Self {
             path: path.to_path_buf(),
             known: system_binary::engines(path)?,
+            has_orders: system_binary::settings_refusal(path, &after_the_yes())?.is_none(),
             build: provenance::build_of(path, ProgramKind::System)?,
             side: None,
         })
@@ -56,6 +75,15 @@ impl Program {
             return Err(named(format!("--set: {refusal}")).into());
         }
         for scenario in &options.scenarios {
+            let needs_orders =
+                scenario.load.after.is_some() || scenario.products.time_to_pay.is_some();
+            if needs_orders && !self.has_orders {
+                let refusal = format!(
+                    "this binary has no order service, which the scenario \"{}\" needs for [load.after] or time_to_pay",
+                    scenario.name
+                );
+                return Err(named(refusal).into());
+            }
             for variant in &scenario.variants {
                 let settings = variant.settings_of_roles();
                 if let Some(refusal) = system_binary::settings_refusal(path, &settings)? {

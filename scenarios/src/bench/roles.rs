@@ -19,9 +19,17 @@ const ENDS_AT: i64 = 4_102_444_800;
 
 /// The reconciler and the consumer come first: the service can sell only once the reconciler has
 /// opened an epoch.
-const LONG_RUNNING: [&str; 3] = ["reconciler", "create-consumer", "seckill"];
+const BEFORE_SERVICES: [&str; 2] = ["reconciler", "create-consumer"];
+/// What gives the units of cancelled orders back, and the service that cancels; only where something
+/// follows the yes.
+const RELEASES: &str = "cancel-consumer";
+const ORDERS: &str = "order";
+/// The service that sells is the last to be started and the first to be stopped.
+const SERVICE: &str = "seckill";
 /// The role that runs all of them in one process, on the embedded stack.
 const ALL: &str = "all";
+/// The roles that sell.
+const SELLERS: [&str; 2] = [SERVICE, ALL];
 /// The roles that open sales, and know why one cannot be opened.
 const OPENERS: [&str; 2] = ["reconciler", ALL];
 
@@ -33,12 +41,19 @@ pub struct RoleSettings<'a> {
     pub ack: &'a Ack,
     /// Address of the service; port 0 lets the system choose.
     pub listen: &'a str,
+    /// Something follows the yes, so that there must be an order service.
+    pub needs_orders: bool,
     /// Settings that the user changed, `SECKILL__…`; they take precedence over the lab's own.
     pub overrides: &'a BTreeMap<String, String>,
 }
 
 #[derive(Debug, Default)]
-pub(super) struct Roles(Vec<Role>);
+pub(super) struct Roles {
+    /// In the order in which they were started.
+    roles: Vec<Role>,
+    /// Of their names.
+    prefix: String,
+}
 
 impl Roles {
     /// Creates the database, its tables and the sales.
@@ -72,70 +87,93 @@ impl Roles {
         stack: &Stack,
         namespace: &Namespace,
     ) -> anyhow::Result<SocketAddr> {
-        let names: &[&str] = if stack.is_embedded() {
-            &[ALL]
-        } else {
-            &LONG_RUNNING
+        self.prefix.clone_from(&namespace.role_prefix);
+        let with_orders: &[&str] = match settings.needs_orders {
+            true => &[RELEASES, ORDERS],
+            false => &[],
         };
-        for &name in names {
+        let names = match stack.is_embedded() {
+            true => vec![ALL],
+            false => [&BEFORE_SERVICES, with_orders, &[SERVICE]].concat(),
+        };
+        for name in names {
             let spec = spec(settings, stack, namespace, name, vec![name.to_owned()]);
-            self.0.push(stack.spawn_role(&spec).await?);
+            self.roles.push(stack.spawn_role(&spec).await?);
         }
-        self.0
-            .iter()
-            .find_map(Role::listen)
+        self.seller()
+            .and_then(Role::listen)
             .context("seckill did not say where it listens")
     }
 
     /// Where the service answers operators.
     pub(super) fn admin(&self) -> anyhow::Result<SocketAddr> {
-        self.0
-            .iter()
-            .find_map(Role::admin)
+        self.seller()
+            .and_then(Role::admin)
             .context("seckill did not say where it listens for operators")
+    }
+
+    /// Where orders are cancelled and paid.
+    pub(super) fn orders(&self) -> anyhow::Result<SocketAddr> {
+        let of_its_own = self.named(&[ORDERS]).and_then(Role::listen);
+        of_its_own
+            .or_else(|| self.named(&[ALL]).and_then(Role::orders))
+            .context(
+                "no process says where its order service listens, which [load.after] needs: the ready line of \
+                 `seckill all` has no \"order\", so the binary is too old",
+            )
+    }
+
+    fn seller(&self) -> Option<&Role> {
+        self.named(&SELLERS)
+    }
+
+    /// The role with one of these names, behind the prefix of the leg.
+    fn named(&self, names: &[&str]) -> Option<&Role> {
+        let is_it = |role: &&Role| {
+            let plain = role.name().strip_prefix(self.prefix.as_str());
+            plain.is_some_and(|plain| names.contains(&plain))
+        };
+        self.roles.iter().find(is_it)
     }
 
     /// Names and process ids of those that run.
     pub(super) fn pids(&self) -> impl Iterator<Item = (&str, u32)> {
-        self.0.iter().map(|role| (role.name(), role.pid()))
+        self.roles.iter().map(|role| (role.name(), role.pid()))
     }
 
     /// Why a sale may not have opened: the last log lines of the role that opens sales.
     pub(super) fn why_nothing_opened(&self) -> String {
-        let opener = self
-            .0
-            .iter()
-            .find(|role| OPENERS.iter().any(|name| role.name().ends_with(name)));
-        opener.map_or_else(String::new, Role::last_words)
+        self.named(&OPENERS)
+            .map_or_else(String::new, Role::last_words)
     }
 
     /// Holds the consumer back by stopping its process (SIGSTOP), so that it loses nothing. None on
     /// the embedded stack.
     pub(super) fn hold_consumer(&self) -> anyhow::Result<Option<HeldBackConsumer>> {
-        let consumer = self
-            .0
-            .iter()
-            .find(|role| role.name().ends_with("create-consumer"));
+        let consumer = self.named(&["create-consumer"]);
         let pid = consumer.and_then(|role| Pid::from_raw(i32::try_from(role.pid()).ok()?));
         let Some(pid) = pid else { return Ok(None) };
         kill_process(pid, Signal::STOP).context("the consumer cannot be held back")?;
         Ok(Some(HeldBackConsumer(pid)))
     }
 
-    /// Stops the service alone: from then on nothing is accepted, while the other roles can still
-    /// finish what is under way. On the embedded stack the service is the only process; the repair
-    /// there starts what it needs itself.
-    pub(super) async fn stop_service(&mut self) -> anyhow::Result<()> {
-        match self.0.pop() {
-            Some(role) => stop(role).await,
-            None => Ok(()),
+    /// Stops the service, and then that of orders: from then on nothing is accepted, cancelled or
+    /// paid, while the other roles can still finish what is under way. On the embedded stack there
+    /// is only one process; the repair there starts what it needs itself.
+    pub(super) async fn stop_services(&mut self) -> anyhow::Result<()> {
+        let has_orders = self.named(&[ORDERS]).is_some();
+        for _ in 0..=usize::from(has_orders) {
+            if let Some(role) = self.roles.pop() {
+                stop(role).await?;
+            }
         }
+        Ok(())
     }
 
     /// Stops what still runs, in reverse order.
     pub(super) async fn stop(&mut self) -> anyhow::Result<()> {
         let mut result = Ok(());
-        while let Some(role) = self.0.pop() {
+        while let Some(role) = self.roles.pop() {
             result = result.and(stop(role).await);
         }
         result

@@ -3,11 +3,12 @@
 use std::collections::BTreeMap;
 
 use std::path::PathBuf;
+use std::time::Duration;
 
 use reports::result::{Ack, DriverKind, Standing, Subject};
 
 use super::lineup::SkippedEngine;
-use super::program::Program;
+use super::program::{Program, TIME_TO_PAY_S, after_the_yes};
 use super::system_binary::{ALLOW_UNSAFE, EngineEntry, engine_name};
 use crate::scenario::{Scenario, Variant};
 
@@ -26,7 +27,8 @@ pub(super) struct SubjectPlan {
     pub engine: String,
     pub ack: Ack,
     pub driver: DriverKind,
-    /// Settings of the roles: the user's, with the variant's on top of them.
+    /// Settings of the roles: the lab's about what comes after the yes, the user's on top of them, and
+    /// the variant's on top of those.
     pub settings: BTreeMap<String, String>,
     pub standing: Standing,
     pub record: Subject,
@@ -36,6 +38,12 @@ impl SubjectPlan {
     /// Whether it makes orders, so that there is something to drain and to judge.
     pub(super) fn sells(&self) -> bool {
         self.standing != Standing::Ceiling
+    }
+
+    /// After how long an order that is not paid expires; none: never.
+    pub(super) fn time_to_pay(&self) -> Option<Duration> {
+        let seconds: u64 = self.settings.get(TIME_TO_PAY_S)?.parse().ok()?;
+        (seconds > 0).then(|| Duration::from_secs(seconds))
     }
 
     /// Whether an audit that catches it is what is expected.
@@ -72,7 +80,14 @@ fn subject(
         _ if is_unsafe => Standing::Unsafe,
         _ => Standing::Ranked,
     };
-    let mut settings = overrides.clone();
+    let mut settings = match program.has_orders {
+        true => after_the_yes(),
+        false => BTreeMap::new(),
+    };
+    if let Some(time) = scenario.products.time_to_pay {
+        settings.insert(TIME_TO_PAY_S.to_owned(), time.as_secs().to_string());
+    }
+    settings.extend(overrides.clone());
     settings.extend(variant.settings_of_roles());
     if is_unsafe && scenario.unsafe_engines {
         settings.insert(ALLOW_UNSAFE.to_owned(), "true".to_owned());
@@ -168,6 +183,7 @@ mod tests {
             path: PathBuf::from("seckill"),
             known: Vec::new(),
             build: Build::default(),
+            has_orders: false,
             side,
         }
     }
@@ -204,6 +220,27 @@ mod tests {
         let scenario = catalog::load("batching").expect("known");
         let plans = subjects(&scenario, &program(None), &overrides);
         assert_eq!(plans[1].settings["SECKILL__GROUP_COMMIT__MAX_BATCH"], "1");
+    }
+
+    #[test]
+    fn orders_expire_only_where_the_scenario_or_the_user_says_so() {
+        let time_to_pay = |scenario: &Scenario, overrides: &BTreeMap<String, String>| {
+            let program = Program {
+                has_orders: true,
+                ..program(None)
+            };
+            let plans = subjects(scenario, &program, overrides);
+            assert_eq!(plans[0].settings["SECKILL__ORDER__LISTEN"], "127.0.0.1:0");
+            plans[0].time_to_pay()
+        };
+        let mut scenario = catalog::load("laptop").expect("known");
+        let nothing = BTreeMap::new();
+        assert_eq!(time_to_pay(&scenario, &nothing), None);
+        let by_hand = BTreeMap::from([(TIME_TO_PAY_S.to_owned(), "3".to_owned())]);
+        let seconds = |seconds| Some(Duration::from_secs(seconds));
+        assert_eq!(time_to_pay(&scenario, &by_hand), seconds(3));
+        scenario.products.time_to_pay = seconds(2);
+        assert_eq!(time_to_pay(&scenario, &nothing), seconds(2));
     }
 
     #[test]

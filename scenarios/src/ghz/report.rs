@@ -71,6 +71,7 @@ impl Report {
             operations: BTreeMap::from([(Operation::Buy, stats)]),
             statuses,
             send_lag: None,
+            buy_again: None,
             in_flight: None,
             little: self.little(),
             timeline: self.timeline(start_unix_ns),

@@ -13,9 +13,12 @@ use reports::result::{Ack, DriverKind, LimitsWanted, Objective, Popularity, Purp
 use toml::Spanned;
 
 use self::spans::KeySpans;
-use self::tables::{File, LimitsTable, LoadTable, ObjectiveTable, PhaseTable, ProductsTable};
+use self::tables::{
+    AfterTable, File, LimitsTable, LoadTable, ObjectiveTable, PhaseTable, ProductsTable,
+};
+use super::after::parse_delay;
 use super::rules::{BrokenRule, CONSUMER_MODES, PURPOSES, SHAPES, one_of};
-use super::{Arrival, End, Load, OpenShape, PhasePlan, Products, Rate, Scenario, Variant};
+use super::{After, Arrival, End, Load, OpenShape, PhasePlan, Products, Rate, Scenario, Variant};
 
 /// Requests that may wait for a connection where a phase says nothing: more than any phase of the
 /// catalog has waiting, and bounded.
@@ -169,6 +172,10 @@ fn products(table: ProductsTable, spans: &mut KeySpans) -> Result<Products, Brok
         },
         total: table.total.map(|total| spans.take("products.total", total)),
         price_cents: spans.take("products.price_cents", table.price_cents),
+        time_to_pay: match table.time_to_pay {
+            Some(time) => Some(duration(spans, "products.time_to_pay", time)?),
+            None => None,
+        },
     })
 }
 
@@ -200,6 +207,29 @@ fn load(table: LoadTable, spans: &mut KeySpans) -> Result<Load, BrokenRule> {
             .zipf_exponent
             .map(|exponent| spans.take("load.zipf_exponent", exponent)),
         may_wrap: table.may_wrap,
+        after: table.after.map(|table| after(table, spans)).transpose()?,
+    })
+}
+
+fn after(table: AfterTable, spans: &mut KeySpans) -> Result<After, BrokenRule> {
+    let text = spans.take("load.after.delay", table.delay);
+    let (delay_min, delay_max) = parse_delay(&text).map_err(|message| BrokenRule {
+        key: "load.after.delay".to_owned(),
+        message: format!("\"{text}\": {message}, or two such times, as in 50ms..500ms"),
+    })?;
+    let mut share = |name: &str, value: Option<Spanned<f64>>| {
+        value.map_or(0.0, |value| {
+            spans.take(&format!("load.after.{name}"), value)
+        })
+    };
+    Ok(After {
+        cancel: share("cancel", table.cancel),
+        pay: share("pay", table.pay),
+        cancel_and_pay: share("cancel_and_pay", table.cancel_and_pay),
+        again: share("again", table.again),
+        twice: share("twice", table.twice),
+        delay_min,
+        delay_max,
     })
 }
 

@@ -24,6 +24,7 @@ impl Scenario {
                 .iter()
                 .map(sale)
                 .collect(),
+            time_to_pay_ns: self.products.time_to_pay.map(loadgen::duration::ns),
             phases: (0..self.phases.len())
                 .map(|phase| self.phase(phase))
                 .collect(),
@@ -82,6 +83,7 @@ impl Scenario {
                 quantity_max: load.max_quantity,
                 seed: load.seed,
                 may_wrap: load.may_wrap,
+                after: load.after.map(|after| after.record()),
             },
         }
     }

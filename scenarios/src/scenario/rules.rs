@@ -38,7 +38,7 @@ pub struct BrokenRule {
     pub message: String,
 }
 
-fn broken<T>(key: &str, message: String) -> Result<T, BrokenRule> {
+pub(super) fn broken<T>(key: &str, message: String) -> Result<T, BrokenRule> {
     Err(BrokenRule {
         key: key.to_owned(),
         message,
@@ -297,7 +297,12 @@ fn search(scenario: &Scenario) -> Result<(), BrokenRule> {
     Ok(())
 }
 
-fn within<T: PartialOrd + Display>(key: &str, value: T, low: T, high: T) -> Result<(), BrokenRule> {
+pub(super) fn within<T: PartialOrd + Display>(
+    key: &str,
+    value: T,
+    low: T,
+    high: T,
+) -> Result<(), BrokenRule> {
     if value >= low && value <= high {
         return Ok(());
     }

@@ -60,7 +60,10 @@ impl Scenario {
     fn ample_units(&self, phase: usize) -> i64 {
         match self.expected_requests(phase, |_| None) {
             Some(requests) => {
-                let units = requests as f64 * RESERVE * f64::from(self.load.max_quantity);
+                // Who buys again needs units before those of the cancelled order are back.
+                let purchases = self.load.after.map_or(1.0, |after| after.purchases());
+                let quantity = f64::from(self.load.max_quantity);
+                let units = requests as f64 * purchases * RESERVE * quantity;
                 units.ceil() as i64
             }
             None => UNITS_AMPLE,
@@ -120,6 +123,10 @@ impl Scenario {
 
     /// A cautious guess at the time of one leg's phases.
     pub fn expected_time(&self, per_s: f64) -> Duration {
+        let follows = self
+            .load
+            .after
+            .map_or(0.0, |after| after.delay_max.as_secs_f64());
         let seconds = (0..self.phases.len()).map(|phase| match self.phases[phase].end {
             End::Time(time) => time.as_secs_f64(),
             End::Requests(requests) => {
@@ -130,7 +137,9 @@ impl Scenario {
                 requests as f64 / rate
             }
         });
-        Duration::from_secs_f64(seconds.sum())
+        let expires = self.products.time_to_pay.unwrap_or_default();
+        let seconds = seconds.map(|of_phase| of_phase + follows);
+        Duration::from_secs_f64(seconds.sum()) + expires
     }
 }
 

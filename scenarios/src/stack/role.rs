@@ -42,6 +42,7 @@ pub struct Role {
     process: Arc<Measured>,
     listen: Option<SocketAddr>,
     admin: Option<SocketAddr>,
+    orders: Option<SocketAddr>,
     roster: Arc<Roster>,
 }
 
@@ -62,6 +63,9 @@ struct Ready {
     ready: bool,
     listen: Option<SocketAddr>,
     admin: Option<SocketAddr>,
+    /// Of a process that runs every role.
+    #[serde(rename = "order")]
+    orders: Option<SocketAddr>,
 }
 
 impl Role {
@@ -102,6 +106,7 @@ impl Role {
             process,
             listen: ready.listen,
             admin: ready.admin,
+            orders: ready.orders,
             roster: Arc::clone(roster),
         })
     }
@@ -122,6 +127,11 @@ impl Role {
     /// Where it listens for operators, for a role that does.
     pub fn admin(&self) -> Option<SocketAddr> {
         self.admin
+    }
+
+    /// Where its order service listens, for a process that runs every role.
+    pub fn orders(&self) -> Option<SocketAddr> {
+        self.orders
     }
 
     /// The last lines of its log, for an error whose reason only it knows.

@@ -1,8 +1,8 @@
 //! What was asked of the system, and what the run ran on: enough to repeat it.
 
-use crate::result::{Build, PhasePlan, Run, Scenario, Subject};
+use crate::result::{AfterYes, Build, PhasePlan, Run, Scenario, Subject};
 use crate::view::grid::Cell;
-use crate::view::numbers::{counted, grouped, ms};
+use crate::view::numbers::{counted, grouped, ms, ns, percent};
 use crate::view::page::Block;
 use crate::view::phrases;
 use crate::view::text::{clean, shell_command};
@@ -26,6 +26,9 @@ pub(super) fn load(scenario: &Scenario) -> Vec<Block> {
         few => few.join(", "),
     };
     facts.push(("on sale".to_owned(), shown.into()));
+    if let Some(time_ns) = scenario.time_to_pay_ns {
+        facts.push(("time to pay".to_owned(), ns(time_ns).into()));
+    }
     for plan in &scenario.phases {
         facts.push((clean(&plan.name), phase(plan).into()));
     }
@@ -69,12 +72,44 @@ fn phase(plan: &PhasePlan) -> String {
             .as_deref()
             .map(|pacing| format!("paced by {}", clean(pacing))),
     );
+    parts.extend(data.after.as_ref().map(after));
     parts.extend(
         plan.arrival
             .backlog_max
             .map(|max| format!("backlog of {}", grouped(max))),
     );
     parts.join("; ")
+}
+
+/// `50.0 ms to 500 ms after the yes: 40 % cancelled (20 % of them twice, 70 % of them to buy again), 30 %
+/// paid`.
+fn after(after: &AfterYes) -> String {
+    let time = |at_ns: u64| ms(at_ns as f64 / 1e6);
+    let mut cancelled = Vec::new();
+    for (share, what) in [(after.twice, "twice"), (after.again, "to buy again")] {
+        if share > 0.0 {
+            cancelled.push(format!("{} of them {what}", percent(share)));
+        }
+    }
+    let cancelled = match cancelled.is_empty() {
+        true => String::new(),
+        false => format!(" ({})", cancelled.join(", ")),
+    };
+    let shares = [
+        (after.cancel, format!("cancelled{cancelled}")),
+        (after.pay, "paid".to_owned()),
+        (after.cancel_and_pay, "both at once".to_owned()),
+    ];
+    let shares = shares.iter().filter(|(share, _)| *share > 0.0);
+    let shares: Vec<String> = shares
+        .map(|(share, what)| format!("{} {what}", percent(*share)))
+        .collect();
+    format!(
+        "{} to {} after the yes: {}",
+        time(after.delay_min_ns),
+        time(after.delay_max_ns),
+        shares.join(", ")
+    )
 }
 
 /// Who measured what, with which binaries, on which machine.

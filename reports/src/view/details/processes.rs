@@ -34,7 +34,7 @@ fn of_subject(row: &Row<'_>) -> Vec<Block> {
         right("written").expendable(1),
         left("busiest thread"),
     ]);
-    let accepted = phase.outcomes().accepted;
+    let accepted = phase.purchases().accepted;
     for (name, usage) in ordered(&phase.usage) {
         let drained = leg.usage_until_drained.get(name);
         grid.push(process(

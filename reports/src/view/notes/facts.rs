@@ -93,7 +93,7 @@ fn references(run: &Run, rows: &[Row<'_>]) -> Vec<Note> {
 fn outcomes(rows: &[Row<'_>]) -> Option<Note> {
     let of = |row: &Row<'_>| {
         let phase = row.phase()?;
-        let told = phase.outcomes();
+        let told = phase.purchases();
         if told.refused == 0 && told.duplicate == 0 {
             return None;
         }

@@ -1,5 +1,5 @@
-//! The drain of a phase: waits until everything accepted is committed and the engine has no open
-//! hold left.
+//! The drain of a phase: waits until everything accepted is committed, the engine has no open hold
+//! left, and what was cancelled is back.
 
 use std::time::{Duration, Instant};
 
@@ -37,6 +37,8 @@ pub(super) struct Drain<'a> {
     pub database_url: &'a str,
     pub products: &'a [i64],
     pub accepted_units: u64,
+    /// Orders may be cancelled, so that units have to come back.
+    pub has_releases: bool,
     /// An engine that breaks its contract may leave holds open for ever, so its drain ends once
     /// nothing has moved for a while.
     pub ends_when_still: bool,
@@ -51,38 +53,49 @@ pub(super) async fn wait(drain: &Drain<'_>, inspector: &mut StockInspector) -> a
         database_url,
         products,
         accepted_units,
+        has_releases,
         ends_when_still,
     } = *drain;
-    let mut committed = CommittedUnits::open(database_url, products).await?;
+    let mut committed = CommittedUnits::open(database_url, products, has_releases).await?;
     let phase = progress.phase("drain", Planned::Count(accepted_units));
     let mut phase = phase.counting("units committed");
     let started = Instant::now();
-    // What was committed and open when it last changed, and since when.
-    let mut at_rest = (0, None, started);
+    // What was committed, open and to be released when it last changed, and since when.
+    let mut at_rest = ((0, None, 0), started);
     loop {
+        let asked = Instant::now();
         let units = committed.units().await?;
+        let releases = committed.releases_left().await?;
+        let cost = asked.elapsed();
         phase.reached(units);
         let open = open_units(inspector, products, units >= accepted_units).await;
-        if units >= accepted_units && open == Ok(0) {
+        if units >= accepted_units && open == Ok(0) && releases == 0 {
             return Ok(());
         }
-        let now = (units, open.clone().ok());
-        if (at_rest.0, at_rest.1) != now {
-            at_rest = (now.0, now.1, Instant::now());
+        let now = (units, open.clone().ok(), releases);
+        if at_rest.0 != now {
+            at_rest = (now, Instant::now());
         }
-        let is_lost = (open == Ok(0) || ends_when_still) && at_rest.2.elapsed() > LOST_AFTER;
+        let is_lost =
+            (open == Ok(0) && releases == 0 || ends_when_still) && at_rest.1.elapsed() > LOST_AFTER;
         if is_lost || started.elapsed() > DRAIN_LIMIT {
             let waited_s = started.elapsed().as_secs();
             let open = match open {
                 Ok(units) => format!("{units} units are open"),
                 Err(why) => format!("the open units are unknown ({why})"),
             };
+            let releases = match releases {
+                0 => String::new(),
+                releases => format!(", the units of {releases} cancelled orders are not back"),
+            };
             return Err(NotDrained(format!(
-                "{NOT_DRAINED} within {waited_s} s: {units} of {accepted_units} accepted units are committed, {open}"
+                "{NOT_DRAINED} within {waited_s} s: {units} of {accepted_units} accepted units are committed, \
+                 {open}{releases}"
             ))
             .into());
         }
-        tokio::time::sleep(DRAIN_POLL).await;
+        // Looking must not be what keeps the database busy.
+        tokio::time::sleep(DRAIN_POLL.max(cost * 4)).await;
     }
 }
 

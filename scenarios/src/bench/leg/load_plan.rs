@@ -91,5 +91,9 @@ pub(super) fn load_plan(run: &PhaseRun<'_>) -> anyhow::Result<LoadPlan> {
         keep_outcomes: true,
         report: true,
         seed: load.seed,
+        orders: run.orders.and_then(|address| {
+            let after = load.after.as_ref()?;
+            Some(after.orders(address.to_string(), load.connections))
+        }),
     })
 }

@@ -34,6 +34,8 @@ pub(super) struct PhaseRun<'a> {
     /// Of the phase in the scenario.
     pub index: usize,
     pub address: SocketAddr,
+    /// Of the order service, where something follows the yes.
+    pub orders: Option<SocketAddr>,
     /// Its figures stand for the leg, and everything is drained behind it.
     pub is_last: bool,
     /// Throughput of earlier phases by their names, per second.
@@ -87,7 +89,8 @@ impl PhaseRun<'_> {
         if self.is_last {
             context.stack.reset_peaks();
         }
-        let mut committed = CommittedUnits::open(&database_url, &products).await?;
+        let mut committed =
+            CommittedUnits::open(&database_url, &products, self.work.releases()).await?;
         let held_back = match self.is_last && context.scenario.consumer_held_back {
             true => roles.hold_consumer()?,
             false => None,
@@ -133,11 +136,10 @@ impl PhaseRun<'_> {
         drop::<Option<HeldBackConsumer>>(held_back);
         let Observed {
             window,
-            phase,
+            mut phase,
             committed_units,
             last_reply_unix_us,
         } = observed;
-        let mut phase = phase;
         let mut accepted_units = phase.units_accepted();
         let is_warm_up = phase.purpose == Purpose::WarmUp;
         let statuses = format!("{:?}", phase.statuses);
@@ -192,6 +194,7 @@ impl PhaseRun<'_> {
             products,
             accepted_units,
             ends_when_still: self.work.plan.subject.is_unsafe(),
+            has_releases: self.work.releases(),
         };
         let draining = drain::wait(&drain, inspector);
         context.interrupt.cut_short(draining).await
@@ -264,7 +267,10 @@ impl PhaseRun<'_> {
                 Some(Event::Progress(now)) => {
                     timeline.push((now.elapsed_ns, watch.units()));
                     progress.step(Step {
-                        done: now.done(),
+                        // What follows a yes comes on top of what was planned.
+                        done: now
+                            .done()
+                            .min(self.plan().end.requests().unwrap_or(u64::MAX)),
                         failed: now.counts.failed() + now.dropped,
                         rate_per_s: now.interval_per_s,
                         p99_ns: now.interval_p99_ns.unwrap_or(0),

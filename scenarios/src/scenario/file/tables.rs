@@ -41,6 +41,7 @@ pub(super) struct ProductsTable {
     pub count: Option<Spanned<i64>>,
     pub total: Option<Spanned<i64>>,
     pub price_cents: Spanned<i64>,
+    pub time_to_pay: Option<Spanned<String>>,
 }
 
 #[derive(Deserialize)]
@@ -56,6 +57,18 @@ pub(super) struct LoadTable {
     pub zipf_exponent: Option<Spanned<f64>>,
     #[serde(default)]
     pub may_wrap: bool,
+    pub after: Option<AfterTable>,
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct AfterTable {
+    pub cancel: Option<Spanned<f64>>,
+    pub pay: Option<Spanned<f64>>,
+    pub cancel_and_pay: Option<Spanned<f64>>,
+    pub again: Option<Spanned<f64>>,
+    pub twice: Option<Spanned<f64>>,
+    pub delay: Spanned<String>,
 }
 
 #[derive(Deserialize)]

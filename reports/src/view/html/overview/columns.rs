@@ -62,7 +62,7 @@ impl Per {
     pub(super) fn shares(self, row: &Row<'_>) -> Vec<Share> {
         row.phase().map_or_else(Vec::new, |phase| {
             let count = match self {
-                Self::Order => phase.outcomes().accepted,
+                Self::Order => phase.purchases().accepted,
                 Self::Request => phase.finished,
             };
             shares(phase, count)
