@@ -84,6 +84,11 @@ enum Role {
         #[command(subcommand)]
         action: SaleAction,
     },
+    /// List, show, replay or discard what could not become an order's row.
+    DeadLetter {
+        #[command(subcommand)]
+        action: roles::dead_letter::Action,
+    },
     /// List the stock engines with their parameters.
     Engines {
         /// As JSON.
@@ -141,8 +146,9 @@ pub fn run(registry: Registry) -> ExitCode {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
             eprintln!("error: {error:#}");
-            let is_wrong_usage =
-                error.is::<roles::settings::Refused>() || error.is::<roles::sale::Unknown>();
+            let is_wrong_usage = error.is::<roles::settings::Refused>()
+                || error.is::<roles::sale::Unknown>()
+                || error.is::<roles::dead_letter::Unknown>();
             ExitCode::from(match is_wrong_usage {
                 true => WRONG_USAGE,
                 false => FAILED,
@@ -207,6 +213,12 @@ fn dispatch(cli: Cli, registry: &Registry) -> anyhow::Result<()> {
             let config = configure(Beside::OtherRoles)?;
             let run = roles::create_consumer::run;
             start("create-consumer", config, registry, (), run)
+        }
+        // It consumes nothing, so it may use a SQLite file beside the process that does.
+        Role::DeadLetter { action } => {
+            let config = configure(Beside::Nobody)?;
+            let run = roles::dead_letter::run;
+            roles::block_on(async |shutdown| run(&config, registry, action, shutdown).await)
         }
         Role::Reconciler { once } => {
             let config = configure(Beside::OtherRoles)?;

@@ -7,11 +7,12 @@
 //! serves nobody, so that all of them can stand in one list, as in [`all`]. The role calls
 //! [`RoleConfig::ready`] once, when it can be used, and returns when `shutdown` is requested and
 //! everything that it had begun has come to its end. What does its work and ends by itself
-//! (`migrate`, `reconciler::once`) takes only what it needs.
+//! (`migrate`, `dead_letter`, `reconciler::once`) takes only what it needs.
 
 pub mod all;
 pub mod cancel_consumer;
 pub mod create_consumer;
+pub mod dead_letter;
 pub mod engines;
 pub mod migrate;
 pub mod order;

@@ -209,18 +209,19 @@ impl Store {
 
     /// Writes what is in a record as its consumer would have, and resolves it in the same
     /// transaction if nothing of it is left to be done. Whoever does so a second time, or at the same
-    /// time, finds it done. `None`: there is no such record.
-    pub async fn replay(&self, id: i64) -> Result<Option<Replayed>> {
+    /// time, finds it done. With `copies`, listeners get one of every order that is written. `None`:
+    /// there is no such record.
+    pub async fn replay(&self, id: i64, copies: bool) -> Result<Option<Replayed>> {
         let mut attempt = 1;
         loop {
-            match self.try_replay(id).await {
+            match self.try_replay(id, copies).await {
                 Err(error) if attempt < ATTEMPTS && fault::may_be_repeated(&error) => attempt += 1,
                 done => return done,
             }
         }
     }
 
-    async fn try_replay(&self, id: i64) -> Result<Option<Replayed>> {
+    async fn try_replay(&self, id: i64, copies: bool) -> Result<Option<Replayed>> {
         let mut tx = self.database.begin().await?;
         let mut connection = tx.connection();
         let Some(whole) = locked(&mut connection, id).await? else {
@@ -231,7 +232,7 @@ impl Store {
             return Ok(Some(Replayed { orders, ending }));
         }
         let Contents { orders, unreadable } = whole.contents();
-        let orders = write_again(&mut connection, orders).await?;
+        let orders = write_again(&mut connection, orders, copies).await?;
         look_again(&mut connection, &orders).await?;
         let ending = match unreadable {
             Some(why) => Ending::Open(why),
@@ -307,6 +308,7 @@ async fn resolve(connection: &mut Connection<'_>, id: i64, resolution: &str) -> 
 async fn write_again(
     connection: &mut Connection<'_>,
     orders: Vec<OrderEvent>,
+    copies: bool,
 ) -> Result<Vec<(OrderEvent, Fate)>> {
     let mut seen = HashSet::with_capacity(orders.len());
     let orders: Vec<_> = orders
@@ -327,7 +329,7 @@ async fn write_again(
         .map(|order| (order, fate_of(&order)))
         .collect();
     let mut savepoint = connection.savepoint().await?;
-    match bulk(&mut savepoint.connection(), &fresh, false).await {
+    match bulk(&mut savepoint.connection(), &fresh, copies).await {
         Ok(true) => {
             savepoint.commit().await?;
             fates.extend(fresh.into_iter().map(|order| (order, Fate::Written)));
@@ -339,7 +341,7 @@ async fn write_again(
     }
     savepoint.rollback().await?;
     for order in fresh {
-        let fate = match try_alone(connection, &order, false).await? {
+        let fate = match try_alone(connection, &order, copies).await? {
             None => Fate::Written,
             // A row that came meanwhile counts, whoever wrote it.
             Some(reason) => match status_by_order(connection, &[order.order])

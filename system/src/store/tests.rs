@@ -1,8 +1,9 @@
 //! The store on either database: a file of its own, or a database of its own on a private server.
 
+mod changes;
 mod changing;
 mod consuming;
-mod changes;
+mod dead_letters;
 mod migrating;
 mod parking;
 mod retention;
