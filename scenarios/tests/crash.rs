@@ -61,6 +61,8 @@ mod readiness;
 mod reconciler;
 #[path = "crash/redis_loss.rs"]
 mod redis_loss;
+#[path = "crash/shared_queues.rs"]
+mod shared_queues;
 #[path = "crash/silent_database.rs"]
 mod silent_database;
 #[path = "crash/stalled_broker.rs"]

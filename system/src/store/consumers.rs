@@ -20,6 +20,16 @@ impl Store {
         Ok(ConsumerId(id))
     }
 
+    /// Brings back a consumer whose row was taken away although it lives, as who it was.
+    pub async fn rejoin_consumers(&self, id: ConsumerId, kind: &str, queues: &str) -> Result<()> {
+        let sql = format!(
+            "INSERT INTO consumers (id, kind, queue, heartbeat_at_ms) VALUES (?, ?, ?, {})",
+            self.database.now_ms()
+        );
+        let args = [Arg::from(id), kind.into(), queues.into()];
+        self.heartbeats.run(&sql, args).await.map(drop)
+    }
+
     /// Says that a consumer lives, and what it consumes; `false` means that its row is gone.
     pub async fn beat_of_consumer(&self, id: ConsumerId, queues: &str) -> Result<bool> {
         let sql = format!(

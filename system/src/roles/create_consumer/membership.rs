@@ -139,26 +139,30 @@ impl Member {
         }
     }
 
-    /// Whoever was taken for dead comes back as somebody new.
+    /// Who was taken for dead comes back as who they were, and has the same share again: what others
+    /// took up meanwhile waits at the broker, and has not moved.
     async fn beat(&mut self) {
         let queues = listed(&self.consumed.borrow());
         let beaten = match self.own {
-            Some(own) => self.store.beat_of_consumer(own, &queues).await,
-            None => Ok(false),
-        };
-        let joined = match beaten {
-            Ok(true) => return,
-            Ok(false) => self.store.join_consumers(KIND, &queues).await,
-            Err(error) => Err(error),
-        };
-        match joined {
-            Ok(id) => {
-                if let Some(before) = self.own.replace(id) {
-                    tracing::warn!(before = before.0, id = id.0, "was taken for dead");
+            None => match self.store.join_consumers(KIND, &queues).await {
+                Ok(own) => {
+                    self.own = Some(own);
+                    self.publish();
+                    Ok(())
                 }
-                self.publish();
-            }
-            Err(error) => tracing::warn!(%error, "the consumer's heartbeat failed"),
+                Err(error) => Err(error),
+            },
+            Some(own) => match self.store.beat_of_consumer(own, &queues).await {
+                Ok(true) => Ok(()),
+                Ok(false) => {
+                    tracing::warn!(consumer = own.0, "was taken for dead");
+                    self.store.rejoin_consumers(own, KIND, &queues).await
+                }
+                Err(error) => Err(error),
+            },
+        };
+        if let Err(error) = beaten {
+            tracing::warn!(%error, "the consumer's heartbeat failed");
         }
     }
 

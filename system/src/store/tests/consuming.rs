@@ -42,6 +42,14 @@ async fn only_a_consumer_that_has_not_beaten_since_is_taken_away(url: String) {
     assert!(store.forget_consumer(silent).await.unwrap());
     assert!(!store.forget_consumer(silent).await.unwrap(), "it is gone");
     assert!(!store.beat_of_consumer(id, "").await.unwrap());
+    let newer = store.join_consumers(KIND, "").await.unwrap();
+    store.rejoin_consumers(id, KIND, "1").await.unwrap();
+    assert!(store.beat_of_consumer(id, "1").await.unwrap());
+    let lives = store.consumers(KIND).await.unwrap();
+    let ids: Vec<_> = lives.iter().map(|life| life.id).collect();
+    assert_eq!(ids, [id, newer], "it has its place again");
+    let newest = store.join_consumers(KIND, "").await.unwrap();
+    assert!(newest > newer);
 }
 
 async fn consumers_of_another_kind_are_nobody_of_ours(url: String) {
