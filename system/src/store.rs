@@ -22,6 +22,7 @@ mod retention;
 mod sales;
 mod schema;
 mod stock_changes;
+mod sweeps;
 mod types;
 mod write;
 
@@ -34,7 +35,6 @@ pub use overview::{
     Allocated, ConsumerState, IncarnationState, LeaseState, OrderCounts, SaleState,
 };
 pub use products::{Changed, NewProduct, ProductChange};
-pub use retention::ReleasePlace;
 pub use stock_changes::{StockChange, TOTAL_MAX, Wish};
 pub use types::{
     ConsumerLife, Fenced, Life, OpenSale, ParkedOf, PastSale, Poison, Publisher, SaleRow, SeedSale,

@@ -17,9 +17,11 @@ pub struct Pass {
     pub holds_released: u64,
     /// Interrupted transfers that were finished, and units that were moved.
     pub transfers: u64,
-    /// Releases in the outbox that there is nothing left to do about: a later epoch is open, or the
-    /// sale has ended.
-    pub releases_over: u64,
+    /// Orders cancelled because they were not paid in time.
+    pub orders_expired: u64,
+    /// Releases in the outbox that are done now: by the engine, or because there is nothing left to
+    /// do about them.
+    pub releases_done: u64,
     /// Old rows that nobody needs any more and that were deleted. No repair: however many there are,
     /// nobody waits for them.
     pub forgotten: u64,
@@ -36,7 +38,8 @@ impl Pass {
         self.holds_settled += other.holds_settled;
         self.holds_released += other.holds_released;
         self.transfers += other.transfers;
-        self.releases_over += other.releases_over;
+        self.orders_expired += other.orders_expired;
+        self.releases_done += other.releases_done;
         self.forgotten += other.forgotten;
         self.left += other.left;
     }

@@ -114,8 +114,7 @@ async fn finish_page(
         }
         let release = left.release;
         match left.term {
-            _ if left.has_ended => done.push((release.sale, release.order)),
-            Some(term) if term.epoch > release.epoch => done.push((release.sale, release.order)),
+            _ if left.is_over() => done.push((release.sale, release.order)),
             Some(term) => {
                 let of_sale = open.entry(release.sale).or_insert((term, Vec::new()));
                 of_sale.1.push(release);

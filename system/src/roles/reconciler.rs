@@ -6,6 +6,7 @@
 mod drift;
 mod endings;
 mod epochs;
+mod expiry;
 mod incarnations;
 mod leftovers;
 mod report;
@@ -23,6 +24,7 @@ use anyhow::{Context, bail};
 use drift::DriftWatch;
 use endings::Endings;
 use engines::{IncarnationId, Registry, StockEngine, Tending};
+use expiry::Expiry;
 use leftovers::Leftovers;
 use report::Report;
 use std::sync::Arc;
@@ -42,6 +44,7 @@ struct Reconciler {
     turns: Turns,
     watch: Watch,
     endings: Endings,
+    expiry: Expiry,
     leftovers: Leftovers,
     untended: Troubles,
     /// With `--once`, what may yet turn out to be dead is waited for: what lives shows signs of life
@@ -89,6 +92,7 @@ impl Reconciler {
             engine,
             turns: Turns::default(),
             endings: Endings::new(),
+            expiry: Expiry::new(config),
             leftovers: Leftovers::new(config),
             untended: Troubles::new("cannot tend a sale"),
             waits_for_silent: false,
@@ -185,6 +189,12 @@ impl Reconciler {
                     .repair(&self.store, self.engine.as_ref(), &self.drainer)
                     .await?,
             );
+        }
+        let engine = Some(self.engine.as_ref()).filter(|_| !guarantees.settles_own_holds);
+        pass.add(self.expiry.advance(&self.store, engine).await);
+        // With `--once`, the cancel-consumer need not be there.
+        if let Some(engine) = engine.filter(|_| self.waits_for_silent) {
+            pass.add(leftovers::release(&self.store, engine).await?);
         }
         pass.add(self.leftovers.clear(&self.store).await);
         pass.add(ending.context("cannot end sales yet")?);

@@ -35,6 +35,15 @@ pub struct ReleaseLeft {
     pub has_ended: bool,
 }
 
+impl ReleaseLeft {
+    /// release-by-epoch (R12): whether there is nothing left to do about it, because its sale has
+    /// ended, or a later epoch is open, whose gate and stock were made of the rows without the order.
+    pub fn is_over(&self) -> bool {
+        let later = |term: Term| term.epoch > self.release.epoch;
+        self.has_ended || self.term.is_some_and(later)
+    }
+}
+
 /// Where a page of releases begins: behind this sale and row.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct ReleaseCursor {

@@ -1,32 +1,14 @@
-//! What is done in the outbox and may go after a while, and what there is nothing left to do about.
-//!
-//! Everything here is bounded: a call reads and deletes no more than a page, however much there is.
+//! What is done in the outbox and may go after a while. A call reads and deletes no more than a page
+//! of each kind, however much there is.
 
 use super::Store;
-use crate::clock::unix_ms;
 use crate::order_id::minted_at_ms;
+use database::Result;
 use database::fixed_rows::{BULK, Statement};
-use database::{Arg, Result};
-use engines::{OrderId, SaleId};
+use engines::OrderId;
 
 /// Rows of one kind looked at, and deleted, in one call.
 const PAGE: i64 = 1_000;
-
-/// How far a walk through the releases that are left has come; the default is its beginning.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct ReleasePlace {
-    sale: SaleId,
-    id: i64,
-}
-
-/// What a page of the releases that are left showed.
-#[derive(Clone, Copy, Debug, Default)]
-pub struct ReleasePage {
-    /// How many of them there was nothing left to do about; they are done now.
-    pub over: u64,
-    /// Where the next page begins; `None` at the end.
-    pub next: Option<ReleasePlace>,
-}
 
 impl Store {
     /// Deletes a bounded number of rows of the outbox that were done before `before_ms`, unix ms, and
@@ -68,43 +50,5 @@ impl Store {
             deleted += self.database.run(sql, slice).await?;
         }
         Ok(deleted)
-    }
-
-    /// release-by-epoch (R12): looks at a page of the releases that are left, and marks those done
-    /// whose sale has ended or has a later epoch open.
-    pub async fn close_releases(&self, from: ReleasePlace) -> Result<ReleasePage> {
-        static CLOSE: Statement = Statement::new(
-            BULK,
-            "UPDATE outbox SET released_at_ms = ? WHERE kind = 'release' AND released_at_ms IS NULL AND id IN (",
-            "?",
-            ")",
-        );
-        let sql = "SELECT o.product_id, o.id, s.ended = 1 OR COALESCE(s.open_epoch, 0) > o.epoch
-             FROM outbox o JOIN sales s ON s.product_id = o.product_id
-             WHERE o.kind = 'release' AND o.released_at_ms IS NULL
-             AND (o.product_id > ? OR (o.product_id = ? AND o.id > ?)) ORDER BY o.product_id, o.id LIMIT ?";
-        let args = [
-            Arg::from(from.sale),
-            from.sale.into(),
-            from.id.into(),
-            PAGE.into(),
-        ];
-        let rows: Vec<(SaleId, i64, bool)> = self.database.rows(sql, args).await?;
-        let over = rows.iter().filter(|(_, _, is_over)| *is_over);
-        let over: Vec<i64> = over.map(|(_, id, _)| *id).collect();
-        let mut closed = 0;
-        for slice in BULK.cut(&over) {
-            let args = std::iter::once(unix_ms()).chain(slice.iter().copied());
-            closed += self.database.run(CLOSE.for_rows(slice.len()), args).await?;
-        }
-        let is_last = i64::try_from(rows.len()).is_ok_and(|found| found < PAGE);
-        let next = rows.last().filter(|_| !is_last);
-        Ok(ReleasePage {
-            over: closed,
-            next: next.map(|(sale, id, _)| ReleasePlace {
-                sale: *sale,
-                id: *id,
-            }),
-        })
     }
 }

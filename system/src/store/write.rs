@@ -8,9 +8,9 @@
 //!    one that is refused is parked together with a VOID row (parked-is-final, R10).
 
 use super::orders::{ORDER_VALUES, insert_void, values};
-use super::outbox;
 use super::parking::park;
 use super::{Poison, Store, WriteBatch, Written};
+use super::{outbox, sweeps};
 use crate::clock::unix_ms;
 use crate::envelope::OrderEvent;
 use crate::failpoint;
@@ -119,6 +119,9 @@ async fn conclude(mut tx: Tx<'_>, batch: &WriteBatch, session: ConsumerSession) 
     park(&mut connection, batch.incarnation, &batch.poison).await?;
     for nonce in &batch.markers {
         commit_marker(&mut connection, *nonce, batch.incarnation, session).await?;
+    }
+    if let Some(oldest) = batch.orders.iter().map(id).min() {
+        sweeps::look_again(&mut connection, oldest).await?;
     }
     failpoint::hit("consumer.before_commit");
     tx.commit().await?;

@@ -184,8 +184,8 @@ impl Endings {
 }
 
 /// What it is at least, by the database's clock and by this one, unix ms: a clock that leapt forward
-/// ends no sale.
-async fn hour(store: &Store) -> database::Result<i64> {
+/// ends no sale, and cancels no order.
+pub(super) async fn hour(store: &Store) -> database::Result<i64> {
     Ok(store.now_ms().await?.min(unix_ms()))
 }
 

@@ -3,10 +3,12 @@
 
 use crate::clock::unix_ms;
 use crate::config::Config;
-use crate::repair::{Pass, Troubles};
-use crate::store::{ReleasePlace, Store};
+use crate::repair::{Pass, Troubles, releases};
+use crate::store::{ReleaseCursor, Store};
+use engines::{OrderId, StockEngine};
 
-/// Pages of the outbox that are looked at in one pass.
+/// Releases read in one statement, and statements in one pass.
+const PAGE: usize = 1_000;
 const PAGES_PER_PASS: usize = 5;
 
 /// Remembers how far it has gone through the releases that are left.
@@ -14,7 +16,7 @@ const PAGES_PER_PASS: usize = 5;
 pub struct Leftovers {
     markers_kept_ms: u64,
     outbox_kept_ms: u64,
-    place: ReleasePlace,
+    place: ReleaseCursor,
     troubles: Troubles,
 }
 
@@ -23,7 +25,7 @@ impl Leftovers {
         Self {
             markers_kept_ms: config.reconciler.marker_retention_s.saturating_mul(1_000),
             outbox_kept_ms: config.outbox.retention_s.saturating_mul(1_000),
-            place: ReleasePlace::default(),
+            place: ReleaseCursor::default(),
             troubles: Troubles::new("cannot clear away what is done"),
         }
     }
@@ -32,7 +34,7 @@ impl Leftovers {
     pub async fn clear(&mut self, store: &Store) -> Pass {
         let mut pass = Pass::default();
         match self.close_releases(store).await {
-            Ok(over) => pass.releases_over += over,
+            Ok(over) => pass.releases_done += over,
             Err(error) => self.troubles.add(error),
         }
         match self.forget(store).await {
@@ -43,13 +45,22 @@ impl Leftovers {
         pass
     }
 
+    /// release-by-epoch (R12): those whose epoch is over are done.
     async fn close_releases(&mut self, store: &Store) -> database::Result<u64> {
         let mut over = 0;
         for _ in 0..PAGES_PER_PASS {
-            let page = store.close_releases(self.place).await?;
-            over += page.over;
-            self.place = page.next.unwrap_or_default();
-            if page.next.is_none() {
+            let page = store.release_page(self.place, PAGE as i64).await?;
+            let next = page.last().filter(|_| page.len() == PAGE);
+            let next = next.map(|last| ReleaseCursor {
+                sale: last.release.sale,
+                id: last.id,
+            });
+            let done = page.iter().filter(|left| left.is_over());
+            let done: Vec<OrderId> = done.map(|left| left.release.order).collect();
+            store.mark_released(&done).await?;
+            over += done.len() as u64;
+            self.place = next.unwrap_or_default();
+            if next.is_none() {
                 break;
             }
         }
@@ -62,4 +73,15 @@ impl Leftovers {
         let outbox = store.forget_outbox(before(self.outbox_kept_ms)).await?;
         Ok(markers + outbox)
     }
+}
+
+/// Does with `engine` what is left to be done: nobody else may be there to do it. How many
+/// releases are left then is in the pass.
+pub async fn release(store: &Store, engine: &dyn StockEngine) -> database::Result<Pass> {
+    let swept = releases::sweep(store, Some(engine), |_| true).await?;
+    Ok(Pass {
+        releases_done: swept.done(),
+        left: swept.left,
+        ..Pass::default()
+    })
 }

@@ -2,12 +2,10 @@
 
 use super::*;
 use crate::order_id::last_minted_by;
-use crate::store::retention::ReleasePlace;
 
 on_both!(
     what_is_done_goes_after_a_while_and_what_is_not_stays,
     a_copy_that_nobody_took_goes_when_it_is_surely_old,
-    a_release_is_over_when_a_later_epoch_is_open_or_the_sale_has_ended,
 );
 
 const NOW: i64 = 1_800_000_000_000;
@@ -78,47 +76,4 @@ async fn a_copy_that_nobody_took_goes_when_it_is_surely_old(url: String) {
         "SELECT COUNT(*) FROM outbox WHERE kind = 'release' OR order_id IN ({of_changed}, {of_young}, -2)"
     );
     assert_eq!((store.number(&kept).await, left(&store).await), (4, 4));
-}
-
-async fn a_release_is_over_when_a_later_epoch_is_open_or_the_sale_has_ended(url: String) {
-    let (store, ..) = super::writing::open_sale(&url).await;
-    outbox(&store, "release", 1, "NULL", "NULL").await;
-    outbox(&store, "copy", 1, "NULL", "NULL").await;
-    let close = async || {
-        let page = store.close_releases(ReleasePlace::default()).await.unwrap();
-        assert_eq!(page.next, None);
-        page.over
-    };
-    // It names epoch 2: neither an earlier one, nor itself, nor a later one that is only claimed.
-    for epochs in [
-        "open_epoch = NULL, newest_epoch = 2",
-        "open_epoch = 1",
-        "open_epoch = 2, newest_epoch = 3",
-    ] {
-        store.change(&format!("UPDATE sales SET {epochs}")).await;
-        assert_eq!(close().await, 0, "{epochs}");
-    }
-    for over in ["open_epoch = 3", "open_epoch = NULL, ended = 1"] {
-        store.change(&format!("UPDATE sales SET {over}")).await;
-        assert_eq!((close().await, close().await), (1, 0), "{over}");
-        store
-            .change("UPDATE outbox SET released_at_ms = NULL")
-            .await;
-    }
-    // A page does not end where one of it is over.
-    store
-        .change("UPDATE sales SET open_epoch = 3, ended = 0")
-        .await;
-    let digits = "SELECT 0 d UNION ALL SELECT 1 UNION ALL SELECT 2 UNION ALL SELECT 3 UNION ALL SELECT 4
-                  UNION ALL SELECT 5 UNION ALL SELECT 6 UNION ALL SELECT 7 UNION ALL SELECT 8 UNION ALL SELECT 9";
-    let later = format!(
-        "INSERT INTO outbox (kind, routing_key, body, order_id, user_id, product_id, quantity, epoch)
-         SELECT 'release', 'k', x'00', 10 + a.d + 10 * b.d + 100 * c.d, 1, 7, 1, 3
-         FROM ({digits}) a, ({digits}) b, ({digits}) c"
-    );
-    store.change(&later).await;
-    let page = store.close_releases(ReleasePlace::default()).await.unwrap();
-    let rest = store.close_releases(page.next.expect("one more")).await;
-    let rest = rest.unwrap();
-    assert_eq!((page.over, rest.over, rest.next), (1, 0, None));
 }

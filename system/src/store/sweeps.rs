@@ -1,0 +1,89 @@
+//! How far the reconciler has gone through the orders, oldest first, in search of those that were
+//! not paid in time.
+//!
+//! The place is an order id, and ids are ordered by the time of their minting. It moves forward only
+//! over orders that it has looked at: whoever writes the row of an order that is older than a moment
+//! looks where the place is, in the same transaction, and takes it back if it is beyond.
+
+use super::{Store, status};
+use crate::clock::unix_ms;
+use crate::order_id::minted_at_ms;
+use database::{Arg, Connection, Result};
+use engines::OrderId;
+
+/// An order younger than this is not looked for yet: the shortest time to pay is 1,000 ms.
+const YOUNG_MS: i64 = 500;
+
+/// A page of orders, by id.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct OrderSweep {
+    /// Those of it that are to be paid.
+    pub unpaid: Vec<OrderId>,
+    /// The last of the page, if it is full: the next begins behind it.
+    pub last: Option<OrderId>,
+}
+
+impl Store {
+    /// Up to which order everything was looked at.
+    pub async fn expiry_place(&self) -> Result<OrderId> {
+        let sql = "SELECT order_id FROM sweeps WHERE name = 'expiry'";
+        let place = self.database.row(sql, database::NO_ARGS).await?;
+        place.ok_or(database::Error::RowNotFound)
+    }
+
+    /// The orders behind `after`, up to and with `until`; at most `limit`.
+    pub async fn sweep_orders(
+        &self,
+        after: OrderId,
+        until: OrderId,
+        limit: usize,
+    ) -> Result<OrderSweep> {
+        let sql = "SELECT order_id, status FROM orders WHERE order_id > ? AND order_id <= ? ORDER BY order_id LIMIT ?";
+        let most = i64::try_from(limit).unwrap_or(i64::MAX);
+        let args = [Arg::from(after), until.into(), most.into()];
+        let rows: Vec<(OrderId, i64)> = self.database.rows(sql, args).await?;
+        let last = rows.last().map(|(order, _)| *order);
+        let unpaid = rows.iter().filter(|(_, state)| *state == status::TO_PAY);
+        Ok(OrderSweep {
+            unpaid: unpaid.map(|(order, _)| *order).collect(),
+            last: last.filter(|_| rows.len() == limit),
+        })
+    }
+
+    /// Moves the place from where it was read to be. `false`: somebody else has moved it, or an
+    /// order in between is to be paid, whose row came while the others were looked at.
+    pub async fn move_expiry_place(&self, from: OrderId, to: OrderId) -> Result<bool> {
+        let mut tx = self.database.begin().await?;
+        let mut connection = tx.connection();
+        let sql = "UPDATE sweeps SET order_id = ? WHERE name = 'expiry' AND order_id = ?";
+        let moved = connection.run(sql, [to, from]).await? == 1;
+        // Read with the place locked: a row that is not seen here has yet to be committed, and whoever
+        // writes it will find the place beyond it.
+        let unpaid = "SELECT order_id FROM orders WHERE order_id > ? AND order_id <= ? AND status = 0 LIMIT 1";
+        let unpaid: Option<OrderId> = connection.row(unpaid, [from, to]).await?;
+        if !moved || unpaid.is_some() {
+            tx.rollback().await?;
+            return Ok(false);
+        }
+        tx.commit().await.map(|()| true)
+    }
+}
+
+/// Belongs into every transaction that writes rows of orders that are to be paid: `oldest` is the
+/// first of them. While it is under way the place does not move, and if it is beyond `oldest`, it is
+/// taken back behind the order before.
+pub(super) async fn look_again(connection: &mut Connection<'_>, oldest: OrderId) -> Result<()> {
+    if minted_at_ms(oldest) > unix_ms() - YOUNG_MS {
+        return Ok(());
+    }
+    // Shared: consumers that are late need not wait for each other.
+    let for_share = connection.kind().for_share();
+    let place = format!("SELECT order_id FROM sweeps WHERE name = 'expiry'{for_share}");
+    let place: Option<OrderId> = connection.row(&place, database::NO_ARGS).await?;
+    if place.is_none_or(|place| place < oldest) {
+        return Ok(());
+    }
+    let sql = "UPDATE sweeps SET order_id = ? WHERE name = 'expiry' AND order_id >= ?";
+    let args = [OrderId(oldest.0 - 1), oldest];
+    connection.run(sql, args).await.map(drop)
+}
