@@ -1,6 +1,6 @@
 //! What may become of an order: paid, completed, cancelled by its buyer, or because nobody paid in
-//! time. Each is one transaction that locks the open pool row, then the order's, and looks at both
-//! again (release-by-epoch, R12; cancel-moves-the-right, R15).
+//! time. Each is one transaction that locks the order's row, and looks at it again; where units go
+//! back, it locks the open pool row before (release-by-epoch, R12; cancel-moves-the-right, R15).
 
 use crate::model::{Protocol, Steps};
 use crate::rules::Removed;
@@ -91,7 +91,8 @@ fn commit(steps: &mut Steps<'_>, hand: usize, order: usize, (change, pool): (Cha
             world.hands[hand] = Hand::Idle;
         },
     );
-    if !is_open && !model.lacks(Removed::R12PoolIsLookedAtAgain) {
+    let gives_back = matches!(change, Change::Cancel | Change::Expire);
+    if gives_back && !is_open && !model.lacks(Removed::R12PoolIsLookedAtAgain) {
         let open = (1..EPOCHS).find(|epoch| database.allocations[*epoch].open);
         return steps.to(
             "another pool row is open for the change of order",

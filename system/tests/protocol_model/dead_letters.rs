@@ -18,6 +18,9 @@ pub fn park(model: &Protocol, world: &mut World, q: usize, order: usize) {
     if !stays_resolved {
         world.database.parked_messages[q] |= bit(order);
     }
+    if model.config.settles_drained {
+        doubt(model, world, q);
+    }
 }
 
 pub fn steps(steps: &mut Steps<'_>) {
@@ -62,7 +65,6 @@ fn message(steps: &mut Steps<'_>, q: usize, order: usize) {
         steps.to("operator discards the message of order", order, |world| {
             world.left.discards -= 1;
             world.database.parked_messages[q] &= !bit(order);
-            world.database.discarded_of |= bit(q);
             world.ghost.discarded |= bit(order);
             if model.lacks(Removed::R10ParkedAgainIsOpen) {
                 world.ghost.resolved |= bit(order);
@@ -119,26 +121,33 @@ fn adopt(world: &mut World, order: usize) {
     }
 }
 
-/// Behind a drain every order that was published before has its row, unless a message of the
-/// incarnation is parked, or was given up: then the publisher settles nothing by itself.
+/// Behind a drain every order that was published before has its row; of one that was sent before a
+/// message of the incarnation was parked that is not known, whatever became of the record since.
 fn settle_drained(steps: &mut Steps<'_>, p: usize) {
     let (model, now) = (steps.model, steps.now);
-    let was_discarded =
-        has(now.database.discarded_of, p) && !model.lacks(Removed::R10DiscardedIsNotSettled);
     let is_alive = now.publishers[p].life == Life::Serving;
     let queue = &now.queues[p];
     let is_drained = queue.messages.len() == 0 && queue.zombie.len() == 0 && queue.exists;
     if now.published[p] == 0 || !is_alive || !is_drained {
         return;
     }
-    let is_blocked = is_open(&now.database, p) || was_discarded;
     steps.to("publisher settles what is drained,", p, |world| {
-        let orders = std::mem::take(&mut world.published[p]);
-        let refused = world.database.parked_orders;
-        for order in model.requests().filter(|_| !is_blocked) {
-            if has(orders, order) && !has(refused, order) {
+        let requests = std::mem::take(&mut world.published[p]);
+        for r in model.requests().filter(|r| has(requests, *r)) {
+            let order = world.requests[r].order;
+            if !has(world.database.parked_orders, order) {
                 engine::settle(model, world, order);
             }
         }
     });
+}
+
+/// What was sent before is in doubt from here on.
+fn doubt(model: &Protocol, world: &mut World, q: usize) {
+    if !model.lacks(Removed::R10SentBeforeIsInDoubt) {
+        world.published[q] = 0;
+        for r in model.requests().filter(|r| model.publisher(*r) == q) {
+            world.requests[r].is_in_doubt |= world.requests[r].phase == Phase::Published;
+        }
+    }
 }

@@ -119,7 +119,7 @@ impl Leases {
             _ => false,
         };
         match order {
-            _ if is_free && owns && steps.0.serves(p) && process.gate[user].is_none() => {
+            _ if is_free && owns && process.is_alive && process.gate[user].is_none() => {
                 if process.memory > 0 {
                     steps.to("buyer is granted the unit, buyer", user, |world| {
                         world.processes[p].memory -= 1;

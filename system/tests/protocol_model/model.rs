@@ -123,6 +123,7 @@ impl Protocol {
                 flight: Flight::None,
                 may_sell: false,
                 is_paused: false,
+        is_in_doubt: false,
             }; REQUESTS],
             publishers: [if self.config.starting {
                 starting
@@ -160,7 +161,6 @@ impl Protocol {
                 parked_messages: [0; PUBLISHERS],
                 lost_queues: 0,
                 lost_orders: 0,
-                discarded_of: 0,
                 total: self.config.total,
                 wanted: None,
                 paused: false,
@@ -197,6 +197,7 @@ fn accept_at_the_start(model: &Protocol, world: &mut World, order: usize) {
         flight: Flight::None,
         may_sell: true,
         is_paused: false,
+        is_in_doubt: false,
     };
     world.accepted |= bit(order);
     world.engine.remaining -= 1;

@@ -56,8 +56,8 @@ fn without_r10_ban_on_voiding_by_a_discard_an_order_accepted_anew_is_void() {
 }
 
 #[test]
-fn without_r10_care_for_discarded_messages_an_order_without_a_row_is_settled() {
-    fails(Removed::R10DiscardedIsNotSettled, 'd', DEAD_LETTERS);
+fn without_r10_doubt_about_what_was_sent_before_an_order_without_a_row_is_settled() {
+    fails(Removed::R10SentBeforeIsInDoubt, 'd', DEAD_LETTERS);
 }
 
 #[test]
@@ -156,21 +156,21 @@ fn without_r18_look_at_the_pool_sold_out_is_said_of_a_cancelled_unit() {
 }
 
 #[test]
-fn without_drain_before_the_expiry_moves_on_an_order_never_expires() {
-    fails_sweeping(sweeps::Removed::DrainFirst);
-}
-
-#[test]
-fn without_condition_on_the_place_of_the_expiry_a_replayed_order_never_expires() {
+fn without_condition_on_the_place_of_the_expiry_a_late_order_never_expires() {
     fails_sweeping(sweeps::Removed::CompareAndSet);
 }
 
 #[test]
-fn without_going_back_for_a_replayed_order_it_never_expires() {
-    fails_sweeping(sweeps::Removed::ReplayGoesBack);
+fn without_going_back_for_a_late_order_it_never_expires() {
+    fails_sweeping(sweeps::Removed::LateGoesBack);
 }
 
 #[test]
 fn without_second_look_before_the_place_is_stored_a_replayed_order_never_expires() {
     fails_sweeping(sweeps::Removed::StoreLooksAgain);
+}
+
+#[test]
+fn without_waiting_for_rows_under_way_an_order_written_slowly_never_expires() {
+    fails_sweeping(sweeps::Removed::StoreWaitsForWriters);
 }

@@ -235,8 +235,8 @@ fn confirm(model: &Protocol, world: &mut World, r: usize) {
         if has(world.ghost.published_again, r) {
             world.ghost.discarded &= !bit(order);
         }
-        if model.config.settles_drained {
-            world.published[model.publisher(r)] |= bit(order);
+        if model.config.settles_drained && !world.requests[r].is_in_doubt {
+            world.published[model.publisher(r)] |= bit(r);
         }
     }
     world.requests[r].phase = Phase::Done(answer);

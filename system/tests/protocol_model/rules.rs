@@ -35,7 +35,7 @@ pub enum Removed {
     R10ReplayKeepsItsEpoch,
     R10RefusedIsFinal,
     R10DiscardVoidsNothing,
-    R10DiscardedIsNotSettled,
+    R10SentBeforeIsInDoubt,
     R11LockBeforeTheRead,
     R11ClosedKeepsOnlyItsSold,
     R11OneSnapshot,

@@ -1,6 +1,11 @@
 //! A smaller model of the expiry's place in the orders: it walks them by id, which is by time, and
 //! stores how far it has come. An order that comes late, out of a queue or a dead letter, must not be
-//! passed over. Two sweepers, one queue, a message that cannot be read.
+//! passed over. Two sweepers, consumers whose transactions take their time, a message that cannot be
+//! read.
+//!
+//! A consumer inserts its row, then looks how old it is: of a young one it says nothing, with an older
+//! one it locks the place until its commit and takes it back. Whoever moves the place waits for rows
+//! that are not committed, locks it, and looks again.
 
 use crate::search::Edge;
 use stateright::{Model, Property};
@@ -9,15 +14,14 @@ const ORDERS: usize = 3;
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Removed {
-    /// The place moves only over orders that were drained.
-    DrainFirst,
-    /// It moves only from where the walk began.
+    /// A late row takes the place back to before its order.
+    LateGoesBack,
+    /// The place moves only from where the walk began.
     CompareAndSet,
-    /// A replay takes the place back to before its order.
-    ReplayGoesBack,
-    /// Under the lock of the place, which a replay takes too, one looks again for unpaid orders in
-    /// what was walked over: a replayed one may lie there.
+    /// With the place locked one looks again for unpaid orders in what was walked over.
     StoreLooksAgain,
+    /// Before, one waits for rows that are not committed: they were young when they were written.
+    StoreWaitsForWriters,
 }
 
 #[derive(Clone, Copy, Debug)]
@@ -39,21 +43,26 @@ pub struct World {
 enum Order {
     Queued,
     Parked,
+    /// Not committed: just inserted, found young, found late with the place locked.
+    Inserted,
+    Young,
+    Late,
     Unpaid,
     Expired,
+}
+
+impl Order {
+    fn is_under_way(self) -> bool {
+        matches!(self, Order::Inserted | Order::Young | Order::Late)
+    }
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 enum Sweeper {
     Idle,
-    /// Has drained the queue of everything up to there.
-    Drained {
-        to: i8,
-    },
-    Walked {
-        from: i8,
-        to: i8,
-    },
+    Walked { from: i8, to: i8 },
+    /// No row of what it walked over was under way.
+    Waited { from: i8, to: i8 },
 }
 
 fn ids() -> impl Iterator<Item = (usize, i8)> {
@@ -75,10 +84,15 @@ impl Sweeps {
                 next,
             });
         };
+        let go_back = |world: &mut World| {
+            if !self.lacks(Removed::LateGoesBack) {
+                world.place = world.place.min(id - 1);
+            }
+        };
         match world.orders[at] {
             Order::Queued => {
-                to("consumer writes order", &|world| {
-                    world.orders[at] = Order::Unpaid
+                to("consumer inserts order", &|world| {
+                    world.orders[at] = Order::Inserted;
                 });
                 if world.poison_left > 0 {
                     to("consumer parks order", &|world| {
@@ -87,11 +101,19 @@ impl Sweeps {
                     });
                 }
             }
+            Order::Inserted if id > world.overdue => to("consumer finds it young, order", &|world| {
+                world.orders[at] = Order::Young;
+            }),
+            Order::Inserted => to("consumer locks the place and takes it back for order", &|world| {
+                world.orders[at] = Order::Late;
+                go_back(world);
+            }),
+            Order::Young | Order::Late => to("consumer commits order", &|world| {
+                world.orders[at] = Order::Unpaid;
+            }),
             Order::Parked => to("operator replays order", &|world| {
                 world.orders[at] = Order::Unpaid;
-                if !self.lacks(Removed::ReplayGoesBack) {
-                    world.place = world.place.min(id - 1);
-                }
+                go_back(world);
             }),
             Order::Unpaid | Order::Expired => {}
         }
@@ -109,39 +131,42 @@ impl Sweeps {
             });
         };
         match world.sweepers[k] {
-            Sweeper::Idle => {
-                let waits = |(at, id): (usize, i8)| {
-                    id <= world.overdue && world.orders[at] == Order::Queued
-                };
-                if !ids().any(waits) || self.lacks(Removed::DrainFirst) {
-                    to("sweeper has drained the queue,", &|world| {
-                        world.sweepers[k] = Sweeper::Drained { to: world.overdue };
-                    });
-                }
-            }
-            Sweeper::Drained { to: bound } => to("sweeper walks,", &|world| {
+            Sweeper::Idle if world.place < world.overdue => to("sweeper walks,", &|world| {
                 for (at, id) in ids() {
-                    let is_in = world.place < id && id <= bound;
+                    let is_in = world.place < id && id <= world.overdue;
                     if is_in && world.orders[at] == Order::Unpaid {
                         world.orders[at] = Order::Expired;
                     }
                 }
                 world.sweepers[k] = Sweeper::Walked {
                     from: world.place,
-                    to: bound,
+                    to: world.overdue,
                 };
             }),
-            Sweeper::Walked { from, to: bound } => to("sweeper stores its place,", &|world| {
-                let is_left = |(at, id): (usize, i8)| {
-                    from < id && id <= bound && world.orders[at] == Order::Unpaid
+            Sweeper::Walked { from, to: bound } => {
+                let waits = |(at, id): (usize, i8)| {
+                    from < id && id <= bound && world.orders[at].is_under_way()
                 };
-                let is_clear = !ids().any(is_left) || self.lacks(Removed::StoreLooksAgain);
-                let is_there = world.place == from || self.lacks(Removed::CompareAndSet);
-                if is_there && is_clear {
-                    world.place = world.place.max(bound);
+                if !ids().any(waits) || self.lacks(Removed::StoreWaitsForWriters) {
+                    to("sweeper has waited for rows under way,", &|world| {
+                        world.sweepers[k] = Sweeper::Waited { from, to: bound };
+                    });
                 }
-                world.sweepers[k] = Sweeper::Idle;
-            }),
+            }
+            Sweeper::Waited { from, to: bound } if !world.orders.contains(&Order::Late) => {
+                to("sweeper stores its place,", &|world| {
+                    let is_left = |(at, id): (usize, i8)| {
+                        from < id && id <= bound && world.orders[at] == Order::Unpaid
+                    };
+                    let is_clear = !ids().any(is_left) || self.lacks(Removed::StoreLooksAgain);
+                    let is_there = world.place == from || self.lacks(Removed::CompareAndSet);
+                    if is_there && is_clear {
+                        world.place = bound;
+                    }
+                    world.sweepers[k] = Sweeper::Idle;
+                });
+            }
+            Sweeper::Idle | Sweeper::Waited { .. } => {}
         }
         if world.sweepers[k] != Sweeper::Idle {
             to("sweeper dies,", &|world| world.sweepers[k] = Sweeper::Idle);

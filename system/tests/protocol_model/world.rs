@@ -27,8 +27,8 @@ pub struct World {
     pub hands: [Hand; HANDS],
     /// Orders a consumer has acknowledged and not settled yet, one bit each.
     pub settling: u8,
-    /// By publisher: orders that it knows to be in its queue and settles by itself once that is
-    /// drained, one bit each.
+    /// By publisher: requests whose orders it knows to be in its queue and settles by itself once
+    /// that is drained, one bit each.
     pub published: [u8; PUBLISHERS],
     /// Orders their buyer was told yes about, one bit each. Nothing in the system reads it.
     pub accepted: u8,
@@ -110,6 +110,8 @@ pub struct Request {
     /// Read once, when it was taken.
     pub may_sell: bool,
     pub is_paused: bool,
+    /// A message of its publisher was parked since it was sent.
+    pub is_in_doubt: bool,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -242,8 +244,6 @@ pub struct Database {
     /// Incarnations whose queue was lost, with what was in it, one bit each.
     pub lost_queues: u8,
     pub lost_orders: u8,
-    /// Incarnations of which a message was discarded, one bit each.
-    pub discarded_of: u8,
     pub total: i8,
     /// The total that administrators want, until an epoch is granted with it.
     pub wanted: Option<i8>,
