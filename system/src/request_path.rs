@@ -115,6 +115,7 @@ async fn prepare(
         connections: Connections::at_most(1),
         shutdown: shutdown.clone(),
         ready: watch::channel(true).1,
+        none_dead: watch::channel(true).1,
         supervisor: Supervisor::new().0,
     };
     Ok((Arc::new(shared), engine, keeper))

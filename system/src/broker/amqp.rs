@@ -6,6 +6,7 @@
 mod connection;
 mod consumer;
 mod copier;
+mod exchanges;
 mod publisher;
 #[cfg(test)]
 mod tests;
@@ -23,12 +24,12 @@ use async_trait::async_trait;
 use connection::{confirming_channel, connect, done, is_not_found, properties};
 use consumer::AmqpDeliveries;
 use engines::IncarnationId;
+use exchanges::declare_exchanges;
 use lapin::options::{
-    BasicPublishOptions, ExchangeDeclareOptions, QueueBindOptions, QueueDeclareOptions,
-    QueueDeleteOptions,
+    BasicPublishOptions, QueueBindOptions, QueueDeclareOptions, QueueDeleteOptions,
 };
 use lapin::types::{AMQPValue, FieldTable, ShortString};
-use lapin::{Channel, Confirmation, Connection, ExchangeKind};
+use lapin::{Channel, Confirmation, Connection};
 
 /// One connection; every operation takes a channel of its own.
 #[derive(Debug)]
@@ -223,33 +224,6 @@ impl Broker for AmqpBroker {
         let deliveries = AmqpDeliveries::start(channel, queue.into(), prefetch).await?;
         Ok(Box::new(deliveries))
     }
-}
-
-/// Declares the exchanges; idempotent.
-///
-/// exclusive-route (R6): in a direct exchange no wildcard matches, so a binding of somebody else's
-/// cannot stand in for a queue that is gone.
-async fn declare_exchanges(channel: &Channel, names: &Names) -> anyhow::Result<()> {
-    let durable = ExchangeDeclareOptions {
-        durable: true,
-        ..ExchangeDeclareOptions::default()
-    };
-    for (exchange, kind) in [
-        (names.orders(), ExchangeKind::Direct),
-        (names.listeners(), ExchangeKind::Topic),
-        (names.dead_letters(), ExchangeKind::Topic),
-    ] {
-        channel
-            .exchange_declare(
-                exchange.as_str().into(),
-                kind,
-                durable,
-                FieldTable::default(),
-            )
-            .await
-            .with_context(|| format!("cannot declare exchange {exchange}"))?;
-    }
-    Ok(())
 }
 
 /// What every order queue is declared with.

@@ -46,9 +46,6 @@ impl Names {
     }
 }
 
-/// What the routing keys of dead letters begin with.
-pub const DEAD_LETTER: &str = "dead-letter.";
-
 /// The id of a marker.
 pub fn marker_id(nonce: u64) -> String {
     format!("marker-{nonce:016x}")

@@ -6,6 +6,7 @@
 //! R16).
 
 mod input;
+mod refusals;
 mod service;
 mod stock;
 

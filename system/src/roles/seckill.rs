@@ -6,6 +6,7 @@
 //! replies to flush.
 
 mod caretaker;
+mod dead_letters;
 mod group_commit;
 mod health;
 mod inspection;
@@ -94,6 +95,7 @@ pub async fn run(
     let (stop, stopping) = Shutdown::channel();
     let (supervisor, mut ends) = Supervisor::new();
     let (readiness, is_ready) = watch::channel(false);
+    let (dead, none_dead) = watch::channel(true);
     let most_clients = open_files::room_for_clients(
         config.seckill.max_connections,
         sockets.len(),
@@ -136,6 +138,7 @@ pub async fn run(
         connections: Connections::at_most(most_clients),
         shutdown: stopping.clone(),
         ready: is_ready,
+        none_dead,
         supervisor,
     });
     let inspector = Inspector {
@@ -143,6 +146,7 @@ pub async fn run(
         terms: shared.terms.clone(),
         incarnation: shared.incarnation.clone(),
         pressure: shared.pressure.clone(),
+        store: store.clone(),
         threads: sockets.len(),
     };
     let mut parts = Parts::new(&shared);
@@ -155,6 +159,8 @@ pub async fn run(
         incarnation.ended().await;
         Ok(())
     });
+    let counting = dead_letters::watch(store.clone(), dead);
+    parts.run("the watch over dead letters", counting);
     parts.run("the admin listener", inspector.serve(listeners.admin));
     let caretaker =
         needs_care.map(|engine| Caretaker::start(shared.clone(), engine, store.clone()));

@@ -12,7 +12,7 @@
 
 mod plan;
 
-use super::Store;
+use super::handle::Store;
 use crate::failpoint;
 use crate::order_id::{minted_at_ms, worker_of};
 use database::fixed_rows::{BATCH, Statement};
@@ -21,7 +21,9 @@ use engines::{AllocationId, Epoch, OrderId, SaleId, UserId};
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::time::Duration;
 
-pub use plan::{OrderChange, OrderChanged, OrderState, OrderWish};
+use super::types::OrderState;
+pub use plan::{OrderChange, OrderChanged, OrderWish};
+use plan::{Pool, Row};
 
 /// A transaction that lost against another one is tried again so often, after a pause that grows.
 const ATTEMPTS: u32 = 20;
@@ -30,25 +32,6 @@ const PAUSE: Duration = Duration::from_millis(5);
 const CLOCKS_APART_MS: i64 = 86_400_000;
 
 type Columns = (OrderId, UserId, SaleId, u32, AllocationId, i64, bool);
-
-/// An order as its row has it.
-#[derive(Clone, Copy, Debug)]
-struct Row {
-    order: OrderId,
-    user: UserId,
-    sale: SaleId,
-    quantity: u32,
-    allocation: AllocationId,
-    /// `None`: it never was an order.
-    state: Option<OrderState>,
-}
-
-/// The allocation that units go back to, and its epoch.
-#[derive(Clone, Copy, Debug)]
-struct Pool {
-    allocation: AllocationId,
-    epoch: Epoch,
-}
 
 impl Store {
     /// Does what is asked, each order by itself; the answers are in the order of `changes`. With

@@ -3,7 +3,8 @@
 //! As with incarnations, whether one is silent is for the reader to find out, on a clock of their
 //! own: the times in the rows are for people.
 
-use super::{ConsumerLife, Store};
+use super::handle::Store;
+use super::types::ConsumerLife;
 use crate::ids::ConsumerId;
 use database::{Arg, Result};
 

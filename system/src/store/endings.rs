@@ -1,6 +1,7 @@
 //! The end of a sale, and what is known of it afterwards.
 
-use super::{PastSale, Poison, SaleRow, Store};
+use super::handle::Store;
+use super::types::{PastSale, Poison, SaleRow};
 use database::fixed_rows::{BATCH, Statement};
 use database::{Arg, NO_ARGS, Result};
 use engines::{Epoch, OrderId, SaleId, UserId};

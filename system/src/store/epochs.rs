@@ -1,6 +1,8 @@
 //! The rows that an epoch begins and ends with.
 
-use super::{Snapshot, Store, stock_changes};
+use super::handle::Store;
+use super::stock_changes;
+use super::types::Snapshot;
 use database::{Arg, Connection, Error, Result};
 use engines::{AllocationId, Epoch, OpeningBuyer, OrderId, SaleId, Term, UserId};
 

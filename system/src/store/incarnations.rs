@@ -1,6 +1,7 @@
 //! Publishing processes: their leases, their fences, and their queues.
 
-use super::{Fenced, Life, Publisher, Store, WorkerUse};
+use super::handle::Store;
+use super::types::{Fenced, Life, Publisher, WorkerUse};
 use crate::ids::{Generation, WorkerId};
 use database::{Arg, Error, NO_ARGS, Result, fault};
 use engines::IncarnationId;

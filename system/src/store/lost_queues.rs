@@ -1,8 +1,9 @@
 //! Queues that are gone with whatever was in them: one record in `parked` stands for all of it
 //! (exclusive-route, R6; parked-is-final, R10).
 
+use super::handle::Store;
 use super::parking::QUEUE;
-use super::{Poison, Store};
+use super::types::Poison;
 use crate::clock::unix_ms;
 use database::{Arg, Connection, NO_ARGS, Result};
 use engines::{IncarnationId, SaleId};

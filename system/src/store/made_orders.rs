@@ -1,6 +1,6 @@
 //! Orders that administrators make for others, by the key that makes a repeat harmless.
 
-use super::Store;
+use super::handle::Store;
 use crate::clock::unix_ms;
 use database::{Arg, Result, fault};
 use engines::{OrderId, SaleId, UserId};

@@ -1,6 +1,6 @@
 //! What proves that a queue is drained: the sessions that consume it, and markers they committed.
 
-use super::Store;
+use super::handle::Store;
 use crate::ids::ConsumerSession;
 use database::{Arg, Result};
 use engines::IncarnationId;

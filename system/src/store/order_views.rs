@@ -1,6 +1,7 @@
 //! Orders as their buyers look at them. A VOID row never was one.
 
-use super::{OrderState, Store, status};
+use super::handle::Store;
+use super::types::{OrderState, status};
 use database::{Arg, Result};
 use engines::{OrderId, SaleId, UserId};
 

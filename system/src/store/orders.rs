@@ -1,7 +1,8 @@
 //! Order rows as the reconciler looks at them, and the VOID row that makes "there is no such order"
 //! final.
 
-use super::{ParkedOf, Poison, Store, status};
+use super::handle::Store;
+use super::types::{ParkedOf, Poison, status};
 use crate::clock::unix_ms;
 use crate::envelope::OrderEvent;
 use database::fixed_rows::{BULK, Statement};

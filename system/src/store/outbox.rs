@@ -1,16 +1,25 @@
 //! The outbox: what is still to be done about orders, written in the transaction that makes it true.
 //! A `release` is done when an engine has it, a `copy` when the broker has it.
 
-use super::{OrderState, Store};
+use super::handle::Store;
+use super::parking::MAX_BODY;
+use super::types::OrderState;
+use super::types::Poison;
 use crate::clock::unix_ms;
+use crate::digest;
 use crate::envelope::OrderEvent;
 use database::fixed_rows::{BATCH, BULK, Statement};
 use database::{Arg, Connection, Result};
-use engines::{Epoch, Nonce, OrderId, SaleId, Term, UserId};
+use engines::{Epoch, IncarnationId, Nonce, OrderId, SaleId, Term, UserId};
 use serde::Serialize;
 
 /// Routing key of the copy of a cancel.
 const CANCELED: &str = "order.canceled";
+/// What the routing keys of dead letters begin with.
+pub const DEAD_LETTER: &str = "dead-letter.";
+/// How much of a kind and of a digest is in a routing key, which has room for 128 characters.
+const KIND_MAX: usize = 48;
+const DIGEST_MAX: usize = 32;
 
 /// The units of a cancelled order, on their way back to the engine.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -260,6 +269,32 @@ pub(super) async fn insert_order_copies(
         }),
     });
     insert_copies(connection, &copies.collect::<Vec<_>>()).await
+}
+
+/// Of what could not become a row. One for each body: what comes again is in the outbox, or was.
+pub(super) async fn insert_dead_letters(
+    connection: &mut Connection<'_>,
+    incarnation: IncarnationId,
+    poison: &[Poison],
+) -> Result<()> {
+    let or_nothing = connection.kind().or_nothing("order_id");
+    let sql = format!(
+        "INSERT INTO outbox (order_id, user_id, product_id, quantity, routing_key, body, epoch, kind)
+         VALUES (?, 0, 0, 0, ?, ?, 0, 'copy'){or_nothing}"
+    );
+    for poison in poison {
+        let digest = digest::of(&poison.kind, &poison.body);
+        let kind: String = poison.kind.chars().take(KIND_MAX).collect();
+        let key = format!(
+            "{DEAD_LETTER}{kind}.{incarnation}.{}",
+            &digest[..DIGEST_MAX]
+        );
+        let body = Arg::Bytes(&poison.body[..poison.body.len().min(MAX_BODY)]);
+        connection
+            .run(&sql, [poison.order.into(), key.as_str().into(), body])
+            .await?;
+    }
+    Ok(())
 }
 
 async fn insert_copies(connection: &mut Connection<'_>, copies: &[NewCopy]) -> Result<()> {

@@ -2,7 +2,8 @@
 //! what is left to be done. Every statement is bounded, but for the count of orders, which is made
 //! only when it is asked for.
 
-use super::{Store, status};
+use super::handle::Store;
+use super::types::status;
 use database::fixed_rows::{BATCH, Statement};
 use database::{FromColumn, FromRow, NO_ARGS, Result, RowRef};
 use engines::{Epoch, IncarnationId, Nonce, OrderId, SaleId, Term};

@@ -2,7 +2,7 @@
 //! record for each body of each type, however often and under however many message ids it comes,
 //! and a bound on how many there are (parked-is-final, R10).
 
-use super::Poison;
+use super::types::Poison;
 use crate::clock::unix_ms;
 use crate::digest;
 use database::fixed_rows::{BULK, Statement};

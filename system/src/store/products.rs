@@ -1,6 +1,6 @@
 //! Products and their sales, as administrators make and change them.
 
-use super::Store;
+use super::handle::Store;
 use super::stock_changes::{LockedSale, StockChange, Wish, record};
 use database::{Arg, Connection, Result, fault};
 use engines::SaleId;

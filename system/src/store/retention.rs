@@ -1,7 +1,7 @@
 //! What is done in the outbox and may go after a while. A call reads and deletes no more than a page
 //! of each kind, however much there is.
 
-use super::Store;
+use super::handle::Store;
 use crate::order_id::minted_at_ms;
 use database::Result;
 use database::fixed_rows::{BULK, Statement};

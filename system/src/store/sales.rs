@@ -1,6 +1,7 @@
 //! Sales, their products and their terms.
 
-use super::{OpenSale, SaleRow, SeedSale, Store};
+use super::handle::Store;
+use super::types::{OpenSale, SaleRow, SeedSale};
 use database::{Arg, Result};
 use engines::{AllocationId, Epoch, Nonce, SaleId, Term};
 

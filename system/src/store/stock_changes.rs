@@ -4,7 +4,7 @@
 //! Each change has a row of its own, under the key that makes a repeat harmless. Whoever writes one
 //! has locked the row of its sale before, as the grant has that answers it.
 
-use super::Store;
+use super::handle::Store;
 use database::{Arg, Connection, Result, fault};
 use engines::SaleId;
 

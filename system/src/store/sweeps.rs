@@ -5,7 +5,8 @@
 //! over orders that it has looked at: whoever writes the row of an order that is older than a moment
 //! looks where the place is, in the same transaction, and takes it back if it is beyond.
 
-use super::{Store, status};
+use super::handle::Store;
+use super::types::status;
 use crate::clock::unix_ms;
 use crate::order_id::minted_at_ms;
 use database::{Arg, Connection, Result};

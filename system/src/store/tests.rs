@@ -13,8 +13,9 @@ mod writing;
 
 use super::*;
 use crate::config::DatabaseConfig;
-use database::DatabaseKind;
+use database::{DatabaseKind, NO_ARGS};
 use engines::Registry;
+use std::time::Duration;
 
 /// Runs each scenario on a file, and all of them on one server.
 macro_rules! on_both {

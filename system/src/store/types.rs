@@ -5,6 +5,62 @@ use crate::ids::{ConsumerId, ConsumerSession, Generation, WorkerId};
 use engines::{AllocationId, Epoch, IncarnationId, OpeningBuyer, OrderId, SaleId, Term, UserId};
 use serde::Deserialize;
 use std::collections::{HashMap, HashSet};
+use std::fmt;
+
+/// Order states as stored in `orders.status`.
+pub mod status {
+    /// To pay.
+    pub const TO_PAY: i64 = 0;
+    /// Paid.
+    pub const PAID: i64 = 1;
+    /// Cancelled by its buyer, or expired.
+    pub const CANCELLED: i64 = 2;
+    /// Completed.
+    pub const COMPLETED: i64 = 3;
+    /// Never became an order; blocks its order id for ever.
+    pub const VOID: i64 = 4;
+}
+
+/// What an order is; one step leads to the next and none back.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum OrderState {
+    /// Not paid yet.
+    ToPay,
+    /// Paid.
+    Paid,
+    /// Cancelled by its buyer.
+    Cancelled,
+    /// Cancelled because it was not paid in time.
+    Expired,
+    /// Paid and handed over.
+    Completed,
+}
+
+impl OrderState {
+    /// Of the columns of a row; `None` for a VOID row, which never was an order.
+    pub fn of(status: i64, expired: bool) -> Option<Self> {
+        match (status, expired) {
+            (status::TO_PAY, _) => Some(Self::ToPay),
+            (status::PAID, _) => Some(Self::Paid),
+            (status::CANCELLED, false) => Some(Self::Cancelled),
+            (status::CANCELLED, true) => Some(Self::Expired),
+            (status::COMPLETED, _) => Some(Self::Completed),
+            _ => None,
+        }
+    }
+}
+
+impl fmt::Display for OrderState {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::ToPay => "is not paid",
+            Self::Paid => "is paid",
+            Self::Cancelled => "is cancelled",
+            Self::Expired => "has expired: it was not paid in time",
+            Self::Completed => "is completed",
+        })
+    }
+}
 
 /// A sale and its term, as the `sales` row has it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

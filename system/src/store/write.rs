@@ -7,10 +7,12 @@
 //! 3. If the guard or a key refuses what is left, each order is tried alone, under a savepoint, and
 //!    one that is refused is parked together with a VOID row (parked-is-final, R10).
 
+use super::handle::Store;
 use super::orders::{ORDER_VALUES, insert_void, values};
+use super::outbox;
 use super::parking::park;
-use super::{Poison, Store, WriteBatch, Written};
-use super::{outbox, sweeps};
+use super::sweeps;
+use super::types::{Poison, WriteBatch, Written};
 use crate::clock::unix_ms;
 use crate::envelope::OrderEvent;
 use crate::failpoint;
@@ -107,6 +109,9 @@ impl Store {
             }
         }
         park(&mut connection, batch.incarnation, &refused).await?;
+        if batch.copies {
+            outbox::insert_dead_letters(&mut connection, batch.incarnation, &refused).await?;
+        }
         conclude(tx, batch, session).await?;
         tell("orders refused and parked", batch.incarnation, &refused);
         Ok((session, live))
@@ -117,6 +122,9 @@ impl Store {
 async fn conclude(mut tx: Tx<'_>, batch: &WriteBatch, session: ConsumerSession) -> Result<()> {
     let mut connection = tx.connection();
     park(&mut connection, batch.incarnation, &batch.poison).await?;
+    if batch.copies {
+        outbox::insert_dead_letters(&mut connection, batch.incarnation, &batch.poison).await?;
+    }
     for nonce in &batch.markers {
         commit_marker(&mut connection, *nonce, batch.incarnation, session).await?;
     }

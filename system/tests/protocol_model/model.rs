@@ -123,7 +123,7 @@ impl Protocol {
                 flight: Flight::None,
                 may_sell: false,
                 is_paused: false,
-        is_in_doubt: false,
+                is_in_doubt: false,
             }; REQUESTS],
             publishers: [if self.config.starting {
                 starting

@@ -60,9 +60,15 @@ impl Order {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 enum Sweeper {
     Idle,
-    Walked { from: i8, to: i8 },
+    Walked {
+        from: i8,
+        to: i8,
+    },
     /// No row of what it walked over was under way.
-    Waited { from: i8, to: i8 },
+    Waited {
+        from: i8,
+        to: i8,
+    },
 }
 
 fn ids() -> impl Iterator<Item = (usize, i8)> {
@@ -101,13 +107,18 @@ impl Sweeps {
                     });
                 }
             }
-            Order::Inserted if id > world.overdue => to("consumer finds it young, order", &|world| {
-                world.orders[at] = Order::Young;
-            }),
-            Order::Inserted => to("consumer locks the place and takes it back for order", &|world| {
-                world.orders[at] = Order::Late;
-                go_back(world);
-            }),
+            Order::Inserted if id > world.overdue => {
+                to("consumer finds it young, order", &|world| {
+                    world.orders[at] = Order::Young;
+                })
+            }
+            Order::Inserted => to(
+                "consumer locks the place and takes it back for order",
+                &|world| {
+                    world.orders[at] = Order::Late;
+                    go_back(world);
+                },
+            ),
             Order::Young | Order::Late => to("consumer commits order", &|world| {
                 world.orders[at] = Order::Unpaid;
             }),

@@ -1,11 +1,11 @@
 //! Copies for listeners, on `seckill.exchange`; of dead letters on `seckill.dlx`.
 
 use super::connection::{confirming_channel, connect, properties};
-use super::declare_exchanges;
+use super::exchanges::declare_exchanges;
 use crate::broker::contract::Copier;
-use crate::broker::names::{DEAD_LETTER, Names};
+use crate::broker::names::Names;
 use crate::config::MqConfig;
-use crate::store::CopyLeft;
+use crate::store::{CopyLeft, DEAD_LETTER};
 use anyhow::{Context, bail};
 use async_trait::async_trait;
 use lapin::options::BasicPublishOptions;

@@ -1,7 +1,7 @@
 //! The gRPC surface: who may ask, what is asked, what is answered.
 
 use super::input;
-use super::stock::{retry_later, wrong_wish};
+use super::refusals::{out_of_reach, wrong_wish};
 use crate::clock::unix_ms;
 use crate::proto::product::product_service_server::ProductService;
 use crate::proto::product::{
@@ -165,11 +165,4 @@ impl Service {
 
 fn now_s() -> i64 {
     unix_ms() / 1_000
-}
-
-/// Nothing is lost if it is asked again.
-pub fn out_of_reach(error: &database::Error) -> Status {
-    retry_later(format!(
-        "the database cannot be asked now; asking again is safe ({error})"
-    ))
 }

@@ -1,17 +1,15 @@
 //! Changes of stock: asked for once, waited for, and refused in words.
 
-use super::service::{Service, out_of_reach};
-use crate::store::{StockChange, TOTAL_MAX, Wish};
+use super::refusals::{out_of_reach, retry_later};
+use super::service::Service;
+use crate::store::{StockChange, Wish};
 use database::fault;
 use engines::SaleId;
 use std::time::{Duration, Instant};
-use tonic::metadata::{MetadataMap, MetadataValue};
-use tonic::{Code, Status};
+use tonic::Status;
 
 /// How often the answer is looked for.
 const POLL_INTERVAL: Duration = Duration::from_millis(20);
-/// When to ask again, s.
-const RETRY_AFTER_S: u64 = 1;
 
 impl Service {
     /// Writes the wish down, once under its key.
@@ -62,43 +60,5 @@ impl Service {
 
     fn is_late(&self, deadline: Instant) -> bool {
         Instant::now() >= deadline || self.shutdown.is_requested()
-    }
-}
-
-/// UNAVAILABLE, with how long to wait in `retry-after`, s.
-pub fn retry_later(text: String) -> Status {
-    let mut metadata = MetadataMap::new();
-    metadata.insert("retry-after", MetadataValue::from(RETRY_AFTER_S));
-    Status::with_metadata(Code::Unavailable, text, metadata)
-}
-
-/// Why a wish is not one that is known; `delta` is what it asked for.
-pub fn wrong_wish(wish: &Wish, delta: i64) -> Status {
-    match wish {
-        Wish::NoSale => Status::not_found("there is no such product"),
-        Wish::Over => Status::failed_precondition(
-            "the sale is over, so its stock stays; move its window first: UpdateProduct, seckill_end_time",
-        ),
-        Wish::OutOfRange(total) if delta < 0 => Status::failed_precondition(format!(
-            "{} cannot be deducted: the stock is {total}",
-            -delta
-        )),
-        Wish::OutOfRange(total) => Status::failed_precondition(format!(
-            "{delta} cannot be returned: the stock is {total}, and {TOTAL_MAX} is the most"
-        )),
-        Wish::Crowded => retry_later("too many changes of this sale wait; try again".into()),
-        Wish::KeyUsed(used) => {
-            let StockChange { sale, delta, .. } = used;
-            let what = match delta {
-                0 => format!(
-                    "create product {sale} with a stock of {}",
-                    used.wanted_total
-                ),
-                ..0 => format!("deduct {} of product {sale}", -delta),
-                1.. => format!("return {delta} of product {sale}"),
-            };
-            Status::failed_precondition(format!("this key was used to {what}"))
-        }
-        Wish::Known(_) => Status::internal("nothing is wrong with it"),
     }
 }

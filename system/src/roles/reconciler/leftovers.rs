@@ -6,10 +6,14 @@ use crate::config::Config;
 use crate::repair::{Pass, Troubles, releases};
 use crate::store::{ReleaseCursor, Store};
 use engines::{OrderId, StockEngine};
+use std::time::{Duration, Instant};
 
 /// Releases read in one statement, and statements in one pass.
 const PAGE: usize = 1_000;
 const PAGES_PER_PASS: usize = 5;
+
+/// How often it is told that dead letters are open.
+const TELL_EVERY: Duration = Duration::from_secs(60);
 
 /// Remembers how far it has gone through the releases that are left.
 #[derive(Debug)]
@@ -17,6 +21,8 @@ pub struct Leftovers {
     markers_kept_ms: u64,
     outbox_kept_ms: u64,
     place: ReleaseCursor,
+    /// When dead letters were counted last.
+    counted: Option<Instant>,
     troubles: Troubles,
 }
 
@@ -26,6 +32,7 @@ impl Leftovers {
             markers_kept_ms: config.reconciler.marker_retention_s.saturating_mul(1_000),
             outbox_kept_ms: config.outbox.retention_s.saturating_mul(1_000),
             place: ReleaseCursor::default(),
+            counted: None,
             troubles: Troubles::new("cannot clear away what is done"),
         }
     }
@@ -41,8 +48,29 @@ impl Leftovers {
             Ok(forgotten) => pass.forgotten += forgotten,
             Err(error) => self.troubles.add(error),
         }
+        if let Err(error) = self.tell_of_dead_letters(store).await {
+            self.troubles.add(error);
+        }
         self.troubles.report();
         pass
+    }
+
+    /// parked-is-final (R10): nobody decides about them but people.
+    async fn tell_of_dead_letters(&mut self, store: &Store) -> database::Result<()> {
+        if self.counted.is_some_and(|at| at.elapsed() < TELL_EVERY) {
+            return Ok(());
+        }
+        self.counted = Some(Instant::now());
+        let letters = store.open_dead_letters().await?;
+        if letters.open > 0 {
+            let (open, oldest_s) = (letters.open, letters.oldest_age_ms / 1_000);
+            tracing::warn!(
+                open,
+                oldest_s,
+                "dead letters are open: seckill dead-letter list"
+            );
+        }
+        Ok(())
     }
 
     /// release-by-epoch (R12): those whose epoch is over are done.

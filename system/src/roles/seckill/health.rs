@@ -16,10 +16,14 @@ const LIVENESS: &str = "liveness";
 /// Serving while this instance can sell.
 const READINESS: &str = "readiness";
 
+/// A warning: not serving while a dead letter is open. Nothing else depends on it.
+const DEAD_LETTERS: &str = "dead-letters";
+
 /// Answers from what the control thread has last seen.
 #[derive(Clone, Debug)]
 pub struct HealthOf {
     pub ready: watch::Receiver<bool>,
+    pub none_dead: watch::Receiver<bool>,
 }
 
 impl HealthOf {
@@ -27,8 +31,9 @@ impl HealthOf {
         match request.service.as_str() {
             "" | READINESS | SERVICE_NAME => Ok(self.ready.clone()),
             LIVENESS => Ok(watch::channel(true).1),
+            DEAD_LETTERS => Ok(self.none_dead.clone()),
             other => Err(Status::not_found(format!(
-                "no service {other:?}; known: {LIVENESS}, {READINESS}, {SERVICE_NAME} and \"\""
+                "no service {other:?}; known: {LIVENESS}, {READINESS}, {DEAD_LETTERS}, {SERVICE_NAME} and \"\""
             ))),
         }
     }
@@ -88,7 +93,8 @@ mod tests {
     #[tokio::test]
     async fn readiness_follows_what_is_seen_and_liveness_does_not() {
         let (sender, ready) = watch::channel(false);
-        let health = HealthOf { ready };
+        let (dead, none_dead) = watch::channel(true);
+        let health = HealthOf { ready, none_dead };
         for is_ready in [false, true, false] {
             sender.send_replace(is_ready);
             for service in ["", READINESS, SERVICE_NAME] {
@@ -97,6 +103,9 @@ mod tests {
             }
             let seen = health.check(ask(LIVENESS)).await.expect("known");
             assert_eq!(seen.into_inner(), answer(true));
+            dead.send_replace(is_ready);
+            let seen = health.check(ask(DEAD_LETTERS)).await.expect("known");
+            assert_eq!(seen.into_inner(), answer(is_ready));
         }
         let unknown = health.check(ask("life")).await.expect_err("unknown");
         assert!(unknown.message().contains("known: liveness, readiness"));
@@ -105,7 +114,8 @@ mod tests {
     #[tokio::test]
     async fn whoever_watches_is_told_at_once_and_of_every_change() {
         let (sender, ready) = watch::channel(true);
-        let health = HealthOf { ready };
+        let none_dead = watch::channel(true).1;
+        let health = HealthOf { ready, none_dead };
         for (service, then) in [(READINESS, false), (LIVENESS, true)] {
             let mut told = health
                 .watch(ask(service))

@@ -8,8 +8,10 @@ use crate::listener::{Connections, Listener, incoming};
 use crate::proto;
 use crate::proto::inspect::inspect_service_server::{InspectService, InspectServiceServer};
 use crate::proto::inspect::{
-    GetPressureRequest, GetPressureResponse, GetStockRequest, GetStockResponse,
+    GetDeadLettersRequest, GetDeadLettersResponse, GetPressureRequest, GetPressureResponse,
+    GetStockRequest, GetStockResponse,
 };
+use crate::store::Store;
 use crate::terms::Terms;
 use anyhow::Context;
 use engines::{SaleId, StockEngine};
@@ -32,6 +34,7 @@ pub struct Inspector {
     pub terms: Terms,
     pub incarnation: Incarnation,
     pub pressure: Arc<Pressure>,
+    pub store: Store,
     /// Serving threads.
     pub threads: usize,
 }
@@ -91,6 +94,19 @@ impl InspectService for Inspector {
             server: stock.server,
         }))
     }
+
+    async fn get_dead_letters(
+        &self,
+        _request: Request<GetDeadLettersRequest>,
+    ) -> Result<Response<GetDeadLettersResponse>, Status> {
+        let counted = self.store.open_dead_letters().await;
+        let counted = counted.map_err(|error| Status::unavailable(error.to_string()))?;
+        Ok(Response::new(GetDeadLettersResponse {
+            open: counted.open,
+            oldest_age_ms: counted.oldest_age_ms,
+        }))
+    }
+
     async fn get_pressure(
         &self,
         _request: Request<GetPressureRequest>,

@@ -119,6 +119,7 @@ pub fn routes(
     let service = SeckillServiceServer::new(service).max_decoding_message_size(MAX_REQUEST_BYTES);
     let health = HealthServer::new(HealthOf {
         ready: shared.ready.clone(),
+        none_dead: shared.none_dead.clone(),
     });
     let reflection = tonic_reflection::server::Builder::configure()
         .register_encoded_file_descriptor_set(proto::DESCRIPTORS)

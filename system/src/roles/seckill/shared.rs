@@ -38,6 +38,8 @@ pub struct Shared {
     pub shutdown: Shutdown,
     /// Whether buyers should be sent here.
     pub ready: watch::Receiver<bool>,
+    /// Whether no dead letter is open.
+    pub none_dead: watch::Receiver<bool>,
     /// Of everything that has to run until then.
     pub supervisor: Supervisor,
 }

@@ -1,15 +1,13 @@
 //! What may become of an order in which state, decided for a whole batch under its locks, and what
 //! has to be written for it.
 
-use super::{Pool, Row};
+use super::super::outbox::{self, Release};
+use super::super::types::OrderState;
 use crate::clock::unix_ms;
-use crate::store::outbox::{self, Release};
-use crate::store::status;
 use database::fixed_rows::{BATCH, Statement};
 use database::{Arg, Connection, Result};
-use engines::{AllocationId, OrderId, UserId};
+use engines::{AllocationId, Epoch, OrderId, SaleId, UserId};
 use std::collections::{BTreeMap, HashMap};
-use std::fmt;
 
 /// What is to become of one order.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -52,47 +50,6 @@ impl OrderWish {
     }
 }
 
-/// What an order is; one step leads to the next and none back.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub enum OrderState {
-    /// Not paid yet.
-    ToPay,
-    /// Paid.
-    Paid,
-    /// Cancelled by its buyer.
-    Cancelled,
-    /// Cancelled because it was not paid in time.
-    Expired,
-    /// Paid and handed over.
-    Completed,
-}
-
-impl OrderState {
-    /// Of the columns of a row; `None` for a VOID row, which never was an order.
-    pub fn of(status: i64, expired: bool) -> Option<Self> {
-        match (status, expired) {
-            (status::TO_PAY, _) => Some(Self::ToPay),
-            (status::PAID, _) => Some(Self::Paid),
-            (status::CANCELLED, false) => Some(Self::Cancelled),
-            (status::CANCELLED, true) => Some(Self::Expired),
-            (status::COMPLETED, _) => Some(Self::Completed),
-            _ => None,
-        }
-    }
-}
-
-impl fmt::Display for OrderState {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(match self {
-            Self::ToPay => "is not paid",
-            Self::Paid => "is paid",
-            Self::Cancelled => "is cancelled",
-            Self::Expired => "has expired: it was not paid in time",
-            Self::Completed => "is completed",
-        })
-    }
-}
-
 /// What became of it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum OrderChanged {
@@ -104,6 +61,25 @@ pub enum OrderChanged {
     NotFound,
     /// There is no such row.
     NoRow,
+}
+
+/// An order as its row has it.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Row {
+    pub(super) order: OrderId,
+    pub(super) user: UserId,
+    pub(super) sale: SaleId,
+    pub(super) quantity: u32,
+    pub(super) allocation: AllocationId,
+    /// `None`: it never was an order.
+    pub(super) state: Option<OrderState>,
+}
+
+/// The allocation that units go back to, and its epoch.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Pool {
+    pub(super) allocation: AllocationId,
+    pub(super) epoch: Epoch,
 }
 
 /// Why `change` cannot be made of an order in this state; `None` if it can.

@@ -15,6 +15,7 @@ on_both!(
     a_hundred_cancels_of_everybody_at_once_are_one_each,
     a_row_that_is_not_there_may_come_only_from_somebody_who_is_not_drained,
     copies_are_written_with_what_they_tell_and_left_until_they_are_published,
+    a_dead_letter_is_copied_once_however_often_it_comes,
     orders_are_listed_newest_first_page_by_page,
 );
 
@@ -335,6 +336,30 @@ async fn copies_are_written_with_what_they_tell_and_left_until_they_are_publishe
     assert_eq!(left.len(), 1);
     assert!(store.copies_left(left[0].id, 10).await.unwrap().is_empty());
     assert_eq!(store.releases().await.len(), 1, "a copy is no release");
+}
+
+async fn a_dead_letter_is_copied_once_however_often_it_comes(url: String) {
+    let (store, publisher, _) = open_sale(&url).await;
+    for copies in [false, true, true] {
+        let batch = WriteBatch {
+            incarnation: publisher,
+            poison: vec![Poison {
+                message_id: "m".to_owned(),
+                order: Poison::WHOLE_MESSAGE,
+                kind: "order.batch.v9".to_owned(),
+                reason: "unknown".to_owned(),
+                body: b"from tomorrow".to_vec(),
+            }],
+            copies,
+            ..WriteBatch::default()
+        };
+        store.write(&batch).await.unwrap();
+    }
+    let left = store.copies_left(0, 10).await.unwrap();
+    assert_eq!(left.len(), 1);
+    let key = &left[0].routing_key;
+    assert!(key.starts_with("dead-letter.order.batch.v9.1."), "{key}");
+    assert_eq!(left[0].body, b"from tomorrow");
 }
 
 async fn orders_are_listed_newest_first_page_by_page(url: String) {

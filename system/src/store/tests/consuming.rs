@@ -20,7 +20,7 @@ async fn a_consumer_is_there_until_it_leaves_and_others_see_it_beat(url: String)
     let life = |id, beats| ConsumerLife { id, beats };
     let lives = [life(first, 1), life(second, 0)];
     assert_eq!(store.consumers(KIND).await.unwrap(), lives);
-    let consumed = "SELECT COUNT(*) FROM consumers WHERE queue = '1 2' AND heartbeat_at_ms > 0";
+    let consumed = "SELECT COUNT(*) FROM consumers WHERE queue = '1 2' AND NOT heartbeat_at_ms = 0";
     assert_eq!(store.number(consumed).await, 1);
     store.leave_consumers(first).await.unwrap();
     assert_eq!(store.consumers(KIND).await.unwrap(), [life(second, 0)]);

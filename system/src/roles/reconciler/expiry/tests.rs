@@ -286,7 +286,12 @@ async fn two_reconcilers_expire_every_order_once(world: World) {
     assert_eq!(world.number(expired).await, ORDERS);
     let releases = "SELECT COUNT(*) FROM outbox WHERE kind = 'release'";
     assert_eq!(world.number(releases).await, ORDERS);
-    assert_eq!(world.number("SELECT CAST(SUM(sold) AS SIGNED) FROM allocations").await, 0);
+    assert_eq!(
+        world
+            .number("SELECT CAST(SUM(sold) AS SIGNED) FROM allocations")
+            .await,
+        0
+    );
     // Nobody looks at any of them again.
     assert_eq!(world.walk(&mut expiry(1)).await, 0);
 }

@@ -1,0 +1,53 @@
+//! Why an administrator is refused, in words.
+
+use crate::store::{StockChange, TOTAL_MAX, Wish};
+use tonic::metadata::{MetadataMap, MetadataValue};
+use tonic::{Code, Status};
+
+/// When to ask again, s.
+const RETRY_AFTER_S: u64 = 1;
+
+/// UNAVAILABLE, with how long to wait in `retry-after`, s.
+pub fn retry_later(text: String) -> Status {
+    let mut metadata = MetadataMap::new();
+    metadata.insert("retry-after", MetadataValue::from(RETRY_AFTER_S));
+    Status::with_metadata(Code::Unavailable, text, metadata)
+}
+
+/// Why a wish is not one that is known; `delta` is what it asked for.
+pub fn wrong_wish(wish: &Wish, delta: i64) -> Status {
+    match wish {
+        Wish::NoSale => Status::not_found("there is no such product"),
+        Wish::Over => Status::failed_precondition(
+            "the sale is over, so its stock stays; move its window first: UpdateProduct, seckill_end_time",
+        ),
+        Wish::OutOfRange(total) if delta < 0 => Status::failed_precondition(format!(
+            "{} cannot be deducted: the stock is {total}",
+            -delta
+        )),
+        Wish::OutOfRange(total) => Status::failed_precondition(format!(
+            "{delta} cannot be returned: the stock is {total}, and {TOTAL_MAX} is the most"
+        )),
+        Wish::Crowded => retry_later("too many changes of this sale wait; try again".into()),
+        Wish::KeyUsed(used) => {
+            let StockChange { sale, delta, .. } = used;
+            let what = match delta {
+                0 => format!(
+                    "create product {sale} with a stock of {}",
+                    used.wanted_total
+                ),
+                ..0 => format!("deduct {} of product {sale}", -delta),
+                1.. => format!("return {delta} of product {sale}"),
+            };
+            Status::failed_precondition(format!("this key was used to {what}"))
+        }
+        Wish::Known(_) => Status::internal("nothing is wrong with it"),
+    }
+}
+
+/// Nothing is lost if it is asked again.
+pub fn out_of_reach(error: &database::Error) -> Status {
+    retry_later(format!(
+        "the database cannot be asked now; asking again is safe ({error})"
+    ))
+}
