@@ -95,7 +95,13 @@ async fn the_seckill_role_serves_on_the_socket_it_is_given_and_ends_when_it_is_t
     let config = shop(&folder).await;
     let listeners = roles::seckill::bind(&config).expect("free ports");
     let addresses = listeners.addresses();
-    live_and_end(config, listeners, addresses, roles::seckill::run).await;
+    Box::pin(live_and_end(
+        config,
+        listeners,
+        addresses,
+        roles::seckill::run,
+    ))
+    .await;
 }
 
 #[tokio::test]
@@ -104,7 +110,7 @@ async fn the_order_role_serves_on_the_socket_it_is_given_and_ends_when_it_is_tol
     let config = shop(&folder).await;
     let listener = roles::order::bind(&config).expect("a free port");
     let addresses = Addresses::of_clients(listener.address());
-    live_and_end(config, listener, addresses, roles::order::run).await;
+    Box::pin(live_and_end(config, listener, addresses, roles::order::run)).await;
 }
 
 #[tokio::test]
@@ -114,7 +120,7 @@ async fn all_roles_together_are_ready_when_the_last_of_them_is_and_end_together(
     let _only_user = roles::all::lock(&config).expect("nobody else uses it");
     let listeners = roles::all::bind(&config).expect("free ports");
     let addresses = listeners.addresses();
-    live_and_end(config, listeners, addresses, roles::all::run).await;
+    Box::pin(live_and_end(config, listeners, addresses, roles::all::run)).await;
 }
 
 #[tokio::test]

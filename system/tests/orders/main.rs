@@ -134,16 +134,8 @@ async fn with_tokens_everybody_sees_and_changes_their_own_and_administrators_all
     })
     .await;
     let order = shop.buy(1).await.unwrap();
-    is(
-        shop.cancel(order, 1).await,
-        Code::Unauthenticated,
-        &shop
-            .cancel(order, 1)
-            .await
-            .unwrap_err()
-            .message()
-            .to_owned(),
-    );
+    let without = shop.cancel(order, 1).await.expect_err("no token");
+    assert_eq!(without.code(), Code::Unauthenticated);
     use system::proto::order::{GetOrderRequest, PayOrderRequest};
     let get = GetOrderRequest { order_id: order };
     let seen = async |shop: &mut Shop, user, role| {
@@ -260,7 +252,7 @@ async fn with_tokens_everybody_sees_and_changes_their_own_and_administrators_all
         user_id: 5,
         ..ListUserOrdersRequest::default()
     };
-    let of_another = with(list.clone(), &[token(1, Role::User)]);
+    let of_another = with(list, &[token(1, Role::User)]);
     let refused = shop
         .orders
         .list_user_orders(of_another)
@@ -269,7 +261,7 @@ async fn with_tokens_everybody_sees_and_changes_their_own_and_administrators_all
     assert_eq!(refused.code(), Code::NotFound);
     let mut listed = 0;
     for _ in 0..500 {
-        let own = with(list.clone(), &[token(5, Role::User)]);
+        let own = with(list, &[token(5, Role::User)]);
         let answer = shop.orders.list_user_orders(own).await.expect("their own");
         listed = answer.into_inner().total;
         if listed == 1 {

@@ -5,6 +5,7 @@ use super::writing::{SALE, open_sale, order};
 use super::*;
 use crate::envelope::{self, ORDER_BATCH_TYPE, OrderEvent};
 use crate::ids::Generation;
+use crate::store::dead_letters::OpenDeadLetters;
 use crate::store::parking::MAX_BODY;
 use engines::{IncarnationId, OrderId};
 

@@ -3,6 +3,7 @@
 use super::*;
 use crate::envelope::OrderEvent;
 use crate::ids::{Generation, WorkerId};
+use crate::store::types::Written;
 use engines::{AllocationId, Epoch, IncarnationId, Nonce, OrderId, SaleId, Term, UserId};
 use std::sync::{Arc, Mutex};
 
