@@ -1,6 +1,8 @@
 //! Whole runs of `lab bench`, with real servers and without any: the result of a successful run,
 //! what is refused, and what remains of a run that ends early.
 
+#[path = "bench/after_yes.rs"]
+mod after_yes;
 #[path = "bench/embedded.rs"]
 mod embedded;
 #[path = "bench/lost_order.rs"]

@@ -1,0 +1,55 @@
+//! Legs whose buyers cancel, pay and buy again while unpaid orders expire.
+
+use std::process::Output;
+
+use reports::result::{AuditVerdict, Operation};
+
+use crate::{fresh_folder, has_servers, lab, measured, only_result, text};
+
+const CHURN: &str = include_str!("../../catalog/cancel-churn.toml");
+
+/// `cancel-churn` at a rate that a debug build keeps on a busy machine, and for a shorter time.
+fn churn(name: &str, arguments: &[&str]) {
+    let folder = fresh_folder(name);
+    let scenarios = fresh_folder(&format!("{name}_scenario"));
+    let file = scenarios.join("small-churn.toml");
+    let small = CHURN
+        .replace("rate = 1_000\ntime = \"8s\"", "rate = 150\ntime = \"3s\"")
+        .replace("rate = 500\ntime = \"3s\"", "rate = 50\ntime = \"1s\"");
+    assert_ne!(small, CHURN, "the catalog's rates have changed");
+    std::fs::write(&file, small).expect("written");
+    let mut command = lab(&folder, &["bench", &file.display().to_string()]);
+    let Output {
+        status,
+        stdout,
+        stderr,
+    } = command.args(arguments).output().expect("lab starts");
+    let said = format!("{}\n{}", text(&stdout), text(&stderr));
+    assert_eq!(status.code(), Some(0), "{said}");
+    let result = only_result(&folder);
+    let leg = &result.legs[0];
+    let audit = leg.audit.as_ref().expect("audited");
+    assert_eq!(audit.verdict, AuditVerdict::Passed, "{said}");
+    let phase = measured(leg);
+    for operation in [Operation::Cancel, Operation::Pay] {
+        assert!(
+            phase.operations[&operation].counts.accepted > 0,
+            "{operation}"
+        );
+    }
+    let again = phase.buy_again.as_ref().expect("bought again");
+    assert!(again.hist.count > 0, "{again:?}");
+}
+
+#[test]
+fn a_churn_on_the_embedded_stack_passes_its_audit() {
+    let arguments = ["--stack", "embedded", "--engine", "preallocated"];
+    churn("embedded_churn", &arguments);
+}
+
+#[test]
+fn a_churn_on_servers_passes_its_audit() {
+    if has_servers() {
+        churn("servers_churn", &["--engine", "lua-single-key"]);
+    }
+}
