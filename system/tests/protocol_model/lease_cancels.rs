@@ -210,7 +210,7 @@ pub fn reached() -> Vec<Property<Leases>> {
         Property::sometimes("a release waits for a dead owner", |_, world: &World| {
             let waits = |user: usize| {
                 !world.processes[world.owner[user]].is_alive
-                    && world.outbox[user].iter().any(|epoch| *epoch == world.open)
+                    && world.outbox[user].contains(&world.open)
             };
             (0..PROCESSES).any(waits)
         }),
