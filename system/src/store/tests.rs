@@ -9,6 +9,7 @@ mod parking;
 mod retention;
 mod sales;
 mod silence;
+mod telling;
 mod writing;
 
 use super::*;

@@ -119,7 +119,12 @@ impl Leases {
             _ => false,
         };
         match order {
-            _ if is_free && owns && process.is_alive && process.gate[user].is_none() => {
+            _ if is_free
+                && owns
+                && process.gate[user].is_none()
+                && process.is_alive
+                && process.term > 0 =>
+            {
                 if process.memory > 0 {
                     steps.to("buyer is granted the unit, buyer", user, |world| {
                         world.processes[p].memory -= 1;

@@ -14,12 +14,9 @@ on_both!(
     what_cannot_be_is_refused_and_nothing_is_written,
     a_hundred_cancels_of_everybody_at_once_are_one_each,
     a_row_that_is_not_there_may_come_only_from_somebody_who_is_not_drained,
-    copies_are_written_with_what_they_tell_and_left_until_they_are_published,
-    a_dead_letter_is_copied_once_however_often_it_comes,
-    orders_are_listed_newest_first_page_by_page,
 );
 
-fn cancel(order: i64) -> OrderChange {
+pub(super) fn cancel(order: i64) -> OrderChange {
     OrderChange {
         order: OrderId(order),
         by: Some(UserId(order + 1_000)),
@@ -35,7 +32,7 @@ fn of(order: i64, wish: OrderWish) -> OrderChange {
 }
 
 /// Orders 1, 2, … of these quantities, written in the open epoch.
-async fn with_orders(
+pub(super) async fn with_orders(
     url: &str,
     quantities: &[u32],
     copies: bool,
@@ -53,7 +50,7 @@ async fn with_orders(
     (store, publisher, allocation)
 }
 
-async fn ask(store: &Store, change: OrderChange) -> OrderChanged {
+pub(super) async fn ask(store: &Store, change: OrderChange) -> OrderChanged {
     store.change_orders(&[change], false).await.unwrap()[0]
 }
 
@@ -63,7 +60,7 @@ impl Store {
         self.database.row(sql, [id]).await.unwrap().unwrap()
     }
 
-    async fn releases(&self) -> Vec<ReleaseLeft> {
+    pub(super) async fn releases(&self) -> Vec<ReleaseLeft> {
         let from = ReleaseCursor::default();
         self.release_page(from, 1_000).await.unwrap()
     }
@@ -315,97 +312,4 @@ async fn a_row_that_is_not_there_may_come_only_from_somebody_who_is_not_drained(
         )
         .await;
     assert!(store.may_come(own).await.unwrap(), "it may be parked");
-}
-
-async fn copies_are_written_with_what_they_tell_and_left_until_they_are_published(url: String) {
-    let (store, ..) = with_orders(&url, &[2], true).await;
-    store.change_orders(&[cancel(1)], true).await.unwrap();
-    let left = store.copies_left(0, 10).await.unwrap();
-    let keys: Vec<&str> = left.iter().map(|copy| copy.routing_key.as_str()).collect();
-    assert_eq!(keys, ["order.create.7", "order.canceled"]);
-    let created: serde_json::Value = serde_json::from_slice(&left[0].body).unwrap();
-    assert_eq!(
-        created,
-        serde_json::json!({"order_id": 1, "user_id": 1001, "product_id": 7, "quantity": 2,
-            "total_price_cents": 200, "created_at_ms": created["created_at_ms"]})
-    );
-    let canceled: serde_json::Value = serde_json::from_slice(&left[1].body).unwrap();
-    assert_eq!(canceled["reason"], "buyer");
-    store.mark_published(&[left[0].id]).await.unwrap();
-    let left = store.copies_left(0, 10).await.unwrap();
-    assert_eq!(left.len(), 1);
-    assert!(store.copies_left(left[0].id, 10).await.unwrap().is_empty());
-    assert_eq!(store.releases().await.len(), 1, "a copy is no release");
-}
-
-async fn a_dead_letter_is_copied_once_however_often_it_comes(url: String) {
-    let (store, publisher, _) = open_sale(&url).await;
-    for copies in [false, true, true] {
-        let batch = WriteBatch {
-            incarnation: publisher,
-            poison: vec![Poison {
-                message_id: "m".to_owned(),
-                order: Poison::WHOLE_MESSAGE,
-                kind: "order.batch.v9".to_owned(),
-                reason: "unknown".to_owned(),
-                body: b"from tomorrow".to_vec(),
-            }],
-            copies,
-            ..WriteBatch::default()
-        };
-        store.write(&batch).await.unwrap();
-    }
-    let left = store.copies_left(0, 10).await.unwrap();
-    assert_eq!(left.len(), 1);
-    let key = &left[0].routing_key;
-    assert!(key.starts_with("dead-letter.order.batch.v9.1."), "{key}");
-    assert_eq!(left[0].body, b"from tomorrow");
-}
-
-async fn orders_are_listed_newest_first_page_by_page(url: String) {
-    let (store, publisher, allocation) = open_sale(&url).await;
-    // One buyer buys and cancels four times; the fifth order lives, and a sixth is void.
-    let by_one = |number| crate::envelope::OrderEvent {
-        user: UserId(1),
-        ..order(number, allocation, 1)
-    };
-    for number in 1..=5 {
-        let batch = WriteBatch {
-            incarnation: publisher,
-            orders: vec![by_one(number)],
-            ..WriteBatch::default()
-        };
-        store.write(&batch).await.unwrap();
-        if number < 5 {
-            let cancel = OrderChange {
-                by: Some(UserId(1)),
-                ..cancel(number)
-            };
-            ask(&store, cancel).await;
-        }
-    }
-    store
-        .change(
-            "INSERT INTO orders (order_id, user_id, product_id, quantity, total_price_cents, allocation_id,
-             created_at_ms, updated_at_ms, status, live) VALUES (6, 1, 7, 1, 0, 1, 1, 1, 4, NULL)",
-        )
-        .await;
-    let page = |before, skip| OrderPage {
-        user: UserId(1),
-        before: OrderId(before),
-        skip,
-        limit: 2,
-    };
-    let listed = async |before, skip| {
-        let found = store.orders_of(&page(before, skip)).await.unwrap();
-        found.iter().map(|view| view.order.0).collect::<Vec<_>>()
-    };
-    assert_eq!(listed(i64::MAX, 0).await, [5, 4]);
-    assert_eq!(listed(4, 0).await, [3, 2]);
-    assert_eq!(listed(i64::MAX, 3).await, [2, 1]);
-    assert_eq!(store.count_orders_of(UserId(1)).await.unwrap(), 5);
-    assert_eq!(store.count_orders_of(UserId(2)).await.unwrap(), 0);
-    let view = store.order(OrderId(5)).await.unwrap().unwrap();
-    assert_eq!(view.state, OrderState::ToPay);
-    assert!(store.order(OrderId(6)).await.unwrap().is_none(), "void");
 }
