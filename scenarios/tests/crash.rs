@@ -12,6 +12,10 @@ mod forged_events;
 mod inspect;
 #[path = "crash/load.rs"]
 mod load;
+#[path = "crash/order_client.rs"]
+mod order_client;
+#[path = "crash/orders.rs"]
+mod orders;
 #[path = "crash/queue_type.rs"]
 mod queue_type;
 #[path = "crash/redis.rs"]
@@ -31,6 +35,8 @@ mod world;
 
 #[path = "crash/broker.rs"]
 mod broker;
+#[path = "crash/cancels.rs"]
+mod cancels;
 #[path = "crash/consumer.rs"]
 mod consumer;
 #[path = "crash/database.rs"]

@@ -3,29 +3,15 @@
 
 use crate::fresh_world;
 use crate::load::{Answer, Crowd};
+use crate::orders::frozen;
 use crate::wait::until;
 use crate::world::{PATIENCE, SOMEBODY};
-use scenarios::stack::Role;
-use scenarios::usage::proc;
-use servers::Frozen;
 use std::time::{Duration, Instant};
 
 /// Longest wait of the sale, and of other rows, for the frozen one.
 const GOES_ON_WITHIN: Duration = Duration::from_secs(5);
 /// AMQP heartbeat; the broker gives a silent connection up after two.
 const HEARTBEAT_S: u64 = 2;
-
-/// Waits until `role` has stopped at its failpoint.
-async fn frozen(role: &Role) -> Frozen {
-    until("the consumer freezes", async || {
-        match proc::stat(role.pid()) {
-            Some(stat) if stat.state == 'T' => Ok(()),
-            other => Err(format!("{other:?}")),
-        }
-    })
-    .await;
-    Frozen::freeze(role.pid())
-}
 
 #[tokio::test]
 async fn a_consumer_that_freezes_in_its_transaction_holds_up_neither_the_sale_nor_other_rows() {

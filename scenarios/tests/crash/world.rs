@@ -85,6 +85,7 @@ impl World {
             ("SECKILL__MQ__QUEUE_TYPE", queue_type::from_environment()),
             ("SECKILL__SECKILL__LISTEN", "127.0.0.1:0".to_owned()),
             ("SECKILL__SECKILL__ENGINE", "lua-single-key".to_owned()),
+            ("SECKILL__ORDER__LISTEN", "127.0.0.1:0".to_owned()),
             ("SECKILL__INCARNATION__LEASE_MS", LEASE_MS.to_string()),
         ];
         let times = TIMES.map(|(key, value)| (key, value.to_owned()));

@@ -1,0 +1,108 @@
+//! What a world's buyers do with their orders, and what is to be true of an order afterwards,
+//! whatever happened in between.
+
+use crate::load::Answer;
+use crate::order_client::{Reply, ask};
+use crate::wait::until;
+use crate::world::World;
+use reports::outcome_log::Operation;
+use scenarios::stack::Role;
+use scenarios::usage::proc;
+use servers::Frozen;
+use std::time::{Duration, Instant};
+
+/// Releases that nobody has done yet.
+pub const LEFT: &str =
+    "SELECT COUNT(*) FROM outbox WHERE kind = 'release' AND released_at_ms IS NULL";
+/// What the row of an order says, and what stands in the outbox for it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Ended {
+    Cancelled,
+    Paid,
+}
+
+impl World {
+    /// One that listens on a port of its own.
+    pub async fn orders(&self) -> Role {
+        self.role("order").await
+    }
+
+    pub async fn cancel(&self, service: &Role, order: i64, user: i64) -> Reply {
+        let address = service.listen().expect("it listens");
+        ask(address, Operation::Cancel, (order, user), &self.told).await
+    }
+
+    pub async fn pay(&self, service: &Role, order: i64, user: i64) -> Reply {
+        let address = service.listen().expect("it listens");
+        ask(address, Operation::Pay, (order, user), &self.told).await
+    }
+
+    /// Buys one unit, and waits until the order is a row and settled.
+    pub async fn bought(&self, user: i64) -> i64 {
+        let order = until("the buyer is served", async || {
+            match self.buy(user, 1).await {
+                Answer::Yes(order) => Ok(order),
+                other => Err(format!("{other:?}")),
+            }
+        })
+        .await;
+        let row = format!("SELECT COUNT(*) FROM orders WHERE order_id = {order}");
+        self.until_number(&row, 1).await;
+        self.quiet().await;
+        order
+    }
+
+    /// Waits until nothing is left to be given back.
+    pub async fn nothing_is_left(&self) {
+        self.until_number(LEFT, 0).await;
+    }
+
+    /// The row and the outbox, exactly.
+    pub async fn is(&self, order: i64, ended: Ended) {
+        let (status, live, releases) = match ended {
+            Ended::Cancelled => (2, 0, 1),
+            Ended::Paid => (1, 1, 0),
+        };
+        let row = format!(
+            "SELECT COUNT(*) FROM orders WHERE order_id = {order} AND status = {status} AND COALESCE(live, 0) = {live}
+             AND expired = 0"
+        );
+        assert_eq!(self.number(&row).await, 1, "order {order} is {ended:?}");
+        let outbox =
+            format!("SELECT COUNT(*) FROM outbox WHERE kind = 'release' AND order_id = {order}");
+        assert_eq!(
+            self.number(&outbox).await,
+            releases,
+            "releases of order {order}, {ended:?}"
+        );
+    }
+
+    /// Waits until the buyer of a cancelled order is given another one; returns it, and how long
+    /// that took.
+    pub async fn buys_again(&self, user: i64, cancelled: i64) -> (i64, Duration) {
+        let asked = Instant::now();
+        let order = until("the buyer can buy again", async || {
+            match self.buy(user, 1).await {
+                // Until the release is done the engine knows them by the order before.
+                Answer::Yes(order) if order == cancelled => Err("the order before".to_owned()),
+                Answer::Yes(order) => Ok(order),
+                other => Err(format!("{other:?}")),
+            }
+        })
+        .await;
+        (order, asked.elapsed())
+    }
+}
+
+/// Waits until a role has stopped itself at its failpoint.
+pub async fn frozen(role: &Role) -> Frozen {
+    until(
+        &format!("{} freezes", role.name()),
+        async || match proc::stat(role.pid()) {
+            Some(stat) if stat.state == 'T' => Ok(()),
+            other => Err(format!("{other:?}")),
+        },
+    )
+    .await;
+    Frozen::freeze(role.pid())
+}
