@@ -7,6 +7,9 @@ ALTER TABLE incarnations ADD COLUMN registered_at_ms BIGINT NOT NULL DEFAULT 0;
 -- `paused`: nothing is sold, whatever the window says.
 ALTER TABLE sales ADD COLUMN paused TINYINT NOT NULL DEFAULT 0;
 
+-- When a copy was written, unix ms; of a release 0.
+ALTER TABLE outbox ADD COLUMN written_at_ms BIGINT NOT NULL DEFAULT 0;
+
 -- What is left to be done stands first in each.
 ALTER TABLE outbox
     DROP KEY outbox_by_published,

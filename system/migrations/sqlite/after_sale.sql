@@ -7,6 +7,9 @@ ALTER TABLE incarnations ADD COLUMN registered_at_ms INTEGER NOT NULL DEFAULT 0;
 -- `paused`: nothing is sold, whatever the window says.
 ALTER TABLE sales ADD COLUMN paused INTEGER NOT NULL DEFAULT 0;
 
+-- When a copy was written, unix ms; of a release 0.
+ALTER TABLE outbox ADD COLUMN written_at_ms INTEGER NOT NULL DEFAULT 0;
+
 -- What is left to be done stands first in each.
 DROP INDEX outbox_by_published;
 CREATE INDEX outbox_by_released ON outbox (kind, released_at_ms, product_id, id);

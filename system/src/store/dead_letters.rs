@@ -38,6 +38,13 @@ impl Store {
         self.database.row(&sql, [id]).await
     }
 
+    /// Whether a whole message is parked, and nobody has decided about it: it may be orders of any sale.
+    pub async fn has_parked_messages(&self) -> Result<bool> {
+        let sql = "SELECT COUNT(*) FROM parked WHERE order_id = ? AND resolved = 0";
+        let open: Option<i64> = self.database.row(sql, [Poison::WHOLE_MESSAGE]).await?;
+        Ok(open.is_some_and(|open| open > 0))
+    }
+
     /// How many are open, and for how long.
     pub async fn open_dead_letters(&self) -> Result<OpenDeadLetters> {
         let sql = format!(

@@ -279,8 +279,8 @@ pub(super) async fn insert_dead_letters(
 ) -> Result<()> {
     let or_nothing = connection.kind().or_nothing("order_id");
     let sql = format!(
-        "INSERT INTO outbox (order_id, user_id, product_id, quantity, routing_key, body, epoch, kind)
-         VALUES (?, 0, 0, 0, ?, ?, 0, 'copy'){or_nothing}"
+        "INSERT INTO outbox (order_id, user_id, product_id, quantity, routing_key, body, epoch, kind,
+         written_at_ms) VALUES (?, 0, 0, 0, ?, ?, 0, 'copy', ?){or_nothing}"
     );
     for poison in poison {
         let digest = digest::of(&poison.kind, &poison.body);
@@ -291,7 +291,15 @@ pub(super) async fn insert_dead_letters(
         );
         let body = Arg::Bytes(&poison.body[..poison.body.len().min(MAX_BODY)]);
         connection
-            .run(&sql, [poison.order.into(), key.as_str().into(), body])
+            .run(
+                &sql,
+                [
+                    poison.order.into(),
+                    key.as_str().into(),
+                    body,
+                    unix_ms().into(),
+                ],
+            )
             .await?;
     }
     Ok(())
@@ -300,12 +308,14 @@ pub(super) async fn insert_dead_letters(
 async fn insert_copies(connection: &mut Connection<'_>, copies: &[NewCopy]) -> Result<()> {
     static INSERT: Statement = Statement::new(
         BULK,
-        "INSERT INTO outbox (order_id, user_id, product_id, quantity, routing_key, body, epoch, kind) VALUES ",
-        "(?, ?, ?, ?, ?, ?, 0, 'copy')",
+        "INSERT INTO outbox (order_id, user_id, product_id, quantity, routing_key, body, written_at_ms, epoch, kind)
+         VALUES ",
+        "(?, ?, ?, ?, ?, ?, ?, 0, 'copy')",
         "",
     );
+    let now_ms = unix_ms();
     for slice in BULK.cut(copies) {
-        let args = slice.iter().flat_map(|copy| -> [Arg<'_>; 6] {
+        let args = slice.iter().flat_map(|copy| -> [Arg<'_>; 7] {
             [
                 copy.order.into(),
                 copy.user.into(),
@@ -313,6 +323,7 @@ async fn insert_copies(connection: &mut Connection<'_>, copies: &[NewCopy]) -> R
                 copy.quantity.into(),
                 copy.routing_key.as_str().into(),
                 Arg::Bytes(&copy.body),
+                now_ms.into(),
             ]
         });
         connection.run(INSERT.for_rows(slice.len()), args).await?;

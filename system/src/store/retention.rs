@@ -2,10 +2,8 @@
 //! of each kind, however much there is.
 
 use super::handle::Store;
-use crate::order_id::minted_at_ms;
 use database::Result;
 use database::fixed_rows::{BULK, Statement};
-use engines::OrderId;
 
 /// Rows of one kind looked at, and deleted, in one call.
 const PAGE: i64 = 1_000;
@@ -26,19 +24,11 @@ impl Store {
         Ok(forgotten + self.delete_from_outbox(&old).await?)
     }
 
-    /// Copies that are not published and were written before `before_ms`. A row has no time of its
-    /// own; it is surely older than that if neither its order is younger nor the last change of it,
-    /// and then so are those with smaller numbers.
+    /// Copies that are not published and were written before `before_ms`.
     async fn old_copies(&self, before_ms: i64) -> Result<Vec<i64>> {
-        let sql = "SELECT o.id, o.order_id, COALESCE(r.updated_at_ms, 0) FROM outbox o
-             LEFT JOIN orders r ON r.order_id = o.order_id
-             WHERE o.kind = 'copy' AND o.published_at_ms IS NULL ORDER BY o.id LIMIT ?";
-        let rows: Vec<(i64, OrderId, i64)> = self.database.rows(sql, [PAGE]).await?;
-        let is_old = |(_, order, changed_at_ms): &(i64, OrderId, i64)| {
-            order.0 > 0 && minted_at_ms(*order) < before_ms && *changed_at_ms < before_ms
-        };
-        let old = rows.iter().rposition(is_old).map_or(0, |last| last + 1);
-        Ok(rows[..old].iter().map(|(id, ..)| *id).collect())
+        let sql = "SELECT id FROM outbox WHERE kind = 'copy' AND published_at_ms IS NULL AND written_at_ms < ?
+             ORDER BY id LIMIT ?";
+        self.database.rows(sql, [before_ms, PAGE]).await
     }
 
     async fn delete_from_outbox(&self, ids: &[i64]) -> Result<u64> {

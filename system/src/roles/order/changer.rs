@@ -13,8 +13,9 @@ use tokio::sync::{mpsc, oneshot};
 use tokio::task::JoinSet;
 use tokio::time::{Instant, sleep_until, timeout_at};
 
-/// Batches under way at the same time: one at the database, one at the engine.
-const BATCHES_MAX: usize = 2;
+/// Batches under way at the same time: one at the database, one at the engine, and one of those whose
+/// rows are not there, which keeps nobody else waiting.
+const BATCHES_MAX: usize = 3;
 /// How often the row of an order is looked for that is not there yet.
 const LOOK_INTERVAL: Duration = Duration::from_millis(25);
 /// Longest time that an answer waits for the engine.
@@ -51,6 +52,8 @@ struct Asked {
     until: Instant,
     /// Nobody can write the row any more: if it is not there now, it never will be.
     is_last_look: bool,
+    /// It was not there when it was looked for, and may come.
+    may_come: bool,
     reply: oneshot::Sender<Answer>,
 }
 
@@ -63,6 +66,8 @@ pub struct Means {
     pub engine: Option<Arc<dyn StockEngine>>,
     pub copies: bool,
     pub batch_max: usize,
+    /// Most that wait for the rows of their orders.
+    pub waiting_max: usize,
 }
 
 impl Changer {
@@ -80,6 +85,7 @@ impl Changer {
             change,
             until: Instant::now() + row_wait,
             is_last_look: false,
+            may_come: false,
             reply,
         };
         match self.sender.try_send(asked) {
@@ -97,6 +103,7 @@ async fn run(means: Means, mut receiver: mpsc::Receiver<Asked>) {
     let mut is_open = true;
     while is_open || !under_way.is_empty() || !waiting.is_empty() {
         let has_room = under_way.len() < BATCHES_MAX;
+        let may_look = under_way.len() + 1 < BATCHES_MAX && !waiting.is_empty();
         let mut batch = Vec::new();
         tokio::select! {
             taken = receiver.recv_many(&mut batch, means.batch_max), if is_open && has_room => {
@@ -106,9 +113,15 @@ async fn run(means: Means, mut receiver: mpsc::Receiver<Asked>) {
                 if waiting.is_empty() {
                     look_at = Instant::now() + LOOK_INTERVAL;
                 }
-                waiting.extend(without_row.unwrap_or_default());
+                for asked in without_row.unwrap_or_default() {
+                    match waiting.len() < means.waiting_max {
+                        true => waiting.push(asked),
+                        false => drop(asked.reply.send(Answer::Crowded)),
+                    }
+                }
             }
-            () = sleep_until(look_at), if has_room && !waiting.is_empty() => {
+            () = sleep_until(look_at), if may_look => {
+                look_at = Instant::now() + LOOK_INTERVAL;
                 let rest = waiting.split_off(waiting.len().min(means.batch_max));
                 batch = std::mem::replace(&mut waiting, rest);
             }
@@ -192,13 +205,16 @@ async fn wait_or_answer(means: &Means, without_row: Vec<Asked>) -> Vec<Asked> {
             let _ = asked.reply.send(Answer::NotFound);
             continue;
         }
-        let may_come = means.store.may_come(asked.change.order).await;
-        if matches!(may_come, Ok(false)) {
-            // It may have come between the look at the row and the look at who could write it.
-            asked.is_last_look = true;
-        } else if Instant::now() >= asked.until {
+        if asked.may_come && Instant::now() >= asked.until {
             let _ = asked.reply.send(Answer::NoRowYet);
             continue;
+        }
+        if !asked.may_come {
+            match means.store.may_come(asked.change.order).await {
+                // It may have come between the look at the row and the look at who could write it.
+                Ok(false) => asked.is_last_look = true,
+                _ => asked.may_come = true,
+            }
         }
         waiting.push(asked);
     }

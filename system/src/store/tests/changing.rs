@@ -312,4 +312,7 @@ async fn a_row_that_is_not_there_may_come_only_from_somebody_who_is_not_drained(
         )
         .await;
     assert!(store.may_come(own).await.unwrap(), "it may be parked");
+    assert!(store.has_parked_messages().await.unwrap());
+    store.change("UPDATE parked SET resolved = 1").await;
+    assert!(!store.has_parked_messages().await.unwrap());
 }
