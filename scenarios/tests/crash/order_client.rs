@@ -53,8 +53,8 @@ impl Reply {
         match self {
             Self::Done => (Outcome::Accepted, None),
             Self::Conflict(_) => (Outcome::Refused, Some(Refusal::Conflict)),
-            Self::NotFound => (Outcome::Refused, Some(Refusal::Other)),
-            Self::Later(..) => (Outcome::Error, None),
+            // Nothing was done, as the driver logs it.
+            Self::NotFound | Self::Later(..) => (Outcome::Error, None),
             Self::Unknown(_) => (Outcome::Unknown, None),
         }
     }
