@@ -7,6 +7,9 @@ ALTER TABLE incarnations ADD COLUMN registered_at_ms INTEGER NOT NULL DEFAULT 0;
 -- `paused`: nothing is sold, whatever the window says.
 ALTER TABLE sales ADD COLUMN paused INTEGER NOT NULL DEFAULT 0;
 
+-- Old markers are looked for by their time.
+CREATE INDEX markers_by_time ON markers (committed_at_ms);
+
 -- When a copy was written, unix ms; of a release 0.
 ALTER TABLE outbox ADD COLUMN written_at_ms INTEGER NOT NULL DEFAULT 0;
 

@@ -18,8 +18,9 @@ use engines::{OrderId, SaleId, StockEngine, Term};
 use std::collections::{BTreeMap, HashMap};
 use std::time::{Duration, Instant};
 
-/// Orders looked at in one statement, and cancelled in one transaction per sale.
-const PAGE: usize = 1_000;
+/// Orders looked at in one statement, and cancelled in one transaction per sale, which holds up the
+/// consumer's for as long as it takes.
+const PAGE: usize = 256;
 /// A pass takes no new page after this time: other repairs wait behind it.
 const SLICE: Duration = Duration::from_millis(500);
 /// Longest pause between two walks.
