@@ -140,11 +140,15 @@ pub async fn build_engine(
         .with_context(|| format!("engine {spec}"))
 }
 
-/// Whether the publishing processes of the configured engine settle their own holds, because nobody
-/// else can reach them.
-pub fn settles_own_holds(config: &Config, registry: &Registry) -> anyhow::Result<bool> {
-    Ok(registry
-        .check(&config.seckill.engine)?
-        .guarantees
-        .settles_own_holds)
+/// Builds the configured engine where holds can be settled and released from other processes than the
+/// publishing one. `None`: what that keeps in its memory nobody else can reach.
+pub async fn build_shared_engine(
+    config: &Config,
+    registry: &Registry,
+) -> anyhow::Result<Option<Arc<dyn StockEngine>>> {
+    let checked = registry.check(&config.seckill.engine)?;
+    match checked.guarantees.settles_own_holds {
+        true => Ok(None),
+        false => build_engine(config, registry).await.map(Some),
+    }
 }

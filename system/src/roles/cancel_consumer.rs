@@ -29,11 +29,7 @@ pub async fn run(
     shutdown: Shutdown,
 ) -> anyhow::Result<()> {
     let store = Store::connect(&config.database, roles::engine(&config, &registry)?).await?;
-    // What a publishing process keeps in its memory, only that process can release.
-    let engine = match roles::settles_own_holds(&config, &registry)? {
-        true => None,
-        false => Some(roles::build_engine(&config, &registry).await?),
-    };
+    let engine = roles::build_shared_engine(&config, &registry).await?;
     ready(None)?;
     let interval = Duration::from_millis(config.outbox.interval_ms);
     let releasing = Relay {

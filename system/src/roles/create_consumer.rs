@@ -51,11 +51,7 @@ pub async fn run(
     shutdown: Shutdown,
 ) -> anyhow::Result<()> {
     let store = Store::connect(&config.database, roles::engine(&config, &registry)?).await?;
-    // What a publishing process keeps in its memory, only that process can settle.
-    let engine = match roles::settles_own_holds(&config, &registry)? {
-        true => None,
-        false => Some(roles::build_engine(&config, &registry).await?),
-    };
+    let engine = roles::build_shared_engine(&config, &registry).await?;
     let (keep_alive, until_drained) = Shutdown::channel();
     let terms = Terms::start(store.clone(), until_drained).await?;
     let (settler, mut settling) = Settler::start(engine, terms.clone());

@@ -43,11 +43,7 @@ pub async fn run(
     let address = listener.address();
     let maker = Maker::new(&config).context("order.seckill_url")?;
     let store = Store::connect(&config.database, roles::engine(&config, &registry)?).await?;
-    // What a publishing process keeps in its memory, only that process can release.
-    let engine = match roles::settles_own_holds(&config, &registry)? {
-        true => None,
-        false => Some(roles::build_engine(&config, &registry).await?),
-    };
+    let engine = roles::build_shared_engine(&config, &registry).await?;
     let (keep_alive, until_drained) = Shutdown::channel();
     let terms = Terms::start(store.clone(), until_drained).await?;
     let row_wait = Duration::from_millis(config.order.row_wait_ms);
