@@ -80,23 +80,15 @@ impl Copies {
 
     /// How many of a page were refused.
     async fn publish(&mut self, page: &[CopyLeft]) -> anyhow::Result<usize> {
-        let copier = match self.copier.clone() {
+        // One that fails is not used again.
+        let copier = match self.copier.take() {
             Some(copier) if copier.is_connected() => copier,
             _ => broker::copier(&self.settings, "cancel-consumer").await?,
         };
-        self.copier = Some(copier.clone());
-        let publishing = copier.publish(page);
-        let taken = match tokio::time::timeout(CONFIRM_MAX, publishing).await {
-            Ok(Ok(taken)) => taken,
-            Ok(Err(error)) => {
-                self.copier = None;
-                return Err(error);
-            }
-            Err(_) => {
-                self.copier = None;
-                anyhow::bail!("the broker did not confirm within {CONFIRM_MAX:?}");
-            }
-        };
+        let publishing = tokio::time::timeout(CONFIRM_MAX, copier.publish(page)).await;
+        let late = |_| anyhow::anyhow!("the broker did not confirm within {CONFIRM_MAX:?}");
+        let taken = publishing.map_err(late)??;
+        self.copier = Some(copier);
         self.store.mark_published(&taken).await?;
         Ok(page.len() - taken.len())
     }
