@@ -31,6 +31,15 @@ impl Swept {
     }
 }
 
+/// Each sale's, in their order.
+pub fn by_sale(releases: impl IntoIterator<Item = Release>) -> BTreeMap<SaleId, Vec<Release>> {
+    let mut sales: BTreeMap<SaleId, Vec<Release>> = BTreeMap::new();
+    for release in releases {
+        sales.entry(release.sale).or_default().push(release);
+    }
+    sales
+}
+
 /// Executes releases of one sale under its open term; says which of them are done.
 ///
 /// Also of an epoch that is over: what that answers is not needed for it.
@@ -82,10 +91,7 @@ pub async fn sweep(
             return Ok(result);
         };
         let is_last = page.len() < PAGE;
-        cursor = ReleaseCursor {
-            sale: last.release.sale,
-            id: last.id,
-        };
+        cursor = last.place();
         let found = page.len() as u64;
         let done = finish_page(engine, page, &mut may_take).await;
         let orders: Vec<OrderId> = done.iter().map(|(_, order)| *order).collect();

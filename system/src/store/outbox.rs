@@ -45,6 +45,14 @@ pub struct ReleaseLeft {
 }
 
 impl ReleaseLeft {
+    /// Where the next page begins if this is the last of one.
+    pub fn place(&self) -> ReleaseCursor {
+        ReleaseCursor {
+            sale: self.release.sale,
+            id: self.id,
+        }
+    }
+
     /// release-by-epoch (R12): whether there is nothing left to do about it, because its sale has
     /// ended, or a later epoch is open, whose gate and stock were made of the rows without the order.
     pub fn is_over(&self) -> bool {

@@ -5,8 +5,7 @@
 use crate::repair::releases;
 use crate::store::{OrderChange, OrderChanged, OrderState, Release, Store};
 use crate::terms::Terms;
-use engines::{OrderId, SaleId, StockEngine};
-use std::collections::BTreeMap;
+use engines::{OrderId, StockEngine};
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::sync::{mpsc, oneshot};
@@ -146,12 +145,12 @@ async fn change(means: Means, mut batch: Vec<Asked>) -> Vec<Asked> {
             return Vec::new();
         }
     };
-    let (mut without_row, mut cancelled, mut releases) = (Vec::new(), Vec::new(), Vec::new());
+    let (mut without_row, mut cancelled, mut released) = (Vec::new(), Vec::new(), Vec::new());
     for (asked, changed) in batch.into_iter().zip(changed) {
         let answer = match changed {
             OrderChanged::Done(None) => Answer::Done,
             OrderChanged::Done(Some(release)) => {
-                releases.push(release);
+                released.push(release);
                 cancelled.push(asked);
                 continue;
             }
@@ -164,7 +163,7 @@ async fn change(means: Means, mut batch: Vec<Asked>) -> Vec<Asked> {
         };
         let _ = asked.reply.send(answer);
     }
-    let done = give_back(&means, &releases).await;
+    let done = give_back(&means, released).await;
     for asked in cancelled {
         let _ = asked.reply.send(Answer::Done);
     }
@@ -175,16 +174,12 @@ async fn change(means: Means, mut batch: Vec<Asked>) -> Vec<Asked> {
 }
 
 /// What the engine has taken in time.
-async fn give_back(means: &Means, releases: &[Release]) -> Vec<OrderId> {
+async fn give_back(means: &Means, released: Vec<Release>) -> Vec<OrderId> {
     let Some(engine) = &means.engine else {
         return Vec::new();
     };
-    let mut by_sale: BTreeMap<SaleId, Vec<Release>> = BTreeMap::new();
-    for release in releases {
-        by_sale.entry(release.sale).or_default().push(*release);
-    }
     let (until, mut done) = (Instant::now() + RELEASE_MAX, Vec::new());
-    for (sale, releases) in by_sale {
+    for (sale, releases) in releases::by_sale(released) {
         let Some(open) = means.terms.sale(sale).and_then(|row| row.open) else {
             continue;
         };

@@ -15,7 +15,7 @@ use crate::order_id::last_minted_by;
 use crate::repair::{Pass, Troubles, releases};
 use crate::store::{OrderChange, OrderChanged, OrderWish, Release, Store};
 use engines::{OrderId, SaleId, StockEngine, Term};
-use std::collections::{BTreeMap, HashMap};
+use std::collections::HashMap;
 use std::time::{Duration, Instant};
 
 /// Orders looked at in one statement, and cancelled in one transaction per sale, which holds up the
@@ -188,11 +188,7 @@ impl Means<'_> {
             let terms = rows.filter_map(|row| Some((row.sale, row.open?.term)));
             self.terms = terms.collect();
         }
-        let mut by_sale: BTreeMap<SaleId, Vec<Release>> = BTreeMap::new();
-        for release in released {
-            by_sale.entry(release.sale).or_default().push(release);
-        }
-        for (sale, released) in by_sale {
+        for (sale, released) in releases::by_sale(released) {
             let Some(term) = self.terms.get(&sale) else {
                 continue;
             };

@@ -4,7 +4,7 @@
 use crate::clock::unix_ms;
 use crate::config::Config;
 use crate::repair::{Pass, Troubles, releases};
-use crate::store::{ReleaseCursor, Store};
+use crate::store::{ReleaseCursor, ReleaseLeft, Store};
 use engines::{OrderId, StockEngine};
 use std::time::{Duration, Instant};
 
@@ -79,10 +79,7 @@ impl Leftovers {
         for _ in 0..PAGES_PER_PASS {
             let page = store.release_page(self.place, PAGE as i64).await?;
             let next = page.last().filter(|_| page.len() == PAGE);
-            let next = next.map(|last| ReleaseCursor {
-                sale: last.release.sale,
-                id: last.id,
-            });
+            let next = next.map(ReleaseLeft::place);
             let done = page.iter().filter(|left| left.is_over());
             let done: Vec<OrderId> = done.map(|left| left.release.order).collect();
             store.mark_released(&done).await?;
