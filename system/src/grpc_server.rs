@@ -9,8 +9,10 @@ use crate::shutdown::Shutdown;
 use anyhow::Context;
 use futures_util::stream;
 use std::time::Duration;
+use tonic::metadata::{MetadataMap, MetadataValue};
 use tonic::service::Routes;
 use tonic::transport::Server;
+use tonic::{Code, Status};
 use tonic_health::ServingStatus;
 
 /// Largest request message that a service should take, bytes.
@@ -23,6 +25,8 @@ const MAX_CONCURRENT_STREAMS: u32 = 1_024;
 const CONNECTION_WINDOW_BYTES: u32 = 4 * 1024 * 1024;
 /// Flow-control window of a stream, bytes: a request fits.
 const STREAM_WINDOW_BYTES: u32 = 64 * 1024;
+/// When who is turned away for now should ask again, s.
+const RETRY_AFTER_S: u64 = 1;
 /// Longest time a stopping process waits for requests under way.
 const DRAIN_TIMEOUT: Duration = Duration::from_secs(8);
 
@@ -82,4 +86,11 @@ pub async fn serve(
             Ok(())
         }
     }
+}
+
+/// UNAVAILABLE, with how long to wait in `retry-after`, s.
+pub fn retry_later(text: String) -> Status {
+    let mut metadata = MetadataMap::new();
+    metadata.insert("retry-after", MetadataValue::from(RETRY_AFTER_S));
+    Status::with_metadata(Code::Unavailable, text, metadata)
 }

@@ -2,6 +2,7 @@
 
 use super::changer::{Answer, Changer};
 use super::making::Maker;
+use crate::grpc_server::retry_later;
 use crate::proto::order::order_service_server::OrderService;
 use crate::proto::order::{
     CancelOrderRequest, CancelOrderResponse, CompleteOrderRequest, CompleteOrderResponse,
@@ -12,14 +13,12 @@ use crate::store::{OrderChange, OrderPage, OrderState, OrderView, OrderWish, Sto
 use crate::tokens::{Tokens, caller, require_admin};
 use engines::{OrderId, UserId};
 use std::time::Duration;
-use tonic::metadata::{MetadataMap, MetadataValue};
+use tonic::metadata::MetadataMap;
 use tonic::{Request, Response, Status};
 
 /// Orders of one page.
 const PAGE_DEFAULT: i32 = 20;
 const PAGE_MAX: i32 = 100;
-/// After which time a row that was not there in time is worth asking for again, s.
-const RETRY_AFTER_S: u32 = 1;
 
 /// Answers buyers and administrators.
 #[derive(Clone, Debug)]
@@ -107,10 +106,9 @@ impl OrderService for Service {
     ) -> Result<Response<CancelOrderResponse>, Status> {
         let asked = request.get_ref();
         let (order, by) = (asked.order_id, asked.user_id);
-        let message = self
-            .change(request.metadata(), (order, by), OrderWish::Cancel)
+        self.change(request.metadata(), (order, by), OrderWish::Cancel)
             .await?;
-        Ok(Response::new(CancelOrderResponse { code: 0, message }))
+        Ok(Response::new(CancelOrderResponse::default()))
     }
 
     async fn pay_order(
@@ -119,10 +117,9 @@ impl OrderService for Service {
     ) -> Result<Response<PayOrderResponse>, Status> {
         let asked = request.get_ref();
         let (order, by) = (asked.order_id, asked.user_id);
-        let message = self
-            .change(request.metadata(), (order, by), OrderWish::Pay)
+        self.change(request.metadata(), (order, by), OrderWish::Pay)
             .await?;
-        Ok(Response::new(PayOrderResponse { code: 0, message }))
+        Ok(Response::new(PayOrderResponse::default()))
     }
 
     async fn complete_order(
@@ -131,8 +128,8 @@ impl OrderService for Service {
     ) -> Result<Response<CompleteOrderResponse>, Status> {
         require_admin(self.tokens.as_ref(), request.metadata())?;
         let order = order_id(request.get_ref().order_id)?;
-        let message = self.change_as(order, None, OrderWish::Complete).await?;
-        Ok(Response::new(CompleteOrderResponse { code: 0, message }))
+        self.change_as(order, None, OrderWish::Complete).await?;
+        Ok(Response::new(CompleteOrderResponse::default()))
     }
 }
 
@@ -163,7 +160,7 @@ impl Service {
         metadata: &MetadataMap,
         (order, user): (i64, i64),
         wish: OrderWish,
-    ) -> Result<String, Status> {
+    ) -> Result<(), Status> {
         let order = order_id(order)?;
         let by = self.buyer(metadata, user)?;
         self.change_as(order, by, wish).await
@@ -174,16 +171,18 @@ impl Service {
         order: OrderId,
         by: Option<UserId>,
         wish: OrderWish,
-    ) -> Result<String, Status> {
+    ) -> Result<(), Status> {
         let change = OrderChange { order, by, wish };
         match self.changer.ask(change, self.row_wait).await {
-            Answer::Done => Ok(String::new()),
+            Answer::Done => Ok(()),
             Answer::Is(state) => Err(Status::failed_precondition(conflict(order, wish, state))),
             Answer::NotFound => Err(not_found(order)),
-            Answer::NoRowYet => Err(later(format!(
+            Answer::NoRowYet => Err(retry_later(format!(
                 "order {order} is not written yet; try again"
             ))),
-            Answer::Crowded => Err(later("too many requests are waiting; try again".to_owned())),
+            Answer::Crowded => Err(retry_later(
+                "too many requests are waiting; try again".to_owned(),
+            )),
             Answer::Unknown => Err(Status::deadline_exceeded(
                 "outcome unknown; asking again is safe and says what happened",
             )),
@@ -223,14 +222,7 @@ fn not_found(order: OrderId) -> Status {
 
 fn away(error: &database::Error) -> Status {
     tracing::warn!(%error, "orders cannot be read");
-    later("the orders are out of reach; try again".to_owned())
-}
-
-/// UNAVAILABLE, with how long to wait in `retry-after`, s.
-fn later(message: String) -> Status {
-    let mut metadata = MetadataMap::new();
-    metadata.insert("retry-after", MetadataValue::from(RETRY_AFTER_S));
-    Status::with_metadata(tonic::Code::Unavailable, message, metadata)
+    retry_later("the orders are out of reach; try again".to_owned())
 }
 
 /// One order more than is answered, which tells whether there is another page.

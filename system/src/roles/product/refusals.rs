@@ -1,18 +1,8 @@
 //! Why an administrator is refused, in words.
 
+use crate::grpc_server::retry_later;
 use crate::store::{StockChange, TOTAL_MAX, Wish};
-use tonic::metadata::{MetadataMap, MetadataValue};
-use tonic::{Code, Status};
-
-/// When to ask again, s.
-const RETRY_AFTER_S: u64 = 1;
-
-/// UNAVAILABLE, with how long to wait in `retry-after`, s.
-pub fn retry_later(text: String) -> Status {
-    let mut metadata = MetadataMap::new();
-    metadata.insert("retry-after", MetadataValue::from(RETRY_AFTER_S));
-    Status::with_metadata(Code::Unavailable, text, metadata)
-}
+use tonic::Status;
 
 /// Why a wish is not one that is known; `delta` is what it asked for.
 pub fn wrong_wish(wish: &Wish, delta: i64) -> Status {

@@ -1,7 +1,8 @@
 //! Changes of stock: asked for once, waited for, and refused in words.
 
-use super::refusals::{out_of_reach, retry_later};
+use super::refusals::out_of_reach;
 use super::service::Service;
+use crate::grpc_server::retry_later;
 use crate::store::{StockChange, Wish};
 use database::fault;
 use engines::SaleId;
