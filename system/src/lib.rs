@@ -17,6 +17,7 @@ mod digest;
 mod envelope;
 mod failpoint;
 mod grpc_server;
+mod idempotency;
 mod ids;
 mod incarnation;
 pub mod listener;

@@ -5,13 +5,9 @@ use crate::proto::product::{CreateProductRequest, UpdateProductRequest};
 use crate::store::{NewProduct, ProductChange};
 use engines::SaleId;
 use tonic::Status;
-use tonic::metadata::MetadataMap;
 
-/// Where the key of a request stands in the metadata.
-pub const IDEMPOTENCY_KEY: &str = "idempotency-key";
-/// Longest key, name, description and address of an image, characters; as the tables have them, of
+/// Longest name, description and address of an image, characters; as the tables have them, of
 /// which the description is bounded in bytes.
-const KEY_MAX: usize = 128;
 const NAME_MAX: usize = 128;
 const DESCRIPTION_MAX: usize = 16_000;
 const IMAGE_URL_MAX: usize = 512;
@@ -21,33 +17,6 @@ const TIME_MAX: i64 = 253_402_300_799;
 const EXACT_MAX: f64 = 9_007_199_254_740_992.0;
 /// How far from a whole cent a price may be by the rounding of decimals to a double, cents.
 const CENT_TOLERANCE: f64 = 1e-6;
-
-/// The key under which a request is made once however often it is sent; `None`: it has none.
-pub fn key(metadata: &MetadataMap) -> Result<Option<&str>, Status> {
-    let Some(key) = metadata.get(IDEMPOTENCY_KEY) else {
-        return Ok(None);
-    };
-    let key = key.to_str().ok().filter(|key| {
-        let is_visible = key.bytes().all(|byte| byte.is_ascii_graphic());
-        is_visible && (1..=KEY_MAX).contains(&key.len())
-    });
-    let wrong = || {
-        Status::invalid_argument(format!(
-            "metadata {IDEMPOTENCY_KEY} must be 1 to {KEY_MAX} visible ASCII characters"
-        ))
-    };
-    key.map(Some).ok_or_else(wrong)
-}
-
-/// The key of a request that has to have one.
-pub fn needed_key(metadata: &MetadataMap) -> Result<&str, Status> {
-    key(metadata)?.ok_or_else(|| {
-        Status::invalid_argument(format!(
-            "metadata {IDEMPOTENCY_KEY} is needed: 1 to {KEY_MAX} visible ASCII characters, the same in every \
-             repeat of a request and in no other"
-        ))
-    })
-}
 
 /// The id of a product, which is that of its sale.
 pub fn product_id(id: i64) -> Result<SaleId, Status> {
@@ -215,26 +184,6 @@ mod tests {
             9_007_199_254_740_992
         );
         told(cents(90_071_992_547_410.0, 1));
-    }
-
-    #[test]
-    fn a_key_is_visible_ascii_of_a_bounded_length() {
-        let with = |key: &str| {
-            let mut metadata = MetadataMap::new();
-            let value = tonic::metadata::MetadataValue::try_from(key.as_bytes());
-            metadata.insert(IDEMPOTENCY_KEY, value.expect("bytes"));
-            metadata
-        };
-        let longest = "k".repeat(KEY_MAX);
-        for good in ["k", "~!-_/", &longest] {
-            assert_eq!(key(&with(good)).expect("good"), Some(good));
-        }
-        for bad in ["", "a b", "é", &"k".repeat(KEY_MAX + 1)] {
-            told(key(&with(bad)));
-        }
-        assert_eq!(key(&MetadataMap::new()).expect("none"), None);
-        let text = told(needed_key(&MetadataMap::new()));
-        assert!(text.starts_with("metadata idempotency-key is needed"));
     }
 
     fn request() -> CreateProductRequest {

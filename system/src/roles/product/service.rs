@@ -3,6 +3,7 @@
 use super::input;
 use super::refusals::{out_of_reach, wrong_wish};
 use crate::clock::unix_ms;
+use crate::idempotency;
 use crate::proto::product::product_service_server::ProductService;
 use crate::proto::product::{
     CreateProductRequest, CreateProductResponse, DeductStockRequest, DeductStockResponse,
@@ -38,7 +39,7 @@ impl ProductService for Service {
         request: Request<CreateProductRequest>,
     ) -> Result<Response<CreateProductResponse>, Status> {
         let admin = self.admin(&request)?;
-        let key = input::key(request.metadata())?.map(str::to_owned);
+        let key = idempotency::key(request.metadata())?.map(str::to_owned);
         let product = input::new_product(request.into_inner(), self.max_quantity)?;
         let created = self
             .store
@@ -48,7 +49,7 @@ impl ProductService for Service {
             Some(_) => out_of_reach(&error),
             None => Status::deadline_exceeded(format!(
                 "outcome unknown: without metadata {} asking again may create it twice ({error})",
-                input::IDEMPOTENCY_KEY
+                idempotency::IDEMPOTENCY_KEY
             )),
         })?;
         let sale = created.map_err(|used| wrong_wish(&Wish::KeyUsed(used), 0))?;
@@ -104,7 +105,7 @@ impl ProductService for Service {
         request: Request<DeductStockRequest>,
     ) -> Result<Response<DeductStockResponse>, Status> {
         let admin = self.admin(&request)?;
-        let key = input::needed_key(request.metadata())?.to_owned();
+        let key = idempotency::needed_key(request.metadata())?.to_owned();
         let request = request.into_inner();
         let sale = input::product_id(request.product_id)?;
         let quantity = input::quantity(request.quantity)?;
@@ -127,7 +128,7 @@ impl ProductService for Service {
         request: Request<ReturnStockRequest>,
     ) -> Result<Response<ReturnStockResponse>, Status> {
         let admin = self.admin(&request)?;
-        let key = input::needed_key(request.metadata())?.to_owned();
+        let key = idempotency::needed_key(request.metadata())?.to_owned();
         let request = request.into_inner();
         let sale = input::product_id(request.product_id)?;
         let quantity = input::quantity(request.quantity)?;
