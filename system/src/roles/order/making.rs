@@ -2,6 +2,7 @@
 //! nothing goes around the stock. A key in the metadata makes a repeat harmless.
 
 use crate::config::Config;
+use crate::idempotency::{IDEMPOTENCY_KEY, needed_key};
 use crate::proto::order::CreateOrderRequest;
 use crate::proto::seckill::SeckillRequest;
 use crate::proto::seckill::seckill_service_client::SeckillServiceClient;
@@ -11,9 +12,6 @@ use std::time::Duration;
 use tonic::transport::{Channel, Endpoint};
 use tonic::{Request, Status};
 
-/// Where the key stands in the metadata, and how long it may be.
-const KEY: &str = "idempotency-key";
-const KEY_MAX: usize = 128;
 /// Longest wait for a connection to the seckill service.
 const CONNECT_MAX: Duration = Duration::from_secs(2);
 /// What the seckill service is given beyond its own deadline.
@@ -45,7 +43,7 @@ impl Maker {
         most: u32,
         request: Request<CreateOrderRequest>,
     ) -> Result<OrderId, Status> {
-        let key = key(&request)?;
+        let key = needed_key(request.metadata())?.to_owned();
         let asked = request.into_inner();
         let made = judge(key, &asked, most)?;
         check_price(store, &made, asked.total_price).await?;
@@ -55,7 +53,7 @@ impl Maker {
             .map_err(|error| away(&error))?;
         if before != made {
             return Err(Status::failed_precondition(format!(
-                "this {KEY} was used for {} units of product {} for user {}",
+                "this {IDEMPOTENCY_KEY} was used for {} units of product {} for user {}",
                 before.quantity, before.sale, before.user
             )));
         }
@@ -84,19 +82,6 @@ impl Maker {
             .map_err(|error| away(&error))?;
         Ok(order)
     }
-}
-
-fn key(request: &Request<CreateOrderRequest>) -> Result<String, Status> {
-    let key = request
-        .metadata()
-        .get(KEY)
-        .and_then(|key| key.to_str().ok());
-    let fits = |key: &&str| !key.is_empty() && key.len() <= KEY_MAX;
-    key.filter(fits).map(str::to_owned).ok_or_else(|| {
-        Status::invalid_argument(format!(
-            "metadata {KEY} must be 1 to {KEY_MAX} visible ASCII characters"
-        ))
-    })
 }
 
 fn judge(key: String, asked: &CreateOrderRequest, most: u32) -> Result<MadeOrder, Status> {
