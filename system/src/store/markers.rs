@@ -2,6 +2,7 @@
 
 use super::handle::Store;
 use crate::ids::ConsumerSession;
+use database::fixed_rows::{BULK, Statement};
 use database::{Arg, Result};
 use engines::IncarnationId;
 
@@ -24,19 +25,15 @@ impl Store {
 
     /// Deletes a bounded number of markers that were committed before; how many.
     pub async fn forget_markers(&self, before_ms: i64) -> Result<u64> {
+        static DELETE: Statement =
+            Statement::new(BULK, "DELETE FROM markers WHERE nonce IN (", "?", ")");
         let sql = "SELECT nonce FROM markers WHERE committed_at_ms < ? LIMIT ?";
         let args = [Arg::from(before_ms), MARKERS_FORGOTTEN_MAX.into()];
         let nonces: Vec<u64> = self.database.rows(sql, args).await?;
-        if nonces.is_empty() {
-            return Ok(0);
+        for slice in BULK.cut(&nonces) {
+            let delete = DELETE.for_rows(slice.len());
+            self.database.run(delete, slice.iter().copied()).await?;
         }
-        let forgotten = nonces.len() as u64;
-        let mut tx = self.database.begin().await?;
-        for nonce in nonces {
-            let delete = "DELETE FROM markers WHERE nonce = ?";
-            tx.connection().run(delete, [nonce]).await?;
-        }
-        tx.commit().await?;
-        Ok(forgotten)
+        Ok(nonces.len() as u64)
     }
 }

@@ -140,10 +140,12 @@ impl Opener<'_> {
         let mut missing = Vec::new();
         let mut unasked = Troubles::new("cannot ask the engine about a sale");
         let now_ms = self.store.now_ms().await?;
+        let sales = self.store.sales().await?;
         // parked-is-final (R10): what may be an order of the open epoch can still become a row of it. An
         // epoch that nobody needs does not take that away.
-        let may_change = !self.store.has_parked_messages().await?;
-        for row in self.store.sales().await? {
+        let is_changing = sales.iter().any(|row| row.is_changing);
+        let may_change = is_changing && !self.store.has_parked_messages().await?;
+        for row in sales {
             // What is over ends: see endings.rs.
             if row.is_over(now_ms) {
                 continue;
