@@ -70,7 +70,7 @@ impl Look<'_> {
         let store = self.store;
         let now_ms = store.now_ms().await?;
         let (states, all) = store.sale_states(shown.sales).await?;
-        let left = store.left_over().await?;
+        let (left, letters) = (store.left_over().await?, store.open_dead_letters().await?);
         let age_ms = |at_ms: i64| now_ms.saturating_sub(at_ms).max(0);
         let mut report = Report {
             at_ms: now_ms,
@@ -81,8 +81,8 @@ impl Look<'_> {
             incarnations: Vec::new(),
             consumers: Vec::new(),
             dead_letters: DeadLetters {
-                open: left.dead_letters,
-                oldest_age_ms: left.oldest_dead_letter_ms.map(age_ms),
+                open: letters.open,
+                oldest_age_ms: (letters.open > 0).then_some(letters.oldest_age_ms),
             },
             outbox: Outbox {
                 releases_left: left.releases,

@@ -12,18 +12,18 @@
 
 mod plan;
 
+pub use plan::{OrderChange, OrderChanged, OrderWish};
+
 use super::handle::Store;
+use super::types::OrderState;
 use crate::failpoint;
 use crate::order_id::{minted_at_ms, worker_of};
 use database::fixed_rows::{BATCH, Statement};
 use database::{Arg, Connection, DatabaseKind, Error, Result, Tx, fault};
 use engines::{AllocationId, Epoch, OrderId, SaleId, UserId};
+use plan::{Pool, Row};
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::time::Duration;
-
-use super::types::OrderState;
-pub use plan::{OrderChange, OrderChanged, OrderWish};
-use plan::{Pool, Row};
 
 /// A transaction that lost against another one is tried again so often, after a pause that grows.
 const ATTEMPTS: u32 = 20;

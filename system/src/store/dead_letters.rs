@@ -6,6 +6,7 @@ pub use records::{DeadLetter, Ending, Fate, OpenDeadLetters, Replayed, WholeDead
 
 use super::handle::Store;
 use super::orders::{insert_void, status_by_order};
+use super::sweeps;
 use super::types::{Poison, status};
 use super::write::{bulk, try_alone};
 use crate::envelope::OrderEvent;
@@ -51,7 +52,7 @@ impl Store {
             "SELECT COUNT(*), {} - MIN(created_at_ms) FROM parked WHERE resolved = 0",
             self.database.now_ms()
         );
-        let row: Option<(i64, Option<i64>)> = self.database.row(&sql, NO_ARGS).await?;
+        let row: Option<(u64, Option<i64>)> = self.database.row(&sql, NO_ARGS).await?;
         let (open, oldest_age_ms) = row.unwrap_or_default();
         Ok(OpenDeadLetters {
             open,
@@ -85,7 +86,10 @@ impl Store {
         }
         let Contents { orders, unreadable } = whole.contents();
         let orders = write_again(&mut connection, orders, copies).await?;
-        look_again(&mut connection, &orders).await?;
+        let written = orders.iter().filter(|(_, fate)| *fate == Fate::Written);
+        if let Some(oldest) = written.map(|(order, _)| order.order).min() {
+            sweeps::take_back(&mut connection, oldest).await?;
+        }
         let ending = match unreadable {
             Some(why) => Ending::Open(why),
             // The record says of this order what its VOID row says; a decision is left to people.
@@ -211,18 +215,6 @@ async fn write_again(
         fates.push((order, fate));
     }
     Ok(fates)
-}
-
-/// Has the expiry of unpaid orders look at those that were written, which are older than what it may
-/// have seen. It stores how far it has come on the condition that nobody has changed that, so it is
-/// changed in any case: it may be about to pass them by.
-async fn look_again(connection: &mut Connection<'_>, orders: &[(OrderEvent, Fate)]) -> Result<()> {
-    let written = orders.iter().filter(|(_, fate)| *fate == Fate::Written);
-    let Some(first) = written.map(|(order, _)| order.order.0).min() else {
-        return Ok(());
-    };
-    let sql = "UPDATE sweeps SET order_id = CASE WHEN order_id > ? THEN ? ELSE order_id - 1 END WHERE name = 'expiry'";
-    connection.run(sql, [first - 1, first - 1]).await.map(drop)
 }
 
 /// `replayed: 3 orders written, 1 had its row, 1 refused (order 7: …)`

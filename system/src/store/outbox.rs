@@ -3,8 +3,7 @@
 
 use super::handle::Store;
 use super::parking::MAX_BODY;
-use super::types::OrderState;
-use super::types::Poison;
+use super::types::{OrderState, Poison};
 use crate::clock::unix_ms;
 use crate::digest;
 use crate::envelope::OrderEvent;

@@ -3,7 +3,7 @@
 //! only when it is asked for.
 
 use super::handle::Store;
-use super::types::status;
+use super::types::OrderState;
 use database::fixed_rows::{BATCH, Statement};
 use database::{FromColumn, FromRow, NO_ARGS, Result, RowRef};
 use engines::{Epoch, IncarnationId, Nonce, OrderId, SaleId, Term};
@@ -148,7 +148,7 @@ pub struct ConsumerState {
     pub beaten_at_ms: i64,
 }
 
-/// What is left to be done, or to be resolved by hand.
+/// What is left to be done about orders.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct LeftOver {
     /// Releases that no engine is known to have done.
@@ -157,10 +157,6 @@ pub struct LeftOver {
     pub oldest_release_ms: Option<i64>,
     /// Copies that the broker has not got.
     pub copies: u64,
-    /// Dead letters that nobody has resolved.
-    pub dead_letters: u64,
-    /// When the oldest of them was parked, unix ms.
-    pub oldest_dead_letter_ms: Option<i64>,
 }
 
 impl Store {
@@ -256,13 +252,13 @@ impl Store {
             let Some(of_sale) = counts.get_mut(&sale) else {
                 continue;
             };
-            *match (state, has_expired) {
-                (0, _) => &mut of_sale.to_pay,
-                (1, _) => &mut of_sale.paid,
-                (2, false) => &mut of_sale.cancelled,
-                (2, true) => &mut of_sale.expired,
-                (status::VOID, _) => &mut of_sale.void,
-                _ => &mut of_sale.completed,
+            *match OrderState::of(state, has_expired) {
+                Some(OrderState::ToPay) => &mut of_sale.to_pay,
+                Some(OrderState::Paid) => &mut of_sale.paid,
+                Some(OrderState::Cancelled) => &mut of_sale.cancelled,
+                Some(OrderState::Expired) => &mut of_sale.expired,
+                Some(OrderState::Completed) => &mut of_sale.completed,
+                None => &mut of_sale.void,
             } += count;
         }
         Ok(counts)
@@ -290,22 +286,13 @@ impl Store {
             .collect())
     }
 
-    /// What is left in the outbox, and dead letters that nobody has resolved.
+    /// What is left in the outbox.
     pub async fn left_over(&self) -> Result<LeftOver> {
         let releases = "SELECT COUNT(*), MIN(id) FROM outbox WHERE kind = 'release' AND released_at_ms IS NULL";
-        let copies =
-            "SELECT COUNT(*), MIN(id) FROM outbox WHERE kind = 'copy' AND published_at_ms IS NULL";
-        let parked = "SELECT COUNT(*), MIN(created_at_ms) FROM parked WHERE resolved = 0";
-        let mut counts = [(0, None); 3];
-        for (count, sql) in counts.iter_mut().zip([releases, copies, parked]) {
-            let found: Option<(u64, Option<i64>)> = self.database.row(sql, NO_ARGS).await?;
-            *count = found.unwrap_or_default();
-        }
-        let [
-            (releases, oldest),
-            (copies, _),
-            (dead_letters, oldest_dead_letter_ms),
-        ] = counts;
+        let copies = "SELECT COUNT(*) FROM outbox WHERE kind = 'copy' AND published_at_ms IS NULL";
+        let found: Option<(u64, Option<i64>)> = self.database.row(releases, NO_ARGS).await?;
+        let (releases, oldest) = found.unwrap_or_default();
+        let copies: Option<u64> = self.database.row(copies, NO_ARGS).await?;
         let oldest_release_ms = match oldest {
             Some(id) => self.changed_at_ms(id).await?,
             None => None,
@@ -313,9 +300,7 @@ impl Store {
         Ok(LeftOver {
             releases,
             oldest_release_ms,
-            copies,
-            dead_letters,
-            oldest_dead_letter_ms,
+            copies: copies.unwrap_or_default(),
         })
     }
 

@@ -88,3 +88,12 @@ pub(super) async fn look_again(connection: &mut Connection<'_>, oldest: OrderId)
     let args = [OrderId(oldest.0 - 1), oldest];
     connection.run(sql, args).await.map(drop)
 }
+
+/// The same for orders that are surely older than what the expiry may have seen, as those of a replay.
+/// It stores how far it has come on the condition that nobody has changed that, so it is changed in any
+/// case: it may be about to pass them by.
+pub(super) async fn take_back(connection: &mut Connection<'_>, oldest: OrderId) -> Result<()> {
+    let before = OrderId(oldest.0 - 1);
+    let sql = "UPDATE sweeps SET order_id = CASE WHEN order_id > ? THEN ? ELSE order_id - 1 END WHERE name = 'expiry'";
+    connection.run(sql, [before, before]).await.map(drop)
+}

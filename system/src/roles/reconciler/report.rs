@@ -26,7 +26,7 @@ pub struct Report {
 impl Report {
     /// Looks at what is there after everything that was done.
     pub async fn of(pass: Pass, store: &Store, engine: &dyn StockEngine) -> anyhow::Result<Self> {
-        let left = store.left_over().await?;
+        let (left, letters) = (store.left_over().await?, store.open_dead_letters().await?);
         let mut unasked = Troubles::new("cannot compare engine and database");
         let mut drift = Vec::new();
         let terms = store.sales().await?.into_iter();
@@ -44,7 +44,7 @@ impl Report {
         Ok(Self {
             pass,
             releases_left: left.releases,
-            dead_letters_open: left.dead_letters,
+            dead_letters_open: letters.open,
             drift,
         })
     }

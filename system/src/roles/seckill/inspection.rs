@@ -102,7 +102,7 @@ impl InspectService for Inspector {
         let counted = self.store.open_dead_letters().await;
         let counted = counted.map_err(|error| Status::unavailable(error.to_string()))?;
         Ok(Response::new(GetDeadLettersResponse {
-            open: counted.open,
+            open: i64::try_from(counted.open).unwrap_or(i64::MAX),
             oldest_age_ms: counted.oldest_age_ms,
         }))
     }

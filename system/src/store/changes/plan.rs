@@ -1,9 +1,9 @@
 //! What may become of an order in which state, decided for a whole batch under its locks, and what
 //! has to be written for it.
 
-use super::super::outbox::{self, Release};
-use super::super::types::OrderState;
 use crate::clock::unix_ms;
+use crate::store::outbox::{self, Release};
+use crate::store::types::OrderState;
 use database::fixed_rows::{BATCH, Statement};
 use database::{Arg, Connection, Result};
 use engines::{AllocationId, Epoch, OrderId, SaleId, UserId};

@@ -162,7 +162,7 @@ pub struct Replayed {
 /// Records that nobody has resolved.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]
 pub struct OpenDeadLetters {
-    pub open: i64,
+    pub open: u64,
     /// How long ago the oldest was seen first, by the database's clock; 0 without one.
     pub oldest_age_ms: i64,
 }
