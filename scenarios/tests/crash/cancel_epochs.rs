@@ -3,11 +3,9 @@
 //! (release-by-epoch, R12; cancel-moves-the-right, R15).
 
 use crate::order_client::Reply;
-use crate::orders::{Ended, frozen};
-use crate::repetitions;
+use crate::orders::{Ended, frozen, in_each_round};
 use crate::world::{SOMEBODY, World};
 use scenarios::stack::Role;
-use std::time::Instant;
 
 const TOTAL: i64 = 200;
 /// Lets the next epoch begin, with the total of this one.
@@ -156,15 +154,7 @@ async fn opening_dies_at(sale: &mut Sale, step: &str) {
 }
 
 async fn at_every_step(engine: &str, name: &str) {
-    let (rounds, _) = repetitions::from_environment();
-    for round in 1..=rounds.div_ceil(3) {
-        if !crate::world::has_failpoints() {
-            return;
-        }
-        let Some(world) = World::start(&format!("{name}{round}"), TOTAL).await else {
-            return;
-        };
-        let begun = Instant::now();
+    in_each_round(engine, name, TOTAL, async |world| {
         let mut sale = Sale::open(engine, world).await;
         for step in LOCKED {
             cancel_stops_at(&mut sale, step, true).await;
@@ -180,8 +170,8 @@ async fn at_every_step(engine: &str, name: &str) {
             opening_dies_at(&mut sale, step).await;
         }
         sale.world.audit().await;
-        eprintln!("{engine}, round {round}: {:?} in all", begun.elapsed());
-    }
+    })
+    .await;
 }
 
 macro_rules! engines {

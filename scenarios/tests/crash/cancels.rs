@@ -4,8 +4,7 @@
 
 use crate::load::Answer;
 use crate::order_client::Reply;
-use crate::orders::{Ended, frozen};
-use crate::repetitions;
+use crate::orders::{Ended, frozen, in_each_round};
 use crate::wait::until;
 use crate::world::{SOMEBODY, World};
 use scenarios::stack::Role;
@@ -237,15 +236,7 @@ async fn after_the_end(sale: &Sale, user: i64) {
 }
 
 async fn beside_everything_else(engine: &str, name: &str) {
-    let (rounds, _) = repetitions::from_environment();
-    for round in 1..=rounds.div_ceil(3) {
-        if !crate::world::has_failpoints() {
-            return;
-        }
-        let Some(world) = World::start(&format!("{name}{round}"), TOTAL).await else {
-            return;
-        };
-        let begun = Instant::now();
+    in_each_round(engine, name, TOTAL, async |world| {
         let mut sale = Sale::open(engine, world).await;
         twice(&sale, SOMEBODY).await;
         with_a_payment(&sale, SOMEBODY + 10).await;
@@ -255,11 +246,9 @@ async fn beside_everything_else(engine: &str, name: &str) {
         sale.world.nothing_is_left().await;
         after_the_end(&sale, SOMEBODY + 60).await;
         sale.world.audit().await;
-        eprintln!(
-            "{engine}, round {round}: the longest time from a cancel to the next order was {longest:?}; {:?} in all",
-            begun.elapsed()
-        );
-    }
+        eprintln!("{engine}: the longest time from a cancel to the next order was {longest:?}");
+    })
+    .await;
 }
 
 macro_rules! engines {

@@ -3,8 +3,9 @@
 
 use crate::load::Answer;
 use crate::order_client::{Reply, ask};
+use crate::repetitions;
 use crate::wait::until;
-use crate::world::World;
+use crate::world::{World, has_failpoints};
 use reports::outcome_log::Operation;
 use scenarios::stack::Role;
 use scenarios::usage::proc;
@@ -91,6 +92,23 @@ impl World {
         })
         .await;
         (order, asked.elapsed())
+    }
+}
+
+/// Runs a test that needs failpoints and is long, in a world of its own for each of a third of the
+/// rounds, and says how long each took.
+pub async fn in_each_round(engine: &str, name: &str, total: i64, test: impl AsyncFn(World)) {
+    let (rounds, _) = repetitions::from_environment();
+    for round in 1..=rounds.div_ceil(3) {
+        if !has_failpoints() {
+            return;
+        }
+        let Some(world) = World::start(&format!("{name}{round}"), total).await else {
+            return;
+        };
+        let begun = Instant::now();
+        test(world).await;
+        eprintln!("{engine}, round {round}: {:?} in all", begun.elapsed());
     }
 }
 

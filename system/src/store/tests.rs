@@ -40,7 +40,7 @@ macro_rules! on_both {
         }
     };
 }
-use on_both;
+pub(crate) use on_both;
 
 fn config(url: &str) -> DatabaseConfig {
     DatabaseConfig {

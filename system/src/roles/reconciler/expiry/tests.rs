@@ -4,6 +4,7 @@
 use super::*;
 use crate::clock::unix_ms;
 use crate::envelope::OrderEvent;
+use crate::store::tests::on_both;
 use crate::store::{OrderState, SeedSale, WriteBatch};
 use database::{Database, NO_ARGS, PoolLimits};
 use engines::{AllocationId, IncarnationId, Nonce, Registry, UserId};
@@ -125,29 +126,6 @@ fn expiry(time_to_pay_s: u64) -> Expiry {
     Expiry::new(&config)
 }
 
-/// Runs each scenario on a file, and all of them on one server.
-macro_rules! on_both {
-    ($($scenario:ident),+ $(,)?) => {
-        mod on_a_file {
-            $(#[tokio::test]
-            async fn $scenario() {
-                let folder = tempfile::tempdir().unwrap();
-                let url = format!("sqlite://{}", folder.path().join("a.db").display());
-                super::$scenario(super::World::start(&url).await).await;
-            })+
-        }
-
-        #[tokio::test]
-        async fn on_a_server() {
-            let Some(server) = servers::DatabaseServer::start().await else {
-                return;
-            };
-            $(eprintln!("{}", stringify!($scenario));
-            $scenario(World::start(&server.create_database().await).await).await;)+
-        }
-    };
-}
-
 on_both!(
     what_is_not_paid_in_time_expires_and_nothing_else,
     an_order_expires_however_late_its_row_is,
@@ -155,7 +133,8 @@ on_both!(
     two_reconcilers_expire_every_order_once,
 );
 
-async fn what_is_not_paid_in_time_expires_and_nothing_else(world: World) {
+async fn what_is_not_paid_in_time_expires_and_nothing_else(url: String) {
+    let world = World::start(&url).await;
     let orders: Vec<OrderEvent> = (0..4).map(|number| world.order(OLD_MS, number)).collect();
     let young = world.order(0, 9);
     world.write(orders.clone()).await;
@@ -202,7 +181,8 @@ async fn what_is_not_paid_in_time_expires_and_nothing_else(world: World) {
     assert_eq!(world.number(sold).await, 6);
 }
 
-async fn an_order_expires_however_late_its_row_is(world: World) {
+async fn an_order_expires_however_late_its_row_is(url: String) {
+    let world = World::start(&url).await;
     let mut expiry = expiry(1);
     let first = world.order(OLD_MS, 1);
     world.write(vec![first]).await;
@@ -230,7 +210,8 @@ async fn an_order_expires_however_late_its_row_is(world: World) {
 }
 
 /// Rows come in any order, from several consumers, while two reconcilers walk over them.
-async fn rows_that_come_meanwhile_are_not_passed_over(world: World) {
+async fn rows_that_come_meanwhile_are_not_passed_over(url: String) {
+    let world = World::start(&url).await;
     const CONSUMERS: i64 = 4;
     const BATCHES: i64 = 25;
     let world = Arc::new(world);
@@ -267,7 +248,8 @@ async fn rows_that_come_meanwhile_are_not_passed_over(world: World) {
     assert_eq!(expired, (CONSUMERS * BATCHES * 10).unsigned_abs());
 }
 
-async fn two_reconcilers_expire_every_order_once(world: World) {
+async fn two_reconcilers_expire_every_order_once(url: String) {
+    let world = World::start(&url).await;
     const ORDERS: i64 = 12_000;
     for first in (0..ORDERS).step_by(2_000) {
         let orders = (first..first + 2_000).map(|number| world.order(OLD_MS, number));
