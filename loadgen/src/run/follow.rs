@@ -193,15 +193,15 @@ impl Follow {
         let is_yes = matches!(end.outcome, Outcome::Accepted | Outcome::Duplicate);
         if is_yes && end.order_id != id {
             again.bought(now_ns.saturating_sub(cancel_sent_ns));
-        } else if is_yes || end.refusal == Some(Refusal::SoldOut) {
-            let due_ns = now_ns + ns(RETRY_AFTER);
-            if due_ns < again_since_ns + ns(RETRY_FOR)
-                && self.schedule(Operation::BuyAgain { order }, due_ns, now_ns)
-            {
-                again.retries += 1;
-            } else {
-                again.gave_up += 1;
-            }
+            return;
+        }
+        let is_too_early = is_yes || end.refusal == Some(Refusal::SoldOut);
+        let due_ns = now_ns + ns(RETRY_AFTER);
+        if is_too_early
+            && due_ns < again_since_ns + ns(RETRY_FOR)
+            && self.schedule(Operation::BuyAgain { order }, due_ns, now_ns)
+        {
+            again.retries += 1;
         } else {
             again.gave_up += 1;
         }
