@@ -1,0 +1,228 @@
+//! The product service beside all other roles, in one process on a SQLite file: what administrators
+//! ask for is what buyers meet.
+
+#[path = "products/shop.rs"]
+mod shop;
+
+use shop::{FAR, PATIENCE, RETRY, Shop, shoes};
+use system::proto::product::*;
+use tonic::Code;
+
+#[tokio::test]
+async fn a_sale_that_is_made_at_run_time_sells_and_its_stock_changes() {
+    Shop::open(async |shop: &Shop| {
+        let id = shop.create(2, Some("make")).await.expect("made");
+        assert_eq!(shop.create(2, Some("make")).await.expect("once"), id);
+        for user in [1, 2] {
+            assert!(shop.buy(user, id).await.success);
+        }
+        assert_eq!(shop.buy(3, id).await.message, "sold out");
+        let raised = (true, "the stock is 4".to_owned());
+        for _ in 0..2 {
+            assert_eq!(shop.add(id, 2, "more").await.expect("added"), raised);
+        }
+        assert!(shop.buy(3, id).await.success);
+        let order = shop.buy(1, id).await;
+        assert!(order.success, "whoever has an order keeps it");
+        let cut = shop.deduct(id, 3, "fewer").await.expect("deducted");
+        assert_eq!(cut, (false, "deducted 1 of 3: 3 are sold".to_owned()));
+        assert_eq!(shop.buy(4, id).await.message, "sold out");
+        let wrong = shop.deduct(id, 2, "fewer").await.expect_err("another");
+        assert_eq!(wrong.code(), Code::FailedPrecondition);
+        let used = format!("this key was used to deduct 3 of product {id}");
+        assert_eq!(wrong.message(), used);
+        let stock = UpdateProductRequest {
+            product_id: id,
+            stock: Some(5),
+            ..UpdateProductRequest::default()
+        };
+        assert_eq!(shop.update(stock).await.expect("changed"), "");
+        assert!(shop.buy(4, id).await.success);
+        let stock = UpdateProductRequest {
+            stock: Some(0),
+            ..UpdateProductRequest {
+                product_id: id,
+                ..UpdateProductRequest::default()
+            }
+        };
+        let told = shop.update(stock).await.expect("as far as possible");
+        assert_eq!(told, "the stock is 4, not 0: so many are sold");
+        let granted = shop.numbers("SELECT SUM(granted) FROM allocations").await;
+        assert_eq!(granted, [4]);
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn an_order_has_the_price_from_before_a_change_or_from_after_it() {
+    Shop::open(async |shop: &Shop| {
+        let id = shop.create(1_000, None).await.expect("made");
+        assert!(shop.buy(1, id).await.success);
+        let price = UpdateProductRequest {
+            product_id: id,
+            price: Some(0.1 + 0.2),
+            ..UpdateProductRequest::default()
+        };
+        shop.update(price).await.expect("changed");
+        // The services read it before long.
+        let mut user = 1;
+        let prices = "SELECT DISTINCT total_price_cents FROM orders ORDER BY 1";
+        let changing = async {
+            loop {
+                user += 1;
+                assert!(shop.buy(user, id).await.success);
+                match shop.numbers(prices).await[..] {
+                    // Rows come a moment after the yes.
+                    [] | [1_999] => {}
+                    [30, 1_999] => return,
+                    ref other => panic!("{other:?}"),
+                }
+            }
+        };
+        let changed = tokio::time::timeout(PATIENCE, changing).await;
+        changed.expect("somebody pays the new price");
+        // From here on it is the new one.
+        let last = user + 5;
+        for user in user + 1..=last {
+            assert!(shop.buy(user, id).await.success);
+        }
+        let rows = async {
+            while shop.numbers("SELECT COUNT(*) FROM orders").await != [last] {
+                tokio::time::sleep(RETRY).await;
+            }
+        };
+        let rows = tokio::time::timeout(PATIENCE, rows).await;
+        rows.expect("every order has its row");
+        let new = format!(
+            "SELECT COUNT(*) FROM orders WHERE total_price_cents = 30 AND user_id > {}",
+            last - 5
+        );
+        assert_eq!(shop.numbers(&new).await, [5]);
+        assert_eq!(shop.numbers(prices).await, [30, 1_999]);
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn a_moved_window_closes_a_sale_and_opens_it_again() {
+    Shop::open(async |shop: &Shop| {
+        let id = shop.create(10, None).await.expect("made");
+        assert!(shop.buy(1, id).await.success);
+        let window = async |ends_at| {
+            let window = UpdateProductRequest {
+                product_id: id,
+                seckill_end_time: Some(ends_at),
+                ..UpdateProductRequest::default()
+            };
+            shop.update(window).await.expect("changed");
+        };
+        let until_told = async |first: i64, wanted: &str| {
+            let asking = async {
+                for user in first.. {
+                    if shop.buy(user, id).await.message == wanted {
+                        return;
+                    }
+                    tokio::time::sleep(RETRY).await;
+                }
+            };
+            let told = tokio::time::timeout(PATIENCE, asking).await;
+            told.unwrap_or_else(|_| panic!("nobody is told {wanted:?}"));
+        };
+        window(2).await;
+        until_told(2, "the sale has ended").await;
+        let over = shop.add(id, 1, "late").await.expect_err("it is over");
+        assert_eq!(over.code(), Code::FailedPrecondition);
+        assert!(over.message().contains("move its window first"), "{over}");
+        window(FAR).await;
+        // An empty text is what a buyer with an order is told.
+        until_told(100, "").await;
+        let more = shop.add(id, 1, "late").await.expect("it is on");
+        assert_eq!(more, (true, "the stock is 11".to_owned()));
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn what_is_wrong_is_refused_in_words_and_leaves_no_row() {
+    Shop::open(async |shop: &Shop| {
+        let create = "/product.ProductService/CreateProduct";
+        let told = async |request: CreateProductRequest, token: &str, key: Option<&str>| {
+            let made = shop.ask::<_, CreateProductResponse>(create, request, token, key);
+            let status = made.await.expect_err("refused");
+            (status.code(), status.message().to_owned())
+        };
+        let (code, _) = told(shoes(1), "", None).await;
+        assert_eq!(code, Code::Unauthenticated);
+        let (code, _) = told(shoes(1), &shop.user, None).await;
+        assert_eq!(code, Code::PermissionDenied);
+        let backwards = CreateProductRequest {
+            seckill_start_time: FAR + 1,
+            ..shoes(1)
+        };
+        let (code, why) = told(backwards, &shop.admin, None).await;
+        assert_eq!(code, Code::InvalidArgument);
+        assert!(
+            why.starts_with("the window must start before it ends"),
+            "{why}"
+        );
+        for (request, key, wrong) in [
+            (
+                CreateProductRequest {
+                    price: 0.001,
+                    ..shoes(1)
+                },
+                None,
+                "price",
+            ),
+            (shoes(-1), None, "stock"),
+            (shoes(1), Some("with space"), "metadata idempotency-key"),
+        ] {
+            let (code, why) = told(request, &shop.admin, key).await;
+            assert_eq!(code, Code::InvalidArgument);
+            assert!(why.starts_with(wrong), "{why}");
+        }
+        assert!(shop.numbers("SELECT id FROM products").await.is_empty());
+
+        let id = shop.create(1, None).await.expect("made");
+        let nobody = shop.deduct(id + 1, 1, "k").await.expect_err("unknown");
+        assert_eq!(nobody.code(), Code::NotFound);
+        let negative = shop.deduct(-1, 1, "k").await.expect_err("no id");
+        assert_eq!(negative.code(), Code::InvalidArgument);
+        let none = shop.deduct(id, 0, "k").await.expect_err("no quantity");
+        assert_eq!(none.code(), Code::InvalidArgument);
+        let many = shop.deduct(id, 2, "k").await.expect_err("too many");
+        assert_eq!(many.code(), Code::FailedPrecondition);
+        assert_eq!(many.message(), "2 cannot be deducted: the stock is 1");
+        let deduct = "/product.ProductService/DeductStock";
+        let request = DeductStockRequest {
+            product_id: id,
+            quantity: 1,
+        };
+        let keyless = shop.ask::<_, DeductStockResponse>(deduct, request, &shop.admin, None);
+        let keyless = keyless.await.expect_err("it needs a key");
+        assert_eq!(keyless.code(), Code::InvalidArgument);
+        assert!(
+            keyless
+                .message()
+                .starts_with("metadata idempotency-key is needed")
+        );
+        let window = UpdateProductRequest {
+            product_id: id,
+            price: Some(1.0),
+            seckill_end_time: Some(1),
+            ..UpdateProductRequest::default()
+        };
+        let window = shop.update(window).await.expect_err("it ends as it starts");
+        assert_eq!(window.code(), Code::InvalidArgument);
+        assert_eq!(
+            shop.numbers("SELECT price_cents FROM products").await,
+            [1_999]
+        );
+        assert!(
+            shop.numbers("SELECT delta FROM stock_changes")
+                .await
+                .is_empty()
+        );
+    })
+    .await;
+}
