@@ -75,6 +75,8 @@ mod shared_queues;
 mod silent_database;
 #[path = "crash/stalled_broker.rs"]
 mod stalled_broker;
+#[path = "crash/stock.rs"]
+mod stock;
 #[path = "crash/two_instances.rs"]
 mod two_instances;
 #[path = "crash/window.rs"]
