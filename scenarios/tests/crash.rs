@@ -49,6 +49,8 @@ mod deadlines;
 mod ending;
 #[path = "crash/epochs.rs"]
 mod epochs;
+#[path = "crash/expiry.rs"]
+mod expiry;
 #[path = "crash/fencing.rs"]
 mod fencing;
 #[path = "crash/frozen_consumer.rs"]

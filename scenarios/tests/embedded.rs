@@ -190,7 +190,7 @@ impl EmbeddedWorld {
             .scratch()
             .join(format!("told-{}.log", self.started));
         let database_url = self.stack.database_url("sale");
-        audit_passes(database_url, log, &self.told, TOTAL, Vec::new()).await;
+        audit_passes(database_url, log, &self.told, (TOTAL, None), Vec::new()).await;
     }
 }
 

@@ -20,6 +20,7 @@ pub const LEFT: &str =
 pub enum Ended {
     Cancelled,
     Paid,
+    Expired,
 }
 
 impl World {
@@ -60,13 +61,14 @@ impl World {
 
     /// The row and the outbox, exactly.
     pub async fn is(&self, order: i64, ended: Ended) {
-        let (status, live, releases) = match ended {
-            Ended::Cancelled => (2, 0, 1),
-            Ended::Paid => (1, 1, 0),
+        let (status, live, releases, expired) = match ended {
+            Ended::Cancelled => (2, 0, 1, 0),
+            Ended::Paid => (1, 1, 0, 0),
+            Ended::Expired => (2, 0, 1, 1),
         };
         let row = format!(
             "SELECT COUNT(*) FROM orders WHERE order_id = {order} AND status = {status} AND COALESCE(live, 0) = {live}
-             AND expired = 0"
+             AND expired = {expired}"
         );
         assert_eq!(self.number(&row).await, 1, "order {order} is {ended:?}");
         let outbox =

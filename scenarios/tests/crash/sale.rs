@@ -20,12 +20,12 @@ pub fn seed(total: i64) -> String {
 }
 
 /// Writes what the buyers were told to `log` and audits the database with it; a failed audit fails
-/// the test. The sale must have come to rest.
+/// the test. The sale must have come to rest. `time_to_pay_ms`: `None` where nothing expires.
 pub async fn audit_passes(
     database_url: String,
     log: PathBuf,
     told: &Told,
-    total: i64,
+    (total, time_to_pay_ms): (i64, Option<i64>),
     engine_stock: Vec<EngineStock>,
 ) {
     let mut writer = Writer::create(&log).expect("the scratch folder can be written");
@@ -40,7 +40,7 @@ pub async fn audit_passes(
             product_id: PRODUCT,
             total,
             price_cents: PRICE_CENTS,
-            time_to_pay_ms: None,
+            time_to_pay_ms,
         }],
         engine_stock,
     })

@@ -45,6 +45,8 @@ pub struct World {
     pub database: MySqlPool,
     pub told: Told,
     pub settings: Vec<(String, String)>,
+    /// After which the audit lets an unpaid order expire.
+    pub time_to_pay_ms: Option<i64>,
     name: String,
     total: i64,
     address: Option<SocketAddr>,
@@ -108,6 +110,7 @@ impl World {
             total,
             address: None,
             admin: None,
+            time_to_pay_ms: None,
             spawned: AtomicU32::new(0),
             _turn: turn,
         };
@@ -354,7 +357,7 @@ impl World {
             database_url,
             log,
             &self.told,
-            self.total,
+            (self.total, self.time_to_pay_ms),
             vec![engine_stock],
         )
         .await;
