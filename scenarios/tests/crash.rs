@@ -77,6 +77,8 @@ mod shared_queues;
 mod silent_database;
 #[path = "crash/stalled_broker.rs"]
 mod stalled_broker;
+#[path = "crash/status.rs"]
+mod status;
 #[path = "crash/stock.rs"]
 mod stock;
 #[path = "crash/two_instances.rs"]
