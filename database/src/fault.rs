@@ -12,6 +12,9 @@ const REFUSALS: [u16; 7] = [1062, 1264, 1366, 1406, 1048, 3819, 4025];
 /// MySQL and MariaDB: a lock was not given in time. Only this statement is undone; dropping the
 /// transaction undoes the rest.
 const LOCK_WAIT_TIMEOUT: u16 = 1_205;
+/// MySQL: a lock was not free, and the statement had said that it would not wait. MariaDB says
+/// [`LOCK_WAIT_TIMEOUT`].
+const LOCK_NOT_FREE: u16 = 3_572;
 /// MySQL and MariaDB: two transactions waited for each other, and this one was rolled back.
 const DEADLOCK: u16 = 1_213;
 /// MySQL and MariaDB: this product has no such setting.
@@ -58,6 +61,12 @@ pub fn may_be_repeated(error: &Error) -> bool {
     matches!(error, Error::Io(_))
         || is_unique_violation(error)
         || mysql_number(error).is_some_and(|number| [LOCK_WAIT_TIMEOUT, DEADLOCK].contains(&number))
+}
+
+/// Whether somebody else holds the lock of a row that a statement was not to wait for.
+#[must_use]
+pub fn is_locked(error: &Error) -> bool {
+    mysql_number(error).is_some_and(|number| [LOCK_WAIT_TIMEOUT, LOCK_NOT_FREE].contains(&number))
 }
 
 /// Whether SQLite was not free to write: nothing has happened.

@@ -38,6 +38,7 @@ pub use overview::{
 };
 pub use products::{Changed, NewProduct, ProductChange};
 pub use stock_changes::{StockChange, TOTAL_MAX, Wish};
+pub use sweeps::PlaceMove;
 pub use types::{
     ConsumerLife, Fenced, Life, OpenSale, OrderState, ParkedOf, PastSale, Poison, Publisher,
     SaleRow, SeedSale, WorkerUse, WriteBatch, status,

@@ -2,17 +2,20 @@
 //! not paid in time.
 //!
 //! The place is an order id, and ids are ordered by the time of their minting. It moves forward only
-//! over orders that it has looked at: whoever writes the row of an order that is older than a moment
-//! looks where the place is, in the same transaction, and takes it back if it is beyond.
+//! over orders that it has looked at, and over none whose row is written but not yet committed:
+//! whoever writes the row of an order that is older than a moment looks where the place is, in the
+//! same transaction, and takes it back if it is beyond. Whose row was younger when it was written is
+//! waited for, however long the commit takes.
 
 use super::handle::Store;
 use super::types::status;
 use crate::clock::unix_ms;
 use crate::order_id::minted_at_ms;
-use database::{Arg, Connection, Result};
+use database::{Arg, Connection, DatabaseKind, Result, fault};
 use engines::OrderId;
 
-/// An order younger than this is not looked for yet: the shortest time to pay is 1,000 ms.
+/// An order younger than this is not looked for yet: the shortest time to pay is 1,000 ms, and the
+/// clocks of a publisher, its consumer and the database may be so far apart as the rest is long.
 const YOUNG_MS: i64 = 500;
 
 /// A page of orders, by id.
@@ -22,6 +25,18 @@ pub struct OrderSweep {
     pub unpaid: Vec<OrderId>,
     /// The last of the page, if it is full: the next begins behind it.
     pub last: Option<OrderId>,
+}
+
+/// What became of a move of the place.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum PlaceMove {
+    /// It is where it was to be.
+    Moved,
+    /// Somebody is writing a row in between; nothing is known of it before they have committed.
+    Held,
+    /// It was not where it was thought to be, or an order in between is to be paid, whose row came
+    /// while the others were looked at: the walk begins again where the place is now.
+    TakenBack,
 }
 
 impl Store {
@@ -51,9 +66,11 @@ impl Store {
         })
     }
 
-    /// Moves the place from where it was read to be. `false`: somebody else has moved it, or an
-    /// order in between is to be paid, whose row came while the others were looked at.
-    pub async fn move_expiry_place(&self, from: OrderId, to: OrderId) -> Result<bool> {
+    /// Moves the place from where it was read to be over orders that were looked at.
+    pub async fn move_expiry_place(&self, from: OrderId, to: OrderId) -> Result<PlaceMove> {
+        if self.is_written_between(from, to).await? {
+            return Ok(PlaceMove::Held);
+        }
         let mut tx = self.database.begin().await?;
         let mut connection = tx.connection();
         let sql = "UPDATE sweeps SET order_id = ? WHERE name = 'expiry' AND order_id = ?";
@@ -64,9 +81,26 @@ impl Store {
         let unpaid: Option<OrderId> = connection.row(unpaid, [from, to]).await?;
         if !moved || unpaid.is_some() {
             tx.rollback().await?;
+            return Ok(PlaceMove::TakenBack);
+        }
+        tx.commit().await.map(|()| PlaceMove::Moved)
+    }
+
+    /// Whether somebody is writing a row of these orders. A row of MySQL that is not committed is seen
+    /// by its lock alone; a writing transaction of SQLite has the whole file, and nobody's place
+    /// moves beside it.
+    async fn is_written_between(&self, from: OrderId, to: OrderId) -> Result<bool> {
+        if self.database.kind() == DatabaseKind::Sqlite {
             return Ok(false);
         }
-        tx.commit().await.map(|()| true)
+        // The status makes it read the rows themselves. Locks are gone with the end of the statement.
+        let sql = "SELECT COUNT(*) FROM orders WHERE order_id > ? AND order_id <= ? AND status >= 0 FOR UPDATE NOWAIT";
+        let counted: Result<Option<i64>> = self.database.row(sql, [from, to]).await;
+        match counted {
+            Ok(_) => Ok(false),
+            Err(error) if fault::is_locked(&error) => Ok(true),
+            Err(error) => Err(error),
+        }
     }
 }
 

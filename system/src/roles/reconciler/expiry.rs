@@ -3,7 +3,8 @@
 //! It walks the orders by id, that is by the time of their minting, from a place that is kept in the
 //! database up to those whose time to pay has just ended. The place follows the walk, and is taken
 //! back by whoever writes the row of an older order, so that an order expires however late its row
-//! is. Whether an order is still to be paid is decided under its lock, with everything else that may
+//! is. Where a row is being written it stays, while the walk goes on; the next begins there again.
+//! Whether an order is still to be paid is decided under its lock, with everything else that may
 //! become of it; what is cancelled is given back to the engine like any other cancelled order.
 //!
 //! Every step may be repeated, also by a second reconciler.
@@ -13,7 +14,7 @@ use crate::config::Config;
 use crate::failpoint;
 use crate::order_id::last_minted_by;
 use crate::repair::{Pass, Troubles, releases};
-use crate::store::{OrderChange, OrderChanged, OrderWish, Release, Store};
+use crate::store::{OrderChange, OrderChanged, OrderWish, PlaceMove, Release, Store};
 use engines::{OrderId, SaleId, StockEngine, Term};
 use std::collections::HashMap;
 use std::time::{Duration, Instant};
@@ -43,10 +44,10 @@ pub struct Expiry {
 /// On the way through the orders.
 #[derive(Clone, Copy, Debug)]
 struct Walk {
-    /// What the place in the database was set to last.
-    place: OrderId,
-    /// Everything up to here was looked at.
+    /// Everything up to here was looked at; the place, unless it is held.
     at: OrderId,
+    /// Somebody was writing a row where the place is: it stays there until the next walk.
+    is_held: bool,
     /// The last that it looks at.
     until: OrderId,
 }
@@ -108,23 +109,28 @@ impl Expiry {
             if !page.unpaid.is_empty() {
                 pass.orders_expired += self.expire(&mut means, &page.unpaid).await?;
             }
-            walk.at = page.last.unwrap_or(walk.until);
-        }
-        failpoint::hit("reconciler.before_expiry_place");
-        if !store.move_expiry_place(walk.place, walk.at).await? {
-            // It was taken back, or a row came: the next walk begins where the place is now.
-            pass.left += 1;
-            return Ok(());
-        }
-        failpoint::hit("reconciler.after_expiry_place");
-        walk.place = walk.at;
-        match walk.at < walk.until {
-            true => {
-                self.walk = Some(walk);
-                pass.left += 1;
+            let to = page.last.unwrap_or(walk.until);
+            if !walk.is_held {
+                failpoint::hit("reconciler.before_expiry_place");
+                match store.move_expiry_place(walk.at, to).await? {
+                    PlaceMove::Moved => {}
+                    PlaceMove::Held => walk.is_held = true,
+                    PlaceMove::TakenBack => {
+                        pass.left += 1;
+                        return Ok(());
+                    }
+                }
+                failpoint::hit("reconciler.after_expiry_place");
             }
-            false => self.due = Instant::now() + self.pause,
+            walk.at = to;
         }
+        let is_over = walk.at >= walk.until;
+        if is_over {
+            self.due = Instant::now() + self.pause;
+        } else {
+            self.walk = Some(walk);
+        }
+        pass.left += u64::from(!is_over || walk.is_held);
         Ok(())
     }
 
@@ -146,8 +152,8 @@ impl Expiry {
             return Ok(None);
         }
         Ok(Some(Walk {
-            place,
             at: place,
+            is_held: false,
             until,
         }))
     }

@@ -130,6 +130,7 @@ on_both!(
     what_is_not_paid_in_time_expires_and_nothing_else,
     an_order_expires_however_late_its_row_is,
     rows_that_come_meanwhile_are_not_passed_over,
+    a_row_that_was_young_when_it_was_written_is_waited_for,
     two_reconcilers_expire_every_order_once,
 );
 
@@ -196,9 +197,9 @@ async fn an_order_expires_however_late_its_row_is(url: String) {
     assert_eq!(place, OrderId(late.order.0 - 1), "taken back behind it");
     // Somebody who has read the place before cannot move it over the late one.
     let moved = world.store.move_expiry_place(OrderId(1), late.order).await;
-    assert!(!moved.unwrap());
+    assert_eq!(moved.unwrap(), PlaceMove::TakenBack);
     let moved = world.store.move_expiry_place(place, late.order).await;
-    assert!(!moved.unwrap(), "it is to be paid");
+    assert_eq!(moved.unwrap(), PlaceMove::TakenBack, "it is to be paid");
     assert_eq!(world.walk(&mut expiry).await, 1);
     assert_eq!(world.state(&late).await, Some(OrderState::Expired));
     // A young one is not looked for yet, and a redelivery changes nothing that matters.
@@ -246,6 +247,40 @@ async fn rows_that_come_meanwhile_are_not_passed_over(url: String) {
     let unpaid = "SELECT COUNT(*) FROM orders WHERE status = 0";
     assert_eq!(world.number(unpaid).await, 0);
     assert_eq!(expired, (CONSUMERS * BATCHES * 10).unsigned_abs());
+}
+
+/// A consumer writes the row of a young order, and stands still before its commit for longer than
+/// there is time to pay. Others expire meanwhile; it does when it is there.
+async fn a_row_that_was_young_when_it_was_written_is_waited_for(url: String) {
+    let world = World::start(&url).await;
+    if world.database.kind() == database::DatabaseKind::Sqlite {
+        // Nobody else writes meanwhile, and so no place moves.
+        return;
+    }
+    let slow = world.order(OLD_MS, 1);
+    let mut tx = world.database.begin().await.unwrap();
+    let columns = "order_id, user_id, product_id, quantity, total_price_cents, allocation_id, status, live, created_at_ms, updated_at_ms";
+    let values = format!(
+        "{}, {}, {SALE}, 2, 200, {}, 0, 1, {}, 0",
+        slow.order, slow.user, slow.allocation, slow.created_at_ms
+    );
+    // As the consumer does of a young order, of which the place is not told.
+    let insert = format!("INSERT INTO orders ({columns}) VALUES ({values})");
+    tx.connection().run(&insert, NO_ARGS).await.unwrap();
+    let sold = "UPDATE allocations SET sold = sold + 2";
+
+    let (before, behind) = (world.order(OLD_MS + 1, 2), world.order(OLD_MS - 1, 3));
+    world.write(vec![before, behind]).await;
+    let mut expiry = expiry(1);
+    let pass = expiry.advance(&world.store, None).await;
+    assert_eq!(pass.orders_expired, 2, "who stands still holds up nobody");
+    assert!(pass.left > 0, "it is not done");
+    assert!(world.store.expiry_place().await.unwrap() < slow.order);
+
+    tx.connection().run(sold, NO_ARGS).await.unwrap();
+    tx.commit().await.unwrap();
+    assert_eq!(world.walk(&mut expiry).await, 1);
+    assert_eq!(world.state(&slow).await, Some(OrderState::Expired));
 }
 
 async fn two_reconcilers_expire_every_order_once(url: String) {
