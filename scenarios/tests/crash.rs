@@ -35,6 +35,8 @@ mod world;
 
 #[path = "crash/broker.rs"]
 mod broker;
+#[path = "crash/cancel_cost.rs"]
+mod cancel_cost;
 #[path = "crash/cancel_epochs.rs"]
 mod cancel_epochs;
 #[path = "crash/cancels.rs"]

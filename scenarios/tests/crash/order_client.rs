@@ -61,17 +61,62 @@ impl Reply {
 }
 
 /// Asks once, on a connection of its own.
-pub async fn ask(
-    address: SocketAddr,
+pub async fn ask(address: SocketAddr, operation: Operation, of: (i64, i64), told: &Told) -> Reply {
+    match Asker::connect(address).await {
+        Ok(mut asker) => asker.ask(operation, of, told).await,
+        Err(why) => {
+            let reply = Reply::Later(why, None);
+            keep(told, operation, of, &reply, (unix_us(), None));
+            reply
+        }
+    }
+}
+
+/// A connection to an order service; its clones share it.
+#[derive(Clone, Debug)]
+pub struct Asker {
+    client: Client,
+}
+
+type Client = tonic::client::Grpc<tonic::transport::Channel>;
+
+impl Asker {
+    pub async fn connect(address: SocketAddr) -> Result<Self, String> {
+        let endpoint = Endpoint::from_shared(format!("http://{address}")).expect("an address");
+        let endpoint = endpoint.connect_timeout(CALL_LIMIT).timeout(CALL_LIMIT);
+        let channel = endpoint.connect().await;
+        let mut client =
+            Client::new(channel.map_err(|error| format!("no connection to {address}: {error}"))?);
+        client.ready().await.map_err(|error| error.to_string())?;
+        Ok(Self { client })
+    }
+
+    /// What became of this order of this user; kept for the audit.
+    pub async fn ask(&mut self, operation: Operation, of: (i64, i64), told: &Told) -> Reply {
+        let sent_at_unix_us = unix_us();
+        let reply = match self.client.ready().await {
+            Ok(()) => call(&mut self.client, operation, of.0, of.1).await,
+            Err(error) => Reply::Unknown(error.to_string()),
+        };
+        keep(
+            told,
+            operation,
+            of,
+            &reply,
+            (sent_at_unix_us, Some(sent_at_unix_us)),
+        );
+        reply
+    }
+}
+
+/// Keeps what was told for the audit.
+fn keep(
+    told: &Told,
     operation: Operation,
     (order, user): (i64, i64),
-    told: &Told,
-) -> Reply {
-    let due_at_unix_us = unix_us();
-    let (sent_at_unix_us, reply) = match connect(address).await {
-        Ok(client) => (Some(unix_us()), call(client, operation, order, user).await),
-        Err(why) => (None, Reply::Later(why, None)),
-    };
+    reply: &Reply,
+    (due_at_unix_us, sent_at_unix_us): (i64, Option<i64>),
+) {
     let (outcome, refusal) = reply.outcome();
     let record = Record {
         operation,
@@ -89,22 +134,9 @@ pub async fn ask(
     told.lock()
         .unwrap_or_else(PoisonError::into_inner)
         .push(record);
-    reply
 }
 
-type Client = tonic::client::Grpc<tonic::transport::Channel>;
-
-async fn connect(address: SocketAddr) -> Result<Client, String> {
-    let endpoint = Endpoint::from_shared(format!("http://{address}")).expect("an address");
-    let endpoint = endpoint.connect_timeout(CALL_LIMIT).timeout(CALL_LIMIT);
-    let channel = endpoint.connect().await;
-    let mut client =
-        Client::new(channel.map_err(|error| format!("no connection to {address}: {error}"))?);
-    client.ready().await.map_err(|error| error.to_string())?;
-    Ok(client)
-}
-
-async fn call(mut client: Client, operation: Operation, order: i64, user: i64) -> Reply {
+async fn call(client: &mut Client, operation: Operation, order: i64, user: i64) -> Reply {
     let method = match operation {
         Operation::Cancel => "/order.OrderService/CancelOrder",
         Operation::Pay => "/order.OrderService/PayOrder",

@@ -23,29 +23,36 @@ use database::{Arg, Connection, DatabaseKind, Error, Result, Tx, fault};
 use engines::{AllocationId, Epoch, OrderId, SaleId, UserId};
 use plan::{Pool, Row};
 use std::collections::{BTreeMap, BTreeSet, HashMap};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
-/// A transaction that lost against another one is tried again so often, after a pause that grows.
+/// A transaction that lost against another one is tried again so often, after a pause that grows,
+/// and not after [`ATTEMPTS_MAX`]: other sales wait behind it.
 const ATTEMPTS: u32 = 20;
+const ATTEMPTS_MAX: Duration = Duration::from_secs(5);
 const PAUSE: Duration = Duration::from_millis(5);
 /// By how much a publisher's clock may be behind the database's, or step back: a day.
 const CLOCKS_APART_MS: i64 = 86_400_000;
 
+/// What became of a batch of changes.
+#[derive(Debug, Default)]
+pub struct Changes {
+    /// In the order in which they were asked for.
+    pub answers: Vec<OrderChanged>,
+    /// Sales whose orders could not be changed, or perhaps were, and why.
+    pub failed: Vec<(SaleId, Error)>,
+}
+
 type Columns = (OrderId, UserId, SaleId, u32, AllocationId, i64, bool);
 
 impl Store {
-    /// Does what is asked, each order by itself; the answers are in the order of `changes`. With
-    /// `copies`, listeners are told of what was cancelled.
+    /// Does what is asked, each order by itself, sale by sale: what one sale meets with is nothing
+    /// to the others. With `copies`, listeners are told of what was cancelled.
     ///
     /// # Errors
-    /// When the database cannot be asked, or did not answer a commit: then nobody knows which of the
-    /// changes were made, and asking again says so.
-    pub async fn change_orders(
-        &self,
-        changes: &[OrderChange],
-        copies: bool,
-    ) -> Result<Vec<OrderChanged>> {
+    /// When the database cannot be asked for the orders. Nothing is done then.
+    pub async fn change_orders(&self, changes: &[OrderChange], copies: bool) -> Result<Changes> {
         let rows = self.rows_of(changes).await?;
+        let mut failed = Vec::new();
         let mut answers = vec![OrderChanged::NoRow; changes.len()];
         let mut by_sale: BTreeMap<SaleId, Vec<usize>> = BTreeMap::new();
         for (at, change) in changes.iter().enumerate() {
@@ -60,12 +67,18 @@ impl Store {
         }
         for (sale, positions) in by_sale {
             let asked: Vec<OrderChange> = positions.iter().map(|at| changes[*at]).collect();
-            let changed = self.change_in_sale(sale, &asked, &rows, copies).await?;
+            let changed = match self.change_in_sale(sale, &asked, &rows, copies).await {
+                Ok(changed) => changed,
+                Err(error) => {
+                    failed.push((sale, error));
+                    vec![OrderChanged::Unknown; asked.len()]
+                }
+            };
             for (at, answer) in positions.into_iter().zip(changed) {
                 answers[at] = answer;
             }
         }
-        Ok(answers)
+        Ok(Changes { answers, failed })
     }
 
     /// The rows that are there, without a lock.
@@ -88,7 +101,7 @@ impl Store {
         rows: &HashMap<OrderId, Row>,
         copies: bool,
     ) -> Result<Vec<OrderChanged>> {
-        let mut attempt = 1;
+        let (mut attempt, started) = (1, Instant::now());
         loop {
             let lost = match self.try_in_sale(sale, changes, rows, copies).await {
                 Ok(Some(changed)) => return Ok(changed),
@@ -96,7 +109,7 @@ impl Store {
                 Err(error) if fault::may_be_repeated(&error) || fault::is_busy(&error) => error,
                 Err(error) => return Err(error),
             };
-            if attempt == ATTEMPTS {
+            if attempt == ATTEMPTS || started.elapsed() > ATTEMPTS_MAX {
                 return Err(lost);
             }
             tokio::time::sleep(PAUSE * attempt).await;

@@ -33,6 +33,8 @@ pub enum Answer {
     NoRowYet,
     /// As many as may are waiting.
     Crowded,
+    /// The database cannot be asked; nothing was done.
+    Away,
     /// Nobody knows; asking again says what happened.
     Unknown,
 }
@@ -138,15 +140,18 @@ async fn change(means: Means, mut batch: Vec<Asked>) -> Vec<Asked> {
     let changed = match means.store.change_orders(&changes, means.copies).await {
         Ok(changed) => changed,
         Err(error) => {
-            tracing::warn!(%error, count = changes.len(), "orders could not be changed");
+            tracing::warn!(%error, count = changes.len(), "orders cannot be looked at");
             for asked in batch {
-                let _ = asked.reply.send(Answer::Unknown);
+                let _ = asked.reply.send(Answer::Away);
             }
             return Vec::new();
         }
     };
+    for (sale, error) in &changed.failed {
+        tracing::warn!(%sale, %error, "orders of this sale could not be changed");
+    }
     let (mut without_row, mut cancelled, mut released) = (Vec::new(), Vec::new(), Vec::new());
-    for (asked, changed) in batch.into_iter().zip(changed) {
+    for (asked, changed) in batch.into_iter().zip(changed.answers) {
         let answer = match changed {
             OrderChanged::Done(None) => Answer::Done,
             OrderChanged::Done(Some(release)) => {
@@ -156,6 +161,7 @@ async fn change(means: Means, mut batch: Vec<Asked>) -> Vec<Asked> {
             }
             OrderChanged::Is(state) => Answer::Is(state),
             OrderChanged::NotFound => Answer::NotFound,
+            OrderChanged::Unknown => Answer::Unknown,
             OrderChanged::NoRow => {
                 without_row.push(asked);
                 continue;

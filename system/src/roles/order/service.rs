@@ -183,6 +183,9 @@ impl Service {
             Answer::Crowded => Err(retry_later(
                 "too many requests are waiting; try again".to_owned(),
             )),
+            Answer::Away => Err(retry_later(
+                "the database cannot be asked; nothing was done; try again".to_owned(),
+            )),
             Answer::Unknown => Err(Status::deadline_exceeded(
                 "outcome unknown; asking again is safe and says what happened",
             )),

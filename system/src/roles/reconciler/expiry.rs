@@ -3,8 +3,8 @@
 //! It walks the orders by id, that is by the time of their minting, from a place that is kept in the
 //! database up to those whose time to pay has just ended. The place follows the walk, and is taken
 //! back by whoever writes the row of an older order, so that an order expires however late its row
-//! is. Where a row is being written it stays, while the walk goes on; the next begins there again.
-//! Whether an order is still to be paid is decided under its lock, with everything else that may
+//! is. Where a row is being written, or a sale cannot be changed, it stays, while the walk goes on; the
+//! next begins there again. Whether an order is still to be paid is decided under its lock, with everything else that may
 //! become of it; what is cancelled is given back to the engine like any other cancelled order.
 //!
 //! Every step may be repeated, also by a second reconciler.
@@ -46,7 +46,8 @@ pub struct Expiry {
 struct Walk {
     /// Everything up to here was looked at; the place, unless it is held.
     at: OrderId,
-    /// Somebody was writing a row where the place is: it stays there until the next walk.
+    /// Where the place is, somebody was writing a row, or a sale could not be changed: it stays
+    /// there until the next walk.
     is_held: bool,
     /// The last that it looks at.
     until: OrderId,
@@ -107,7 +108,9 @@ impl Expiry {
         while walk.at < walk.until && started.elapsed() < SLICE {
             let page = store.sweep_orders(walk.at, walk.until, PAGE).await?;
             if !page.unpaid.is_empty() {
-                pass.orders_expired += self.expire(&mut means, &page.unpaid).await?;
+                let (expired, is_whole) = self.expire(&mut means, &page.unpaid).await?;
+                pass.orders_expired += expired;
+                walk.is_held |= !is_whole;
             }
             let to = page.last.unwrap_or(walk.until);
             if !walk.is_held {
@@ -158,8 +161,13 @@ impl Expiry {
         }))
     }
 
-    /// How many of `orders` it has cancelled.
-    async fn expire(&self, means: &mut Means<'_>, orders: &[OrderId]) -> database::Result<u64> {
+    /// How many of `orders` it has cancelled, and whether it has seen to all: a sale that cannot be
+    /// changed now keeps the others from nothing.
+    async fn expire(
+        &mut self,
+        means: &mut Means<'_>,
+        orders: &[OrderId],
+    ) -> database::Result<(u64, bool)> {
         let changes: Vec<OrderChange> = orders
             .iter()
             .map(|order| OrderChange {
@@ -171,7 +179,11 @@ impl Expiry {
         let changed = means.store.change_orders(&changes, self.copies).await?;
         failpoint::hit("reconciler.after_expiry");
         let (mut expired, mut released) = (0, Vec::new());
-        for changed in changed {
+        let is_whole = changed.failed.is_empty();
+        for (sale, error) in changed.failed {
+            self.troubles.add(format!("sale {sale}: {error}"));
+        }
+        for changed in changed.answers {
             // The others were paid or cancelled meanwhile.
             if let OrderChanged::Done(release) = changed {
                 expired += 1;
@@ -179,7 +191,7 @@ impl Expiry {
             }
         }
         means.give_back(released).await?;
-        Ok(expired)
+        Ok((expired, is_whole))
     }
 }
 

@@ -61,6 +61,8 @@ pub enum OrderChanged {
     NotFound,
     /// There is no such row.
     NoRow,
+    /// Nobody knows: asking again says what happened.
+    Unknown,
 }
 
 /// An order as its row has it.

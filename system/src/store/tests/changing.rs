@@ -13,6 +13,7 @@ on_both!(
     of_a_cancel_and_a_payment_at_once_one_wins_and_the_other_is_told,
     what_cannot_be_is_refused_and_nothing_is_written,
     a_hundred_cancels_of_everybody_at_once_are_one_each,
+    a_sale_that_cannot_be_changed_keeps_nobody_elses_orders_from_it,
     a_row_that_is_not_there_may_come_only_from_somebody_who_is_not_drained,
 );
 
@@ -51,7 +52,7 @@ pub(super) async fn with_orders(
 }
 
 pub(super) async fn ask(store: &Store, change: OrderChange) -> OrderChanged {
-    store.change_orders(&[change], false).await.unwrap()[0]
+    store.change_orders(&[change], false).await.unwrap().answers[0]
 }
 
 impl Store {
@@ -204,7 +205,7 @@ async fn of_a_cancel_and_a_payment_at_once_one_wins_and_the_other_is_told(url: S
     let changes = [of(1, OrderWish::Pay), cancel(1), of(1, OrderWish::Complete)];
     let changed = store.change_orders(&changes, false).await.unwrap();
     assert_eq!(
-        changed,
+        changed.answers,
         [
             OrderChanged::Done(None),
             OrderChanged::Is(OrderState::Paid),
@@ -262,6 +263,7 @@ async fn a_hundred_cancels_of_everybody_at_once_are_one_each(url: String) {
     while let Some(changed) = asked.join_next().await {
         let changed = changed.unwrap().unwrap();
         done += changed
+            .answers
             .iter()
             .filter(|changed| matches!(changed, OrderChanged::Done(_)))
             .count();
@@ -269,6 +271,28 @@ async fn a_hundred_cancels_of_everybody_at_once_are_one_each(url: String) {
     assert_eq!(done, 10);
     assert_eq!(store.allocation(allocation).await, [10, 0]);
     assert_eq!(store.releases().await.len(), 10);
+}
+
+async fn a_sale_that_cannot_be_changed_keeps_nobody_elses_orders_from_it(url: String) {
+    let (store, _, allocation) = with_orders(&url, &[1; 3], false).await;
+    // A sale before and one behind it that have no allocation.
+    for (order, sale) in [(1, SALE.0 - 1), (3, SALE.0 + 1)] {
+        store
+            .change(&format!(
+                "UPDATE orders SET product_id = {sale} WHERE order_id = {order}"
+            ))
+            .await;
+    }
+    let changes: Vec<OrderChange> = (1..=3).map(cancel).collect();
+    let changed = store.change_orders(&changes, false).await.unwrap();
+    let [before, own, behind] = changed.answers[..] else {
+        panic!("{changed:?}");
+    };
+    assert_eq!([before, behind], [OrderChanged::Unknown; 2]);
+    assert!(matches!(own, OrderChanged::Done(Some(_))), "{changed:?}");
+    assert_eq!(changed.failed.len(), 2, "{changed:?}");
+    assert_eq!(store.allocation(allocation).await, [10, 2]);
+    assert_eq!(store.releases().await.len(), 1);
 }
 
 async fn a_row_that_is_not_there_may_come_only_from_somebody_who_is_not_drained(url: String) {

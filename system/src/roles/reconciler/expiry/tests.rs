@@ -131,6 +131,7 @@ on_both!(
     an_order_expires_however_late_its_row_is,
     rows_that_come_meanwhile_are_not_passed_over,
     a_row_that_was_young_when_it_was_written_is_waited_for,
+    a_sale_that_cannot_be_changed_holds_up_no_other,
     two_reconcilers_expire_every_order_once,
 );
 
@@ -151,7 +152,7 @@ async fn what_is_not_paid_in_time_expires_and_nothing_else(url: String) {
         };
         let changed = world.store.change_orders(&[change], false).await.unwrap();
         assert!(
-            matches!(changed[..], [OrderChanged::Done(_)]),
+            matches!(changed.answers[..], [OrderChanged::Done(_)]),
             "{changed:?}"
         );
     }
@@ -281,6 +282,27 @@ async fn a_row_that_was_young_when_it_was_written_is_waited_for(url: String) {
     tx.commit().await.unwrap();
     assert_eq!(world.walk(&mut expiry).await, 1);
     assert_eq!(world.state(&slow).await, Some(OrderState::Expired));
+}
+
+async fn a_sale_that_cannot_be_changed_holds_up_no_other(url: String) {
+    let world = World::start(&url).await;
+    let orders: Vec<OrderEvent> = (0..3).map(|number| world.order(OLD_MS, number)).collect();
+    world.write(orders.clone()).await;
+    let of = |sale: i64| {
+        format!(
+            "UPDATE orders SET product_id = {sale} WHERE order_id = {}",
+            orders[0].order
+        )
+    };
+    // The first is of a sale that has no allocation.
+    world.sql(&of(SALE.0 - 1)).await;
+    let mut expiry = expiry(1);
+    let pass = expiry.advance(&world.store, None).await;
+    assert_eq!(pass.orders_expired, 2);
+    assert!(pass.left > 0, "it is not done");
+    assert!(world.store.expiry_place().await.unwrap() < orders[0].order);
+    world.sql(&of(SALE.0)).await;
+    assert_eq!(world.walk(&mut expiry).await, 1);
 }
 
 async fn two_reconcilers_expire_every_order_once(url: String) {
