@@ -27,6 +27,8 @@ const CONNECTION_WINDOW_BYTES: u32 = 4 * 1024 * 1024;
 const STREAM_WINDOW_BYTES: u32 = 64 * 1024;
 /// When who is turned away for now should ask again, s.
 const RETRY_AFTER_S: u64 = 1;
+/// Metadata of a refusal that is for now only, s.
+pub const RETRY_AFTER: &str = "retry-after";
 /// Longest time a stopping process waits for requests under way.
 const DRAIN_TIMEOUT: Duration = Duration::from_secs(8);
 
@@ -91,6 +93,6 @@ pub async fn serve(
 /// UNAVAILABLE, with how long to wait in `retry-after`, s.
 pub fn retry_later(text: String) -> Status {
     let mut metadata = MetadataMap::new();
-    metadata.insert("retry-after", MetadataValue::from(RETRY_AFTER_S));
+    metadata.insert(RETRY_AFTER, MetadataValue::from(RETRY_AFTER_S));
     Status::with_metadata(Code::Unavailable, text, metadata)
 }

@@ -22,6 +22,7 @@ mod ids;
 mod incarnation;
 pub mod listener;
 mod logging;
+mod money;
 mod order_id;
 mod repair;
 mod request_path;

@@ -30,7 +30,7 @@ mod write;
 pub use changes::{OrderChange, OrderChanged, OrderWish};
 pub use dead_letters::{DeadLetter, Ending, Fate, Replayed, WholeDeadLetter};
 pub use handle::Store;
-pub use made_orders::MadeOrder;
+pub use made_orders::{KnownOrder, MadeOrder};
 pub use order_views::{OrderPage, OrderView};
 pub use outbox::{CopyLeft, DEAD_LETTER, Release, ReleaseCursor, ReleaseLeft};
 pub use overview::{

@@ -2,8 +2,12 @@
 
 use super::handle::Store;
 use crate::clock::unix_ms;
+use crate::order_id::last_minted_by;
 use database::{Arg, Result, fault};
 use engines::{OrderId, SaleId, UserId};
+
+/// How far the clocks of whoever asks and of whoever mints order ids may be apart.
+const CLOCKS_APART_MS: i64 = 1_000;
 
 /// What an administrator asks for.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -14,10 +18,19 @@ pub struct MadeOrder {
     pub quantity: u32,
 }
 
+/// What stands under a key.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct KnownOrder {
+    pub asked: MadeOrder,
+    /// What it became, if it is known.
+    pub order: Option<OrderId>,
+    /// When it was asked for first, unix ms.
+    pub since_ms: i64,
+}
+
 impl Store {
-    /// Remembers what is asked under a key, and answers what is asked under it, which is something
-    /// else if the key was used before, and which order that became, if it is known.
-    pub async fn begin_made_order(&self, made: &MadeOrder) -> Result<(MadeOrder, Option<OrderId>)> {
+    /// Remembers what is asked under a key that nothing stood under; `false`: by now something does.
+    pub async fn begin_made_order(&self, made: &MadeOrder) -> Result<bool> {
         let sql = "INSERT INTO made_orders (idempotency_key, user_id, product_id, quantity, created_at_ms)
              VALUES (?, ?, ?, ?, ?)";
         let args = [
@@ -28,21 +41,43 @@ impl Store {
             unix_ms().into(),
         ];
         match self.database.run(sql, args).await {
-            Ok(_) => return Ok((made.clone(), None)),
-            Err(error) if fault::is_unique_violation(&error) => {}
-            Err(error) => return Err(error),
+            Ok(_) => Ok(true),
+            Err(error) if fault::is_unique_violation(&error) => Ok(false),
+            Err(error) => Err(error),
         }
-        let sql = "SELECT user_id, product_id, quantity, order_id FROM made_orders WHERE idempotency_key = ?";
-        let found = self.database.row(sql, [made.key.as_str()]).await?;
-        let (user, sale, quantity, order): (UserId, SaleId, u32, OrderId) =
-            found.ok_or(database::Error::RowNotFound)?;
-        let before = MadeOrder {
-            key: made.key.clone(),
-            user,
-            sale,
-            quantity,
-        };
-        Ok((before, (order.0 > 0).then_some(order)))
+    }
+
+    /// What was asked under a key before.
+    pub async fn made_order(&self, key: &str) -> Result<Option<KnownOrder>> {
+        let sql = "SELECT user_id, product_id, quantity, order_id, created_at_ms FROM made_orders WHERE idempotency_key = ?";
+        type Row = (UserId, SaleId, u32, OrderId, i64);
+        let found: Option<Row> = self.database.row(sql, [key]).await?;
+        Ok(
+            found.map(|(user, sale, quantity, order, since_ms)| KnownOrder {
+                asked: MadeOrder {
+                    key: key.to_owned(),
+                    user,
+                    sale,
+                    quantity,
+                },
+                order: (order.0 > 0).then_some(order),
+                since_ms,
+            }),
+        )
+    }
+
+    /// The first order of this buyer, sale and quantity since then, whatever became of it.
+    pub async fn order_since(&self, made: &MadeOrder, since_ms: i64) -> Result<Option<OrderId>> {
+        let first = last_minted_by(since_ms.saturating_sub(CLOCKS_APART_MS));
+        let sql = "SELECT order_id FROM orders WHERE product_id = ? AND (live = 1 OR live IS NULL) AND user_id = ?
+             AND quantity = ? AND order_id > ? AND status <> 4 ORDER BY order_id LIMIT 1";
+        let args = [
+            Arg::from(made.sale),
+            made.user.into(),
+            made.quantity.into(),
+            first.into(),
+        ];
+        self.database.row(sql, args).await
     }
 
     /// It became this order.

@@ -2,6 +2,7 @@
 
 use super::handle::Store;
 use super::stock_changes::{LockedSale, StockChange, Wish, record};
+use crate::digest;
 use database::{Arg, Connection, Result, fault};
 use engines::SaleId;
 
@@ -18,6 +19,13 @@ pub struct NewProduct {
     pub ends_at: i64,
     /// Units of the sale.
     pub total: i64,
+}
+
+impl NewProduct {
+    /// Two that differ in anything are called differently.
+    fn digest(&self) -> String {
+        digest::of("product", format!("{self:?}").as_bytes())
+    }
 }
 
 /// What is to change of a product; `None`: it stays.
@@ -85,8 +93,7 @@ impl Store {
         let known = self.stock_change(key).await?;
         Ok(known.map(|known| {
             let change = known.change;
-            let is_same = known.is_same_key && change.delta == 0;
-            match is_same && change.wanted_total == product.total {
+            match change.delta == 0 && known.content == product.digest() {
                 true => Ok(change.sale),
                 false => Err(change),
             }
@@ -166,7 +173,7 @@ async fn insert(
             wanted_total: product.total,
             applied_total: Some(product.total),
         };
-        record(connection, key, &made).await?;
+        record(connection, key, &made, &product.digest()).await?;
     }
     Ok(sale)
 }

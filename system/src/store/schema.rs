@@ -55,6 +55,7 @@ const MIGRATIONS: &[Migration] = &[
         tables: &["parked_by_body"],
         ..migration!(2026112721, "parked_once_per_body", [])
     },
+    migration!(2026112722, "exact_keys", []),
 ];
 
 /// What a role needs that runs with `engine`.

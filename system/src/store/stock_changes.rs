@@ -109,22 +109,24 @@ impl LockedSale {
             wanted_total,
             applied_total: None,
         };
-        record(connection, key, &change).await?;
+        record(connection, key, &change, "").await?;
         let want = "UPDATE sales SET wanted_total = ? WHERE product_id = ?";
         connection.run(want, [wanted_total, self.sale.0]).await?;
         Ok(Wish::Known(change))
     }
 }
 
-/// Writes a change down; a unique violation if something stands under its key.
+/// Writes a change down; a unique violation if something stands under its key. `content`: a digest of
+/// the product that was created with it, if one was.
 pub(super) async fn record(
     connection: &mut Connection<'_>,
     key: &str,
     change: &StockChange,
+    content: &str,
 ) -> Result<()> {
     let sql = format!(
-        "INSERT INTO stock_changes (idempotency_key, product_id, delta, wanted_total, applied_total, created_at_ms)
-         VALUES (?, ?, ?, ?, ?, {})",
+        "INSERT INTO stock_changes (idempotency_key, product_id, delta, wanted_total, applied_total, content, created_at_ms)
+         VALUES (?, ?, ?, ?, ?, ?, {})",
         connection.kind().now_ms()
     );
     let args = [
@@ -133,6 +135,7 @@ pub(super) async fn record(
         change.delta.into(),
         change.wanted_total.into(),
         change.applied_total.into(),
+        content.into(),
     ];
     connection.run(&sql, args).await.map(drop)
 }
@@ -152,13 +155,15 @@ pub(super) async fn apply(
     connection.run(apply, [total, sale.0]).await?;
     let waiting = "SELECT idempotency_key, delta, wanted_total FROM stock_changes
          WHERE product_id = ? AND applied_total IS NULL ORDER BY created_at_ms DESC, wanted_total";
-    let waiting: Vec<(String, i64, i64)> = connection.rows(waiting, [sale]).await?;
+    // As bytes: that is how a column comes that is compared byte for byte.
+    let waiting: Vec<(Vec<u8>, i64, i64)> = connection.rows(waiting, [sale]).await?;
     let mut missing = total - wanted_total;
     for (key, delta, wanted) in waiting {
         let missed = missing.min((-delta).max(0));
         missing -= missed;
         let answer = "UPDATE stock_changes SET applied_total = ? WHERE idempotency_key = ?";
-        let args = [Arg::from(wanted + missed), key.as_str().into()];
+        let key = String::from_utf8_lossy(&key);
+        let args = [Arg::from(wanted + missed), key.as_ref().into()];
         connection.run(answer, args).await?;
     }
     Ok(total)
@@ -192,14 +197,14 @@ impl Store {
 
     /// What stands under a key.
     pub async fn stock_change(&self, key: &str) -> Result<Option<KnownChange>> {
-        let sql = "SELECT idempotency_key, product_id, delta, wanted_total, applied_total FROM stock_changes
+        let sql =
+            "SELECT content, product_id, delta, wanted_total, applied_total FROM stock_changes
              WHERE idempotency_key = ?";
         type Row = (String, SaleId, i64, i64, Option<i64>);
         let row: Option<Row> = self.database.row(sql, [key]).await?;
         let known = row.map(
-            |(stored, sale, delta, wanted_total, applied_total)| KnownChange {
-                // Some databases take two for the same that differ in their case.
-                is_same_key: stored == key,
+            |(content, sale, delta, wanted_total, applied_total)| KnownChange {
+                content,
                 change: StockChange {
                     sale,
                     delta,
@@ -209,6 +214,12 @@ impl Store {
             },
         );
         Ok(known)
+    }
+
+    /// The units of a sale in all, as they were granted last; `None`: there is no such sale.
+    pub async fn total(&self, sale: SaleId) -> Result<Option<i64>> {
+        let sql = "SELECT total FROM sales WHERE product_id = ?";
+        self.database.row(sql, [sale]).await
     }
 
     /// Whether the window of a sale is over, by the database's clock; also of one that is not there.
@@ -224,15 +235,14 @@ impl Store {
 /// What was found under a key.
 #[derive(Clone, Debug)]
 pub struct KnownChange {
-    /// Whether that is the key to the letter.
-    pub is_same_key: bool,
+    /// A digest of the product that was created, if one was.
+    pub content: String,
     pub change: StockChange,
 }
 
 impl KnownChange {
     fn repeated(self, sale: SaleId, delta: i64) -> Wish {
-        let is_same = self.is_same_key && self.change.sale == sale && self.change.delta == delta;
-        match is_same {
+        match self.change.sale == sale && self.change.delta == delta && self.content.is_empty() {
             true => Wish::Known(self.change),
             false => Wish::KeyUsed(self.change),
         }

@@ -2,15 +2,17 @@
 //! nothing goes around the stock. A key in the metadata makes a repeat harmless.
 
 use crate::config::Config;
+use crate::grpc_server::{RETRY_AFTER, retry_later};
 use crate::idempotency::{IDEMPOTENCY_KEY, needed_key};
+use crate::money::whole_cents;
 use crate::proto::order::CreateOrderRequest;
 use crate::proto::seckill::SeckillRequest;
 use crate::proto::seckill::seckill_service_client::SeckillServiceClient;
-use crate::store::{MadeOrder, Store};
+use crate::store::{KnownOrder, MadeOrder, Store};
 use engines::{OrderId, SaleId, UserId};
 use std::time::Duration;
 use tonic::transport::{Channel, Endpoint};
-use tonic::{Request, Status};
+use tonic::{Code, Request, Status};
 
 /// Longest wait for a connection to the seckill service.
 const CONNECT_MAX: Duration = Duration::from_secs(2);
@@ -46,18 +48,7 @@ impl Maker {
         let key = needed_key(request.metadata())?.to_owned();
         let asked = request.into_inner();
         let made = judge(key, &asked, most)?;
-        check_price(store, &made, asked.total_price).await?;
-        let (before, order) = store
-            .begin_made_order(&made)
-            .await
-            .map_err(|error| away(&error))?;
-        if before != made {
-            return Err(Status::failed_precondition(format!(
-                "this {IDEMPOTENCY_KEY} was used for {} units of product {} for user {}",
-                before.quantity, before.sale, before.user
-            )));
-        }
-        if let Some(order) = order {
+        if let Some(order) = begin(store, &made, asked.total_price).await? {
             return Ok(order);
         }
         let request = SeckillRequest {
@@ -69,18 +60,79 @@ impl Maker {
             .seckill
             .clone()
             .execute_seckill(request)
-            .await?
+            .await
+            .map_err(unknown)?
             .into_inner();
         if !answer.success {
             return Err(Status::failed_precondition(answer.message));
         }
-        // Without it a repeat buys again, which answers the same order as long as it lives.
-        let order = OrderId(answer.order_id);
-        store
-            .conclude_made_order(&made.key, order)
-            .await
-            .map_err(|error| away(&error))?;
-        Ok(order)
+        conclude(store, &made, OrderId(answer.order_id)).await
+    }
+}
+
+/// Writes down what is asked, after it has been judged; the order, if it was made under this key
+/// before. Of an answer that was lost on the way the row tells, whatever became of it since; if there
+/// is none yet, buying again answers that order, as long as it lives.
+async fn begin(store: &Store, made: &MadeOrder, price: f64) -> Result<Option<OrderId>, Status> {
+    let known = async || {
+        let known = store.made_order(&made.key).await;
+        known.map_err(|error| away(&error))
+    };
+    if let Some(known) = known().await? {
+        return repeated(store, made, known).await;
+    }
+    check_price(store, made, price).await?;
+    let is_new = store.begin_made_order(made).await;
+    match is_new.map_err(|error| away(&error))? {
+        true => Ok(None),
+        false => match known().await? {
+            Some(known) => repeated(store, made, known).await,
+            None => Err(Status::internal("what stood under the key is gone")),
+        },
+    }
+}
+
+async fn repeated(
+    store: &Store,
+    made: &MadeOrder,
+    known: KnownOrder,
+) -> Result<Option<OrderId>, Status> {
+    let before = &known.asked;
+    if before != made {
+        return Err(Status::failed_precondition(format!(
+            "this {IDEMPOTENCY_KEY} was used for {} units of product {} for user {}",
+            before.quantity, before.sale, before.user
+        )));
+    }
+    if known.order.is_some() {
+        return Ok(known.order);
+    }
+    let written = store.order_since(made, known.since_ms).await;
+    match written.map_err(|error| away(&error))? {
+        Some(order) => conclude(store, made, order).await.map(Some),
+        None => Ok(None),
+    }
+}
+
+async fn conclude(store: &Store, made: &MadeOrder, order: OrderId) -> Result<OrderId, Status> {
+    let concluded = store.conclude_made_order(&made.key, order).await;
+    concluded.map(|()| order).map_err(|error| away(&error))
+}
+
+/// What the seckill service says goes on as it is. A connection that is lost has no such words: then
+/// nobody knows.
+fn unknown(status: Status) -> Status {
+    let is_its_own = match status.code() {
+        Code::Unavailable => status.metadata().contains_key(RETRY_AFTER),
+        Code::Unknown | Code::Cancelled | Code::Internal => false,
+        _ => true,
+    };
+    match is_its_own {
+        true => status,
+        false => Status::deadline_exceeded(format!(
+            "outcome unknown; asking again with the same {IDEMPOTENCY_KEY} is safe and says what happened ({})",
+            status.message()
+        )),
     }
 }
 
@@ -116,10 +168,11 @@ async fn check_price(store: &Store, made: &MadeOrder, named: f64) -> Result<(), 
             made.sale
         )));
     };
-    let cost = (price_cents * i64::from(made.quantity)) as f64 / 100.0;
-    if named == 0.0 || (named - cost).abs() < 0.005 {
+    let cost_cents = price_cents.saturating_mul(i64::from(made.quantity));
+    if named == 0.0 || whole_cents(named) == Some(cost_cents) {
         return Ok(());
     }
+    let cost = cost_cents as f64 / 100.0;
     Err(Status::invalid_argument(format!(
         "total_price must be {cost:.2}, which is what {} units cost, or 0; got {named}",
         made.quantity
@@ -128,5 +181,5 @@ async fn check_price(store: &Store, made: &MadeOrder, named: f64) -> Result<(), 
 
 fn away(error: &database::Error) -> Status {
     tracing::warn!(%error, "an order cannot be made");
-    Status::unavailable("the orders are out of reach; try again with the same key")
+    retry_later("the orders are out of reach; try again with the same key".to_owned())
 }

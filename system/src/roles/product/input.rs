@@ -1,6 +1,7 @@
 //! What administrators send, judged and turned into what the store takes. Each fault is told with
 //! its field and what is allowed.
 
+use crate::money::{EXACT_MAX, whole_cents};
 use crate::proto::product::{CreateProductRequest, UpdateProductRequest};
 use crate::store::{NewProduct, ProductChange};
 use engines::SaleId;
@@ -13,10 +14,6 @@ const DESCRIPTION_MAX: usize = 16_000;
 const IMAGE_URL_MAX: usize = 512;
 /// The end of the year 9999, unix s: in milliseconds, too, it is a number that databases calculate with.
 const TIME_MAX: i64 = 253_402_300_799;
-/// Largest whole number up to which a double holds every one.
-const EXACT_MAX: f64 = 9_007_199_254_740_992.0;
-/// How far from a whole cent a price may be by the rounding of decimals to a double, cents.
-const CENT_TOLERANCE: f64 = 1e-6;
 
 /// The id of a product, which is that of its sale.
 pub fn product_id(id: i64) -> Result<SaleId, Status> {
@@ -127,11 +124,9 @@ fn stock(stock: i32) -> Result<i64, Status> {
 /// A price in whole cents; of the largest order, too, a double must hold it exactly.
 fn cents(price: f64, max_quantity: u32) -> Result<i64, Status> {
     let most = (EXACT_MAX / f64::from(max_quantity.max(1))).floor();
-    let cents = (price * 100.0).round();
-    // Neither is true of what is no number.
-    let is_whole = (price * 100.0 - cents).abs() < CENT_TOLERANCE;
-    if is_whole && (0.0..=most).contains(&cents) {
-        return Ok(cents as i64);
+    let is_in_range = |cents: &i64| (0.0..=most).contains(&(*cents as f64));
+    if let Some(cents) = whole_cents(price).filter(is_in_range) {
+        return Ok(cents);
     }
     Err(Status::invalid_argument(format!(
         "price must be in whole cents from 0 to {:.2}, got {price}",
@@ -159,6 +154,7 @@ mod tests {
             (0.1 + 0.2, 30),
             (19.99, 1_999),
             (1_234_567.89, 123_456_789),
+            (85_899_345.93, 8_589_934_593),
         ] {
             assert_eq!(cents(price, 100).expect("whole"), expected, "{price}");
         }

@@ -23,7 +23,7 @@ pub fn wrong_wish(wish: &Wish, delta: i64) -> Status {
             let StockChange { sale, delta, .. } = used;
             let what = match delta {
                 0 => format!(
-                    "create product {sale} with a stock of {}",
+                    "create product {sale}, with a stock of {}, as something else than this",
                     used.wanted_total
                 ),
                 ..0 => format!("deduct {} of product {sale}", -delta),

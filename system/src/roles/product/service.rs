@@ -82,16 +82,7 @@ impl ProductService for Service {
         };
         tracing::info!(admin, sale = sale.0, ?change, "product changed");
         let message = match wanted {
-            Some(_) => {
-                let (total, change) = self.applied(sale, &key).await?;
-                match total == change.wanted_total {
-                    true => String::new(),
-                    false => format!(
-                        "the stock is {total}, not {}: so many are sold",
-                        change.wanted_total
-                    ),
-                }
-            }
+            Some(_) => self.new_total(sale, &key).await?,
             None => String::new(),
         };
         Ok(Response::new(UpdateProductResponse {
@@ -160,7 +151,27 @@ impl Service {
             wrong => return Err(wrong_wish(&wrong, delta)),
         }
         tracing::info!(admin, sale = sale.0, delta, key, "stock is to change");
-        self.applied(sale, key).await
+        self.applied(sale, key, "ask again with the same key").await
+    }
+
+    /// Waits until a total that was asked for is granted, and says what became of it: the total may
+    /// have been asked for before, by a request whose answer was lost, so what counts is what the
+    /// sale has.
+    async fn new_total(&self, sale: SaleId, key: &str) -> Result<String, Status> {
+        let again = "name, price, image and window are changed; ask for the stock again";
+        let (_, change) = self.applied(sale, key, again).await?;
+        let wanted = change.wanted_total;
+        let total = self.store.total(sale).await;
+        let total = total
+            .map_err(|error| out_of_reach(&error))?
+            .unwrap_or(wanted);
+        Ok(match total {
+            total if total == wanted => String::new(),
+            total if total > wanted => {
+                format!("the stock is {total}, not {wanted}: so many are sold")
+            }
+            total => format!("the stock is {total}, not {wanted}: it was changed again"),
+        })
     }
 }
 

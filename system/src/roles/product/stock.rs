@@ -30,8 +30,13 @@ impl Service {
     }
 
     /// Waits until an epoch has granted the change under `key`: the total as it is with it, and the
-    /// change.
-    pub async fn applied(&self, sale: SaleId, key: &str) -> Result<(i64, StockChange), Status> {
+    /// change. `again`: what to do if that takes too long, in words.
+    pub async fn applied(
+        &self,
+        sale: SaleId,
+        key: &str,
+        again: &str,
+    ) -> Result<(i64, StockChange), Status> {
         let deadline = Instant::now() + self.stock_timeout;
         loop {
             match self.store.stock_change(key).await {
@@ -46,9 +51,9 @@ impl Service {
             let is_late = self.is_late(deadline);
             if is_late || self.store.is_over(sale).await.unwrap_or(false) {
                 return Err(match is_late {
-                    true => retry_later(
-                        "the change is still wanted; ask again with the same key".into(),
-                    ),
+                    true => retry_later(format!(
+                        "the change of the stock is still wanted, and not made yet; {again}"
+                    )),
                     false => Status::failed_precondition(format!(
                         "the sale of product {sale} is over, and the change is still wanted: it is made when the \
                          window of the sale is moved"
