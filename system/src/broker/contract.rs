@@ -146,9 +146,11 @@ pub trait Copier: Debug + Send + Sync {
     /// Publishes every copy, and waits until the broker has answered for each.
     ///
     /// # Contract
-    /// - Returns the rows of those that are in every queue that is bound to their key; also of those
-    ///   that nobody listens to. The others were refused by a queue that is full.
-    async fn publish(&self, copies: &[CopyLeft]) -> anyhow::Result<Vec<i64>>;
+    /// - Adds to `taken` the rows of those that are in every queue that is bound to their key, each as
+    ///   soon as that is known; also of those that nobody listens to. The others were refused by a
+    ///   queue that is full.
+    /// - What is in `taken` stands, also after an error and where nobody waits for the end.
+    async fn publish(&self, copies: &[CopyLeft], taken: &mut Vec<i64>) -> anyhow::Result<()>;
 
     /// Whether a copy could be sent now.
     fn is_connected(&self) -> bool;

@@ -185,6 +185,11 @@ impl Operator {
         Unknown(format!("no dead letter {id}; {open}")).into()
     }
 
+    async fn replay_one(&self, id: i64) -> anyhow::Result<Replayed> {
+        let replayed = self.store.replay(id, self.copies).await?;
+        replayed.ok_or_else(|| gone(id))
+    }
+
     async fn replay(&self, ids: &[i64], out: &mut dyn Write) -> anyhow::Result<()> {
         if ids.is_empty() {
             writeln!(out, "{}", print::NONE_OPEN)?;
@@ -194,11 +199,15 @@ impl Operator {
             if self.shutdown.is_requested() {
                 bail!("interrupted before dead letter {id}");
             }
-            let Replayed { orders, ending } = self
-                .store
-                .replay(*id, self.copies)
-                .await?
-                .ok_or_else(|| gone(*id))?;
+            // One that cannot be replayed now keeps none of the others from it.
+            let Replayed { orders, ending } = match self.replay_one(*id).await {
+                Ok(replayed) => replayed,
+                Err(error) => {
+                    writeln!(out, "dead letter {id}: {error:#}")?;
+                    failed += 1;
+                    continue;
+                }
+            };
             let lines = orders.iter();
             let lines: Vec<String> = lines
                 .filter_map(|(order, fate)| explained(order.order, fate))

@@ -2,7 +2,7 @@
 //! A `release` is done when an engine has it, a `copy` when the broker has it.
 
 use super::handle::Store;
-use super::parking::MAX_BODY;
+use super::parking::{Kept, MAX_BODY};
 use super::types::{OrderState, Poison};
 use crate::clock::unix_ms;
 use crate::digest;
@@ -11,6 +11,7 @@ use database::fixed_rows::{BATCH, BULK, Statement};
 use database::{Arg, Connection, Result};
 use engines::{Epoch, IncarnationId, Nonce, OrderId, SaleId, Term, UserId};
 use serde::Serialize;
+use std::collections::HashSet;
 
 /// Routing key of the copy of a cancel.
 const CANCELED: &str = "order.canceled";
@@ -19,6 +20,9 @@ pub const DEAD_LETTER: &str = "dead-letter.";
 /// How much of a kind and of a digest is in a routing key, which has room for 128 characters.
 const KIND_MAX: usize = 48;
 const DIGEST_MAX: usize = 32;
+
+/// Bodies of copies read at once.
+const PAGE_BYTES: i64 = 8 * 1024 * 1024;
 
 /// The units of a cancelled order, on their way back to the engine.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -140,11 +144,25 @@ impl Store {
         Ok(())
     }
 
-    /// Copies that are left, oldest first.
+    /// Copies that are left, oldest first; no more than [`PAGE_BYTES`] of them, unless a single one is
+    /// longer.
     pub async fn copies_left(&self, after: i64, limit: i64) -> Result<Vec<CopyLeft>> {
-        let sql = "SELECT id, routing_key, body FROM outbox WHERE kind = 'copy' AND published_at_ms IS NULL AND id > ?
+        let sql = "SELECT id, LENGTH(body) FROM outbox WHERE kind = 'copy' AND published_at_ms IS NULL AND id > ?
              ORDER BY id LIMIT ?";
-        let rows: Vec<(i64, String, Vec<u8>)> = self.database.rows(sql, [after, limit]).await?;
+        let lengths: Vec<(i64, i64)> = self.database.rows(sql, [after, limit]).await?;
+        let mut bytes = 0;
+        let fitting = lengths.iter().take_while(|(_, length)| {
+            let is_first = bytes == 0;
+            bytes += length.max(&1);
+            is_first || bytes <= PAGE_BYTES
+        });
+        let Some((last, _)) = fitting.last() else {
+            return Ok(Vec::new());
+        };
+        let sql = "SELECT id, routing_key, body FROM outbox WHERE kind = 'copy' AND published_at_ms IS NULL AND id > ?
+             AND id <= ? ORDER BY id LIMIT ?";
+        let args = [after, *last, limit];
+        let rows: Vec<(i64, String, Vec<u8>)> = self.database.rows(sql, args).await?;
         let left = rows.into_iter().map(|(id, routing_key, body)| CopyLeft {
             id,
             routing_key,
@@ -278,19 +296,26 @@ pub(super) async fn insert_order_copies(
     insert_copies(connection, &copies.collect::<Vec<_>>()).await
 }
 
-/// Of what could not become a row. One for each body: what comes again is in the outbox, or was.
+/// Of what could not become a row and is kept among the dead letters, which are bounded. One for each
+/// body: what comes again is in the outbox, or was.
 pub(super) async fn insert_dead_letters(
     connection: &mut Connection<'_>,
     incarnation: IncarnationId,
     poison: &[Poison],
+    kept: &Kept,
 ) -> Result<()> {
     let or_nothing = connection.kind().or_nothing("order_id");
     let sql = format!(
         "INSERT INTO outbox (order_id, user_id, product_id, quantity, routing_key, body, epoch, kind,
          written_at_ms) VALUES (?, 0, 0, 0, ?, ?, 0, 'copy', ?){or_nothing}"
     );
+    let mut told = HashSet::new();
     for poison in poison {
         let digest = digest::of(&poison.kind, &poison.body);
+        let record = (poison.order, digest.clone());
+        if !kept.contains(&record) || !told.insert(record) {
+            continue;
+        }
         let kind: String = poison.kind.chars().take(KIND_MAX).collect();
         let key = format!(
             "{DEAD_LETTER}{kind}.{incarnation}.{}",

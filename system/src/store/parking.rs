@@ -65,15 +65,18 @@ struct Record<'a> {
     count: i64,
 }
 
-/// Records all of `poison`.
+/// Records that are kept with their body, by order and digest.
+pub(super) type Kept = HashSet<(OrderId, String)>;
+
+/// Records all of `poison`; those that are kept, and not only counted.
 pub(super) async fn park(
     connection: &mut Connection<'_>,
     incarnation: IncarnationId,
     poison: &[Poison],
-) -> Result<()> {
+) -> Result<Kept> {
     let mut records = without_repeats(poison);
     if records.is_empty() {
-        return Ok(());
+        return Ok(Kept::new());
     }
     keep_within_bound(connection, incarnation, &mut records).await?;
     let statement = match connection.kind() {
@@ -101,7 +104,8 @@ pub(super) async fn park(
             .run(statement.for_rows(slice.len()), args)
             .await?;
     }
-    Ok(())
+    let kept = records.into_iter().filter(|record| record.digest != BEYOND);
+    Ok(kept.map(|record| (record.order, record.digest)).collect())
 }
 
 /// One record for each order and digest, in the order in which they came.

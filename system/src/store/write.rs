@@ -108,23 +108,30 @@ impl Store {
                 }
             }
         }
-        park(&mut connection, batch.incarnation, &refused).await?;
-        if batch.copies {
-            outbox::insert_dead_letters(&mut connection, batch.incarnation, &refused).await?;
-        }
+        park_all(&mut connection, batch, &refused).await?;
         conclude(tx, batch, session).await?;
         tell("orders refused and parked", batch.incarnation, &refused);
         Ok((session, live))
     }
 }
 
+/// Parks, and, if they are to be told, tells listeners of what is kept.
+async fn park_all(
+    connection: &mut Connection<'_>,
+    batch: &WriteBatch,
+    poison: &[Poison],
+) -> Result<()> {
+    let kept = park(connection, batch.incarnation, poison).await?;
+    if batch.copies {
+        outbox::insert_dead_letters(connection, batch.incarnation, poison, &kept).await?;
+    }
+    Ok(())
+}
+
 /// What goes with the orders, and the commit.
 async fn conclude(mut tx: Tx<'_>, batch: &WriteBatch, session: ConsumerSession) -> Result<()> {
     let mut connection = tx.connection();
-    park(&mut connection, batch.incarnation, &batch.poison).await?;
-    if batch.copies {
-        outbox::insert_dead_letters(&mut connection, batch.incarnation, &batch.poison).await?;
-    }
+    park_all(&mut connection, batch, &batch.poison).await?;
     for nonce in &batch.markers {
         commit_marker(&mut connection, *nonce, batch.incarnation, session).await?;
     }

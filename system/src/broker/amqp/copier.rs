@@ -8,8 +8,11 @@ use crate::config::MqConfig;
 use crate::store::{CopyLeft, DEAD_LETTER};
 use anyhow::{Context, bail};
 use async_trait::async_trait;
+use futures_util::StreamExt;
+use futures_util::stream::FuturesUnordered;
 use lapin::options::BasicPublishOptions;
 use lapin::{Channel, Confirmation, Connection};
+use std::pin::pin;
 
 /// What a copy of an order is.
 const CONTENT_TYPE: &str = "application/json";
@@ -46,8 +49,8 @@ impl AmqpCopier {
 
 #[async_trait]
 impl Copier for AmqpCopier {
-    async fn publish(&self, copies: &[CopyLeft]) -> anyhow::Result<Vec<i64>> {
-        let mut confirms = Vec::with_capacity(copies.len());
+    async fn publish(&self, copies: &[CopyLeft], taken: &mut Vec<i64>) -> anyhow::Result<()> {
+        let confirms = FuturesUnordered::new();
         for copy in copies {
             let id = format!("copy-{}", copy.id);
             let properties =
@@ -60,17 +63,19 @@ impl Copier for AmqpCopier {
                 &copy.body,
                 properties,
             );
-            confirms.push((copy.id, confirm.await.context("cannot send a copy")?));
+            let (id, confirm) = (copy.id, confirm.await.context("cannot send a copy")?);
+            confirms.push(async move { (id, confirm.await) });
         }
-        let mut taken = Vec::with_capacity(copies.len());
-        for (id, confirm) in confirms {
-            match confirm.await.context("no confirm of a copy")? {
+        // In whatever order they come: one listener that is slow does not have those of the others sent again.
+        let mut answers = pin!(confirms);
+        while let Some((id, answer)) = answers.next().await {
+            match answer.context("no confirm of a copy")? {
                 Confirmation::Ack(_) => taken.push(id),
                 Confirmation::Nack(_) => {}
                 Confirmation::NotRequested => bail!("the channel has no confirms"),
             }
         }
-        Ok(taken)
+        Ok(())
     }
 
     fn is_connected(&self) -> bool {

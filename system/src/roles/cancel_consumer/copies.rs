@@ -85,11 +85,14 @@ impl Copies {
             Some(copier) if copier.is_connected() => copier,
             _ => broker::copier(&self.settings, "cancel-consumer").await?,
         };
-        let publishing = tokio::time::timeout(CONFIRM_MAX, copier.publish(page)).await;
-        let late = |_| anyhow::anyhow!("the broker did not confirm within {CONFIRM_MAX:?}");
-        let taken = publishing.map_err(late)??;
-        self.copier = Some(copier);
+        let mut taken = Vec::with_capacity(page.len());
+        let publishing = copier.publish(page, &mut taken);
+        let published = tokio::time::timeout(CONFIRM_MAX, publishing).await;
+        // Whatever became of the others, these are not sent again.
         self.store.mark_published(&taken).await?;
+        let late = |_| anyhow::anyhow!("the broker did not confirm within {CONFIRM_MAX:?}");
+        published.map_err(late)??;
+        self.copier = Some(copier);
         Ok(page.len() - taken.len())
     }
 }

@@ -85,7 +85,10 @@ async fn what_is_one_too_many_is_counted_in_one_record_and_blocks_as_before(url:
     let mut last = batch(incarnation, bodies(KEPT_MAX - 9..KEPT_MAX + 5));
     last.poison.push(last.poison[13].clone());
     last.orders.push(order(1, allocation, 11));
+    last.copies = true;
     store.write(&last).await.unwrap();
+    // Listeners are told of what is kept: seven known ones, the message and the order.
+    assert_eq!(store.number("SELECT COUNT(*) FROM outbox").await, 9);
     let kept = KEPT_MAX as i64 + 1;
     assert_eq!(store.number("SELECT COUNT(*) FROM parked").await, kept);
     let twice = "SELECT COUNT(*) FROM parked WHERE count = 2 AND kind = 'order.create'";
@@ -116,7 +119,14 @@ async fn large_bodies_are_cut_and_do_not_go_into_one_statement(url: String) {
     let (store, incarnation, _) = open_sale(&url).await;
     let bodies = (0..18_u8).map(|number| [vec![0; MAX_BODY], vec![number]].concat());
     let poisons = bodies.map(|body| poison("m", &body)).collect();
-    store.write(&batch(incarnation, poisons)).await.unwrap();
+    let mut batch = batch(incarnation, poisons);
+    batch.copies = true;
+    store.write(&batch).await.unwrap();
+    // Copies are read so many at a time as a process can hold.
+    let page = store.copies_left(0, 500).await.unwrap();
+    assert_eq!(page.len(), 8);
+    let next = store.copies_left(page[7].id, 500).await.unwrap();
+    assert_eq!((next.len(), next[0].id > page[7].id), (8, true));
     let sql = format!("SELECT COUNT(*) FROM parked WHERE LENGTH(body) = {MAX_BODY}");
     assert_eq!(
         store.number(&sql).await,
