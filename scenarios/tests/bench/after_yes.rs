@@ -8,15 +8,19 @@ use crate::{fresh_folder, has_servers, lab, measured, only_result, text};
 
 const CHURN: &str = include_str!("../../catalog/cancel-churn.toml");
 
-/// `cancel-churn` at a rate that a debug build keeps on a busy machine, and for a shorter time.
+/// `cancel-churn` at a rate that a debug build keeps on a busy machine, for a shorter time, and by
+/// buyers who leave such a machine the time to write their orders before they cancel.
 fn churn(name: &str, arguments: &[&str]) {
     let folder = fresh_folder(name);
     let scenarios = fresh_folder(&format!("{name}_scenario"));
     let file = scenarios.join("small-churn.toml");
     let small = CHURN
-        .replace("rate = 1_000\ntime = \"8s\"", "rate = 150\ntime = \"3s\"")
-        .replace("rate = 500\ntime = \"3s\"", "rate = 50\ntime = \"1s\"");
-    assert_ne!(small, CHURN, "the catalog's rates have changed");
+        .replace("rate = 1_000\ntime = \"8s\"", "rate = 60\ntime = \"3s\"")
+        .replace("rate = 500\ntime = \"3s\"", "rate = 20\ntime = \"1s\"")
+        .replace("delay = \"50ms..500ms\"", "delay = \"500ms..1500ms\"");
+    for wanted in ["rate = 60", "rate = 20", "delay = \"500ms"] {
+        assert!(small.contains(wanted), "the catalog has changed: {wanted}");
+    }
     std::fs::write(&file, small).expect("written");
     let mut command = lab(&folder, &["bench", &file.display().to_string()]);
     let Output {
