@@ -87,10 +87,8 @@ pub async fn takes_over(mut world: World) {
     world.sells(&load, 300).await;
     load.finish().await;
     world.audit().await;
-    assert_eq!(
-        world
-            .number("SELECT consumer_session FROM incarnations")
-            .await,
-        2
-    );
+    // The second began a session of its own; it begins another if a busy machine kept it from its
+    // heartbeats for longer than its lease.
+    let sessions = "SELECT consumer_session FROM incarnations";
+    assert!(world.number(sessions).await >= 2);
 }
