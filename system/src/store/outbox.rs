@@ -2,16 +2,14 @@
 //! A `release` is done when an engine has it, a `copy` when the broker has it.
 
 use super::handle::Store;
-use super::parking::{Kept, MAX_BODY};
-use super::types::{OrderState, Poison};
+use super::parking::Record;
+use super::types::OrderState;
 use crate::clock::unix_ms;
-use crate::digest;
 use crate::envelope::OrderEvent;
 use database::fixed_rows::{BATCH, BULK, Statement};
 use database::{Arg, Connection, Result};
 use engines::{Epoch, IncarnationId, Nonce, OrderId, SaleId, Term, UserId};
 use serde::Serialize;
-use std::collections::HashSet;
 
 /// Routing key of the copy of a cancel.
 const CANCELED: &str = "order.canceled";
@@ -151,12 +149,11 @@ impl Store {
              ORDER BY id LIMIT ?";
         let lengths: Vec<(i64, i64)> = self.database.rows(sql, [after, limit]).await?;
         let mut bytes = 0;
-        let fitting = lengths.iter().take_while(|(_, length)| {
-            let is_first = bytes == 0;
-            bytes += length.max(&1);
-            is_first || bytes <= PAGE_BYTES
+        let fitting = lengths.iter().enumerate().take_while(|(at, (_, length))| {
+            bytes += length;
+            *at == 0 || bytes <= PAGE_BYTES
         });
-        let Some((last, _)) = fitting.last() else {
+        let Some((_, (last, _))) = fitting.last() else {
             return Ok(Vec::new());
         };
         let sql = "SELECT id, routing_key, body FROM outbox WHERE kind = 'copy' AND published_at_ms IS NULL AND id > ?
@@ -296,43 +293,31 @@ pub(super) async fn insert_order_copies(
     insert_copies(connection, &copies.collect::<Vec<_>>()).await
 }
 
-/// Of what could not become a row and is kept among the dead letters, which are bounded. One for each
-/// body: what comes again is in the outbox, or was.
+/// Of what could not become a row and is kept among the dead letters, which are bounded. What comes
+/// again is in the outbox, or was.
 pub(super) async fn insert_dead_letters(
     connection: &mut Connection<'_>,
     incarnation: IncarnationId,
-    poison: &[Poison],
-    kept: &Kept,
+    kept: &[Record<'_>],
 ) -> Result<()> {
     let or_nothing = connection.kind().or_nothing("order_id");
     let sql = format!(
         "INSERT INTO outbox (order_id, user_id, product_id, quantity, routing_key, body, epoch, kind,
          written_at_ms) VALUES (?, 0, 0, 0, ?, ?, 0, 'copy', ?){or_nothing}"
     );
-    let mut told = HashSet::new();
-    for poison in poison {
-        let digest = digest::of(&poison.kind, &poison.body);
-        let record = (poison.order, digest.clone());
-        if !kept.contains(&record) || !told.insert(record) {
-            continue;
-        }
-        let kind: String = poison.kind.chars().take(KIND_MAX).collect();
+    for record in kept {
+        let kind: String = record.kind.chars().take(KIND_MAX).collect();
         let key = format!(
             "{DEAD_LETTER}{kind}.{incarnation}.{}",
-            &digest[..DIGEST_MAX]
+            &record.digest[..DIGEST_MAX]
         );
-        let body = Arg::Bytes(&poison.body[..poison.body.len().min(MAX_BODY)]);
-        connection
-            .run(
-                &sql,
-                [
-                    poison.order.into(),
-                    key.as_str().into(),
-                    body,
-                    unix_ms().into(),
-                ],
-            )
-            .await?;
+        let args = [
+            Arg::from(record.order),
+            key.as_str().into(),
+            record.body.into(),
+            unix_ms().into(),
+        ];
+        connection.run(&sql, args).await?;
     }
     Ok(())
 }

@@ -55,28 +55,27 @@ static KNOWN: Statement = Statement::new(
 
 /// One record, and how often it was seen.
 #[derive(Debug)]
-struct Record<'a> {
+pub(super) struct Record<'a> {
     message_id: &'a str,
-    order: OrderId,
-    kind: String,
+    pub(super) order: OrderId,
+    /// No longer than a record has room for, as the reason and the body are.
+    pub(super) kind: String,
     reason: String,
-    body: &'a [u8],
-    digest: String,
+    pub(super) body: &'a [u8],
+    /// Of the whole body, and of the whole kind.
+    pub(super) digest: String,
     count: i64,
 }
 
-/// Records that are kept with their body, by order and digest.
-pub(super) type Kept = HashSet<(OrderId, String)>;
-
-/// Records all of `poison`; those that are kept, and not only counted.
-pub(super) async fn park(
+/// Records all of `poison`; those that are kept, and not only counted, each once.
+pub(super) async fn park<'a>(
     connection: &mut Connection<'_>,
     incarnation: IncarnationId,
-    poison: &[Poison],
-) -> Result<Kept> {
+    poison: &'a [Poison],
+) -> Result<Vec<Record<'a>>> {
     let mut records = without_repeats(poison);
     if records.is_empty() {
-        return Ok(Kept::new());
+        return Ok(records);
     }
     keep_within_bound(connection, incarnation, &mut records).await?;
     let statement = match connection.kind() {
@@ -104,8 +103,8 @@ pub(super) async fn park(
             .run(statement.for_rows(slice.len()), args)
             .await?;
     }
-    let kept = records.into_iter().filter(|record| record.digest != BEYOND);
-    Ok(kept.map(|record| (record.order, record.digest)).collect())
+    records.retain(|record| record.digest != BEYOND);
+    Ok(records)
 }
 
 /// One record for each order and digest, in the order in which they came.

@@ -123,7 +123,7 @@ async fn park_all(
 ) -> Result<()> {
     let kept = park(connection, batch.incarnation, poison).await?;
     if batch.copies {
-        outbox::insert_dead_letters(connection, batch.incarnation, poison, &kept).await?;
+        outbox::insert_dead_letters(connection, batch.incarnation, &kept).await?;
     }
     Ok(())
 }
