@@ -6,6 +6,7 @@ use crate::order_client::{Asker, Reply};
 use crate::repetitions::number;
 use crate::world::World;
 use reports::outcome_log::Operation;
+use reports::result::{Usage, UsageByProcess};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Instant;
@@ -58,6 +59,7 @@ async fn measure(engine: &str, mut world: World) {
         .fetch_all(&world.database)
         .await
         .expect("the orders");
+    let bought: Arc<[(i64, i64)]> = bought.into();
     let address = service.listen().expect("it listens");
     let mut askers = Vec::new();
     for _ in 0..CONNECTIONS {
@@ -65,24 +67,19 @@ async fn measure(engine: &str, mut world: World) {
     }
     let before = world.stack.counters();
     let began = Instant::now();
-    cancel_all(&world, &askers, bought.clone()).await;
+    cancel_all(&world, &askers, &bought).await;
     let took = began.elapsed();
     let replied = world.stack.counters();
     world.nothing_is_left().await;
     let done = world.stack.counters();
 
-    let each_us = |used_ns: u64| used_ns as f64 / 1e3 / bought.len() as f64;
+    let each_us = |usage: &Usage| usage.cpu_ns() as f64 / 1e3 / bought.len() as f64;
+    let all_us = |used: &UsageByProcess| -> f64 { used.values().map(each_us).sum() };
     let until_replied = replied.since(&before);
-    let cost_us = each_us(until_replied.values().map(|usage| usage.cpu_ns()).sum());
-    let in_all_us = each_us(
-        done.since(&before)
-            .values()
-            .map(|usage| usage.cpu_ns())
-            .sum(),
-    );
+    let (cost_us, in_all_us) = (all_us(&until_replied), all_us(&done.since(&before)));
     let parts: Vec<String> = until_replied
         .iter()
-        .map(|(name, usage)| (name, each_us(usage.cpu_ns())))
+        .map(|(name, usage)| (name, each_us(usage)))
         .filter(|(_, part_us)| *part_us >= 0.1)
         .map(|(name, part_us)| format!("{name} {part_us:.1}"))
         .collect();
@@ -96,8 +93,8 @@ async fn measure(engine: &str, mut world: World) {
 }
 
 /// Each order once, so many in flight; each is done.
-async fn cancel_all(world: &World, askers: &[Asker], bought: Vec<(i64, i64)>) {
-    let (next, bought) = (Arc::new(AtomicUsize::new(0)), Arc::new(bought));
+async fn cancel_all(world: &World, askers: &[Asker], bought: &Arc<[(i64, i64)]>) {
+    let next = Arc::new(AtomicUsize::new(0));
     let lanes: Vec<_> = (0..IN_FLIGHT)
         .map(|lane| {
             let (next, bought, told) = (next.clone(), bought.clone(), world.told.clone());

@@ -3,7 +3,7 @@
 //! (release-by-epoch, R12; cancel-moves-the-right, R15).
 
 use crate::order_client::Reply;
-use crate::orders::{Ended, frozen, in_each_round};
+use crate::orders::{Ended, OPENING, frozen, in_each_round, on_engines};
 use crate::world::{SOMEBODY, World};
 use scenarios::stack::Role;
 
@@ -22,12 +22,6 @@ const COMMITTED: &str = "order.after_commit";
 const EXECUTED: &str = "release.after_engine";
 /// The relay's first look leaves everything to the order service.
 const MARKED: &str = "release.after_mark:2";
-/// The steps of an opening.
-const OPENING: [&str; 3] = [
-    "reconciler.after_claim",
-    "reconciler.after_grant",
-    "reconciler.after_engine_open",
-];
 
 struct Sale {
     world: World,
@@ -174,16 +168,8 @@ async fn at_every_step(engine: &str, name: &str) {
     .await;
 }
 
-macro_rules! engines {
-    ($($name:ident: $engine:literal, $world:literal;)+) => {
-        $(#[tokio::test]
-        async fn $name() {
-            at_every_step($engine, $world).await;
-        })+
-    };
-}
-
-engines! {
+on_engines! {
+    at_every_step:
     lua_single_key_cancels_at_every_step_of_an_opening_and_opens_at_every_step_of_a_cancel: "lua-single-key", "steps_lua";
     sharded_slots_cancels_at_every_step_of_an_opening_and_opens_at_every_step_of_a_cancel: "sharded-slots?slots=4", "steps_slots";
     database_row_cancels_at_every_step_of_an_opening_and_opens_at_every_step_of_a_cancel: "database-row", "steps_row";

@@ -4,7 +4,7 @@
 
 use crate::load::Answer;
 use crate::order_client::Reply;
-use crate::orders::{Ended, frozen, in_each_round};
+use crate::orders::{Ended, LOCKING, frozen, in_each_round, on_engines};
 use crate::wait::until;
 use crate::world::{SOMEBODY, World};
 use scenarios::stack::Role;
@@ -135,9 +135,8 @@ async fn in_the_middle_of_another(sale: &Sale, user: i64) {
     let others = async {
         let frozen = frozen(&slow).await;
         let thawing = async {
-            let waiting = "SELECT COUNT(*) FROM information_schema.processlist WHERE db = DATABASE() \
-                           AND info LIKE 'SELECT % FOR UPDATE'";
-            world.until_number(waiting, 2).await;
+            let waiting = format!("SELECT COUNT(*) FROM {LOCKING}");
+            world.until_number(&waiting, 2).await;
             frozen.thaw();
         };
         let (cancelled, paid, ()) = tokio::join!(
@@ -251,16 +250,8 @@ async fn beside_everything_else(engine: &str, name: &str) {
     .await;
 }
 
-macro_rules! engines {
-    ($($name:ident: $engine:literal, $world:literal;)+) => {
-        $(#[tokio::test]
-        async fn $name() {
-            beside_everything_else($engine, $world).await;
-        })+
-    };
-}
-
-engines! {
+on_engines! {
+    beside_everything_else:
     lua_single_key_cancels_once_whatever_comes_at_the_same_time: "lua-single-key", "cancels_lua";
     sharded_slots_cancels_once_whatever_comes_at_the_same_time: "sharded-slots?slots=4", "cancels_slots";
     database_row_cancels_once_whatever_comes_at_the_same_time: "database-row", "cancels_row";

@@ -3,7 +3,7 @@
 //! the order is, and its units go back once at most.
 
 use crate::order_client::Reply;
-use crate::orders::{Ended, frozen, in_each_round};
+use crate::orders::{Ended, LOCKING, frozen, in_each_round, on_engines};
 use crate::world::{SOMEBODY, World};
 use scenarios::stack::Role;
 
@@ -14,10 +14,7 @@ const TIME_TO_PAY: &str = "SECKILL__ORDER__TIME_TO_PAY_S";
 
 /// Waits until this many transactions, or more, wait for a lock of another.
 async fn waiting(world: &World, wanted: u32) {
-    let sql = format!(
-        "SELECT CAST(COUNT(*) >= {wanted} AS SIGNED) FROM information_schema.processlist
-         WHERE db = DATABASE() AND info LIKE 'SELECT % FOR UPDATE'"
-    );
+    let sql = format!("SELECT CAST(COUNT(*) >= {wanted} AS SIGNED) FROM {LOCKING}");
     world.until_number(&sql, 1).await;
 }
 
@@ -163,16 +160,8 @@ async fn beside_cancels_and_payments(engine: &str, name: &str) {
     .await;
 }
 
-macro_rules! engines {
-    ($($name:ident: $engine:literal, $world:literal;)+) => {
-        $(#[tokio::test]
-        async fn $name() {
-            beside_cancels_and_payments($engine, $world).await;
-        })+
-    };
-}
-
-engines! {
+on_engines! {
+    beside_cancels_and_payments:
     lua_single_key_expires_once_beside_cancels_and_payments: "lua-single-key", "expiry_lua";
     sharded_slots_expires_once_beside_cancels_and_payments: "sharded-slots?slots=4", "expiry_slots";
     database_row_expires_once_beside_cancels_and_payments: "database-row", "expiry_row";

@@ -34,20 +34,30 @@ pub async fn stock(address: SocketAddr, product_id: i64) -> Result<Stock, String
     call(address, "/inspect.InspectService/GetStock", request).await
 }
 
+/// A client of whoever listens there.
+pub type Client = tonic::client::Grpc<tonic::transport::Channel>;
+
+/// Connects, and waits until a call can be made; `limit` is for that and for each call.
+pub async fn connect(address: SocketAddr, limit: Duration) -> Result<Client, String> {
+    let endpoint = Endpoint::from_shared(format!("http://{address}")).expect("an address");
+    let channel = endpoint
+        .connect_timeout(limit)
+        .timeout(limit)
+        .connect()
+        .await;
+    let mut client =
+        Client::new(channel.map_err(|error| format!("no connection to {address}: {error}"))?);
+    client.ready().await.map_err(|error| error.to_string())?;
+    Ok(client)
+}
+
 /// One call on a connection of its own.
 pub async fn call<Q, R>(address: SocketAddr, method: &'static str, request: Q) -> Result<R, String>
 where
     Q: prost::Message + Send + Sync + 'static,
     R: prost::Message + Default + Send + Sync + 'static,
 {
-    let endpoint = Endpoint::from_shared(format!("http://{address}")).expect("an address");
-    let endpoint = endpoint.connect_timeout(CALL_LIMIT).timeout(CALL_LIMIT);
-    let channel = endpoint
-        .connect()
-        .await
-        .map_err(|error| format!("no connection: {error}"))?;
-    let mut client = tonic::client::Grpc::new(channel);
-    client.ready().await.map_err(|error| error.to_string())?;
+    let mut client = connect(address, CALL_LIMIT).await?;
     let codec = tonic_prost::ProstCodec::<Q, R>::default();
     let path = PathAndQuery::from_static(method);
     let reply = client

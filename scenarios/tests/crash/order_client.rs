@@ -1,13 +1,13 @@
 //! Asks an order service to cancel an order, or to take the payment for it, as its buyer does. What
 //! they are told is kept for the audit. The messages are written by hand from the wire contract.
 
+use crate::inspect::{self, Client};
 use crate::load::Told;
 use reports::outcome_log::{Operation, Outcome, Record, Refusal};
 use std::net::SocketAddr;
 use std::sync::PoisonError;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 use tonic::codegen::http::uri::PathAndQuery;
-use tonic::transport::Endpoint;
 use tonic::{Code, Status};
 
 /// Longer than any wait for a lock that a test makes it have.
@@ -78,16 +78,9 @@ pub struct Asker {
     client: Client,
 }
 
-type Client = tonic::client::Grpc<tonic::transport::Channel>;
-
 impl Asker {
     pub async fn connect(address: SocketAddr) -> Result<Self, String> {
-        let endpoint = Endpoint::from_shared(format!("http://{address}")).expect("an address");
-        let endpoint = endpoint.connect_timeout(CALL_LIMIT).timeout(CALL_LIMIT);
-        let channel = endpoint.connect().await;
-        let mut client =
-            Client::new(channel.map_err(|error| format!("no connection to {address}: {error}"))?);
-        client.ready().await.map_err(|error| error.to_string())?;
+        let client = inspect::connect(address, CALL_LIMIT).await?;
         Ok(Self { client })
     }
 

@@ -15,6 +15,16 @@ use std::time::{Duration, Instant};
 /// Releases that nobody has done yet.
 pub const LEFT: &str =
     "SELECT COUNT(*) FROM outbox WHERE kind = 'release' AND released_at_ms IS NULL";
+/// Where those stand that wait for a row which somebody else has locked, or are about to lock one.
+pub const LOCKING: &str =
+    "information_schema.processlist WHERE db = DATABASE() AND info LIKE 'SELECT % FOR UPDATE'";
+/// The steps of the opening of an epoch, in their order.
+pub const OPENING: [&str; 3] = [
+    "reconciler.after_claim",
+    "reconciler.after_grant",
+    "reconciler.after_engine_open",
+];
+
 /// What the row of an order says, and what stands in the outbox for it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Ended {
@@ -96,6 +106,17 @@ impl World {
         (order, asked.elapsed())
     }
 }
+
+/// A test for each engine, under names of its own, of one that takes the engine and the name of its worlds.
+macro_rules! on_engines {
+    ($test:ident: $($name:ident: $engine:literal, $world:literal;)+) => {
+        $(#[tokio::test]
+        async fn $name() {
+            $test($engine, $world).await;
+        })+
+    };
+}
+pub(crate) use on_engines;
 
 /// Runs a test that needs failpoints and is long, in a world of its own for each of a third of the
 /// rounds, and says how long each took.

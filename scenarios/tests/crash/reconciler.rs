@@ -3,15 +3,10 @@
 use crate::forged_events::{Queue, event};
 use crate::fresh_world;
 use crate::load::{Answer, Crowd};
+use crate::orders::OPENING;
 use crate::redis;
 use crate::world::{PATIENCE, SOMEBODY, World};
 use serde_json::Value;
-
-const OPENING: [&str; 3] = [
-    "reconciler.after_claim",
-    "reconciler.after_grant",
-    "reconciler.after_engine_open",
-];
 
 /// Runs the reconciler with `--once`, which must leave nothing open; returns its summary.
 async fn once(world: &World) -> Value {

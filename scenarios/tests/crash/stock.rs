@@ -1,22 +1,16 @@
 //! An administrator changes the stock of a sale, or pauses it, while buyers come: the total changes
 //! with an epoch, whichever step of its opening a reconciler dies at, and nobody buys in a pause.
 
-use crate::fresh_world;
 use crate::load::{Answer, Crowd};
+use crate::orders::OPENING;
 use crate::sale::PRODUCT;
 use crate::wait::{until, until_at_least};
 use crate::world::{SOMEBODY, World};
+use crate::{fresh_world, inspect};
 use std::net::SocketAddr;
 use std::time::Duration;
 use tonic::codegen::http::uri::PathAndQuery;
-use tonic::transport::Endpoint;
 
-/// The steps of an opening at which a reconciler may die, in their order.
-const STEPS: [&str; 3] = [
-    "reconciler.after_claim",
-    "reconciler.after_grant",
-    "reconciler.after_engine_open",
-];
 /// More than the load buys.
 const TOTAL: i64 = 100_000;
 const CROWD: Crowd = Crowd {
@@ -54,10 +48,7 @@ struct StockResponse {
 /// answer.
 async fn change(product: SocketAddr, delta: i32, key: String) -> (bool, String) {
     until("the stock is changed", async || {
-        let endpoint = Endpoint::from_shared(format!("http://{product}")).expect("an address");
-        let channel = endpoint.timeout(CALL_LIMIT).connect().await;
-        let mut client = tonic::client::Grpc::new(channel.map_err(|error| error.to_string())?);
-        client.ready().await.map_err(|error| error.to_string())?;
+        let mut client = inspect::connect(product, CALL_LIMIT).await?;
         let mut request = tonic::Request::new(StockRequest {
             product_id: PRODUCT,
             quantity: delta.abs(),
@@ -95,7 +86,12 @@ async fn stock_changes_whatever_dies(engine: &str, mut world: World) {
     let load = world.load(CROWD);
     world.sells(&load, 50).await;
     let mut total = TOTAL;
-    for (round, step) in STEPS.into_iter().cycle().take(2 * STEPS.len()).enumerate() {
+    for (round, step) in OPENING
+        .into_iter()
+        .cycle()
+        .take(2 * OPENING.len())
+        .enumerate()
+    {
         let delta = if round % 2 == 0 { -70 } else { 30 };
         total += i64::from(delta);
         reconciler.kill().await.expect("killed");
