@@ -1,4 +1,4 @@
-//! The product service beside all other roles, in one process on a SQLite file: what administrators
+//! The product service among all other roles, in one process on a SQLite file: what administrators
 //! ask for is what buyers meet.
 
 #[path = "products/shop.rs"]
@@ -39,11 +39,9 @@ async fn a_sale_that_is_made_at_run_time_sells_and_its_stock_changes() {
         assert_eq!(shop.update(stock).await.expect("changed"), "");
         assert!(shop.buy(4, id).await.success);
         let stock = UpdateProductRequest {
+            product_id: id,
             stock: Some(0),
-            ..UpdateProductRequest {
-                product_id: id,
-                ..UpdateProductRequest::default()
-            }
+            ..UpdateProductRequest::default()
         };
         let told = shop.update(stock).await.expect("as far as possible");
         assert_eq!(told, "the stock is 4, not 0: so many are sold");

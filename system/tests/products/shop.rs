@@ -60,30 +60,28 @@ impl Shop {
             format!("Bearer {}", token.expect("issued"))
         };
         let all = roles::all::bind(&config).expect("free ports");
-        let product = roles::product::bind(&config).expect("a free port");
+        let addresses = all.addresses();
         let shop = Self {
             _folder: folder,
             admin: token(Role::Admin),
             user: token(Role::User),
-            buyers: all.addresses().listen,
-            product: product.address(),
+            buyers: addresses.listen,
+            product: addresses.product.expect("it serves administrators"),
             config: config.clone(),
         };
         let (stop, shutdown) = Shutdown::channel();
-        let role = || RoleConfig {
-            config: config.clone(),
-            registry: registry.clone(),
+        let role = RoleConfig {
+            config,
+            registry,
             ready: Box::new(|_| Ok(())),
         };
-        let running = roles::all::run(role(), all, shutdown.clone());
-        let serving = roles::product::run(role(), product, shutdown);
+        let running = roles::all::run(role, all, shutdown);
         let trying = async {
             body(&shop).await;
             stop.send_replace(true);
         };
-        let (ran, served, ()) = tokio::join!(running, serving, trying);
+        let (ran, ()) = tokio::join!(running, trying);
         ran.expect("all roles end well");
-        served.expect("the product role ends well");
     }
 
     pub async fn call<Q, R>(
