@@ -34,7 +34,7 @@ const PAUSE: Duration = Duration::from_millis(5);
 const CLOCKS_APART_MS: i64 = 86_400_000;
 
 /// What became of a batch of changes.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub struct Changes {
     /// In the order in which they were asked for.
     pub answers: Vec<OrderChanged>,

@@ -4,8 +4,9 @@
 //! database up to those whose time to pay has just ended. The place follows the walk, and is taken
 //! back by whoever writes the row of an older order, so that an order expires however late its row
 //! is. Where a row is being written, or a sale cannot be changed, it stays, while the walk goes on; the
-//! next begins there again. Whether an order is still to be paid is decided under its lock, with everything else that may
-//! become of it; what is cancelled is given back to the engine like any other cancelled order.
+//! next begins there again. Whether an order is still to be paid is decided under its lock, with
+//! everything else that may become of it; what is cancelled is given back to the engine like any other
+//! cancelled order.
 //!
 //! Every step may be repeated, also by a second reconciler.
 
