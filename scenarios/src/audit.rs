@@ -31,6 +31,8 @@ const AUDIT_LIMIT: Duration = Duration::from_secs(600);
 /// fault that lasted no longer than this may go unnoticed.
 const CLOCK_MARGIN_MS: i64 = 250;
 
+const ENGINE_NOT_ASKED: &str = "the engine's own count of what is left: it was not asked";
+
 /// What to judge, and against what.
 #[derive(Clone, Debug)]
 pub struct AuditInput {
@@ -41,7 +43,7 @@ pub struct AuditInput {
     pub logs: Vec<PathBuf>,
     pub sales: Vec<ExpectedSale>,
     /// What the engine says about its stock once the run has come to rest. It is only
-    /// cross-checked, and may be empty.
+    /// cross-checked, and may be empty, which the report says; where one sale is there, all must be.
     pub engine_stock: Vec<EngineStock>,
 }
 
@@ -88,12 +90,12 @@ async fn judge(input: &AuditInput) -> anyhow::Result<AuditReport> {
     tally.end();
     snapshot.close().await;
 
-    Ok(AuditReport::of(checks::conclude(
-        &outcomes,
-        &sales,
-        tally,
-        &input.engine_stock,
-    )))
+    let checks = checks::conclude(&outcomes, &sales, tally, &input.engine_stock);
+    let mut report = AuditReport::of(checks);
+    if input.engine_stock.is_empty() {
+        report.blind_spots.push(ENGINE_NOT_ASKED.to_owned());
+    }
+    Ok(report)
 }
 
 fn refuse_unusable(input: &AuditInput) -> anyhow::Result<()> {

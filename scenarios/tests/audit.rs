@@ -23,6 +23,8 @@ macro_rules! consistent_run {
 mod changes_on_mysql;
 #[path = "audit/orders.rs"]
 mod orders_on_mysql;
+#[path = "audit/overlooked.rs"]
+mod overlooked_on_mysql;
 #[path = "audit/releases.rs"]
 mod releases_on_mysql;
 #[path = "audit/runs.rs"]
@@ -43,6 +45,8 @@ macro_rules! consistent_run {
 mod changes_on_sqlite;
 #[path = "audit/orders.rs"]
 mod orders_on_sqlite;
+#[path = "audit/overlooked.rs"]
+mod overlooked_on_sqlite;
 #[path = "audit/releases.rs"]
 mod releases_on_sqlite;
 #[path = "audit/runs.rs"]

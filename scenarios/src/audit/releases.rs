@@ -99,6 +99,14 @@ impl Releases {
         releases.filter_map(|release| release.released_at_ms).max()
     }
 
+    /// Unix ms when the engine of this epoch of a sale first had units back, as far as is known. What
+    /// stands in its name is done by no earlier one: release-by-epoch (R12).
+    pub(super) fn first_done_ms(&self, product_id: i64, epoch: i64) -> Option<i64> {
+        let of_epoch = |one: &&Release| (one.product_id, one.epoch) == (product_id, epoch);
+        let releases = self.all.iter().filter(of_epoch);
+        releases.filter_map(|release| release.released_at_ms).min()
+    }
+
     fn of(&self, order_id: i64) -> &[Release] {
         let rest = &self.all[self.start_of(order_id)..];
         &rest[..rest.partition_point(|release| release.order_id == order_id)]

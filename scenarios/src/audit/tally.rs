@@ -195,13 +195,14 @@ impl<'a> Tally<'a> {
     }
 
     /// Once the engine has the units of a cancelled order back, its buyer has no order to be told
-    /// about. Before, a retry may still be answered with it.
+    /// about, for the first time or again. Before, a retry may still be answered with it.
     fn check_gone(&mut self, order: &Order) {
         let Some(released_at_ms) = self.releases.released_at_ms(order.order_id) else {
             return;
         };
         let gone_us = (released_at_ms + CLOCK_MARGIN_MS).saturating_mul(1_000);
-        for at in self.outcomes.duplicates(order.order_id) {
+        let duplicates = self.outcomes.duplicates(order.order_id).iter();
+        for at in duplicates.chain(self.outcomes.told(order.order_id)) {
             let after_us = self.outcomes.record(*at).began_at_unix_us() - gone_us;
             if after_us > 0 {
                 let after_ms = after_us / 1_000 + CLOCK_MARGIN_MS;

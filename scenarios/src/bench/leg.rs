@@ -317,8 +317,9 @@ impl LegWork<'_> {
         let audited = phase.during(audit(&input)).await;
         let audited = audited.map_err(|error| error.context("the audit could not be made"))?;
         let checks = audited.checks.into_iter().chain(evidence.checks.clone());
+        let unseen = audited.blind_spots.iter().chain(&evidence.blind_spots);
         Ok(AuditReport {
-            blind_spots: evidence.blind_spots.clone(),
+            blind_spots: unseen.cloned().collect(),
             ..AuditReport::of(checks.collect())
         })
     }

@@ -6,8 +6,9 @@
 //!
 //! - the units of a cancelled or expired order: the release of its row;
 //! - the units of a VOID row: [`RELEASE_GRACE_MS`] after it was written;
-//! - holds that a new epoch dropped: the first order of the newest epoch. They are no more than
-//!   what requests without rows asked for that were sent and not answered, or failed.
+//! - holds that a new epoch dropped: the first order of the newest epoch, or the first units that its
+//!   engine took back. They are no more than what requests without rows asked for that were sent and
+//!   not answered, or failed.
 //!
 //! Units by which the total was raised were not there before the newest epoch either. Where it was
 //! cut, there were more before than are counted here.
@@ -205,7 +206,8 @@ fn dropped(
 /// The newest of several epochs.
 struct Reopening {
     allocations: Vec<i64>,
-    /// Unix ms when it was surely open: its first order was made. `i64::MAX` if it has none.
+    /// Unix ms when it was surely open: its first order was made, or its engine took the units of a
+    /// cancelled order back. `i64::MAX` if there was neither.
     at_ms: i64,
 }
 
@@ -224,8 +226,12 @@ impl Reopening {
             .iter()
             .filter_map(|id| tally.by_allocation.get(id)?.first_order_ms)
             .min();
+        let first_release_ms = tally
+            .releases
+            .first_done_ms(sale.expected.product_id, newest)
+            .unwrap_or(i64::MAX);
         Some(Self {
-            at_ms: first_order_ms.unwrap_or(i64::MAX),
+            at_ms: first_order_ms.unwrap_or(i64::MAX).min(first_release_ms),
             allocations,
         })
     }

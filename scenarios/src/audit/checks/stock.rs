@@ -113,10 +113,11 @@ pub(super) fn conservation(
             format!("sale {product_id}: {remaining} + 0 + {sold} = {sum} of {total}{verdict}"),
         );
 
-        for stock in engine_stock
-            .iter()
-            .filter(|stock| stock.product_id == *product_id)
-        {
+        let of_sale = |stock: &&EngineStock| stock.product_id == *product_id;
+        if !engine_stock.iter().any(|stock| of_sale(&stock)) {
+            engine.add(false, format!("sale {product_id}: the engine was not asked"));
+        }
+        for stock in engine_stock.iter().filter(of_sale) {
             let agrees = stock.open_units == 0 && stock.remaining == remaining;
             let verdict = match stock.remaining - remaining {
                 0 => String::new(),
