@@ -130,7 +130,8 @@ fn write_driver(out: &mut String, threads: u32, phase: &Phase) -> std::fmt::Resu
         return Ok(());
     };
     let cpu_us = usage.cpu_ns() as f64 / 1e3 / phase.finished.max(1) as f64;
-    let available_ns = phase.length_ns.max(1) as f64 * f64::from(threads);
+    let run_ns = phase.length_ns + phase.tail_ns;
+    let available_ns = run_ns.max(1) as f64 * f64::from(threads);
     let share = usage.cpu_ns() as f64 / available_ns;
     let limit = match share >= BUSY_SHARE {
         true => format!(
@@ -267,6 +268,7 @@ mod tests {
             ]),
             send_lag: None,
             buy_again: None,
+            tail_ns: 0,
             in_flight: None,
             little: None,
             timeline: Vec::new(),

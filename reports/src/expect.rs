@@ -264,6 +264,7 @@ mod tests {
             statuses: BTreeMap::new(),
             send_lag: None,
             buy_again: None,
+            tail_ns: 0,
             in_flight: None,
             little: None,
             timeline: Vec::new(),

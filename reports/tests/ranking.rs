@@ -4,8 +4,8 @@
 use rand::rngs::SmallRng;
 use rand::{Rng, SeedableRng};
 use reports::result::{
-    AuditCheck, AuditReport, Build, Flag, Leg, Limit, Machine, Noise, Phase, Purpose, Run,
-    Standing, Subject, metric,
+    AuditCheck, AuditReport, Build, Flag, Leg, Limit, Machine, Noise, OpStats, Operation, Outcomes,
+    Phase, Purpose, Run, Standing, Subject, metric,
 };
 use reports::stats::{Method, NoPlaces, Ranking, Separation, ceiling, ranking, ratios};
 use std::collections::BTreeMap;
@@ -26,10 +26,20 @@ fn phase(per_s: f64) -> Phase {
         waiting_at_end: 0,
         finished: (per_s * length_s as f64) as u64,
         dropped: BTreeMap::new(),
-        operations: BTreeMap::new(),
+        operations: BTreeMap::from([(
+            Operation::Buy,
+            OpStats {
+                counts: Outcomes {
+                    accepted: (per_s * length_s as f64) as u64,
+                    ..Outcomes::default()
+                },
+                ..OpStats::default()
+            },
+        )]),
         statuses: BTreeMap::new(),
         send_lag: None,
         buy_again: None,
+        tail_ns: 0,
         in_flight: None,
         little: None,
         timeline: Vec::new(),

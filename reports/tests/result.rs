@@ -1,5 +1,9 @@
 //! The result model against the JSON Schema in the tree, and the refusal of what cannot be read.
 
+mod result {
+    mod followed;
+}
+
 use reports::result::{
     Ack, Arrival, ArrivalShape, AuditReport, Build, DataPlan, DriverKind, DriverRecord, Durability,
     Hist, HistRecorder, InFlight, Interval, Latency, LatencyClock, Leg, Limit, Little, METRICS,
@@ -65,6 +69,7 @@ fn phase() -> Phase {
         ]),
         send_lag: None,
         buy_again: None,
+        tail_ns: 0,
         in_flight: Some(InFlight {
             sampled_mean: 2.0,
             max: 2,
@@ -349,6 +354,9 @@ fn metrics_are_computed_from_the_measured_phase() {
         assert!((found / expected - 1.0).abs() < 2e-3, "{id}: {found}");
     }
     assert_eq!(value("durable_p99_ms"), None);
+    for id in ["gave_up", "p99_buy_again_ms", "p99_cancel_ms", "p99_pay_ms"] {
+        assert_eq!(value(id), None, "{id}: nothing followed");
+    }
 }
 
 #[test]

@@ -50,8 +50,8 @@ struct Order {
     id: i64,
     element: u32,
     buys_again: bool,
-    /// When the cancel was sent that was accepted, and when the first purchase after it was due.
-    cancel_sent_ns: u64,
+    /// When the cancel was due that was accepted, and when the first purchase after it was.
+    cancel_due_ns: u64,
     again_since_ns: u64,
 }
 
@@ -127,7 +127,7 @@ impl Follow {
             Operation::Buy { element } if accepted => self.begin(element, end.order_id, now_ns),
             Operation::Buy { .. } => {}
             Operation::Cancel { order } if accepted => {
-                self.cancelled(order, request.sent_ns.unwrap_or(request.due_ns), now_ns);
+                self.cancelled(order, request.due_ns, now_ns);
             }
             Operation::Cancel { .. } | Operation::Pay { .. } => {}
             Operation::BuyAgain { order } => self.asked_again(order, end, now_ns, again),
@@ -155,7 +155,7 @@ impl Follow {
                 id: order_id,
                 element,
                 buys_again: course.buys_again,
-                cancel_sent_ns: 0,
+                cancel_due_ns: 0,
                 again_since_ns: 0,
             });
             (orders.len() - 1) as u32
@@ -169,7 +169,7 @@ impl Follow {
         }
     }
 
-    fn cancelled(&self, order: u32, sent_ns: u64, now_ns: u64) {
+    fn cancelled(&self, order: u32, cancel_due_ns: u64, now_ns: u64) {
         {
             let mut orders = self.orders();
             let order = &mut orders[order as usize];
@@ -177,7 +177,7 @@ impl Follow {
             if !std::mem::take(&mut order.buys_again) {
                 return;
             }
-            order.cancel_sent_ns = sent_ns;
+            order.cancel_due_ns = cancel_due_ns;
             order.again_since_ns = now_ns;
         }
         self.schedule(Operation::BuyAgain { order }, now_ns, now_ns);
@@ -186,24 +186,21 @@ impl Follow {
     fn asked_again(&self, order: u32, end: &RequestEnd, now_ns: u64, again: &mut AgainRecorder) {
         let Order {
             id,
-            cancel_sent_ns,
+            cancel_due_ns,
             again_since_ns,
             ..
         } = self.orders()[order as usize];
         let is_yes = matches!(end.outcome, Outcome::Accepted | Outcome::Duplicate);
         if is_yes && end.order_id != id {
-            again.bought(now_ns.saturating_sub(cancel_sent_ns));
+            again.bought(now_ns.saturating_sub(cancel_due_ns));
             return;
         }
         let is_too_early = is_yes || end.refusal == Some(Refusal::SoldOut);
         let due_ns = now_ns + ns(RETRY_AFTER);
-        if is_too_early
-            && due_ns < again_since_ns + ns(RETRY_FOR)
-            && self.schedule(Operation::BuyAgain { order }, due_ns, now_ns)
-        {
-            again.retries += 1;
-        } else {
+        if !is_too_early || due_ns >= again_since_ns + ns(RETRY_FOR) {
             again.gave_up += 1;
+        } else if self.schedule(Operation::BuyAgain { order }, due_ns, now_ns) {
+            again.retries += 1;
         }
     }
 

@@ -15,16 +15,24 @@ use std::task::Waker;
 /// Counters of one thread, which its lanes add to.
 #[derive(Debug, Default)]
 pub struct Counters {
-    /// Requests that a server may have seen.
-    pub sent: AtomicU64,
-    /// Of what comes after a yes, how many have become due.
-    pub followed: AtomicU64,
+    pub purchases: Requests,
+    /// Cancels and pays.
+    pub changes: Requests,
     /// Closed loop: workers that have taken a request, and the sum of the moments at which each of
     /// them took its first.
     pub workers: AtomicU64,
     pub workers_began_ns: AtomicU64,
     /// Closed loop: how long workers thought, in all, until the first of them found no request.
     pub thought_ns: AtomicU64,
+}
+
+/// Requests of one thread.
+#[derive(Debug, Default)]
+pub struct Requests {
+    /// Those that a server may have seen.
+    pub sent: AtomicU64,
+    /// Of what comes after a yes, how many have become due.
+    pub followed: AtomicU64,
 }
 
 #[derive(Debug)]
@@ -117,6 +125,18 @@ impl Port {
         self.queue.as_ref().map(|queue| queue.serves)
     }
 
+    /// Whether the lane sends purchases, be they the first or those after a cancel.
+    fn buys(&self) -> bool {
+        matches!(self.serves(), None | Some(Serves::BuyAgain))
+    }
+
+    fn requests(&self) -> &Requests {
+        match self.buys() {
+            true => &self.counters.purchases,
+            false => &self.counters.changes,
+        }
+    }
+
     /// Whether what cannot be sent goes back to the other lanes. It does not where each lane has its
     /// own: in a closed loop, and after a yes.
     pub fn is_open_loop(&self) -> bool {
@@ -167,7 +187,7 @@ impl Port {
     pub fn take(&mut self, now_ns: u64, room: usize, waiting: &mut VecDeque<Request>) {
         if let Some(queue) = &self.queue {
             let due = queue.take_due(now_ns, waiting);
-            self.counters.followed.fetch_add(due, Ordering::Relaxed);
+            self.requests().followed.fetch_add(due, Ordering::Relaxed);
             return;
         }
         if self.is_open_loop() {
@@ -224,7 +244,7 @@ impl Port {
     /// could not be, and there is room for `room` more.
     pub fn sent(&mut self, sent: u64, waiting: &mut VecDeque<Request>, room: usize) {
         if sent > 0 {
-            self.counters.sent.fetch_add(sent, Ordering::Relaxed);
+            self.requests().sent.fetch_add(sent, Ordering::Relaxed);
         }
         if self.is_open_loop() {
             if !waiting.is_empty() {
@@ -237,7 +257,7 @@ impl Port {
     /// A server that is going away certainly did not process `count` requests that were sent to it;
     /// they wait in the lane again.
     pub fn not_processed(&self, count: u64) {
-        self.counters.sent.fetch_sub(count, Ordering::Relaxed);
+        self.requests().sent.fetch_sub(count, Ordering::Relaxed);
     }
 
     /// The lane has no connection for now; what waits goes to others, where there are any.
@@ -290,7 +310,11 @@ impl Port {
         self.take(now_ns, 0, waiting);
         let not_due = self.queue.as_ref().map_or(0, |queue| queue.clear());
         let due = waiting.drain(..).len() as u64;
-        self.recorder().stopped += due;
+        {
+            let mut recorder = self.recorder();
+            recorder.stopped += due;
+            recorder.purchases_stopped += if self.buys() { due } else { 0 };
+        }
         if let Some(follow) = self.shared.follow.as_ref().filter(|_| due + not_due > 0) {
             follow.forget(due + not_due);
         }

@@ -26,18 +26,21 @@ pub struct Recorder {
     pub operations: [OperationRecorder; Operation::KINDS],
     /// Open loop: real send minus intended send, of every request of the schedule that ended.
     pub lag: HistRecorder,
-    /// Outcomes and latencies by the headline clock, since the reporter last took them.
+    /// Of purchases, by the headline clock, since the reporter last took them.
     pub interval: Interval,
     /// Since the reporter last took them.
     pub samples: Vec<Sample>,
     /// Of those that have ended, how many a server may have seen.
     pub ended_sent: u64,
     /// Taken by a worker of a closed loop, or due after a yes, and not sent because the run was told
-    /// to stop.
+    /// to stop; and how many of them were purchases.
     pub stopped: u64,
+    pub purchases_stopped: u64,
     pub again: AgainRecorder,
     /// The earliest moment at which a request was due or taken; `u64::MAX` if none was.
     pub first_due_ns: u64,
+    /// When the last purchase ended, and when the last request of any kind did.
+    pub last_bought_ns: u64,
     pub last_end_ns: u64,
     /// Closed loop: how long workers had a request, in all, until the first of them found none.
     pub busy_ns: u64,
@@ -48,7 +51,7 @@ pub struct Recorder {
     kept: KeptRecords,
 }
 
-/// What ended within a stretch of time.
+/// Purchases that ended within a stretch of time.
 #[derive(Clone, Debug)]
 pub struct Interval {
     pub counts: Outcomes,
@@ -84,8 +87,10 @@ impl Recorder {
             samples: Vec::new(),
             ended_sent: 0,
             stopped: 0,
+            purchases_stopped: 0,
             again: AgainRecorder::default(),
             first_due_ns: u64::MAX,
+            last_bought_ns: 0,
             last_end_ns: 0,
             busy_ns: 0,
             connections_lost: 0,
@@ -117,8 +122,9 @@ impl Recorder {
             operation.units_accepted += element.quantity as u64;
         }
         operation.record(end.outcome, request, now_ns);
-        count(&mut self.interval.counts, end.outcome);
         if buys {
+            self.last_bought_ns = self.last_bought_ns.max(now_ns);
+            count(&mut self.interval.counts, end.outcome);
             let headline_ns = now_ns.saturating_sub(request.due_ns);
             self.interval.latency.record_ns(headline_ns);
         }
@@ -145,6 +151,7 @@ impl Recorder {
     /// Closed loop: a worker had taken a request that is not sent any more.
     pub fn drop_stopped(&mut self, shared: &Shared, request: &Request, now_ns: u64) {
         self.stopped += 1;
+        self.purchases_stopped += 1;
         self.busy(shared, request, now_ns);
     }
 

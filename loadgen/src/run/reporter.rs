@@ -38,12 +38,22 @@ impl Measuring {
 
     /// What became due after a yes.
     pub fn followed(&self) -> u64 {
-        self.counters.followed.load(Ordering::Relaxed)
+        self.purchases_followed() + self.counters.changes.followed.load(Ordering::Relaxed)
+    }
+
+    /// Of those, how many were purchases.
+    fn purchases_followed(&self) -> u64 {
+        self.counters.purchases.followed.load(Ordering::Relaxed)
     }
 
     /// Requests that a server may have seen, ended or not.
     pub fn sent(&self) -> u64 {
-        self.counters.sent.load(Ordering::Relaxed)
+        self.purchases_sent() + self.counters.changes.sent.load(Ordering::Relaxed)
+    }
+
+    /// Of those, how many were purchases.
+    fn purchases_sent(&self) -> u64 {
+        self.counters.purchases.sent.load(Ordering::Relaxed)
     }
 }
 
@@ -71,6 +81,15 @@ struct Totals {
     sent: u64,
     ended_sent: u64,
     counts: Outcomes,
+    purchases: Purchases,
+}
+
+/// What the timeline counts besides what has ended.
+#[derive(Clone, Copy, Debug, Default)]
+struct Purchases {
+    due: u64,
+    sent: u64,
+    dropped: u64,
 }
 
 impl Totals {
@@ -160,10 +179,11 @@ impl Reporter {
             std::mem::swap(&mut thread.recorder().interval, &mut self.spare);
             stretch.ended.add(&self.spare);
         }
-        stretch.due = totals.tally.due - self.cut.tally.due;
+        let (now, cut) = (totals.purchases, self.cut.purchases);
+        stretch.due = now.due - cut.due;
         // What comes back from a server that is going away was not sent after all.
-        stretch.sent = totals.sent.saturating_sub(self.cut.sent);
-        stretch.dropped = totals.dropped() - self.cut.dropped();
+        stretch.sent = now.sent.saturating_sub(cut.sent);
+        stretch.dropped = now.dropped - cut.dropped;
         self.cut = totals;
         self.progress.add(&stretch.ended);
         self.timeline.add(at_ns - self.started_ns, &stretch);
@@ -193,6 +213,10 @@ impl Reporter {
             .collect()
     }
 
+    fn sum(&self, of: impl Fn(&Measuring) -> u64) -> u64 {
+        self.threads.iter().map(of).sum()
+    }
+
     fn totals(&self) -> Totals {
         let mut totals = Totals {
             tally: self.shared.source.tally(),
@@ -200,12 +224,18 @@ impl Reporter {
         };
         // What was sent is read before what ended, so that no more requests seem to be under way than
         // ever were.
-        totals.sent = self.threads.iter().map(Measuring::sent).sum();
-        totals.tally.due += self.threads.iter().map(Measuring::followed).sum::<u64>();
+        totals.sent = self.sum(Measuring::sent);
+        totals.purchases = Purchases {
+            due: totals.tally.due + self.sum(Measuring::purchases_followed),
+            sent: self.sum(Measuring::purchases_sent),
+            dropped: totals.tally.drops.total(),
+        };
+        totals.tally.due += self.sum(Measuring::followed);
         for thread in &self.threads {
             let recorder = thread.recorder();
             totals.ended_sent += recorder.ended_sent;
             totals.stopped += recorder.stopped;
+            totals.purchases.dropped += recorder.purchases_stopped;
             for operation in &recorder.operations {
                 totals.counts.add(&operation.counts);
             }

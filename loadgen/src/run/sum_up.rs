@@ -19,6 +19,7 @@ struct Merged {
     lag: HistRecorder,
     statuses: BTreeMap<String, u64>,
     first_due_ns: u64,
+    last_bought_ns: u64,
     last_end_ns: u64,
     busy_ns: u64,
     stopped: u64,
@@ -38,8 +39,8 @@ pub fn phase(
     let tally = shared.source.tally();
     let scheduled = shared.source.scheduled();
     let begin_ns = scheduled.map_or(merged.first_due_ns, |(first_ns, _)| first_ns);
-    let begin_ns = begin_ns.min(merged.last_end_ns);
-    let length_ns = merged.last_end_ns - begin_ns;
+    let begin_ns = begin_ns.min(merged.last_bought_ns);
+    let length_ns = merged.last_bought_ns - begin_ns;
     let clock = match scheduled {
         Some(_) => LatencyClock::Intended,
         None => LatencyClock::Taken,
@@ -64,6 +65,7 @@ pub fn phase(
         purpose: plan.purpose.clone(),
         start_unix_us: shared.clock.unix_us(begin_ns),
         length_ns,
+        tail_ns: merged.last_end_ns - merged.last_bought_ns,
         offered_per_s: scheduled.map(|(_, ns)| offered_per_s(tally.due, ns, length_ns)),
         due: tally.due + followed,
         sent: threads.iter().map(Measuring::sent).sum(),
@@ -90,7 +92,7 @@ pub fn phase(
         little: little(plan, shared, threads, merged.busy_ns),
         timeline: reporter.timeline().intervals(
             merged
-                .last_end_ns
+                .last_bought_ns
                 .saturating_sub(shared.source.started_ns()),
         ),
         usage: UsageByProcess::from([(DRIVER.to_owned(), driver)]),
@@ -105,6 +107,7 @@ fn merge(threads: &[Measuring]) -> Merged {
         lag: HistRecorder::new(),
         statuses: BTreeMap::new(),
         first_due_ns: u64::MAX,
+        last_bought_ns: 0,
         last_end_ns: 0,
         busy_ns: 0,
         stopped: 0,
@@ -117,6 +120,7 @@ fn merge(threads: &[Measuring]) -> Merged {
         }
         merged.lag.merge(&recorder.lag);
         merged.first_due_ns = merged.first_due_ns.min(recorder.first_due_ns);
+        merged.last_bought_ns = merged.last_bought_ns.max(recorder.last_bought_ns);
         merged.last_end_ns = merged.last_end_ns.max(recorder.last_end_ns);
         merged.busy_ns += recorder.busy_ns;
         merged.stopped += recorder.stopped;

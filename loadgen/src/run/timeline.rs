@@ -73,9 +73,16 @@ impl Timeline {
         }
     }
 
-    /// As it stands in the result of a phase of this length.
+    /// As it stands in the result of a phase of this length. What was noticed only after its end
+    /// counts in its last interval.
     pub fn intervals(&self, length_ns: u64) -> Vec<result::Interval> {
-        let last = self.intervals.len().saturating_sub(1);
+        let count = length_ns.div_ceil(self.interval_ns).max(1) as usize;
+        let (within, after) = self.intervals.split_at(count.min(self.intervals.len()));
+        let mut intervals = within.to_vec();
+        let last = intervals.len().saturating_sub(1);
+        if let Some(last) = intervals.last_mut() {
+            after.iter().for_each(|stretch| last.add(stretch));
+        }
         let interval = |(index, stretch): (usize, &Stretch)| {
             let t_ns = index as u64 * self.interval_ns;
             let rest_ns = length_ns.saturating_sub(t_ns).max(1);
@@ -94,7 +101,7 @@ impl Timeline {
                 steal_ns: None,
             }
         };
-        self.intervals.iter().enumerate().map(interval).collect()
+        intervals.iter().enumerate().map(interval).collect()
     }
 }
 
@@ -122,6 +129,19 @@ mod tests {
         assert_eq!(intervals[3].t_ns, 750_000_000);
         assert_eq!(intervals[3].length_ns, 60_000_000, "the last is shorter");
         assert_eq!(intervals[0].latency.count, 2);
+    }
+
+    #[test]
+    fn what_was_noticed_after_the_end_counts_in_the_last_interval() {
+        let mut timeline = Timeline::new();
+        for at_ms in [50, 300, 800] {
+            timeline.add(at_ms * 1_000_000, &one(1_000_000));
+        }
+        let intervals = timeline.intervals(260_000_000);
+        let due: Vec<u64> = intervals.iter().map(|interval| interval.due).collect();
+        assert_eq!(due, [1, 2]);
+        assert_eq!(intervals[1].latency.count, 2);
+        assert_eq!(intervals[1].length_ns, 10_000_000);
     }
 
     #[test]

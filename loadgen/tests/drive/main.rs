@@ -3,6 +3,7 @@
 
 mod after_yes;
 mod after_yes_ends;
+mod after_yes_figures;
 mod bad_targets;
 mod classes;
 mod clocks;

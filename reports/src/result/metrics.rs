@@ -1,13 +1,16 @@
 //! The one registry of metrics: id, unit, good direction, and how a leg's value is computed. Every
 //! reader (tables, ranking, comparison, gate, expectations) takes them from here.
 
+mod values;
+
 use super::leg::Leg;
 use super::open_enum::open_enum;
-use super::operations::{LatencyClock, OutcomeName};
+use super::operations::{LatencyClock, Operation, OutcomeName};
 use super::phase::Phase;
 use super::usage::{DRIVER, is_system_process};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
+use values::*;
 
 open_enum! {
     /// Which direction is an improvement.
@@ -115,7 +118,7 @@ pub const METRICS: &[Metric] = &[
         "throughput_per_s",
         "1/s",
         Up,
-        "finished requests per second",
+        "finished purchases per second",
         |_, phase| Some(phase.finished_per_s()),
     ),
     row(
@@ -167,6 +170,22 @@ pub const METRICS: &[Metric] = &[
         "P99 of refused",
         |_, phase| outcome_p99_ms(phase, &OutcomeName::Refused),
     ),
+    row("p99_cancel_ms", "ms", Down, "P99 of cancels", |_, phase| {
+        change_p99_ms(phase, &Operation::Cancel)
+    }),
+    row("p99_pay_ms", "ms", Down, "P99 of payments", |_, phase| {
+        change_p99_ms(phase, &Operation::Pay)
+    }),
+    row(
+        "p99_buy_again_ms",
+        "ms",
+        Down,
+        "P99 from a cancel to the next order",
+        |_, phase| {
+            let again = phase.buy_again.as_ref()?.hist.read().ok()?;
+            again.quantile_ns(0.99).map(ms)
+        },
+    ),
     row(
         "send_lag_p99_ms",
         "ms",
@@ -199,6 +218,13 @@ pub const METRICS: &[Metric] = &[
         Down,
         "errors and unknown outcomes",
         |_, phase| Some(phase.outcomes().failed() as f64),
+    ),
+    row(
+        "gave_up",
+        "",
+        Down,
+        "cancelled, and could not buy again",
+        |_, phase| Some(phase.buy_again.as_ref()?.gave_up as f64),
     ),
     row("dropped", "", Down, "due, but never sent", |_, phase| {
         Some(phase.dropped_in_all() as f64)
@@ -305,50 +331,6 @@ pub const METRICS: &[Metric] = &[
 
 /// From here on a system counts as keeping up with its buyers.
 pub const KEEPING_UP_SHARE: f64 = 0.95;
-
-fn ms(ns: u64) -> f64 {
-    ns as f64 / 1e6
-}
-
-fn per(cpu_ns: u64, count: u64) -> Option<f64> {
-    (count > 0).then(|| cpu_ns as f64 / 1e3 / count as f64)
-}
-
-fn mean_ms(phase: &Phase, clock: &LatencyClock) -> Option<f64> {
-    let latencies = phase.latencies(clock, None);
-    (!latencies.is_empty()).then(|| latencies.mean_ns() / 1e6)
-}
-
-fn quantile_ms(phase: &Phase, quantile: f64) -> Option<f64> {
-    phase.headline_latencies().quantile_ns(quantile).map(ms)
-}
-
-fn outcome_p99_ms(phase: &Phase, outcome: &OutcomeName) -> Option<f64> {
-    let latencies = phase.latencies(&phase.headline_clock(), Some(outcome));
-    latencies.quantile_ns(0.99).map(ms)
-}
-
-fn accepted_per_s(_: &Leg, phase: &Phase) -> Option<f64> {
-    (phase.length_ns > 0).then(|| phase.purchases().accepted as f64 * 1e9 / phase.length_ns as f64)
-}
-
-fn failed_share(_: &Leg, phase: &Phase) -> Option<f64> {
-    (phase.due > 0).then(|| phase.failed_share())
-}
-
-/// Work that is put off until after the last reply counts, too. Only the last phase is drained.
-fn cpu_us_per_request_drained(leg: &Leg, phase: &Phase) -> Option<f64> {
-    let is_drained = leg.measured().is_some_and(|last| last.name == phase.name);
-    let cpu_ns = leg.system_cpu_until_drained_ns().filter(|_| is_drained)?;
-    per(cpu_ns, phase.finished)
-}
-
-/// None when the system was keeping up, because the drain is then too short to be measured.
-fn drained_rows_per_s(leg: &Leg, phase: &Phase) -> Option<f64> {
-    let (drain_ns, committed) = (leg.drain_ns?, leg.committed_at_last_reply?);
-    let rows = phase.purchases().accepted as f64 * (1.0 - committed);
-    (committed < KEEPING_UP_SHARE && drain_ns > 0).then(|| rows * 1e9 / drain_ns as f64)
-}
 
 #[cfg(test)]
 mod tests {

@@ -13,8 +13,12 @@ pub struct Phase {
     pub name: String,
     pub purpose: Purpose,
     pub start_unix_us: i64,
-    /// From the first request that was due (open) or taken (closed) to the last end of one.
+    /// From the first request that was due (open) or taken (closed) to the end of the last purchase.
     pub length_ns: u64,
+    /// From there to the end of the last cancel or pay, which the usage covers, too; 0 where none
+    /// ended later.
+    #[serde(default, skip_serializing_if = "is_zero")]
+    pub tail_ns: u64,
     /// Open only: mean rate of the schedule.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub offered_per_s: Option<f64>,
@@ -49,6 +53,10 @@ pub struct Phase {
     pub limit: Limit,
 }
 
+fn is_zero(ns: &u64) -> bool {
+    *ns == 0
+}
+
 /// From this share of what was offered on, a rate was kept.
 pub const ACHIEVED_SHARE_MIN: f64 = 0.98;
 
@@ -63,13 +71,14 @@ pub struct InFlight {
 /// How soon buyers could buy again after a cancel.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct BuyAgain {
-    /// From the send of the cancel that was accepted to the yes to the next purchase, of those who
+    /// From when the cancel that was accepted was due to the yes to the next purchase, of those who
     /// were told yes.
     pub hist: Hist,
     /// Purchases that came too early: answered with the cancelled order, or refused as sold out, and
     /// tried again.
     pub retries: u64,
-    /// Buyers who were not told yes within the time that they try.
+    /// Buyers who were not told yes within the time that they try. Whoever was still trying when the
+    /// run was told to stop is not among them.
     pub gave_up: u64,
 }
 
@@ -96,7 +105,7 @@ impl Little {
     }
 }
 
-/// One interval of the timeline; all of a phase have the same length but the last.
+/// One interval of the timeline, which is of purchases alone; all of a phase have the same length but the last.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct Interval {
     /// Since the start of the phase.
@@ -105,9 +114,9 @@ pub struct Interval {
     pub due: u64,
     pub sent: u64,
     pub dropped: u64,
-    /// Requests that ended in the interval.
+    /// Of those that ended in the interval.
     pub counts: Outcomes,
-    /// Of the purchases that ended in the interval, by the phase's headline clock.
+    /// Of those that ended in the interval, by the phase's headline clock.
     pub latency: Hist,
     /// Committed so far, as the allocation guard counts.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -161,9 +170,9 @@ impl Phase {
         }
     }
 
-    /// Finished requests per second; 0 in an empty phase.
+    /// Finished purchases per second; 0 in an empty phase.
     pub fn finished_per_s(&self) -> f64 {
-        per_s(self.finished, self.length_ns)
+        per_s(self.purchases().total(), self.length_ns)
     }
 
     /// Accepted purchases per second; 0 in an empty phase.
@@ -171,10 +180,19 @@ impl Phase {
         per_s(self.purchases().accepted, self.length_ns)
     }
 
+    /// Of the purchases that were due, the share that finished, in whatever way; 1 where none was due.
+    /// What buyers want after the yes always finishes, unless the run is told to stop.
+    pub fn finished_share(&self) -> f64 {
+        let finished = self.purchases().total();
+        match finished + self.due.saturating_sub(self.finished) {
+            0 => 1.0,
+            due => finished as f64 / due as f64,
+        }
+    }
+
     /// Whether less came through of an open loop than was due; never so of a closed one.
     pub fn missed_its_rate(&self) -> bool {
-        let finished = self.finished as f64;
-        self.offered_per_s.is_some() && finished < self.due as f64 * ACHIEVED_SHARE_MIN
+        self.offered_per_s.is_some() && self.finished_share() < ACHIEVED_SHARE_MIN
     }
 
     /// Latencies of purchases by one clock, of one outcome or of all.

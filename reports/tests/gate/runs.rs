@@ -64,6 +64,7 @@ fn phase(name: &str, finished: u64, length_ns: u64, clock: LatencyClock, p99_ms:
         statuses: BTreeMap::from([("OK".to_owned(), finished)]),
         send_lag: None,
         buy_again: None,
+        tail_ns: 0,
         in_flight: None,
         little: None,
         timeline: Vec::new(),

@@ -49,6 +49,15 @@ pub fn churn() -> Run {
     phase
         .operations
         .insert(Operation::Pay, stats(60_000, 0, 9.0));
+    for (status, count) in [
+        ("cancel OK", 150_000),
+        ("cancel FAILED_PRECONDITION: order N is paid", 20_000),
+        ("cancel UNAVAILABLE: order N has no row yet", 3),
+        ("pay OK", 60_000),
+        ("pay DEADLINE_EXCEEDED", 3),
+    ] {
+        phase.statuses.insert(status.to_owned(), count);
+    }
     phase.buy_again = Some(BuyAgain {
         hist: hist(31.0, 75_000),
         retries: 1_200,

@@ -147,6 +147,7 @@ pub fn phase(figures: Figures) -> Phase {
         statuses: BTreeMap::from([("OK".to_owned(), finished)]),
         send_lag: None,
         buy_again: None,
+        tail_ns: 0,
         in_flight: Some(InFlight {
             sampled_mean: 498.0,
             max: 500,

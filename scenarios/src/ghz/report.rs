@@ -72,6 +72,7 @@ impl Report {
             statuses,
             send_lag: None,
             buy_again: None,
+            tail_ns: 0,
             in_flight: None,
             little: self.little(),
             timeline: self.timeline(start_unix_ns),

@@ -10,7 +10,7 @@ pub struct AgainRecorder {
 }
 
 impl AgainRecorder {
-    /// Told yes, so long after the cancel was sent.
+    /// Told yes, so long after the cancel was due.
     pub fn bought(&mut self, after_ns: u64) {
         self.hist.record_ns(after_ns);
     }

@@ -44,8 +44,8 @@ pub(super) fn blocks(rows: &[Row<'_>]) -> Vec<Block> {
         Block::Table(grid),
         Block::Text(
             Tone::Faint,
-            "Cancel and pay: from when it was due. Buy again: from the send of a cancel that was done to the yes \
-             to the next purchase; refused are tries that came too early."
+            "Cancel and pay: from when it was due. Buy again: from when a cancel that was done was due to \
+             the yes to the next purchase; refused are tries that came too early."
                 .to_owned(),
         ),
     ]

@@ -2,7 +2,7 @@
 
 use super::note::{Note, some_of};
 use crate::result::metric;
-use crate::result::{Ack, Flag, Noise, Run, Scenario, Standing};
+use crate::result::{Ack, Flag, Noise, Operation, Run, Scenario, Standing};
 use crate::view::numbers::{counted, grouped, ms, of_metric, percent, significant};
 use crate::view::phrases;
 use crate::view::stalls;
@@ -116,8 +116,8 @@ fn failed(rows: &[Row<'_>]) -> Option<String> {
         let failed: u64 = phases.iter().map(|phase| phase.outcomes().failed()).sum();
         let finished: u64 = phases.iter().map(|phase| phase.finished).sum();
         let statuses = phases.iter().flat_map(|phase| &phase.statuses);
-        let not_ok = statuses.filter(|(status, _)| *status != "OK");
-        let worst = not_ok.max_by_key(|(_, count)| **count);
+        let failures = statuses.filter(|(status, _)| is_failure(status));
+        let worst = failures.max_by_key(|(_, count)| **count);
         let worst = worst.map_or_else(String::new, |(status, _)| {
             format!(", most {}", clean(status))
         });
@@ -132,6 +132,17 @@ fn failed(rows: &[Row<'_>]) -> Option<String> {
     };
     let all: Vec<String> = rows.iter().filter_map(of).collect();
     (!all.is_empty()).then(|| format!("failed: {}", some_of(&all, 3, "; ")))
+}
+
+/// Not what was done or refused. That of a cancel or a pay begins with the operation, and its order's
+/// state may forbid it.
+fn is_failure(status: &str) -> bool {
+    let change = Operation::KNOWN
+        .iter()
+        .find_map(|operation| status.strip_prefix(operation.as_str())?.strip_prefix(' '));
+    let is_conflict = change.is_some_and(|status| status.starts_with("FAILED_PRECONDITION"));
+    let status = change.unwrap_or(status);
+    !is_conflict && status != "OK" && !status.starts_with("OK, refused")
 }
 
 /// Open loops: what was offered and did not come through.

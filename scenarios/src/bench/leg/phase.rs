@@ -358,7 +358,7 @@ impl PhaseRun<'_> {
         let open = offered.map(|offered_per_s| OpenLoop {
             offered_per_s,
             // By count: one straggler at the end says nothing about the rate.
-            achieved_per_s: offered_per_s * phase.finished as f64 / phase.due.max(1) as f64,
+            achieved_per_s: offered_per_s * phase.finished_share(),
             lag_p99_ns: phase
                 .send_lag
                 .as_ref()
