@@ -121,11 +121,17 @@ fn shares(after: &After) -> Result<(), BrokenRule> {
         let message = format!(
             "cancel, pay and cancel_and_pay are {sum} together, and are shares of the same orders; allowed: 1 at most"
         );
-        return broken("load.after.delay", message);
+        let mut shares = [
+            ("cancel", after.cancel),
+            ("pay", after.pay),
+            ("cancel_and_pay", after.cancel_and_pay),
+        ];
+        shares.sort_by(|(_, a), (_, b)| b.total_cmp(a));
+        return broken(&format!("load.after.{}", shares[0].0), message);
     }
     if sum <= 0.0 {
         let message = "nothing follows; allowed: a share of cancel, pay or cancel_and_pay";
-        return broken("load.after.delay", message.to_owned());
+        return broken("load.after", message.to_owned());
     }
     for (name, share) in [("again", after.again), ("twice", after.twice)] {
         if share > 0.0 && cancelled <= 0.0 {

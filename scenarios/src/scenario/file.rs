@@ -211,16 +211,16 @@ fn load(table: LoadTable, spans: &mut KeySpans) -> Result<Load, BrokenRule> {
     })
 }
 
-fn after(table: AfterTable, spans: &mut KeySpans) -> Result<After, BrokenRule> {
+fn after(table: Spanned<AfterTable>, spans: &mut KeySpans) -> Result<After, BrokenRule> {
+    let table = spans.take("load.after", table);
     let text = spans.take("load.after.delay", table.delay);
     let (delay_min, delay_max) = parse_delay(&text).map_err(|message| BrokenRule {
         key: "load.after.delay".to_owned(),
         message: format!("\"{text}\": {message}, or two such times, as in 50ms..500ms"),
     })?;
     let mut share = |name: &str, value: Option<Spanned<f64>>| {
-        value.map_or(0.0, |value| {
-            spans.take(&format!("load.after.{name}"), value)
-        })
+        let key = format!("load.after.{name}");
+        value.map_or(0.0, |value| spans.take(&key, value))
     };
     Ok(After {
         cancel: share("cancel", table.cancel),

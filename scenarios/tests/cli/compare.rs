@@ -13,9 +13,12 @@ fn result(id: &str, engine: &str, rates_per_s: [u64; 3]) -> Value {
     let leg = |(round, rate): (u64, u64)| {
         let noise = json!({ "window_ns": 0, "steal_ns": 0, "idle_ns": 0, "iowait_ns": 0,
             "foreign_cpu_ns": 0, "samples_missed": 0 });
+        let counts =
+            json!({ "accepted": rate, "refused": 0, "duplicate": 0, "error": 0, "unknown": 0 });
+        let bought = json!({ "counts": counts, "units_accepted": rate, "latency": [] });
         let phase = json!({ "name": "measure", "purpose": "measure", "start_unix_us": 0,
             "length_ns": 1_000_000_000u64, "due": rate, "sent": rate, "waiting_at_end": 0,
-            "finished": rate, "operations": {}, "statuses": {}, "timeline": [], "usage": {},
+            "finished": rate, "operations": { "buy": bought }, "statuses": {}, "timeline": [], "usage": {},
             "noise": noise, "limit": { "by": "unknown" } });
         json!({ "id": round.to_string(), "scenario": "laptop", "subject": engine, "round": round,
             "position": round, "started_unix_us": 0, "ended_unix_us": 0, "complete": true,

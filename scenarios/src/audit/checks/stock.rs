@@ -115,7 +115,10 @@ pub(super) fn conservation(
 
         let of_sale = |stock: &&EngineStock| stock.product_id == *product_id;
         if !engine_stock.iter().any(|stock| of_sale(&stock)) {
-            engine.add(false, format!("sale {product_id}: the engine was not asked"));
+            engine.add(
+                false,
+                format!("sale {product_id}: the engine was not asked"),
+            );
         }
         for stock in engine_stock.iter().filter(of_sale) {
             let agrees = stock.open_units == 0 && stock.remaining == remaining;

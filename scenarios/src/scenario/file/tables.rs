@@ -57,7 +57,7 @@ pub(super) struct LoadTable {
     pub zipf_exponent: Option<Spanned<f64>>,
     #[serde(default)]
     pub may_wrap: bool,
-    pub after: Option<AfterTable>,
+    pub after: Option<Spanned<AfterTable>>,
 }
 
 #[derive(Deserialize)]
