@@ -20,7 +20,7 @@ fn churn(name: &str, arguments: &[&str]) {
         .replace("rate = 1_000\ntime = \"8s\"", "rate = 60\ntime = \"3s\"")
         .replace("rate = 500\ntime = \"3s\"", "rate = 20\ntime = \"1s\"")
         .replace("delay = \"50ms..500ms\"", "delay = \"500ms..1500ms\"")
-        .replace("[\"errors==0\"]", "[]");
+        .replace("[\"errors==0\", \"gave_up==0\"]", "[]");
     for wanted in [
         "rate = 60",
         "rate = 20",
