@@ -24,6 +24,8 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
         "events.proto",
         "order.proto",
         "product.proto",
+        "auth.proto",
+        "user.proto",
     ];
     let descriptors = protox::compile(files, ["proto"])?;
     let out = PathBuf::from(env::var("OUT_DIR")?);

@@ -90,6 +90,8 @@ impl EmbeddedWorld {
                 "SECKILL__PRODUCT__LISTEN".to_owned(),
                 "127.0.0.1:0".to_owned(),
             ),
+            ("SECKILL__AUTH__LISTEN".to_owned(), "127.0.0.1:0".to_owned()),
+            ("SECKILL__USER__LISTEN".to_owned(), "127.0.0.1:0".to_owned()),
             (
                 "SECKILL__INCARNATION__LEASE_MS".to_owned(),
                 self.lease_ms.to_string(),

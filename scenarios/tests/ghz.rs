@@ -172,6 +172,8 @@ async fn system(stack: &Stack) -> scenarios::stack::Role {
             ("SECKILL__SECKILL__LISTEN", "127.0.0.1:0".to_owned()),
             ("SECKILL__ORDER__LISTEN", "127.0.0.1:0".to_owned()),
             ("SECKILL__PRODUCT__LISTEN", "127.0.0.1:0".to_owned()),
+            ("SECKILL__AUTH__LISTEN", "127.0.0.1:0".to_owned()),
+            ("SECKILL__USER__LISTEN", "127.0.0.1:0".to_owned()),
         ]
         .map(|(name, value)| (name.to_owned(), value))
         .to_vec(),

@@ -34,12 +34,20 @@ struct Cli {
 
 #[derive(Debug, Subcommand)]
 enum Role {
-    /// Bring the database schema up to date, and create sales from a seed file.
+    /// Bring the database schema up to date, and create sales from a seed file, and accounts.
     Migrate {
         /// TOML file with `[[sales]]` tables: product_id, name, price_cents, total, starts_at,
-        /// ends_at.
-        #[arg(long)]
-        seed: Option<PathBuf>,
+        /// ends_at; or `dev`: the users testuser1 to testuser3 with the password password123, not in
+        /// production mode. May be repeated.
+        #[arg(long, value_name = "FILE|dev")]
+        seed: Vec<PathBuf>,
+        /// Make this user an administrator, with an account if they have none, and with the password
+        /// that comes on stdin; their tokens from before no longer hold.
+        #[arg(long, value_name = "NAME")]
+        admin: Option<String>,
+        /// Read the administrator's password from this file.
+        #[arg(long, value_name = "FILE", requires = "admin")]
+        password_file: Option<PathBuf>,
     },
     /// Serve seckill.SeckillService: reserve, publish, and say yes once the order event is durable.
     Seckill,
@@ -47,6 +55,10 @@ enum Role {
     Order,
     /// Serve product.ProductService: products, their prices, windows and stock, for administrators.
     Product,
+    /// Serve auth.AuthService: people register and log in, and get the tokens that say who they are.
+    Auth,
+    /// Serve user.UserService: one's own account, and for administrators everybody's.
+    User,
     /// Turn order events into rows, in batches.
     CreateConsumer,
     /// Give back the units of cancelled orders that could not be given back at once, and send copies
@@ -183,10 +195,18 @@ fn dispatch(cli: Cli, registry: &Registry) -> anyhow::Result<()> {
             roles::settings::check(registry, &check)
         }
         Role::Settings { json, .. } => roles::settings::list(registry, json),
-        Role::Migrate { seed } => {
+        Role::Migrate {
+            seed,
+            admin,
+            password_file,
+        } => {
             let config = configure(Beside::Nobody)?;
+            let seeds = roles::migrate::Seeds::named(&seed);
+            let admin =
+                admin.map(|name| roles::migrate::Admin::read(&name, password_file.as_deref()));
+            let admin = admin.transpose()?;
             roles::block_on(async |_| {
-                roles::migrate::run(&config.database, registry, seed.as_deref()).await
+                roles::migrate::with(&config, registry, &seeds, admin.as_ref()).await
             })
         }
         Role::Seckill => {
@@ -208,6 +228,16 @@ fn dispatch(cli: Cli, registry: &Registry) -> anyhow::Result<()> {
             let config = configure(Beside::OtherRoles)?;
             let listener = roles::product::bind(&config)?;
             start("product", config, registry, listener, roles::product::run)
+        }
+        Role::Auth => {
+            let config = configure(Beside::OtherRoles)?;
+            let listener = roles::auth::bind(&config)?;
+            start("auth", config, registry, listener, roles::auth::run)
+        }
+        Role::User => {
+            let config = configure(Beside::OtherRoles)?;
+            let listener = roles::user::bind(&config)?;
+            start("user", config, registry, listener, roles::user::run)
         }
         Role::CreateConsumer => {
             let config = configure(Beside::OtherRoles)?;

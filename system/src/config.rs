@@ -4,6 +4,7 @@
 //! Unknown keys and impossible values are refused with the key's name and what is allowed. The
 //! effective configuration is printed at start with secrets masked.
 
+mod accounts;
 mod after_sale;
 mod database_config;
 mod engines;
@@ -13,7 +14,8 @@ pub mod list;
 mod names;
 mod sections;
 
-pub use after_sale::{JwtConfig, OrderConfig, OutboxConfig, ProductConfig};
+pub use accounts::{Argon2Config, AuthConfig, JwtConfig, Mode, UserConfig, one_line, secret_in};
+pub use after_sale::{OrderConfig, OutboxConfig, ProductConfig};
 pub use database::masked as mask_password;
 pub use database_config::DatabaseConfig;
 pub use sections::{
@@ -30,12 +32,10 @@ use std::collections::{BTreeMap, HashMap};
 
 /// Longest label of a process, characters.
 const LABEL_MAX: usize = 128;
-/// Shortest key of tokens, bytes: as long as what HS256 makes of it.
-const SECRET_BYTES_MIN: usize = 32;
 
 /// The ranges of all numbers, bounds included.
 #[rustfmt::skip]
-const RANGES: [(&str, u64, u64); 43] = [
+const RANGES: [(&str, u64, u64); 51] = [
     ("database.max_connections", 1, 1_000),
     ("database.acquire_timeout_ms", 100, 60_000),
     ("database.heartbeat_timeout_ms", 50, 60_000),
@@ -76,15 +76,30 @@ const RANGES: [(&str, u64, u64); 43] = [
     ("order.max_pending", 1, 1_000_000),
     ("order.max_batch", 1, 1_000),
     ("product.stock_timeout_ms", 100, 600_000),
+    ("auth.max_hashing", 0, 256),
+    ("auth.max_waiting", 1, 10_000),
+    ("auth.argon2.memory_kib", 8, 1_048_576),
+    ("auth.argon2.passes", 1, 100),
+    ("auth.argon2.lanes", 1, 64),
     ("jwt.leeway_s", 0, 300),
+    ("jwt.expiration_s", 60, 2_592_000),
+    ("jwt.refresh_window_s", 0, 2_592_000),
+    ("jwt.revocation_interval_ms", 100, 5_000),
     ("outbox.interval_ms", 5, 60_000),
     ("outbox.retention_s", 60, 31_536_000),
 ];
+
+/// Where the setting of this key is in the configuration as JSON: `/mq/order_batch_size`.
+fn pointer(key: &str) -> String {
+    format!("/{}", key.replace('.', "/"))
+}
 
 /// Everything a role can be configured with; a role reads the sections it needs.
 #[derive(Clone, Debug, Default, Serialize, Deserialize, JsonSchema)]
 #[serde(default, deny_unknown_fields)]
 pub struct Config {
+    /// What this system is run for.
+    pub mode: Mode,
     /// MySQL or MariaDB.
     pub database: DatabaseConfig,
     /// Redis, for engines that use it.
@@ -105,6 +120,10 @@ pub struct Config {
     pub order: OrderConfig,
     /// The product service.
     pub product: ProductConfig,
+    /// The auth service, and how passwords are hashed.
+    pub auth: AuthConfig,
+    /// The user service.
+    pub user: UserConfig,
     /// Tokens that say who asks.
     pub jwt: JwtConfig,
     /// What is still to be done about orders.
@@ -123,7 +142,8 @@ impl Config {
         let path = std::env::var("CONFIG_PATH")
             .ok()
             .filter(|path| !path.is_empty());
-        let config = Self::merged(path.as_deref(), None)?;
+        let mut config = Self::merged(path.as_deref(), None)?;
+        config.jwt.read_secret()?;
         config.validate()?;
         Ok(config)
     }
@@ -156,8 +176,7 @@ impl Config {
     fn validate(&self) -> anyhow::Result<()> {
         let values = serde_json::to_value(self)?;
         for (key, low, high) in RANGES {
-            let (section, name) = key.split_once('.').unwrap_or_default();
-            let value = values[section][name].as_u64();
+            let value = values.pointer(&pointer(key)).and_then(|it| it.as_u64());
             let value = value.with_context(|| format!("{key} is no number"))?;
             ensure!(
                 (low..=high).contains(&value),
@@ -187,11 +206,8 @@ impl Config {
             !self.order.copies || self.database.kind()? != DatabaseKind::Sqlite,
             "order.copies: a SQLite file has no exchange that anybody could listen to"
         );
-        let secret_bytes = self.jwt.secret.len();
-        ensure!(
-            secret_bytes == 0 || secret_bytes >= SECRET_BYTES_MIN,
-            "jwt.secret: {secret_bytes} bytes are too few, it takes at least {SECRET_BYTES_MIN}, or none"
-        );
+        self.jwt.validate(self.mode)?;
+        self.auth.validate(self.mode)?;
         if self.reconciler.grace_ms <= self.seckill.publish_timeout_ms {
             // deadline-before-reserve (R7): a hold must not look orphaned while its publisher may
             // still be about to publish it.

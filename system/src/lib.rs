@@ -8,6 +8,7 @@
 #[global_allocator]
 static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 
+mod accounts;
 mod back_off;
 mod broker;
 mod cli;
@@ -56,6 +57,14 @@ pub mod proto {
     /// `package product`.
     pub mod product {
         tonic::include_proto!("product");
+    }
+    /// `package auth`.
+    pub mod auth {
+        tonic::include_proto!("auth");
+    }
+    /// `package user`.
+    pub mod user {
+        tonic::include_proto!("user");
     }
     /// Encoded file descriptors of all packages, for server reflection.
     pub const DESCRIPTORS: &[u8] = include_bytes!(concat!(env!("OUT_DIR"), "/descriptors.bin"));

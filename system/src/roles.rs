@@ -10,6 +10,7 @@
 //! (`migrate`, `dead_letter`, `reconciler::once`) takes only what it needs.
 
 pub mod all;
+pub mod auth;
 pub mod cancel_consumer;
 pub mod create_consumer;
 pub mod dead_letter;
@@ -22,6 +23,7 @@ pub mod sale;
 pub mod seckill;
 pub mod settings;
 pub mod status;
+pub mod user;
 
 use crate::config::Config;
 use crate::shutdown::Shutdown;
@@ -67,6 +69,12 @@ pub struct Addresses {
     /// The product service, of all roles together.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub product: Option<SocketAddr>,
+    /// The auth service, of all roles together.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub auth: Option<SocketAddr>,
+    /// The user service, of all roles together.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub user: Option<SocketAddr>,
 }
 
 impl Addresses {
@@ -77,6 +85,8 @@ impl Addresses {
             admin: None,
             order: None,
             product: None,
+            auth: None,
+            user: None,
         }
     }
 }

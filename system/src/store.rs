@@ -25,6 +25,7 @@ mod schema;
 mod stock_changes;
 mod sweeps;
 mod types;
+mod users;
 mod write;
 
 pub use changes::{OrderChange, OrderChanged, OrderWish};
@@ -43,6 +44,7 @@ pub use types::{
     ConsumerLife, Fenced, Life, OpenSale, OrderState, ParkedOf, PastSale, Poison, Publisher,
     SaleRow, SeedSale, WorkerUse, WriteBatch, status,
 };
+pub use users::{Account, NewAccount, Revocation};
 
 #[cfg(test)]
 pub(crate) mod tests;

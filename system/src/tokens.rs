@@ -1,8 +1,8 @@
 //! Tokens that say who asks: JSON Web Tokens in the metadata of a request, signed with HS256 and with
 //! nothing else.
 //!
-//! Without `jwt.secret` nobody has one: everybody may ask for what is a buyer's, and nobody for what
-//! is an administrator's.
+//! Whether they still hold is judged by what they say; whether they were revoked meanwhile, by
+//! `system/src/accounts/access.rs`.
 
 mod hs256;
 
@@ -21,6 +21,8 @@ use tonic::metadata::MetadataMap;
 
 /// Where a token stands in the metadata.
 const AUTHORIZATION: &str = "authorization";
+/// Longest token, bytes; those of this system have some 250.
+pub const TOKEN_BYTES_MAX: usize = 4_096;
 /// What stands before it, in any case.
 const SCHEME: &str = "Bearer ";
 
@@ -41,6 +43,11 @@ pub struct Caller {
     pub user: UserId,
     /// Whether its `role` is that of administrators.
     pub is_admin: bool,
+    /// The `ver` of their token: each change of a password makes the next one, from 1. 0: the token is
+    /// of nobody who has an account here.
+    pub version: i64,
+    /// When it was issued, unix s.
+    pub issued_at_s: u64,
 }
 
 /// Verifies tokens, and issues them.
@@ -49,6 +56,8 @@ pub struct Tokens {
     verifying: DecodingKey,
     signing: EncodingKey,
     rules: Validation,
+    /// The same for a token that is to be refreshed.
+    refreshing: Validation,
     issuer: String,
     audience: String,
 }
@@ -68,10 +77,16 @@ impl fmt::Debug for Tokens {
 struct Issued<'a> {
     sub: String,
     role: Role,
+    #[serde(skip_serializing_if = "is_zero")]
+    ver: i64,
     iss: &'a str,
     aud: &'a str,
     iat: u64,
     exp: u64,
+}
+
+fn is_zero(version: &i64) -> bool {
+    *version == 0
 }
 
 /// What is read from one beyond what the library judges: `exp`, `nbf`, `iss`, `aud`.
@@ -82,30 +97,9 @@ struct Claims {
     #[serde(default)]
     role: Value,
     #[serde(default)]
+    ver: Value,
+    #[serde(default)]
     iat: Value,
-}
-
-/// Who asks, by their token; `None` where no JWT is configured, and nobody has one.
-///
-/// UNAUTHENTICATED without a token or with one that does not hold.
-pub fn caller(tokens: Option<&Tokens>, metadata: &MetadataMap) -> Result<Option<Caller>, Status> {
-    tokens.map(|tokens| tokens.caller(metadata)).transpose()
-}
-
-/// The administrator who asks.
-///
-/// UNAUTHENTICATED as of [`caller`]; PERMISSION_DENIED where they are no administrator, or where no
-/// JWT is configured.
-pub fn require_admin(tokens: Option<&Tokens>, metadata: &MetadataMap) -> Result<Caller, Status> {
-    let Some(caller) = caller(tokens, metadata)? else {
-        return Err(Status::permission_denied(
-            "administrators need a token, and jwt.secret is not set",
-        ));
-    };
-    match caller.is_admin {
-        true => Ok(caller),
-        false => Err(Status::permission_denied("this is for administrators only")),
-    }
 }
 
 impl Tokens {
@@ -122,26 +116,41 @@ impl Tokens {
         rules.set_issuer(&[&config.issuer]);
         rules.set_audience(&[&config.audience]);
         rules.set_required_spec_claims(&["exp", "iss", "aud"]);
+        let mut refreshing = rules.clone();
+        refreshing.leeway = config.leeway_s + config.refresh_window_s;
         Some(Self {
             verifying: DecodingKey::from_secret(secret),
             signing: EncodingKey::from_secret(secret),
             rules,
+            refreshing,
             issuer: config.issuer.clone(),
             audience: config.audience.clone(),
         })
     }
 
-    /// A token of `user` from now on and for so long, in whole seconds.
+    /// A token of `user`, who has no account here, from now on and for so long, in whole seconds.
     pub fn issue(
         &self,
         user: UserId,
         role: Role,
         lifetime: Duration,
     ) -> jsonwebtoken::errors::Result<String> {
+        self.issue_of(user, role, 0, lifetime)
+    }
+
+    /// The same of a user whose account is at this version: the token holds no longer than that.
+    pub fn issue_of(
+        &self,
+        user: UserId,
+        role: Role,
+        version: i64,
+        lifetime: Duration,
+    ) -> jsonwebtoken::errors::Result<String> {
         let now_s = get_current_timestamp();
         let claims = Issued {
             sub: user.to_string(),
             role,
+            ver: version,
             iss: &self.issuer,
             aud: &self.audience,
             iat: now_s,
@@ -153,12 +162,27 @@ impl Tokens {
     /// Who asks; UNAUTHENTICATED without a token or with one that does not hold. No text repeats the
     /// token.
     pub fn caller(&self, metadata: &MetadataMap) -> Result<Caller, Status> {
-        let verified = token_of(metadata).and_then(|token| self.verify(token));
+        self.verified(token_of(metadata)?)
+    }
+
+    /// Whose this token is, by itself; UNAUTHENTICATED if it does not hold.
+    pub fn verified(&self, token: &str) -> Result<Caller, Status> {
+        let verified = self.verify(token, &self.rules);
         verified.map_err(Status::unauthenticated)
     }
 
-    fn verify(&self, token: &str) -> Result<Caller, String> {
-        let decoded = decode::<Claims>(token, &self.verifying, &self.rules);
+    /// The same of a token that is to be refreshed, which may have come to its end by
+    /// `jwt.refresh_window_s` before.
+    pub fn refreshable(&self, token: &str) -> Result<Caller, Status> {
+        let verified = self.verify(token, &self.refreshing);
+        verified.map_err(Status::unauthenticated)
+    }
+
+    fn verify(&self, token: &str, rules: &Validation) -> Result<Caller, String> {
+        if token.len() > TOKEN_BYTES_MAX {
+            return Err(format!("the token is longer than {TOKEN_BYTES_MAX} bytes"));
+        }
+        let decoded = decode::<Claims>(token, &self.verifying, rules);
         let claims = decoded.map_err(|error| why(error.kind()))?.claims;
         let Some(issued_at_s) = claims.iat.as_f64() else {
             return Err("the token does not say when it was issued: it needs a number iat".into());
@@ -173,14 +197,26 @@ impl Tokens {
         let Ok(role) = Role::deserialize(claims.role) else {
             return Err("the token's role must be admin or user".into());
         };
-        let is_admin = role == Role::Admin;
-        Ok(Caller { user, is_admin })
+        let version = match claims.ver {
+            Value::Null => Some(0),
+            ver => ver.as_i64().filter(|version| *version >= 0),
+        };
+        Ok(Caller {
+            user,
+            is_admin: role == Role::Admin,
+            version: version.ok_or("the token's ver must be a whole number from 0")?,
+            // Bounded by now, and none is from before 1970.
+            issued_at_s: issued_at_s as u64,
+        })
     }
 }
 
-fn token_of(metadata: &MetadataMap) -> Result<&str, String> {
+/// The token in the metadata; UNAUTHENTICATED where there is none.
+pub fn token_of(metadata: &MetadataMap) -> Result<&str, Status> {
     let Some(value) = metadata.get(AUTHORIZATION) else {
-        return Err("a token is needed: authorization: Bearer <token>".into());
+        return Err(Status::unauthenticated(
+            "a token is needed: authorization: Bearer <token>",
+        ));
     };
     let value = value.as_bytes();
     let split = value.split_at_checked(SCHEME.len());
@@ -188,7 +224,7 @@ fn token_of(metadata: &MetadataMap) -> Result<&str, String> {
     let token = token.and_then(|(_, token)| str::from_utf8(token).ok());
     token
         .map(str::trim)
-        .ok_or_else(|| "authorization must be of the form: Bearer <token>".into())
+        .ok_or_else(|| Status::unauthenticated("authorization must be of the form: Bearer <token>"))
 }
 
 /// Digits alone: neither a sign nor a space, so that a user has one name.

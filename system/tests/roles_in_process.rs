@@ -26,6 +26,8 @@ async fn shop(folder: &TempDir) -> Config {
     config.seckill.listen = "127.0.0.1:0".to_owned();
     config.order.listen = "127.0.0.1:0".to_owned();
     config.product.listen = "127.0.0.1:0".to_owned();
+    config.auth.listen = "127.0.0.1:0".to_owned();
+    config.user.listen = "127.0.0.1:0".to_owned();
     config.seckill.threads = 2;
     config.seckill.engine = "preallocated".parse().expect("a name");
     roles::migrate::run(&config.database, &engines::Registry::standard(), None)
@@ -82,8 +84,13 @@ async fn live_and_end<L, F>(
         admin,
         order,
         product,
+        auth,
+        user,
     } = addresses;
-    for address in [Some(listen), admin, order, product].into_iter().flatten() {
+    for address in [Some(listen), admin, order, product, auth, user]
+        .into_iter()
+        .flatten()
+    {
         let again = TcpStream::connect(address).await;
         assert!(again.is_err(), "its sockets are gone with it");
     }

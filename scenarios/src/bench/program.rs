@@ -20,6 +20,8 @@ pub struct Program {
     pub build: Build,
     /// It knows what comes after the yes: an order service, and a time to pay.
     pub has_orders: bool,
+    /// The lab's own settings of the services that only some binaries have: listeners on any port.
+    pub other_listeners: BTreeMap<String, String>,
     /// Only in a comparison of builds.
     pub side: Option<ProgramSide>,
 }
@@ -34,6 +36,9 @@ pub struct ProgramSide {
     pub name: String,
 }
 
+/// Listeners of services that came later than those of orders and products.
+const OTHER_LISTENERS: [&str; 2] = ["SECKILL__AUTH__LISTEN", "SECKILL__USER__LISTEN"];
+
 /// The lab's own settings of what comes after the yes: listeners on any port, and no order expires.
 pub(super) fn after_the_yes() -> BTreeMap<String, String> {
     let settings = [
@@ -46,6 +51,18 @@ pub(super) fn after_the_yes() -> BTreeMap<String, String> {
         .into()
 }
 
+/// Those that the binary at `path` knows.
+fn other_listeners(path: &Path) -> anyhow::Result<BTreeMap<String, String>> {
+    let mut known = BTreeMap::new();
+    for name in OTHER_LISTENERS {
+        let one = BTreeMap::from([(name.to_owned(), "127.0.0.1:0".to_owned())]);
+        if system_binary::settings_refusal(path, &one)?.is_none() {
+            known.extend(one);
+        }
+    }
+    Ok(known)
+}
+
 impl Program {
     /// # Errors
     /// When the binary cannot be read or does not answer.
@@ -54,6 +71,7 @@ impl Program {
             path: path.to_path_buf(),
             known: system_binary::engines(path)?,
             has_orders: system_binary::settings_refusal(path, &after_the_yes())?.is_none(),
+            other_listeners: other_listeners(path)?,
             build: provenance::build_of(path, ProgramKind::System)?,
             side: None,
         })

@@ -84,6 +84,7 @@ fn subject(
         true => after_the_yes(),
         false => BTreeMap::new(),
     };
+    settings.extend(program.other_listeners.clone());
     if let Some(time) = scenario.products.time_to_pay {
         settings.insert(TIME_TO_PAY_S.to_owned(), time.as_secs().to_string());
     }
@@ -184,6 +185,7 @@ mod tests {
             known: Vec::new(),
             build: Build::default(),
             has_orders: false,
+            other_listeners: BTreeMap::new(),
             side,
         }
     }

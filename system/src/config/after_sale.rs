@@ -1,4 +1,4 @@
-//! The sections about what happens to an order after it was accepted, and who may ask for it.
+//! The sections about what happens to an order after it was accepted.
 
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
@@ -52,32 +52,6 @@ impl Default for ProductConfig {
         Self {
             listen: "127.0.0.1:50052".to_owned(),
             stock_timeout_ms: 15_000,
-        }
-    }
-}
-
-/// Tokens that say who asks: HS256, and no other algorithm.
-#[derive(Clone, Debug, Serialize, Deserialize, JsonSchema)]
-#[serde(default, deny_unknown_fields)]
-pub struct JwtConfig {
-    /// Key that tokens are signed with, at least 32 bytes; empty: nobody has a token, and what is for
-    /// administrators is refused.
-    pub secret: String,
-    /// Who issues them.
-    pub issuer: String,
-    /// Whom they are for.
-    pub audience: String,
-    /// How far clocks may be apart, s.
-    pub leeway_s: u64,
-}
-
-impl Default for JwtConfig {
-    fn default() -> Self {
-        Self {
-            secret: String::new(),
-            issuer: "seckill".to_owned(),
-            audience: "seckill".to_owned(),
-            leeway_s: 5,
         }
     }
 }

@@ -1,7 +1,7 @@
 //! `seckill.example.toml` at the root is the documentation of the settings: it holds every key with
 //! its default, and the ranges that it states are those that are enforced.
 
-use super::Config;
+use super::{Config, pointer};
 use serde_json::Value;
 
 const EXAMPLE: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/../seckill.example.toml");
@@ -53,7 +53,6 @@ fn an_unknown_key_in_any_section_is_refused_by_name() {
 
 /// A setting of the example with the range that the comment above it states.
 struct Stated {
-    section: String,
     key: String,
     value: Value,
     range: Option<(i64, i64)>,
@@ -68,10 +67,14 @@ fn stated() -> Vec<Stated> {
             section = name.trim_end_matches(']').to_owned();
             comment.clear();
         } else if let Some((key, _)) = line.split_once(" = ") {
+            let key = match section.as_str() {
+                "" => key.to_owned(),
+                section => format!("{section}.{key}"),
+            };
+            let value = defaults().pointer(&pointer(&key)).cloned();
             found.push(Stated {
-                section: section.clone(),
-                key: key.to_owned(),
-                value: defaults()[&section][key].clone(),
+                value: value.unwrap_or_else(|| panic!("no {key}")),
+                key,
                 range: range(&comment),
             });
             comment.clear();
@@ -92,7 +95,7 @@ fn range(comment: &str) -> Option<(i64, i64)> {
 #[test]
 fn the_ranges_that_the_example_states_are_those_that_are_enforced() {
     for setting in stated() {
-        let name = format!("{}.{}", setting.section, setting.key);
+        let name = &setting.key;
         assert_eq!(
             setting.value.is_number(),
             setting.range.is_some(),
@@ -103,9 +106,10 @@ fn the_ranges_that_the_example_states_are_those_that_are_enforced() {
         };
         for outside in [low - 1, high + 1].into_iter().filter(|value| *value >= 0) {
             let mut changed = defaults();
-            changed[&setting.section][&setting.key] = Value::from(outside);
+            let place = changed.pointer_mut(&pointer(name)).expect("it is there");
+            *place = Value::from(outside);
             let config: Config = serde_json::from_value(changed).expect("fits its type");
-            let refused = config.validate().expect_err(&name).to_string();
+            let refused = config.validate().expect_err(name).to_string();
             assert_eq!(
                 refused,
                 format!("{name}: {outside} is out of range, allowed are {low} to {high}")

@@ -50,15 +50,7 @@ pub fn all(registry: &Registry) -> Vec<Setting> {
     let schema = schemars::schema_for!(Config).to_value();
     let defaults = Config::default().masked(registry);
     let mut found = Vec::new();
-    for (section, described) in properties(&schema, &schema) {
-        for (name, described) in properties(&schema, resolved(&schema, described)) {
-            let default = defaults[section][name].clone();
-            let key = format!("{section}.{name}");
-            let kind = kind(&schema, described, &key);
-            let about = text(described, "description");
-            found.push(Setting::new(key, kind, default, about));
-        }
-    }
+    list(&schema, &schema, &defaults, "", &mut found);
     for engine in registry.list() {
         for setting in engine.settings {
             let key = format!("{ENGINES}.{}.{}", engine.name, setting.name);
@@ -67,6 +59,26 @@ pub fn all(registry: &Registry) -> Vec<Setting> {
         }
     }
     found
+}
+
+/// Adds what is in `object`, of which `defaults` are: settings, or sections of settings.
+fn list(schema: &Value, object: &Value, defaults: &Value, section: &str, found: &mut Vec<Setting>) {
+    for (name, described) in properties(schema, object) {
+        let key = match section {
+            "" => name.clone(),
+            section => format!("{section}.{name}"),
+        };
+        let default = &defaults[name];
+        let resolved = resolved(schema, described);
+        // Settings of engines are described by the engines.
+        if text(resolved, "type") == "object" {
+            list(schema, resolved, default, &key, found);
+            continue;
+        }
+        let kind = kind(schema, described, &key);
+        let about = text(described, "description");
+        found.push(Setting::new(key, kind, default.clone(), about));
+    }
 }
 
 /// Refuses the first of these `KEY=VALUE` whose key there is not or whose value does not fit, and
@@ -105,7 +117,10 @@ fn unknown(known: &[Setting], key: &str) -> String {
         None => key.to_owned(),
     };
     let section = dotted.split_once('.').map(|(section, _)| section);
-    let is_near = |setting: &&Setting| setting.key.split_once('.').map(|(own, _)| own) == section;
+    let is_near = |setting: &&Setting| {
+        let own = setting.key.split_once('.').map(|(own, _)| own);
+        section.is_some() && own == section
+    };
     let mut near: Vec<&Setting> = known.iter().filter(is_near).collect();
     if near.is_empty() {
         near = known.iter().collect();
@@ -195,6 +210,13 @@ mod tests {
             "Orders gathered before a transaction is committed."
         );
         assert_eq!(setting("mq.queue_type").kind, "one of classic, quorum");
+        assert_eq!(setting("mode").kind, "one of development, production");
+        let memory = setting("auth.argon2.memory_kib");
+        assert_eq!(memory.variable, "SECKILL__AUTH__ARGON2__MEMORY_KIB");
+        assert_eq!(
+            (memory.kind.as_str(), &memory.default),
+            ("whole number, 8 to 1048576", &Value::from(19_456))
+        );
         assert_eq!(setting("engine.allow_unsafe").kind, "true or false");
         assert_eq!(setting("seckill.engine").kind, "text");
         assert_eq!(
@@ -209,13 +231,14 @@ mod tests {
         assert!(all.iter().all(|setting| !setting.about.is_empty()));
         // The example in the tree holds every key; so does this.
         let defaults = serde_json::to_value(Config::default()).expect("serialisable");
-        let sections = defaults.as_object().expect("sections");
-        let keys = sections.values().filter_map(Value::as_object);
-        let count: usize = keys.map(serde_json::Map::len).sum();
+        fn count(value: &Value) -> usize {
+            let parts = value.as_object().map(|parts| parts.values().map(count));
+            parts.map_or(1, Iterator::sum)
+        }
         let listed = all
             .iter()
             .filter(|setting| !setting.key.starts_with("engines."));
-        assert_eq!(listed.count(), count);
+        assert_eq!(listed.count(), count(&defaults));
     }
 
     #[test]

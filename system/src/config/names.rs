@@ -1,5 +1,6 @@
 //! Settings that are one of a few names: an unknown one is refused with those that are known.
 
+use super::accounts::Mode;
 use super::sections::{Ack, LogFormat, QueueType};
 
 macro_rules! named {
@@ -19,6 +20,7 @@ macro_rules! named {
 
 named!(Ack: "confirmed" => Confirmed, "published" => Published);
 named!(QueueType: "classic" => Classic, "quorum" => Quorum);
+named!(Mode: "development" => Development, "production" => Production);
 named!(LogFormat: "text" => Text, "json" => Json);
 
 #[cfg(test)]

@@ -26,6 +26,10 @@ pub struct Listeners {
     pub order: Listener,
     /// Of the product role.
     pub product: Listener,
+    /// Of the auth role.
+    pub auth: Listener,
+    /// Of the user role.
+    pub user: Listener,
 }
 
 impl Listeners {
@@ -34,6 +38,8 @@ impl Listeners {
         Addresses {
             order: Some(self.order.address()),
             product: Some(self.product.address()),
+            auth: Some(self.auth.address()),
+            user: Some(self.user.address()),
             ..self.seckill.addresses()
         }
     }
@@ -45,6 +51,8 @@ pub fn bind(config: &Config) -> anyhow::Result<Listeners> {
         seckill: roles::seckill::bind(config)?,
         order: roles::order::bind(config)?,
         product: roles::product::bind(config)?,
+        auth: roles::auth::bind(config)?,
+        user: roles::user::bind(config)?,
     })
 }
 
@@ -91,6 +99,8 @@ pub async fn run(
         Member::new("seckill", listeners.seckill, roles::seckill::run),
         Member::new("order", listeners.order, roles::order::run),
         Member::new("product", listeners.product, roles::product::run),
+        Member::new("auth", listeners.auth, roles::auth::run),
+        Member::new("user", listeners.user, roles::user::run),
     ];
     let (supervisor, mut ends) = Supervisor::new();
     let mut running = Vec::with_capacity(members.len());

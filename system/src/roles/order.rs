@@ -5,6 +5,7 @@ mod changer;
 mod making;
 mod service;
 
+use crate::accounts::Access;
 use crate::config::Config;
 use crate::grpc_server;
 use crate::listener::Listener;
@@ -14,7 +15,6 @@ use crate::shutdown::Shutdown;
 use crate::store::Store;
 use crate::supervisor::Supervisor;
 use crate::terms::Terms;
-use crate::tokens::Tokens;
 use anyhow::Context;
 use changer::{Changer, Means};
 use making::Maker;
@@ -43,6 +43,7 @@ pub async fn run(
     let address = listener.address();
     let maker = Maker::new(&config).context("order.seckill_url")?;
     let store = Store::connect(&config.database, roles::engine(&config, &registry)?).await?;
+    let access = Access::start(&store, &config.jwt).await?;
     let engine = roles::build_shared_engine(&config, &registry).await?;
     let (keep_alive, until_drained) = Shutdown::channel();
     let terms = Terms::start(store.clone(), until_drained).await?;
@@ -70,7 +71,7 @@ pub async fn run(
         changer,
         row_wait,
         maker,
-        tokens: Tokens::new(&config.jwt),
+        access,
         most: config.seckill.max_quantity,
         store: store.clone(),
     };

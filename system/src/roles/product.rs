@@ -10,6 +10,7 @@ mod refusals;
 mod service;
 mod stock;
 
+use crate::accounts::Access;
 use crate::config::Config;
 use crate::grpc_server::{self, MAX_REQUEST_BYTES};
 use crate::listener::Listener;
@@ -17,7 +18,6 @@ use crate::proto::product::product_service_server::{ProductServiceServer, SERVIC
 use crate::roles::{self, Addresses, RoleConfig};
 use crate::shutdown::Shutdown;
 use crate::store::Store;
-use crate::tokens::Tokens;
 use anyhow::Context;
 use service::Service;
 use std::time::Duration;
@@ -42,7 +42,7 @@ pub async fn run(
     let store = Store::connect(&config.database, roles::engine(&config, &registry)?).await?;
     let service = Service {
         store: store.clone(),
-        tokens: Tokens::new(&config.jwt),
+        access: Access::start(&store, &config.jwt).await?,
         max_quantity: config.seckill.max_quantity,
         stock_timeout: Duration::from_millis(config.product.stock_timeout_ms),
         shutdown: shutdown.clone(),

@@ -56,6 +56,7 @@ const MIGRATIONS: &[Migration] = &[
         ..migration!(2026112721, "parked_once_per_body", [])
     },
     migration!(2026112722, "exact_keys", []),
+    migration!(2026112723, "accounts", ["users"]),
 ];
 
 /// What a role needs that runs with `engine`.

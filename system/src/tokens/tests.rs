@@ -55,7 +55,7 @@ fn signed(claims: &Value, secret: &str) -> String {
 /// What its bearer is told.
 fn refusal(token: &str) -> String {
     let metadata = with(&format!("Bearer {token}"));
-    let refused = caller(Some(&tokens()), &metadata).expect_err("it does not hold");
+    let refused = tokens().caller(&metadata).expect_err("it does not hold");
     assert_eq!(refused.code(), Code::Unauthenticated);
     let text = refused.message().to_owned();
     assert!(token.is_empty() || !text.contains(token), "{text}");
@@ -68,43 +68,48 @@ fn a_token_says_whose_it_is_and_what_they_may_do() {
     for (role, is_admin) in [(Role::User, false), (Role::Admin, true)] {
         let token = tokens.issue(UserId(i64::MAX), role, HOUR).expect("issued");
         for scheme in ["Bearer", "bearer", "BEARER"] {
-            let found = caller(Some(&tokens), &with(&format!("{scheme} {token}")));
-            let user = UserId(i64::MAX);
-            assert_eq!(found.expect("it holds"), Some(Caller { user, is_admin }));
+            let found = tokens.caller(&with(&format!("{scheme} {token}")));
+            let found = found.expect("it holds");
+            let expected = (UserId(i64::MAX), is_admin, 0);
+            assert_eq!((found.user, found.is_admin, found.version), expected);
         }
     }
 }
 
 #[test]
-fn what_is_for_administrators_takes_a_token_of_one() {
-    let tokens = tokens();
-    let denied = |tokens, metadata: &MetadataMap| {
-        let refused = require_admin(tokens, metadata).expect_err("refused");
-        (refused.code(), refused.message().to_owned())
-    };
-    let (code, text) = denied(None, &MetadataMap::new());
-    assert_eq!(code, Code::PermissionDenied);
-    assert_eq!(
-        text,
-        "administrators need a token, and jwt.secret is not set"
-    );
-    let of = |role| {
-        let token = tokens.issue(UserId(1), role, HOUR).expect("issued");
-        with(&format!("Bearer {token}"))
-    };
-    let (code, text) = denied(Some(&tokens), &of(Role::User));
-    assert_eq!(code, Code::PermissionDenied);
-    assert_eq!(text, "this is for administrators only");
-    let (code, _) = denied(Some(&tokens), &MetadataMap::new());
-    assert_eq!(code, Code::Unauthenticated);
-    assert!(require_admin(Some(&tokens), &of(Role::Admin)).is_ok());
+fn without_a_secret_nobody_has_a_token() {
+    assert!(Tokens::new(&JwtConfig::default()).is_none());
 }
 
 #[test]
-fn without_a_secret_nobody_has_a_token() {
-    assert!(Tokens::new(&JwtConfig::default()).is_none());
-    let metadata = with("Bearer whatever");
-    assert_eq!(caller(None, &metadata).expect("nobody asks for it"), None);
+fn a_token_says_at_which_version_its_account_was() {
+    let tokens = tokens();
+    let token = tokens.issue_of(UserId(7), Role::User, 3, HOUR);
+    let found = tokens.verified(&token.expect("issued")).expect("it holds");
+    assert_eq!(found.version, 3);
+    assert!(found.issued_at_s.abs_diff(get_current_timestamp()) <= LEEWAY_S);
+}
+
+#[test]
+fn a_token_can_be_refreshed_for_a_while_after_its_end() {
+    let tokens = tokens();
+    let window_s = config().refresh_window_s;
+    let now_s = get_current_timestamp();
+    let ended = |ago_s: u64| signed(&changed("exp", json!(now_s - ago_s)), SECRET);
+    let lately = ended(window_s / 2);
+    assert!(tokens.verified(&lately).is_err());
+    assert_eq!(tokens.refreshable(&lately).expect("lately").user, UserId(7));
+    let long_ago = ended(window_s + LEEWAY_S + 10);
+    let refused = tokens.refreshable(&long_ago).expect_err("long ago");
+    assert_eq!(refused.message(), "the token has expired");
+    let forged = signed(&claims(), "another key of more than thirty-two bytes");
+    assert!(tokens.refreshable(&forged).is_err());
+}
+
+#[test]
+fn a_token_that_is_too_long_is_not_read() {
+    let long = signed(&changed("name", json!("n".repeat(TOKEN_BYTES_MAX))), SECRET);
+    assert_eq!(refusal(&long), "the token is longer than 4096 bytes");
 }
 
 #[test]
@@ -165,6 +170,7 @@ fn each_claim_is_judged() {
     let sub = "the token does not say whose it is: its sub must be a positive number in a string";
     let iat = "the token does not say when it was issued: it needs a number iat";
     let role = "the token's role must be admin or user";
+    let version = "the token's ver must be a whole number from 0";
     for (name, value, expected) in [
         ("exp", json!(now_s - LEEWAY_S - 10), "the token has expired"),
         ("exp", Value::Null, "the token has no valid exp"),
@@ -193,6 +199,9 @@ fn each_claim_is_judged() {
         ("sub", json!("+7"), sub),
         ("sub", json!("07"), sub),
         ("sub", json!("9223372036854775808"), sub),
+        ("ver", json!(-1), version),
+        ("ver", json!("1"), version),
+        ("ver", json!(1.5), version),
         ("role", Value::Null, role),
         ("role", json!("root"), role),
         ("role", json!("Admin"), role),
@@ -220,7 +229,8 @@ fn clocks_may_be_apart_by_the_leeway() {
     });
     let token = signed(&changed("exp", json!(now_s - 1)), SECRET);
     let metadata = with(&format!("Bearer {token}"));
-    assert!(caller(tokens.as_ref(), &metadata).is_err());
+    let tokens = tokens.expect("a secret is set");
+    assert!(tokens.caller(&metadata).is_err());
 }
 
 #[test]

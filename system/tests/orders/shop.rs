@@ -49,6 +49,8 @@ impl Shop {
         config.order.seckill_url = format!("http://{}", config.seckill.listen);
         config.order.time_to_pay_s = 0;
         config.product.listen = "127.0.0.1:0".to_owned();
+        config.auth.listen = "127.0.0.1:0".to_owned();
+        config.user.listen = "127.0.0.1:0".to_owned();
         config.reconciler.interval_ms = 50;
         change(&mut config);
         let seed = folder.path().join("seed.toml");

@@ -42,6 +42,8 @@ impl Shop {
             &mut config.seckill.listen,
             &mut config.order.listen,
             &mut config.product.listen,
+            &mut config.auth.listen,
+            &mut config.user.listen,
         ] {
             *listen = "127.0.0.1:0".to_owned();
         }
@@ -75,7 +77,7 @@ impl Shop {
             registry,
             ready: Box::new(|_| Ok(())),
         };
-        let running = roles::all::run(role, all, shutdown);
+        let running = Box::pin(roles::all::run(role, all, shutdown));
         let trying = async {
             body(&shop).await;
             stop.send_replace(true);

@@ -2,6 +2,7 @@
 
 use super::changer::{Answer, Changer};
 use super::making::Maker;
+use crate::accounts::Access;
 use crate::grpc_server::retry_later;
 use crate::proto::order::order_service_server::OrderService;
 use crate::proto::order::{
@@ -10,7 +11,6 @@ use crate::proto::order::{
     ListUserOrdersRequest, ListUserOrdersResponse, Order, PayOrderRequest, PayOrderResponse,
 };
 use crate::store::{OrderChange, OrderPage, OrderState, OrderView, OrderWish, Store, status};
-use crate::tokens::{Tokens, caller, require_admin};
 use engines::{OrderId, UserId};
 use std::time::Duration;
 use tonic::metadata::MetadataMap;
@@ -27,7 +27,7 @@ pub struct Service {
     /// Longest wait for the row of an order that is to be changed.
     pub row_wait: Duration,
     pub maker: Maker,
-    pub tokens: Option<Tokens>,
+    pub access: Access,
     /// Largest quantity of one order.
     pub most: u32,
     pub store: Store,
@@ -39,7 +39,7 @@ impl OrderService for Service {
         &self,
         request: Request<CreateOrderRequest>,
     ) -> Result<Response<CreateOrderResponse>, Status> {
-        require_admin(self.tokens.as_ref(), request.metadata())?;
+        self.access.require_admin(request.metadata())?;
         let order = self.maker.make(&self.store, self.most, request).await?;
         Ok(Response::new(CreateOrderResponse {
             code: 0,
@@ -52,7 +52,7 @@ impl OrderService for Service {
         &self,
         request: Request<GetOrderRequest>,
     ) -> Result<Response<GetOrderResponse>, Status> {
-        let caller = caller(self.tokens.as_ref(), request.metadata())?;
+        let caller = self.access.caller(request.metadata())?;
         let id = order_id(request.get_ref().order_id)?;
         let found = self.store.order(id).await.map_err(|error| away(&error))?;
         let may_see = |view: &OrderView| {
@@ -126,7 +126,7 @@ impl OrderService for Service {
         &self,
         request: Request<CompleteOrderRequest>,
     ) -> Result<Response<CompleteOrderResponse>, Status> {
-        require_admin(self.tokens.as_ref(), request.metadata())?;
+        self.access.require_admin(request.metadata())?;
         let order = order_id(request.get_ref().order_id)?;
         self.change_as(order, None, OrderWish::Complete).await?;
         Ok(Response::new(CompleteOrderResponse::default()))
@@ -142,7 +142,7 @@ impl Service {
             return Err(Status::invalid_argument(wrong));
         }
         let named = (user_id > 0).then_some(UserId(user_id));
-        match caller(self.tokens.as_ref(), metadata)? {
+        match self.access.caller(metadata)? {
             None if named.is_none() => {
                 Err(Status::invalid_argument("user_id must be positive, got 0"))
             }

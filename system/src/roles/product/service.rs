@@ -2,6 +2,7 @@
 
 use super::input;
 use super::refusals::{out_of_reach, wrong_wish};
+use crate::accounts::Access;
 use crate::clock::unix_ms;
 use crate::idempotency;
 use crate::proto::product::product_service_server::ProductService;
@@ -11,7 +12,6 @@ use crate::proto::product::{
 };
 use crate::shutdown::Shutdown;
 use crate::store::{Changed, StockChange, Store, Wish};
-use crate::tokens::{self, Tokens};
 use engines::SaleId;
 use std::time::Duration;
 use tonic::{Request, Response, Status};
@@ -23,8 +23,8 @@ const DONE: i32 = 0;
 #[derive(Clone, Debug)]
 pub struct Service {
     pub store: Store,
-    /// `None`: nobody is an administrator.
-    pub tokens: Option<Tokens>,
+    /// Who is an administrator.
+    pub access: Access,
     /// Units of the largest order.
     pub max_quantity: u32,
     /// Longest wait for a change of stock to be in effect.
@@ -134,7 +134,7 @@ impl ProductService for Service {
 impl Service {
     /// The administrator who asks, for the logs.
     fn admin<T>(&self, request: &Request<T>) -> Result<i64, Status> {
-        let caller = tokens::require_admin(self.tokens.as_ref(), request.metadata())?;
+        let caller = self.access.require_admin(request.metadata())?;
         Ok(caller.user.0)
     }
 
