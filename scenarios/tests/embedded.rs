@@ -93,6 +93,10 @@ impl EmbeddedWorld {
             ("SECKILL__AUTH__LISTEN".to_owned(), "127.0.0.1:0".to_owned()),
             ("SECKILL__USER__LISTEN".to_owned(), "127.0.0.1:0".to_owned()),
             (
+                "SECKILL__GATEWAY__LISTEN".to_owned(),
+                "127.0.0.1:0".to_owned(),
+            ),
+            (
                 "SECKILL__INCARNATION__LEASE_MS".to_owned(),
                 self.lease_ms.to_string(),
             ),

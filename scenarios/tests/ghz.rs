@@ -174,6 +174,7 @@ async fn system(stack: &Stack) -> scenarios::stack::Role {
             ("SECKILL__PRODUCT__LISTEN", "127.0.0.1:0".to_owned()),
             ("SECKILL__AUTH__LISTEN", "127.0.0.1:0".to_owned()),
             ("SECKILL__USER__LISTEN", "127.0.0.1:0".to_owned()),
+            ("SECKILL__GATEWAY__LISTEN", "127.0.0.1:0".to_owned()),
         ]
         .map(|(name, value)| (name.to_owned(), value))
         .to_vec(),

@@ -59,6 +59,8 @@ enum Role {
     Auth,
     /// Serve user.UserService: one's own account, and for administrators everybody's.
     User,
+    /// Serve the whole system over HTTP, in front of the services.
+    Gateway,
     /// Turn order events into rows, in batches.
     CreateConsumer,
     /// Give back the units of cancelled orders that could not be given back at once, and send copies
@@ -238,6 +240,11 @@ fn dispatch(cli: Cli, registry: &Registry) -> anyhow::Result<()> {
             let config = configure(Beside::OtherRoles)?;
             let listener = roles::user::bind(&config)?;
             start("user", config, registry, listener, roles::user::run)
+        }
+        Role::Gateway => {
+            let config = configure(Beside::OtherRoles)?;
+            let listener = roles::gateway::bind(&config)?;
+            start("gateway", config, registry, listener, roles::gateway::run)
         }
         Role::CreateConsumer => {
             let config = configure(Beside::OtherRoles)?;

@@ -10,6 +10,7 @@ mod database_config;
 mod engines;
 #[cfg(test)]
 mod example;
+mod gateway;
 pub mod list;
 mod names;
 mod sections;
@@ -18,6 +19,7 @@ pub use accounts::{Argon2Config, AuthConfig, JwtConfig, Mode, UserConfig, one_li
 pub use after_sale::{OrderConfig, OutboxConfig, ProductConfig};
 pub use database::masked as mask_password;
 pub use database_config::DatabaseConfig;
+pub use gateway::{GatewayConfig, UpstreamAddress, UpstreamsConfig, items, upstreams};
 pub use sections::{
     Ack, AdminConfig, EngineConfig, GroupCommitConfig, IncarnationConfig, LogConfig, LogFormat,
     MqConfig, QueueType, ReconcilerConfig, RedisConfig, SeckillConfig,
@@ -35,7 +37,7 @@ const LABEL_MAX: usize = 128;
 
 /// The ranges of all numbers, bounds included.
 #[rustfmt::skip]
-const RANGES: [(&str, u64, u64); 51] = [
+const RANGES: [(&str, u64, u64); 59] = [
     ("database.max_connections", 1, 1_000),
     ("database.acquire_timeout_ms", 100, 60_000),
     ("database.heartbeat_timeout_ms", 50, 60_000),
@@ -85,6 +87,14 @@ const RANGES: [(&str, u64, u64); 51] = [
     ("jwt.expiration_s", 60, 2_592_000),
     ("jwt.refresh_window_s", 0, 2_592_000),
     ("jwt.revocation_interval_ms", 100, 5_000),
+    ("gateway.threads", 0, 256),
+    ("gateway.timeout_ms", 100, 60_000),
+    ("gateway.wait_max_ms", 0, 60_000),
+    ("gateway.max_in_flight", 1, 1_000_000),
+    ("gateway.max_connections", 0, 1_000_000),
+    ("gateway.connections_per_address", 0, 1_000_000),
+    ("gateway.header_timeout_ms", 100, 600_000),
+    ("gateway.body_timeout_ms", 100, 600_000),
     ("outbox.interval_ms", 5, 60_000),
     ("outbox.retention_s", 60, 31_536_000),
 ];
@@ -124,6 +134,8 @@ pub struct Config {
     pub auth: AuthConfig,
     /// The user service.
     pub user: UserConfig,
+    /// The HTTP gateway.
+    pub gateway: GatewayConfig,
     /// Tokens that say who asks.
     pub jwt: JwtConfig,
     /// What is still to be done about orders.
@@ -208,6 +220,7 @@ impl Config {
         );
         self.jwt.validate(self.mode)?;
         self.auth.validate(self.mode)?;
+        self.gateway.validate()?;
         if self.reconciler.grace_ms <= self.seckill.publish_timeout_ms {
             // deadline-before-reserve (R7): a hold must not look orphaned while its publisher may
             // still be about to publish it.

@@ -29,6 +29,10 @@ const STREAM_WINDOW_BYTES: u32 = 64 * 1024;
 const RETRY_AFTER_S: u64 = 1;
 /// Metadata of a refusal that is for now only, s.
 pub const RETRY_AFTER: &str = "retry-after";
+/// Metadata that says why a request is refused, for programs.
+pub const REASON: &str = "reason";
+/// The reason: this buyer belongs to another instance.
+pub const OTHER_INSTANCE: &str = "other-instance";
 /// Longest time a stopping process waits for requests under way.
 const DRAIN_TIMEOUT: Duration = Duration::from_secs(8);
 

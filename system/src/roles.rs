@@ -15,6 +15,7 @@ pub mod cancel_consumer;
 pub mod create_consumer;
 pub mod dead_letter;
 pub mod engines;
+pub mod gateway;
 pub mod migrate;
 pub mod order;
 pub mod product;
@@ -75,6 +76,9 @@ pub struct Addresses {
     /// The user service, of all roles together.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub user: Option<SocketAddr>,
+    /// The HTTP gateway, of all roles together.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub gateway: Option<SocketAddr>,
 }
 
 impl Addresses {
@@ -87,6 +91,7 @@ impl Addresses {
             product: None,
             auth: None,
             user: None,
+            gateway: None,
         }
     }
 }

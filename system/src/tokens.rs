@@ -213,7 +213,12 @@ impl Tokens {
 
 /// The token in the metadata; UNAUTHENTICATED where there is none.
 pub fn token_of(metadata: &MetadataMap) -> Result<&str, Status> {
-    let Some(value) = metadata.get(AUTHORIZATION) else {
+    token_in(metadata.as_ref())
+}
+
+/// The same of headers.
+pub fn token_in(headers: &http::HeaderMap) -> Result<&str, Status> {
+    let Some(value) = headers.get(AUTHORIZATION) else {
         return Err(Status::unauthenticated(
             "a token is needed: authorization: Bearer <token>",
         ));

@@ -316,6 +316,7 @@ fn a_role_without_tables_says_what_to_do_first() {
         ("SECKILL__PRODUCT__LISTEN", "127.0.0.1:0"),
         ("SECKILL__AUTH__LISTEN", "127.0.0.1:0"),
         ("SECKILL__USER__LISTEN", "127.0.0.1:0"),
+        ("SECKILL__GATEWAY__LISTEN", "127.0.0.1:0"),
     ];
     let output = seckill(&["all"], &settings);
     assert_eq!(output.status.code(), FAILED);

@@ -28,6 +28,7 @@ async fn shop(folder: &TempDir) -> Config {
     config.product.listen = "127.0.0.1:0".to_owned();
     config.auth.listen = "127.0.0.1:0".to_owned();
     config.user.listen = "127.0.0.1:0".to_owned();
+    config.gateway.listen = "127.0.0.1:0".to_owned();
     config.seckill.threads = 2;
     config.seckill.engine = "preallocated".parse().expect("a name");
     roles::migrate::run(&config.database, &engines::Registry::standard(), None)
@@ -86,8 +87,9 @@ async fn live_and_end<L, F>(
         product,
         auth,
         user,
+        gateway,
     } = addresses;
-    for address in [Some(listen), admin, order, product, auth, user]
+    for address in [Some(listen), admin, order, product, auth, user, gateway]
         .into_iter()
         .flatten()
     {

@@ -157,6 +157,7 @@ where
     config.product.listen = "127.0.0.1:0".to_owned();
     config.auth.listen = "127.0.0.1:0".to_owned();
     config.user.listen = "127.0.0.1:0".to_owned();
+    config.gateway.listen = "127.0.0.1:0".to_owned();
     config.seckill.threads = 2;
     config.seckill.engine = "fragile".parse().expect("a name");
     roles::migrate::run(&config.database, &registry, None)

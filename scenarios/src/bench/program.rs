@@ -37,7 +37,11 @@ pub struct ProgramSide {
 }
 
 /// Listeners of services that came later than those of orders and products.
-const OTHER_LISTENERS: [&str; 2] = ["SECKILL__AUTH__LISTEN", "SECKILL__USER__LISTEN"];
+const OTHER_LISTENERS: [&str; 3] = [
+    "SECKILL__AUTH__LISTEN",
+    "SECKILL__USER__LISTEN",
+    "SECKILL__GATEWAY__LISTEN",
+];
 
 /// The lab's own settings of what comes after the yes: listeners on any port, and no order expires.
 pub(super) fn after_the_yes() -> BTreeMap<String, String> {

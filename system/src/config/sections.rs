@@ -104,6 +104,8 @@ pub enum Ack {
 pub struct SeckillConfig {
     /// Address of the gRPC listener.
     pub listen: String,
+    /// `host:port` at which others reach this process, if that is not the address of its listener.
+    pub advertised: String,
     /// Serving threads, each with its own runtime, listener and connections; 0 means half the
     /// cores, at least one.
     pub threads: usize,
@@ -146,6 +148,7 @@ impl Default for SeckillConfig {
     fn default() -> Self {
         Self {
             listen: "127.0.0.1:50053".to_owned(),
+            advertised: String::new(),
             threads: 0,
             engine: "lua-single-key"
                 .parse()

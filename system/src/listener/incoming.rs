@@ -4,6 +4,7 @@ use super::connections::{Connections, Place};
 use anyhow::Context as _;
 use futures_util::{Stream, stream};
 use std::io;
+use std::net::SocketAddr;
 use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll};
@@ -33,20 +34,28 @@ pub fn incoming(
     Ok(stream::unfold(
         (listener, connections),
         move |(listener, connections)| async move {
-            let client = accept(&listener, &connections, first_bytes).await;
+            let (stream, _, place) = accept(&listener, &connections).await;
+            let client = Client {
+                stream,
+                preface: Some(Preface {
+                    missing: PREFACE_LEN,
+                    late: Box::pin(tokio::time::sleep(first_bytes)),
+                }),
+                _place: place,
+            };
             Some((Ok(client), (listener, connections)))
         },
     ))
 }
 
-async fn accept(
+/// The next client, with its address and its place. Whoever finds no place is closed at once.
+pub async fn accept(
     listener: &TcpListener,
     connections: &Arc<Connections>,
-    first_bytes: Duration,
-) -> Client {
+) -> (TcpStream, SocketAddr, Place) {
     loop {
-        let stream = match listener.accept().await {
-            Ok((stream, _)) => stream,
+        let (stream, peer) = match listener.accept().await {
+            Ok(accepted) => accepted,
             Err(error) if is_of_one_client(&error) => continue,
             Err(error) => {
                 if let Some(times) = connections.failures.count() {
@@ -66,14 +75,7 @@ async fn accept(
         if let Err(error) = stream.set_nodelay(true) {
             tracing::debug!(%error, "cannot set TCP_NODELAY");
         }
-        return Client {
-            stream,
-            preface: Some(Preface {
-                missing: PREFACE_LEN,
-                late: Box::pin(tokio::time::sleep(first_bytes)),
-            }),
-            _place: place,
-        };
+        return (stream, peer, place);
     }
 }
 

@@ -5,7 +5,7 @@
 
 mod member;
 
-use crate::config::Config;
+use crate::config::{Config, UpstreamsConfig};
 use crate::listener::Listener;
 use crate::roles::{self, Addresses, RoleConfig};
 use crate::shutdown::Shutdown;
@@ -30,6 +30,8 @@ pub struct Listeners {
     pub auth: Listener,
     /// Of the user role.
     pub user: Listener,
+    /// Of the gateway role.
+    pub gateway: Listener,
 }
 
 impl Listeners {
@@ -40,7 +42,22 @@ impl Listeners {
             product: Some(self.product.address()),
             auth: Some(self.auth.address()),
             user: Some(self.user.address()),
+            gateway: Some(self.gateway.address()),
             ..self.seckill.addresses()
+        }
+    }
+}
+
+impl Listeners {
+    /// The gateway's services are those of its own process.
+    fn upstreams(&self) -> UpstreamsConfig {
+        let at = |listener: &Listener| format!("http://{}", listener.address());
+        UpstreamsConfig {
+            auth: at(&self.auth),
+            user: at(&self.user),
+            product: at(&self.product),
+            seckill: at(&self.seckill.buyers),
+            order: at(&self.order),
         }
     }
 }
@@ -53,6 +70,7 @@ pub fn bind(config: &Config) -> anyhow::Result<Listeners> {
         product: roles::product::bind(config)?,
         auth: roles::auth::bind(config)?,
         user: roles::user::bind(config)?,
+        gateway: roles::gateway::bind(config)?,
     })
 }
 
@@ -82,7 +100,7 @@ pub fn lock(config: &Config) -> anyhow::Result<Option<File>> {
 /// [`lock`].
 pub async fn run(
     RoleConfig {
-        config,
+        mut config,
         registry,
         ready,
     }: RoleConfig,
@@ -90,6 +108,7 @@ pub async fn run(
     shutdown: Shutdown,
 ) -> anyhow::Result<()> {
     let addresses = listeners.addresses();
+    config.gateway.upstreams = listeners.upstreams();
     // In the order in which they start. They stop in the opposite one: what serves has answered
     // everyone and handed its incarnation back before what works for it goes.
     let members = [
@@ -101,6 +120,7 @@ pub async fn run(
         Member::new("product", listeners.product, roles::product::run),
         Member::new("auth", listeners.auth, roles::auth::run),
         Member::new("user", listeners.user, roles::user::run),
+        Member::new("gateway", listeners.gateway, roles::gateway::run),
     ];
     let (supervisor, mut ends) = Supervisor::new();
     let mut running = Vec::with_capacity(members.len());

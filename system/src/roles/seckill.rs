@@ -114,7 +114,10 @@ pub async fn run(
         Publisher {
             lease_ms: config.incarnation.lease_ms,
             deadline_ms: config.seckill.publish_timeout_ms,
-            address: addresses.listen.to_string(),
+            address: match &*config.seckill.advertised {
+                "" => addresses.listen.to_string(),
+                advertised => advertised.to_owned(),
+            },
             label: config.incarnation.label.clone(),
         },
     )

@@ -140,6 +140,12 @@ impl Store {
         Ok(lives.collect())
     }
 
+    /// Where every incarnation serves that is not fenced.
+    pub async fn publisher_addresses(&self) -> Result<Vec<(IncarnationId, String)>> {
+        let sql = "SELECT id, address FROM incarnations WHERE state = 'live'";
+        self.database.rows(sql, NO_ARGS).await
+    }
+
     /// fence-wait (R1): fences an incarnation for good whose lease has surely run out if it has not
     /// beaten since `life` was read, and stores that nobody needs to wait for it any more; `false`
     /// if it has.

@@ -48,6 +48,7 @@ impl Shop {
                 .env("SECKILL__PRODUCT__LISTEN", "127.0.0.1:0")
                 .env("SECKILL__AUTH__LISTEN", "127.0.0.1:0")
                 .env("SECKILL__USER__LISTEN", "127.0.0.1:0")
+                .env("SECKILL__GATEWAY__LISTEN", "127.0.0.1:0")
                 .env("SECKILL__SECKILL__THREADS", "1")
                 .env("SECKILL__RECONCILER__INTERVAL_MS", "100")
                 .envs(settings.iter().copied());

@@ -51,6 +51,7 @@ impl Shop {
         config.product.listen = "127.0.0.1:0".to_owned();
         config.auth.listen = "127.0.0.1:0".to_owned();
         config.user.listen = "127.0.0.1:0".to_owned();
+        config.gateway.listen = "127.0.0.1:0".to_owned();
         config.reconciler.interval_ms = 50;
         change(&mut config);
         let seed = folder.path().join("seed.toml");

@@ -4,8 +4,10 @@
 #[cfg(test)]
 mod tests;
 
+use crate::grpc_server::{OTHER_INSTANCE, REASON};
 use crate::proto::seckill::SeckillResponse;
 use engines::{EngineError, OrderId, SaleId, UserId};
+use tonic::metadata::MetadataValue;
 use tonic::{Response, Status};
 
 /// The outcome of one request.
@@ -92,7 +94,7 @@ impl Reply {
                 message: refusal.text().to_owned(),
                 order_id: 0,
             })),
-            Self::Unavailable(reason) => Err(Status::unavailable(reason.text())),
+            Self::Unavailable(reason) => Err(reason.into()),
             Self::Unknown => Err(Status::deadline_exceeded(
                 "outcome unknown; asking again is safe and says what happened",
             )),
@@ -131,6 +133,17 @@ impl Reason {
             Self::QueueGone => "the order queue is gone; try again",
             Self::Stopping => "stopping",
         }
+    }
+}
+
+impl From<Reason> for Status {
+    fn from(reason: Reason) -> Self {
+        let mut status = Self::unavailable(reason.text());
+        if reason == Reason::OtherInstance {
+            let other = MetadataValue::from_static(OTHER_INSTANCE);
+            status.metadata_mut().insert(REASON, other);
+        }
+        status
     }
 }
 

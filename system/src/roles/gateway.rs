@@ -1,0 +1,158 @@
+//! The gateway role: the whole system over HTTP. It checks who asks, turns JSON into the messages of
+//! the services behind it, and their answers into JSON; it keeps nothing that a second gateway would
+//! have to know.
+//!
+//! Like the seckill role it has serving threads that share nothing on the way of a request: each has a
+//! runtime, a socket (SO_REUSEPORT), and connections of its own to every service.
+
+mod accounts;
+mod answer;
+mod app;
+mod gate;
+mod input;
+mod orders;
+mod products;
+mod router;
+mod routing;
+mod sale;
+mod serving;
+mod shared;
+mod upstream;
+
+use crate::accounts::Access;
+use crate::config::{Config, upstreams};
+use crate::listener::{Connections, Listener, open_files};
+use crate::roles::{self, Addresses, RoleConfig};
+use crate::shutdown::Shutdown;
+use crate::store::Store;
+use crate::supervisor::Supervisor;
+use crate::terms::Terms;
+use anyhow::{Context, anyhow};
+use gate::Gate;
+use routing::Routing;
+use serving::Serving;
+use shared::Shared;
+use std::net::TcpListener;
+use std::sync::Arc;
+use std::thread::JoinHandle;
+use tokio::sync::mpsc;
+
+/// Listens where the configuration says.
+pub fn bind(config: &Config) -> anyhow::Result<Listener> {
+    let cores = std::thread::available_parallelism().map_or(1, usize::from);
+    let threads = config.gateway.serving_threads(cores);
+    Listener::bind(&config.gateway.listen, threads).context("gateway.listen")
+}
+
+/// Serves on `listener`, with a thread for each of its sockets, until asked to stop.
+pub async fn run(
+    RoleConfig {
+        config,
+        registry,
+        ready,
+    }: RoleConfig,
+    listener: Listener,
+    shutdown: Shutdown,
+) -> anyhow::Result<()> {
+    let addresses = Addresses::of_clients(listener.address());
+    let sockets = listener.into_sockets();
+    let most_clients = open_files::room_for_clients(
+        config.gateway.max_connections,
+        sockets.len(),
+        config.database.max_connections,
+    )?;
+    let factory = roles::engine(&config, &registry)?;
+    let store = Store::connect(&config.database, factory).await?;
+    let access = Access::start(&store, &config.jwt).await?;
+    if config.jwt.secret.is_empty() {
+        tracing::warn!(
+            "jwt.secret is not set: nobody can log in, and nothing can be bought over HTTP"
+        );
+    }
+    let checked = registry.check(&config.seckill.engine)?;
+    let instances = upstreams(&config.gateway.upstreams.seckill)?;
+    let deals_buyers = checked.guarantees.needs_user_affinity;
+    let routing = Arc::new(Routing::new(&instances, deals_buyers));
+    let (stop, stopping) = Shutdown::channel();
+    let (supervisor, mut ends) = Supervisor::new();
+    let following = match deals_buyers {
+        true => {
+            let engine = roles::build_engine(&config, &registry).await?;
+            let terms = Terms::start(store.clone(), stopping.clone()).await?;
+            let task = routing
+                .clone()
+                .follow(terms, store.clone(), engine, stopping.clone());
+            Some(tokio::spawn(task))
+        }
+        false => None,
+    };
+    let shared = Arc::new(Shared {
+        gate: Gate::new(config.gateway.max_in_flight),
+        config,
+        routing,
+        access,
+        connections: Connections::at_most(most_clients),
+        shutdown: stopping,
+    });
+    let (threads, mut started) = start_threads(&shared, &supervisor, sockets)?;
+    let serving = async {
+        for _ in 0..threads.len() {
+            if started.recv().await.is_none() {
+                // All have failed, which the supervisor tells.
+                std::future::pending::<()>().await;
+            }
+        }
+        tracing::info!(address = %addresses.listen, threads = threads.len(), "serving HTTP");
+        ready(Some(addresses))?;
+        std::future::pending().await
+    };
+    let ended = tokio::select! {
+        () = shutdown.requested() => Ok(()),
+        reason = ends.first() => Err(reason),
+        failed = serving => failed,
+    };
+    stop.send_replace(true);
+    let served = ended.and(join(threads).await);
+    if let Some(following) = following {
+        let _ = following.await;
+    }
+    store.close().await;
+    served
+}
+
+type Threads = Vec<JoinHandle<anyhow::Result<()>>>;
+
+/// One thread for each socket; each reports when it has started.
+fn start_threads(
+    shared: &Arc<Shared>,
+    supervisor: &Supervisor,
+    sockets: Vec<TcpListener>,
+) -> anyhow::Result<(Threads, mpsc::Receiver<()>)> {
+    let (reports, started) = mpsc::channel(sockets.len());
+    let mut threads = Vec::with_capacity(sockets.len());
+    for (index, socket) in sockets.into_iter().enumerate() {
+        let serving = Serving {
+            shared: shared.clone(),
+            ready: reports.clone(),
+        };
+        let (supervisor, asked) = (supervisor.clone(), shared.shutdown.clone());
+        let name = format!("gateway thread {index}");
+        let thread = std::thread::Builder::new().name(format!("gateway-{index}"));
+        let body = move || supervisor.thread(&name, &asked, || serving.run(socket));
+        threads.push(thread.spawn(body).context("cannot start a thread")?);
+    }
+    Ok((threads, started))
+}
+
+/// Waits for all serving threads.
+async fn join(threads: Threads) -> anyhow::Result<()> {
+    let mut result = Ok(());
+    for thread in threads {
+        let joined = tokio::task::spawn_blocking(move || thread.join())
+            .await
+            .context("cannot wait for a serving thread")?;
+        let ended = joined.unwrap_or_else(|_| Err(anyhow!("it panicked")));
+        result = result.and(ended.context("a serving thread failed"));
+    }
+    result
+}

@@ -1,0 +1,105 @@
+//! What clients send: bodies, paths and queries, each refused with what is wrong with it.
+
+use super::answer::Refusal;
+use super::app::App;
+use axum::body::Body;
+use axum::extract::{FromRequest, FromRequestParts, Query, Request};
+use http::request::Parts;
+use http::{HeaderMap, StatusCode, header};
+use http_body_util::{BodyExt, LengthLimitError, Limited};
+use serde::de::DeserializeOwned;
+
+/// Largest body, bytes.
+pub const BODY_BYTES_MAX: usize = 4 * 1024;
+
+/// A body of JSON.
+#[derive(Debug)]
+pub struct Sent<T>(pub T);
+
+impl<T: DeserializeOwned> FromRequest<App> for Sent<T> {
+    type Rejection = Refusal;
+
+    async fn from_request(request: Request, app: &App) -> Result<Self, Refusal> {
+        let (parts, body) = request.into_parts();
+        expect_json(&parts.headers)?;
+        let reading = tokio::time::timeout(app.body_timeout, read(body));
+        let Ok(read) = reading.await else {
+            let text = "the body took too long";
+            return Err(Refusal::new(StatusCode::REQUEST_TIMEOUT, text));
+        };
+        serde_json::from_slice(&read?)
+            .map(Self)
+            .map_err(|error| Refusal::malformed(format!("the body: {error}")))
+    }
+}
+
+fn expect_json(headers: &HeaderMap) -> Result<(), Refusal> {
+    let kind = headers.get(header::CONTENT_TYPE);
+    let kind = kind.and_then(|kind| kind.to_str().ok()).unwrap_or_default();
+    let essence = kind.split(';').next().unwrap_or_default().trim();
+    match essence.eq_ignore_ascii_case("application/json") {
+        true => Ok(()),
+        false => Err(Refusal::new(
+            StatusCode::UNSUPPORTED_MEDIA_TYPE,
+            "the body must be JSON, with content-type: application/json",
+        )),
+    }
+}
+
+async fn read(body: Body) -> Result<bytes::Bytes, Refusal> {
+    let read = Limited::new(body, BODY_BYTES_MAX).collect().await;
+    read.map(|body| body.to_bytes()).map_err(|error| {
+        if error.is::<LengthLimitError>() {
+            let text = format!("the body has more than {BODY_BYTES_MAX} bytes");
+            return Refusal::new(StatusCode::PAYLOAD_TOO_LARGE, text);
+        }
+        Refusal::malformed("the body broke off")
+    })
+}
+
+/// What follows the question mark.
+#[derive(Debug)]
+pub struct Asked<T>(pub T);
+
+impl<T: DeserializeOwned> FromRequestParts<App> for Asked<T> {
+    type Rejection = Refusal;
+
+    async fn from_request_parts(parts: &mut Parts, _: &App) -> Result<Self, Refusal> {
+        let asked = Query::try_from_uri(&parts.uri);
+        let asked = asked.map(|Query(asked)| Self(asked));
+        asked.map_err(|error| {
+            let cause = std::error::Error::source(&error).map(ToString::to_string);
+            Refusal::malformed(format!("the query: {}", cause.unwrap_or_default()))
+        })
+    }
+}
+
+/// The number that a path names something by.
+pub fn id(what: &str, text: &str) -> Result<i64, Refusal> {
+    let id = text.parse().ok().filter(|id| *id > 0);
+    id.ok_or_else(|| {
+        Refusal::malformed(format!(
+            "{what} must be a positive whole number, got {text:?}"
+        ))
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn things_are_named_by_positive_numbers() {
+        assert_eq!(id("the order", "7").expect("good"), 7);
+        assert_eq!(
+            id("the order", "9223372036854775807").expect("good"),
+            i64::MAX
+        );
+        for wrong in ["0", "-1", "7.0", "seven", "", "9223372036854775808"] {
+            let refused = id("the order", wrong).expect_err(wrong);
+            assert_eq!(refused.status, StatusCode::BAD_REQUEST);
+            let text = format!("the order must be a positive whole number, got {wrong:?}");
+            assert_eq!(refused.message, text);
+        }
+    }
+}

@@ -1,0 +1,173 @@
+//! Products and their sales.
+
+use super::answer::{Done, Nothing, Refusal, Refused, done, done_saying};
+use super::app::{App, Identity};
+use super::input::{Sent, id};
+use super::upstream::Call;
+use crate::proto::product as wire;
+use axum::extract::{Path, State};
+use http::HeaderMap;
+use serde::{Deserialize, Serialize};
+use utoipa::ToSchema;
+
+#[derive(Debug, Serialize, ToSchema)]
+pub struct MadeProduct {
+    product_id: i64,
+}
+
+/// A product and its sale.
+#[derive(Debug, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub struct NewProduct {
+    name: String,
+    #[serde(default)]
+    description: String,
+    /// In whole cents.
+    price: f64,
+    stock: i32,
+    #[serde(default)]
+    image_url: String,
+    /// Unix s.
+    seckill_start_time: i64,
+    /// Unix s.
+    seckill_end_time: i64,
+}
+
+/// For administrators: makes a product and its sale.
+#[utoipa::path(
+    post, path = "/api/v1/products", tag = "products", security(("token" = [])), request_body = NewProduct,
+    responses((status = 200, body = Done<MadeProduct>), (status = "4XX", body = Refused<'static>), (status = "5XX", body = Refused<'static>))
+)]
+pub async fn create(
+    State(app): State<App>,
+    _: Identity,
+    headers: HeaderMap,
+    Sent(new): Sent<NewProduct>,
+) -> Result<Done<MadeProduct>, Refusal> {
+    let question = wire::CreateProductRequest {
+        name: new.name,
+        description: new.description,
+        price: new.price,
+        stock: new.stock,
+        image_url: new.image_url,
+        seckill_start_time: new.seckill_start_time,
+        seckill_end_time: new.seckill_end_time,
+    };
+    let call = app.call("/product.ProductService/CreateProduct", &headers);
+    let told: wire::CreateProductResponse = app.product.ask(call, question).await?;
+    let product_id = told.product_id;
+    Ok(done(MadeProduct { product_id }))
+}
+
+/// What is to change; what is absent stays as it is.
+#[derive(Debug, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub struct ProductChange {
+    name: Option<String>,
+    description: Option<String>,
+    /// In whole cents.
+    price: Option<f64>,
+    /// Units of the sale in all, sold ones included.
+    stock: Option<i32>,
+    image_url: Option<String>,
+    /// Unix s.
+    seckill_start_time: Option<i64>,
+    /// Unix s.
+    seckill_end_time: Option<i64>,
+}
+
+/// For administrators: changes a product. A change of stock is answered when it is in effect.
+#[utoipa::path(
+    put, path = "/api/v1/products/{id}", tag = "products", security(("token" = [])), params(("id" = i64, Path)),
+    request_body = ProductChange,
+    responses((status = 200, body = Done<Nothing>), (status = "4XX", body = Refused<'static>), (status = "5XX", body = Refused<'static>))
+)]
+pub async fn update(
+    State(app): State<App>,
+    _: Identity,
+    headers: HeaderMap,
+    Path(product): Path<String>,
+    Sent(change): Sent<ProductChange>,
+) -> Result<Done<Nothing>, Refusal> {
+    let question = wire::UpdateProductRequest {
+        product_id: id("the product", &product)?,
+        name: change.name,
+        description: change.description,
+        price: change.price,
+        stock: change.stock,
+        image_url: change.image_url,
+        seckill_start_time: change.seckill_start_time,
+        seckill_end_time: change.seckill_end_time,
+    };
+    let call = of_stock(&app, "/product.ProductService/UpdateProduct", &headers);
+    let told: wire::UpdateProductResponse = app.product.ask(call, question).await?;
+    Ok(done_saying(told.message, Nothing {}))
+}
+
+/// Units to take out of a sale, or to add to it.
+#[derive(Debug, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub struct Units {
+    quantity: i32,
+}
+
+/// What became of it.
+#[derive(Debug, Serialize, ToSchema)]
+pub struct StockChanged {
+    /// Whether it was all that was asked for; the message says how much it was.
+    success: bool,
+}
+
+/// For administrators: takes units out of a sale. Needs `Idempotency-Key`.
+#[utoipa::path(
+    post, path = "/api/v1/products/{id}/stock/deduct", tag = "products", security(("token" = [])), request_body = Units,
+    params(("id" = i64, Path), ("idempotency-key" = String, Header)),
+    responses((status = 200, body = Done<StockChanged>), (status = "4XX", body = Refused<'static>), (status = "5XX", body = Refused<'static>))
+)]
+pub async fn deduct(
+    State(app): State<App>,
+    _: Identity,
+    headers: HeaderMap,
+    Path(product): Path<String>,
+    Sent(units): Sent<Units>,
+) -> Result<Done<StockChanged>, Refusal> {
+    let question = wire::DeductStockRequest {
+        product_id: id("the product", &product)?,
+        quantity: units.quantity,
+    };
+    let call = of_stock(&app, "/product.ProductService/DeductStock", &headers);
+    let told: wire::DeductStockResponse = app.product.ask(call, question).await?;
+    let success = told.success;
+    Ok(done_saying(told.message, StockChanged { success }))
+}
+
+/// For administrators: adds units to a sale. Needs `Idempotency-Key`.
+#[utoipa::path(
+    post, path = "/api/v1/products/{id}/stock/return", tag = "products", security(("token" = [])), request_body = Units,
+    params(("id" = i64, Path), ("idempotency-key" = String, Header)),
+    responses((status = 200, body = Done<StockChanged>), (status = "4XX", body = Refused<'static>), (status = "5XX", body = Refused<'static>))
+)]
+pub async fn give_back(
+    State(app): State<App>,
+    _: Identity,
+    headers: HeaderMap,
+    Path(product): Path<String>,
+    Sent(units): Sent<Units>,
+) -> Result<Done<StockChanged>, Refusal> {
+    let question = wire::ReturnStockRequest {
+        product_id: id("the product", &product)?,
+        quantity: units.quantity,
+    };
+    let call = of_stock(&app, "/product.ProductService/ReturnStock", &headers);
+    let told: wire::ReturnStockResponse = app.product.ask(call, question).await?;
+    let success = told.success;
+    Ok(done_saying(told.message, StockChanged { success }))
+}
+
+/// A call that is answered when a sale's next epoch is open.
+fn of_stock<'a>(app: &App, method: &'static str, headers: &'a HeaderMap) -> Call<'a> {
+    Call {
+        timeout: app.stock_timeout,
+        ..app.call(method, headers)
+    }
+}

@@ -1,0 +1,84 @@
+//! Every route, and the document that describes them.
+
+use super::answer::Refusal;
+use super::app::App;
+use super::{accounts, orders, products, sale};
+use axum::Router;
+use axum::response::{Html, IntoResponse};
+use axum::routing::get;
+use http::StatusCode;
+use std::sync::Arc;
+use utoipa::openapi::security::{Http, HttpAuthScheme, SecurityScheme};
+use utoipa::{Modify, OpenApi};
+use utoipa_axum::router::OpenApiRouter;
+use utoipa_axum::routes;
+
+/// The page that shows the document.
+const PAGE: &str = include_str!("docs.html");
+
+#[derive(OpenApi)]
+#[openapi(
+    info(
+        title = "seckill",
+        description = "A flash sale over HTTP. Every answer is JSON with `code` (0: done; otherwise the HTTP status) and `message`.",
+        license(name = "MIT", identifier = "MIT")
+    ),
+    modifiers(&Token)
+)]
+struct Document;
+
+/// Says what a token is.
+struct Token;
+
+impl Modify for Token {
+    fn modify(&self, document: &mut utoipa::openapi::OpenApi) {
+        let scheme = SecurityScheme::Http(Http::new(HttpAuthScheme::Bearer));
+        let components = document.components.get_or_insert_default();
+        components.add_security_scheme("token", scheme);
+    }
+}
+
+/// Every route over these services.
+pub fn router(app: App) -> Router {
+    let (router, document) = documented().split_for_parts();
+    let document: Arc<str> = document.to_json().unwrap_or_default().into();
+    let described = move || async move {
+        let kind = [(http::header::CONTENT_TYPE, "application/json")];
+        (kind, document.to_string()).into_response()
+    };
+    router
+        .route("/openapi.json", get(described))
+        .route("/docs", get(async || Html(PAGE)))
+        .fallback(async || Refusal::new(StatusCode::NOT_FOUND, "there is nothing here"))
+        .method_not_allowed_fallback(async || {
+            Refusal::new(StatusCode::METHOD_NOT_ALLOWED, "this cannot be done here")
+        })
+        .with_state(app)
+}
+
+fn documented() -> OpenApiRouter<App> {
+    OpenApiRouter::with_openapi(Document::openapi())
+        .routes(routes!(health))
+        .routes(routes!(accounts::register))
+        .routes(routes!(accounts::login))
+        .routes(routes!(accounts::refresh))
+        .routes(routes!(accounts::get_user, accounts::update_user))
+        .routes(routes!(accounts::change_password))
+        .routes(routes!(sale::execute))
+        .routes(routes!(products::create))
+        .routes(routes!(products::update))
+        .routes(routes!(products::deduct))
+        .routes(routes!(products::give_back))
+        .routes(routes!(orders::list))
+        .routes(routes!(orders::get))
+        .routes(routes!(orders::create))
+        .routes(routes!(orders::cancel))
+        .routes(routes!(orders::pay))
+        .routes(routes!(orders::complete))
+}
+
+/// Whether the gateway serves.
+#[utoipa::path(get, path = "/health", tag = "operation", responses((status = 200, body = super::answer::Done<super::answer::Nothing>)))]
+async fn health() -> impl IntoResponse {
+    super::answer::done(super::answer::Nothing {})
+}

@@ -1,0 +1,188 @@
+//! One serving thread: its runtime, its clients, and its connections to the services.
+
+use super::app::Services;
+use super::router::router;
+use super::shared::Shared;
+use crate::listener::accept;
+use crate::roles;
+use anyhow::Context;
+use axum::Router;
+use axum::body::{Body, HttpBody};
+use axum::response::Response;
+use bytes::Bytes;
+use futures_util::FutureExt;
+use http::Request;
+use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
+use hyper_util::server::conn::auto::Builder;
+use hyper_util::service::TowerToHyperService;
+use std::convert::Infallible;
+use std::net::{SocketAddr, TcpListener};
+use std::pin::Pin;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::task::{Context as TaskContext, Poll};
+use std::time::Duration;
+use tokio::net::TcpStream;
+use tokio::sync::mpsc;
+use tower_service::Service;
+
+/// Longest time a stopping process waits for requests under way.
+const DRAIN_TIMEOUT: Duration = Duration::from_secs(8);
+/// Headers of one request.
+const HEADERS_MAX: usize = 64;
+/// Head of a request, bytes; and what is buffered of a connection.
+const HEAD_BYTES_MAX: u32 = 16 * 1024;
+/// Requests under way at the same time on one HTTP/2 connection.
+const MAX_CONCURRENT_STREAMS: u32 = 128;
+/// Requests of one connection that were given up before they were looked at; beyond it the connection
+/// is taken for an attack (rapid reset) and ended.
+const PENDING_RESETS_MAX: usize = 20;
+/// Pause between two pings of an HTTP/2 connection.
+const PING_INTERVAL: Duration = Duration::from_secs(20);
+/// Longest wait for the answer to one.
+const PING_MAX: Duration = Duration::from_secs(10);
+/// Longest time in which a client takes nothing of what it is sent.
+const UNREAD_MAX: Duration = Duration::from_secs(20);
+
+/// What a thread starts with.
+#[derive(Debug)]
+pub struct Serving {
+    pub shared: Arc<Shared>,
+    /// Told when it serves.
+    pub ready: mpsc::Sender<()>,
+}
+
+impl Serving {
+    /// Serves the clients of this socket until asked to stop.
+    pub fn run(self, socket: TcpListener) -> anyhow::Result<()> {
+        roles::runtime()?.block_on(self.serve(socket))
+    }
+
+    async fn serve(self, socket: TcpListener) -> anyhow::Result<()> {
+        let shared = self.shared;
+        let services = Services::connect(
+            &shared.config,
+            shared.routing.clone(),
+            shared.access.clone(),
+        )?;
+        let app = router(Arc::new(services));
+        let listener =
+            tokio::net::TcpListener::from_std(socket).context("cannot use the socket")?;
+        let builder = builder(Duration::from_millis(
+            shared.config.gateway.header_timeout_ms,
+        ));
+        let (live, mut all_gone) = mpsc::channel::<Infallible>(1);
+        let _ = self.ready.send(()).await;
+        loop {
+            let (stream, peer, place) = tokio::select! {
+                accepted = accept(&listener, &shared.connections) => accepted,
+                () = shared.shutdown.requested() => break,
+            };
+            let client = Client {
+                app: app.clone(),
+                shared: shared.clone(),
+                peer,
+                has_asked: Arc::default(),
+            };
+            let (builder, live) = (builder.clone(), live.clone());
+            tokio::spawn(async move {
+                let _places = (place, live);
+                client.serve(&builder, stream).await;
+            });
+        }
+        drop((live, listener));
+        if tokio::time::timeout(DRAIN_TIMEOUT, all_gone.recv())
+            .await
+            .is_err()
+        {
+            tracing::warn!(?DRAIN_TIMEOUT, "gave up draining HTTP connections");
+        }
+        Ok(())
+    }
+}
+
+fn builder(header_timeout: Duration) -> Builder<TokioExecutor> {
+    let mut builder = Builder::new(TokioExecutor::new());
+    builder
+        .http1()
+        .timer(TokioTimer::new())
+        .header_read_timeout(header_timeout)
+        .max_headers(HEADERS_MAX)
+        .max_buf_size(HEAD_BYTES_MAX as usize);
+    builder
+        .http2()
+        .timer(TokioTimer::new())
+        .max_concurrent_streams(MAX_CONCURRENT_STREAMS)
+        .max_header_list_size(HEAD_BYTES_MAX)
+        .max_pending_accept_reset_streams(PENDING_RESETS_MAX)
+        .keep_alive_interval(PING_INTERVAL)
+        .keep_alive_timeout(PING_MAX);
+    builder
+}
+
+/// One connection.
+#[derive(Clone, Debug)]
+struct Client {
+    app: Router,
+    shared: Arc<Shared>,
+    peer: SocketAddr,
+    has_asked: Arc<AtomicBool>,
+}
+
+impl Client {
+    async fn serve(self, builder: &Builder<TokioExecutor>, stream: TcpStream) {
+        prepare(&stream);
+        let (shared, has_asked) = (self.shared.clone(), self.has_asked.clone());
+        let service = TowerToHyperService::new(self);
+        let serving = builder.serve_connection(TokioIo::new(stream), service);
+        tokio::pin!(serving);
+        let header_timeout = Duration::from_millis(shared.config.gateway.header_timeout_ms);
+        // Until a client has said which HTTP it speaks, nobody else counts the time.
+        let silent = tokio::time::sleep(header_timeout);
+        tokio::pin!(silent);
+        let (mut is_watched, mut is_stopping) = (true, false);
+        loop {
+            tokio::select! {
+                _ = serving.as_mut() => return,
+                () = &mut silent, if is_watched => {
+                    if !has_asked.load(Ordering::Relaxed) {
+                        return;
+                    }
+                    is_watched = false;
+                }
+                () = shared.shutdown.requested(), if !is_stopping => {
+                    serving.as_mut().graceful_shutdown();
+                    is_stopping = true;
+                }
+            }
+        }
+    }
+}
+
+fn prepare(stream: &TcpStream) {
+    let unread_ms = u32::try_from(UNREAD_MAX.as_millis()).unwrap_or(u32::MAX);
+    if let Err(error) = rustix::net::sockopt::set_tcp_user_timeout(stream, unread_ms) {
+        tracing::debug!(%error, "cannot set TCP_USER_TIMEOUT");
+    }
+}
+
+impl<B> Service<Request<B>> for Client
+where
+    B: HttpBody<Data = Bytes> + Send + 'static,
+    B::Error: Into<axum::BoxError>,
+{
+    type Response = Response;
+    type Error = Infallible;
+    type Future = Pin<Box<dyn Future<Output = Result<Response, Infallible>> + Send>>;
+
+    fn poll_ready(&mut self, _: &mut TaskContext<'_>) -> Poll<Result<(), Infallible>> {
+        Poll::Ready(Ok(()))
+    }
+
+    fn call(&mut self, request: Request<B>) -> Self::Future {
+        self.has_asked.store(true, Ordering::Relaxed);
+        let (app, shared, peer) = (self.app.clone(), self.shared.clone(), self.peer.ip());
+        let request = request.map(Body::new);
+        async move { Ok(shared.gate.pass(app, peer, request).await) }.boxed()
+    }
+}
