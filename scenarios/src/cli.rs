@@ -32,8 +32,9 @@ use crate::audit::{self, AuditArgs};
 use crate::bench::{self, CannotRun, Interrupt};
 use crate::guard::{self, GuardArgs};
 use crate::scenario::ScenarioError;
-use crate::stack::{self, StackKind, StackOptions};
-use crate::{doctor, provenance, setup};
+use crate::stack::{StackKind, StackOptions};
+use crate::up::UpOptions;
+use crate::{doctor, provenance, setup, up};
 
 const FAILED: u8 = 1;
 const WRONG_USAGE: u8 = 2;
@@ -97,8 +98,9 @@ enum Command {
     /// Install the servers if needed, run every test against them, then the scenario `smoke`
     /// (--stack embedded does without servers)
     Test(Box<TestArgs>),
-    /// Start the servers, print their addresses, and keep them until Ctrl-C
-    Up(StackOptions),
+    /// Start the servers, and with --roles the whole system, print their addresses, and keep them until
+    /// Ctrl-C
+    Up(UpOptions),
     #[command(hide = true)]
     Guard(GuardArgs),
 }
@@ -209,8 +211,8 @@ fn run(command: Command) -> anyhow::Result<Ending> {
             return test_command::run(&arguments);
         }
         Command::Up(options) => {
-            check_stack(&options)?;
-            block_on(stack::up(&options))?;
+            check_stack(&options.stack)?;
+            block_on(up::up(&options))?;
         }
     }
     Ok(Ending::Passed)

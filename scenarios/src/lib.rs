@@ -26,4 +26,5 @@ pub mod setup;
 pub mod stack;
 mod tables;
 pub mod testing;
+pub mod up;
 pub mod usage;

@@ -11,7 +11,6 @@ mod role;
 pub mod scratch;
 mod server;
 mod start;
-mod up;
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
@@ -33,7 +32,6 @@ use crate::usage::{Counters, proc};
 pub use choice::Choice;
 pub use options::{Durability, ExternalAddresses, StackKind, StackOptions};
 pub use role::{Role, RoleSpec};
-pub use up::up;
 
 pub(crate) use address::redis_nodes;
 pub(crate) use choice::{ANY_REDIS, ONE_REDIS, Place};

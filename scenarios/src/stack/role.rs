@@ -43,6 +43,7 @@ pub struct Role {
     listen: Option<SocketAddr>,
     admin: Option<SocketAddr>,
     orders: Option<SocketAddr>,
+    gateway: Option<SocketAddr>,
     roster: Arc<Roster>,
 }
 
@@ -66,6 +67,8 @@ struct Ready {
     /// Of a process that runs every role.
     #[serde(rename = "order")]
     orders: Option<SocketAddr>,
+    /// Of such a process, too.
+    gateway: Option<SocketAddr>,
 }
 
 impl Role {
@@ -107,6 +110,7 @@ impl Role {
             listen: ready.listen,
             admin: ready.admin,
             orders: ready.orders,
+            gateway: ready.gateway,
             roster: Arc::clone(roster),
         })
     }
@@ -132,6 +136,11 @@ impl Role {
     /// Where its order service listens, for a process that runs every role.
     pub fn orders(&self) -> Option<SocketAddr> {
         self.orders
+    }
+
+    /// Where its gateway listens, for a process that runs every role.
+    pub fn gateway(&self) -> Option<SocketAddr> {
+        self.gateway
     }
 
     /// The last lines of its log, for an error whose reason only it knows.
