@@ -1,4 +1,4 @@
-//! `lab load grpc`: arguments, signals, and where the results go. Used by hand, it prints a summary
+//! `lab load grpc` and `lab load http`: arguments, signals, and where the results go. Used by hand, it prints a summary
 //! like ghz's; as the child process of a benchmark (`--plan FILE --events --handshake`), it prints
 //! one JSON object per line.
 
@@ -6,12 +6,12 @@ mod console;
 mod options;
 mod signals;
 
-pub use options::{LoadGrpc, ShapeName};
+pub use options::{LoadGrpc, LoadHttp, ShapeName};
 
 use crate::data::Encoded;
 use crate::events::Event;
-use crate::grpc::{drive, load_data};
-use crate::plan::LoadPlan;
+use crate::grpc::load_data;
+use crate::plan::{Http, LoadPlan};
 use crate::run::{Measured, Stop};
 use crate::summary_text::summary_text;
 use crate::{Error, Result};
@@ -31,15 +31,36 @@ use std::sync::Arc;
 /// Call it at most once per process, because it takes over the two signals. It may be called from
 /// within a runtime.
 pub fn run(args: LoadGrpc) -> Result<Phase> {
+    run_with(args, None)
+}
+
+/// The same over HTTP.
+pub fn run_http(args: LoadHttp) -> Result<Phase> {
+    let http = args.http();
+    run_with(args.load, http)
+}
+
+fn run_with(args: LoadGrpc, http: Option<Http>) -> Result<Phase> {
     let stop = Stop::default();
     signals::stop_on_signals(stop.clone())?;
     let input = Box::new(io::BufReader::new(io::stdin()));
-    run_on(args, input, Box::new(io::stdout()), stop)
+    run_plan(args, http, input, Box::new(io::stdout()), stop)
 }
 
 /// The command on any input and output, told by `stop` instead of by signals.
 pub fn run_on(args: LoadGrpc, input: Input, output: Output, stop: Stop) -> Result<Phase> {
+    run_plan(args, None, input, output, stop)
+}
+
+fn run_plan(
+    args: LoadGrpc,
+    http: Option<Http>,
+    input: Input,
+    output: Output,
+    stop: Stop,
+) -> Result<Phase> {
     let mut plan = args.plan()?;
+    plan.http = http.or(plan.http);
     plan.keep_outcomes |= args.outcome_log.is_some();
     plan.report |= args.events;
     plan.check()?;
@@ -54,7 +75,11 @@ pub fn run_on(args: LoadGrpc, input: Input, output: Output, stop: Stop) -> Resul
         .map(|path| Ok::<_, Error>((path, Writer::create(path).map_err(log_failed)?)));
     let log = log.transpose()?;
     let mut console = Console::new(args.events, args.handshake, input, output, stop.clone());
-    let measured = drive(&plan, data, &stop, &mut |event| console.see(&event))?;
+    let mut observe = |event: Event| console.see(&event);
+    let measured = match plan.http {
+        Some(_) => crate::http::drive(&plan, data, &stop, &mut observe)?,
+        None => crate::grpc::drive(&plan, data, &stop, &mut observe)?,
+    };
     if let Some((path, writer)) = log {
         write_log(path, writer, &measured)?;
     }

@@ -3,17 +3,17 @@
 //! which needs a fraction of what a general one costs.
 
 mod connection;
-mod lane;
 mod outcome;
 
-use crate::data::{Encoded, generate, read_json};
+use crate::data::{Encoded, generate, read_json, write_message};
 use crate::events::Event;
-use crate::message::{CANCEL_PATH, METHOD_PATH, PAY_PATH};
+use crate::lane::{Lane, Protocol};
+use crate::message::{CANCEL_PATH, METHOD_PATH, OrderRequest, PAY_PATH};
 use crate::plan::{Data, LoadPlan};
-use crate::run::{self, Elements, Measured, Port, Serves, Stop};
-use crate::wire::Target;
+use crate::run::{self, Elements, Measured, Operation, Port, Request, Serves, Stop};
+use crate::wire::{Obstacle, Target};
 use crate::{Error, Result};
-use lane::Lane;
+use connection::Connection;
 use std::net::{SocketAddr, ToSocketAddrs};
 use std::sync::Arc;
 
@@ -51,9 +51,61 @@ pub fn drive(
             Some(Serves::Cancel) => &cancel,
             Some(Serves::Pay) => &pay,
         };
-        Lane::new(port, Arc::clone(&data), server.clone())
+        let grpc = Grpc {
+            data: Arc::clone(&data),
+            server: server.clone(),
+            asking: Vec::new(),
+        };
+        Lane::new(port, grpc)
     };
     run::drive(plan, elements, stop, lane, observe)
+}
+
+/// Messages of this data, sent to this server.
+#[derive(Debug)]
+struct Grpc {
+    data: Arc<Encoded>,
+    server: Server,
+    /// A message about an order.
+    asking: Vec<u8>,
+}
+
+impl Protocol for Grpc {
+    type Link = Connection;
+    type Obstacle = Obstacle;
+
+    async fn connect(&self) -> std::result::Result<Connection, String> {
+        Connection::establish(&self.server.addresses, &self.server.target).await
+    }
+
+    fn send(
+        &mut self,
+        link: &mut Connection,
+        request: Request,
+        port: &Port,
+    ) -> std::result::Result<(), Obstacle> {
+        let message = match request.operation {
+            Operation::Buy { element } => self.data.message(element as usize),
+            following => {
+                let (order_id, element) = port.asked(following);
+                let element = element as usize;
+                if let Operation::BuyAgain { .. } = following {
+                    self.data.message(element)
+                } else {
+                    let user_id = self.data.element(element).user_id;
+                    write_message(&mut self.asking, &OrderRequest { order_id, user_id });
+                    &self.asking
+                }
+            }
+        };
+        match link.session.obstacle(message.len()) {
+            Some(obstacle) => Err(obstacle),
+            None => {
+                link.session.send(message, request);
+                Ok(())
+            }
+        }
+    }
 }
 
 /// Where a lane connects, and what it calls there.
@@ -74,7 +126,8 @@ impl Server {
     }
 }
 
-fn resolve(address: &str) -> Result<Vec<SocketAddr>> {
+/// The addresses of `HOST:PORT`.
+pub(crate) fn resolve(address: &str) -> Result<Vec<SocketAddr>> {
     if address
         .rsplit_once(':')
         .is_none_or(|(_, port)| port.parse::<u16>().is_err())

@@ -8,6 +8,8 @@ pub mod duration;
 pub mod error;
 pub mod events;
 pub mod grpc;
+pub mod http;
+mod lane;
 mod message;
 pub mod plan;
 pub mod process;

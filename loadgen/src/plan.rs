@@ -65,6 +65,19 @@ pub struct LoadPlan {
     /// What follows the yes; none: nothing.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub orders: Option<Orders>,
+    /// What it takes to ask a gateway over HTTP; none: services are asked over gRPC.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub http: Option<Http>,
+}
+
+/// What the tokens of buyers are made of.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Http {
+    /// Holds the key that the system verifies tokens with.
+    pub secret_file: PathBuf,
+    pub issuer: String,
+    pub audience: String,
 }
 
 /// When requests arrive.
@@ -148,6 +161,7 @@ impl LoadPlan {
             report: false,
             seed: 0,
             orders: None,
+            http: None,
         }
     }
 

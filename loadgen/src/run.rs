@@ -6,7 +6,7 @@
 //! Nothing is a task, a timer or a wake-up per request: what one read of a connection ends is
 //! recorded under one lock, and answered with as many new requests in one write.
 //!
-//! Another client (tonic, HTTP) becomes a driver by implementing [`Lane`] and calling [`drive`] with
+//! Another client becomes a driver by implementing [`Lane`] and calling [`drive`] with
 //! a function that makes a lane of a port. Each time it is polled, a lane
 //! 1. gives the port its waker ([`Port::register`]) and reads the time once ([`Port::now_ns`]);
 //! 2. gives up what has passed its deadline ([`Port::deadline_ns`]) and hands everything that ended
@@ -35,6 +35,7 @@ mod stop;
 mod sum_up;
 #[cfg(test)]
 mod tests;
+mod texts;
 mod timeline;
 
 pub use drive::{Elements, Measured, drive};
@@ -42,6 +43,7 @@ pub use pacer::PACING;
 pub use port::Port;
 pub use request::{Operation, Request, RequestEnd, Serves};
 pub use stop::Stop;
+pub(crate) use texts::{refusal, without_numbers};
 
 use std::future::Future;
 use tokio::time::Instant;

@@ -109,6 +109,8 @@ enum Command {
 enum Load {
     /// gRPC: a closed loop with the options and the meaning of ghz, or an open loop by a schedule
     Grpc(Box<loadgen::cli::LoadGrpc>),
+    /// HTTP: the same loops, at a gateway
+    Http(Box<loadgen::cli::LoadHttp>),
 }
 
 /// How a command ended that could be carried out.
@@ -196,6 +198,7 @@ fn run(command: Command) -> anyhow::Result<Ending> {
         Command::Regress(arguments) => return Ok(Ending::Code(run_regress(&arguments))),
         // These two build the runtime that they need by themselves.
         Command::Load(Load::Grpc(arguments)) => drop(loadgen::cli::run(*arguments)?),
+        Command::Load(Load::Http(arguments)) => drop(loadgen::cli::run_http(*arguments)?),
         Command::Guard(arguments) => guard::run(&arguments)?,
         Command::Engines { json } => listing::engines(json)?,
         Command::Scenarios => print!("{}", listing::scenarios()?),

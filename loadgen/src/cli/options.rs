@@ -5,7 +5,7 @@ mod tests;
 
 use crate::data::{DataSpec, Popularity};
 use crate::duration::parse_duration;
-use crate::plan::{Arrival, BACKLOG_DEFAULT, Data, End, LoadPlan, Shape};
+use crate::plan::{Arrival, BACKLOG_DEFAULT, Data, End, Http, LoadPlan, Shape};
 use crate::{Error, Result};
 use std::path::PathBuf;
 use std::time::Duration;
@@ -139,6 +139,35 @@ pub struct LoadGrpc {
     /// Exit with 1 if any request fails, is dropped or has an unknown outcome
     #[arg(long)]
     pub fail_on_errors: bool,
+}
+
+/// Load a gateway with `POST /api/v1/seckill/execute`, each buyer with a token of their own. The same
+/// loops as those of gRPC; a connection has one request under way, so give a closed loop as many
+/// connections as workers.
+#[derive(Clone, Debug, clap::Args)]
+pub struct LoadHttp {
+    #[command(flatten)]
+    pub load: LoadGrpc,
+    /// File with the key that the system verifies tokens with (its jwt.secret_file)
+    #[arg(long, value_name = "FILE", required_unless_present = "plan")]
+    pub jwt_secret_file: Option<PathBuf>,
+    /// Issuer of the tokens (its jwt.issuer)
+    #[arg(long, value_name = "NAME", default_value = "seckill")]
+    pub jwt_issuer: String,
+    /// Audience of the tokens (its jwt.audience)
+    #[arg(long, value_name = "NAME", default_value = "seckill")]
+    pub jwt_audience: String,
+}
+
+impl LoadHttp {
+    /// None where a plan says it.
+    pub fn http(&self) -> Option<Http> {
+        self.jwt_secret_file.as_ref().map(|path| Http {
+            secret_file: path.clone(),
+            issuer: self.jwt_issuer.clone(),
+            audience: self.jwt_audience.clone(),
+        })
+    }
 }
 
 /// Course of an open loop's rate, as it is named on the command line.

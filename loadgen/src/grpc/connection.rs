@@ -1,8 +1,10 @@
 //! A socket with its session. Moves bytes between the two, with one system call for all that has
 //! gathered.
 
-use crate::run::Request;
-use crate::wire::{Ended, Session, Target};
+use super::outcome;
+use crate::lane::Link;
+use crate::run::{Request, RequestEnd};
+use crate::wire::{Session, Target};
 use std::future::poll_fn;
 use std::io;
 use std::net::SocketAddr;
@@ -51,9 +53,40 @@ impl Connection {
         .await?;
         Ok(connection)
     }
+}
 
-    /// Sends as much as the socket takes; the rest is sent when it is writable again.
-    pub fn flush(&mut self, cx: &mut Context) -> io::Result<()> {
+impl Link for Connection {
+    const TOO_LATE: &'static str = "no HTTP/2 settings came in time";
+
+    fn open(&self) -> usize {
+        self.session.open()
+    }
+
+    fn room(&self) -> usize {
+        self.session.room()
+    }
+
+    fn oldest(&self) -> Option<&Request> {
+        self.session.oldest()
+    }
+
+    fn cancel_oldest(&mut self) -> Option<Request> {
+        self.session.cancel_oldest()
+    }
+
+    fn into_open(self) -> Vec<Request> {
+        self.session.into_open().collect()
+    }
+
+    fn is_going_away(&self) -> bool {
+        self.session.is_going_away()
+    }
+
+    fn why_lost(&self, reason: &str) -> String {
+        self.session.why_lost(reason)
+    }
+
+    fn flush(&mut self, cx: &mut Context) -> io::Result<()> {
         let mut sent = 0;
         while sent < self.session.out.len() {
             match Pin::new(&mut self.socket).poll_write(cx, &self.session.out[sent..]) {
@@ -67,11 +100,10 @@ impl Connection {
         Ok(())
     }
 
-    /// Reads once and handles what arrived. An error says why the connection can no longer be used.
-    pub fn poll_receive(
+    fn poll_receive(
         &mut self,
         cx: &mut Context,
-        ended: &mut impl FnMut(Request, Ended),
+        ended: &mut impl FnMut(Request, Option<RequestEnd>),
     ) -> Poll<Result<(), String>> {
         let mut room = ReadBuf::new(&mut self.inbox[self.filled..]);
         ready!(Pin::new(&mut self.socket).poll_read(cx, &mut room))
@@ -82,9 +114,12 @@ impl Connection {
             return Poll::Ready(Err(why));
         }
         self.filled += length;
+        let mut judged = |request: Request, end| {
+            ended(request, outcome::of(request.operation, end));
+        };
         let used = self
             .session
-            .receive(&self.inbox[..self.filled], ended)
+            .receive(&self.inbox[..self.filled], &mut judged)
             .map_err(|error| error.to_string())?;
         self.inbox.copy_within(used..self.filled, 0);
         self.filled -= used;

@@ -3,7 +3,7 @@
 
 use crate::data::strip_prefix;
 use crate::message::{OrderResponse, SeckillResponse};
-use crate::run::{Operation, RequestEnd};
+use crate::run::{Operation, RequestEnd, refusal, without_numbers};
 use crate::wire::{ERROR_REFUSED_STREAM, Ended, Reply, error_name};
 use prost::Message;
 use reports::outcome_log::{Outcome, Refusal};
@@ -45,16 +45,6 @@ const NOT_EXECUTED: [&str; 9] = [
     "UNIMPLEMENTED",
 ];
 
-/// What the service says when it refuses, and what it means. A text that is not here is
-/// [`Refusal::Other`].
-const REFUSALS: [(&str, Refusal); 4] = [
-    ("sold out", Refusal::SoldOut),
-    ("the sale has not started", Refusal::NotStarted),
-    ("the sale has ended", Refusal::Ended),
-    // Nothing is on sale, and it may be again.
-    ("the sale is paused", Refusal::NotStarted),
-];
-
 /// What an end on the wire means; none if the server certainly did not process the request, so that
 /// it can be sent again.
 pub fn of(operation: Operation, ended: Ended) -> Option<RequestEnd> {
@@ -89,15 +79,6 @@ fn of_change(reply: Reply) -> RequestEnd {
         detail: without_numbers(&end.detail),
         ..end
     }
-}
-
-/// What is said of one order, as it is said of any; so that all such are counted together.
-fn without_numbers(text: &str) -> String {
-    let words = text.split(' ').map(|word| {
-        let is_number = !word.is_empty() && word.bytes().all(|byte| byte.is_ascii_digit());
-        if is_number { "N" } else { word }
-    });
-    words.collect::<Vec<_>>().join(" ")
 }
 
 fn of_reply(reply: Reply, done: impl FnOnce(&[u8]) -> Option<RequestEnd>) -> RequestEnd {
@@ -154,11 +135,6 @@ fn refused(refusal: Refusal, detail: String) -> RequestEnd {
         detail,
         ..RequestEnd::new(Outcome::Refused, "OK, refused")
     }
-}
-
-fn refusal(text: &str) -> Refusal {
-    let known = REFUSALS.iter().find(|(known, _)| *known == text);
-    known.map_or(Refusal::Other, |(_, refusal)| *refusal)
 }
 
 #[cfg(test)]
@@ -285,13 +261,5 @@ mod tests {
             }
             assert_eq!(end(0, b"").outcome, Outcome::Unknown);
         }
-    }
-
-    #[test]
-    fn orders_are_counted_together_whatever_their_numbers() {
-        assert_eq!(
-            without_numbers("order 712 is cancelled already"),
-            "order N is cancelled already"
-        );
     }
 }

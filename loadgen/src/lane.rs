@@ -1,17 +1,12 @@
-//! One connection and its requests. It is one task, and the replies that one read brings are
-//! followed by one write with as many new requests; there are no wake-ups between tasks, and no
-//! timer per request.
+//! One connection and its requests, whatever the protocol. It is one task, and the replies that one
+//! read brings are followed by one write with as many new requests; there are no wake-ups between
+//! tasks, and no timer per request.
 
-use super::Server;
-use super::connection::Connection;
-use super::outcome;
-use crate::data::{Encoded, write_message};
-use crate::message::OrderRequest;
-use crate::run::{Operation, Port, Request, RequestEnd};
-use crate::wire::{Ended, Obstacle};
+use crate::run::{Port, Request, RequestEnd};
 use std::collections::VecDeque;
-use std::future::poll_fn;
-use std::sync::Arc;
+use std::fmt::{Debug, Display};
+use std::future::{Future, poll_fn};
+use std::io;
 use std::task::{Context, Poll};
 use std::time::Duration;
 use tokio::time::{Instant, sleep_until, timeout_at};
@@ -21,16 +16,64 @@ const CONNECT_EVERY: Duration = Duration::from_millis(50);
 /// Longest time that a single attempt may take, until the server's settings have arrived.
 const CONNECT_ATTEMPT_MAX: Duration = Duration::from_secs(1);
 
+/// How a lane connects, and how a request looks on its connection.
+pub trait Protocol: Debug + Send + 'static {
+    type Link: Link;
+    /// What keeps a request from being sent on a connection that is there.
+    type Obstacle: Copy + Debug + Display + Send;
+
+    /// A connection on which requests can be sent.
+    fn connect(&self) -> impl Future<Output = Result<Self::Link, String>> + Send;
+
+    /// Hands a request to the connection, which keeps it until it ends.
+    fn send(
+        &mut self,
+        link: &mut Self::Link,
+        request: Request,
+        port: &Port,
+    ) -> Result<(), Self::Obstacle>;
+}
+
+/// One connection, with the requests that are open on it.
+pub trait Link: Debug + Send + 'static {
+    /// Why there is no connection when none was there in time.
+    const TOO_LATE: &'static str;
+
+    /// Requests under way.
+    fn open(&self) -> usize;
+    /// How many more can be sent now.
+    fn room(&self) -> usize;
+    /// The request that has been under way the longest.
+    fn oldest(&self) -> Option<&Request>;
+    /// Gives that up.
+    fn cancel_oldest(&mut self) -> Option<Request>;
+    /// Whatever is under way when the connection is lost, from the first to the last.
+    fn into_open(self) -> Vec<Request>;
+    /// Whether nothing more can be sent on it.
+    fn is_going_away(&self) -> bool;
+    /// What the server said about its end, or this reason.
+    fn why_lost(&self, reason: &str) -> String;
+    /// Sends as much as the socket takes; the rest is sent when it is writable again.
+    fn flush(&mut self, cx: &mut Context) -> io::Result<()>;
+    /// Reads once and reports which requests have ended, and how; without an end, the server
+    /// certainly did not process the request. These are reported from the last to the first. An
+    /// error says why the connection can no longer be used.
+    fn poll_receive(
+        &mut self,
+        cx: &mut Context,
+        ended: &mut impl FnMut(Request, Option<RequestEnd>),
+    ) -> Poll<Result<(), String>>;
+}
+
 enum Exit {
     Finished,
     Lost(String),
 }
 
 #[derive(Debug)]
-pub struct Lane {
+pub struct Lane<P: Protocol> {
     port: Port,
-    data: Arc<Encoded>,
-    server: Server,
+    protocol: P,
     /// Requests that could not be sent yet, oldest first. In a closed loop at most one per worker;
     /// in an open one they go back to the others as soon as the lane cannot send.
     waiting: VecDeque<Request>,
@@ -39,13 +82,11 @@ pub struct Lane {
     connect_not_before: Instant,
     lost_because: String,
     /// What keeps the oldest waiting request from being sent on a connection that is there.
-    held_up_by: Option<Obstacle>,
-    connection: Option<Connection>,
-    /// A message about an order.
-    asking: Vec<u8>,
+    held_up_by: Option<P::Obstacle>,
+    connection: Option<P::Link>,
 }
 
-impl crate::run::Lane for Lane {
+impl<P: Protocol> crate::run::Lane for Lane<P> {
     async fn connect_first(&mut self, deadline: Instant) -> Result<(), String> {
         loop {
             match self.attempt(deadline).await {
@@ -75,13 +116,11 @@ impl crate::run::Lane for Lane {
     }
 }
 
-impl Lane {
-    pub fn new(port: Port, data: Arc<Encoded>, server: Server) -> Self {
+impl<P: Protocol> Lane<P> {
+    pub fn new(port: Port, protocol: P) -> Self {
         Self {
             port,
-            data,
-            server,
-            asking: Vec::new(),
+            protocol,
             waiting: VecDeque::new(),
             ended: Vec::new(),
             connect_not_before: Instant::now(),
@@ -91,7 +130,7 @@ impl Lane {
         }
     }
 
-    async fn attempt(&mut self, deadline: Instant) -> Result<Connection, String> {
+    async fn attempt(&mut self, deadline: Instant) -> Result<P::Link, String> {
         sleep_until(self.connect_not_before.min(deadline)).await;
         let now = Instant::now();
         if now >= deadline {
@@ -99,18 +138,13 @@ impl Lane {
         }
         self.connect_not_before = now + CONNECT_EVERY;
         let limit = deadline.min(now + CONNECT_ATTEMPT_MAX);
-        match timeout_at(
-            limit,
-            Connection::establish(&self.server.addresses, &self.server.target),
-        )
-        .await
-        {
+        match timeout_at(limit, self.protocol.connect()).await {
             Ok(established) => established,
             // It was cut short, and an earlier attempt says more.
             Err(_) if limit == deadline && !self.lost_because.is_empty() => {
                 Err(self.lost_because.clone())
             }
-            Err(_) => Err("no HTTP/2 settings came in time".to_owned()),
+            Err(_) => Err(P::Link::TOO_LATE.to_owned()),
         }
     }
 
@@ -146,8 +180,8 @@ impl Lane {
 
     /// The outcome of every request open on a lost connection is unknown, because it may have
     /// reached the server.
-    fn lost(&mut self, connection: Connection, reason: String) {
-        let open = connection.session.into_open();
+    fn lost(&mut self, connection: P::Link, reason: String) {
+        let open = connection.into_open().into_iter();
         self.ended
             .extend(open.map(|request| (request, RequestEnd::connection_lost(&reason))));
         self.port.disconnected(&mut self.waiting, &reason);
@@ -157,7 +191,7 @@ impl Lane {
         self.port.end(now_ns, &mut self.ended);
     }
 
-    fn poll(&mut self, connection: &mut Connection, cx: &mut Context) -> Poll<Exit> {
+    fn poll(&mut self, connection: &mut P::Link, cx: &mut Context) -> Poll<Exit> {
         self.port.register(cx.waker());
         loop {
             let now_ns = self.port.now_ns();
@@ -169,15 +203,15 @@ impl Lane {
                 // What the server said before it hung up counts all the same.
                 while let Poll::Ready(Ok(())) = self.receive(connection, cx) {}
                 self.port.end(now_ns, &mut self.ended);
-                let why = connection.session.why_lost(&error.to_string());
+                let why = connection.why_lost(&error.to_string());
                 return Poll::Ready(Exit::Lost(why));
             }
-            if connection.session.open() == 0 {
+            if connection.open() == 0 {
                 if self.waiting.is_empty() && self.port.is_over() {
                     return Poll::Ready(Exit::Finished);
                 }
-                if connection.session.is_going_away() {
-                    let why = connection.session.why_lost("no more requests");
+                if connection.is_going_away() {
+                    let why = connection.why_lost("no more requests");
                     return Poll::Ready(Exit::Lost(why));
                 }
             }
@@ -196,25 +230,19 @@ impl Lane {
         }
     }
 
-    fn receive(
-        &mut self,
-        connection: &mut Connection,
-        cx: &mut Context,
-    ) -> Poll<Result<(), String>> {
+    fn receive(&mut self, connection: &mut P::Link, cx: &mut Context) -> Poll<Result<(), String>> {
         let (waiting, ended) = (&mut self.waiting, &mut self.ended);
         let mut not_processed = 0;
-        let read = connection.poll_receive(cx, &mut |request: Request, end: Ended| {
-            match outcome::of(request.operation, end) {
-                Some(end) => ended.push((request, end)),
-                // These are reported from the last to the first, so pushing each of them to the
-                // front keeps their order, before anything newer.
-                None => {
-                    not_processed += 1;
-                    waiting.push_front(Request {
-                        sent_ns: None,
-                        ..request
-                    });
-                }
+        let read = connection.poll_receive(cx, &mut |request: Request, end| match end {
+            Some(end) => ended.push((request, end)),
+            // These are reported from the last to the first, so pushing each of them to the
+            // front keeps their order, before anything newer.
+            None => {
+                not_processed += 1;
+                waiting.push_front(Request {
+                    sent_ns: None,
+                    ..request
+                });
             }
         });
         if not_processed > 0 {
@@ -224,16 +252,16 @@ impl Lane {
     }
 
     /// Asks to be woken when the oldest request times out.
-    fn look_at_oldest(&self, connection: &Connection) {
-        let oldest = [connection.session.oldest(), self.waiting.front()];
+    fn look_at_oldest(&self, connection: &P::Link) {
+        let oldest = [connection.oldest(), self.waiting.front()];
         let oldest = oldest.into_iter().flatten();
         let deadline_ns = oldest.map(|request| self.port.deadline_ns(request)).min();
         self.port.look_at(deadline_ns.unwrap_or(u64::MAX));
     }
 
-    fn expire_open(&mut self, connection: &mut Connection, now_ns: u64) {
+    fn expire_open(&mut self, connection: &mut P::Link, now_ns: u64) {
         let abandoning = self.port.is_abandoning();
-        while let Some(oldest) = connection.session.oldest() {
+        while let Some(oldest) = connection.oldest() {
             let end = if self.port.deadline_ns(oldest) <= now_ns {
                 RequestEnd::timed_out()
             } else if abandoning {
@@ -241,7 +269,7 @@ impl Lane {
             } else {
                 return;
             };
-            let Some(request) = connection.session.cancel_oldest() else {
+            let Some(request) = connection.cancel_oldest() else {
                 return;
             };
             self.ended.push((request, end));
@@ -267,40 +295,25 @@ impl Lane {
         }
     }
 
-    fn send(&mut self, connection: &mut Connection, now_ns: u64) {
-        let session = &mut connection.session;
-        self.port.take(now_ns, session.room(), &mut self.waiting);
+    fn send(&mut self, connection: &mut P::Link, now_ns: u64) {
+        self.port.take(now_ns, connection.room(), &mut self.waiting);
         let mut sent = 0;
+        self.held_up_by = None;
         while let Some(next) = self.waiting.front() {
-            let message = match next.operation {
-                Operation::Buy { element } => self.data.message(element as usize),
-                following => {
-                    let (order_id, element) = self.port.asked(following);
-                    let element = element as usize;
-                    if let Operation::BuyAgain { .. } = following {
-                        self.data.message(element)
-                    } else {
-                        let user_id = self.data.element(element).user_id;
-                        write_message(&mut self.asking, &OrderRequest { order_id, user_id });
-                        &self.asking
-                    }
-                }
-            };
-            self.held_up_by = session.obstacle(message.len());
-            if self.held_up_by.is_some() {
-                break;
-            }
             let request = Request {
                 sent_ns: Some(now_ns),
                 ..*next
             };
-            session.send(message, request);
+            if let Err(obstacle) = self.protocol.send(connection, request, &self.port) {
+                self.held_up_by = Some(obstacle);
+                break;
+            }
             self.waiting.pop_front();
             sent += 1;
         }
         // Room for streams is none if the window is used up.
         let room = match self.waiting.is_empty() {
-            true => session.room(),
+            true => connection.room(),
             false => 0,
         };
         self.port.sent(sent, &mut self.waiting, room);
