@@ -36,7 +36,7 @@ use std::collections::BTreeMap;
 
 use reports::expect::Expected;
 use reports::gate::{Rules, judge};
-use reports::result::{Ack, DriverKind, Run, RunKind, Subject};
+use reports::result::{Ack, Run, RunKind, Subject};
 
 use self::leg::Profiling;
 use self::record::Ground;
@@ -206,16 +206,6 @@ fn built(options: &BenchOptions) -> anyhow::Result<Program> {
     let program = Program::at(&system_binary::build()?)?;
     program.check(options)?;
     Ok(program)
-}
-
-fn uses_ghz(scenario: &Scenario) -> bool {
-    let variants = scenario.all_variants();
-    let drivers = variants
-        .iter()
-        .filter_map(|variant| variant.driver.as_ref());
-    drivers
-        .chain([&scenario.driver])
-        .any(|kind| *kind == DriverKind::Ghz)
 }
 
 /// What [`run`] would do on the stack that was asked for. Builds the system's binary, but starts

@@ -6,7 +6,7 @@ use std::path::Path;
 use crate::scenario::{Scenario, ScenarioError};
 
 /// `(name, text)` in the order in which they are listed.
-pub const EMBEDDED: [(&str, &str); 18] = [
+pub const EMBEDDED: [(&str, &str); 19] = [
     ("smoke", include_str!("../catalog/smoke.toml")),
     ("laptop", include_str!("../catalog/laptop.toml")),
     ("4c4g", include_str!("../catalog/4c4g.toml")),
@@ -24,6 +24,7 @@ pub const EMBEDDED: [(&str, &str); 18] = [
     ),
     ("mixed", include_str!("../catalog/mixed.toml")),
     ("cancel-churn", include_str!("../catalog/cancel-churn.toml")),
+    ("http", include_str!("../catalog/http.toml")),
     ("bots", include_str!("../catalog/bots.toml")),
     ("backlog", include_str!("../catalog/backlog.toml")),
     ("acks", include_str!("../catalog/acks.toml")),

@@ -182,6 +182,12 @@ impl Scenario {
         self.phases.len().saturating_sub(1)
     }
 
+    /// Whether some leg is driven by this.
+    pub fn uses_driver(&self, driver: &DriverKind) -> bool {
+        let of_variants = self.variants.iter().filter_map(|it| it.driver.as_ref());
+        of_variants.chain([&self.driver]).any(|kind| kind == driver)
+    }
+
     /// Variants to run each engine under; one without a name where the scenario has none.
     pub fn all_variants(&self) -> Vec<Variant> {
         if self.variants.is_empty() {

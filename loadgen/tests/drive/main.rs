@@ -10,6 +10,7 @@ mod clocks;
 mod closed_loop;
 mod command;
 mod farewell;
+mod http;
 mod interruptions;
 mod open_loop;
 mod protocol;

@@ -1,4 +1,4 @@
-//! The driver as a child process: `lab load grpc --plan FILE --events --handshake`. It is a process
+//! The driver as a child process: `lab load grpc --plan FILE --events --handshake`, or `http`. It is a process
 //! of its own so that its CPU is counted apart from the lab's, and a slow terminal cannot slow the
 //! load down.
 
@@ -30,6 +30,15 @@ pub(super) struct DriverSpec<'a> {
     pub limits: &'a Limits,
 }
 
+impl DriverSpec<'_> {
+    fn protocol(&self) -> &'static str {
+        match self.plan.http {
+            Some(_) => "http",
+            None => "grpc",
+        }
+    }
+}
+
 #[derive(Debug)]
 pub(super) struct Driver {
     child: Child,
@@ -50,7 +59,7 @@ impl Driver {
             .with_context(|| format!("{} cannot be written", stderr.display()))?;
         let mut command = Command::new(lab);
         command
-            .args(["load", "grpc", "--events", "--handshake", "--plan"])
+            .args(["load", spec.protocol(), "--events", "--handshake", "--plan"])
             .arg(&plan)
             .arg("--outcome-log")
             .arg(spec.outcome_log)

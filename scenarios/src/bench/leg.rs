@@ -16,7 +16,7 @@ use std::collections::BTreeMap;
 use std::path::PathBuf;
 use std::time::Duration;
 
-use reports::result::{AuditCheck, AuditReport, Flag, Leg, Probe, Purpose};
+use reports::result::{AuditCheck, AuditReport, DriverKind, Flag, Leg, Probe, Purpose};
 use tokio::sync::watch;
 
 pub(super) use self::drain::NOT_DRAINED;
@@ -200,6 +200,10 @@ impl LegWork<'_> {
         let address = interrupt
             .cut_short(roles.start(&role_settings, stack, namespace))
             .await?;
+        let address = match role_settings.needs_gateway {
+            true => roles.gateway()?,
+            false => address,
+        };
         let orders = self.after().map(|_| roles.orders()).transpose()?;
         let mut inspector = StockInspector::new(roles.admin()?)?;
         let open = async {
@@ -364,6 +368,7 @@ impl LegWork<'_> {
             ack: &self.plan.subject.ack,
             listen: "127.0.0.1:0",
             needs_orders: self.after().is_some(),
+            needs_gateway: self.plan.subject.driver == DriverKind::HttpFast,
             overrides: &self.plan.subject.settings,
         }
     }

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
-use reports::result::{Build, Side};
+use reports::result::{Build, DriverKind, Side};
 
 use super::system_binary::{self, EngineEntry};
 use super::{BenchOptions, CannotRun};
@@ -37,10 +37,11 @@ pub struct ProgramSide {
 }
 
 /// Listeners of services that came later than those of orders and products.
+const GATEWAY_LISTEN: &str = "SECKILL__GATEWAY__LISTEN";
 const OTHER_LISTENERS: [&str; 3] = [
     "SECKILL__AUTH__LISTEN",
     "SECKILL__USER__LISTEN",
-    "SECKILL__GATEWAY__LISTEN",
+    GATEWAY_LISTEN,
 ];
 
 /// The lab's own settings of what comes after the yes: listeners on any port, and no order expires.
@@ -105,6 +106,12 @@ impl Program {
                     scenario.name
                 );
                 return Err(named(refusal).into());
+            }
+            if scenario.uses_driver(&DriverKind::HttpFast)
+                && !self.other_listeners.contains_key(GATEWAY_LISTEN)
+            {
+                let refusal = "this binary has no gateway, which the driver http needs";
+                return Err(named(refusal.to_owned()).into());
             }
             for variant in &scenario.variants {
                 let settings = variant.settings_of_roles();

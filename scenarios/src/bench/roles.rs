@@ -2,8 +2,11 @@
 //! need one another, and their end.
 
 use std::collections::BTreeMap;
+use std::fs::OpenOptions;
+use std::io::{ErrorKind, Write};
 use std::net::SocketAddr;
-use std::path::Path;
+use std::os::unix::fs::OpenOptionsExt;
+use std::path::{Path, PathBuf};
 
 use anyhow::Context;
 use reports::result::Ack;
@@ -24,6 +27,10 @@ const BEFORE_SERVICES: [&str; 2] = ["reconciler", "create-consumer"];
 /// follows the yes.
 const RELEASES: &str = "cancel-consumer";
 const ORDERS: &str = "order";
+/// What buyers come to over HTTP; only where the driver does.
+const GATEWAY: &str = "gateway";
+/// Holds the key that tokens are signed with, in the scratch folder.
+const SECRET_FILE: &str = "jwt.secret";
 /// The service that sells is the last to be started and the first to be stopped.
 const SERVICE: &str = "seckill";
 /// The role that runs all of them in one process, on the embedded stack.
@@ -43,6 +50,8 @@ pub struct RoleSettings<'a> {
     pub listen: &'a str,
     /// Something follows the yes, so that there must be an order service.
     pub needs_orders: bool,
+    /// Buyers come over HTTP, with tokens, so that there must be a gateway.
+    pub needs_gateway: bool,
     /// Settings that the user changed, `SECKILL__…`; they take precedence over the lab's own.
     pub overrides: &'a BTreeMap<String, String>,
 }
@@ -63,6 +72,9 @@ impl Roles {
         namespace: &Namespace,
         sales: &[Sale],
     ) -> anyhow::Result<()> {
+        if settings.needs_gateway {
+            write_secret(stack)?;
+        }
         let seed = stack
             .scratch()
             .join(format!("seed-{}.toml", namespace.database));
@@ -100,9 +112,25 @@ impl Roles {
             let spec = spec(settings, stack, namespace, name, vec![name.to_owned()]);
             self.roles.push(stack.spawn_role(&spec).await?);
         }
-        self.seller()
-            .and_then(Role::listen)
-            .context("seckill did not say where it listens")
+        let service = self.seller().and_then(Role::listen);
+        let service = service.context("seckill did not say where it listens")?;
+        if settings.needs_gateway && !stack.is_embedded() {
+            let arguments = vec![GATEWAY.to_owned()];
+            let mut spec = spec(settings, stack, namespace, GATEWAY, arguments);
+            spec.env.push(upstream("SECKILL", service));
+            spec.env
+                .extend(self.orders().ok().map(|orders| upstream("ORDER", orders)));
+            self.roles.push(stack.spawn_role(&spec).await?);
+        }
+        Ok(service)
+    }
+
+    /// Where buyers come over HTTP.
+    pub(super) fn gateway(&self) -> anyhow::Result<SocketAddr> {
+        let of_its_own = self.named(&[GATEWAY]).and_then(Role::listen);
+        of_its_own
+            .or_else(|| self.named(&[ALL]).and_then(Role::gateway))
+            .context("no process says where its gateway listens, which the driver http needs")
     }
 
     /// Where the service answers operators.
@@ -157,12 +185,12 @@ impl Roles {
         Ok(Some(HeldBackConsumer(pid)))
     }
 
-    /// Stops the service, and then that of orders: from then on nothing is accepted, cancelled or
+    /// Stops the gateway, the service, and then that of orders: from then on nothing is accepted, cancelled or
     /// paid, while the other roles can still finish what is under way. On the embedded stack there
     /// is only one process; the repair there starts what it needs itself.
     pub(super) async fn stop_services(&mut self) -> anyhow::Result<()> {
-        let has_orders = self.named(&[ORDERS]).is_some();
-        for _ in 0..=usize::from(has_orders) {
+        let others = [GATEWAY, ORDERS].map(|name| usize::from(self.named(&[name]).is_some()));
+        for _ in 0..=others.iter().sum() {
             if let Some(role) = self.roles.pop() {
                 stop(role).await?;
             }
@@ -238,6 +266,27 @@ fn spec(
     }
 }
 
+fn upstream(service: &str, address: SocketAddr) -> (String, String) {
+    let key = format!("SECKILL__GATEWAY__UPSTREAMS__{service}");
+    (key, format!("http://{address}"))
+}
+
+/// The file with the key that tokens are signed with; there is one for all legs of a run.
+pub(super) fn secret_file(stack: &Stack) -> PathBuf {
+    stack.scratch().join(SECRET_FILE)
+}
+
+fn write_secret(stack: &Stack) -> anyhow::Result<()> {
+    let path = secret_file(stack);
+    let mut create = OpenOptions::new();
+    let written = match create.write(true).create_new(true).mode(0o600).open(&path) {
+        Ok(mut file) => file.write_all(format!("{:032x}", rand::random::<u128>()).as_bytes()),
+        Err(error) if error.kind() == ErrorKind::AlreadyExists => Ok(()),
+        Err(error) => Err(error),
+    };
+    written.with_context(|| format!("{} cannot be written", path.display()))
+}
+
 fn environment(
     settings: &RoleSettings<'_>,
     stack: &Stack,
@@ -274,6 +323,10 @@ fn environment(
                 namespace.mq_prefix.clone(),
             ),
         ]);
+    }
+    if settings.needs_gateway {
+        let path = secret_file(stack).display().to_string();
+        variables.insert("SECKILL__JWT__SECRET_FILE".to_owned(), path);
     }
     if let Some(queue_type) = stack.settings().get("rabbitmq.queue_type") {
         variables.insert("SECKILL__MQ__QUEUE_TYPE".to_owned(), queue_type.clone());

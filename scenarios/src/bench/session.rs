@@ -4,7 +4,7 @@
 
 use std::io::{IsTerminal, Write};
 
-use reports::result::{Ack, Run, RunKind};
+use reports::result::{Ack, DriverKind, Run, RunKind};
 use reports::view;
 
 use super::lineup::{self, Lineup};
@@ -12,9 +12,7 @@ use super::program::Program;
 use super::progress::say;
 use super::record::Ground;
 use super::subjects::{self, SubjectPlan};
-use super::{
-    BenchOptions, CannotRun, Interrupt, expectations, record, result_files, timestamp, uses_ghz,
-};
+use super::{BenchOptions, CannotRun, Interrupt, expectations, record, result_files, timestamp};
 use crate::ghz::Ghz;
 use crate::scenario::Scenario;
 use crate::stack::{Choice, Place, Stack, StackOptions};
@@ -45,7 +43,11 @@ impl Session {
         kind: RunKind,
         interrupt: &Interrupt,
     ) -> anyhow::Result<Self> {
-        if options.scenarios.iter().any(uses_ghz) {
+        if options
+            .scenarios
+            .iter()
+            .any(|scenario| scenario.uses_driver(&DriverKind::Ghz))
+        {
             Ghz::find()?;
         }
         let choice = interrupt.cut_short(Choice::of(&options.stack)).await?;

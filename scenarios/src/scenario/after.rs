@@ -104,7 +104,7 @@ pub(super) fn check(scenario: &Scenario) -> Result<(), BrokenRule> {
     }
     let mut drivers = scenario.variants.iter().filter_map(|it| it.driver.as_ref());
     if scenario.driver == DriverKind::Ghz || drivers.any(|kind| *kind == DriverKind::Ghz) {
-        let message = "the driver ghz only buys; allowed with [load.after]: grpc";
+        let message = "the driver ghz only buys; allowed with [load.after]: grpc, http";
         return broken("driver", message.to_owned());
     }
     if scenario.consumer_held_back {

@@ -10,7 +10,7 @@ use reports::result::{DriverKind, Popularity, Purpose};
 use super::rate::{BASE, SLOWEST};
 use super::{Arrival, End, OpenShape, PhasePlan, Rate, Scenario};
 
-pub const DRIVERS: [&str; 2] = ["grpc", "ghz"];
+pub const DRIVERS: [&str; 3] = ["grpc", "http", "ghz"];
 /// Whether create-consumer works while the load runs, or is stopped until the last reply.
 pub(super) const CONSUMER_MODES: [&str; 2] = ["running", "held-back"];
 pub(super) const PURPOSES: [&str; 3] = ["warm-up", "calibrate", "measure"];

@@ -65,3 +65,17 @@ fn a_churn_on_servers_passes_its_audit() {
         churn("servers_churn", &["--engine", "lua-single-key"]);
     }
 }
+
+/// Through the gateway, where each buyer has a token, which the order service believes.
+#[test]
+fn a_churn_over_http_passes_its_audit() {
+    let arguments = [
+        "--stack",
+        "embedded",
+        "--engine",
+        "preallocated",
+        "--driver",
+        "http",
+    ];
+    churn("http_churn", &arguments);
+}

@@ -46,6 +46,12 @@ const ELSEWHERE: &[(&str, &str, &str, &str)] = &[
         "a_run_under_ghz_is_audited_and_says_what_it_cannot_see",
     ),
     (
+        "--driver",
+        "http",
+        "bench/after_yes.rs",
+        "a_churn_over_http_passes_its_audit",
+    ),
+    (
         "--open",
         "",
         "bench/matrix.rs",

@@ -4,14 +4,18 @@ use std::time::Duration;
 
 use anyhow::anyhow;
 use loadgen::data::{DataSpec, Popularity};
-use loadgen::plan::{Arrival as DriverArrival, Data, End as DriverEnd, LoadPlan, Shape};
+use loadgen::plan::{Arrival as DriverArrival, Data, End as DriverEnd, Http, LoadPlan, Shape};
+use reports::result::DriverKind;
 
 use super::phase::PhaseRun;
 use crate::bench::plan::LegKind;
+use crate::bench::roles::secret_file;
 use crate::scenario::{Arrival, End, OpenShape, Rate};
 
 /// One in this many accepted orders is followed until its row is there.
 const SAMPLE_EVERY: u64 = 100;
+/// Issuer and audience of tokens, as the system has them by default.
+const TOKENS_OF: &str = "seckill";
 /// Twice the users that a probe is expected to need.
 const PROBE_RESERVE: f64 = 2.0;
 
@@ -91,6 +95,11 @@ pub(super) fn load_plan(run: &PhaseRun<'_>) -> anyhow::Result<LoadPlan> {
         keep_outcomes: true,
         report: true,
         seed: load.seed,
+        http: (run.work.plan.subject.driver == DriverKind::HttpFast).then(|| Http {
+            secret_file: secret_file(run.work.context.stack),
+            issuer: TOKENS_OF.to_owned(),
+            audience: TOKENS_OF.to_owned(),
+        }),
         orders: run.orders.and_then(|address| {
             let after = load.after.as_ref()?;
             Some(after.orders(address.to_string(), load.connections))
