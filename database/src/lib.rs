@@ -26,7 +26,7 @@ pub use connection::{Connection, Database, Tx};
 pub use kind::DatabaseKind;
 pub use limits::PoolLimits;
 pub use lock::NamedLock;
-pub use masking::masked;
+pub use masking::{has_password, masked, masked_lines};
 pub use mysql::MySqlServer;
 pub use row::{FromColumn, FromRow, RowRef};
 pub use session::{Session, Transaction};

@@ -30,6 +30,23 @@ pub fn masked(url: &str) -> String {
     shown
 }
 
+/// Whether `url` holds a password: one that [`masked`] hides, and that is not empty.
+#[must_use]
+pub fn has_password(url: &str) -> bool {
+    login(url)
+        .into_iter()
+        .chain(parameters(url))
+        .any(|password| !password.is_empty())
+}
+
+/// `text` with every line masked as a URL is: for messages of libraries, which may quote what they
+/// could not read.
+#[must_use]
+pub fn masked_lines(text: &str) -> String {
+    let lines: Vec<String> = text.split('\n').map(masked).collect();
+    lines.join("\n")
+}
+
 /// From the first `:` behind `://` to the last `@`.
 fn login(url: &str) -> Option<Range<usize>> {
     let start = url.find("://")? + "://".len();
@@ -95,6 +112,37 @@ mod tests {
         ] {
             assert_eq!(masked(url), shown);
         }
+    }
+
+    #[test]
+    fn an_address_has_a_password_or_has_none() {
+        for with in [
+            "redis://:pw@h/",
+            "mysql://root:pw@h/db",
+            "redis+unix:///run/r.sock?pass=x",
+            "redis-cluster://u:pw@a:1,b:2/",
+        ] {
+            assert!(has_password(with), "{with}");
+        }
+        for without in [
+            "redis://h:6379/",
+            "mysql://root@h:3306/db",
+            "mysql://root:@h/db",
+            "redis-cluster://a:1,b:2/",
+            "redis+unix:///run/r.sock?pass=",
+        ] {
+            assert!(!has_password(without), "{without}");
+        }
+    }
+
+    #[test]
+    fn every_line_of_a_message_is_masked_by_itself() {
+        let message = "at line 2\n2 | url = mysql://u:sesame@h/db\n3 | jwt.secret = sesame\nend";
+        let shown = masked_lines(message);
+        assert_eq!(
+            shown,
+            "at line 2\n2 | url = mysql://u:***@h/db\n3 | jwt.secret =***\nend"
+        );
     }
 
     #[test]

@@ -4,6 +4,7 @@
 use crate::config::Config;
 use crate::listener::open_files;
 use crate::logging;
+use crate::panics;
 use crate::roles::{self, RoleConfig};
 use crate::shutdown::Shutdown;
 use crate::supervisor;
@@ -155,6 +156,7 @@ const WRONG_USAGE: u8 = 2;
 /// Runs the command line with the engines of `registry`; an engine of your own is one more
 /// registration.
 pub fn run(registry: Registry) -> ExitCode {
+    panics::tell_masked();
     let cli = Cli::parse();
     match dispatch(cli, &registry) {
         Ok(()) => ExitCode::SUCCESS,
@@ -318,6 +320,7 @@ fn configure(accepted: Accepted, registry: &Registry, beside: Beside) -> anyhow:
     let engine = registry.check(&config.seckill.engine)?;
     engine.check_safe(config.engine.allow_unsafe)?;
     config.check_engines(registry)?;
+    config.check_production(registry)?;
     // On a SQLite file the queue and its consumer live in one process (one-consumer-per-queue, R4).
     ensure!(
         beside == Beside::Nobody || config.database.kind()? != DatabaseKind::Sqlite,

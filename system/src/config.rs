@@ -13,6 +13,8 @@ mod example;
 mod gateway;
 pub mod list;
 mod names;
+mod production;
+mod secrets;
 mod sections;
 
 pub use accounts::{Argon2Config, AuthConfig, JwtConfig, Mode, UserConfig, one_line, secret_in};
@@ -105,7 +107,7 @@ fn pointer(key: &str) -> String {
 }
 
 /// Everything a role can be configured with; a role reads the sections it needs.
-#[derive(Clone, Debug, Default, Serialize, Deserialize, JsonSchema)]
+#[derive(Clone, Default, Serialize, Deserialize, JsonSchema)]
 #[serde(default, deny_unknown_fields)]
 pub struct Config {
     /// What this system is run for.
@@ -155,7 +157,7 @@ impl Config {
             .ok()
             .filter(|path| !path.is_empty());
         let mut config = Self::merged(path.as_deref(), None)?;
-        config.jwt.read_secret()?;
+        config.read_secrets()?;
         config.validate()?;
         Ok(config)
     }
@@ -179,9 +181,11 @@ impl Config {
         let merged = builder
             .add_source(environment)
             .build()
+            .map_err(secrets::hidden)
             .with_context(|| format!("cannot read configuration from {from}"))?;
         merged
             .try_deserialize()
+            .map_err(secrets::hidden)
             .with_context(|| format!("invalid configuration from {from}"))
     }
 
@@ -236,17 +240,7 @@ impl Config {
     /// The effective configuration as one JSON value, passwords in URLs and secrets
     /// masked.
     pub fn masked(&self, registry: &Registry) -> serde_json::Value {
-        let mut copy = self.clone();
-        for url in [
-            &mut copy.database.url,
-            &mut copy.redis.url,
-            &mut copy.mq.url,
-        ] {
-            *url = database::masked(url);
-        }
-        if !copy.jwt.secret.is_empty() {
-            copy.jwt.secret = "***".to_owned();
-        }
+        let mut copy = self.without_secrets();
         copy.engines = self.masked_engines(registry);
         serde_json::to_value(copy).unwrap_or_default()
     }

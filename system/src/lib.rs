@@ -25,6 +25,7 @@ pub mod listener;
 mod logging;
 mod money;
 mod order_id;
+mod panics;
 mod repair;
 mod request_path;
 pub mod roles;

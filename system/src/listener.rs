@@ -46,6 +46,17 @@ impl Listener {
         Ok(Self { address, sockets })
     }
 
+    /// The same where `key` of the configuration says; an address that other machines reach is logged,
+    /// once, because nobody should find out later that it is one.
+    pub fn of_setting(key: &'static str, address: &str, threads: usize) -> anyhow::Result<Self> {
+        let listener = Self::bind(address, threads).context(key)?;
+        if is_beyond_loopback(listener.address) {
+            let address = listener.address;
+            tracing::warn!(key, %address, "listens beyond this machine");
+        }
+        Ok(listener)
+    }
+
     /// Where it listens: never port 0.
     pub fn address(&self) -> SocketAddr {
         self.address
@@ -55,6 +66,11 @@ impl Listener {
     pub fn into_sockets(self) -> Vec<TcpListener> {
         self.sockets
     }
+}
+
+/// Whether other machines may reach it: all but 127.0.0.0/8 and ::1, in whichever notation.
+fn is_beyond_loopback(address: SocketAddr) -> bool {
+    !address.ip().to_canonical().is_loopback()
 }
 
 fn listen(address: SocketAddr, shared: bool) -> std::io::Result<TcpListener> {
@@ -86,6 +102,22 @@ mod tests {
         assert_eq!(sockets.len(), 3);
         for socket in sockets {
             assert_eq!(socket.local_addr().expect("bound"), address);
+        }
+    }
+
+    #[test]
+    fn only_this_machine_is_not_beyond_loopback() {
+        for (address, is_beyond) in [
+            ("127.0.0.1:1", false),
+            ("127.3.2.1:1", false),
+            ("[::1]:1", false),
+            ("[::ffff:127.0.0.1]:1", false),
+            ("0.0.0.0:1", true),
+            ("[::]:1", true),
+            ("10.0.0.7:1", true),
+        ] {
+            let parsed = address.parse().expect("an address");
+            assert_eq!(is_beyond_loopback(parsed), is_beyond, "{address}");
         }
     }
 

@@ -2,6 +2,7 @@
 //! a task that panics. The role then ends with that reason, so that whoever started it can start it
 //! again; half a role that goes on looks alive and serves nobody.
 
+use crate::panics;
 use crate::shutdown::Shutdown;
 use anyhow::anyhow;
 use futures_util::FutureExt;
@@ -87,9 +88,7 @@ pub fn catch<T>(body: impl FnOnce() -> anyhow::Result<T>) -> anyhow::Result<T> {
 }
 
 fn panicked(panic: &(dyn Any + Send)) -> anyhow::Error {
-    let text = panic.downcast_ref::<&str>().copied();
-    let text = text.or_else(|| panic.downcast_ref::<String>().map(String::as_str));
-    anyhow!("it panicked: {}", text.unwrap_or("without words"))
+    anyhow!("it panicked: {}", panics::words(panic))
 }
 
 #[cfg(test)]

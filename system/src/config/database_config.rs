@@ -7,11 +7,13 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 /// MySQL, MariaDB or a SQLite file.
-#[derive(Clone, Debug, Serialize, Deserialize, JsonSchema)]
+#[derive(Clone, Serialize, Deserialize, JsonSchema)]
 #[serde(default, deny_unknown_fields)]
 pub struct DatabaseConfig {
     /// `mysql://user:password@host:port/database`, or `sqlite:///path/file.db` for `seckill all`.
     pub url: String,
+    /// A file that holds this address instead, and perhaps a line break behind it.
+    pub url_file: String,
     /// Most connections of one process, without those of its engine.
     pub max_connections: u32,
     /// Longest wait for a connection, ms.
@@ -33,6 +35,7 @@ impl Default for DatabaseConfig {
     fn default() -> Self {
         Self {
             url: "mysql://root@127.0.0.1:3306/seckill".to_owned(),
+            url_file: String::new(),
             max_connections: 8,
             acquire_timeout_ms: 5_000,
             heartbeat_timeout_ms: 1_000,

@@ -5,11 +5,13 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 /// Redis.
-#[derive(Clone, Debug, Serialize, Deserialize, JsonSchema)]
+#[derive(Clone, Serialize, Deserialize, JsonSchema)]
 #[serde(default, deny_unknown_fields)]
 pub struct RedisConfig {
     /// `redis://host:port/`.
     pub url: String,
+    /// A file that holds this address instead, and perhaps a line break behind it.
+    pub url_file: String,
     /// Put in front of every key.
     pub prefix: String,
 }
@@ -18,6 +20,7 @@ impl Default for RedisConfig {
     fn default() -> Self {
         Self {
             url: "redis://127.0.0.1:6379/".to_owned(),
+            url_file: String::new(),
             prefix: String::new(),
         }
     }
@@ -37,11 +40,13 @@ pub enum QueueType {
 
 /// RabbitMQ. With a `sqlite:` database the queue is in its file, and of these only the prefetch,
 /// the batches, the queue's bound and the prefix have an effect.
-#[derive(Clone, Debug, Serialize, Deserialize, JsonSchema)]
+#[derive(Clone, Serialize, Deserialize, JsonSchema)]
 #[serde(default, deny_unknown_fields)]
 pub struct MqConfig {
     /// `amqp://user:password@host:port/vhost`.
     pub url: String,
+    /// A file that holds this address instead, and perhaps a line break behind it.
+    pub url_file: String,
     /// Put in front of every exchange and queue name.
     pub prefix: String,
     /// AMQP heartbeat, s: the broker gives up a connection that has been silent for two of them, and
@@ -72,6 +77,7 @@ impl Default for MqConfig {
     fn default() -> Self {
         Self {
             url: "amqp://guest:guest@127.0.0.1:5672/%2f".to_owned(),
+            url_file: String::new(),
             prefix: String::new(),
             heartbeat_s: 10,
             consumer_prefetch: 64,

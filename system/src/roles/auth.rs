@@ -11,14 +11,13 @@ use crate::roles::{self, Addresses, RoleConfig};
 use crate::shutdown::Shutdown;
 use crate::store::Store;
 use crate::tokens::Tokens;
-use anyhow::Context;
 use service::Service;
 use std::time::Duration;
 use tonic::service::Routes;
 
 /// Listens where the configuration says.
 pub fn bind(config: &Config) -> anyhow::Result<Listener> {
-    Listener::bind(&config.auth.listen, 1).context("auth.listen")
+    Listener::of_setting("auth.listen", &config.auth.listen, 1)
 }
 
 /// Serves everybody on `listener` until asked to stop.

@@ -27,7 +27,7 @@ const DRAIN_TIMEOUT: Duration = Duration::from_secs(8);
 
 /// Listens where the configuration says.
 pub fn bind(config: &Config) -> anyhow::Result<Listener> {
-    Listener::bind(&config.order.listen, 1).context("order.listen")
+    Listener::of_setting("order.listen", &config.order.listen, 1)
 }
 
 /// Serves until asked to stop.

@@ -18,14 +18,13 @@ use crate::proto::product::product_service_server::{ProductServiceServer, SERVIC
 use crate::roles::{self, Addresses, RoleConfig};
 use crate::shutdown::Shutdown;
 use crate::store::Store;
-use anyhow::Context;
 use service::Service;
 use std::time::Duration;
 use tonic::service::Routes;
 
 /// Listens where the configuration says.
 pub fn bind(config: &Config) -> anyhow::Result<Listener> {
-    Listener::bind(&config.product.listen, 1).context("product.listen")
+    Listener::of_setting("product.listen", &config.product.listen, 1)
 }
 
 /// Serves administrators on `listener` until asked to stop.

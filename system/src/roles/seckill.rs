@@ -72,8 +72,8 @@ pub fn bind(config: &Config) -> anyhow::Result<Listeners> {
         "serving threads"
     );
     Ok(Listeners {
-        buyers: Listener::bind(&config.seckill.listen, threads).context("seckill.listen")?,
-        admin: Listener::bind(&config.admin.listen, 1).context("admin.listen")?,
+        buyers: Listener::of_setting("seckill.listen", &config.seckill.listen, threads)?,
+        admin: Listener::of_setting("admin.listen", &config.admin.listen, 1)?,
     })
 }
 

@@ -11,13 +11,12 @@ use crate::roles::{self, Addresses, RoleConfig};
 use crate::shutdown::Shutdown;
 use crate::store::Store;
 use crate::tokens::Tokens;
-use anyhow::Context;
 use service::Service;
 use tonic::service::Routes;
 
 /// Listens where the configuration says.
 pub fn bind(config: &Config) -> anyhow::Result<Listener> {
-    Listener::bind(&config.user.listen, 1).context("user.listen")
+    Listener::of_setting("user.listen", &config.user.listen, 1)
 }
 
 /// Serves whoever has an account on `listener` until asked to stop.
