@@ -7,6 +7,7 @@ use crate::{Database, DatabaseKind, PoolLimits, fault, masked};
 use sqlx::migrate::MigrateDatabase;
 use sqlx::mysql::MySqlConnectOptions;
 use sqlx::{ConnectOptions, Connection, MySql};
+use std::borrow::Cow;
 use std::fmt;
 use std::str::FromStr;
 use std::time::Duration;
@@ -64,10 +65,14 @@ impl Database {
                 })
             }
             Some(DatabaseKind::MySql) => {
-                let options = MySqlConnectOptions::from_str(url).map_err(|error| {
-                    let form = "mysql://user:password@host:port/database";
-                    SetupError::because(format!("{} is not of the form {form}", masked(url)), error)
-                })?;
+                let options =
+                    MySqlConnectOptions::from_str(&plain_unless_asked(url)).map_err(|error| {
+                        let form = "mysql://user:password@host:port/database";
+                        SetupError::because(
+                            format!("{} is not of the form {form}", masked(url)),
+                            error,
+                        )
+                    })?;
                 Ok(Self::MySql(MySqlServer::open(options, *limits)))
             }
             None => Err(SetupError::new(format!(
@@ -114,6 +119,7 @@ impl Database {
         if DatabaseKind::of_url(url) != Some(DatabaseKind::MySql) {
             return Ok(());
         }
+        let url = &*plain_unless_asked(url);
         let cannot = |what: &str, error| SetupError::because(format!("cannot {what}"), error);
         let exists = within(MySql::database_exists(url)).await;
         let exists =
@@ -134,7 +140,46 @@ impl Database {
     }
 }
 
+/// `url`, which says that TLS is not used unless it says how. By itself sqlx would use it wherever a
+/// server offers it, and hold the certificate against nothing: that costs much and protects little.
+fn plain_unless_asked(url: &str) -> Cow<'_, str> {
+    const PLAIN: &str = "ssl-mode=DISABLED";
+    let Some((_, parameters)) = url.split_once('?') else {
+        return Cow::Owned(format!("{url}?{PLAIN}"));
+    };
+    let mut parameters = parameters.split('&');
+    let is_said = parameters
+        .any(|parameter| parameter.starts_with("ssl-mode=") || parameter.starts_with("sslmode="));
+    match is_said {
+        true => Cow::Borrowed(url),
+        false => Cow::Owned(format!("{url}&{PLAIN}")),
+    }
+}
+
 async fn within<T>(call: impl Future<Output = sqlx::Result<T>>) -> sqlx::Result<T> {
     let answer = timeout(CREATE_MAX, call).await;
     answer.unwrap_or_else(|_| Err(fault::out_of_time(CREATE_MAX)))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use sqlx::mysql::MySqlSslMode;
+
+    #[test]
+    fn tls_is_used_only_where_the_address_asks_for_it() {
+        let mode = |url: &str| {
+            let url = format!("mysql://u:p@h:3306/db{url}");
+            let options = MySqlConnectOptions::from_str(&plain_unless_asked(&url));
+            options.unwrap().get_ssl_mode()
+        };
+        assert!(matches!(mode(""), MySqlSslMode::Disabled));
+        assert!(matches!(mode("?charset=utf8mb4"), MySqlSslMode::Disabled));
+        assert!(matches!(
+            mode("?ssl-mode=VERIFY_CA"),
+            MySqlSslMode::VerifyCa
+        ));
+        let behind = "?charset=utf8mb4&sslmode=REQUIRED";
+        assert!(matches!(mode(behind), MySqlSslMode::Required));
+    }
 }

@@ -16,6 +16,7 @@ mod names;
 mod production;
 mod secrets;
 mod sections;
+mod tls_config;
 
 pub use accounts::{Argon2Config, AuthConfig, JwtConfig, Mode, UserConfig, one_line, secret_in};
 pub use after_sale::{OrderConfig, OutboxConfig, ProductConfig};
@@ -26,6 +27,7 @@ pub use sections::{
     Ack, AdminConfig, EngineConfig, GroupCommitConfig, IncarnationConfig, LogConfig, LogFormat,
     MqConfig, QueueType, ReconcilerConfig, RedisConfig, SeckillConfig,
 };
+pub use tls_config::TlsConfig;
 
 use ::database::DatabaseKind;
 use ::engines::Registry;
@@ -140,6 +142,8 @@ pub struct Config {
     pub gateway: GatewayConfig,
     /// Tokens that say who asks.
     pub jwt: JwtConfig,
+    /// Certificates.
+    pub tls: TlsConfig,
     /// What is still to be done about orders.
     pub outbox: OutboxConfig,
     /// Checks of the engine and of the server behind it.
@@ -225,6 +229,7 @@ impl Config {
         self.jwt.validate(self.mode)?;
         self.auth.validate(self.mode)?;
         self.gateway.validate()?;
+        self.tls.validate()?;
         if self.reconciler.grace_ms <= self.seckill.publish_timeout_ms {
             // deadline-before-reserve (R7): a hold must not look orphaned while its publisher may
             // still be about to publish it.

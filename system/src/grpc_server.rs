@@ -3,9 +3,10 @@
 //! (`system/src/roles/seckill/serving.rs`).
 
 use crate::config::Config;
-use crate::listener::{Connections, Listener, incoming, open_files};
+use crate::listener::{Connections, Listener, open_files, wrapped};
 use crate::proto;
 use crate::shutdown::Shutdown;
+use crate::tls::{HTTP_2, Wrapping};
 use anyhow::Context;
 use futures_util::stream;
 use std::time::Duration;
@@ -52,9 +53,10 @@ pub async fn serve(
     let room = open_files::room_for_clients(0, sockets.len(), config.database.max_connections)?;
     let connections = Connections::at_most(room.min(MAX_CONNECTIONS));
     let first_bytes = Duration::from_millis(limits.first_bytes_timeout_ms);
-    let clients = sockets
-        .into_iter()
-        .map(|socket| incoming(socket, connections.clone(), first_bytes).map(Box::pin));
+    let wrapping = Wrapping::of(&config.tls, &[HTTP_2])?;
+    let clients = sockets.into_iter().map(|socket| {
+        wrapped(socket, connections.clone(), first_bytes, wrapping.clone()).map(Box::pin)
+    });
     let clients = clients.collect::<anyhow::Result<Vec<_>>>()?;
     let (health, health_service) = tonic_health::server::health_reporter();
     for known in [name, "liveness", "readiness"] {

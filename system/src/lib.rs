@@ -33,6 +33,7 @@ pub mod shutdown;
 mod store;
 mod supervisor;
 mod terms;
+mod tls;
 pub mod tokens;
 mod version;
 

@@ -19,7 +19,7 @@ pub struct OrderConfig {
     pub max_batch: usize,
     /// Whether other services get a copy of every order and of every cancel on `seckill.exchange`.
     pub copies: bool,
-    /// `http://host:port` of a seckill service, through which administrators make orders for others.
+    /// `http://host:port` or `https://host:port` of a seckill service, through which administrators make orders for others.
     pub seckill_url: String,
 }
 

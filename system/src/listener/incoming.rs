@@ -1,6 +1,7 @@
 //! The clients of one listening socket: accepted within a bound, closed when they stay silent.
 
 use super::connections::{Connections, Place};
+use crate::tls::{Socket, Wrapping};
 use anyhow::Context as _;
 use futures_util::{Stream, stream};
 use std::io;
@@ -10,7 +11,7 @@ use std::sync::Arc;
 use std::task::{Context, Poll};
 use std::time::Duration;
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
-use tokio::net::{TcpListener, TcpStream};
+use tokio::net::TcpListener;
 use tokio::time::Sleep;
 use tonic::transport::server::{Connected, TcpConnectInfo};
 
@@ -30,20 +31,31 @@ pub fn incoming(
     connections: Arc<Connections>,
     first_bytes: Duration,
 ) -> anyhow::Result<impl Stream<Item = io::Result<Client>>> {
+    wrapped(listener, connections, first_bytes, Wrapping::default())
+}
+
+/// The same with sockets that are wrapped first; the handshake of TLS is within `first_bytes`, too.
+pub fn wrapped(
+    listener: std::net::TcpListener,
+    connections: Arc<Connections>,
+    first_bytes: Duration,
+    wrapping: Wrapping,
+) -> anyhow::Result<impl Stream<Item = io::Result<Client>>> {
     let listener = TcpListener::from_std(listener).context("cannot use the listener")?;
     Ok(stream::unfold(
-        (listener, connections),
-        move |(listener, connections)| async move {
+        (listener, connections, wrapping),
+        move |(listener, connections, wrapping)| async move {
             let (stream, _, place) = accept(&listener, &connections).await;
             let client = Client {
-                stream,
+                connect_info: stream.connect_info(),
+                stream: wrapping.wrap(stream),
                 preface: Some(Preface {
                     missing: PREFACE_LEN,
                     late: Box::pin(tokio::time::sleep(first_bytes)),
                 }),
                 _place: place,
             };
-            Some((Ok(client), (listener, connections)))
+            Some((Ok(client), (listener, connections, wrapping)))
         },
     ))
 }
@@ -92,7 +104,8 @@ fn is_of_one_client(error: &io::Error) -> bool {
 /// An accepted connection with its place among the others.
 #[derive(Debug)]
 pub struct Client {
-    stream: TcpStream,
+    stream: Socket,
+    connect_info: TcpConnectInfo,
     /// What has to come first, until it has.
     preface: Option<Preface>,
     _place: Place,
@@ -108,7 +121,7 @@ impl Connected for Client {
     type ConnectInfo = TcpConnectInfo;
 
     fn connect_info(&self) -> Self::ConnectInfo {
-        self.stream.connect_info()
+        self.connect_info.clone()
     }
 }
 
@@ -128,7 +141,23 @@ impl AsyncRead for Client {
         preface.missing = preface.missing.saturating_sub(got);
         if preface.missing == 0 {
             client.preface = None;
-        } else if polled.is_pending() && preface.late.as_mut().poll(cx).is_ready() {
+        }
+        client.unless_late(cx, polled)
+    }
+}
+
+impl Client {
+    /// `polled`, unless it still waits although the first bytes should have come by now. Under TLS
+    /// writes wait for the client, too, and nothing is read before they are done.
+    fn unless_late<T>(
+        &mut self,
+        cx: &mut Context<'_>,
+        polled: Poll<io::Result<T>>,
+    ) -> Poll<io::Result<T>> {
+        if let Some(preface) = &mut self.preface
+            && polled.is_pending()
+            && preface.late.as_mut().poll(cx).is_ready()
+        {
             return Poll::Ready(Err(io::ErrorKind::TimedOut.into()));
         }
         polled
@@ -141,7 +170,9 @@ impl AsyncWrite for Client {
         cx: &mut Context<'_>,
         bytes: &[u8],
     ) -> Poll<io::Result<usize>> {
-        Pin::new(&mut self.get_mut().stream).poll_write(cx, bytes)
+        let client = self.get_mut();
+        let polled = Pin::new(&mut client.stream).poll_write(cx, bytes);
+        client.unless_late(cx, polled)
     }
 
     fn poll_write_vectored(
@@ -149,7 +180,9 @@ impl AsyncWrite for Client {
         cx: &mut Context<'_>,
         slices: &[io::IoSlice<'_>],
     ) -> Poll<io::Result<usize>> {
-        Pin::new(&mut self.get_mut().stream).poll_write_vectored(cx, slices)
+        let client = self.get_mut();
+        let polled = Pin::new(&mut client.stream).poll_write_vectored(cx, slices);
+        client.unless_late(cx, polled)
     }
 
     fn is_write_vectored(&self) -> bool {
@@ -157,7 +190,9 @@ impl AsyncWrite for Client {
     }
 
     fn poll_flush(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        Pin::new(&mut self.get_mut().stream).poll_flush(cx)
+        let client = self.get_mut();
+        let polled = Pin::new(&mut client.stream).poll_flush(cx);
+        client.unless_late(cx, polled)
     }
 
     fn poll_shutdown(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {

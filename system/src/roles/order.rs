@@ -15,7 +15,6 @@ use crate::shutdown::Shutdown;
 use crate::store::Store;
 use crate::supervisor::Supervisor;
 use crate::terms::Terms;
-use anyhow::Context;
 use changer::{Changer, Means};
 use making::Maker;
 use service::Service;
@@ -41,7 +40,7 @@ pub async fn run(
     shutdown: Shutdown,
 ) -> anyhow::Result<()> {
     let address = listener.address();
-    let maker = Maker::new(&config).context("order.seckill_url")?;
+    let maker = Maker::new(&config)?;
     let store = Store::connect(&config.database, roles::engine(&config, &registry)?).await?;
     let access = Access::start(&store, &config.jwt).await?;
     let engine = roles::build_shared_engine(&config, &registry).await?;

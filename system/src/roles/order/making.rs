@@ -9,9 +9,10 @@ use crate::proto::order::CreateOrderRequest;
 use crate::proto::seckill::SeckillRequest;
 use crate::proto::seckill::seckill_service_client::SeckillServiceClient;
 use crate::store::{KnownOrder, MadeOrder, Store};
+use crate::tls;
 use engines::{OrderId, SaleId, UserId};
 use std::time::Duration;
-use tonic::transport::{Channel, Endpoint};
+use tonic::transport::Channel;
 use tonic::{Code, Request, Status};
 
 /// Longest wait for a connection to the seckill service.
@@ -29,7 +30,7 @@ impl Maker {
     /// Connects when first needed.
     pub fn new(config: &Config) -> anyhow::Result<Self> {
         let deadline = Duration::from_millis(config.seckill.publish_timeout_ms) + BEYOND_DEADLINE;
-        let endpoint = Endpoint::from_shared(config.order.seckill_url.clone())?
+        let endpoint = tls::endpoint("order.seckill_url", &config.order.seckill_url, &config.tls)?
             .connect_timeout(CONNECT_MAX)
             .timeout(deadline);
         Ok(Self {

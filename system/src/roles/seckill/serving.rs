@@ -5,10 +5,11 @@ use super::health::HealthOf;
 use super::service::Service;
 use super::shared::Shared;
 use crate::broker::{self, Publisher, Settings};
-use crate::listener::incoming;
+use crate::listener::wrapped;
 use crate::proto;
 use crate::proto::seckill::seckill_service_server::SeckillServiceServer;
 use crate::roles;
+use crate::tls::{HTTP_2, Wrapping};
 use anyhow::Context;
 use engines::StockEngine;
 use std::net::TcpListener;
@@ -75,7 +76,8 @@ impl Serving {
 
         let limits = &config.seckill;
         let first_bytes = Duration::from_millis(limits.first_bytes_timeout_ms);
-        let incoming = incoming(listener, shared.connections.clone(), first_bytes)?;
+        let wrapping = Wrapping::of(&config.tls, &[HTTP_2])?;
+        let incoming = wrapped(listener, shared.connections.clone(), first_bytes, wrapping)?;
         let server = Server::builder()
             .initial_connection_window_size(CONNECTION_WINDOW_BYTES)
             .initial_stream_window_size(STREAM_WINDOW_BYTES)
