@@ -6,6 +6,7 @@
 mod changes;
 mod consumers;
 mod dead_letters;
+mod deleted_products;
 mod endings;
 mod epochs;
 mod handle;
@@ -18,6 +19,7 @@ mod orders;
 mod outbox;
 mod overview;
 mod parking;
+mod product_views;
 mod products;
 mod retention;
 mod sales;
@@ -30,6 +32,7 @@ mod write;
 
 pub use changes::{OrderChange, OrderChanged, OrderWish};
 pub use dead_letters::{DeadLetter, Ending, Fate, Replayed, WholeDeadLetter};
+pub use deleted_products::Deleted;
 pub use handle::Store;
 pub use made_orders::{KnownOrder, MadeOrder};
 pub use order_views::{OrderPage, OrderView};
@@ -37,6 +40,7 @@ pub use outbox::{CopyLeft, DEAD_LETTER, Release, ReleaseCursor, ReleaseLeft};
 pub use overview::{
     Allocated, ConsumerState, IncarnationState, LeaseState, OrderCounts, SaleState,
 };
+pub use product_views::{ProductFilter, ProductPage, ProductView};
 pub use products::{Changed, NewProduct, ProductChange};
 pub use stock_changes::{StockChange, TOTAL_MAX, Wish};
 pub use sweeps::PlaceMove;

@@ -1,4 +1,5 @@
-//! The product role: products and their sales, as administrators make and change them.
+//! The product role: products and their sales, as everybody may read them, and as administrators make
+//! and change them.
 //!
 //! What a product costs and when it is on sale changes with its row, of which publishers learn when
 //! they next read it. How many units there are changes with the sale's next epoch, which the
@@ -6,6 +7,7 @@
 //! R16).
 
 mod input;
+mod reading;
 mod refusals;
 mod service;
 mod stock;
@@ -27,7 +29,7 @@ pub fn bind(config: &Config) -> anyhow::Result<Listener> {
     Listener::of_setting("product.listen", &config.product.listen, 1)
 }
 
-/// Serves administrators on `listener` until asked to stop.
+/// Serves on `listener` until asked to stop.
 pub async fn run(
     RoleConfig {
         config,

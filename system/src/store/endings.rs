@@ -76,21 +76,21 @@ impl Store {
     pub async fn past_sale(&self, sale: SaleId, users: &[UserId]) -> Result<Option<PastSale>> {
         static SELECT: Statement = Statement::new(
             BATCH,
-            "SELECT s.ended, COALESCE(s.ending_epoch = s.newest_epoch, 0), o.user_id, o.order_id FROM sales s
-             LEFT JOIN orders o ON o.product_id = s.product_id AND o.live = 1 AND o.user_id IN (",
+            "SELECT s.ended, COALESCE(s.ending_epoch = s.newest_epoch, 0), p.deleted_at IS NOT NULL, o.user_id,
+             o.order_id FROM sales s JOIN products p ON p.id = s.product_id LEFT JOIN orders o ON o.product_id = s.product_id AND o.live = 1 AND o.user_id IN (",
             "?",
             ") WHERE s.product_id = ?",
         );
-        type Row = (bool, bool, Option<UserId>, Option<OrderId>);
+        type Row = (bool, bool, bool, Option<UserId>, Option<OrderId>);
         let mut past: Option<PastSale> = None;
         let ids: Vec<i64> = users.iter().map(|user| user.0).collect();
         for slice in BATCH.padded(&ids) {
             let args = slice.iter().copied().chain([sale.0]);
             let select = SELECT.for_rows(slice.len());
             let rows: Vec<Row> = self.database.rows(select, args).await?;
-            for (ended, ending, user, order) in rows {
+            for (ended, ending, deleted, user, order) in rows {
                 let past = past.get_or_insert_default();
-                (past.has_ended, past.is_ending) = (ended, ending);
+                (past.has_ended, past.is_ending, past.is_deleted) = (ended, ending, deleted);
                 past.orders.extend(user.zip(order));
             }
         }

@@ -316,7 +316,7 @@ impl Store {
     }
 
     /// The rows that `select` has of these sales.
-    async fn of_sales<R: FromRow>(
+    pub(super) async fn of_sales<R: FromRow>(
         &self,
         select: &'static Statement,
         sales: &[SaleId],

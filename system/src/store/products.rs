@@ -3,7 +3,7 @@
 use super::handle::Store;
 use super::stock_changes::{LockedSale, StockChange, Wish, record};
 use crate::digest;
-use database::{Arg, Connection, Result, fault};
+use database::{Arg, Connection, NO_ARGS, Result, fault};
 use engines::SaleId;
 
 /// A product with its sale.
@@ -139,6 +139,7 @@ impl Store {
                 }
             }
         };
+        note_change(&mut connection, sale).await?;
         tx.commit().await?;
         Ok(Changed::Done(wish))
     }
@@ -175,7 +176,17 @@ async fn insert(
         };
         record(connection, key, &made, &product.digest()).await?;
     }
+    note_change(connection, sale).await?;
     Ok(sale)
+}
+
+/// Whoever remembers this product learns that it is another now. The last thing before the commit:
+/// from here on nobody else changes a product, so that versions are committed in their order.
+pub(super) async fn note_change(connection: &mut Connection<'_>, sale: SaleId) -> Result<()> {
+    let raise = "UPDATE products_version SET version = version + 1";
+    connection.run(raise, NO_ARGS).await?;
+    let note = "UPDATE products SET version = (SELECT version FROM products_version) WHERE id = ?";
+    connection.run(note, [sale]).await.map(drop)
 }
 
 async fn update(

@@ -1,6 +1,7 @@
 //! Sales, their products and their terms.
 
 use super::handle::Store;
+use super::products::note_change;
 use super::types::{OpenSale, SaleRow, SeedSale};
 use database::{Arg, Result};
 use engines::{AllocationId, Epoch, Nonce, SaleId, Term};
@@ -20,13 +21,15 @@ type Columns = (
     Option<Epoch>,
     bool,
     bool,
+    bool,
 );
 
 impl Store {
     /// All sales that have not ended, with their terms, by id. Those that have cost nothing here.
     pub async fn sales(&self) -> Result<Vec<SaleRow>> {
         let sql = "SELECT s.product_id, p.price_cents, p.sale_starts_at, p.sale_ends_at, s.newest_epoch, s.open_epoch,
-             s.nonce, s.allocation_id, s.ending_epoch, s.wanted_total IS NOT NULL, s.paused FROM sales s JOIN products p ON p.id = s.product_id
+             s.nonce, s.allocation_id, s.ending_epoch, s.wanted_total IS NOT NULL, s.paused,
+             p.deleted_at IS NOT NULL FROM sales s JOIN products p ON p.id = s.product_id
              WHERE s.ended = 0 AND s.product_id > ? ORDER BY s.product_id LIMIT ?";
         let mut sales: Vec<SaleRow> = Vec::new();
         loop {
@@ -80,6 +83,7 @@ impl Store {
         );
         let values = [Arg::from(sale.product_id), sale.total.into()];
         tx.connection().run(&row, values).await?;
+        note_change(&mut tx.connection(), sale.product_id).await?;
         tx.commit().await
     }
 }
@@ -97,6 +101,7 @@ fn read_sale(
         ending,
         is_changing,
         is_paused,
+        is_deleted,
     ): Columns,
 ) -> SaleRow {
     let open = match (open, nonce, allocation) {
@@ -116,5 +121,6 @@ fn read_sale(
         is_ending: ending == Some(newest),
         is_changing,
         is_paused,
+        is_deleted,
     }
 }

@@ -57,6 +57,7 @@ const MIGRATIONS: &[Migration] = &[
     },
     migration!(2026112722, "exact_keys", []),
     migration!(2026112723, "accounts", ["users"]),
+    migration!(2026112724, "deleted_products", ["products_version"]),
 ];
 
 /// What a role needs that runs with `engine`.

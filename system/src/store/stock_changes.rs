@@ -54,12 +54,17 @@ pub(super) struct LockedSale {
 }
 
 impl LockedSale {
-    /// Locks the row of a sale, if there is one.
+    /// Locks the row of a sale, if there is one whose product was not deleted.
     pub async fn lock(connection: &mut Connection<'_>, sale: SaleId) -> Result<Option<Self>> {
         let for_update = connection.for_update();
         let sql = format!("SELECT total, wanted_total FROM sales WHERE product_id = ?{for_update}");
         let row: Option<(i64, Option<i64>)> = connection.row(&sql, [sale]).await?;
-        Ok(row.map(|(total, wanted_total)| Self {
+        let Some((total, wanted_total)) = row else {
+            return Ok(None);
+        };
+        let is_there = "SELECT id FROM products WHERE id = ? AND deleted_at IS NULL";
+        let product: Option<SaleId> = connection.row(is_there, [sale]).await?;
+        Ok(product.map(|sale| Self {
             sale,
             total,
             wanted_total,

@@ -83,6 +83,8 @@ pub struct SaleRow {
     pub is_changing: bool,
     /// Whether nothing is sold, whatever its window says.
     pub is_paused: bool,
+    /// Whether its product was deleted. It is looked after until it has ended all the same.
+    pub is_deleted: bool,
 }
 
 impl SaleRow {
@@ -122,6 +124,8 @@ pub struct PastSale {
     pub has_ended: bool,
     /// Whether it is about to end.
     pub is_ending: bool,
+    /// Whether its product was deleted.
+    pub is_deleted: bool,
     /// Live orders, by buyer, of those who were asked about.
     pub orders: HashMap<UserId, OrderId>,
 }

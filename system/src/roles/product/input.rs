@@ -2,8 +2,8 @@
 //! its field and what is allowed.
 
 use crate::money::{EXACT_MAX, whole_cents};
-use crate::proto::product::{CreateProductRequest, UpdateProductRequest};
-use crate::store::{NewProduct, ProductChange};
+use crate::proto::product::{CreateProductRequest, ListProductsRequest, UpdateProductRequest};
+use crate::store::{NewProduct, ProductChange, ProductFilter, ProductPage};
 use engines::SaleId;
 use tonic::Status;
 
@@ -14,6 +14,9 @@ const DESCRIPTION_MAX: usize = 16_000;
 const IMAGE_URL_MAX: usize = 512;
 /// The end of the year 9999, unix s: in milliseconds, too, it is a number that databases calculate with.
 const TIME_MAX: i64 = 253_402_300_799;
+/// Products on one page: at most, and where nothing is said.
+const PAGE_MAX: i32 = 100;
+const PAGE_DEFAULT: i32 = 20;
 
 /// The id of a product, which is that of its sale.
 pub fn product_id(id: i64) -> Result<SaleId, Status> {
@@ -23,6 +26,41 @@ pub fn product_id(id: i64) -> Result<SaleId, Status> {
             "product_id must be positive, got {id}"
         ))),
     }
+}
+
+/// Which products a list has, by the `status` that is asked for.
+pub fn filter(status: i32) -> Result<ProductFilter, Status> {
+    match status {
+        -1 => Ok(ProductFilter::All),
+        0 => Ok(ProductFilter::NotStarted),
+        1 => Ok(ProductFilter::On),
+        2 => Ok(ProductFilter::Ended),
+        _ => Err(Status::invalid_argument(format!(
+            "status must be -1 (all), 0 (not started), 1 (on) or 2 (ended), got {status}"
+        ))),
+    }
+}
+
+/// Which part of a list is asked for.
+pub fn page(request: &ListProductsRequest, filter: ProductFilter) -> Result<ProductPage, Status> {
+    let (page, size) = (request.page, request.page_size);
+    if page < 0 {
+        return Err(Status::invalid_argument(format!(
+            "page must be 1 to {}, or 0 for the first, got {page}",
+            i32::MAX
+        )));
+    }
+    if !(0..=PAGE_MAX).contains(&size) {
+        return Err(Status::invalid_argument(format!(
+            "page_size must be 1 to {PAGE_MAX}, or 0 for {PAGE_DEFAULT}, got {size}"
+        )));
+    }
+    let limit = i64::from(if size == 0 { PAGE_DEFAULT } else { size });
+    Ok(ProductPage {
+        filter,
+        skip: i64::from(page.max(1) - 1) * limit,
+        limit,
+    })
 }
 
 /// Units to deduct or to return.

@@ -1,13 +1,14 @@
 //! Why an administrator is refused, in words.
 
 use crate::grpc_server::retry_later;
-use crate::store::{StockChange, TOTAL_MAX, Wish};
+use crate::store::{Deleted, StockChange, TOTAL_MAX, Wish};
+use engines::SaleId;
 use tonic::Status;
 
 /// Why a wish is not one that is known; `delta` is what it asked for.
 pub fn wrong_wish(wish: &Wish, delta: i64) -> Status {
     match wish {
-        Wish::NoSale => Status::not_found("there is no such product"),
+        Wish::NoSale => no_product(),
         Wish::Over => Status::failed_precondition(
             "the sale is over, so its stock stays; move its window first: UpdateProduct, seckill_end_time",
         ),
@@ -33,6 +34,27 @@ pub fn wrong_wish(wish: &Wish, delta: i64) -> Status {
         }
         Wish::Known(_) => Status::internal("nothing is wrong with it"),
     }
+}
+
+/// It never was, or it was deleted.
+pub fn no_product() -> Status {
+    Status::not_found("there is no such product")
+}
+
+/// What stands in the way of its end.
+pub fn not_deleted(sale: SaleId, why: Deleted) -> Status {
+    let because = match why {
+        Deleted::Done => return Status::internal("nothing stands in its way"),
+        Deleted::NoProduct => return no_product(),
+        Deleted::OnSale(until) => {
+            format!(
+                "it is on sale until Unix second {until}, or about to be; move its window first: UpdateProduct"
+            )
+        }
+        Deleted::Ending => "its sale is over, and its last orders are being written".to_owned(),
+        Deleted::HasOrders => "there are orders of it that are not cancelled".to_owned(),
+    };
+    Status::failed_precondition(format!("product {sale} cannot be deleted: {because}"))
 }
 
 /// Nothing is lost if it is asked again.

@@ -1,23 +1,25 @@
 //! The gRPC surface: who may ask, what is asked, what is answered.
 
 use super::input;
-use super::refusals::{out_of_reach, wrong_wish};
+use super::refusals::{not_deleted, out_of_reach, wrong_wish};
 use crate::accounts::Access;
 use crate::clock::unix_ms;
 use crate::idempotency;
 use crate::proto::product::product_service_server::ProductService;
 use crate::proto::product::{
     CreateProductRequest, CreateProductResponse, DeductStockRequest, DeductStockResponse,
-    ReturnStockRequest, ReturnStockResponse, UpdateProductRequest, UpdateProductResponse,
+    DeleteProductRequest, DeleteProductResponse, GetProductRequest, GetProductResponse,
+    ListProductsRequest, ListProductsResponse, ReturnStockRequest, ReturnStockResponse,
+    UpdateProductRequest, UpdateProductResponse,
 };
 use crate::shutdown::Shutdown;
-use crate::store::{Changed, StockChange, Store, Wish};
+use crate::store::{Changed, Deleted, ProductFilter, StockChange, Store, Wish};
 use engines::SaleId;
 use std::time::Duration;
 use tonic::{Request, Response, Status};
 
 /// Done, as `code` says it.
-const DONE: i32 = 0;
+pub const DONE: i32 = 0;
 
 /// Answers administrators.
 #[derive(Clone, Debug)]
@@ -89,6 +91,56 @@ impl ProductService for Service {
             code: DONE,
             message,
         }))
+    }
+
+    async fn delete_product(
+        &self,
+        request: Request<DeleteProductRequest>,
+    ) -> Result<Response<DeleteProductResponse>, Status> {
+        let admin = self.admin(&request)?;
+        let sale = input::product_id(request.into_inner().product_id)?;
+        let deleted = self.store.delete_product(sale).await;
+        match deleted.map_err(|error| out_of_reach(&error))? {
+            Deleted::Done => {}
+            otherwise => return Err(not_deleted(sale, otherwise)),
+        }
+        tracing::info!(admin, sale = sale.0, "product deleted");
+        Ok(Response::new(DeleteProductResponse {
+            code: DONE,
+            message: String::new(),
+        }))
+    }
+
+    async fn get_product(
+        &self,
+        request: Request<GetProductRequest>,
+    ) -> Result<Response<GetProductResponse>, Status> {
+        let sale = input::product_id(request.into_inner().product_id)?;
+        let product = self.one(sale).await?;
+        Ok(Response::new(GetProductResponse {
+            code: DONE,
+            message: String::new(),
+            product: Some(product),
+        }))
+    }
+
+    async fn list_products(
+        &self,
+        request: Request<ListProductsRequest>,
+    ) -> Result<Response<ListProductsResponse>, Status> {
+        let request = request.into_inner();
+        let filter = input::filter(request.status)?;
+        self.list(input::page(&request, filter)?).await
+    }
+
+    async fn list_active_seckill_products(
+        &self,
+        request: Request<ListProductsRequest>,
+    ) -> Result<Response<ListProductsResponse>, Status> {
+        let request = request.into_inner();
+        input::filter(request.status)?;
+        self.list(input::page(&request, ProductFilter::Selling)?)
+            .await
     }
 
     async fn deduct_stock(
@@ -175,6 +227,6 @@ impl Service {
     }
 }
 
-fn now_s() -> i64 {
+pub fn now_s() -> i64 {
     unix_ms() / 1_000
 }

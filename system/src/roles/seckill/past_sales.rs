@@ -128,6 +128,7 @@ fn judge(past: Option<&PastSale>, sale: SaleId, user: UserId) -> Answer {
     let past = past.ok_or(Fault::Sale(sale))?;
     Ok(match past.orders.get(&user) {
         Some(order) => Reply::Accepted(*order),
+        None if past.is_deleted => return Err(Fault::Sale(sale)),
         None if past.has_ended => Reply::Refused(Refusal::Ended),
         None if past.is_ending => Reply::Unavailable(Reason::SaleEnding),
         None => Reply::Unavailable(Reason::SaleOpening),
@@ -168,5 +169,8 @@ mod tests {
         assert_eq!(told(&past, with), Ok(Reply::Accepted(OrderId(7))));
         assert_eq!(told(&past, without), Ok(Reply::Refused(Refusal::Ended)));
         assert_eq!(judge(None, sale, with), Err(Fault::Sale(sale)));
+        past.is_deleted = true;
+        assert_eq!(told(&past, with), Ok(Reply::Accepted(OrderId(7))));
+        assert_eq!(told(&past, without), Err(Fault::Sale(sale)));
     }
 }

@@ -28,7 +28,8 @@ impl SeckillService for Service {
         let user = buyer(&request)?;
         let quantity = self.quantity(&request)?;
         let sale = SaleId(request.product_id);
-        let known = self.shared.terms.sale(sale).filter(|row| !row.is_ending);
+        let known = self.shared.terms.sale(sale);
+        let known = known.filter(|row| !row.is_ending && !row.is_deleted);
         let Some(sale) = known else {
             return self
                 .shared

@@ -86,6 +86,7 @@ fn open(sale: i64) -> SaleRow {
         is_ending: false,
         is_changing: false,
         is_paused: false,
+        is_deleted: false,
     }
 }
 
