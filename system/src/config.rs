@@ -41,7 +41,7 @@ const LABEL_MAX: usize = 128;
 
 /// The ranges of all numbers, bounds included.
 #[rustfmt::skip]
-const RANGES: [(&str, u64, u64); 59] = [
+const RANGES: [(&str, u64, u64); 61] = [
     ("database.max_connections", 1, 1_000),
     ("database.acquire_timeout_ms", 100, 60_000),
     ("database.heartbeat_timeout_ms", 50, 60_000),
@@ -82,6 +82,8 @@ const RANGES: [(&str, u64, u64); 59] = [
     ("order.max_pending", 1, 1_000_000),
     ("order.max_batch", 1, 1_000),
     ("product.stock_timeout_ms", 100, 600_000),
+    ("product.stock_age_ms", 10, 60_000),
+    ("product.changes_interval_ms", 50, 1_000),
     ("auth.max_hashing", 0, 256),
     ("auth.max_waiting", 1, 10_000),
     ("auth.argon2.memory_kib", 8, 1_048_576),

@@ -45,6 +45,10 @@ pub struct ProductConfig {
     pub listen: String,
     /// Longest wait for a change of stock to be in effect, ms; it stays wanted beyond it.
     pub stock_timeout_ms: u64,
+    /// How old the number of units left may be that is shown, ms; its age is shown with it.
+    pub stock_age_ms: u64,
+    /// How often an instance reads which products others have changed, ms.
+    pub changes_interval_ms: u64,
 }
 
 impl Default for ProductConfig {
@@ -52,6 +56,8 @@ impl Default for ProductConfig {
         Self {
             listen: "127.0.0.1:50052".to_owned(),
             stock_timeout_ms: 15_000,
+            stock_age_ms: 250,
+            changes_interval_ms: 250,
         }
     }
 }

@@ -6,6 +6,7 @@
 //! reconciler opens: behind fence and drain, so that no unit is in two places (units-in-one-place,
 //! R16).
 
+mod cache;
 mod input;
 mod reading;
 mod refusals;
@@ -20,6 +21,8 @@ use crate::proto::product::product_service_server::{ProductServiceServer, SERVIC
 use crate::roles::{self, Addresses, RoleConfig};
 use crate::shutdown::Shutdown;
 use crate::store::Store;
+use crate::supervisor::Supervisor;
+use cache::Cache;
 use service::Service;
 use std::time::Duration;
 use tonic::service::Routes;
@@ -41,8 +44,20 @@ pub async fn run(
 ) -> anyhow::Result<()> {
     let addresses = Addresses::of_clients(listener.address());
     let store = Store::connect(&config.database, roles::engine(&config, &registry)?).await?;
+    let (supervisor, mut ends) = Supervisor::new();
+    let (stop, stopping) = Shutdown::channel();
+    let (cache, looking) = Cache::start(&store, &config.product, stopping.clone()).await?;
+    let looking = tokio::spawn(supervisor.clone().task(
+        "the reading of products".to_owned(),
+        stopping.clone(),
+        async {
+            looking.await;
+            anyhow::Ok(())
+        },
+    ));
     let service = Service {
         store: store.clone(),
+        cache,
         access: Access::start(&store, &config.jwt).await?,
         max_quantity: config.seckill.max_quantity,
         stock_timeout: Duration::from_millis(config.product.stock_timeout_ms),
@@ -52,7 +67,18 @@ pub async fn run(
     tracing::info!(address = %addresses.listen, "serving");
     ready(Some(addresses))?;
     let service = (SERVICE_NAME, Routes::new(service));
-    let served = grpc_server::serve(&config, listener, service, &shutdown).await;
+    let serving = grpc_server::serve(&config, listener, service, &stopping);
+    let serving = supervisor.task("the server".to_owned(), stopping.clone(), serving);
+    let ending = async {
+        let ended = tokio::select! {
+            () = shutdown.requested() => Ok(()),
+            reason = ends.first() => Err(reason),
+        };
+        stop.send_replace(true);
+        ended
+    };
+    let (ended, served) = tokio::join!(ending, serving);
+    looking.abort();
     store.close().await;
-    served
+    ended.and(served)
 }

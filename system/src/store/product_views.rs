@@ -2,7 +2,7 @@
 
 use super::handle::Store;
 use database::fixed_rows::{BATCH, Statement};
-use database::{Arg, NO_ARGS, Result};
+use database::{NO_ARGS, Result};
 use engines::SaleId;
 use std::collections::HashMap;
 
@@ -83,12 +83,8 @@ impl Store {
         Ok(rows.into_iter().map(read).collect())
     }
 
-    /// A page of products at `now_s`, unix s, and how many there are on all pages.
-    pub async fn product_page(
-        &self,
-        page: &ProductPage,
-        now_s: i64,
-    ) -> Result<(Vec<ProductView>, i64)> {
+    /// The products on a page at `now_s`, unix s, and how many there are on all pages.
+    pub async fn product_page(&self, page: &ProductPage, now_s: i64) -> Result<(Vec<SaleId>, i64)> {
         let (condition, times) = page.filter.condition();
         let from = format!(
             "FROM products p JOIN sales s ON s.product_id = p.id WHERE p.deleted_at IS NULL{condition}"
@@ -100,13 +96,9 @@ impl Store {
         if page.skip >= total {
             return Ok((Vec::new(), total));
         }
-        let select = format!(
-            "SELECT p.id, p.name, p.description, p.price_cents, p.image_url, p.sale_starts_at, p.sale_ends_at,
-             p.created_at, p.updated_at, p.version {from} ORDER BY p.id LIMIT ? OFFSET ?"
-        );
-        let args = at.chain([page.limit, page.skip]).map(Arg::from);
-        let rows: Vec<Columns> = self.database.rows(&select, args).await?;
-        Ok((rows.into_iter().map(read).collect(), total))
+        let select = format!("SELECT p.id {from} ORDER BY p.id LIMIT ? OFFSET ?");
+        let args = at.chain([page.limit, page.skip]);
+        Ok((self.database.rows(&select, args).await?, total))
     }
 
     /// How many units of these sales no order holds, as the rows have it. What was accepted a moment
@@ -130,8 +122,7 @@ impl Store {
     }
 
     /// Which products were made, changed or deleted after this version, each once and with its
-    /// version, the earliest first; how they were is not said. There may be more of them if there is
-    /// one.
+    /// version, the earliest first. There may be more of them if there is one.
     pub async fn products_changed(&self, after: i64) -> Result<Vec<(SaleId, i64)>> {
         let sql = "SELECT id, version FROM products WHERE version > ? ORDER BY version LIMIT ?";
         let limit = i64::try_from(CHANGES_MAX).unwrap_or(i64::MAX);

@@ -44,6 +44,7 @@ impl Shop {
             &mut config.product.listen,
             &mut config.auth.listen,
             &mut config.user.listen,
+            &mut config.gateway.listen,
         ] {
             *listen = "127.0.0.1:0".to_owned();
         }
@@ -168,17 +169,26 @@ impl Shop {
         answer.map(|answer: ReturnStockResponse| (answer.success, answer.message))
     }
 
+    /// What a buyer is told.
+    pub async fn try_to_buy(
+        &self,
+        user_id: i64,
+        product_id: i64,
+    ) -> Result<SeckillResponse, Status> {
+        let request = Request::new(SeckillRequest {
+            user_id,
+            product_id,
+            quantity: 1,
+        });
+        let method = "/seckill.SeckillService/ExecuteSeckill";
+        Self::call(self.buyers, method, request).await
+    }
+
     /// What a buyer is told once the sale can be asked.
     pub async fn buy(&self, user_id: i64, product_id: i64) -> SeckillResponse {
         let asking = async {
             loop {
-                let request = Request::new(SeckillRequest {
-                    user_id,
-                    product_id,
-                    quantity: 1,
-                });
-                let method = "/seckill.SeckillService/ExecuteSeckill";
-                match Self::call(self.buyers, method, request).await {
+                match self.try_to_buy(user_id, product_id).await {
                     Ok(answer) => return answer,
                     // Its row has not been read yet, or its next epoch opens.
                     Err(status) if [Code::NotFound, Code::Unavailable].contains(&status.code()) => {

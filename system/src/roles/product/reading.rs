@@ -1,51 +1,44 @@
 //! What everybody may read of products, and how it looks on the wire.
 
-use super::refusals::{no_product, out_of_reach};
+use super::refusals::{no_product, unseen};
 use super::service::{DONE, Service, now_s};
 use crate::proto::product::{ListProductsResponse, Product};
 use crate::store::{ProductPage, ProductView};
 use engines::SaleId;
+use futures_util::future::try_join_all;
 use tonic::{Response, Status};
 
 impl Service {
-    /// One product.
+    /// One product; NOT_FOUND where there is none.
     pub async fn one(&self, sale: SaleId) -> Result<Product, Status> {
-        let found = self.store.products(&[sale]).await;
-        let found = found.map_err(|error| out_of_reach(&error))?;
-        let product = found.first().ok_or_else(no_product)?;
-        let left = self.store.units_left(&[sale]).await;
-        let left = left.map_err(|error| out_of_reach(&error))?;
-        Ok(shown(
-            product,
-            left.get(&sale).copied().unwrap_or_default(),
-            0,
-            now_s(),
-        ))
+        self.shown(sale).await?.ok_or_else(no_product)
     }
 
     /// A page of products.
     pub async fn list(&self, page: ProductPage) -> Result<Response<ListProductsResponse>, Status> {
-        let found = self.store.product_page(&page, now_s()).await;
-        let (found, total) = found.map_err(|error| out_of_reach(&error))?;
-        let ids: Vec<SaleId> = found.iter().map(|product| product.id).collect();
-        let left = self.store.units_left(&ids).await;
-        let left = left.map_err(|error| out_of_reach(&error))?;
-        let now_s = now_s();
-        let products = found.iter().map(|product| {
-            let left = left.get(&product.id).copied().unwrap_or_default();
-            shown(product, left, 0, now_s)
-        });
+        let page = self.cache.page(page).await.map_err(unseen)?;
+        // What was deleted since is missing.
+        let products = try_join_all(page.ids.iter().map(|id| self.shown(*id))).await?;
         Ok(Response::new(ListProductsResponse {
             code: DONE,
             message: String::new(),
-            products: products.collect(),
-            total: i32::try_from(total).unwrap_or(i32::MAX),
+            products: products.into_iter().flatten().collect(),
+            total: i32::try_from(page.total).unwrap_or(i32::MAX),
         }))
+    }
+
+    async fn shown(&self, sale: SaleId) -> Result<Option<Product>, Status> {
+        let Some(product) = self.cache.product(sale).await.map_err(unseen)? else {
+            return Ok(None);
+        };
+        let (left, at) = self.cache.units_left(sale).await.map_err(unseen)?;
+        let age_ms = i64::try_from(at.elapsed().as_millis()).unwrap_or(i64::MAX);
+        Ok(Some(on_the_wire(&product, (left, age_ms), now_s())))
     }
 }
 
-/// A product of which so many units were left so long ago, at `now_s`, unix s.
-fn shown(product: &ProductView, left: i64, age_ms: i64, now_s: i64) -> Product {
+/// A product of which so many units were left so long ago, ms, at `now_s`, unix s.
+fn on_the_wire(product: &ProductView, (left, age_ms): (i64, i64), now_s: i64) -> Product {
     Product {
         id: product.id.0,
         name: product.name.clone(),

@@ -1,5 +1,6 @@
 //! Why an administrator is refused, in words.
 
+use super::cache::Unseen;
 use crate::grpc_server::retry_later;
 use crate::store::{Deleted, StockChange, TOTAL_MAX, Wish};
 use engines::SaleId;
@@ -55,6 +56,15 @@ pub fn not_deleted(sale: SaleId, why: Deleted) -> Status {
         Deleted::HasOrders => "there are orders of it that are not cancelled".to_owned(),
     };
     Status::failed_precondition(format!("product {sale} cannot be deleted: {because}"))
+}
+
+/// Why nobody can say now what a product is like.
+pub fn unseen(why: Unseen) -> Status {
+    retry_later(match why {
+        Unseen::Crowded => "too many ask at the same time; try again".to_owned(),
+        Unseen::TooLate => "the database has not answered in time; try again".to_owned(),
+        Unseen::Away(error) => format!("the database cannot be asked now; try again ({error})"),
+    })
 }
 
 /// Nothing is lost if it is asked again.

@@ -1,5 +1,6 @@
 //! The gRPC surface: who may ask, what is asked, what is answered.
 
+use super::cache::Cache;
 use super::input;
 use super::refusals::{not_deleted, out_of_reach, wrong_wish};
 use crate::accounts::Access;
@@ -21,10 +22,12 @@ use tonic::{Request, Response, Status};
 /// Done, as `code` says it.
 pub const DONE: i32 = 0;
 
-/// Answers administrators.
+/// Answers everybody.
 #[derive(Clone, Debug)]
 pub struct Service {
     pub store: Store,
+    /// What everybody may read.
+    pub cache: Cache,
     /// Who is an administrator.
     pub access: Access,
     /// Units of the largest order.
@@ -56,6 +59,7 @@ impl ProductService for Service {
         })?;
         let sale = created.map_err(|used| wrong_wish(&Wish::KeyUsed(used), 0))?;
         tracing::info!(admin, sale = sale.0, "product created");
+        self.cache.catch_up().await;
         Ok(Response::new(CreateProductResponse {
             code: DONE,
             message: String::new(),
@@ -83,6 +87,7 @@ impl ProductService for Service {
             Changed::Refused(wish) => return Err(wrong_wish(&wish, 0)),
         };
         tracing::info!(admin, sale = sale.0, ?change, "product changed");
+        self.cache.catch_up().await;
         let message = match wanted {
             Some(_) => self.new_total(sale, &key).await?,
             None => String::new(),
@@ -105,6 +110,7 @@ impl ProductService for Service {
             otherwise => return Err(not_deleted(sale, otherwise)),
         }
         tracing::info!(admin, sale = sale.0, "product deleted");
+        self.cache.catch_up().await;
         Ok(Response::new(DeleteProductResponse {
             code: DONE,
             message: String::new(),

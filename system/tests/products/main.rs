@@ -1,12 +1,62 @@
 //! The product service among all other roles, in one process on a SQLite file: what administrators
-//! ask for is what buyers meet.
+//! ask for is what buyers meet. And two instances of it alone, on a file and on a server: what
+//! everybody reads.
 
-#[path = "products/shop.rs"]
+mod bad_input;
+mod readers;
+mod reading;
 mod shop;
 
+use bad_input::{
+    what_is_for_administrators_takes_a_token_of_one_that_holds,
+    who_administers_is_told_what_is_wrong_and_no_row_is_written, who_reads_is_told_what_is_wrong,
+};
+use readers::Readers;
+use reading::{
+    a_change_through_one_instance_is_seen_through_both, a_crowd_of_readers_costs_few_statements,
+    a_product_is_deleted_when_nothing_stands_in_the_way,
+    a_product_is_read_as_it_was_made_and_with_its_stock,
+    lists_have_what_is_asked_for_by_id_and_page_and_count_all_of_it,
+};
 use shop::{FAR, PATIENCE, RETRY, Shop, shoes};
 use system::proto::product::*;
 use tonic::Code;
+
+/// Runs each scenario on a file, and all of them on one server.
+macro_rules! on_both {
+    ($($scenario:ident),+ $(,)?) => {
+        mod on_a_file {
+            $(#[tokio::test]
+            async fn $scenario() {
+                let folder = tempfile::tempdir().expect("a temporary folder");
+                let url = format!("sqlite://{}", folder.path().join("a.db").display());
+                super::Readers::open(&url, super::$scenario).await;
+            })+
+        }
+
+        #[tokio::test]
+        async fn on_a_server() {
+            let Some(server) = servers::DatabaseServer::start().await else {
+                return;
+            };
+            $(eprintln!("{}", stringify!($scenario));
+            Readers::open(&server.create_database().await, $scenario).await;)+
+            eprintln!("a_crowd_of_readers_costs_few_statements");
+            let url = server.create_database().await;
+            Readers::open(&url, a_crowd_of_readers_costs_few_statements).await;
+        }
+    };
+}
+
+on_both!(
+    a_product_is_read_as_it_was_made_and_with_its_stock,
+    lists_have_what_is_asked_for_by_id_and_page_and_count_all_of_it,
+    a_change_through_one_instance_is_seen_through_both,
+    a_product_is_deleted_when_nothing_stands_in_the_way,
+    who_reads_is_told_what_is_wrong,
+    what_is_for_administrators_takes_a_token_of_one_that_holds,
+    who_administers_is_told_what_is_wrong_and_no_row_is_written,
+);
 
 #[tokio::test]
 async fn a_sale_that_is_made_at_run_time_sells_and_its_stock_changes() {
@@ -136,6 +186,62 @@ async fn a_moved_window_closes_a_sale_and_opens_it_again() {
         until_told(100, "").await;
         let more = shop.add(id, 1, "late").await.expect("it is on");
         assert_eq!(more, (true, "the stock is 11".to_owned()));
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn buyers_of_a_deleted_product_hear_that_there_is_none() {
+    Shop::open(async |shop: &Shop| {
+        let id = shop.create(1, None).await.expect("made");
+        let window = UpdateProductRequest {
+            product_id: id,
+            seckill_start_time: Some(FAR - 1),
+            ..UpdateProductRequest::default()
+        };
+        shop.update(window).await.expect("changed");
+        let asking = async {
+            while shop.buy(1, id).await.message != "the sale has not started" {
+                tokio::time::sleep(RETRY).await;
+            }
+        };
+        let told = tokio::time::timeout(PATIENCE, asking).await;
+        told.expect("it has not started");
+        let delete = "/product.ProductService/DeleteProduct";
+        let request = DeleteProductRequest { product_id: id };
+        let deleted = shop.ask::<_, DeleteProductResponse>(delete, request, &shop.admin, None);
+        deleted.await.expect("deleted");
+        let asking = async {
+            loop {
+                let told = shop.try_to_buy(2, id).await;
+                match told.map_err(|status| (status.code(), status.message().to_owned())) {
+                    Err((Code::NotFound, why)) => return why,
+                    // Who sells has not read of it yet.
+                    Ok(answer) => assert!(!answer.success, "{answer:?}"),
+                    Err((Code::Unavailable, _)) => {}
+                    Err(other) => panic!("{other:?}"),
+                }
+                tokio::time::sleep(RETRY).await;
+            }
+        };
+        let told = tokio::time::timeout(PATIENCE, asking).await;
+        let unknown = shop.try_to_buy(2, id + 1).await.expect_err("unknown");
+        let unknown = unknown
+            .message()
+            .replace(&(id + 1).to_string(), &id.to_string());
+        assert_eq!(told.expect("it is gone"), unknown);
+        // It ends as every sale does.
+        let ended = async {
+            while shop.numbers("SELECT ended FROM sales").await != [1] {
+                tokio::time::sleep(RETRY).await;
+            }
+        };
+        let ended = tokio::time::timeout(PATIENCE, ended).await;
+        ended.expect("nobody looks after it any more");
+        assert_eq!(
+            shop.try_to_buy(2, id).await.expect_err("gone").code(),
+            Code::NotFound
+        );
     })
     .await;
 }
