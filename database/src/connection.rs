@@ -128,6 +128,16 @@ impl Connection<'_> {
 }
 
 impl Database {
+    /// Open connections that are in use, and those that are not.
+    pub fn connections(&self) -> (u32, u32) {
+        let (open, idle) = match self {
+            Self::MySql(server) => (server.pool().size(), server.pool().num_idle()),
+            Self::Sqlite(file) => file.connections(),
+        };
+        let idle = u32::try_from(idle).unwrap_or(u32::MAX);
+        (open.saturating_sub(idle), idle)
+    }
+
     /// Which database it is.
     pub fn kind(&self) -> DatabaseKind {
         match self {

@@ -35,6 +35,14 @@ pub struct SqliteFile {
 }
 
 impl SqliteFile {
+    /// How many connections are open, and how many of them are idle.
+    pub(crate) fn connections(&self) -> (u32, usize) {
+        (
+            self.readers.size() + self.writer.size(),
+            self.readers.num_idle() + self.writer.num_idle(),
+        )
+    }
+
     /// Whether `url` names such a file.
     pub fn is_url(url: &str) -> bool {
         url.starts_with("sqlite:")

@@ -1,6 +1,7 @@
 //! The command line of `seckill`: one subcommand per role, and the one place where an error becomes
 //! an exit code.
 
+use crate::admin::{self, Admin};
 use crate::config::Config;
 use crate::listener::open_files;
 use crate::logging;
@@ -332,8 +333,8 @@ fn configure(accepted: Accepted, registry: &Registry, beside: Beside) -> anyhow:
     Ok(config)
 }
 
-/// Runs a role with its listener until this process is asked to stop, and announces that it is
-/// ready.
+/// Runs a role with its listener until this process is asked to stop, serves operators meanwhile,
+/// and announces that it is ready.
 fn start<L>(
     name: &'static str,
     config: Config,
@@ -341,11 +342,29 @@ fn start<L>(
     listener: L,
     run: impl AsyncFnOnce(RoleConfig, L, Shutdown) -> anyhow::Result<()>,
 ) -> anyhow::Result<()> {
+    let operators = admin::bind(&config)?;
+    let told = Admin::new(name, config.masked(registry));
+    let (announce, is_ready) = (roles::announce(name, operators.address()), told.clone());
     let config = RoleConfig {
         config,
         registry: registry.clone(),
-        ready: roles::announce(name),
+        admin: told.clone(),
+        ready: Box::new(move |addresses| {
+            is_ready.is_ready();
+            announce(addresses)
+        }),
     };
-    supervisor::catch(|| roles::block_on(async |shutdown| run(config, listener, shutdown).await))
-        .with_context(|| format!("{name} ended"))
+    supervisor::catch(|| {
+        roles::block_on(async |shutdown| {
+            // Served to the very end, also while the role stops.
+            let (_until_the_end, ended) = Shutdown::channel();
+            tokio::select! {
+                ran = run(config, listener, shutdown) => ran,
+                served = admin::serve(operators, told, ended) => {
+                    served.context("the admin listener failed")
+                }
+            }
+        })
+    })
+    .with_context(|| format!("{name} ended"))
 }

@@ -3,7 +3,7 @@
 //! (`system/src/roles/seckill/serving.rs`).
 
 use crate::config::Config;
-use crate::listener::{Connections, Listener, open_files, wrapped};
+use crate::listener::{Connections, Listener, incoming, open_files};
 use crate::proto;
 use crate::shutdown::Shutdown;
 use crate::tls::{HTTP_2, Wrapping};
@@ -55,7 +55,7 @@ pub async fn serve(
     let first_bytes = Duration::from_millis(limits.first_bytes_timeout_ms);
     let wrapping = Wrapping::of(&config.tls, &[HTTP_2])?;
     let clients = sockets.into_iter().map(|socket| {
-        wrapped(socket, connections.clone(), first_bytes, wrapping.clone()).map(Box::pin)
+        incoming(socket, connections.clone(), first_bytes, wrapping.clone()).map(Box::pin)
     });
     let clients = clients.collect::<anyhow::Result<Vec<_>>>()?;
     let (health, health_service) = tonic_health::server::health_reporter();

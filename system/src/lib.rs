@@ -9,6 +9,7 @@
 static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 
 mod accounts;
+pub mod admin;
 mod back_off;
 mod broker;
 mod cli;
@@ -23,6 +24,7 @@ mod ids;
 mod incarnation;
 pub mod listener;
 mod logging;
+mod metrics;
 mod money;
 mod order_id;
 mod panics;

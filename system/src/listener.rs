@@ -6,7 +6,7 @@ mod incoming;
 pub(crate) mod open_files;
 
 pub(crate) use connections::Connections;
-pub(crate) use incoming::{accept, incoming, wrapped};
+pub(crate) use incoming::{accept, incoming};
 
 use anyhow::{Context, ensure};
 use socket2::{Domain, Protocol, Socket, Type};

@@ -26,6 +26,7 @@ pub mod settings;
 pub mod status;
 pub mod user;
 
+use crate::admin::Admin;
 use crate::config::Config;
 use crate::shutdown::Shutdown;
 use ::engines::{EngineFactory, Registry, StockEngine};
@@ -43,6 +44,8 @@ pub struct RoleConfig {
     pub config: Config,
     /// The engines that can be built.
     pub registry: Registry,
+    /// What the role tells operators. Whoever starts it serves them.
+    pub admin: Admin,
     /// Called once, when the role is ready.
     pub ready: Ready,
 }
@@ -61,9 +64,6 @@ impl fmt::Debug for RoleConfig {
 pub struct Addresses {
     /// Its clients; of all roles together, the buyers.
     pub listen: SocketAddr,
-    /// Its operators.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub admin: Option<SocketAddr>,
     /// The order service, of all roles together.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub order: Option<SocketAddr>,
@@ -86,7 +86,6 @@ impl Addresses {
     pub fn of_clients(listen: SocketAddr) -> Self {
         Self {
             listen,
-            admin: None,
             order: None,
             product: None,
             auth: None,
@@ -99,20 +98,23 @@ impl Addresses {
 /// Called with the addresses that a role serves on, if it serves.
 pub type Ready = Box<dyn FnOnce(Option<Addresses>) -> anyhow::Result<()> + Send>;
 
-/// Tells whoever started this process, on stdout, that it is ready and where.
-pub fn announce(role: &'static str) -> Ready {
+/// Tells whoever started this process, on stdout, that it is ready, and where it serves its clients
+/// and, at `admin`, operators.
+pub fn announce(role: &'static str, admin: SocketAddr) -> Ready {
     #[derive(Serialize)]
     struct Line {
         ready: bool,
         role: &'static str,
         #[serde(flatten)]
         addresses: Option<Addresses>,
+        admin: SocketAddr,
     }
     Box::new(move |addresses| {
         let line = serde_json::to_string(&Line {
             ready: true,
             role,
             addresses,
+            admin,
         })?;
         let mut stdout = std::io::stdout().lock();
         writeln!(stdout, "{line}")

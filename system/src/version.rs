@@ -8,11 +8,11 @@ use serde::Serialize;
 const CONTRACT: u32 = 1;
 
 /// As `seckill version --json` prints it.
-#[derive(Debug, Serialize)]
-struct Version {
-    version: &'static str,
+#[derive(Clone, Copy, Debug, Serialize)]
+pub(crate) struct Version {
+    pub version: &'static str,
     /// In twelve digits; empty when it was built outside of a git repository.
-    commit: &'static str,
+    pub commit: &'static str,
     /// The sources were not quite those of the commit.
     dirty: bool,
     /// `release` or `debug`.
@@ -22,7 +22,7 @@ struct Version {
 }
 
 /// Taken when this library was built, whoever's `main` is around it.
-const THIS: Version = Version {
+pub(crate) const THIS: Version = Version {
     version: env!("CARGO_PKG_VERSION"),
     commit: env!("BUILD_COMMIT"),
     dirty: matches!(env!("BUILD_DIRTY").as_bytes(), b"true"),

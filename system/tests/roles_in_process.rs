@@ -64,6 +64,7 @@ async fn live_and_end<L, F>(
     let role = RoleConfig {
         config,
         registry: engines::Registry::standard(),
+        admin: Default::default(),
         ready: Box::new(move |addresses| {
             sender.send(addresses).expect("somebody waits");
             Ok(())
@@ -82,14 +83,13 @@ async fn live_and_end<L, F>(
     ended.expect("it ends well");
     let Addresses {
         listen,
-        admin,
         order,
         product,
         auth,
         user,
         gateway,
     } = addresses;
-    for address in [Some(listen), admin, order, product, auth, user, gateway]
+    for address in [Some(listen), order, product, auth, user, gateway]
         .into_iter()
         .flatten()
     {
@@ -102,15 +102,10 @@ async fn live_and_end<L, F>(
 async fn the_seckill_role_serves_on_the_socket_it_is_given_and_ends_when_it_is_told() {
     let folder = tempfile::tempdir().expect("a temporary folder");
     let config = shop(&folder).await;
-    let listeners = roles::seckill::bind(&config).expect("free ports");
-    let addresses = listeners.addresses();
-    Box::pin(live_and_end(
-        config,
-        listeners,
-        addresses,
-        roles::seckill::run,
-    ))
-    .await;
+    let listener = roles::seckill::bind(&config).expect("free ports");
+    let addresses = Addresses::of_clients(listener.address());
+    let run = roles::seckill::run;
+    Box::pin(live_and_end(config, listener, addresses, run)).await;
 }
 
 #[tokio::test]
@@ -147,6 +142,7 @@ async fn together_they_end_when_one_of_them_cannot_start_and_say_which() {
     let role = RoleConfig {
         config,
         registry: engines::Registry::standard(),
+        admin: Default::default(),
         ready: Box::new(|_| panic!("nothing is ready")),
     };
     let (_stop, shutdown) = Shutdown::channel();

@@ -167,6 +167,7 @@ where
     let role = RoleConfig {
         config,
         registry,
+        admin: Default::default(),
         ready: Box::new(|_| Ok(())),
     };
     let (_stop, shutdown) = Shutdown::channel();

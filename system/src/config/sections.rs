@@ -172,11 +172,12 @@ impl Default for SeckillConfig {
     }
 }
 
-/// The listener for operators.
+/// The listener for operators, of every role.
 #[derive(Clone, Debug, Serialize, Deserialize, JsonSchema)]
 #[serde(default, deny_unknown_fields)]
 pub struct AdminConfig {
-    /// Address of the gRPC listener; port 0 is any free port.
+    /// Where `/metrics`, `/healthz`, `/readyz`, `/build` and `/config` are served, and gRPC for
+    /// operators; port 0 is any free port, which the ready line names.
     pub listen: String,
 }
 

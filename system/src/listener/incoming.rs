@@ -11,7 +11,7 @@ use std::sync::Arc;
 use std::task::{Context, Poll};
 use std::time::Duration;
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
-use tokio::net::TcpListener;
+use tokio::net::{TcpListener, TcpStream};
 use tokio::time::Sleep;
 use tonic::transport::server::{Connected, TcpConnectInfo};
 
@@ -26,16 +26,9 @@ const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
 /// Whoever finds no place is accepted and closed at once, which tells them to go elsewhere; left in
 /// the backlog they would wait for a time-out. Whoever has not sent the whole HTTP/2 preface within
 /// `first_bytes` of being accepted is closed.
+///
+/// Sockets are wrapped first; the handshake of TLS is within `first_bytes`, too.
 pub fn incoming(
-    listener: std::net::TcpListener,
-    connections: Arc<Connections>,
-    first_bytes: Duration,
-) -> anyhow::Result<impl Stream<Item = io::Result<Client>>> {
-    wrapped(listener, connections, first_bytes, Wrapping::default())
-}
-
-/// The same with sockets that are wrapped first; the handshake of TLS is within `first_bytes`, too.
-pub fn wrapped(
     listener: std::net::TcpListener,
     connections: Arc<Connections>,
     first_bytes: Duration,

@@ -5,6 +5,7 @@
 
 mod member;
 
+use crate::admin::Admin;
 use crate::config::{Config, UpstreamsConfig};
 use crate::listener::Listener;
 use crate::roles::{self, Addresses, RoleConfig};
@@ -21,7 +22,7 @@ use std::fs::File;
 #[derive(Debug)]
 pub struct Listeners {
     /// Of the seckill role.
-    pub seckill: roles::seckill::Listeners,
+    pub seckill: Listener,
     /// Of the order role.
     pub order: Listener,
     /// Of the product role.
@@ -43,7 +44,7 @@ impl Listeners {
             auth: Some(self.auth.address()),
             user: Some(self.user.address()),
             gateway: Some(self.gateway.address()),
-            ..self.seckill.addresses()
+            ..Addresses::of_clients(self.seckill.address())
         }
     }
 }
@@ -56,7 +57,7 @@ impl Listeners {
             auth: at(&self.auth),
             user: at(&self.user),
             product: at(&self.product),
-            seckill: at(&self.seckill.buyers),
+            seckill: at(&self.seckill),
             order: at(&self.order),
         }
     }
@@ -102,6 +103,7 @@ pub async fn run(
     RoleConfig {
         mut config,
         registry,
+        admin,
         ready,
     }: RoleConfig,
     listeners: Listeners,
@@ -127,7 +129,7 @@ pub async fn run(
     let served = async {
         for member in members {
             let watched = (&supervisor, &mut ends);
-            let started = member.start(&config, &registry, watched, &shutdown);
+            let started = member.start(&config, &registry, &admin, watched, &shutdown);
             match started.await? {
                 Some(member) => running.push(member),
                 None => return Ok(()),
@@ -154,7 +156,8 @@ pub async fn finish(
     let (supervisor, mut ends) = Supervisor::new();
     let consumer = Member::new("create-consumer", (), roles::create_consumer::run);
     let watched = (&supervisor, &mut ends);
-    let started = consumer.start(config, registry, watched, &shutdown);
+    let admin = Admin::default();
+    let started = consumer.start(config, registry, &admin, watched, &shutdown);
     let Some(consumer) = started.await? else {
         return Ok(());
     };

@@ -25,6 +25,7 @@ pub async fn run(
     RoleConfig {
         config,
         registry,
+        admin,
         ready,
     }: RoleConfig,
     listener: Listener,
@@ -32,6 +33,7 @@ pub async fn run(
 ) -> anyhow::Result<()> {
     let addresses = Addresses::of_clients(listener.address());
     let store = Store::connect(&config.database, roles::engine(&config, &registry)?).await?;
+    admin.needs_database(&store);
     let tokens = Tokens::new(&config.jwt);
     if tokens.is_none() {
         tracing::warn!("jwt.secret is not set: people can register, and nobody can log in");

@@ -23,12 +23,14 @@ pub async fn run(
     RoleConfig {
         config,
         registry,
+        admin,
         ready,
     }: RoleConfig,
     (): (),
     shutdown: Shutdown,
 ) -> anyhow::Result<()> {
     let store = Store::connect(&config.database, roles::engine(&config, &registry)?).await?;
+    admin.needs_database(&store);
     let engine = roles::build_shared_engine(&config, &registry).await?;
     ready(None)?;
     let interval = Duration::from_millis(config.outbox.interval_ms);

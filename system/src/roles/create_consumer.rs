@@ -45,12 +45,14 @@ pub async fn run(
     RoleConfig {
         config,
         registry,
+        admin,
         ready,
     }: RoleConfig,
     (): (),
     shutdown: Shutdown,
 ) -> anyhow::Result<()> {
     let store = Store::connect(&config.database, roles::engine(&config, &registry)?).await?;
+    admin.needs_database(&store);
     let engine = roles::build_shared_engine(&config, &registry).await?;
     let (keep_alive, until_drained) = Shutdown::channel();
     let terms = Terms::start(store.clone(), until_drained).await?;

@@ -41,7 +41,7 @@ use tokio::sync::mpsc;
 pub fn bind(config: &Config) -> anyhow::Result<Listener> {
     let cores = std::thread::available_parallelism().map_or(1, usize::from);
     let threads = config.gateway.serving_threads(cores);
-    Listener::bind(&config.gateway.listen, threads).context("gateway.listen")
+    Listener::of_setting("gateway.listen", &config.gateway.listen, threads)
 }
 
 /// Serves on `listener`, with a thread for each of its sockets, until asked to stop.
@@ -49,6 +49,7 @@ pub async fn run(
     RoleConfig {
         config,
         registry,
+        admin,
         ready,
     }: RoleConfig,
     listener: Listener,
@@ -63,6 +64,7 @@ pub async fn run(
     )?;
     let factory = roles::engine(&config, &registry)?;
     let store = Store::connect(&config.database, factory).await?;
+    admin.needs_database(&store);
     let access = Access::start(&store, &config.jwt).await?;
     if config.jwt.secret.is_empty() {
         tracing::warn!(

@@ -34,6 +34,7 @@ pub async fn run(
     RoleConfig {
         config,
         registry,
+        admin,
         ready,
     }: RoleConfig,
     listener: Listener,
@@ -42,6 +43,7 @@ pub async fn run(
     let address = listener.address();
     let maker = Maker::new(&config)?;
     let store = Store::connect(&config.database, roles::engine(&config, &registry)?).await?;
+    admin.needs_database(&store);
     let access = Access::start(&store, &config.jwt).await?;
     let engine = roles::build_shared_engine(&config, &registry).await?;
     let (keep_alive, until_drained) = Shutdown::channel();

@@ -37,6 +37,7 @@ pub async fn run(
     RoleConfig {
         config,
         registry,
+        admin,
         ready,
     }: RoleConfig,
     listener: Listener,
@@ -55,6 +56,7 @@ pub async fn run(
             anyhow::Ok(())
         },
     ));
+    admin.needs_database(&store);
     let service = Service {
         store: store.clone(),
         cache,

@@ -59,12 +59,14 @@ pub async fn run(
     RoleConfig {
         config,
         registry,
+        admin,
         ready,
     }: RoleConfig,
     (): (),
     shutdown: Shutdown,
 ) -> anyhow::Result<()> {
     let mut reconciler = Reconciler::new(&config, &registry, HoldScope::Orphans).await?;
+    admin.needs_database(&reconciler.store);
     let ended = reconciler.forever(&shutdown, ready).await;
     reconciler.store.close().await;
     ended

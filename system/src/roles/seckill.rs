@@ -42,27 +42,8 @@ use std::thread::JoinHandle;
 use tokio::sync::{mpsc, watch};
 use tokio::task::JoinSet;
 
-/// What the role serves on.
-#[derive(Debug)]
-pub struct Listeners {
-    /// For buyers, with a socket for each serving thread.
-    pub buyers: Listener,
-    /// For operators.
-    pub admin: Listener,
-}
-
-impl Listeners {
-    /// Where they are.
-    pub fn addresses(&self) -> Addresses {
-        Addresses {
-            admin: Some(self.admin.address()),
-            ..Addresses::of_clients(self.buyers.address())
-        }
-    }
-}
-
-/// Listens where the configuration says.
-pub fn bind(config: &Config) -> anyhow::Result<Listeners> {
+/// Listens where the configuration says, with a socket for each serving thread.
+pub fn bind(config: &Config) -> anyhow::Result<Listener> {
     let cores = std::thread::available_parallelism().map_or(1, usize::from);
     let threads = config.seckill.serving_threads(cores);
     tracing::info!(
@@ -71,26 +52,22 @@ pub fn bind(config: &Config) -> anyhow::Result<Listeners> {
         configured = config.seckill.threads,
         "serving threads"
     );
-    Ok(Listeners {
-        buyers: Listener::of_setting("seckill.listen", &config.seckill.listen, threads)?,
-        admin: Listener::of_setting("admin.listen", &config.admin.listen, 1)?,
-    })
+    Listener::of_setting("seckill.listen", &config.seckill.listen, threads)
 }
 
-/// Serves on `listeners`, buyers with a thread for each of its sockets, until asked to stop. This runtime
-/// holds lease and terms; serving threads have their own.
+/// Serves on `listener`, with a thread for each of its sockets, until asked to stop. This runtime holds lease and terms; serving threads have their own.
 pub async fn run(
     RoleConfig {
         config,
         registry,
+        admin,
         ready,
     }: RoleConfig,
-    listeners: Listeners,
+    listener: Listener,
     shutdown: Shutdown,
 ) -> anyhow::Result<()> {
-    let addresses = listeners.addresses();
-    let admin = listeners.admin.address();
-    let sockets = listeners.buyers.into_sockets();
+    let addresses = Addresses::of_clients(listener.address());
+    let sockets = listener.into_sockets();
     // The role ends when it is asked to, and when a part of it has ended.
     let (stop, stopping) = Shutdown::channel();
     let (supervisor, mut ends) = Supervisor::new();
@@ -103,6 +80,7 @@ pub async fn run(
     )?;
     let engine = checked_engine(&config, &registry).await?;
     let store = Store::connect(&config.database, roles::engine(&config, &registry)?).await?;
+    admin.needs_database(&store);
     // Terms and lease outlive the request to stop: what was accepted still has to be published.
     let (keep_alive, until_drained) = Shutdown::channel();
     let terms = Terms::start(store.clone(), until_drained).await?;
@@ -164,7 +142,7 @@ pub async fn run(
     });
     let counting = dead_letters::watch(store.clone(), dead);
     parts.run("the watch over dead letters", counting);
-    parts.run("the admin listener", inspector.serve(listeners.admin));
+    admin.serve_calls(inspector.calls()?);
     let caretaker =
         needs_care.map(|engine| Caretaker::start(shared.clone(), engine, store.clone()));
 
@@ -190,7 +168,7 @@ pub async fn run(
         parts.run("the watch over readiness", looking);
         let _ = shared.ready.clone().changed().await;
         tracing::info!(
-            address = %addresses.listen, %admin, threads = threads.len(),
+            address = %addresses.listen, threads = threads.len(),
             engine = %config.seckill.engine, "serving"
         );
         ready(Some(addresses))?;

@@ -24,6 +24,7 @@ pub async fn run(
     RoleConfig {
         config,
         registry,
+        admin,
         ready,
     }: RoleConfig,
     listener: Listener,
@@ -31,6 +32,7 @@ pub async fn run(
 ) -> anyhow::Result<()> {
     let addresses = Addresses::of_clients(listener.address());
     let store = Store::connect(&config.database, roles::engine(&config, &registry)?).await?;
+    admin.needs_database(&store);
     let service = Service {
         store: store.clone(),
         tokens: Tokens::new(&config.jwt),

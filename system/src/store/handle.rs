@@ -72,6 +72,13 @@ impl Store {
         })
     }
 
+    /// Open connections that are in use, and those that are not.
+    pub fn connections(&self) -> (u32, u32) {
+        let (used, idle) = self.database.connections();
+        let (beating, resting) = self.heartbeats.connections();
+        (used + beating, idle + resting)
+    }
+
     /// Closes all connections, but does not wait for a database that hangs.
     pub async fn close(self) {
         let closing = async {

@@ -71,6 +71,7 @@ impl Shop {
         let role = || RoleConfig {
             config: config.clone(),
             registry: registry.clone(),
+            admin: Default::default(),
             ready: Box::new(|_| Ok(())),
         };
         let serving = async {

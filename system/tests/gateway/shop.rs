@@ -96,6 +96,7 @@ impl Shop {
         let role = RoleConfig {
             config,
             registry,
+            admin: Default::default(),
             ready: Box::new(move |addresses| {
                 let _ = sender.send(addresses);
                 Ok(())

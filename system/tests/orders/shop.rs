@@ -71,6 +71,7 @@ impl Shop {
         let role = RoleConfig {
             config,
             registry,
+            admin: Default::default(),
             ready: Box::new(move |_| {
                 let _ = sender.send(());
                 Ok(())

@@ -76,6 +76,7 @@ impl Shop {
         let role = RoleConfig {
             config,
             registry,
+            admin: Default::default(),
             ready: Box::new(|_| Ok(())),
         };
         let running = Box::pin(roles::all::run(role, all, shutdown));

@@ -1,6 +1,7 @@
 //! One role among several in a process: a thread with a runtime of its own, started, watched and
 //! stopped.
 
+use crate::admin::Admin;
 use crate::config::Config;
 use crate::roles::{self, Addresses, Ready, RoleConfig};
 use crate::shutdown::Shutdown;
@@ -57,19 +58,24 @@ impl Member {
         self,
         config: &Config,
         registry: &Registry,
+        admin: &Admin,
         (supervisor, ends): (&Supervisor, &mut Ends),
         shutdown: &Shutdown,
     ) -> anyhow::Result<Option<Running>> {
         let Self { name, body } = self;
         let (stop, stopped) = Shutdown::channel();
         let (sender, started) = oneshot::channel();
+        let admin = admin.of_role(name);
+        let is_ready = admin.clone();
         let ready: Ready = Box::new(move |addresses| {
+            is_ready.is_ready();
             let _ = sender.send(addresses);
             Ok(())
         });
         let config = RoleConfig {
             config: config.clone(),
             registry: registry.clone(),
+            admin,
             ready,
         };
         let supervisor = supervisor.clone();

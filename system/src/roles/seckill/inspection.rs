@@ -1,10 +1,9 @@
-//! What operators may ask, on a listener of their own: the stock of a sale as this instance sees
-//! it, and what it has been waiting for. Buyers are not asked who they are, so what is not for them is not where they connect.
+//! What operators may ask over gRPC, on the admin listener: the stock of a sale as this instance sees
+//! it, and what it has been waiting for.
 
 use super::pressure::Pressure;
 use super::replies::{Fault, stock_unavailable};
 use crate::incarnation::Incarnation;
-use crate::listener::{Connections, Listener, incoming};
 use crate::proto;
 use crate::proto::inspect::inspect_service_server::{InspectService, InspectServiceServer};
 use crate::proto::inspect::{
@@ -16,16 +15,8 @@ use crate::terms::Terms;
 use anyhow::Context;
 use engines::{SaleId, StockEngine};
 use std::sync::Arc;
-use std::time::Duration;
-use tonic::transport::Server;
+use tonic::service::Routes;
 use tonic::{Request, Response, Status};
-
-/// Operators connected at the same time.
-const MAX_CONNECTIONS: usize = 16;
-/// Time in which one has to begin to speak HTTP/2.
-const FIRST_BYTES: Duration = Duration::from_secs(5);
-/// Pause between two HTTP/2 pings, and longest wait for an answer.
-const KEEPALIVE_INTERVAL: Duration = Duration::from_secs(20);
 
 /// Answers operators.
 #[derive(Clone, Debug)]
@@ -40,27 +31,15 @@ pub struct Inspector {
 }
 
 impl Inspector {
-    /// Serves `listener`, which has one socket, for as long as it is polled.
-    pub async fn serve(self, listener: Listener) -> anyhow::Result<()> {
-        let sockets = listener.into_sockets().into_iter();
-        let connections = Connections::at_most(MAX_CONNECTIONS);
-        let clients = sockets.map(|socket| incoming(socket, connections.clone(), FIRST_BYTES));
-        let clients = clients.collect::<anyhow::Result<Vec<_>>>()?;
+    /// What the admin listener serves beside its pages.
+    pub fn calls(self) -> anyhow::Result<axum::Router> {
         let reflection = tonic_reflection::server::Builder::configure()
             .register_encoded_file_descriptor_set(proto::DESCRIPTORS)
             .with_service_name("inspect.InspectService")
             .build_v1()
             .context("cannot build the reflection service")?;
-        Server::builder()
-            .http2_keepalive_interval(Some(KEEPALIVE_INTERVAL))
-            .http2_keepalive_timeout(Some(KEEPALIVE_INTERVAL))
-            .add_service(InspectServiceServer::new(self))
-            .add_service(reflection)
-            .serve_with_incoming(futures_util::stream::select_all(
-                clients.into_iter().map(Box::pin),
-            ))
-            .await
-            .context("the gRPC server failed")
+        let routes = Routes::new(InspectServiceServer::new(self)).add_service(reflection);
+        Ok(routes.prepare().into_axum_router())
     }
 }
 

@@ -77,7 +77,7 @@ impl Serving {
         let limits = &config.seckill;
         let first_bytes = Duration::from_millis(limits.first_bytes_timeout_ms);
         let wrapping = Wrapping::of(&config.tls, &[HTTP_2])?;
-        let incoming = wrapped(listener, shared.connections.clone(), first_bytes, wrapping)?;
+        let incoming = incoming(listener, shared.connections.clone(), first_bytes, wrapping)?;
         let server = Server::builder()
             .initial_connection_window_size(CONNECTION_WINDOW_BYTES)
             .initial_stream_window_size(STREAM_WINDOW_BYTES)
