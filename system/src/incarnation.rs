@@ -68,6 +68,11 @@ impl Incarnation {
         self.receiver.borrow().is_revoked()
     }
 
+    /// How long the present identity may still act.
+    pub fn left(&self) -> Duration {
+        self.receiver.borrow().left()
+    }
+
     /// The present identity, if it may act.
     pub fn current(&self) -> Option<Arc<Identity>> {
         let identity = self.receiver.borrow().clone();

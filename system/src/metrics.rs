@@ -11,7 +11,7 @@ mod values;
 
 pub use process::{Build, register as register_process};
 pub use samples::Samples;
-pub use values::{BATCH, CALL, Histogram, REQUEST, ROW, elapsed_ns};
+pub use values::{BATCH, CALL, Histogram, REQUEST, ROW, bucket_of, nanos};
 
 use prometheus_client::collector::Collector;
 use prometheus_client::encoding::{DescriptorEncoder, prometheus_text};

@@ -4,6 +4,7 @@
 //! What works around the path (the lease, the polling of sales) has a runtime of its own and is at
 //! rest while requests are answered, so that nothing else runs then.
 
+use crate::admin::Admin;
 use crate::broker::{self, Settings};
 use crate::config::Config;
 use crate::incarnation::{Incarnation, Keeper};
@@ -105,6 +106,7 @@ async fn prepare(
     let shared = Shared {
         config: config.clone(),
         registry: registry.clone(),
+        admin: Admin::default(),
         engine: None,
         published: None,
         lanes_in_doubt: Arc::default(),

@@ -6,6 +6,7 @@ use crate::order_id::Minter;
 use engines::IncarnationId;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::time::Duration;
 use tokio::sync::Notify;
 
 /// One term of one incarnation. Read once per batch; everything that follows from the batch uses
@@ -50,6 +51,15 @@ impl Identity {
     pub fn may_act(&self) -> bool {
         !self.revoked.load(Ordering::SeqCst)
             && monotonic_ms() < self.valid_until_ms.load(Ordering::SeqCst)
+    }
+
+    /// How long it may still act.
+    pub(super) fn left(&self) -> Duration {
+        let until_ms = match self.is_revoked() {
+            true => 0,
+            false => self.valid_until_ms.load(Ordering::SeqCst),
+        };
+        Duration::from_millis(until_ms.saturating_sub(monotonic_ms()))
     }
 
     /// Whether it was ended before its lease ran out.

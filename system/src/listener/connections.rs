@@ -35,6 +35,11 @@ impl Connections {
         self.most
     }
 
+    /// How many are taken.
+    pub fn taken(&self) -> usize {
+        self.taken.load(Ordering::Relaxed)
+    }
+
     /// A place, if one is free.
     pub fn take(self: &Arc<Self>) -> Option<Place> {
         // One too many is dropped right here, which gives it back.

@@ -1,7 +1,7 @@
 //! Histograms that threads add to without waiting for anybody.
 
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::time::Instant;
+use std::time::Duration;
 
 const MS: u64 = 1_000_000;
 const S: u64 = 1_000 * MS;
@@ -119,7 +119,7 @@ pub fn bucket_of(bounds: &[u64], value: u64) -> usize {
     bounds.partition_point(|bound| *bound < value)
 }
 
-/// Since then, ns.
-pub fn elapsed_ns(since: Instant) -> u64 {
-    u64::try_from(since.elapsed().as_nanos()).unwrap_or(u64::MAX)
+/// In ns.
+pub fn nanos(duration: Duration) -> u64 {
+    u64::try_from(duration.as_nanos()).unwrap_or(u64::MAX)
 }

@@ -6,6 +6,7 @@
 //! broker (one-consumer-per-queue, R4): during a hand-over both are subscribed, and one of them waits.
 //! A message is acknowledged only after its rows are committed, a hold settled only after that.
 
+mod counts;
 mod membership;
 mod poison;
 mod queue;
@@ -13,6 +14,7 @@ mod settle;
 mod share;
 mod tasks;
 
+use crate::admin::Admin;
 use crate::broker::{self, Broker, Settings};
 use crate::config::Config;
 use crate::roles::{self, RoleConfig};
@@ -20,12 +22,15 @@ use crate::shutdown::Shutdown;
 use crate::store::Store;
 use crate::terms::Terms;
 use anyhow::{anyhow, bail};
+use counts::Counts;
+use engines::IncarnationId;
 use membership::Membership;
 use queue::QueueConsumer;
 use settle::Settler;
 use std::sync::Arc;
 use std::time::Duration;
 use tasks::QueueTasks;
+use tokio::sync::watch;
 
 /// What the connection to the broker is called.
 const NAME: &str = "create-consumer";
@@ -56,13 +61,17 @@ pub async fn run(
     let engine = roles::build_shared_engine(&config, &registry).await?;
     let (keep_alive, until_drained) = Shutdown::channel();
     let terms = Terms::start(store.clone(), until_drained).await?;
-    let (settler, mut settling) = Settler::start(engine, terms.clone());
+    let counts = Arc::<Counts>::default();
+    counts.register(admin.metrics());
+    let (settler, mut settling) = Settler::start(engine, terms.clone(), counts.clone());
     let settings = Settings::new(&config);
     let mut broker = broker::connect(&settings, NAME).await?;
+    let (shown, consumed) = watch::channel((broker.clone(), Vec::new()));
+    look_at_queues(&admin, &counts, consumed);
     ready(None)?;
     loop {
         let ended = tokio::select! {
-            ended = consume_queues(&config, &store, &settler, &broker, &shutdown) => ended,
+            ended = consume_queues(&config, &store, (&settler, &counts), &broker, &shown, &shutdown) => ended,
             settled = &mut settling => return Err(match settled {
                 Err(error) => anyhow!("the settling of holds failed: {error}"),
                 Ok(()) => anyhow!("the settling of holds ended without having been asked to"),
@@ -93,6 +102,27 @@ pub async fn run(
     Ok(())
 }
 
+/// A connection, and the queues that are consumed over it.
+type Consumed = (Arc<dyn Broker>, Vec<IncarnationId>);
+
+/// Has the depth of the queues looked up when somebody scrapes; the role needs its connection.
+fn look_at_queues(admin: &Admin, counts: &Arc<Counts>, consumed: watch::Receiver<Consumed>) {
+    let counts = counts.clone();
+    admin.look("the broker", move || {
+        let counts = counts.clone();
+        let (broker, queues) = consumed.borrow().clone();
+        async move {
+            if !broker.is_connected() {
+                return Some("the broker is out of reach".to_owned());
+            }
+            if let Err(error) = counts.look(broker.as_ref(), &queues).await {
+                tracing::debug!(error = format!("{error:#}"), "queues were not looked at");
+            }
+            None
+        }
+    });
+}
+
 async fn reconnect(
     settings: &Settings,
     old: &dyn Broker,
@@ -121,13 +151,17 @@ async fn reconnect(
 async fn consume_queues(
     config: &Config,
     store: &Store,
-    settler: &Settler,
+    (settler, counts): (&Settler, &Arc<Counts>),
     broker: &Arc<dyn Broker>,
+    shown: &watch::Sender<Consumed>,
     shutdown: &Shutdown,
 ) -> anyhow::Result<()> {
     let mut membership = Membership::start(store.clone(), &config.mq);
     let mut tasks = QueueTasks::default();
-    let consumer = |queue| QueueConsumer::new(config, store.clone(), settler.clone(), queue);
+    let consumer = |queue| {
+        let counting = (settler.clone(), counts.clone());
+        QueueConsumer::new(config, store.clone(), counting, queue)
+    };
     let ended = loop {
         if shutdown.is_requested() {
             break Ok(());
@@ -144,6 +178,7 @@ async fn consume_queues(
                 let share = membership.share_of(&queues);
                 tasks.follow(&share, broker, consumer).await;
                 membership.consumes(tasks.queues());
+                shown.send_replace((broker.clone(), tasks.queues()));
             }
             Err(error) => tracing::warn!(%error, "cannot look for queues"),
         }

@@ -6,6 +6,7 @@
 //! replies to flush.
 
 mod caretaker;
+mod counts;
 mod dead_letters;
 mod group_commit;
 mod health;
@@ -109,6 +110,7 @@ pub async fn run(
     let shared = Arc::new(Shared {
         config: config.clone(),
         registry: registry.clone(),
+        admin: admin.clone(),
         published: (settles && config.seckill.ack == Ack::Confirmed).then(Published::default),
         lanes_in_doubt: Arc::default(),
         pressure: Arc::default(),
@@ -130,6 +132,7 @@ pub async fn run(
         store: store.clone(),
         threads: sockets.len(),
     };
+    observe(&shared);
     let mut parts = Parts::new(&shared);
     let (terms, incarnation) = (shared.terms.clone(), shared.incarnation.clone());
     parts.run("the reading of sales", async move {
@@ -164,7 +167,7 @@ pub async fn run(
             store: store.clone(),
             deadline_ms: config.seckill.publish_timeout_ms,
         };
-        let looking = readiness::watch(sources, readiness.clone());
+        let looking = readiness::watch(sources, readiness.clone(), admin.clone());
         parts.run("the watch over readiness", looking);
         let _ = shared.ready.clone().changed().await;
         tracing::info!(
@@ -190,6 +193,19 @@ pub async fn run(
     drop(keep_alive);
     store.close().await;
     served
+}
+
+/// Registers what the control thread knows.
+fn observe(shared: &Shared) {
+    let metrics = shared.admin.metrics();
+    let connections = shared.connections.clone();
+    let (name, help) = ("seckill_connections", "Clients connected");
+    metrics.gauge(name, help, move || connections.taken() as f64);
+    let incarnation = shared.incarnation.clone();
+    let help = "How long this process may still say yes";
+    metrics.gauge("seckill_lease_remaining_seconds", help, move || {
+        incarnation.left().as_secs_f64()
+    });
 }
 
 /// The tasks of the control thread that have to run until the role is asked to stop. Aborted when

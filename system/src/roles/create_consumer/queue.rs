@@ -1,16 +1,21 @@
 //! One queue: gathers deliveries, has them written, acknowledges, hands the holds on to be settled.
 
+use super::counts::{Counts, Lag};
 use super::poison;
 use super::settle::Settler;
 use crate::broker::{Deliveries, Delivery};
+use crate::clock::unix_ms;
 use crate::config::{Config, MqConfig};
 use crate::envelope::{self, Envelope};
 use crate::failpoint;
 use crate::ids::ConsumerSession;
+use crate::metrics::nanos;
 use crate::shutdown::Shutdown;
 use crate::store::{Store, WriteBatch};
 use anyhow::bail;
 use engines::IncarnationId;
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
 use std::time::Duration;
 use tokio::time::{Instant, timeout_at};
 
@@ -29,6 +34,8 @@ pub struct QueueConsumer {
     incarnation: IncarnationId,
     /// drain-in-one-session (R5): begins with the first commit on this channel.
     session: Option<ConsumerSession>,
+    counts: Arc<Counts>,
+    lag: Arc<Lag>,
 }
 
 /// Deliveries that are written together.
@@ -44,7 +51,7 @@ impl QueueConsumer {
     pub fn new(
         config: &Config,
         store: Store,
-        settler: Settler,
+        (settler, counts): (Settler, Arc<Counts>),
         incarnation: IncarnationId,
     ) -> Self {
         Self {
@@ -54,6 +61,8 @@ impl QueueConsumer {
             store,
             incarnation,
             session: None,
+            lag: counts.lag(incarnation),
+            counts,
         }
     }
 
@@ -129,13 +138,19 @@ impl QueueConsumer {
         batch.session = self.session;
         batch.copies = self.copies;
         let mut pause = RETRY_MIN;
+        if let Some(made_at_ms) = batch.orders.iter().map(|order| order.created_at_ms).min() {
+            self.lag.begins(made_at_ms);
+        }
         loop {
+            let began = Instant::now();
             match self.store.write(&batch).await {
                 Ok(written) => {
+                    self.count(&batch, &written.live, began.elapsed());
                     self.session = Some(written.session);
                     return Ok(written.live);
                 }
                 Err(error) => {
+                    self.counts.failures.fetch_add(1, Ordering::Relaxed);
                     tracing::warn!(incarnation = self.incarnation.0, %error, "write failed; trying again")
                 }
             }
@@ -144,6 +159,29 @@ impl QueueConsumer {
             }
             tokio::time::sleep(pause).await;
             pause = (pause * 2).min(RETRY_MAX);
+        }
+    }
+}
+
+impl QueueConsumer {
+    /// A transaction is committed.
+    fn count(&self, batch: &WriteBatch, live: &[envelope::OrderEvent], took: Duration) {
+        let counts = &self.counts;
+        self.lag.ends();
+        counts.committing.observe(nanos(took));
+        if batch.orders.is_empty() {
+            return;
+        }
+        let (all, live) = (batch.orders.len() as u64, live.len() as u64);
+        counts.commits.observe(all);
+        counts.rows.fetch_add(live, Ordering::Relaxed);
+        let not_live = all.saturating_sub(live);
+        counts.not_live.fetch_add(not_live, Ordering::Relaxed);
+        let now_ms = unix_ms();
+        for order in &batch.orders {
+            let waited_ms = now_ms.saturating_sub(order.created_at_ms);
+            let waited = Duration::from_millis(u64::try_from(waited_ms).unwrap_or(0));
+            counts.delays.observe(nanos(waited));
         }
     }
 }

@@ -3,12 +3,16 @@
 //! What cannot be settled here is settled by the reconciler, because the row exists
 //! (void-before-release, R9).
 
+use super::counts::Counts;
 use crate::envelope::OrderEvent;
 use crate::failpoint;
+use crate::metrics::nanos;
 use crate::terms::Terms;
 use engines::{AllocationId, Finish, FinishKind, StockEngine, Term};
 use std::collections::HashMap;
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
+use std::time::Instant;
 use tokio::sync::mpsc;
 use tokio::task::JoinHandle;
 
@@ -21,32 +25,46 @@ const CHUNK: usize = 500;
 #[derive(Clone, Debug)]
 pub struct Settler {
     sender: mpsc::Sender<Vec<OrderEvent>>,
+    counts: Arc<Counts>,
 }
 
 impl Settler {
     /// Starts settling on the current runtime; without an engine, what is handed over is left to
     /// whoever can settle it.
-    pub fn start(engine: Option<Arc<dyn StockEngine>>, terms: Terms) -> (Self, JoinHandle<()>) {
+    pub fn start(
+        engine: Option<Arc<dyn StockEngine>>,
+        terms: Terms,
+        counts: Arc<Counts>,
+    ) -> (Self, JoinHandle<()>) {
+        let counting = counts.clone();
         let (sender, mut receiver) = mpsc::channel::<Vec<OrderEvent>>(MAX_WAITING_BATCHES);
         let task = tokio::spawn(async move {
             while let Some(orders) = receiver.recv().await {
                 if let Some(engine) = &engine {
-                    settle(engine.as_ref(), &terms, &orders).await;
+                    settle(engine.as_ref(), &terms, &orders, &counting).await;
                 }
+                let settled = orders.len() as u64;
+                counting.unsettled.fetch_sub(settled, Ordering::Relaxed);
             }
         });
-        (Self { sender }, task)
+        (Self { sender, counts }, task)
     }
 
     /// Hands over orders whose rows are committed and live.
     pub fn hand_over(&self, orders: Vec<OrderEvent>) {
-        if !orders.is_empty() && self.sender.try_send(orders).is_err() {
+        if orders.is_empty() {
+            return;
+        }
+        let count = orders.len() as u64;
+        self.counts.unsettled.fetch_add(count, Ordering::Relaxed);
+        if self.sender.try_send(orders).is_err() {
+            self.counts.unsettled.fetch_sub(count, Ordering::Relaxed);
             tracing::warn!("settling lags behind; a batch is left to the reconciler");
         }
     }
 }
 
-async fn settle(engine: &dyn StockEngine, terms: &Terms, orders: &[OrderEvent]) {
+async fn settle(engine: &dyn StockEngine, terms: &Terms, orders: &[OrderEvent], counts: &Counts) {
     let sales = terms.sales();
     let mut by_term: HashMap<AllocationId, (Term, Vec<Finish>)> = HashMap::new();
     for order in orders {
@@ -67,7 +85,10 @@ async fn settle(engine: &dyn StockEngine, terms: &Terms, orders: &[OrderEvent]) 
     }
     for (term, finishes) in by_term.into_values() {
         for chunk in finishes.chunks(CHUNK) {
-            for result in engine.finish(&term, chunk).await {
+            let began = Instant::now();
+            let finished = engine.finish(&term, chunk).await;
+            counts.settling.observe(nanos(began.elapsed()));
+            for result in finished {
                 if let Err(error) = result {
                     tracing::warn!(%error, "cannot settle; left to the reconciler");
                     break;

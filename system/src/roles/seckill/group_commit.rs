@@ -11,10 +11,12 @@ mod lanes;
 mod pending;
 mod proving;
 
+use super::counts::{Counts, Told};
 use super::replies::{Reason, Refusal, Reply};
 use super::shared::Shared;
 use crate::broker::Publisher;
 use crate::clock::monotonic_ms;
+use crate::metrics::nanos;
 use batch::Batch;
 use engines::{SaleId, StockEngine, UserId};
 use lanes::Lanes;
@@ -38,6 +40,8 @@ pub struct Committer {
     waiting: Arc<AtomicUsize>,
     max_pending: usize,
     publish_timeout_ms: u64,
+    /// What this thread counts.
+    pub counts: Arc<Counts>,
 }
 
 impl Committer {
@@ -54,9 +58,18 @@ impl Committer {
             waiting: Arc::default(),
             max_pending: config.seckill.max_pending,
             publish_timeout_ms: config.seckill.publish_timeout_ms,
+            counts: Arc::default(),
         };
+        let counts = committer.counts.clone();
+        counts.register(shared.admin.metrics());
+        let waiting = committer.waiting.clone();
+        let (name, help) = ("seckill_pending_requests", "Held at the moment");
+        shared
+            .admin
+            .metrics()
+            .gauge(name, help, move || waiting.load(Ordering::Relaxed) as f64);
         let (supervisor, asked) = (shared.supervisor.clone(), shared.shutdown.clone());
-        let gathering = gather(shared, engine, publisher, receiver);
+        let gathering = gather(shared, (engine, publisher), receiver, counts);
         tokio::spawn(
             supervisor.task("the group commit".to_owned(), asked, async {
                 gathering.await;
@@ -82,6 +95,8 @@ impl Committer {
             Some(_) => self.max_pending.div_ceil(CLOSED_SHARE),
         };
         let Some(_admission) = Admission::take(&self.waiting, most) else {
+            self.counts
+                .tell(Told::of(Reply::Unavailable(Reason::Crowded)));
             return Reply::Unavailable(Reason::Crowded);
         };
         let (reply, answer) = oneshot::channel();
@@ -90,15 +105,21 @@ impl Committer {
             user,
             quantity,
             closed,
+            came: Instant::now(),
             deadline_ms: monotonic_ms() + self.publish_timeout_ms,
             expires_at_ms: now_ms.saturating_add_unsigned(self.publish_timeout_ms),
             reply,
         };
         if self.sender.send(pending).is_err() {
+            self.counts
+                .tell(Told::of(Reply::Unavailable(Reason::Stopping)));
             return Reply::Unavailable(Reason::Stopping);
         }
         // A batch that ended without an answer was cut off after it may have been sent on.
-        answer.await.unwrap_or(Reply::Unknown)
+        answer.await.unwrap_or_else(|_| {
+            self.counts.tell(Told::of(Reply::Unknown));
+            Reply::Unknown
+        })
     }
 }
 
@@ -121,9 +142,9 @@ impl Drop for Admission<'_> {
 
 async fn gather(
     shared: Arc<Shared>,
-    engine: Arc<dyn StockEngine>,
-    publisher: Arc<dyn Publisher>,
+    (engine, publisher): (Arc<dyn StockEngine>, Arc<dyn Publisher>),
     mut receiver: mpsc::UnboundedReceiver<Pending>,
+    counts: Arc<Counts>,
 ) {
     let config = &shared.config.group_commit;
     let (incarnation, loser) = (shared.incarnation.clone(), shared.incarnation.clone());
@@ -140,6 +161,7 @@ async fn gather(
             }
         },
     );
+    lanes.register(shared.admin.metrics());
     let keeps_stock = engine.info().guarantees.keeps_stock;
     let mut last_len = 0;
     loop {
@@ -159,33 +181,25 @@ async fn gather(
             }
         }
         let since = match pending.first() {
-            Some(first) if is_awaited => asked.max(came_at(first, shared.as_ref())),
+            Some(first) if is_awaited => asked.max(first.came),
             _ => begins,
         };
         shared.pressure.batch(lanes.all_confirming(since, begins));
         last_len = pending.len();
+        counts.batches.observe(last_len as u64);
+        if let Some(first) = pending.first() {
+            counts.gathering.observe(nanos(first.came.elapsed()));
+        }
         let turn = lanes.renewed(turn).await;
         let batch = Batch {
             shared: shared.clone(),
             engine: engine.clone(),
             keeps_stock,
             publisher: publisher.clone(),
+            counts: counts.clone(),
         };
         tokio::spawn(batch.run(pending, turn));
     }
-}
-
-/// When the request came, to the millisecond.
-fn came_at(request: &Pending, shared: &Shared) -> Instant {
-    let now = Instant::now();
-    let left_ms = request.deadline_ms.saturating_sub(monotonic_ms());
-    let age_ms = shared
-        .config
-        .seckill
-        .publish_timeout_ms
-        .saturating_sub(left_ms);
-    now.checked_sub(Duration::from_millis(age_ms))
-        .unwrap_or(now)
 }
 
 /// How long the next batch gathers, µs: in proportion to the one before, nil when that is too short

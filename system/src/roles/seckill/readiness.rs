@@ -1,6 +1,7 @@
 //! Whether this instance should be sent buyers: it holds its lease, can reach the broker, has
 //! something to sell from, and its clock agrees with the database's.
 
+use crate::admin::Admin;
 use crate::broker::Publisher;
 use crate::clock::unix_ms;
 use crate::incarnation::Incarnation;
@@ -101,14 +102,18 @@ impl Judge {
     }
 }
 
-/// Looks for as long as it is polled, and says in `ready` what it has seen. A term counts as held
+/// Looks for as long as it is polled, and says in `ready` what it has seen, and `admin` why. A term counts as held
 /// until the engine has been asked.
-pub async fn watch(sources: Sources, ready: watch::Sender<bool>) -> anyhow::Result<()> {
+pub async fn watch(
+    sources: Sources,
+    ready: watch::Sender<bool>,
+    admin: Admin,
+) -> anyhow::Result<()> {
     let has_term = AtomicBool::new(true);
     let clock_off_ms = AtomicI64::new(0);
     compare_clocks(&sources, &clock_off_ms).await;
     tokio::join!(
-        look(&sources, &has_term, &clock_off_ms, &ready),
+        look(&sources, (&has_term, &clock_off_ms), &ready, &admin),
         ask_for_terms(&sources, &has_term),
         keep_comparing_clocks(&sources, &clock_off_ms),
     );
@@ -117,9 +122,9 @@ pub async fn watch(sources: Sources, ready: watch::Sender<bool>) -> anyhow::Resu
 
 async fn look(
     sources: &Sources,
-    has_term: &AtomicBool,
-    clock_off_ms: &AtomicI64,
+    (has_term, clock_off_ms): (&AtomicBool, &AtomicI64),
     ready: &watch::Sender<bool>,
+    admin: &Admin,
 ) {
     let mut judge = Judge {
         deadline_ms: sources.deadline_ms,
@@ -136,6 +141,7 @@ async fn look(
             clock_off_ms: clock_off_ms.load(Ordering::Relaxed),
         };
         let unready = judge.judge(seen, Instant::now());
+        admin.unready("selling", unready.map(|why| why.to_string()));
         let was_ready = ready.send_replace(unready.is_none());
         match unready {
             // How far a clock is off changes a little all the time.

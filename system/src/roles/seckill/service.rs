@@ -1,7 +1,8 @@
 //! The gRPC surface: validates, checks the sale's window, hands over to the group commit.
 
+use super::counts::Told;
 use super::group_commit::Committer;
-use super::replies::{Fault, Refusal};
+use super::replies::{Fault, Refusal, Reply};
 use super::shared::Shared;
 use crate::clock::unix_ms;
 use crate::proto::seckill::seckill_service_server::SeckillService;
@@ -25,18 +26,18 @@ impl SeckillService for Service {
         request: Request<SeckillRequest>,
     ) -> Result<Response<SeckillResponse>, Status> {
         let request = request.into_inner();
-        let user = buyer(&request)?;
-        let quantity = self.quantity(&request)?;
+        let user = self.counted(buyer(&request))?;
+        let quantity = self.counted(self.quantity(&request))?;
         let sale = SaleId(request.product_id);
         let known = self.shared.terms.sale(sale);
         let known = known.filter(|row| !row.is_ending && !row.is_deleted);
         let Some(sale) = known else {
-            return self
-                .shared
-                .past_sales
-                .ask(sale, user)
-                .await?
-                .into_response();
+            let told = self.counted(self.shared.past_sales.ask(sale, user).await)?;
+            self.committer.counts.tell(match told {
+                Reply::Accepted(_) => Told::REPEATED,
+                other => Told::of(other),
+            });
+            return told.into_response();
         };
         let now_ms = unix_ms();
         let closed = closed(&sale, now_ms);
@@ -71,6 +72,11 @@ fn buyer(request: &SeckillRequest) -> Result<UserId, Fault> {
 }
 
 impl Service {
+    /// Counts what is wrong with a request.
+    fn counted<T>(&self, judged: Result<T, Fault>) -> Result<T, Fault> {
+        judged.inspect_err(|fault| self.committer.counts.tell(Told::of_fault(fault)))
+    }
+
     fn quantity(&self, request: &SeckillRequest) -> Result<u32, Fault> {
         let most = self.shared.config.seckill.max_quantity;
         let quantity = u32::try_from(request.quantity)

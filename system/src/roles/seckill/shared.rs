@@ -3,6 +3,7 @@
 use super::past_sales::PastSales;
 use super::pressure::Pressure;
 use super::published::Published;
+use crate::admin::Admin;
 use crate::config::Config;
 use crate::incarnation::Incarnation;
 use crate::listener::Connections;
@@ -19,6 +20,8 @@ use tokio::sync::watch;
 pub struct Shared {
     pub config: Config,
     pub registry: Registry,
+    /// What operators are told.
+    pub admin: Admin,
     /// The one engine of the process, where state lives in it; otherwise every thread connects for
     /// itself.
     pub engine: Option<Arc<dyn StockEngine>>,

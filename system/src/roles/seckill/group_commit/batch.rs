@@ -10,7 +10,9 @@ use crate::clock::{monotonic_ms, unix_ms};
 use crate::envelope::{self, OrderEvent};
 use crate::failpoint;
 use crate::incarnation::Identity;
+use crate::metrics::nanos;
 use crate::order_id::minted_at_ms;
+use crate::roles::seckill::counts::{Counts, Tally, Told};
 use crate::roles::seckill::published::PublishedBatch;
 use crate::roles::seckill::replies::{Reason, Refusal, Reply};
 use crate::roles::seckill::shared::Shared;
@@ -29,12 +31,13 @@ pub struct Batch {
     /// Whether grants are published; an engine that keeps no stock has nothing to publish.
     pub keeps_stock: bool,
     pub publisher: Arc<dyn Publisher>,
+    pub counts: Arc<Counts>,
 }
 
 /// What has to be durable before anyone is told yes about it.
 struct Sold {
-    /// Who waits for which order.
-    waiting: Vec<(Pending, OrderId)>,
+    /// Who waits for which order, and how a yes about it counts.
+    waiting: Vec<(Pending, OrderId, Told)>,
     /// The events of those orders, in the same order.
     events: Vec<OrderEvent>,
 }
@@ -52,8 +55,9 @@ impl Batch {
     /// Answers every request of `pending`. Its `turn` is over when all are answered, or, where that
     /// is later, when the fate of what it published is known.
     pub async fn run(self, pending: Vec<Pending>, turn: Turn) {
+        let tally = &mut self.counts.tally();
         let Some(identity) = self.shared.incarnation.current() else {
-            return answer_all(pending, Reply::Unavailable(Reason::NoLease));
+            return answer_all(pending, Reply::Unavailable(Reason::NoLease), tally);
         };
         let mut sold = Sold::with_capacity(pending.len());
         // deadline-before-reserve (R7): what is reserved and cannot be published is lost to other
@@ -63,7 +67,7 @@ impl Batch {
         let can_publish =
             !self.keeps_stock || matches!(turn, Turn::Sell(_)) && self.publisher.is_connected();
         for (sale, requests) in by_sale(pending) {
-            self.reserve(&identity, sale, requests, can_publish, &mut sold)
+            self.reserve(&identity, sale, requests, can_publish, (&mut sold, tally))
                 .await;
         }
         if sold.waiting.is_empty() {
@@ -71,12 +75,14 @@ impl Batch {
         }
         failpoint::hit("seckill.after_reserve");
         match turn {
-            Turn::Sell(lane) if identity.may_act() => self.publish(&identity, lane, sold).await,
+            Turn::Sell(lane) if identity.may_act() => {
+                self.publish(&identity, lane, sold, tally).await;
+            }
             // fence-wait (R1): the lease ran out meanwhile and yes could not be said any more, so
             // nothing is sent either.
             _ => {
-                let waiting = sold.waiting.into_iter().map(|(pending, _)| pending);
-                answer_all(waiting, Reply::Unavailable(Reason::NoLease));
+                let waiting = sold.waiting.into_iter().map(|(pending, ..)| pending);
+                answer_all(waiting, Reply::Unavailable(Reason::NoLease), tally);
             }
         }
     }
@@ -88,7 +94,7 @@ impl Batch {
         sale: SaleId,
         requests: Vec<Pending>,
         can_publish: bool,
-        sold: &mut Sold,
+        (sold, tally): (&mut Sold, &mut Tally<'_>),
     ) {
         let Some((row, open)) = self
             .shared
@@ -96,19 +102,22 @@ impl Batch {
             .sale(sale)
             .and_then(|row| Some((row, row.open?)))
         else {
-            return answer_all(requests, Reply::Unavailable(Reason::SaleOpening));
+            return answer_all(requests, Reply::Unavailable(Reason::SaleOpening), tally);
         };
-        let (requests, items) = start(identity, requests, can_publish);
+        let (requests, items) = start(identity, requests, can_publish, tally);
         let Some(latest_ms) = requests.iter().map(|request| request.deadline_ms).max() else {
             return;
         };
         let began = Instant::now();
         let reserving = self.engine.reserve(&open.term, &items);
         let reserved = tokio::time::timeout(until(latest_ms), reserving).await;
-        self.shared.pressure.engine_call(began.elapsed());
+        let took = began.elapsed();
+        self.shared.pressure.engine_call(took);
+        self.counts.reserving.observe(nanos(took));
+        tally.look();
         let Ok(verdicts) = reserved else {
             for (request, item) in requests.into_iter().zip(items) {
-                request.answer(without_answer(&item));
+                request.answer(without_answer(&item), tally);
             }
             return;
         };
@@ -123,11 +132,11 @@ impl Batch {
                 Judged::Answer(Reply::Refused(Refusal::SoldOut))
                     if may_return >= i64::from(item.quantity) =>
                 {
-                    pending.answer(Reply::Unavailable(Reason::BrokerAway));
+                    pending.answer(Reply::Unavailable(Reason::BrokerAway), tally);
                 }
                 // An open hold, found while nothing can be sent.
                 Judged::Publish { .. } if !can_publish => {
-                    pending.answer(Reply::Unavailable(Reason::BrokerAway));
+                    pending.answer(Reply::Unavailable(Reason::BrokerAway), tally);
                 }
                 Judged::Publish {
                     order,
@@ -137,13 +146,20 @@ impl Batch {
                     let allocation = allocation.unwrap_or(open.allocation_id);
                     let event = event(&row, allocation, &pending, order, quantity);
                     sold.events.push(event);
-                    sold.waiting.push((pending, order));
+                    let told = match order == item.order {
+                        true => Told::of(Reply::Accepted(order)),
+                        false => Told::REPEATED,
+                    };
+                    sold.waiting.push((pending, order, told));
                 }
-                Judged::Publish { order, .. } => pending.answer(Reply::Accepted(order)),
+                Judged::Publish { order, .. } => pending.answer(Reply::Accepted(order), tally),
                 Judged::Answer(Reply::Accepted(_) | Reply::Refused(_)) if !may_act => {
-                    pending.answer(Reply::Unavailable(Reason::NoLease))
+                    pending.answer(Reply::Unavailable(Reason::NoLease), tally)
                 }
-                Judged::Answer(reply) => pending.answer(reply),
+                Judged::Answer(reply @ Reply::Accepted(_)) => {
+                    pending.tell(reply, Told::REPEATED, tally);
+                }
+                Judged::Answer(reply) => pending.answer(reply, tally),
             }
         }
     }
@@ -173,26 +189,37 @@ impl Batch {
 
     /// Publishes one message for the whole batch and answers when its fate is known, or at the
     /// deadline.
-    async fn publish(&self, identity: &Arc<Identity>, lane: Lane, Sold { waiting, events }: Sold) {
+    async fn publish(
+        &self,
+        identity: &Arc<Identity>,
+        lane: Lane,
+        Sold { waiting, events }: Sold,
+        tally: &mut Tally<'_>,
+    ) {
         let (incarnation, generation) = (identity.id, identity.generation);
         let body = envelope::encode_orders(identity.id, generation, &events);
         let publisher = self.publisher.clone();
         let published = self.shared.published.as_ref();
         let published = published.map(|published| (published, monotonic_ms()));
         self.shared.pressure.orders(events.len());
+        let began = Instant::now();
         // A task of its own: a confirm that comes after the deadline must still be taken in by
         // somebody, and until then the lane is taken.
         let publishing = tokio::spawn(async move {
             lane.carry(publisher.publish(incarnation, generation, body))
                 .await
         });
-        let latest_ms = waiting.iter().map(|(pending, _)| pending.deadline_ms).max();
+        let latest_ms = waiting
+            .iter()
+            .map(|(pending, ..)| pending.deadline_ms)
+            .max();
         let latest_ms = latest_ms.unwrap_or_default();
         // The next batch may begin when this one is answered.
         let (outcome, _lane) = match tokio::time::timeout(until(latest_ms), publishing).await {
             Ok(Ok((outcome, lane))) => (outcome, Some(lane)),
             Ok(Err(_)) | Err(_) => (PublishOutcome::Unknown, None),
         };
+        self.counts.publishing.observe(nanos(began.elapsed()));
         failpoint::hit("seckill.after_publish");
         if let (PublishOutcome::Accepted, Some((published, before_ms))) = (outcome, published) {
             published.confirmed(PublishedBatch {
@@ -203,23 +230,26 @@ impl Batch {
         }
         // exclusive-route (R6): nothing else under this identity would arrive either.
         if outcome == PublishOutcome::Unroutable {
+            self.counts.returned.fetch_add(1, Ordering::Relaxed);
             identity.route_is_lost();
         }
         // fence-wait (R1): the confirm has arrived; yes is said only if the lease still runs and
         // nobody has fenced this term.
         let may_say_yes = identity.may_act();
         let now_ms = monotonic_ms();
-        for (pending, order) in waiting {
+        tally.look();
+        for (pending, order, told) in waiting {
             let reply = match outcome {
                 PublishOutcome::Accepted if may_say_yes && now_ms < pending.deadline_ms => {
-                    Reply::Accepted(order)
+                    pending.tell(Reply::Accepted(order), told, tally);
+                    continue;
                 }
                 PublishOutcome::Accepted | PublishOutcome::Unknown => Reply::Unknown,
                 PublishOutcome::Unroutable => Reply::Unavailable(Reason::QueueGone),
                 PublishOutcome::Rejected => Reply::Unavailable(Reason::QueueFull),
                 PublishOutcome::NotSent => Reply::Unavailable(Reason::BrokerAway),
             };
-            pending.answer(reply);
+            pending.answer(reply, tally);
         }
     }
 }
@@ -291,6 +321,7 @@ fn start(
     identity: &Identity,
     requests: Vec<Pending>,
     can_publish: bool,
+    tally: &mut Tally<'_>,
 ) -> (Vec<Pending>, Vec<Reserve>) {
     let (now_ms, wall_ms) = (monotonic_ms(), unix_ms());
     let mut started = Vec::with_capacity(requests.len());
@@ -300,11 +331,11 @@ fn start(
             continue;
         }
         if now_ms >= request.deadline_ms {
-            request.answer(Reply::Unavailable(Reason::TooLate));
+            request.answer(Reply::Unavailable(Reason::TooLate), tally);
             continue;
         }
         let Some(order) = identity.minter.mint(wall_ms) else {
-            request.answer(Reply::Unavailable(Reason::ClockBack));
+            request.answer(Reply::Unavailable(Reason::ClockBack), tally);
             continue;
         };
         items.push(Reserve {
@@ -353,9 +384,9 @@ fn by_sale(pending: Vec<Pending>) -> Vec<(SaleId, Vec<Pending>)> {
     groups.into_iter().collect()
 }
 
-fn answer_all(pending: impl IntoIterator<Item = Pending>, reply: Reply) {
+fn answer_all(pending: impl IntoIterator<Item = Pending>, reply: Reply, tally: &mut Tally<'_>) {
     for request in pending {
-        request.answer(reply);
+        request.answer(reply, tally);
     }
 }
 

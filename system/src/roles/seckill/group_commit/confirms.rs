@@ -49,6 +49,11 @@ impl Confirms {
         })
     }
 
+    /// How many lanes wait.
+    pub fn waiting(&self) -> usize {
+        self.state().waiting
+    }
+
     fn state(&self) -> MutexGuard<'_, State> {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }

@@ -22,6 +22,11 @@ impl Doubts {
         }
     }
 
+    /// How many this thread has.
+    pub fn count(&self) -> usize {
+        *self.here.borrow()
+    }
+
     /// Waits until this thread has `lanes` of them.
     pub async fn reach(&self, lanes: usize) {
         // The sender is here, so there is no other end of the waiting.

@@ -14,6 +14,7 @@ use super::doubts::{Doubt, Doubts};
 use super::proving::{Pause, Withheld, prove};
 use crate::broker::{PublishOutcome, Publisher};
 use crate::ids::Generation;
+use crate::metrics::{Kind, Metrics};
 use engines::IncarnationId;
 use std::pin::pin;
 use std::sync::Arc;
@@ -156,6 +157,24 @@ impl Lanes {
     /// How much of the time from `from` to `to` every lane waited for a confirm.
     pub fn all_confirming(&self, from: Instant, to: Instant) -> Duration {
         self.state.confirms.all_within(from, to)
+    }
+
+    /// Registers how many there are of each kind.
+    pub fn register(&self, metrics: &Metrics) {
+        // What proves lanes ends with the last of them.
+        let (state, free) = (Arc::downgrade(&self.state), Arc::downgrade(&self.free));
+        let help = "Nothing under way, waiting for a confirm, or for a marker";
+        metrics.register(Kind::Gauge, "seckill_lanes", help, move |out| {
+            let free = free.upgrade().map_or(0, |free| free.available_permits());
+            let (waiting, doubtful) = state.upgrade().map_or((0, 0), |state| {
+                (state.confirms.waiting(), state.doubts.count())
+            });
+            out.count(&[("state", "free")], free as u64);
+            // One whose confirm is late is both.
+            let waiting = waiting.saturating_sub(doubtful);
+            out.count(&[("state", "waiting")], waiting as u64);
+            out.count(&[("state", "doubtful")], doubtful as u64);
+        });
     }
 
     async fn lane(&self) -> Option<Lane> {

@@ -1,7 +1,9 @@
 //! A request between its arrival and its answer.
 
+use crate::roles::seckill::counts::{Tally, Told};
 use crate::roles::seckill::replies::{Refusal, Reply};
 use engines::{SaleId, UserId};
+use std::time::Instant;
 use tokio::sync::oneshot;
 
 /// One request that waits for its batch.
@@ -12,6 +14,8 @@ pub struct Pending {
     pub quantity: u32,
     /// Why the sale does not sell now, if it does not: what a buyer without an order is told.
     pub closed: Option<Refusal>,
+    /// When the request arrived.
+    pub came: Instant,
     /// deadline-before-reserve (R7): it starts when the request arrives. Monotonic ms, for this
     /// process.
     pub deadline_ms: u64,
@@ -22,7 +26,13 @@ pub struct Pending {
 
 impl Pending {
     /// Answers whoever asked; they may have gone.
-    pub fn answer(self, reply: Reply) {
+    pub fn answer(self, reply: Reply, tally: &mut Tally<'_>) {
+        self.tell(reply, Told::of(reply), tally);
+    }
+
+    /// The same, where `told` says more than the reply.
+    pub fn tell(self, reply: Reply, told: Told, tally: &mut Tally<'_>) {
+        tally.count(told, self.came);
         let _ = self.reply.send(reply);
     }
 
