@@ -1,5 +1,6 @@
-//! Layered configuration: defaults, then the file named by `CONFIG_PATH`, then
-//! `SECKILL__SECTION__KEY` variables.
+//! Layered configuration: defaults, then the files named by `CONFIG_PATH`, with a colon between two,
+//! of which a later one overrides an earlier one, then `SECKILL__SECTION__KEY` variables. So what is
+//! secret can have a file of its own.
 //!
 //! Unknown keys and impossible values are refused with the key's name and what is allowed. The
 //! effective configuration is printed at start with secrets masked.
@@ -7,6 +8,8 @@
 mod accounts;
 mod after_sale;
 mod database_config;
+#[cfg(test)]
+mod deployed;
 mod engines;
 #[cfg(test)]
 mod example;
@@ -36,6 +39,8 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use std::collections::{BTreeMap, HashMap};
 
+/// What separates the names in `CONFIG_PATH`.
+const BETWEEN_FILES: char = ':';
 /// Longest label of a process, characters.
 const LABEL_MAX: usize = 128;
 
@@ -157,7 +162,7 @@ pub struct Config {
 }
 
 impl Config {
-    /// Reads file and environment.
+    /// Reads files and environment.
     pub fn load() -> anyhow::Result<Self> {
         let path = std::env::var("CONFIG_PATH")
             .ok()
@@ -168,7 +173,7 @@ impl Config {
         Ok(config)
     }
 
-    /// The defaults, the file at `path`, and `variables`, or those of the environment; their values
+    /// The defaults, the files at `path`, and `variables`, or those of the environment; their values
     /// are not judged together yet.
     fn merged(
         path: Option<&str>,
@@ -180,8 +185,9 @@ impl Config {
             .try_parsing(true)
             .source(variables);
         let mut builder = config::Config::builder();
-        if let Some(path) = path {
-            builder = builder.add_source(config::File::with_name(path));
+        let files = path.unwrap_or_default().split(BETWEEN_FILES);
+        for file in files.filter(|file| !file.is_empty()) {
+            builder = builder.add_source(config::File::with_name(file));
         }
         let from = path.unwrap_or("the environment");
         let merged = builder
@@ -271,6 +277,28 @@ mod tests {
         let text = config.masked(&Registry::standard()).to_string();
         assert!(!text.contains("hunter2"), "{text}");
         assert!(text.contains("mysql://shop:***@db:3306/seckill"), "{text}");
+    }
+
+    #[test]
+    fn of_several_files_a_later_one_overrides_and_one_that_is_missing_is_named() {
+        let folder = tempfile::tempdir().expect("a folder");
+        let file = |name: &str, text: &str| {
+            let path = folder.path().join(name);
+            std::fs::write(&path, text).expect("written");
+            path.display().to_string()
+        };
+        let shared = file("shared.toml", "[mq]\nprefix = \"a\"\nheartbeat_s = 7\n");
+        let secret = file("secret.toml", "[mq]\nprefix = \"b\"\n");
+        let both = format!("{shared}:{secret}");
+        let config = Config::merged(Some(&both), Some(HashMap::new())).expect("two files");
+        assert_eq!(config.mq.prefix, "b");
+        assert_eq!(config.mq.heartbeat_s, 7);
+        let missing = format!("{shared}:/nowhere/secret.toml");
+        let error = Config::merged(Some(&missing), Some(HashMap::new())).expect_err("missing");
+        assert!(
+            format!("{error:#}").contains("/nowhere/secret.toml"),
+            "{error:#}"
+        );
     }
 
     #[test]
