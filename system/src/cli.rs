@@ -16,11 +16,12 @@ use database::DatabaseKind;
 use engines::{Registry, SaleId};
 use std::path::PathBuf;
 use std::process::ExitCode;
+use std::time::Duration;
 
 /// A flash-sale system: gRPC services, consumers and a reconciler over Redis, RabbitMQ and MySQL.
 ///
-/// Configuration: defaults, then the TOML or YAML file named by CONFIG_PATH, then environment
-/// variables such as SECKILL__MQ__ORDER_BATCH_SIZE=500.
+/// Configuration: defaults, then the TOML or YAML files named by CONFIG_PATH, with a colon between two,
+/// then environment variables such as SECKILL__MQ__ORDER_BATCH_SIZE=500.
 #[derive(Debug, Parser)]
 #[command(name = "seckill", version, max_term_width = 110)]
 struct Cli {
@@ -118,6 +119,20 @@ enum Role {
         #[arg(long, value_name = "UNITS", requires = "check")]
         stock: Option<u64>,
     },
+    /// Ask a role on this machine or another whether it works: exit code 1 if it does not. For health
+    /// checks of containers, which have no other program.
+    Health {
+        /// Whom to ask: grpc://HOST:PORT by grpc.health.v1.Health, or http://HOST:PORT/PATH for a
+        /// status of 200 to 299.
+        #[arg(long, value_name = "URL")]
+        address: roles::health::Address,
+        /// The name that a gRPC service is asked for.
+        #[arg(long, value_name = "NAME", default_value = "readiness")]
+        service: String,
+        /// Longest wait for the answer, in ms.
+        #[arg(long, value_name = "MS", default_value_t = 2_000)]
+        timeout_ms: u64,
+    },
     /// Say what this binary was made of: version, commit, profile, compiler.
     Version {
         /// As JSON.
@@ -195,6 +210,14 @@ fn dispatch(cli: Cli, registry: &Registry) -> anyhow::Result<()> {
             roles::engines::check(registry, &check, stock, accepted.unsafe_engine)
         }
         Role::Engines { json, .. } => roles::engines::list(registry, json),
+        Role::Health {
+            address,
+            service,
+            timeout_ms,
+        } => {
+            let limit = Duration::from_millis(timeout_ms);
+            roles::block_on(async |_| roles::health::check(&address, &service, limit).await)
+        }
         Role::Version { json } => version::print(json),
         Role::Settings { check, .. } if !check.is_empty() => {
             roles::settings::check(registry, &check)

@@ -16,6 +16,7 @@ pub mod create_consumer;
 pub mod dead_letter;
 pub mod engines;
 pub mod gateway;
+pub mod health;
 pub mod migrate;
 pub mod order;
 pub mod product;
