@@ -270,6 +270,72 @@ mod tests {
         }
     }
 
+    /// The release before publishes while this one already consumes, and the other way round.
+    #[test]
+    fn a_batch_and_a_marker_that_the_first_release_wrote_are_read_as_ever() {
+        // Written down, not encoded: these bytes lie in queues, whatever the code becomes.
+        let order = "080b10161801200228d89a0130053880a0f1c2b134";
+        let batch = format!("080310091a{:02x}{order}", order.len() / 2);
+        assert_eq!(
+            batch,
+            hex(&encode_orders(PUBLISHER, Generation(9), &[event()]))
+        );
+        let expected = Envelope::Orders {
+            incarnation: PUBLISHER,
+            valid: vec![event()],
+            invalid: vec![],
+        };
+        assert_eq!(decode(Some("order.batch.v1"), &bytes(&batch)), Ok(expected));
+        let marker = Ok(Envelope::Marker { nonce: 300 });
+        assert_eq!(decode(Some("marker.v1"), &bytes("08ac02")), marker);
+    }
+
+    #[test]
+    fn fields_of_a_later_release_are_passed_over_wherever_they_stand() {
+        // Field 100: a number, then bytes, then a message with a field of its own.
+        for added in ["a00601", "a20602abcd", "a206020801"] {
+            let order = [event().to_wire().encode_to_vec(), bytes(added)].concat();
+            let mut batch = events::OrderBatch {
+                incarnation: PUBLISHER.0,
+                generation: 9,
+                orders: vec![],
+            }
+            .encode_to_vec();
+            // Field 3 of the batch, and its length in one byte.
+            batch.extend([0x1a, u8::try_from(order.len()).expect("short")]);
+            batch.extend(&order);
+            batch.extend(bytes(added));
+            let expected = Envelope::Orders {
+                incarnation: PUBLISHER,
+                valid: vec![event()],
+                invalid: vec![],
+            };
+            assert_eq!(
+                decode(Some(ORDER_BATCH_TYPE), &batch),
+                Ok(expected),
+                "{added}"
+            );
+            assert_eq!(decode_order(&order), Ok(event()), "{added}");
+            let marker = [encode_marker(7), bytes(added)].concat();
+            let expected = Ok(Envelope::Marker { nonce: 7 });
+            assert_eq!(decode(Some(MARKER_TYPE), &marker), expected, "{added}");
+        }
+    }
+
+    fn bytes(hex: &str) -> Vec<u8> {
+        let pairs = hex.as_bytes().chunks(2);
+        pairs
+            .map(|pair| {
+                let pair = std::str::from_utf8(pair).expect("ASCII");
+                u8::from_str_radix(pair, 16).expect("hexadecimal")
+            })
+            .collect()
+    }
+
+    fn hex(bytes: &[u8]) -> String {
+        bytes.iter().map(|byte| format!("{byte:02x}")).collect()
+    }
+
     #[test]
     fn poison_is_named() {
         assert!(decode(None, &[]).is_err_and(|reason| reason.contains("no type")));
