@@ -5,7 +5,7 @@ use super::health::HealthOf;
 use super::service::Service;
 use super::shared::Shared;
 use crate::broker::{self, Publisher, Settings};
-use crate::listener::wrapped;
+use crate::listener::incoming;
 use crate::proto;
 use crate::proto::seckill::seckill_service_server::SeckillServiceServer;
 use crate::roles;
