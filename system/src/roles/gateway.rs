@@ -9,6 +9,7 @@ mod accounts;
 mod answer;
 mod app;
 mod gate;
+pub mod guard;
 mod input;
 mod orders;
 mod products;

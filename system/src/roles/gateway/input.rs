@@ -2,6 +2,7 @@
 
 use super::answer::Refusal;
 use super::app::App;
+use super::guard::json;
 use axum::body::Body;
 use axum::extract::{FromRequest, FromRequestParts, Query, Request};
 use http::request::Parts;
@@ -27,9 +28,7 @@ impl<T: DeserializeOwned> FromRequest<App> for Sent<T> {
             let text = "the body took too long";
             return Err(Refusal::new(StatusCode::REQUEST_TIMEOUT, text));
         };
-        serde_json::from_slice(&read?)
-            .map(Self)
-            .map_err(|error| Refusal::malformed(format!("the body: {error}")))
+        json::parse(&read?).map(Self).map_err(Refusal::malformed)
     }
 }
 
