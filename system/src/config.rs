@@ -18,6 +18,7 @@ pub mod list;
 mod names;
 mod production;
 mod secrets;
+mod rate_limits;
 mod sections;
 mod tls_config;
 
@@ -26,6 +27,7 @@ pub use after_sale::{OrderConfig, OutboxConfig, ProductConfig};
 pub use database::masked as mask_password;
 pub use database_config::DatabaseConfig;
 pub use gateway::{GatewayConfig, UpstreamAddress, UpstreamsConfig, items, upstreams};
+pub use rate_limits::{RateConfig, RateLimitsConfig};
 pub use sections::{
     Ack, AdminConfig, EngineConfig, GroupCommitConfig, IncarnationConfig, LogConfig, LogFormat,
     MqConfig, QueueType, ReconcilerConfig, RedisConfig, SeckillConfig,
@@ -46,7 +48,7 @@ const LABEL_MAX: usize = 128;
 
 /// The ranges of all numbers, bounds included.
 #[rustfmt::skip]
-const RANGES: [(&str, u64, u64); 61] = [
+const RANGES: [(&str, u64, u64); 70] = [
     ("database.max_connections", 1, 1_000),
     ("database.acquire_timeout_ms", 100, 60_000),
     ("database.heartbeat_timeout_ms", 50, 60_000),
@@ -108,6 +110,15 @@ const RANGES: [(&str, u64, u64); 61] = [
     ("gateway.body_timeout_ms", 100, 600_000),
     ("outbox.interval_ms", 5, 60_000),
     ("outbox.retention_s", 60, 31_536_000),
+    ("rate_limits.max_keys", 1_000, 10_000_000),
+    ("rate_limits.global.rps", 0, 1_000_000),
+    ("rate_limits.global.burst", 1, 1_000_000),
+    ("rate_limits.seckill.rps", 0, 1_000_000),
+    ("rate_limits.seckill.burst", 1, 1_000_000),
+    ("rate_limits.order.rps", 0, 1_000_000),
+    ("rate_limits.order.burst", 1, 1_000_000),
+    ("rate_limits.login.rps", 0, 1_000_000),
+    ("rate_limits.login.burst", 1, 1_000_000),
 ];
 
 /// Where the setting of this key is in the configuration as JSON: `/mq/order_batch_size`.
@@ -153,6 +164,8 @@ pub struct Config {
     pub tls: TlsConfig,
     /// What is still to be done about orders.
     pub outbox: OutboxConfig,
+    /// How often the gateway is asked.
+    pub rate_limits: RateLimitsConfig,
     /// Checks of the engine and of the server behind it.
     pub engine: EngineConfig,
     /// Settings of engines, by the name of the engine.

@@ -29,7 +29,6 @@ use crate::store::Store;
 use crate::supervisor::Supervisor;
 use crate::terms::Terms;
 use anyhow::{Context, anyhow};
-use gate::Gate;
 use routing::Routing;
 use serving::Serving;
 use shared::Shared;
@@ -89,14 +88,8 @@ pub async fn run(
         }
         false => None,
     };
-    let shared = Arc::new(Shared {
-        gate: Gate::new(config.gateway.max_in_flight),
-        config,
-        routing,
-        access,
-        connections: Connections::at_most(most_clients),
-        shutdown: stopping,
-    });
+    let connections = Connections::at_most(most_clients);
+    let shared = Shared::new(config, routing, access, connections, stopping)?;
     let (threads, mut started) = start_threads(&shared, &supervisor, sockets)?;
     let serving = async {
         for _ in 0..threads.len() {

@@ -1,6 +1,7 @@
 //! The gateway in front of all other roles, as whoever has `curl` sees it.
 
 mod bad_input;
+mod limits;
 mod shop;
 
 use http::Method;

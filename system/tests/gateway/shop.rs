@@ -80,6 +80,16 @@ impl Shop {
         config.auth.argon2.passes = 1;
         config.jwt.secret = "a key of more than thirty-two bytes, for tests".to_owned();
         config.jwt.revocation_interval_ms = 100;
+        // All buyers of a test have one address, and no patience.
+        let limits = &mut config.rate_limits;
+        for limit in [
+            &mut limits.global,
+            &mut limits.seckill,
+            &mut limits.order,
+            &mut limits.login,
+        ] {
+            limit.rps = 0;
+        }
         change(&mut config);
         let registry = Registry::standard();
         let admin = roles::migrate::Admin::new("admin", PASSWORD).expect("good");

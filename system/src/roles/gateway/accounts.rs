@@ -2,9 +2,12 @@
 
 use super::answer::{Done, Nothing, Refusal, Refused, done};
 use super::app::{App, Identity};
+use super::guard::addresses::ClientAddress;
+use super::guard::rates::{Bucket, Key};
 use super::input::{Sent, id};
 use crate::proto::{auth, user};
 use crate::tokens::token_in;
+use axum::Extension;
 use axum::extract::{Path, State};
 use http::HeaderMap;
 use serde::{Deserialize, Serialize};
@@ -86,9 +89,11 @@ pub struct Registration {
 )]
 pub async fn register(
     State(app): State<App>,
+    Extension(client): Extension<ClientAddress>,
     headers: HeaderMap,
     Sent(new): Sent<Registration>,
 ) -> Result<Done<OneUser>, Refusal> {
+    not_too_often(&app, client, &new.username)?;
     let question = auth::RegisterRequest {
         username: new.username,
         password: new.password,
@@ -117,9 +122,11 @@ pub struct Login {
 )]
 pub async fn login(
     State(app): State<App>,
+    Extension(client): Extension<ClientAddress>,
     headers: HeaderMap,
     Sent(login): Sent<Login>,
 ) -> Result<Done<LoggedIn>, Refusal> {
+    not_too_often(&app, client, &login.username)?;
     let question = auth::LoginRequest {
         username: login.username,
         password: login.password,
@@ -130,6 +137,15 @@ pub async fn login(
         token: told.token,
         user: told.user.map(User::from),
     }))
+}
+
+/// Passwords cannot be guessed quickly. A name is one in whatever case.
+fn not_too_often(app: &App, ClientAddress(from): ClientAddress, name: &str) -> Result<(), Refusal> {
+    let name = name.to_ascii_lowercase();
+    let checked = app
+        .rates
+        .check(Bucket::Login, Key::AddressAndName(from, &name));
+    checked.map_err(Refusal::too_often)
 }
 
 /// Another token for the one in `Authorization`, which may have come to its end a little while ago.

@@ -1,6 +1,7 @@
 //! What clients are told: every answer is JSON with `code` and `message`, and a refusal has the
 //! status that the kept wire contract gives it.
 
+use super::guard::rates::RetryAfter;
 use super::upstream::Failure;
 use crate::grpc_server::RETRY_AFTER;
 use axum::Json;
@@ -92,6 +93,15 @@ impl Refusal {
     /// 503: a retry can help.
     pub fn not_now(message: impl Into<Cow<'static, str>>) -> Self {
         Self::new(StatusCode::SERVICE_UNAVAILABLE, message)
+    }
+
+    /// 429: a retry helps after this time.
+    pub fn too_often(RetryAfter { seconds }: RetryAfter) -> Self {
+        let text = "too many requests; try again later";
+        Self {
+            retry_after_s: Some(seconds),
+            ..Self::new(StatusCode::TOO_MANY_REQUESTS, text)
+        }
     }
 
     /// 500: it is nobody's fault who asks.

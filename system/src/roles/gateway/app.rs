@@ -1,6 +1,7 @@
 //! What the handlers of one serving thread share.
 
 use super::answer::Refusal;
+use super::guard::rates::{Bucket, Key, Rates};
 use super::routing::Routing;
 use super::upstream::{Call, Failure, Upstream};
 use crate::accounts::Access;
@@ -21,6 +22,12 @@ const VERSION: &str = "x-seckill-version";
 /// Where a key that makes repeats harmless stands.
 const IDEMPOTENCY_KEY: &str = "idempotency-key";
 
+/// What of one user is limited, by how its routes begin.
+const LIMITED: [(&str, Bucket); 2] = [
+    ("/api/v1/seckill/", Bucket::Seckill),
+    ("/api/v1/orders", Bucket::Order),
+];
+
 /// Given to every handler.
 pub type App = Arc<Services>;
 
@@ -34,6 +41,8 @@ pub struct Services {
     seckill: Upstream,
     routing: Arc<Routing>,
     access: Access,
+    /// How often somebody may ask.
+    pub rates: Arc<Rates>,
     timeout: Duration,
     /// Of what waits until a sale's next epoch is open.
     pub stock_timeout: Duration,
@@ -45,7 +54,12 @@ pub struct Services {
 
 impl Services {
     /// With connections on the current runtime.
-    pub fn connect(config: &Config, routing: Arc<Routing>, access: Access) -> anyhow::Result<Self> {
+    pub fn connect(
+        config: &Config,
+        routing: Arc<Routing>,
+        access: Access,
+        rates: Arc<Rates>,
+    ) -> anyhow::Result<Self> {
         let gateway = &config.gateway;
         let at = &gateway.upstreams;
         let most = gateway.max_in_flight;
@@ -59,6 +73,7 @@ impl Services {
             seckill: upstream("the sale is", &at.seckill)?,
             routing,
             access,
+            rates,
             timeout,
             stock_timeout: timeout + Duration::from_millis(config.product.stock_timeout_ms),
             wait_max: Duration::from_millis(gateway.wait_max_ms),
@@ -126,9 +141,16 @@ impl FromRequestParts<App> for Identity {
 
     async fn from_request_parts(parts: &mut Parts, app: &App) -> Result<Self, Refusal> {
         let caller = app.access.bearer(token_in(&parts.headers)?)?;
-        caller.map(Self).ok_or_else(|| {
+        let caller = caller.ok_or_else(|| {
             let text = "nobody has a token here: jwt.secret is not set";
             Refusal::new(StatusCode::UNAUTHORIZED, text)
-        })
+        })?;
+        let path = parts.uri.path();
+        let limited = LIMITED.iter().find(|(begin, _)| path.starts_with(begin));
+        if let Some((_, bucket)) = limited {
+            let checked = app.rates.check(*bucket, Key::User(caller.user.0));
+            checked.map_err(Refusal::too_often)?;
+        }
+        Ok(Self(caller))
     }
 }

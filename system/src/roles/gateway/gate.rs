@@ -1,6 +1,8 @@
 //! What every request passes, whatever it asks for: it gets an id, and an answer whatever happens.
 
 use super::answer::Refusal;
+use super::guard::addresses::{ClientAddress, ClientAddresses};
+use super::guard::rates::{Bucket, Key, Rates};
 use axum::Router;
 use axum::body::Body;
 use axum::response::{IntoResponse, Response};
@@ -9,6 +11,7 @@ use http::{HeaderName, HeaderValue, Request, StatusCode};
 use rand::RngCore;
 use std::net::IpAddr;
 use std::panic::AssertUnwindSafe;
+use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use tower_service::Service;
 use tracing::Instrument;
@@ -28,26 +31,45 @@ const PATH_BYTES_MAX: usize = 4 * 1024;
 pub struct Gate {
     in_flight_max: usize,
     in_flight: AtomicUsize,
+    addresses: ClientAddresses,
+    rates: Arc<Rates>,
 }
 
 impl Gate {
-    /// Lets so many pass at the same time.
-    pub fn new(in_flight_max: usize) -> Self {
+    /// Lets so many pass at the same time, and those from one address as often as they may.
+    pub fn new(in_flight_max: usize, addresses: ClientAddresses, rates: Arc<Rates>) -> Self {
         Self {
             in_flight_max,
             in_flight: AtomicUsize::new(0),
+            addresses,
+            rates,
         }
     }
 
+    /// Who sends from where.
+    pub fn addresses(&self) -> &ClientAddresses {
+        &self.addresses
+    }
+
     /// The answer to a request from `peer`.
-    pub async fn pass(&self, mut app: Router, peer: IpAddr, request: Request<Body>) -> Response {
+    pub async fn pass(
+        &self,
+        mut app: Router,
+        peer: IpAddr,
+        mut request: Request<Body>,
+    ) -> Response {
         let id = request_id(request.headers().get(REQUEST_ID));
-        let span = tracing::info_span!("request", id = id.to_str().unwrap_or_default(), %peer);
+        let client = self.addresses.of(peer, request.headers());
+        let span = tracing::info_span!("request", id = id.to_str().unwrap_or_default(), %client);
+        request.extensions_mut().insert(ClientAddress(client));
         let answering = async {
             let Some(_place) = self.enter() else {
                 let text = "too many requests are under way; try again";
                 return Refusal::not_now(text).into_response();
             };
+            if let Err(refusal) = self.not_too_often(client) {
+                return refusal.into_response();
+            }
             if let Some(refusal) = too_large(&request) {
                 return refusal.into_response();
             }
@@ -63,6 +85,15 @@ impl Gate {
         let mut response = answering.instrument(span).await;
         response.headers_mut().insert(REQUEST_ID, id);
         response
+    }
+
+    /// Of a proxy there is no limit: it is many clients.
+    fn not_too_often(&self, client: IpAddr) -> Result<(), Refusal> {
+        if self.addresses.is_proxy(client) {
+            return Ok(());
+        }
+        let checked = self.rates.check(Bucket::Global, Key::Address(client));
+        checked.map_err(Refusal::too_often)
     }
 
     fn enter(&self) -> Option<Place<'_>> {
@@ -120,6 +151,11 @@ mod tests {
 
     const PEER: IpAddr = IpAddr::V4(std::net::Ipv4Addr::LOCALHOST);
 
+    fn gate(in_flight_max: usize) -> Gate {
+        let rates = Rates::new(&crate::config::RateLimitsConfig::default());
+        Gate::new(in_flight_max, ClientAddresses::default(), Arc::new(rates))
+    }
+
     fn asked(path: &str) -> Request<Body> {
         let request = Request::get(path).body(Body::empty());
         request.expect("a request")
@@ -127,7 +163,7 @@ mod tests {
 
     #[tokio::test]
     async fn beyond_the_bound_requests_are_turned_away_and_a_place_comes_back() {
-        let gate = Gate::new(1);
+        let gate = gate(1);
         let app = Router::new().route("/", get(async || "here"));
         let held = gate.enter();
         assert!(held.is_some());
@@ -146,7 +182,7 @@ mod tests {
         async fn broken() -> &'static str {
             panic!("out of luck")
         }
-        let gate = Gate::new(1);
+        let gate = gate(1);
         let app = Router::new().route("/", get(broken));
         for _ in 0..2 {
             let response = gate.pass(app.clone(), PEER, asked("/")).await;

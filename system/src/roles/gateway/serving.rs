@@ -1,6 +1,7 @@
 //! One serving thread: its runtime, its clients, and its connections to the services.
 
 use super::app::Services;
+use super::guard::connections::Connection;
 use super::router::router;
 use super::shared::Shared;
 use crate::listener::accept;
@@ -16,7 +17,7 @@ use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
 use hyper_util::server::conn::auto::Builder;
 use hyper_util::service::TowerToHyperService;
 use std::convert::Infallible;
-use std::net::{SocketAddr, TcpListener};
+use std::net::{IpAddr, TcpListener};
 use std::pin::Pin;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -24,6 +25,8 @@ use std::task::{Context as TaskContext, Poll};
 use std::time::Duration;
 use tokio::net::TcpStream;
 use tokio::sync::mpsc;
+use tower_http::cors::Cors;
+use tower_layer::Layer;
 use tower_service::Service;
 
 /// Longest time a stopping process waits for requests under way.
@@ -64,6 +67,7 @@ impl Serving {
             &shared.config,
             shared.routing.clone(),
             shared.access.clone(),
+            shared.rates.clone(),
         )?;
         let app = router(Arc::new(services));
         let listener =
@@ -78,15 +82,25 @@ impl Serving {
                 accepted = accept(&listener, &shared.connections) => accepted,
                 () = shared.shutdown.requested() => break,
             };
-            let client = Client {
+            let Some(counted) = count(&shared, peer.ip()) else {
+                continue;
+            };
+            let passage = Passage {
                 app: app.clone(),
                 shared: shared.clone(),
-                peer,
+                peer: peer.ip(),
+            };
+            let client = Client {
+                passage: match &shared.cors {
+                    None => Way::Plain(passage),
+                    Some(cors) => Way::ForPages(Box::new(cors.layer(passage))),
+                },
+                shared: shared.clone(),
                 has_asked: Arc::default(),
             };
             let (builder, live) = (builder.clone(), live.clone());
             tokio::spawn(async move {
-                let _places = (place, live);
+                let _places = (place, counted, live);
                 client.serve(&builder, stream).await;
             });
         }
@@ -98,6 +112,14 @@ impl Serving {
             tracing::warn!(?DRAIN_TIMEOUT, "gave up draining HTTP connections");
         }
         Ok(())
+    }
+}
+
+/// A connection from this address, unless it has as many as it may. A proxy has many clients.
+fn count(shared: &Shared, peer: IpAddr) -> Option<Connection> {
+    match shared.gate.addresses().is_proxy(peer) {
+        true => Some(Connection::uncounted()),
+        false => shared.connections_per_address.open(peer),
     }
 }
 
@@ -123,10 +145,24 @@ fn builder(header_timeout: Duration) -> Builder<TokioExecutor> {
 /// One connection.
 #[derive(Clone, Debug)]
 struct Client {
+    passage: Way,
+    shared: Arc<Shared>,
+    has_asked: Arc<AtomicBool>,
+}
+
+/// Whether pages of other origins may ask.
+#[derive(Clone, Debug)]
+enum Way {
+    Plain(Passage),
+    ForPages(Box<Cors<Passage>>),
+}
+
+/// Through the gate to the routes.
+#[derive(Clone, Debug)]
+struct Passage {
     app: Router,
     shared: Arc<Shared>,
-    peer: SocketAddr,
-    has_asked: Arc<AtomicBool>,
+    peer: IpAddr,
 }
 
 impl Client {
@@ -181,8 +217,25 @@ where
 
     fn call(&mut self, request: Request<B>) -> Self::Future {
         self.has_asked.store(true, Ordering::Relaxed);
-        let (app, shared, peer) = (self.app.clone(), self.shared.clone(), self.peer.ip());
         let request = request.map(Body::new);
+        match &mut self.passage {
+            Way::Plain(passage) => passage.call(request),
+            Way::ForPages(passage) => passage.call(request).boxed(),
+        }
+    }
+}
+
+impl Service<Request<Body>> for Passage {
+    type Response = Response;
+    type Error = Infallible;
+    type Future = Pin<Box<dyn Future<Output = Result<Response, Infallible>> + Send>>;
+
+    fn poll_ready(&mut self, _: &mut TaskContext<'_>) -> Poll<Result<(), Infallible>> {
+        Poll::Ready(Ok(()))
+    }
+
+    fn call(&mut self, request: Request<Body>) -> Self::Future {
+        let (app, shared, peer) = (self.app.clone(), self.shared.clone(), self.peer);
         async move { Ok(shared.gate.pass(app, peer, request).await) }.boxed()
     }
 }

@@ -1,12 +1,18 @@
 //! What the serving threads share.
 
 use super::gate::Gate;
+use super::guard::addresses::ClientAddresses;
+use super::guard::connections::ConnectionsPerAddress;
+use super::guard::cors::cors_layer;
+use super::guard::rates::Rates;
 use super::routing::Routing;
 use crate::accounts::Access;
-use crate::config::Config;
+use crate::config::{Config, items};
 use crate::listener::Connections;
 use crate::shutdown::Shutdown;
+use anyhow::Context;
 use std::sync::Arc;
+use tower_http::cors::CorsLayer;
 
 /// Between all threads of one gateway.
 #[derive(Debug)]
@@ -15,6 +21,41 @@ pub struct Shared {
     pub routing: Arc<Routing>,
     pub access: Access,
     pub gate: Gate,
+    pub rates: Arc<Rates>,
+    /// `None`: no page of another origin may ask.
+    pub cors: Option<CorsLayer>,
     pub connections: Arc<Connections>,
+    pub connections_per_address: Arc<ConnectionsPerAddress>,
     pub shutdown: Shutdown,
+}
+
+impl Shared {
+    /// What the configuration says, and these.
+    pub fn new(
+        config: Config,
+        routing: Arc<Routing>,
+        access: Access,
+        connections: Arc<Connections>,
+        shutdown: Shutdown,
+    ) -> anyhow::Result<Arc<Self>> {
+        let gateway = &config.gateway;
+        let addresses = ClientAddresses::parse(items(&gateway.trusted_proxies))
+            .context("gateway.trusted_proxies")?;
+        let origins: Vec<&str> = items(&gateway.cors_origins).collect();
+        let cors = cors_layer(&origins).context("gateway.cors_origins")?;
+        let rates = Arc::new(Rates::new(&config.rate_limits));
+        Ok(Arc::new(Self {
+            gate: Gate::new(gateway.max_in_flight, addresses, rates.clone()),
+            rates,
+            cors,
+            connections,
+            connections_per_address: ConnectionsPerAddress::at_most(
+                gateway.connections_per_address,
+            ),
+            routing,
+            access,
+            shutdown,
+            config,
+        }))
+    }
 }
