@@ -7,6 +7,7 @@
 
 mod accounts;
 mod after_sale;
+mod breaker;
 mod database_config;
 #[cfg(test)]
 mod deployed;
@@ -24,6 +25,7 @@ mod tls_config;
 
 pub use accounts::{Argon2Config, AuthConfig, JwtConfig, Mode, UserConfig, one_line, secret_in};
 pub use after_sale::{OrderConfig, OutboxConfig, ProductConfig};
+pub use breaker::BreakerConfig;
 pub use database::masked as mask_password;
 pub use database_config::DatabaseConfig;
 pub use gateway::{GatewayConfig, UpstreamAddress, UpstreamsConfig, items, upstreams};
@@ -48,7 +50,7 @@ const LABEL_MAX: usize = 128;
 
 /// The ranges of all numbers, bounds included.
 #[rustfmt::skip]
-const RANGES: [(&str, u64, u64); 70] = [
+const RANGES: [(&str, u64, u64); 73] = [
     ("database.max_connections", 1, 1_000),
     ("database.acquire_timeout_ms", 100, 60_000),
     ("database.heartbeat_timeout_ms", 50, 60_000),
@@ -119,6 +121,9 @@ const RANGES: [(&str, u64, u64); 70] = [
     ("rate_limits.order.burst", 1, 1_000_000),
     ("rate_limits.login.rps", 0, 1_000_000),
     ("rate_limits.login.burst", 1, 1_000_000),
+    ("breaker.failures_percent", 1, 100),
+    ("breaker.window_ms", 100, 600_000),
+    ("breaker.open_ms", 10, 600_000),
 ];
 
 /// Where the setting of this key is in the configuration as JSON: `/mq/order_batch_size`.
@@ -166,6 +171,8 @@ pub struct Config {
     pub outbox: OutboxConfig,
     /// How often the gateway is asked.
     pub rate_limits: RateLimitsConfig,
+    /// When the gateway stops asking a service that fails.
+    pub breaker: BreakerConfig,
     /// Checks of the engine and of the server behind it.
     pub engine: EngineConfig,
     /// Settings of engines, by the name of the engine.

@@ -1,6 +1,7 @@
 //! What the handlers of one serving thread share.
 
 use super::answer::Refusal;
+use super::guard::breaker::Breakers;
 use super::guard::rates::{Bucket, Key, Rates};
 use super::routing::Routing;
 use super::upstream::{Call, Failure, Upstream};
@@ -59,11 +60,12 @@ impl Services {
         routing: Arc<Routing>,
         access: Access,
         rates: Arc<Rates>,
+        breakers: &Breakers,
     ) -> anyhow::Result<Self> {
         let gateway = &config.gateway;
         let at = &gateway.upstreams;
         let most = gateway.max_in_flight;
-        let upstream = |subject, list: &str| Upstream::new(subject, list, most);
+        let upstream = |subject, list: &str| Upstream::new(subject, list, most, breakers);
         let timeout = Duration::from_millis(gateway.timeout_ms);
         Ok(Self {
             auth: upstream("accounts are", &at.auth)?,

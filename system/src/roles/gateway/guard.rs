@@ -2,6 +2,7 @@
 //! read. The parts know nothing of the routes.
 
 pub mod addresses;
+pub mod breaker;
 mod buckets;
 pub mod connections;
 pub mod cors;

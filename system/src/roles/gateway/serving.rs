@@ -68,6 +68,7 @@ impl Serving {
             shared.routing.clone(),
             shared.access.clone(),
             shared.rates.clone(),
+            &shared.breakers,
         )?;
         let app = router(Arc::new(services));
         let listener =

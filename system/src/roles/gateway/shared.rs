@@ -2,6 +2,7 @@
 
 use super::gate::Gate;
 use super::guard::addresses::ClientAddresses;
+use super::guard::breaker::Breakers;
 use super::guard::connections::ConnectionsPerAddress;
 use super::guard::cors::cors_layer;
 use super::guard::rates::Rates;
@@ -22,6 +23,7 @@ pub struct Shared {
     pub access: Access,
     pub gate: Gate,
     pub rates: Arc<Rates>,
+    pub breakers: Arc<Breakers>,
     /// `None`: no page of another origin may ask.
     pub cors: Option<CorsLayer>,
     pub connections: Arc<Connections>,
@@ -47,6 +49,7 @@ impl Shared {
         Ok(Arc::new(Self {
             gate: Gate::new(gateway.max_in_flight, addresses, rates.clone()),
             rates,
+            breakers: Breakers::new(&config.breaker),
             cors,
             connections,
             connections_per_address: ConnectionsPerAddress::at_most(

@@ -1,11 +1,13 @@
 //! A service behind the gateway: its instances, and one request to one of them.
 
 use super::answer::Refusal;
+use super::guard::breaker::{Breaker, Breakers};
 use crate::config::{UpstreamAddress, upstreams};
 use anyhow::Context;
 use http::HeaderValue;
 use http::uri::PathAndQuery;
 use std::error::Error;
+use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 use tonic::client::Grpc;
@@ -30,7 +32,7 @@ const STREAM_WINDOW_BYTES: u32 = 256 * 1024;
 pub struct Upstream {
     /// What it is called in what clients are told: `the orders are`.
     subject: &'static str,
-    instances: Vec<Channel>,
+    instances: Vec<(Channel, Arc<Breaker>)>,
     next: AtomicUsize,
 }
 
@@ -58,11 +60,32 @@ pub enum Failure {
     Unknown,
 }
 
+impl Failure {
+    /// Whether it is the service that fails. One that refuses, or is too busy, works.
+    fn is_the_services(&self) -> bool {
+        match self {
+            Self::NotSent(_) | Self::Unknown => true,
+            Self::Told(status) => matches!(
+                status.code(),
+                Code::Internal | Code::Unknown | Code::DataLoss | Code::Unimplemented
+            ),
+        }
+    }
+}
+
 impl Upstream {
     /// Connects to each when it is first needed, on the current runtime.
-    pub fn new(subject: &'static str, list: &str, in_flight_max: usize) -> anyhow::Result<Self> {
+    pub fn new(
+        subject: &'static str,
+        list: &str,
+        in_flight_max: usize,
+        breakers: &Breakers,
+    ) -> anyhow::Result<Self> {
         let instances = upstreams(list)?;
-        let instances = instances.iter().map(|it| channel(it, in_flight_max));
+        let instances = instances.iter().map(|it| {
+            let channel = channel(it, in_flight_max)?;
+            anyhow::Ok((channel, breakers.of(&it.url)))
+        });
         Ok(Self {
             subject,
             instances: instances.collect::<anyhow::Result<_>>()?,
@@ -89,10 +112,32 @@ impl Upstream {
         Err(failure.into())
     }
 
-    /// Asks this instance.
+    /// Asks this instance, unless it has failed too often; then nothing is sent.
     pub async fn ask_at<Q, R>(
         &self,
         index: usize,
+        call: &Call<'_>,
+        question: Q,
+    ) -> Result<R, Failure>
+    where
+        Q: prost::Message + Send + Sync + 'static,
+        R: prost::Message + Default + Send + Sync + 'static,
+    {
+        let (channel, breaker) = &self.instances[index];
+        let Ok(attempt) = breaker.call() else {
+            return Err(Failure::NotSent(self.subject));
+        };
+        let answer = self.ask_over(channel, call, question).await;
+        match answer.as_ref().is_err_and(Failure::is_the_services) {
+            true => attempt.failed(),
+            false => attempt.answered(),
+        }
+        answer
+    }
+
+    async fn ask_over<Q, R>(
+        &self,
+        channel: &Channel,
         call: &Call<'_>,
         question: Q,
     ) -> Result<R, Failure>
@@ -108,7 +153,7 @@ impl Upstream {
             "idempotency-key",
             call.idempotency_key,
         );
-        let mut client = Grpc::new(self.instances[index].clone());
+        let mut client = Grpc::new(channel.clone());
         if let Err(error) = client.ready().await {
             tracing::warn!(
                 error = &error as &dyn Error,
@@ -179,4 +224,80 @@ fn channel(instance: &UpstreamAddress, in_flight_max: usize) -> anyhow::Result<C
         .initial_connection_window_size(CONNECTION_WINDOW_BYTES)
         .initial_stream_window_size(STREAM_WINDOW_BYTES)
         .connect_lazy())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::guard::breaker::State;
+    use super::*;
+    use crate::config::BreakerConfig;
+    use crate::proto::user::{GetUserRequest, GetUserResponse};
+    use http::StatusCode;
+    use tokio::net::TcpListener;
+    use tokio::sync::watch;
+
+    async fn ask(upstream: &Upstream) -> Result<GetUserResponse, Refusal> {
+        let call = Call {
+            method: "/user.UserService/GetUser",
+            authorization: None,
+            idempotency_key: None,
+            timeout: Duration::from_secs(10),
+        };
+        upstream.ask(call, GetUserRequest { user_id: 1 }).await
+    }
+
+    #[tokio::test]
+    async fn a_service_that_fails_is_left_alone_and_its_clients_told_at_once() {
+        // It accepts connections and drops them.
+        let broken = TcpListener::bind("127.0.0.1:0").await.expect("a port");
+        let url = format!("http://{}", broken.local_addr().expect("an address"));
+        let (accepted, count) = watch::channel(0_u64);
+        let serving = tokio::spawn(async move {
+            while broken.accept().await.is_ok() {
+                accepted.send_modify(|count| *count += 1);
+            }
+        });
+        let breakers = Breakers::new(&BreakerConfig {
+            window_ms: 600_000,
+            open_ms: 600_000,
+            ..BreakerConfig::default()
+        });
+        let upstream = Upstream::new("users are", &url, 100, &breakers).expect("an upstream");
+        assert_eq!(breakers.states(), [(url.clone(), State::Closed)]);
+        for _ in 0..10 {
+            ask(&upstream).await.expect_err("it is broken");
+        }
+        assert_eq!(breakers.states(), [(url.clone(), State::Open)]);
+        let before = *count.borrow();
+        assert!(before > 0);
+        // Another thread's connections have the same breaker.
+        let other = Upstream::new("users are", &url, 100, &breakers).expect("an upstream");
+        for upstream in [&upstream, &other] {
+            let refused = ask(upstream).await.expect_err("it is left alone");
+            assert_eq!(refused.status, StatusCode::SERVICE_UNAVAILABLE);
+            assert!(refused.retry_after_s.is_some());
+        }
+        assert_eq!(*count.borrow(), before, "nobody has asked it");
+        serving.abort();
+    }
+
+    #[test]
+    fn a_refusal_is_no_failure() {
+        let told = |code| Failure::Told(Status::new(code, "")).is_the_services();
+        for code in [
+            Code::InvalidArgument,
+            Code::NotFound,
+            Code::Unauthenticated,
+            Code::ResourceExhausted,
+            Code::Unavailable,
+            Code::DeadlineExceeded,
+        ] {
+            assert!(!told(code), "{code:?}");
+        }
+        for code in [Code::Internal, Code::Unknown, Code::DataLoss] {
+            assert!(told(code), "{code:?}");
+        }
+        assert!(Failure::NotSent("it is").is_the_services());
+        assert!(Failure::Unknown.is_the_services());
+    }
 }
