@@ -1,8 +1,10 @@
 //! The gateway in front of all other roles, as whoever has `curl` sees it.
 
 mod bad_input;
+mod floods;
 mod limits;
 mod shop;
+mod slow_clients;
 
 use http::Method;
 use shop::Shop;
