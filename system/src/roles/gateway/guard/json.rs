@@ -4,12 +4,10 @@
 //! It is read into a tree first, which is small because bodies are.
 
 mod fit;
+mod quoted;
 mod tree;
 
 use serde::de::DeserializeOwned;
-
-/// Longest text of a client that an error repeats, characters.
-const QUOTED_MAX: usize = 48;
 
 /// The value in `bytes`, or what is wrong with it, in a sentence.
 ///
@@ -21,14 +19,6 @@ pub fn parse<T: DeserializeOwned>(bytes: &[u8]) -> Result<T, String> {
     }
     let tree = tree::parse(bytes)?;
     T::deserialize(tree).map_err(|wrong| wrong.to_string())
-}
-
-/// A name that a client made up, in quotes, short.
-fn quoted(name: &str) -> String {
-    match name.char_indices().nth(QUOTED_MAX) {
-        Some((end, _)) => format!("{:?}", format!("{}…", &name[..end])),
-        None => format!("{name:?}"),
-    }
 }
 
 #[cfg(test)]

@@ -1,6 +1,6 @@
 //! A tree as a value of a type, and in which words it does not fit.
 
-use super::quoted;
+use super::quoted::quoted;
 use super::tree::Tree;
 use serde::Deserializer;
 use serde::de::value::StringDeserializer;

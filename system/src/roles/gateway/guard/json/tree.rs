@@ -1,6 +1,6 @@
 //! JSON as a tree, of bounded depth, in which no name is given twice.
 
-use super::quoted;
+use super::quoted::quoted;
 use serde::de::{DeserializeSeed, Deserializer, Error, MapAccess, SeqAccess, Visitor};
 use std::fmt;
 
