@@ -18,8 +18,8 @@ mod gateway;
 pub mod list;
 mod names;
 mod production;
-mod secrets;
 mod rate_limits;
+mod secrets;
 mod sections;
 mod tls_config;
 

@@ -2,7 +2,6 @@
 //! status that the kept wire contract gives it.
 
 use super::guard::rates::RetryAfter;
-use super::upstream::Failure;
 use crate::grpc_server::RETRY_AFTER;
 use axum::Json;
 use axum::response::{IntoResponse, Response};
@@ -153,21 +152,6 @@ impl From<Status> for Refusal {
         let mut refusal = Self::new(status, told.message().to_owned());
         refusal.retry_after_s = refusal.retry_after_s.map(|usual| wait_s.unwrap_or(usual));
         refusal
-    }
-}
-
-impl From<Failure> for Refusal {
-    fn from(failure: Failure) -> Self {
-        match failure {
-            Failure::Told(told) => Self::from(told),
-            Failure::NotSent(service) => {
-                Self::not_now(format!("{service} out of reach; try again"))
-            }
-            Failure::Unknown => Self::new(
-                StatusCode::GATEWAY_TIMEOUT,
-                "outcome unknown; asking again is safe and says what happened",
-            ),
-        }
     }
 }
 

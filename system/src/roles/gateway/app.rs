@@ -65,7 +65,8 @@ impl Services {
         let gateway = &config.gateway;
         let at = &gateway.upstreams;
         let most = gateway.max_in_flight;
-        let upstream = |subject, list: &str| Upstream::new(subject, list, most, breakers);
+        let upstream =
+            |subject, list: &str| Upstream::new(subject, list, (most, &config.tls), breakers);
         let timeout = Duration::from_millis(gateway.timeout_ms);
         Ok(Self {
             auth: upstream("accounts are", &at.auth)?,

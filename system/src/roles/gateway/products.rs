@@ -2,20 +2,159 @@
 
 use super::answer::{Done, Nothing, Refusal, Refused, done, done_saying};
 use super::app::{App, Identity};
-use super::input::{Sent, id};
+use super::input::{Asked, Sent, id};
 use super::upstream::Call;
 use crate::proto::product as wire;
 use axum::extract::{Path, State};
 use http::HeaderMap;
 use serde::{Deserialize, Serialize};
-use utoipa::ToSchema;
+use utoipa::{IntoParams, ToSchema};
+
+/// A product and its sale.
+#[derive(Debug, Serialize, ToSchema)]
+pub struct Product {
+    id: i64,
+    name: String,
+    description: String,
+    /// In whole cents.
+    price: f64,
+    /// Units without an order, as they were `stock_age_ms` ago.
+    stock: i32,
+    stock_age_ms: i64,
+    image_url: String,
+    /// Unix s.
+    seckill_start_time: i64,
+    /// Unix s.
+    seckill_end_time: i64,
+    /// 0: it has started.
+    seconds_until_start: i64,
+    /// 0: it has ended.
+    seconds_until_end: i64,
+    /// Unix s.
+    created_at: i64,
+    /// Unix s.
+    updated_at: i64,
+}
+
+impl From<wire::Product> for Product {
+    fn from(product: wire::Product) -> Self {
+        Self {
+            id: product.id,
+            name: product.name,
+            description: product.description,
+            price: product.price,
+            stock: product.stock,
+            stock_age_ms: product.stock_age_ms,
+            image_url: product.image_url,
+            seckill_start_time: product.seckill_start_time,
+            seckill_end_time: product.seckill_end_time,
+            seconds_until_start: product.seconds_until_start,
+            seconds_until_end: product.seconds_until_end,
+            created_at: product.created_at,
+            updated_at: product.updated_at,
+        }
+    }
+}
+
+#[derive(Debug, Serialize, ToSchema)]
+pub struct OneProduct {
+    product: Option<Product>,
+}
+
+#[derive(Debug, Serialize, ToSchema)]
+pub struct Products {
+    /// By id.
+    products: Vec<Product>,
+    /// How many there are in all.
+    total: i32,
+}
+
+#[derive(Debug, Deserialize, IntoParams)]
+#[serde(deny_unknown_fields)]
+#[into_params(parameter_in = Query)]
+pub struct Page {
+    /// From 1; 0 is the first.
+    #[serde(default)]
+    page: i32,
+    /// 1 to 100; 0 means 20.
+    #[serde(default)]
+    page_size: i32,
+    /// -1 all, 0 not started, 1 on, 2 ended.
+    #[serde(default = "all")]
+    status: i32,
+}
+
+fn all() -> i32 {
+    -1
+}
+
+/// All products, or those whose sale has not started, is on, or has ended.
+#[utoipa::path(
+    get, path = "/api/v1/products", tag = "products", params(Page),
+    responses((status = 200, body = Done<Products>), (status = "4XX", body = Refused<'static>), (status = "5XX", body = Refused<'static>))
+)]
+pub async fn list(
+    State(app): State<App>,
+    headers: HeaderMap,
+    Asked(page): Asked<Page>,
+) -> Result<Done<Products>, Refusal> {
+    let question = wire::ListProductsRequest {
+        page: page.page,
+        page_size: page.page_size,
+        status: page.status,
+    };
+    let call = app.call("/product.ProductService/ListProducts", &headers);
+    let told: wire::ListProductsResponse = app.product.ask(call, question).await?;
+    Ok(done(Products {
+        products: told.products.into_iter().map(Product::from).collect(),
+        total: told.total,
+    }))
+}
+
+/// One product, with what is left of it.
+#[utoipa::path(
+    get, path = "/api/v1/products/{id}", tag = "products", params(("id" = i64, Path)),
+    responses((status = 200, body = Done<OneProduct>), (status = "4XX", body = Refused<'static>), (status = "5XX", body = Refused<'static>))
+)]
+pub async fn get(
+    State(app): State<App>,
+    headers: HeaderMap,
+    Path(product): Path<String>,
+) -> Result<Done<OneProduct>, Refusal> {
+    let question = wire::GetProductRequest {
+        product_id: id("the product", &product)?,
+    };
+    let call = app.call("/product.ProductService/GetProduct", &headers);
+    let told: wire::GetProductResponse = app.product.ask(call, question).await?;
+    let product = told.product.map(Product::from);
+    Ok(done(OneProduct { product }))
+}
+
+/// For administrators: takes a product away; orders keep it.
+#[utoipa::path(
+    delete, path = "/api/v1/products/{id}", tag = "products", security(("token" = [])), params(("id" = i64, Path)),
+    responses((status = 200, body = Done<Nothing>), (status = "4XX", body = Refused<'static>), (status = "5XX", body = Refused<'static>))
+)]
+pub async fn delete(
+    State(app): State<App>,
+    _: Identity,
+    headers: HeaderMap,
+    Path(product): Path<String>,
+) -> Result<Done<Nothing>, Refusal> {
+    let question = wire::DeleteProductRequest {
+        product_id: id("the product", &product)?,
+    };
+    let call = app.call("/product.ProductService/DeleteProduct", &headers);
+    let wire::DeleteProductResponse { .. } = app.product.ask(call, question).await?;
+    Ok(done(Nothing {}))
+}
 
 #[derive(Debug, Serialize, ToSchema)]
 pub struct MadeProduct {
     product_id: i64,
 }
 
-/// A product and its sale.
+/// A product to make, and its sale.
 #[derive(Debug, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 pub struct NewProduct {

@@ -6,6 +6,7 @@ use super::router::router;
 use super::shared::Shared;
 use crate::listener::accept;
 use crate::roles;
+use crate::tls::{HTTP_2, Socket, Wrapping};
 use anyhow::Context;
 use axum::Router;
 use axum::body::{Body, HttpBody};
@@ -47,6 +48,9 @@ const PING_MAX: Duration = Duration::from_secs(10);
 /// Longest time in which a client takes nothing of what it is sent.
 const UNREAD_MAX: Duration = Duration::from_secs(20);
 
+/// What older clients speak, as TLS names it.
+const HTTP_1: &[u8] = b"http/1.1";
+
 /// What a thread starts with.
 #[derive(Debug)]
 pub struct Serving {
@@ -73,6 +77,7 @@ impl Serving {
         let app = router(Arc::new(services));
         let listener =
             tokio::net::TcpListener::from_std(socket).context("cannot use the socket")?;
+        let wrapping = Wrapping::of(&shared.config.tls, &[HTTP_2, HTTP_1])?;
         let builder = builder(Duration::from_millis(
             shared.config.gateway.header_timeout_ms,
         ));
@@ -99,7 +104,9 @@ impl Serving {
                 shared: shared.clone(),
                 has_asked: Arc::default(),
             };
+            prepare(&stream);
             let (builder, live) = (builder.clone(), live.clone());
+            let stream = wrapping.wrap(stream);
             tokio::spawn(async move {
                 let _places = (place, counted, live);
                 client.serve(&builder, stream).await;
@@ -167,8 +174,7 @@ struct Passage {
 }
 
 impl Client {
-    async fn serve(self, builder: &Builder<TokioExecutor>, stream: TcpStream) {
-        prepare(&stream);
+    async fn serve(self, builder: &Builder<TokioExecutor>, stream: Socket) {
         let (shared, has_asked) = (self.shared.clone(), self.has_asked.clone());
         let service = TowerToHyperService::new(self);
         let serving = builder.serve_connection(TokioIo::new(stream), service);

@@ -2,17 +2,17 @@
 
 use super::answer::Refusal;
 use super::guard::breaker::{Breaker, Breakers};
-use crate::config::{UpstreamAddress, upstreams};
-use anyhow::Context;
-use http::HeaderValue;
+use crate::config::{TlsConfig, UpstreamAddress, upstreams};
+use crate::tls::endpoint;
 use http::uri::PathAndQuery;
+use http::{HeaderValue, StatusCode};
 use std::error::Error;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 use tonic::client::Grpc;
 use tonic::metadata::{AsciiMetadataValue, MetadataMap};
-use tonic::transport::{Channel, Endpoint};
+use tonic::transport::Channel;
 use tonic::{Code, ConnectError, Request, Status};
 use tonic_prost::ProstCodec;
 
@@ -73,17 +73,32 @@ impl Failure {
     }
 }
 
+impl From<Failure> for Refusal {
+    fn from(failure: Failure) -> Self {
+        match failure {
+            Failure::Told(told) => Self::from(told),
+            Failure::NotSent(service) => {
+                Self::not_now(format!("{service} out of reach; try again"))
+            }
+            Failure::Unknown => Self::new(
+                StatusCode::GATEWAY_TIMEOUT,
+                "outcome unknown; asking again is safe and says what happened",
+            ),
+        }
+    }
+}
+
 impl Upstream {
     /// Connects to each when it is first needed, on the current runtime.
     pub fn new(
         subject: &'static str,
         list: &str,
-        in_flight_max: usize,
+        (in_flight_max, tls): (usize, &TlsConfig),
         breakers: &Breakers,
     ) -> anyhow::Result<Self> {
         let instances = upstreams(list)?;
         let instances = instances.iter().map(|it| {
-            let channel = channel(it, in_flight_max)?;
+            let channel = channel(it, in_flight_max, tls)?;
             anyhow::Ok((channel, breakers.of(&it.url)))
         });
         Ok(Self {
@@ -212,10 +227,12 @@ fn carry(metadata: &mut MetadataMap, name: &'static str, value: Option<&HeaderVa
     }
 }
 
-fn channel(instance: &UpstreamAddress, in_flight_max: usize) -> anyhow::Result<Channel> {
-    let endpoint = Endpoint::from_shared(instance.url.clone())
-        .with_context(|| format!("{:?} is no address", instance.url))?;
-    Ok(endpoint
+fn channel(
+    instance: &UpstreamAddress,
+    in_flight_max: usize,
+    tls: &TlsConfig,
+) -> anyhow::Result<Channel> {
+    Ok(endpoint("gateway.upstreams", &instance.url, tls)?
         .buffer_size(in_flight_max)
         .connect_timeout(CONNECT_MAX)
         .http2_keep_alive_interval(PING_INTERVAL)
@@ -262,7 +279,8 @@ mod tests {
             open_ms: 600_000,
             ..BreakerConfig::default()
         });
-        let upstream = Upstream::new("users are", &url, 100, &breakers).expect("an upstream");
+        let upstream = Upstream::new("users are", &url, (100, &TlsConfig::default()), &breakers)
+            .expect("an upstream");
         assert_eq!(breakers.states(), [(url.clone(), State::Closed)]);
         for _ in 0..10 {
             ask(&upstream).await.expect_err("it is broken");
@@ -271,7 +289,8 @@ mod tests {
         let before = *count.borrow();
         assert!(before > 0);
         // Another thread's connections have the same breaker.
-        let other = Upstream::new("users are", &url, 100, &breakers).expect("an upstream");
+        let other = Upstream::new("users are", &url, (100, &TlsConfig::default()), &breakers)
+            .expect("an upstream");
         for upstream in [&upstream, &other] {
             let refused = ask(upstream).await.expect_err("it is left alone");
             assert_eq!(refused.status, StatusCode::SERVICE_UNAVAILABLE);
