@@ -80,35 +80,44 @@ pub fn read(bytes: &[u8]) -> Result<Read, String> {
     }
 }
 
-fn header<'a>(response: &Response<'_, 'a>, name: &str) -> Option<&'a str> {
-    let header = response.headers.iter();
-    let header = header
-        .rev()
-        .find(|header| header.name.eq_ignore_ascii_case(name));
-    str::from_utf8(header?.value).ok().map(str::trim)
+/// All values of a header that are text.
+fn values<'a>(response: &'a Response, name: &'a str) -> impl Iterator<Item = &'a str> {
+    let named = response.headers.iter();
+    let named = named.filter(move |header| header.name.eq_ignore_ascii_case(name));
+    named.filter_map(|header| str::from_utf8(header.value).ok().map(str::trim))
 }
 
 fn is_last(response: &Response) -> bool {
-    let says = header(response, "connection").unwrap_or_default();
-    let mut says = says.split(',').map(str::trim);
+    let mut says = values(response, "connection")
+        .flat_map(|value| value.split(','))
+        .map(str::trim);
     match response.version {
         Some(0) => !says.any(|word| word.eq_ignore_ascii_case("keep-alive")),
         _ => says.any(|word| word.eq_ignore_ascii_case("close")),
     }
 }
 
+/// Where two headers could be meant, neither is believed: the answer would end in one place for this
+/// driver and in another for whoever wrote it.
 fn length(response: &Response) -> Result<Length, String> {
-    if let Some(coding) = header(response, "transfer-encoding") {
-        return match coding.eq_ignore_ascii_case("chunked") {
-            true => Ok(Length::Chunked),
-            false => Err(format!("the answer is encoded as {coding}")),
-        };
+    let mut codings = values(response, "transfer-encoding");
+    let mut lengths = values(response, "content-length");
+    match (codings.next(), lengths.next()) {
+        (Some(_), Some(_)) => Err("the answer has a length and an encoding".to_owned()),
+        (Some(coding), None) if coding.eq_ignore_ascii_case("chunked") => match codings.next() {
+            None => Ok(Length::Chunked),
+            Some(coding) => Err(format!("the answer is encoded as {coding}, too")),
+        },
+        (Some(coding), None) => Err(format!("the answer is encoded as {coding}")),
+        (None, Some(length)) => {
+            let is_number = length.bytes().all(|byte| byte.is_ascii_digit());
+            let parsed = length.parse().ok().filter(|_| is_number);
+            let parsed = parsed.filter(|_| lengths.all(|other| other == length));
+            let known = parsed.map(Length::Known);
+            known.ok_or_else(|| format!("the answer's length is {length:?}, or another"))
+        }
+        (None, None) => Ok(Length::UntilClosed),
     }
-    let Some(length) = header(response, "content-length") else {
-        return Ok(Length::UntilClosed);
-    };
-    let parsed = length.parse().map(Length::Known);
-    parsed.map_err(|_| format!("the answer's length is {length:?}"))
 }
 
 /// A body in chunks with the bytes that it takes up; none while something is still to come.
@@ -132,7 +141,10 @@ fn chunks(bytes: &[u8]) -> Result<Option<(Vec<u8>, usize)>, String> {
         let Some(chunk) = bytes.get(from..from + size + 2) else {
             return Ok(None);
         };
-        body.extend_from_slice(&chunk[..size]);
+        let Some(chunk) = chunk.strip_suffix(b"\r\n") else {
+            return Err("a chunk of the answer does not end where it says".to_owned());
+        };
+        body.extend_from_slice(chunk);
         from += size + 2;
     }
 }

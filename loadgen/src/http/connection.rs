@@ -63,29 +63,30 @@ impl Connection {
         Ok(&mut self.out)
     }
 
+    /// Whatever comes beside the one answer that is waited for is nobody's, and the connection is
+    /// given up before it can be taken for the next request's.
     fn read_answer(
         &mut self,
         ended: &mut impl FnMut(Request, Option<RequestEnd>),
     ) -> Result<(), String> {
-        while !self.inbox.is_empty() {
-            let (answer, used) = match answer::read(&self.inbox)? {
-                Read::Whole(answer, used) => (answer, used),
-                _ if self.inbox.len() > ANSWER_BYTES_MAX => {
-                    return Err("the answer is longer than 64 KiB".to_owned());
-                }
-                Read::Part | Read::UntilClosed(_) => return Ok(()),
-            };
-            let Some(request) = self.asking.take() else {
-                return Err(format!(
-                    "the server answered with {} without being asked",
-                    answer.status
-                ));
-            };
-            self.inbox.drain(..used);
-            if answer.is_last {
-                self.closing = Some("the server closes the connection");
+        let Some(request) = self.asking else {
+            return Err("the server said something without being asked".to_owned());
+        };
+        let (answer, used) = match answer::read(&self.inbox)? {
+            Read::Whole(answer, used) => (answer, used),
+            _ if self.inbox.len() > ANSWER_BYTES_MAX => {
+                return Err("the answer is longer than 64 KiB".to_owned());
             }
-            ended(request, Some(outcome::of(request.operation, &answer)));
+            Read::Part | Read::UntilClosed(_) => return Ok(()),
+        };
+        self.asking = None;
+        ended(request, Some(outcome::of(request.operation, &answer)));
+        if used < self.inbox.len() {
+            return Err("the server said more than its answer".to_owned());
+        }
+        self.inbox.clear();
+        if answer.is_last {
+            self.closing = Some("the server closes the connection");
         }
         Ok(())
     }

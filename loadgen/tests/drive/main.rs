@@ -13,6 +13,8 @@ mod farewell;
 mod http;
 mod interruptions;
 mod open_loop;
+mod over_damaged_http;
+mod over_hyper;
 mod protocol;
 mod resends;
 mod server;
