@@ -9,7 +9,8 @@ use serde::Deserialize;
 #[derive(Debug, Default, Deserialize)]
 #[serde(default)]
 struct Body {
-    code: i64,
+    /// None: it does not say, and means nothing.
+    code: Option<i64>,
     message: String,
     success: bool,
     order_id: i64,
@@ -37,16 +38,16 @@ const STATUSES: [(u16, &str, bool); 15] = [
 
 /// What an answer to this request means.
 pub fn of(operation: Operation, answer: &Answer) -> RequestEnd {
-    let body = serde_json::from_slice::<Body>(&answer.body);
+    let body = body(answer);
     let buys = matches!(
         operation,
         Operation::Buy { .. } | Operation::BuyAgain { .. }
     );
     let end = match (answer.status, body) {
-        (200, Ok(body)) if body.code == 0 && buys => bought(&body),
-        (200, Ok(body)) if body.code == 0 => RequestEnd::new(Outcome::Accepted, "200 OK"),
+        (200, Some(body)) if body.code == Some(0) && buys => bought(&body),
+        (200, Some(body)) if body.code == Some(0) => RequestEnd::new(Outcome::Accepted, "200 OK"),
         (200, _) => RequestEnd::new(Outcome::Unknown, "200 OK with a malformed body"),
-        (409, Ok(body)) => conflict(buys, body),
+        (409, Some(body)) if body.is_refusal() => conflict(buys, body),
         (status, body) => other(status, body.map(|body| body.message).unwrap_or_default()),
     };
     match buys {
@@ -56,6 +57,20 @@ pub fn of(operation: Operation, answer: &Answer) -> RequestEnd {
             ..end
         },
     }
+}
+
+impl Body {
+    /// Says no, and nothing else.
+    fn is_refusal(&self) -> bool {
+        self.code.is_some_and(|code| code != 0) && !self.success && self.order_id == 0
+    }
+}
+
+/// The JSON object that an answer holds. To serde, an array of the same values is one, too.
+fn body(answer: &Answer) -> Option<Body> {
+    let is_object = answer.body.trim_ascii_start().starts_with(b"{");
+    let body = is_object.then(|| serde_json::from_slice(&answer.body));
+    body?.ok()
 }
 
 /// A yes names an order.
@@ -148,8 +163,16 @@ mod tests {
             (Outcome::Refused, Some(Refusal::Conflict))
         );
         assert_eq!(conflict.detail, "order N is paid: it cannot be cancelled");
-        // Whoever says only that may have sold.
-        assert_eq!(end(BUY, 409, "conflict").outcome, Outcome::Unknown);
+        // Whoever says only that, or something else as well, may have sold.
+        for odd in [
+            "conflict",
+            "{}",
+            r#"{"code":0,"message":""}"#,
+            r#"{"code":409,"message":"sold out","success":true,"order_id":7}"#,
+            r#"{"code":409,"message":"sold out","success":false,"order_id":7}"#,
+        ] {
+            assert_eq!(end(BUY, 409, odd).outcome, Outcome::Unknown, "{odd}");
+        }
     }
 
     #[test]
@@ -170,5 +193,9 @@ mod tests {
             end(CANCEL, 200, r#"{"code":0,"message":""}"#).outcome,
             Outcome::Accepted
         );
+        for odd in ["", "{}", "[0]", r#"{"message":""}"#] {
+            assert_eq!(end(CANCEL, 200, odd).outcome, Outcome::Unknown, "{odd}");
+            assert_eq!(end(CANCEL, 409, odd).outcome, Outcome::Unknown, "{odd}");
+        }
     }
 }
