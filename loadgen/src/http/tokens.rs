@@ -42,7 +42,7 @@ impl Tokens {
         let path = &http.secret_file;
         let secret =
             std::fs::read_to_string(path).map_err(|source| Error::file("read", path, source))?;
-        let secret = secret.trim_end_matches(['\r', '\n']);
+        let secret = one_line(&secret);
         if secret.is_empty() {
             let reason = format!(
                 "{}: the key that tokens are signed with is empty",
@@ -87,6 +87,12 @@ impl Tokens {
     }
 }
 
+/// `text` without the line break at its end, as the system reads its key.
+fn one_line(text: &str) -> &str {
+    let text = text.strip_suffix('\n').unwrap_or(text);
+    text.strip_suffix('\r').unwrap_or(text)
+}
+
 fn encode(bytes: &[u8], out: &mut Vec<u8>) {
     let from = out.len();
     out.resize(from + bytes.len().div_ceil(3) * 4, 0);
@@ -121,6 +127,22 @@ mod tests {
             String::from_utf8(token).expect("ASCII"),
             format!("before {expected}")
         );
+    }
+
+    /// As the system reads the same file.
+    #[test]
+    fn one_line_break_behind_a_key_is_none_of_it() {
+        let token = |key| {
+            let mut token = Vec::new();
+            let tokens = tokens(key).expect("a key");
+            tokens.write_at(77, 1_800_000_000, &mut token);
+            token
+        };
+        assert_eq!(token("key"), token("key\n"));
+        assert_eq!(token("key"), token("key\r\n"));
+        for other in ["key\n\n", "key\r\r\n", "key ", "\nkey"] {
+            assert_ne!(token("key"), token(other), "{other:?}");
+        }
     }
 
     #[test]
