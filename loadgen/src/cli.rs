@@ -1,6 +1,6 @@
-//! `lab load grpc` and `lab load http`: arguments, signals, and where the results go. Used by hand, it prints a summary
-//! like ghz's; as the child process of a benchmark (`--plan FILE --events --handshake`), it prints
-//! one JSON object per line.
+//! `lab load grpc` and `lab load http`: arguments, signals, and where the results go. Used by hand,
+//! it prints a summary like ghz's; as the child process of a benchmark (`--plan FILE --events
+//! --handshake`), it prints one JSON object per line.
 
 mod console;
 mod options;
@@ -31,36 +31,53 @@ use std::sync::Arc;
 /// Call it at most once per process, because it takes over the two signals. It may be called from
 /// within a runtime.
 pub fn run(args: LoadGrpc) -> Result<Phase> {
-    run_with(args, None)
+    run_with(args, Over::Grpc)
 }
 
 /// The same over HTTP.
 pub fn run_http(args: LoadHttp) -> Result<Phase> {
-    let http = args.http();
-    run_with(args.load, http)
+    run_with(args.load(), Over::Http(args.http()))
 }
 
-fn run_with(args: LoadGrpc, http: Option<Http>) -> Result<Phase> {
+/// The protocol that was asked for.
+enum Over {
+    Grpc,
+    /// With what it takes, unless a plan says it.
+    Http(Option<Http>),
+}
+
+impl Over {
+    /// What the driver is to ask with; a plan is not carried out over another protocol than its own.
+    fn settled(self, plan: Option<Http>) -> Result<Option<Http>> {
+        match (self, plan) {
+            (Self::Grpc, None) => Ok(None),
+            (Self::Grpc, Some(_)) => {
+                let reason = "the plan is for HTTP, which is lab load http";
+                Err(Error::Usage(reason.to_owned()))
+            }
+            (Self::Http(given), plan) => match given.or(plan) {
+                Some(http) => Ok(Some(http)),
+                None => Err(Error::Usage(crate::http::NOT_FOR_HTTP.to_owned())),
+            },
+        }
+    }
+}
+
+fn run_with(args: LoadGrpc, over: Over) -> Result<Phase> {
     let stop = Stop::default();
     signals::stop_on_signals(stop.clone())?;
     let input = Box::new(io::BufReader::new(io::stdin()));
-    run_plan(args, http, input, Box::new(io::stdout()), stop)
+    run_plan(args, over, input, Box::new(io::stdout()), stop)
 }
 
 /// The command on any input and output, told by `stop` instead of by signals.
 pub fn run_on(args: LoadGrpc, input: Input, output: Output, stop: Stop) -> Result<Phase> {
-    run_plan(args, None, input, output, stop)
+    run_plan(args, Over::Grpc, input, output, stop)
 }
 
-fn run_plan(
-    args: LoadGrpc,
-    http: Option<Http>,
-    input: Input,
-    output: Output,
-    stop: Stop,
-) -> Result<Phase> {
+fn run_plan(args: LoadGrpc, over: Over, input: Input, output: Output, stop: Stop) -> Result<Phase> {
     let mut plan = args.plan()?;
-    plan.http = http.or(plan.http);
+    plan.http = over.settled(plan.http)?;
     plan.keep_outcomes |= args.outcome_log.is_some();
     plan.report |= args.events;
     plan.check()?;

@@ -24,6 +24,8 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 use tokens::Tokens;
 
+/// Why a plan is not carried out here.
+pub(crate) const NOT_FOR_HTTP: &str = "the plan says nothing about HTTP: it needs http.secret_file";
 /// Where purchases go.
 const BUY_PATH: &str = "/api/v1/seckill/execute";
 
@@ -40,8 +42,7 @@ pub fn drive(
 ) -> Result<Measured> {
     plan.check()?;
     let Some(http) = &plan.http else {
-        let reason = "the plan says nothing about HTTP: it needs http.secret_file";
-        return Err(Error::Usage(reason.to_owned()));
+        return Err(Error::Usage(NOT_FOR_HTTP.to_owned()));
     };
     let buyers = Buyers {
         addresses: resolve(&plan.address)?.into(),

@@ -1,4 +1,4 @@
-//! The options of `lab load grpc`, and the plan that they describe.
+//! The options of `lab load`, and the plan that they describe.
 
 #[cfg(test)]
 mod tests;
@@ -11,6 +11,9 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 const WORKERS_DEFAULT: u32 = 50;
+const CONNECTIONS_DEFAULT: u32 = 1;
+/// In an open loop over HTTP, where each has one request under way.
+const HTTP_CONNECTIONS_DEFAULT: u32 = 200;
 const REQUESTS_DEFAULT: u64 = 200;
 const USERS_DEFAULT: u64 = 500_000;
 const PRODUCT_DEFAULT: i64 = 1;
@@ -72,9 +75,10 @@ pub struct LoadGrpc {
     #[arg(long, value_name = "N")]
     pub in_flight: Option<u64>,
 
-    /// Connections, in a closed loop at most the number of workers
-    #[arg(long, default_value_t = 1, value_name = "N")]
-    pub connections: u32,
+    /// Connections, in a closed loop at most the number of workers [default: 1; over HTTP, where a
+    /// connection has one request under way, as many as workers or --in-flight, or 200]
+    #[arg(long, value_name = "N")]
+    pub connections: Option<u32>,
     /// How long each request is waited for (resolution 10 ms), such as 20s, 1.5s, 500ms or 1m
     #[arg(short = 't', long, default_value = "20s", value_parser = parse_duration, value_name = "TIME")]
     pub timeout: Duration,
@@ -142,8 +146,7 @@ pub struct LoadGrpc {
 }
 
 /// Load a gateway with `POST /api/v1/seckill/execute`, each buyer with a token of their own. The same
-/// loops as those of gRPC; a connection has one request under way, so give a closed loop as many
-/// connections as workers.
+/// loops as those of gRPC; a connection has one request under way.
 #[derive(Clone, Debug, clap::Args)]
 pub struct LoadHttp {
     #[command(flatten)]
@@ -160,6 +163,19 @@ pub struct LoadHttp {
 }
 
 impl LoadHttp {
+    /// The load that the options describe, with as many connections as it has requests under way.
+    pub fn load(&self) -> LoadGrpc {
+        let mut load = self.load.clone();
+        let is_open = load.rate.is_some() || load.shape.is_some();
+        let under_way = match is_open {
+            true => load.in_flight.and_then(|most| u32::try_from(most).ok()),
+            false => Some(load.concurrency.unwrap_or(WORKERS_DEFAULT)),
+        };
+        let default = under_way.unwrap_or(HTTP_CONNECTIONS_DEFAULT);
+        load.connections = load.connections.or(Some(default));
+        load
+    }
+
     /// None where a plan says it.
     pub fn http(&self) -> Option<Http> {
         self.jwt_secret_file.as_ref().map(|path| Http {
@@ -207,7 +223,7 @@ impl LoadGrpc {
             arrival,
             end,
             timeout: self.timeout,
-            connections: self.connections,
+            connections: self.connections.unwrap_or(CONNECTIONS_DEFAULT),
             threads: self.threads,
             data: self.data(seed).map_err(Error::Usage)?,
             start_index: self.start_index,

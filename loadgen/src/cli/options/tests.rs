@@ -128,3 +128,66 @@ fn what_contradicts_itself_is_wrong_usage() {
         );
     }
 }
+
+#[derive(Debug, Parser)]
+struct HttpCli {
+    #[command(flatten)]
+    load: LoadHttp,
+}
+
+fn parse_http(args: &str) -> LoadHttp {
+    let args = std::iter::once("http").chain(args.split_whitespace());
+    HttpCli::try_parse_from(args).expect("understood").load
+}
+
+#[test]
+fn over_http_there_are_as_many_connections_as_requests_under_way() {
+    for (args, connections) in [
+        ("h:1", 50),
+        ("-c 7 h:1", 7),
+        ("-c 7 --connections 3 h:1", 3),
+        ("--rate 10 h:1", 200),
+        ("--rate 10 --in-flight 40 h:1", 40),
+        ("--rate 10 --connections 5 h:1", 5),
+    ] {
+        let load = parse_http(&format!("--seed 1 --jwt-secret-file key {args}")).load();
+        assert_eq!(load.plan().expect(args).connections, connections, "{args}");
+    }
+    assert_eq!(plan("--seed 1 -c 7 h:1").connections, 1);
+}
+
+#[test]
+fn a_plan_is_carried_out_over_its_own_protocol_or_not_at_all() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let written = |name: &str, plan: &LoadPlan| {
+        let path = folder.path().join(name);
+        let json = serde_json::to_vec(plan).expect("written");
+        std::fs::write(&path, json).expect("written");
+        path.display().to_string()
+    };
+    let grpc = LoadPlan::closed("127.0.0.1:1", 1, 1);
+    let http = LoadPlan {
+        http: Some(Http {
+            secret_file: "key".into(),
+            issuer: "seckill".to_owned(),
+            audience: "seckill".to_owned(),
+        }),
+        ..grpc.clone()
+    };
+    let (grpc, http) = (written("grpc", &grpc), written("http", &http));
+    let args = parse(&format!("--plan {http}")).expect("understood");
+    let of_http = crate::cli::run(args).expect_err("refused");
+    let of_grpc = crate::cli::run_http(parse_http(&format!("--plan {grpc}"))).expect_err("refused");
+    for (fault, part) in [
+        (of_http, "the plan is for HTTP, which is lab load http"),
+        (
+            of_grpc,
+            "the plan says nothing about HTTP: it needs http.secret_file",
+        ),
+    ] {
+        assert!(
+            fault.is_usage() && fault.to_string().contains(part),
+            "{fault}"
+        );
+    }
+}
