@@ -10,6 +10,7 @@ use http_body_util::{BodyExt, Full};
 use hyper_util::client::legacy::Client;
 use hyper_util::client::legacy::connect::HttpConnector;
 use hyper_util::rt::TokioExecutor;
+use reports::result::Phase;
 use rustix::process::{Pid, Signal, kill_process};
 use serde_json::{Value, json};
 
@@ -21,6 +22,7 @@ const RETRY: Duration = Duration::from_millis(20);
 struct Up {
     lab: Child,
     gateway: String,
+    secret_file: String,
     admin: String,
     client: Client<HttpConnector, Full<Bytes>>,
 }
@@ -42,10 +44,13 @@ impl Up {
             .spawn()
             .expect("lab starts");
         let output = BufReader::new(lab.stdout.take().expect("its output"));
-        let (mut gateway, mut admin) = (None, None);
+        let (mut gateway, mut secret_file, mut admin) = (None, None, None);
         for line in output.lines().map_while(Result::ok) {
             if let Some(url) = line.strip_prefix("GATEWAY=") {
                 gateway = Some(url.to_owned());
+            }
+            if let Some(path) = line.strip_prefix("JWT_SECRET_FILE=") {
+                secret_file = Some(path.to_owned());
             }
             if let Some((_, password)) = line.split_once("ADMIN=admin:") {
                 admin = Some(password.to_owned());
@@ -55,6 +60,7 @@ impl Up {
         Self {
             lab,
             gateway: gateway.expect("it says where its gateway is"),
+            secret_file: secret_file.expect("it says with what tokens are signed"),
             admin: admin.expect("it says how its administrator logs in"),
             client: Client::builder(TokioExecutor::new()).build_http(),
         }
@@ -102,6 +108,24 @@ impl Up {
         }
     }
 
+    /// What fifty buyers are told who come with tokens of the driver's own.
+    fn load(&self) -> Phase {
+        let folder = tempfile::tempdir().expect("a folder");
+        let json = folder.path().join("told.json");
+        let ended = Command::new(env!("CARGO_BIN_EXE_lab"))
+            .args(["load", "http", "-n", "50", "-c", "5", "--users", "50"])
+            .args(["--max-quantity", "1", "--jwt-secret-file"])
+            .arg(&self.secret_file)
+            .arg("--json")
+            .arg(&json)
+            .arg(self.gateway.trim_start_matches("http://"))
+            .stdout(Stdio::null())
+            .status();
+        assert!(ended.expect("lab starts").success());
+        let told = std::fs::read(&json).expect("written");
+        serde_json::from_slice(&told).expect("a phase")
+    }
+
     fn end(mut self) {
         let pid = Pid::from_raw(i32::try_from(self.lab.id()).expect("a pid")).expect("a pid");
         kill_process(pid, Signal::INT).expect("it runs");
@@ -119,6 +143,17 @@ async fn from_nothing_to_an_order(options: &[&str]) {
     let admin = up.login("admin", &up.admin).await;
     let (status, told) = up.ask("GET", &path, Value::Null, &admin).await;
     assert_eq!(status, 200, "{told}");
+    let phase = up.load();
+    let outcomes = phase.outcomes();
+    assert_eq!(outcomes.total(), 50);
+    // One unit is left, and one of the fifty may be the buyer of the other.
+    assert!((1..=2).contains(&outcomes.accepted), "{:?}", phase.statuses);
+    let is_unauthorized = |status: &String| status.starts_with("401");
+    assert!(
+        !phase.statuses.keys().any(is_unauthorized),
+        "{:?}",
+        phase.statuses
+    );
     up.end();
 }
 

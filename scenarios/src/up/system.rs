@@ -33,10 +33,11 @@ pub(super) async fn start(
     roles: &mut Vec<Role>,
 ) -> anyhow::Result<()> {
     let program = system_binary::build()?;
+    let secret = written(stack.scratch(), "jwt.secret", &random_hex(32))?;
     let mut system = System {
         program: &program,
         stack,
-        environment: environment(options, stack)?,
+        environment: environment(options, stack, &secret),
     };
     let password = system.migrate(options).await?;
     let gateway = match stack.is_embedded() {
@@ -54,6 +55,7 @@ pub(super) async fn start(
     };
     let gateway = gateway.context("no role says where its gateway listens")?;
     println!("GATEWAY=http://{gateway}");
+    println!("JWT_SECRET_FILE={secret}");
     println!("ADMIN={ADMIN}:{password}");
     eprintln!("{}", guide(gateway));
     Ok(())
@@ -125,12 +127,11 @@ fn setting(key: &str, value: &str) -> (String, String) {
     (format!("SECKILL__{key}"), value.to_owned())
 }
 
-fn environment(options: &UpOptions, stack: &Stack) -> anyhow::Result<Vec<(String, String)>> {
-    let secret = written(stack.scratch(), "jwt.secret", &random_hex(32))?;
+fn environment(options: &UpOptions, stack: &Stack, secret: &str) -> Vec<(String, String)> {
     let mut environment = vec![
         setting("DATABASE__URL", &stack.database_url("seckill")),
         setting("SECKILL__ENGINE", &options.engine),
-        setting("JWT__SECRET_FILE", &secret),
+        setting("JWT__SECRET_FILE", secret),
     ];
     // Whoever tries it does so from one machine, and with loads that no person is.
     let limits = ["GLOBAL", "SECKILL", "ORDER", "LOGIN"];
@@ -147,7 +148,7 @@ fn environment(options: &UpOptions, stack: &Stack) -> anyhow::Result<Vec<(String
         let listens = listens.map(|name| format!("{}__LISTEN", name.to_uppercase()));
         environment.extend(listens.map(|key| setting(&key, "127.0.0.1:0")));
     }
-    Ok(environment)
+    environment
 }
 
 /// A file that only its owner can read.
