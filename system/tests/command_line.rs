@@ -75,6 +75,19 @@ fn an_unsafe_engine_is_refused_by_every_role_unless_it_is_allowed_by_name() {
 }
 
 #[test]
+fn no_role_starts_in_production_mode_without_a_key_for_tokens() {
+    let refusal = "error: jwt.secret: in production mode there must be one, of at least 32 bytes, here or in \
+                   jwt.secret_file";
+    for role in [
+        "all", "order", "product", "user", "auth", "gateway", "seckill",
+    ] {
+        let output = seckill(&[role], &[("SECKILL__MODE", "production")]);
+        assert_eq!(output.status.code(), FAILED, "{role}");
+        assert_eq!(complaint(&output), refusal, "{role}");
+    }
+}
+
+#[test]
 fn the_binary_says_what_it_was_made_of() {
     let output = seckill(&["version", "--json"], &[]);
     assert!(output.status.success());

@@ -45,9 +45,14 @@ impl Drop for Reading {
 }
 
 impl Access {
-    /// Reads once whose tokens were revoked, then keeps reading on the current runtime.
+    /// Reads once whose tokens were revoked, then keeps reading on the current runtime. Warns where
+    /// nobody has a token.
     pub async fn start(store: &Store, config: &JwtConfig) -> anyhow::Result<Self> {
         let Some(tokens) = Tokens::new(config) else {
+            tracing::warn!(
+                "jwt.secret is not set: the user_id in a request is believed, and what is for administrators is \
+                 refused; in production mode no role starts like this"
+            );
             return Ok(Self { with_tokens: None });
         };
         let age_max_s = config.expiration_s.saturating_add(config.leeway_s);

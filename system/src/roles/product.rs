@@ -25,6 +25,7 @@ use crate::supervisor::Supervisor;
 use cache::Cache;
 use service::Service;
 use std::time::Duration;
+use tokio::task::JoinSet;
 use tonic::service::Routes;
 
 /// Listens where the configuration says.
@@ -47,15 +48,14 @@ pub async fn run(
     let store = Store::connect(&config.database, roles::engine(&config, &registry)?).await?;
     let (supervisor, mut ends) = Supervisor::new();
     let (stop, stopping) = Shutdown::channel();
-    let (cache, looking) = Cache::start(&store, &config.product, stopping.clone()).await?;
-    let looking = tokio::spawn(supervisor.clone().task(
-        "the reading of products".to_owned(),
-        stopping.clone(),
-        async {
-            looking.await;
-            anyhow::Ok(())
-        },
-    ));
+    let (cache, looking) = Cache::start(&store, &config.product).await?;
+    // It looks until the last reader is answered.
+    let mut tasks = JoinSet::new();
+    let name = "the reading of products".to_owned();
+    tasks.spawn(supervisor.clone().task(name, stopping.clone(), async {
+        looking.await;
+        anyhow::Ok(())
+    }));
     admin.needs_database(&store);
     let service = Service {
         store: store.clone(),
@@ -80,7 +80,7 @@ pub async fn run(
         ended
     };
     let (ended, served) = tokio::join!(ending, serving);
-    looking.abort();
+    tasks.shutdown().await;
     store.close().await;
     ended.and(served)
 }

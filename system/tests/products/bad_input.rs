@@ -1,7 +1,7 @@
 //! Everything that is wrong: missing, negative, overflowing, oversized, not allowed, expired,
 //! repeated. Each is refused with its status and a sentence, and leaves every row as it was.
 
-use super::readers::{Readers, SECRET, product, token, with};
+use super::readers::{Readers, SECRET, product, token, until, with};
 use database::NO_ARGS;
 use std::time::Duration;
 use system::config::JwtConfig;
@@ -98,13 +98,23 @@ pub async fn what_is_for_administrators_takes_a_token_of_one_that_holds(readers:
         secret: SECRET.to_owned(),
         ..JwtConfig::default()
     };
-    let expired = token(&jwt, Role::Admin, Duration::from_secs(1));
+    let expired = token(&jwt, Role::Admin, Duration::ZERO);
     let foreign = JwtConfig {
         secret: "another key of more than thirty-two bytes".to_owned(),
         ..JwtConfig::default()
     };
     let foreign = token(&foreign, Role::Admin, Duration::from_secs(600));
-    tokio::time::sleep(Duration::from_millis(2_100)).await;
+    let has_expired = async || {
+        let request = with(
+            DeleteProductRequest {
+                product_id: i64::MAX,
+            },
+            &expired,
+        );
+        let told = readers.products[0].clone().delete_product(request).await;
+        told.expect_err("there is none").code() == Code::Unauthenticated
+    };
+    until("the token has expired", has_expired).await;
     for (token, code) in [
         ("", Code::Unauthenticated),
         ("Bearer", Code::Unauthenticated),
@@ -146,8 +156,8 @@ pub async fn what_is_for_administrators_takes_a_token_of_one_that_holds(readers:
     assert_eq!(rows(readers).await, before);
 }
 
-pub async fn who_administers_is_told_what_is_wrong_and_no_row_is_written(readers: &Readers) {
-    let id = readers.make(product("shoes", 3_600, 7_200)).await;
+pub async fn who_makes_a_product_is_told_what_is_wrong_and_no_row_is_written(readers: &Readers) {
+    readers.make(product("shoes", 3_600, 7_200)).await;
     let before = rows(readers).await;
     let mut client = readers.products[0].clone();
     let good = || product("more", 3_600, 7_200);
@@ -233,6 +243,13 @@ pub async fn who_administers_is_told_what_is_wrong_and_no_row_is_written(readers
     };
     let told = client.create_product(readers.as_admin(large)).await;
     assert!(told.is_err(), "larger than any message may be");
+    assert_eq!(rows(readers).await, before);
+}
+
+pub async fn who_changes_a_product_is_told_what_is_wrong_and_no_row_is_written(readers: &Readers) {
+    let id = readers.make(product("shoes", 3_600, 7_200)).await;
+    let before = rows(readers).await;
+    let mut client = readers.products[0].clone();
     for product_id in [0, -1, i64::MIN] {
         let says = "product_id must be positive, got ";
         let request = readers.as_admin(DeleteProductRequest { product_id });

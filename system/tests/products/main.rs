@@ -6,10 +6,13 @@ mod bad_input;
 mod readers;
 mod reading;
 mod shop;
+mod who_asks;
 
 use bad_input::{
     what_is_for_administrators_takes_a_token_of_one_that_holds,
-    who_administers_is_told_what_is_wrong_and_no_row_is_written, who_reads_is_told_what_is_wrong,
+    who_changes_a_product_is_told_what_is_wrong_and_no_row_is_written,
+    who_makes_a_product_is_told_what_is_wrong_and_no_row_is_written,
+    who_reads_is_told_what_is_wrong,
 };
 use readers::Readers;
 use reading::{
@@ -22,7 +25,8 @@ use shop::{FAR, PATIENCE, RETRY, Shop, shoes};
 use system::proto::product::*;
 use tonic::Code;
 
-/// Runs each scenario on a file, and all of them on one server.
+/// Runs each scenario on a file, and all of them one after the other on a server, where the first two
+/// find no product.
 macro_rules! on_both {
     ($($scenario:ident),+ $(,)?) => {
         mod on_a_file {
@@ -39,23 +43,27 @@ macro_rules! on_both {
             let Some(server) = servers::DatabaseServer::start().await else {
                 return;
             };
-            $(eprintln!("{}", stringify!($scenario));
-            Readers::open(&server.create_database().await, $scenario).await;)+
-            eprintln!("a_crowd_of_readers_costs_few_statements");
             let url = server.create_database().await;
-            Readers::open(&url, a_crowd_of_readers_costs_few_statements).await;
+            Readers::open(&url, async |readers: &Readers| {
+                $(eprintln!("{}", stringify!($scenario));
+                $scenario(readers).await;)+
+                eprintln!("a_crowd_of_readers_costs_few_statements");
+                a_crowd_of_readers_costs_few_statements(readers).await;
+            })
+            .await;
         }
     };
 }
 
 on_both!(
-    a_product_is_read_as_it_was_made_and_with_its_stock,
+    who_reads_is_told_what_is_wrong,
     lists_have_what_is_asked_for_by_id_and_page_and_count_all_of_it,
+    a_product_is_read_as_it_was_made_and_with_its_stock,
     a_change_through_one_instance_is_seen_through_both,
     a_product_is_deleted_when_nothing_stands_in_the_way,
-    who_reads_is_told_what_is_wrong,
     what_is_for_administrators_takes_a_token_of_one_that_holds,
-    who_administers_is_told_what_is_wrong_and_no_row_is_written,
+    who_changes_a_product_is_told_what_is_wrong_and_no_row_is_written,
+    who_makes_a_product_is_told_what_is_wrong_and_no_row_is_written,
 );
 
 #[tokio::test]

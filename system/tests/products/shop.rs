@@ -29,6 +29,8 @@ pub struct Shop {
     pub user: String,
     buyers: SocketAddr,
     product: SocketAddr,
+    /// Where the services of other packages are.
+    others: [(&'static str, SocketAddr); 3],
 }
 
 impl Shop {
@@ -70,6 +72,11 @@ impl Shop {
             user: token(Role::User),
             buyers: addresses.listen,
             product: addresses.product.expect("it serves administrators"),
+            others: [
+                ("/order.", addresses.order.expect("it serves orders")),
+                ("/auth.", addresses.auth.expect("it serves accounts")),
+                ("/user.", addresses.user.expect("it serves users")),
+            ],
             config: config.clone(),
         };
         let (stop, shutdown) = Shutdown::channel();
@@ -90,7 +97,7 @@ impl Shop {
 
     pub async fn call<Q, R>(
         address: SocketAddr,
-        method: &'static str,
+        method: &str,
         request: Request<Q>,
     ) -> Result<R, Status>
     where
@@ -102,7 +109,7 @@ impl Shop {
         let mut client = tonic::client::Grpc::new(channel.expect("somebody listens"));
         client.ready().await.expect("it is ready");
         let codec = tonic_prost::ProstCodec::<Q, R>::default();
-        let path = PathAndQuery::from_static(method);
+        let path = PathAndQuery::try_from(method).expect("a path");
         let reply = client.unary(request, path, codec).await;
         reply.map(tonic::Response::into_inner)
     }
@@ -128,6 +135,18 @@ impl Shop {
             metadata.insert("idempotency-key", key.parse().expect("ASCII"));
         }
         Self::call(self.product, method, request).await
+    }
+
+    /// Asks for nothing in particular, without a token.
+    pub async fn ask_nothing(&self, method: &str) -> Result<(), Status> {
+        let is_of = |package: &str| method.starts_with(package);
+        let other = self.others.iter().find(|(package, _)| is_of(package));
+        let address = match other {
+            Some((_, address)) => *address,
+            None if is_of("/product.") => self.product,
+            None => self.buyers,
+        };
+        Self::call(address, method, Request::new(())).await
     }
 
     pub async fn create(&self, stock: i32, key: Option<&str>) -> Result<i64, Status> {

@@ -137,12 +137,13 @@ impl Service {
     /// Whose orders are meant: one's own by one's token, whoever's for an administrator (`None`: they
     /// named nobody), and who is named where nobody has a token.
     fn buyer(&self, metadata: &MetadataMap, user_id: i64) -> Result<Option<UserId>, Status> {
+        let caller = self.access.caller(metadata)?;
         if user_id < 0 {
             let wrong = format!("user_id must be positive, got {user_id}");
             return Err(Status::invalid_argument(wrong));
         }
         let named = (user_id > 0).then_some(UserId(user_id));
-        match self.access.caller(metadata)? {
+        match caller {
             None if named.is_none() => {
                 Err(Status::invalid_argument("user_id must be positive, got 0"))
             }
@@ -161,8 +162,8 @@ impl Service {
         (order, user): (i64, i64),
         wish: OrderWish,
     ) -> Result<(), Status> {
-        let order = order_id(order)?;
         let by = self.buyer(metadata, user)?;
+        let order = order_id(order)?;
         self.change_as(order, by, wish).await
     }
 

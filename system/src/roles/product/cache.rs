@@ -12,7 +12,6 @@ mod recent;
 
 use crate::clock::unix_ms;
 use crate::config::ProductConfig;
-use crate::shutdown::Shutdown;
 use crate::store::{ProductPage, ProductView, Store};
 use changes::{Changes, TRUST_MAX};
 use engines::SaleId;
@@ -56,11 +55,10 @@ pub struct Cache {
 }
 
 impl Cache {
-    /// With what looks into the database for it, which is to run until it ends, when it is asked to.
+    /// With what looks into the database for it, which is to run for as long as anybody reads.
     pub async fn start(
         store: &Store,
         config: &ProductConfig,
-        shutdown: Shutdown,
     ) -> database::Result<(Self, impl Future<Output = ()> + Send + use<>)> {
         let unit_age = Duration::from_millis(config.stock_age_ms);
         let (catch_up, asked) = mpsc::channel(CATCHING_UP_MAX);
@@ -91,7 +89,6 @@ impl Cache {
                 () = changes.follow(asked) => {}
                 () = count_units(&store, &units) => {}
                 () = list(&store, &pages) => {}
-                () = shutdown.requested() => {}
             }
         };
         Ok((this, running))
