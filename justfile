@@ -1,4 +1,4 @@
-# The menu. Every recipe is a thin layer over `cargo lab`, which does all the work and its own set-up.
+# The menu. Nearly every recipe is a thin layer over `cargo lab`, which does all the work and its own set-up.
 
 # so that 'preallocated?block=1000&partitions=8' stays one word
 set positional-arguments
@@ -27,6 +27,21 @@ bench-engines *filter:
 memory *options:
     cargo run --release -p engines --example memory -- "$@"
 
+# hold results against the first of them
+[group('measure')]
+compare *options:
+    cargo lab compare "$@"
+
+# whether this commit is slower than another: PASS, FAIL or not known
+[group('measure')]
+regress *options:
+    cargo lab regress "$@"
+
+# send load to a system that runs already: `just load grpc --help`
+[group('measure')]
+load *options:
+    cargo lab load "$@"
+
 # the built-in scenarios
 [group('look')]
 scenarios:
@@ -36,6 +51,16 @@ scenarios:
 [group('look')]
 engines:
     cargo lab engines
+
+# a page for browsers beside each result
+[group('look')]
+report *options:
+    cargo lab report "$@"
+
+# sales, processes, queues, and what is left to be done, of the database that CONFIG_PATH or SECKILL__* name
+[group('look')]
+status *options:
+    cargo run --release -p system --bin seckill -- status "$@"
 
 # what this machine has and what each stack needs
 [group('look')]

@@ -148,6 +148,55 @@ fn what_ci_and_guides_have_the_lab_do_it_can_do() {
     assert!(faults.is_empty(), "{}", faults.join("\n"));
 }
 
+/// What people do most.
+const RECIPES: [&str; 13] = [
+    "bench",
+    "ci",
+    "compare",
+    "doctor",
+    "lint",
+    "load",
+    "plan",
+    "regress",
+    "report",
+    "scenarios",
+    "status",
+    "test",
+    "up",
+];
+
+#[test]
+fn every_recipe_of_the_menu_has_its_group_and_one_line_of_help() {
+    let menu = read("justfile");
+    let lines: Vec<&str> = menu.lines().collect();
+    let mut found = Vec::new();
+    for (at, line) in lines.iter().enumerate() {
+        let is_recipe = line.starts_with(|first: char| first.is_ascii_lowercase());
+        let Some(head) = line.strip_suffix(':').filter(|_| is_recipe) else {
+            continue;
+        };
+        let name = head.split(' ').next().unwrap_or_default();
+        let before = |lines_up: usize| at.checked_sub(lines_up).map_or("", |at| lines[at]);
+        let is_default = name == "default";
+        let help = if is_default { before(1) } else { before(2) };
+        let is_grouped = before(1).starts_with("[group('") && before(1).ends_with("')]");
+        assert!(is_grouped || is_default, "{name} is in no group");
+        let is_one_line = help.starts_with("# ") && before(3).is_empty();
+        assert!(is_one_line || is_default, "{name} has not one line of help");
+        let body = lines
+            .get(at + 1)
+            .is_some_and(|body| body.starts_with("    "));
+        assert!(body, "{name} does nothing");
+        found.push(name);
+    }
+    for name in RECIPES {
+        assert!(found.contains(&name), "{name} is missing: {found:?}");
+    }
+    // A command of the system itself, which `lab` does not pass on.
+    let commands = read("system/src/cli.rs");
+    assert!(menu.contains("--bin seckill -- status") && commands.contains("    Status"));
+}
+
 #[test]
 fn calls_are_found_with_their_options_and_values_are_not_taken_for_either() {
     let text = "run: cargo lab regress --base origin/main \\\n  --out=\"$x\" | tee --append y\n\
