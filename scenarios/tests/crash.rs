@@ -41,6 +41,8 @@ mod cancel_cost;
 mod cancel_epochs;
 #[path = "crash/cancels.rs"]
 mod cancels;
+#[path = "crash/churn.rs"]
+mod churn;
 #[path = "crash/consumer.rs"]
 mod consumer;
 #[path = "crash/database.rs"]

@@ -5,7 +5,7 @@ use crate::wait::until_at_least;
 use loadgen::data::{DataSpec, Element, Encoded, generate};
 use loadgen::events::Event;
 use loadgen::grpc::drive;
-use loadgen::plan::LoadPlan;
+use loadgen::plan::{Arrival, LoadPlan, Orders};
 use loadgen::run::{Measured, Stop};
 use reports::outcome_log::{Outcome, Record};
 use reports::result::Phase;
@@ -44,6 +44,30 @@ pub struct Crowd {
 impl Load {
     /// Runs until it is told to stop.
     pub fn start(address: SocketAddr, product_id: i64, crowd: Crowd, told: Told) -> Self {
+        let closed = LoadPlan::closed(address.to_string(), crowd.concurrency, ENDLESS);
+        Self::drive(closed, product_id, crowd, told)
+    }
+
+    /// The same with buyers who wait for `think` between two requests, and do with their orders what
+    /// `orders` says.
+    pub fn churning(
+        address: SocketAddr,
+        product_id: i64,
+        (crowd, think): (Crowd, Duration),
+        orders: Orders,
+        told: Told,
+    ) -> Self {
+        let workers = crowd.concurrency;
+        let plan = LoadPlan {
+            arrival: Arrival::Closed { workers, think },
+            orders: Some(orders),
+            seed: crowd.seed,
+            ..LoadPlan::closed(address.to_string(), workers, ENDLESS)
+        };
+        Self::drive(plan, product_id, crowd, told)
+    }
+
+    fn drive(plan: LoadPlan, product_id: i64, crowd: Crowd, told: Told) -> Self {
         let elements = generate(&DataSpec::one_product(
             crowd.seed,
             crowd.users,
@@ -56,7 +80,7 @@ impl Load {
             timeout: REPLY_LIMIT,
             keep_outcomes: true,
             report: true,
-            ..LoadPlan::closed(address.to_string(), crowd.concurrency, ENDLESS)
+            ..plan
         };
         let (stop, accepted) = (Stop::default(), Arc::<AtomicU64>::default());
         let (stopped, counted) = (stop.clone(), accepted.clone());

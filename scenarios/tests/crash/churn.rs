@@ -1,0 +1,177 @@
+//! Buyers who cancel, pay and buy again while unpaid orders expire, and beside it every role killed
+//! with SIGKILL and started again, one after the other: all of it goes on, and in the end each unit is
+//! where the rows say it is.
+
+use crate::load::{Crowd, Load};
+use crate::orders::in_each_round;
+use crate::sale::PRODUCT;
+use crate::wait::until_at_least;
+use crate::world::World;
+use loadgen::plan::{Delay, Orders};
+use reports::result::Operation;
+use scenarios::stack::Role;
+use std::net::SocketAddr;
+use std::time::{Duration, Instant};
+
+/// More than is sold.
+const TOTAL: i64 = 100_000;
+const TIME_TO_PAY_S: i64 = 2;
+/// So many that a debug build keeps up on a busy machine.
+const CROWD: Crowd = Crowd {
+    seed: 83,
+    users: 50_000,
+    concurrency: 16,
+};
+const THINK: Duration = Duration::from_millis(150);
+/// What has to go on after each kill, and how it is counted.
+const GOES_ON: [(&str, &str); 4] = [
+    ("rows are written", "SELECT COUNT(*) FROM orders"),
+    (
+        "orders are cancelled",
+        "SELECT COUNT(*) FROM orders WHERE status = 2 AND expired = 0",
+    ),
+    (
+        "orders are paid",
+        "SELECT COUNT(*) FROM orders WHERE status = 1",
+    ),
+    (
+        "orders expire",
+        "SELECT COUNT(*) FROM orders WHERE status = 2 AND expired = 1",
+    ),
+];
+/// So many more of each.
+const MORE: i64 = 10;
+const UNPAID: &str = "SELECT COUNT(*) FROM orders WHERE status = 0 AND live = 1";
+const VOID: &str = "SELECT COUNT(*) FROM orders WHERE status = 4";
+
+/// The roles in the order in which they are killed.
+const KILLED: [&str; 5] = [
+    "seckill",
+    "order",
+    "create-consumer",
+    "cancel-consumer",
+    "reconciler",
+];
+
+/// What the scenario `cancel-churn` does, by buyers who leave a debug build the time to write orders
+/// before they are cancelled.
+fn after_the_yes(address: SocketAddr) -> Orders {
+    Orders {
+        address: address.to_string(),
+        connections: 2,
+        cancel: 0.4,
+        pay: 0.3,
+        cancel_and_pay: 0.1,
+        again: 0.7,
+        twice: 0.2,
+        delay: Delay {
+            min: Duration::from_millis(200),
+            max: Duration::from_millis(800),
+        },
+    }
+}
+
+/// Waits until there is more of everything.
+async fn goes_on(world: &World, load: &Load) {
+    let mut wanted = Vec::new();
+    for (what, sql) in GOES_ON {
+        wanted.push((what, sql, world.number(sql).await + MORE));
+    }
+    load.sells(MORE.unsigned_abs()).await;
+    for (what, sql, wanted) in wanted {
+        until_at_least(what, wanted, async || world.number(sql).await).await;
+    }
+}
+
+async fn start(world: &mut World, name: &str) -> Role {
+    match name {
+        "seckill" => world.seckill().await,
+        name => world.role(name).await,
+    }
+}
+
+/// Kills and starts again one role after the other while the load goes on; says which took longest.
+async fn kill_each(world: &mut World, load: &Load, roles: &mut [Role]) -> (Duration, &'static str) {
+    let mut longest = (Duration::ZERO, "");
+    for (name, role) in KILLED.into_iter().zip(roles) {
+        role.kill().await.expect("killed");
+        let killed = Instant::now();
+        *role = start(world, name).await;
+        goes_on(world, load).await;
+        longest = longest.max((killed.elapsed(), name));
+    }
+    longest
+}
+
+async fn with_each_role_killed(engine: &str, name: &str) {
+    in_each_round(engine, name, TOTAL, async |mut world| {
+        world.set("SECKILL__SECKILL__ENGINE", engine);
+        world.set("SECKILL__ORDER__TIME_TO_PAY_S", TIME_TO_PAY_S);
+        world.time_to_pay_ms = Some(TIME_TO_PAY_S * 1_000);
+        let mut roles = Vec::new();
+        for name in KILLED {
+            let role = start(&mut world, name).await;
+            if name == "order" {
+                let address = role.listen().expect("it listens");
+                world.set("SECKILL__ORDER__LISTEN", address);
+            }
+            roles.push(role);
+        }
+        let orders = roles[1].listen().expect("it listens");
+        world.open(1).await;
+        let load = Load::churning(
+            world.address(),
+            PRODUCT,
+            (CROWD, THINK),
+            after_the_yes(orders),
+            world.told.clone(),
+        );
+        goes_on(&world, &load).await;
+        let (longest, killed) = kill_each(&mut world, &load, &mut roles).await;
+        let phase = load.finish().await;
+
+        // Whoever has not paid loses the order; then nothing moves any more.
+        world.open(1).await;
+        world.quiet().await;
+        world.until_number(UNPAID, 0).await;
+        world.nothing_is_left().await;
+        world.audit().await;
+        for operation in [Operation::Cancel, Operation::Pay] {
+            let done = phase.operations[&operation].counts.accepted;
+            assert!(done > 0, "{operation}");
+        }
+        let again = phase.buy_again.as_ref().expect("some bought again");
+        assert!(again.hist.count > 0, "{again:?}");
+        eprintln!(
+            "{engine}: audit passed; {} bought, {} bought again, {} holds voided; everything went on {longest:?} \
+             after {killed} was killed at the latest",
+            phase.operations[&Operation::Buy].counts.accepted,
+            again.hist.count,
+            world.number(VOID).await,
+        );
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn lua_single_key_keeps_every_unit_while_orders_churn_and_each_role_is_killed() {
+    with_each_role_killed("lua-single-key", "churn_lua").await;
+}
+
+#[tokio::test]
+#[ignore = "nightly: another engine under the same churn"]
+async fn sharded_slots_keeps_every_unit_while_orders_churn_and_each_role_is_killed() {
+    with_each_role_killed("sharded-slots?slots=4", "churn_slots").await;
+}
+
+#[tokio::test]
+#[ignore = "nightly: another engine under the same churn"]
+async fn database_row_keeps_every_unit_while_orders_churn_and_each_role_is_killed() {
+    with_each_role_killed("database-row", "churn_row").await;
+}
+
+#[tokio::test]
+#[ignore = "nightly: another engine under the same churn"]
+async fn preallocated_keeps_every_unit_while_orders_churn_and_each_role_is_killed() {
+    with_each_role_killed("preallocated?block=200", "churn_leases").await;
+}
