@@ -75,6 +75,8 @@ mod readiness;
 mod reconciler;
 #[path = "crash/redis_loss.rs"]
 mod redis_loss;
+#[path = "crash/releases_left.rs"]
+mod releases_left;
 #[path = "crash/shared_queues.rs"]
 mod shared_queues;
 #[path = "crash/silent_database.rs"]

@@ -18,14 +18,18 @@ pub struct Stalling {
 impl Stalling {
     /// Before the server of `url`, which names a host and a port.
     pub async fn before(url: &str) -> Self {
-        let (before, rest) = url.rsplit_once('@').expect("credentials and a server");
+        let server_at = match url.rfind('@') {
+            Some(at) => at + 1,
+            None => url.find("://").expect("a URL") + 3,
+        };
+        let (before, rest) = url.split_at(server_at);
         let (server, path) = rest.split_once('/').unwrap_or((rest, ""));
         let server: SocketAddr = server.parse().expect("an address and a port");
         let listener = TcpListener::bind("127.0.0.1:0").await.expect("a free port");
         let here = listener.local_addr().expect("bound");
         let (is_stalled, stalled) = watch::channel(false);
         Self {
-            url: format!("{before}@{here}/{path}"),
+            url: format!("{before}{here}/{path}"),
             is_stalled,
             task: tokio::spawn(accept(listener, server, stalled)),
         }

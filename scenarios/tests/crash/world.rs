@@ -47,6 +47,7 @@ pub struct World {
     pub settings: Vec<(String, String)>,
     /// After which the audit lets an unpaid order expire.
     pub time_to_pay_ms: Option<i64>,
+    database_url: String,
     name: String,
     total: i64,
     address: Option<SocketAddr>,
@@ -67,19 +68,27 @@ impl World {
     /// A migrated database with one sale of `total` units and nothing running, perhaps beside other
     /// worlds: the shared servers are to be left alone. `None` where the test cannot run.
     pub async fn start(name: &str, total: i64) -> Option<Self> {
-        Self::start_in(Turn::beside().await, name, total).await
+        let database_url = testing::stack()?.database_url(name);
+        Self::start_in(Turn::beside().await, name, total, database_url).await
     }
 
     /// As [`Self::start`], without any other world: the shared servers may be made to stand still.
     pub async fn start_alone(name: &str, total: i64) -> Option<Self> {
-        Self::start_in(Turn::alone().await, name, total).await
+        let database_url = testing::stack()?.database_url(name);
+        Self::start_in(Turn::alone().await, name, total, database_url).await
     }
 
-    async fn start_in(turn: Turn, name: &str, total: i64) -> Option<Self> {
+    /// As [`Self::start`], in a database of the server of `root_url`, which may be killed.
+    pub async fn start_at(root_url: &str, name: &str, total: i64) -> Option<Self> {
+        let database_url = format!("{root_url}/{name}");
+        Self::start_in(Turn::beside().await, name, total, database_url).await
+    }
+
+    async fn start_in(turn: Turn, name: &str, total: i64, database_url: String) -> Option<Self> {
         let stack = testing::stack()?;
         turn::only_one_is_called(name);
         let pairs = [
-            ("SECKILL__DATABASE__URL", stack.database_url(name)),
+            ("SECKILL__DATABASE__URL", database_url.clone()),
             ("SECKILL__REDIS__URL", stack.redis_url()),
             ("SECKILL__REDIS__PREFIX", format!("{name}:")),
             ("SECKILL__MQ__URL", stack.amqp_url()),
@@ -98,14 +107,13 @@ impl World {
             .collect();
         // Nothing is connected yet: the database is made by `migrate`.
         let options = MySqlPoolOptions::new().max_connections(2);
-        let database = options
-            .connect_lazy(&stack.database_url(name))
-            .expect("a database URL");
+        let database = options.connect_lazy(&database_url).expect("a database URL");
         let world = Self {
             stack,
             database,
             told: Told::default(),
             settings,
+            database_url,
             name: name.to_owned(),
             total,
             address: None,
@@ -352,9 +360,8 @@ impl World {
             remaining: stock.remaining,
             open_units: stock.open_units,
         };
-        let database_url = self.stack.database_url(&self.name);
         audit_passes(
-            database_url,
+            self.database_url.clone(),
             log,
             &self.told,
             (self.total, self.time_to_pay_ms),
