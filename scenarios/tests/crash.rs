@@ -63,6 +63,8 @@ mod frozen_consumer;
 mod missing_queue;
 #[path = "crash/poison.rs"]
 mod poison;
+#[path = "crash/poison_flood.rs"]
+mod poison_flood;
 #[path = "crash/publisher.rs"]
 mod publisher;
 #[path = "crash/quorum_queues.rs"]

@@ -2,10 +2,10 @@
 //! of a test's world.
 
 use lapin::options::{
-    BasicPublishOptions, ConfirmSelectOptions, QueueBindOptions, QueueDeclareOptions,
-    QueueDeleteOptions, QueuePurgeOptions,
+    BasicGetOptions, BasicPublishOptions, ConfirmSelectOptions, QueueBindOptions,
+    QueueDeclareOptions, QueueDeleteOptions, QueuePurgeOptions,
 };
-use lapin::types::{FieldTable, ShortString};
+use lapin::types::{AMQPValue, FieldTable, ShortString};
 use lapin::{BasicProperties, Channel, Confirmation, Connection, ConnectionProperties};
 use prost::Message;
 
@@ -58,6 +58,13 @@ pub fn event(order_id: i64, user_id: i64, quantity: i32) -> OrderCreated {
     }
 }
 
+/// A message that was taken from a queue.
+#[derive(Debug)]
+pub struct Taken {
+    pub routing_key: String,
+    pub body: Vec<u8>,
+}
+
 /// One queue of the broker: publishes into it and looks at it.
 #[derive(Debug)]
 pub struct Queue {
@@ -86,14 +93,63 @@ impl Queue {
 
     /// A queue that is none of the system's own.
     pub async fn foreign(amqp_url: &str, name: String) -> Self {
+        Self::declared(amqp_url, name, FieldTable::default()).await
+    }
+
+    /// The same, which refuses what comes when it has so many messages.
+    pub async fn bounded(amqp_url: &str, name: String, messages_max: i64) -> Self {
+        let mut arguments = FieldTable::default();
+        arguments.insert("x-max-length".into(), AMQPValue::LongLongInt(messages_max));
+        let refuses = AMQPValue::LongString("reject-publish".into());
+        arguments.insert("x-overflow".into(), refuses);
+        Self::declared(amqp_url, name, arguments).await
+    }
+
+    async fn declared(amqp_url: &str, name: String, arguments: FieldTable) -> Self {
         let queue = Self::open(amqp_url, name).await;
-        let declaring = queue.channel.queue_declare(
-            queue.name.as_str().into(),
-            QueueDeclareOptions::default(),
-            FieldTable::default(),
-        );
+        let (name, options) = (queue.name.as_str().into(), QueueDeclareOptions::default());
+        let declaring = queue.channel.queue_declare(name, options, arguments);
         declaring.await.expect("declared");
         queue
+    }
+
+    /// Takes everything that is in it, oldest first.
+    pub async fn take(&self) -> Vec<Taken> {
+        let mut taken = Vec::new();
+        let options = BasicGetOptions { no_ack: true };
+        while let Some(message) = self
+            .channel
+            .basic_get(self.name.as_str().into(), options)
+            .await
+            .expect("it is there")
+        {
+            taken.push(Taken {
+                routing_key: message.delivery.routing_key.to_string(),
+                body: message.delivery.data,
+            });
+        }
+        taken
+    }
+
+    /// Publishes messages of one type without an id, and waits only then for their confirms.
+    pub async fn flood(&self, kind: &str, bodies: &[Vec<u8>]) {
+        let properties = BasicProperties::default()
+            .with_delivery_mode(PERSISTENT)
+            .with_type(kind.into());
+        let mut confirms = Vec::with_capacity(bodies.len());
+        for body in bodies {
+            let publishing = self.channel.basic_publish(
+                ShortString::default(),
+                self.name.as_str().into(),
+                BasicPublishOptions::default(),
+                body,
+                properties.clone(),
+            );
+            confirms.push(publishing.await.expect("sent"));
+        }
+        for confirm in confirms {
+            assert!(confirm.await.expect("confirmed").is_ack());
+        }
     }
 
     /// Deletes it with whatever is in it.

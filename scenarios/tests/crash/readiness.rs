@@ -11,8 +11,8 @@ use std::time::{Duration, Instant};
 
 /// A term that is lost longer than this makes an instance unready.
 const TERM_GRACE: Duration = Duration::from_secs(5);
-const SERVING: i32 = 1;
-const NOT_SERVING: i32 = 2;
+pub const SERVING: i32 = 1;
+pub const NOT_SERVING: i32 = 2;
 
 #[derive(Clone, PartialEq, prost::Message)]
 struct Check {
@@ -26,7 +26,8 @@ struct Checked {
     status: i32,
 }
 
-async fn health(world: &World, service: &str) -> i32 {
+/// What a service of the first instance's health answers.
+pub async fn health(world: &World, service: &str) -> i32 {
     let check = Check {
         service: service.to_owned(),
     };
