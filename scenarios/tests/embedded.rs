@@ -2,13 +2,18 @@
 //! moments under load and at its failpoints. Each round ends with the audit. `CRASH_ROUNDS` and
 //! `CRASH_SEED` have the same meaning as in the other crash tests.
 
+#[path = "embedded/cancels.rs"]
+mod cancels;
 #[path = "embedded/disturbed.rs"]
 mod disturbed;
 #[path = "crash/inspect.rs"]
 mod inspect;
 #[path = "crash/load.rs"]
-#[allow(dead_code)] // Single purchases are for other tests.
+#[allow(dead_code)] // What churns is for other tests.
 mod load;
+#[path = "crash/order_client.rs"]
+#[allow(dead_code)]
+mod order_client;
 #[path = "crash/repetitions.rs"]
 mod repetitions;
 #[path = "crash/sale.rs"]
