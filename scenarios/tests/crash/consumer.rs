@@ -2,7 +2,11 @@
 
 use crate::fresh_world;
 use crate::load::Crowd;
+use crate::wait::until;
 use crate::world::World;
+
+/// What the second consumer says when it has seen the first one beat.
+const BOTH: &str = "own=Some(ConsumerId(2)) live=[ConsumerId(1), ConsumerId(2)]";
 
 /// Lets one consumer after another die at `failpoint` while orders arrive; then one goes on without
 /// dying.
@@ -78,6 +82,17 @@ pub async fn takes_over(mut world: World) {
     });
     world.sells(&load, 100).await;
     let _second = world.role("create-consumer").await;
+    // Until it has seen the first one beat it takes the queue for its own, and waits for it at the
+    // broker. Were the first one killed then, the second would get the queue, begin a session, learn
+    // only afterwards of the first one's last heartbeat, leave the queue to it, and begin another
+    // session when that one has been silent for its lease.
+    until("the second one knows the first", async || {
+        match world.logs().contains(BOTH) {
+            true => Ok(()),
+            false => Err("it does not".to_owned()),
+        }
+    })
+    .await;
     world.sells(&load, 100).await;
     // one-consumer-per-queue (R4): the session is still that of the first consumer.
     world
@@ -87,8 +102,6 @@ pub async fn takes_over(mut world: World) {
     world.sells(&load, 300).await;
     load.finish().await;
     world.audit().await;
-    // The second began a session of its own; it begins another if a busy machine kept it from its
-    // heartbeats for longer than its lease.
     let sessions = "SELECT consumer_session FROM incarnations";
-    assert!(world.number(sessions).await >= 2);
+    assert_eq!(world.number(sessions).await, 2, "each began one");
 }
