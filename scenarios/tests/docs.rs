@@ -8,6 +8,7 @@ use std::path::{Path, PathBuf};
 const DOCUMENTS: &[&str] = &[
     "README.md",
     "ARCHITECTURE.md",
+    "docs/faults.md",
     "docs/gating.md",
     "docs/measuring.md",
     "docs/protocol.md",
@@ -179,6 +180,31 @@ fn every_rule_says_what_breaks_without_it_what_keeps_it_and_which_tests_prove_it
         for test in tests {
             if !sources.contains(&format!("fn {test}(")) {
                 faults.push(format!("{name}: no test {test}"));
+            }
+        }
+    }
+    assert!(faults.is_empty(), "{}", faults.join("\n"));
+}
+
+/// The rows of the table are what a reader goes by, so each names tests that are there, by themselves
+/// or in a list of one for each engine.
+#[test]
+fn every_fault_has_tests() {
+    let document = read("docs/faults.md");
+    let sources = sources();
+    let rows = document.lines().filter(|line| line.starts_with("| "));
+    let mut faults = Vec::new();
+    for (row, tests) in rows.skip(1).filter_map(|row| row[2..].split_once(" | ")) {
+        let tests = quoted(tests);
+        if tests.is_empty() {
+            faults.push(format!("{row}: no test"));
+        }
+        for test in tests {
+            let is_there = [format!("fn {test}("), format!("    {test}: \"")]
+                .iter()
+                .any(|definition| sources.contains(definition));
+            if !is_there {
+                faults.push(format!("{row}: no test {test}"));
             }
         }
     }
