@@ -33,19 +33,19 @@ impl std::fmt::Display for Step {
 /// # Errors
 /// When a source file of the workspace cannot be read.
 pub(super) fn steps(workspace: &Path, repeat: u32) -> anyhow::Result<Vec<Step>> {
+    let rounds = repeat.to_string();
     let marked = marked_tests(workspace)?
         .into_iter()
         .map(|(package, names)| {
             // Other tests are ignored for other reasons, so these are named.
             let mut args = test_of(&package);
-            args.extend(["--", "--ignored"].map(str::to_owned));
+            args.extend(["--", "--ignored", "--nocapture"].map(str::to_owned));
             args.extend(names);
             Step {
-                env: environment(&[]),
+                env: environment(&[("CRASH_ROUNDS", &rounds)]),
                 args,
             }
         });
-    let rounds = repeat.to_string();
     let repeated = |target: &str, more: &[(&'static str, &str)]| {
         let rounds = [("CRASH_ROUNDS", &*rounds), ("EPOCH_ROUNDS", &*rounds)];
         let mut args = test_of("scenarios");
@@ -170,8 +170,8 @@ mod tests {
         let first = &steps(workspace.path(), 2).expect("readable")[0];
         assert_eq!(
             first.to_string(),
-            "REQUIRE_SERVERS=1 cargo test --no-fail-fast --package first -- --ignored longer \
-             much_longer"
+            "REQUIRE_SERVERS=1 CRASH_ROUNDS=2 cargo test --no-fail-fast --package first -- \
+             --ignored --nocapture longer much_longer"
         );
     }
 }
