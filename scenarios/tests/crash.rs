@@ -59,6 +59,8 @@ mod expiry;
 mod fencing;
 #[path = "crash/frozen_consumer.rs"]
 mod frozen_consumer;
+#[path = "crash/listeners.rs"]
+mod listeners;
 #[path = "crash/missing_queue.rs"]
 mod missing_queue;
 #[path = "crash/poison.rs"]

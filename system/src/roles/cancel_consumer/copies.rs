@@ -3,6 +3,7 @@
 //! the sale waits for it.
 
 use crate::broker::{self, Copier, Settings};
+use crate::failpoint;
 use crate::shutdown::Shutdown;
 use crate::store::{CopyLeft, Store};
 use std::sync::Arc;
@@ -88,6 +89,7 @@ impl Copies {
         let mut taken = Vec::with_capacity(page.len());
         let publishing = copier.publish(page, &mut taken);
         let published = tokio::time::timeout(CONFIRM_MAX, publishing).await;
+        failpoint::hit("copies.after_publish");
         // Whatever became of the others, these are not sent again.
         self.store.mark_published(&taken).await?;
         let late = |_| anyhow::anyhow!("the broker did not confirm within {CONFIRM_MAX:?}");
