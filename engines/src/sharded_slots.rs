@@ -6,6 +6,7 @@
 //! move between slots (`transfers`), so that no unit is stranded; "sold out" is said only after a
 //! look at all slots (`deciding`). The script is sharded_slots.lua.
 
+mod address;
 mod answers;
 mod deciding;
 mod health;

@@ -6,14 +6,15 @@
 //! would run a call twice; so a redirected call, which no node has executed, is sent again by
 //! [`Link::call`], within a bound.
 
+use super::address;
 use crate::{EngineError, Result};
 use database::masked;
 use fred::error::{Error, ErrorKind};
 use fred::interfaces::{ClientLike, ClusterInterface};
 use fred::prelude::{
-    Builder, Client, Config, ConnectionConfig, Options, PerformanceConfig, ReconnectPolicy,
+    Builder, Client, ConnectionConfig, Options, PerformanceConfig, ReconnectPolicy,
 };
-use fred::types::config::{Server, ServerConfig, TcpConfig, UnresponsiveConfig};
+use fred::types::config::{Server, TcpConfig, UnresponsiveConfig};
 use fred::types::{ClusterHash, ConnectHandle, CustomCommand, Value};
 use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
@@ -49,7 +50,7 @@ impl Link {
         let refused = |why: &dyn std::fmt::Display| {
             EngineError::Config(format!("redis url {:?}: {why}", masked(url)))
         };
-        let config = config(url).map_err(|why| refused(&why))?;
+        let config = address::config(url).map_err(|why| refused(&why))?;
         let (first_ms, last_ms) = (*RECONNECT_PAUSE_MS.start(), *RECONNECT_PAUSE_MS.end());
         let mut policy = ReconnectPolicy::new_exponential(0, first_ms, last_ms, 2);
         policy.set_jitter(first_ms);
@@ -207,52 +208,6 @@ pub(super) enum Answer {
     NoScript,
 }
 
-/// `redis://…` is one server, `redis-cluster://[[user]:password@]host:port,host:port,…` any nodes
-/// of a cluster.
-fn config(url: &str) -> std::result::Result<Config, String> {
-    let Some(rest) = url.strip_prefix("redis-cluster://") else {
-        if !url.starts_with("redis://") {
-            return Err("it must begin with redis:// or redis-cluster://".to_owned());
-        }
-        return Config::from_url_centralized(url)
-            .map(keep_trying)
-            .map_err(|error| error.to_string());
-    };
-    let (login, hosts) = rest
-        .rsplit_once('@')
-        .map_or((None, rest), |(login, hosts)| (Some(login), hosts));
-    let mut nodes = Vec::new();
-    for node in hosts.trim_end_matches('/').split(',') {
-        let parsed = node
-            .rsplit_once(':')
-            .and_then(|(host, port)| Some((host.to_owned(), port.parse::<u16>().ok()?)));
-        nodes.push(
-            parsed
-                .filter(|(host, _)| !host.is_empty())
-                .ok_or(format!("{node:?} is not host:port"))?,
-        );
-    }
-    let (user, password) = login
-        .and_then(|login| login.split_once(':'))
-        .unwrap_or_default();
-    let given = |text: &str| (!text.is_empty()).then(|| text.to_owned());
-    let server = ServerConfig::new_clustered(nodes);
-    Ok(keep_trying(Config {
-        server,
-        username: given(user),
-        password: given(password),
-        ..Config::default()
-    }))
-}
-
-/// A first connection that fails is tried again in the background like every later one.
-fn keep_trying(config: Config) -> Config {
-    Config {
-        fail_fast: false,
-        ..config
-    }
-}
-
 fn first_word(error: &Error) -> &str {
     error
         .details()
@@ -324,29 +279,6 @@ fn classify(context: &str, error: Error) -> EngineError {
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn a_cluster_url_names_its_nodes_and_login() {
-        let parsed = config("redis-cluster://u:p@w@a:7000,b:7001/").unwrap();
-        assert_eq!(
-            parsed.server.hosts(),
-            [Server::new("a", 7000), Server::new("b", 7001)]
-        );
-        assert_eq!(
-            (parsed.username.as_deref(), parsed.password.as_deref()),
-            (Some("u"), Some("p@w"))
-        );
-        assert!(
-            config("redis-cluster://a:7000,b")
-                .unwrap_err()
-                .contains("\"b\" is not host:port")
-        );
-        assert!(
-            config("rediss://a:1")
-                .unwrap_err()
-                .contains("redis:// or redis-cluster://")
-        );
-    }
 
     #[test]
     fn only_what_was_surely_not_executed_is_unavailable() {
