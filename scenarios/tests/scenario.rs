@@ -326,3 +326,14 @@ fn a_record_tells_apart_what_changes_the_measurement_and_nothing_else() {
     other_seed.load.seed = 2;
     assert_ne!(hash(&scenario), hash(&other_seed));
 }
+
+#[test]
+fn a_scenario_file_of_random_text_is_read_or_refused_with_the_name_of_its_file() {
+    let seeds: Vec<&str> = catalog::EMBEDDED.iter().map(|(_, text)| *text).collect();
+    fuzzing::check_text(&seeds, |text| {
+        match Scenario::parse("my", "my.toml", text) {
+            Ok(scenario) => assert!(scenario.check().is_ok()),
+            Err(error) => assert!(error.to_string().contains("my.toml"), "{error}"),
+        }
+    });
+}

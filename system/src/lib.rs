@@ -18,6 +18,8 @@ pub mod config;
 mod digest;
 mod envelope;
 mod failpoint;
+#[cfg(test)]
+mod fuzz;
 mod grpc_server;
 mod idempotency;
 mod ids;

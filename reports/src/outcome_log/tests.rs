@@ -219,3 +219,18 @@ fn a_missing_log_is_named() {
         "{fault}"
     );
 }
+
+#[test]
+fn a_log_of_random_bytes_is_refused_and_never_believed() {
+    let records: Vec<Record> = (0..3).map(record).collect();
+    let (_log, whole) = written(&records);
+    let scratch = Scratch::new();
+    fuzzing::check(std::slice::from_ref(&whole), |bytes| {
+        std::fs::write(&scratch.0, bytes).expect("written");
+        match read(&scratch.0) {
+            // The checksum covers all of it.
+            Ok(read) => assert!(bytes == whole && read == records),
+            Err(error) => assert!(!error.to_string().is_empty()),
+        }
+    });
+}
