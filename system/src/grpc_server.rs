@@ -2,6 +2,12 @@
 //! runtime. The service that buyers come to in thousands has its own way
 //! (`system/src/roles/seckill/serving.rs`).
 
+mod catching;
+#[cfg(test)]
+mod tests;
+
+pub use catching::Catch;
+
 use crate::config::Config;
 use crate::listener::{Connections, Listener, incoming, open_files};
 use crate::proto;
@@ -22,6 +28,12 @@ pub const MAX_REQUEST_BYTES: usize = 64 * 1024;
 const MAX_CONNECTIONS: usize = 4_096;
 /// Requests under way at the same time on one connection.
 const MAX_CONCURRENT_STREAMS: u32 = 1_024;
+/// All metadata of a request, bytes, counted as HTTP/2 does, with 32 for each entry. A token has at most
+/// [`crate::tokens::TOKEN_BYTES_MAX`].
+pub const MAX_METADATA_BYTES: u32 = 16 * 1024;
+/// Requests of one connection that were given up before they were looked at; beyond it the connection
+/// is taken for an attack (rapid reset) and ended.
+const MAX_GIVEN_UP_STREAMS: usize = 1_024;
 /// HTTP/2 flow-control window of a connection, bytes.
 const CONNECTION_WINDOW_BYTES: u32 = 4 * 1024 * 1024;
 /// Flow-control window of a stream, bytes: a request fits.
@@ -64,6 +76,7 @@ pub async fn serve(
             .set_service_status(known, ServingStatus::Serving)
             .await;
     }
+    let health_service = health_service.max_decoding_message_size(MAX_REQUEST_BYTES);
     let reflection = tonic_reflection::server::Builder::configure()
         .register_encoded_file_descriptor_set(proto::DESCRIPTORS)
         .register_encoded_file_descriptor_set(tonic_health::pb::FILE_DESCRIPTOR_SET)
@@ -75,8 +88,11 @@ pub async fn serve(
         .initial_connection_window_size(CONNECTION_WINDOW_BYTES)
         .initial_stream_window_size(STREAM_WINDOW_BYTES)
         .max_concurrent_streams(MAX_CONCURRENT_STREAMS)
+        .http2_max_header_list_size(MAX_METADATA_BYTES)
+        .http2_max_pending_accept_reset_streams(Some(MAX_GIVEN_UP_STREAMS))
         .http2_keepalive_interval(Some(Duration::from_millis(limits.keepalive_interval_ms)))
         .http2_keepalive_timeout(Some(Duration::from_millis(limits.keepalive_timeout_ms)))
+        .layer(Catch)
         .add_routes(service.add_service(health_service).add_service(reflection));
     let served = server.serve_with_incoming_shutdown(stream::select_all(clients), async {
         shutdown.requested().await;

@@ -6,6 +6,7 @@ use super::service::Service;
 use super::shared::Shared;
 use crate::broker::{self, Publisher, Settings};
 use crate::listener::incoming;
+use crate::grpc_server::{Catch, MAX_METADATA_BYTES};
 use crate::proto;
 use crate::proto::seckill::seckill_service_server::SeckillServiceServer;
 use crate::roles;
@@ -82,9 +83,11 @@ impl Serving {
             .initial_connection_window_size(CONNECTION_WINDOW_BYTES)
             .initial_stream_window_size(STREAM_WINDOW_BYTES)
             .max_concurrent_streams(MAX_CONCURRENT_STREAMS)
+            .http2_max_header_list_size(MAX_METADATA_BYTES)
             .http2_max_pending_accept_reset_streams(Some(MAX_GIVEN_UP_STREAMS))
             .http2_keepalive_interval(Some(Duration::from_millis(limits.keepalive_interval_ms)))
             .http2_keepalive_timeout(Some(Duration::from_millis(limits.keepalive_timeout_ms)))
+            .layer(Catch)
             .add_routes(routes);
 
         let shutdown = shared.shutdown.clone();
@@ -122,7 +125,8 @@ pub fn routes(
     let health = HealthServer::new(HealthOf {
         ready: shared.ready.clone(),
         none_dead: shared.none_dead.clone(),
-    });
+    })
+    .max_decoding_message_size(MAX_REQUEST_BYTES);
     let reflection = tonic_reflection::server::Builder::configure()
         .register_encoded_file_descriptor_set(proto::DESCRIPTORS)
         .register_encoded_file_descriptor_set(tonic_health::pb::FILE_DESCRIPTOR_SET)
