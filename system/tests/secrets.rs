@@ -216,14 +216,8 @@ async fn no_role_tells_a_secret_when_a_server_turns_it_away_or_is_not_there() {
         .output()
         .expect("it starts");
     assert!(output.status.success(), "{}", text(&output));
-    let client = redis::Client::open(redis.url()).expect("a URL");
-    let mut connection = client
-        .get_multiplexed_async_connection()
-        .await
-        .expect("redis");
-    let mut set = redis::cmd("CONFIG");
-    set.arg(&["SET", "requirepass", "another"]);
-    let () = set.query_async(&mut connection).await.expect("set");
+    let set = redis.command("CONFIG SET requirepass another").await;
+    set.expect("set");
     let redis = redis.url();
     let redis = redis.trim_start_matches("redis://").trim_end_matches('/');
     for (engine, redis, broker) in [
