@@ -11,6 +11,9 @@ use engines::{IncarnationId, SaleId};
 /// Kind of the record while it is not known yet whether the queue is gone, and from then on.
 const SUSPECTED: &str = Poison::QUEUE_SUSPECTED;
 const LOST: &str = Poison::QUEUE_LOST;
+/// The suspicion has a record of its own, so that it can be taken back whatever else is known. Its
+/// digest is its kind.
+const UNSUSPECT: &str = "DELETE FROM parked WHERE incarnation = ? AND digest = ?";
 
 impl Store {
     /// Records that the queue may be gone, before it is made anew: whoever dies in between leaves
@@ -28,18 +31,18 @@ impl Store {
             return Ok(None);
         }
         let known = "SELECT COUNT(*) FROM parked WHERE incarnation = ? AND digest = ?";
-        let args = [Arg::from(id), QUEUE.into()];
+        let args = [Arg::from(id), SUSPECTED.into()];
         let is_new = connection.row(known, args).await? == Some(0_i64);
         record(&mut connection, id, SUSPECTED).await?;
         tx.commit().await?;
         Ok(Some(is_new))
     }
 
-    /// Takes one's own suspicion back. A queue that somebody else has found gone meanwhile stays recorded.
+    /// Takes one's own suspicion back. What was found of the queue, by anybody, before or meanwhile,
+    /// stays as it is: also what somebody has resolved.
     pub async fn unsuspect_queue(&self, id: IncarnationId) -> Result<()> {
-        let sql = "DELETE FROM parked WHERE incarnation = ? AND digest = ? AND kind = ?";
-        let args = [Arg::from(id), QUEUE.into(), SUSPECTED.into()];
-        self.database.run(sql, args).await.map(drop)
+        let args = [Arg::from(id), SUSPECTED.into()];
+        self.database.run(UNSUSPECT, args).await.map(drop)
     }
 
     /// The queue was gone: the record stays until somebody resolves it, and the incarnation, if it
@@ -51,6 +54,9 @@ impl Store {
         let args = [Arg::from(id), QUEUE.into(), LOST.into()];
         let is_news = connection.row(known, args).await? == Some(0_i64);
         record(&mut connection, id, LOST).await?;
+        connection
+            .run(UNSUSPECT, [Arg::from(id), SUSPECTED.into()])
+            .await?;
         let fence = format!(
             "UPDATE incarnations SET state = 'fenced', generation = generation + 1, fenced_at_ms = {}
              WHERE id = ? AND state = 'live'",
@@ -74,19 +80,17 @@ impl Store {
     }
 }
 
-/// One record for the whole incarnation; what is known of the queue already is not taken back. It
-/// counts every time at which the queue was not there, and is open again from each on.
+/// One record of each kind for the whole incarnation. It counts every time at which the queue was not
+/// there, and is open again from each on.
 async fn record(connection: &mut Connection<'_>, id: IncarnationId, kind: &str) -> Result<()> {
-    let becomes = match kind {
-        LOST => format!("kind = '{LOST}', "),
-        _ => String::new(),
-    };
     let if_known = connection.kind().or_update(
         "incarnation, order_id, digest",
-        &format!(
-            "{becomes}count = count + 1, resolved = 0, resolved_at_ms = NULL, resolution = ''"
-        ),
+        "count = count + 1, resolved = 0, resolved_at_ms = NULL, resolution = ''",
     );
+    let digest = match kind {
+        LOST => QUEUE,
+        suspected => suspected,
+    };
     let sql = format!(
         "INSERT INTO parked (incarnation, message_id, order_id, kind, reason, body, digest, created_at_ms, seen_at_ms)
          VALUES (?, ?, ?, ?, 'the queue was not there; whatever was in it is lost', ?, ?, ?, ?){if_known}"
@@ -98,7 +102,7 @@ async fn record(connection: &mut Connection<'_>, id: IncarnationId, kind: &str) 
         Poison::WHOLE_MESSAGE.into(),
         kind.into(),
         Arg::Bytes(&[]),
-        QUEUE.into(),
+        digest.into(),
         now_ms.into(),
         now_ms.into(),
     ];

@@ -170,9 +170,18 @@ async fn a_lost_queue_and_an_empty_message_are_two_records(url: String) {
     let parked = store.parked_of(incarnation).await.unwrap();
     assert_eq!((parked.messages, parked.queue_is_in_doubt), (3, false));
     store.change("UPDATE parked SET resolved = 1").await;
+    // That a node is down says nothing of what was decided.
+    let suspected = store.suspect_lost_queue(incarnation).await.unwrap();
+    assert_eq!(suspected, Some(true));
+    let open = "SELECT COUNT(*) FROM parked WHERE resolved = 0";
+    assert_eq!(store.number(open).await, 1);
+    store.unsuspect_queue(incarnation).await.unwrap();
+    assert_eq!(store.number(open).await, 0);
     store.suspect_lost_queue(incarnation).await.unwrap();
+    assert!(!store.queue_is_lost(incarnation).await.unwrap());
     let lost = "SELECT count FROM parked WHERE kind = 'queue.lost' AND resolved = 0";
     assert_eq!(store.number(lost).await, 2);
+    assert_eq!(store.number(open).await, 1, "nothing is in doubt any more");
 }
 
 async fn records_from_before_are_kept_and_none_is_merged_with_another(url: String) {
