@@ -66,18 +66,29 @@ impl Store {
         )
     }
 
-    /// The first order of this buyer, sale and quantity since then, whatever became of it.
+    /// The first order of this buyer, sale and quantity since then that stands under no other key,
+    /// whatever became of it.
     pub async fn order_since(&self, made: &MadeOrder, since_ms: i64) -> Result<Option<OrderId>> {
         let first = last_minted_by(since_ms.saturating_sub(CLOCKS_APART_MS));
         let sql = "SELECT order_id FROM orders WHERE product_id = ? AND (live = 1 OR live IS NULL) AND user_id = ?
-             AND quantity = ? AND order_id > ? AND status <> 4 ORDER BY order_id LIMIT 1";
+             AND quantity = ? AND order_id > ? AND status <> 4
+             AND NOT EXISTS (SELECT 1 FROM made_orders m WHERE m.order_id = orders.order_id AND m.user_id = orders.user_id
+             AND m.idempotency_key <> ?)
+             ORDER BY order_id LIMIT 1";
         let args = [
             Arg::from(made.sale),
             made.user.into(),
             made.quantity.into(),
             first.into(),
+            made.key.as_str().into(),
         ];
         self.database.row(sql, args).await
+    }
+
+    /// Nothing was made under this key, and what is asked under it next is asked for the first time.
+    pub async fn forget_made_order(&self, key: &str) -> Result<()> {
+        let sql = "DELETE FROM made_orders WHERE idempotency_key = ? AND order_id = 0";
+        self.database.run(sql, [key]).await.map(drop)
     }
 
     /// It became this order.

@@ -65,6 +65,9 @@ impl Maker {
             .map_err(unknown)?
             .into_inner();
         if !answer.success {
+            // What this buyer buys from now on is not what was asked for here.
+            let forgotten = store.forget_made_order(&made.key).await;
+            forgotten.map_err(|error| away(&error))?;
             return Err(Status::failed_precondition(answer.message));
         }
         conclude(store, &made, OrderId(answer.order_id)).await

@@ -217,19 +217,19 @@ impl Service {
     /// sale has.
     async fn new_total(&self, sale: SaleId, key: &str) -> Result<String, Status> {
         let again = "name, price, image and window are changed; ask for the stock again";
-        let (_, change) = self.applied(sale, key, again).await?;
+        let (applied, change) = self.applied(sale, key, again).await?;
         let wanted = change.wanted_total;
         let total = self.store.total(sale).await;
         let total = total
             .map_err(|error| out_of_reach(&error))?
             .unwrap_or(wanted);
-        Ok(match total {
-            total if total == wanted => String::new(),
-            total if total > wanted => {
-                format!("the stock is {total}, not {wanted}: so many are sold")
-            }
-            total => format!("the stock is {total}, not {wanted}: it was changed again"),
-        })
+        let why = match (total - wanted, total - applied) {
+            (0, _) => return Ok(String::new()),
+            (1.., 0) => "so many are sold",
+            (1.., _) => "so many are sold, or it was changed again",
+            (..0, _) => "it was changed again",
+        };
+        Ok(format!("the stock is {total}, not {wanted}: {why}"))
     }
 }
 

@@ -329,6 +329,14 @@ async fn an_order_made_for_somebody_is_found_whatever_became_of_it(url: String) 
     store.conclude_made_order("key", OrderId(1)).await.unwrap();
     let known = store.made_order("key").await.unwrap().unwrap();
     assert_eq!(known.order, Some(OrderId(1)));
+    assert_eq!(written(&made("key"), 0).await, Some(OrderId(1)));
+    assert_eq!(written(&made("KEY"), 0).await, None, "it is another's");
+    // Of what was refused nothing stays, and what was made stays.
+    for (key, stays) in [("KEY", false), ("key", true)] {
+        store.forget_made_order(key).await.unwrap();
+        let known = store.made_order(key).await.unwrap();
+        assert_eq!(known.is_some(), stays, "{key}");
+    }
 }
 
 async fn a_row_that_is_not_there_may_come_only_from_somebody_who_is_not_drained(url: String) {
