@@ -12,8 +12,9 @@ use engines::{IncarnationId, SaleId};
 const SUSPECTED: &str = Poison::QUEUE_SUSPECTED;
 const LOST: &str = Poison::QUEUE_LOST;
 /// The suspicion has a record of its own, so that it can be taken back whatever else is known. Its
-/// digest is its kind.
-const UNSUSPECT: &str = "DELETE FROM parked WHERE incarnation = ? AND digest = ?";
+/// digest is its kind; before it had its own, it stood under that of the queue.
+const UNSUSPECT: &str =
+    "DELETE FROM parked WHERE incarnation = ? AND digest IN (?, ?) AND kind = ?";
 
 impl Store {
     /// Records that the queue may be gone, before it is made anew: whoever dies in between leaves
@@ -41,8 +42,7 @@ impl Store {
     /// Takes one's own suspicion back. What was found of the queue, by anybody, before or meanwhile,
     /// stays as it is: also what somebody has resolved.
     pub async fn unsuspect_queue(&self, id: IncarnationId) -> Result<()> {
-        let args = [Arg::from(id), SUSPECTED.into()];
-        self.database.run(UNSUSPECT, args).await.map(drop)
+        self.database.run(UNSUSPECT, suspicion(id)).await.map(drop)
     }
 
     /// The queue was gone: the record stays until somebody resolves it, and the incarnation, if it
@@ -53,10 +53,8 @@ impl Store {
         let known = "SELECT COUNT(*) FROM parked WHERE incarnation = ? AND digest = ? AND kind = ?";
         let args = [Arg::from(id), QUEUE.into(), LOST.into()];
         let is_news = connection.row(known, args).await? == Some(0_i64);
+        connection.run(UNSUSPECT, suspicion(id)).await?;
         record(&mut connection, id, LOST).await?;
-        connection
-            .run(UNSUSPECT, [Arg::from(id), SUSPECTED.into()])
-            .await?;
         let fence = format!(
             "UPDATE incarnations SET state = 'fenced', generation = generation + 1, fenced_at_ms = {}
              WHERE id = ? AND state = 'live'",
@@ -78,6 +76,15 @@ impl Store {
         let sql = "SELECT product_id FROM sales WHERE newest_epoch = 0";
         self.database.rows(sql, NO_ARGS).await
     }
+}
+
+fn suspicion(id: IncarnationId) -> [Arg<'static>; 4] {
+    [
+        Arg::from(id),
+        QUEUE.into(),
+        SUSPECTED.into(),
+        SUSPECTED.into(),
+    ]
 }
 
 /// One record of each kind for the whole incarnation. It counts every time at which the queue was not

@@ -182,6 +182,15 @@ async fn a_lost_queue_and_an_empty_message_are_two_records(url: String) {
     let lost = "SELECT count FROM parked WHERE kind = 'queue.lost' AND resolved = 0";
     assert_eq!(store.number(lost).await, 2);
     assert_eq!(store.number(open).await, 1, "nothing is in doubt any more");
+    // A suspicion from before they were two records is taken back as well, by whoever can.
+    let from_before = "UPDATE parked SET kind = 'queue.suspected' WHERE digest = 'queue'";
+    store.change(from_before).await;
+    assert!(store.queue_is_lost(incarnation).await.unwrap(), "it is new");
+    let parked = store.parked_of(incarnation).await.unwrap();
+    assert_eq!((parked.messages, parked.queue_is_in_doubt), (3, false));
+    store.change(from_before).await;
+    store.unsuspect_queue(incarnation).await.unwrap();
+    assert_eq!(store.number(open).await, 0);
 }
 
 async fn records_from_before_are_kept_and_none_is_merged_with_another(url: String) {
