@@ -86,15 +86,17 @@ impl Store {
     }
 
     /// Nothing was made under this key, and what is asked under it next is asked for the first time.
+    /// For whoever asked first: of a repeat nobody knows what became of what was asked before.
     pub async fn forget_made_order(&self, key: &str) -> Result<()> {
         let sql = "DELETE FROM made_orders WHERE idempotency_key = ? AND order_id = 0";
         self.database.run(sql, [key]).await.map(drop)
     }
 
-    /// It became this order.
-    pub async fn conclude_made_order(&self, key: &str, order: OrderId) -> Result<()> {
+    /// It became this order, even if somebody has forgotten it meanwhile who was refused.
+    pub async fn conclude_made_order(&self, made: &MadeOrder, order: OrderId) -> Result<()> {
+        self.begin_made_order(made).await?;
         let sql = "UPDATE made_orders SET order_id = ? WHERE idempotency_key = ? AND order_id = 0";
-        let args = [Arg::from(order), key.into()];
+        let args = [Arg::from(order), made.key.as_str().into()];
         self.database.run(sql, args).await.map(drop)
     }
 }

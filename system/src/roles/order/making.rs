@@ -49,9 +49,11 @@ impl Maker {
         let key = needed_key(request.metadata())?.to_owned();
         let asked = request.into_inner();
         let made = judge(key, &asked, most)?;
-        if let Some(order) = begin(store, &made, asked.total_price).await? {
-            return Ok(order);
-        }
+        let is_first = match begin(store, &made, asked.total_price).await? {
+            Begun::Made(order) => return Ok(order),
+            Begun::First => true,
+            Begun::Again => false,
+        };
         let request = SeckillRequest {
             user_id: made.user.0,
             product_id: made.sale.0,
@@ -65,19 +67,32 @@ impl Maker {
             .map_err(unknown)?
             .into_inner();
         if !answer.success {
-            // What this buyer buys from now on is not what was asked for here.
-            let forgotten = store.forget_made_order(&made.key).await;
-            forgotten.map_err(|error| away(&error))?;
+            // What this buyer buys from now on is not what was asked for here. What a repeat asks for
+            // may have been made before, and its row be still on its way.
+            if is_first {
+                let forgotten = store.forget_made_order(&made.key).await;
+                forgotten.map_err(|error| away(&error))?;
+            }
             return Err(Status::failed_precondition(answer.message));
         }
         conclude(store, &made, OrderId(answer.order_id)).await
     }
 }
 
+/// What stands under a key once it is written down what is asked.
+enum Begun {
+    /// It was made before.
+    Made(OrderId),
+    /// Nobody has asked before.
+    First,
+    /// Somebody has, and what became of it is not known.
+    Again,
+}
+
 /// Writes down what is asked, after it has been judged; the order, if it was made under this key
 /// before. Of an answer that was lost on the way the row tells, whatever became of it since; if there
 /// is none yet, buying again answers that order, as long as it lives.
-async fn begin(store: &Store, made: &MadeOrder, price: f64) -> Result<Option<OrderId>, Status> {
+async fn begin(store: &Store, made: &MadeOrder, price: f64) -> Result<Begun, Status> {
     let known = async || {
         let known = store.made_order(&made.key).await;
         known.map_err(|error| away(&error))
@@ -88,7 +103,7 @@ async fn begin(store: &Store, made: &MadeOrder, price: f64) -> Result<Option<Ord
     check_price(store, made, price).await?;
     let is_new = store.begin_made_order(made).await;
     match is_new.map_err(|error| away(&error))? {
-        true => Ok(None),
+        true => Ok(Begun::First),
         false => match known().await? {
             Some(known) => repeated(store, made, known).await,
             None => Err(Status::internal("what stood under the key is gone")),
@@ -96,11 +111,7 @@ async fn begin(store: &Store, made: &MadeOrder, price: f64) -> Result<Option<Ord
     }
 }
 
-async fn repeated(
-    store: &Store,
-    made: &MadeOrder,
-    known: KnownOrder,
-) -> Result<Option<OrderId>, Status> {
+async fn repeated(store: &Store, made: &MadeOrder, known: KnownOrder) -> Result<Begun, Status> {
     let before = &known.asked;
     if before != made {
         return Err(Status::failed_precondition(format!(
@@ -108,18 +119,18 @@ async fn repeated(
             before.quantity, before.sale, before.user
         )));
     }
-    if known.order.is_some() {
-        return Ok(known.order);
+    if let Some(order) = known.order {
+        return Ok(Begun::Made(order));
     }
     let written = store.order_since(made, known.since_ms).await;
     match written.map_err(|error| away(&error))? {
-        Some(order) => conclude(store, made, order).await.map(Some),
-        None => Ok(None),
+        Some(order) => conclude(store, made, order).await.map(Begun::Made),
+        None => Ok(Begun::Again),
     }
 }
 
 async fn conclude(store: &Store, made: &MadeOrder, order: OrderId) -> Result<OrderId, Status> {
-    let concluded = store.conclude_made_order(&made.key, order).await;
+    let concluded = store.conclude_made_order(made, order).await;
     concluded.map(|()| order).map_err(|error| away(&error))
 }
 

@@ -326,7 +326,10 @@ async fn an_order_made_for_somebody_is_found_whatever_became_of_it(url: String) 
         ..made("key")
     };
     assert_eq!(written(&more, 0).await, None);
-    store.conclude_made_order("key", OrderId(1)).await.unwrap();
+    // It is made, even if somebody was refused at the same time.
+    store.forget_made_order("key").await.unwrap();
+    let concluded = store.conclude_made_order(&made("key"), OrderId(1)).await;
+    concluded.unwrap();
     let known = store.made_order("key").await.unwrap().unwrap();
     assert_eq!(known.order, Some(OrderId(1)));
     assert_eq!(written(&made("key"), 0).await, Some(OrderId(1)));
