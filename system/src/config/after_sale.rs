@@ -13,7 +13,8 @@ pub struct OrderConfig {
     pub time_to_pay_s: u64,
     /// Longest wait of a cancel or a payment for the row of its order, ms.
     pub row_wait_ms: u64,
-    /// Cancels and payments under way at the same time; more are turned away.
+    /// Cancels and payments under way at the same time, those included that wait for their rows;
+    /// more are turned away, and of one user more than a hundredth of it.
     pub max_pending: usize,
     /// Most cancels and payments that are written together.
     pub max_batch: usize,

@@ -55,7 +55,6 @@ pub async fn run(
         engine,
         copies: config.order.copies,
         batch_max: config.order.max_batch,
-        waiting_max: config.order.max_pending,
     };
     let (supervisor, mut ends) = Supervisor::new();
     let (stop, stopping) = Shutdown::channel();

@@ -19,10 +19,10 @@ use super::types::OrderState;
 use crate::failpoint;
 use crate::order_id::{minted_at_ms, worker_of};
 use database::fixed_rows::{BATCH, Statement};
-use database::{Arg, Connection, DatabaseKind, Error, Result, Tx, fault};
+use database::{Connection, DatabaseKind, Error, Result, Tx, fault};
 use engines::{AllocationId, Epoch, OrderId, SaleId, UserId};
 use plan::{Pool, Row};
-use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 use std::time::{Duration, Instant};
 
 /// A transaction that lost against another one is tried again so often, after a pause that grows,
@@ -162,19 +162,24 @@ impl Store {
         Ok(Pool { allocation, epoch })
     }
 
-    /// Whether the row of an order that is not there may still come: somebody who may have minted
-    /// its id, after they had registered, is not drained yet, or something of theirs is parked.
-    pub async fn may_come(&self, order: OrderId) -> Result<bool> {
-        let sql = "SELECT COUNT(*) FROM incarnations i WHERE i.worker_id = ? AND i.minted_until_ms >= ? AND i.registered_at_ms <= ?
+    /// Those of these orders whose rows are not there and may still come: somebody who may have
+    /// minted their ids, after they had registered, is not drained yet, or something of theirs is
+    /// parked. One statement, however many are asked for: few incarnations are left.
+    pub async fn may_come(&self, orders: &[OrderId]) -> Result<HashSet<OrderId>> {
+        let Some(first_ms) = orders.iter().copied().map(minted_at_ms).min() else {
+            return Ok(HashSet::new());
+        };
+        let sql = "SELECT i.worker_id, i.registered_at_ms, i.minted_until_ms FROM incarnations i WHERE i.minted_until_ms >= ?
              AND (i.state <> 'gone' OR EXISTS (SELECT 1 FROM parked p WHERE p.incarnation = i.id AND p.resolved = 0))";
-        let minted_ms = minted_at_ms(order);
-        let args = [
-            Arg::from(worker_of(order)),
-            minted_ms.into(),
-            minted_ms.saturating_add(CLOCKS_APART_MS).into(),
-        ];
-        let minters: Option<i64> = self.database.row(sql, args).await?;
-        Ok(minters.is_some_and(|minters| minters > 0))
+        let minters: Vec<(i64, i64, i64)> = self.database.rows(sql, [first_ms]).await?;
+        let may_come = |order: &OrderId| {
+            let (worker, minted_ms) = (worker_of(*order).0, minted_at_ms(*order));
+            let registered_by_ms = minted_ms.saturating_add(CLOCKS_APART_MS);
+            minters.iter().any(|(of, registered_ms, until_ms)| {
+                *of == worker && *until_ms >= minted_ms && *registered_ms <= registered_by_ms
+            })
+        };
+        Ok(orders.iter().copied().filter(may_come).collect())
     }
 }
 

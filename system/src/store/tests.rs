@@ -49,7 +49,7 @@ fn config(url: &str) -> DatabaseConfig {
     }
 }
 
-async fn migrated(url: &str) -> Store {
+pub(crate) async fn migrated(url: &str) -> Store {
     let registry = Registry::standard();
     Store::migrate(&config(url), &registry).await.unwrap()
 }
@@ -60,7 +60,7 @@ impl Store {
         number.unwrap().unwrap_or_else(|| panic!("{sql}: no row"))
     }
 
-    async fn change(&self, sql: &str) {
+    pub(crate) async fn change(&self, sql: &str) {
         self.database.run(sql, NO_ARGS).await.unwrap();
     }
 

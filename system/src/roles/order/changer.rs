@@ -2,10 +2,13 @@
 //! After the commit the units of what was cancelled are given back at once, before its buyer is
 //! answered, so that they can buy again; what cannot be given back now stands in the outbox.
 
+mod places;
+
 use crate::repair::releases;
 use crate::store::{OrderChange, OrderChanged, OrderState, Release, Store};
 use crate::terms::Terms;
 use engines::{OrderId, StockEngine};
+use places::{Place, Places};
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::sync::{mpsc, oneshot};
@@ -33,6 +36,8 @@ pub enum Answer {
     NoRowYet,
     /// As many as may are waiting.
     Crowded,
+    /// As many of this user as may are waiting.
+    UserCrowded,
     /// The database cannot be asked; nothing was done.
     Away,
     /// Nobody knows; asking again says what happened.
@@ -44,6 +49,7 @@ pub enum Answer {
 #[derive(Clone, Debug)]
 pub struct Changer {
     sender: mpsc::Sender<Asked>,
+    places: Arc<Places>,
 }
 
 #[derive(Debug)]
@@ -56,6 +62,8 @@ struct Asked {
     /// It was not there when it was looked for, and may come.
     may_come: bool,
     reply: oneshot::Sender<Answer>,
+    /// Held until it is answered.
+    _place: Place,
 }
 
 /// What the changes are made with.
@@ -67,20 +75,29 @@ pub struct Means {
     pub engine: Option<Arc<dyn StockEngine>>,
     pub copies: bool,
     pub batch_max: usize,
-    /// Most that wait for the rows of their orders.
-    pub waiting_max: usize,
 }
 
 impl Changer {
-    /// Starts on the current runtime.
+    /// Starts on the current runtime. No more than `pending_max` are asked for and not answered at
+    /// the same time, wherever they are: queued, at the database, or waiting for their rows.
     pub fn start(means: Means, pending_max: usize) -> (Self, impl Future<Output = ()> + Send) {
+        let (this, receiver) = Self::of(pending_max);
+        (this, run(means, receiver))
+    }
+
+    fn of(pending_max: usize) -> (Self, mpsc::Receiver<Asked>) {
         let (sender, receiver) = mpsc::channel(pending_max);
-        (Self { sender }, run(means, receiver))
+        let places = Places::new(pending_max);
+        (Self { sender, places }, receiver)
     }
 
     /// Asks for one change and waits for its answer: as long as the row of its order may be waited
     /// for, and as long as the database takes.
     pub async fn ask(&self, change: OrderChange, row_wait: Duration) -> Answer {
+        let place = match self.places.take(change.by) {
+            Ok(place) => place,
+            Err(answer) => return answer,
+        };
         let (reply, answer) = oneshot::channel();
         let asked = Asked {
             change,
@@ -88,6 +105,7 @@ impl Changer {
             is_last_look: false,
             may_come: false,
             reply,
+            _place: place,
         };
         match self.sender.try_send(asked) {
             Ok(()) => answer.await.unwrap_or(Answer::Unknown),
@@ -114,12 +132,7 @@ async fn run(means: Means, mut receiver: mpsc::Receiver<Asked>) {
                 if waiting.is_empty() {
                     look_at = Instant::now() + LOOK_INTERVAL;
                 }
-                for asked in without_row.unwrap_or_default() {
-                    match waiting.len() < means.waiting_max {
-                        true => waiting.push(asked),
-                        false => drop(asked.reply.send(Answer::Crowded)),
-                    }
-                }
+                waiting.extend(without_row.unwrap_or_default());
             }
             () = sleep_until(look_at), if may_look => {
                 look_at = Instant::now() + LOOK_INTERVAL;
@@ -200,24 +213,83 @@ async fn give_back(means: &Means, released: Vec<Release>) -> Vec<OrderId> {
 
 /// Answers those whose rows cannot come any more, or have not in time.
 async fn wait_or_answer(means: &Means, without_row: Vec<Asked>) -> Vec<Asked> {
-    let mut waiting = Vec::with_capacity(without_row.len());
-    for mut asked in without_row {
+    let (mut waiting, mut unknown) = (Vec::with_capacity(without_row.len()), Vec::new());
+    for asked in without_row {
         if asked.is_last_look {
             let _ = asked.reply.send(Answer::NotFound);
-            continue;
-        }
-        if asked.may_come && Instant::now() >= asked.until {
+        } else if !asked.may_come {
+            unknown.push(asked);
+        } else if Instant::now() >= asked.until {
             let _ = asked.reply.send(Answer::NoRowYet);
-            continue;
+        } else {
+            waiting.push(asked);
         }
-        if !asked.may_come {
-            match means.store.may_come(asked.change.order).await {
-                // It may have come between the look at the row and the look at who could write it.
-                Ok(false) => asked.is_last_look = true,
-                _ => asked.may_come = true,
+    }
+    let orders: Vec<OrderId> = unknown.iter().map(|asked| asked.change.order).collect();
+    match means.store.may_come(&orders).await {
+        Ok(may_come) => waiting.extend(unknown.into_iter().map(|mut asked| {
+            asked.may_come = may_come.contains(&asked.change.order);
+            // It may have come between the look at the row and the look at who could write it.
+            asked.is_last_look = !asked.may_come;
+            asked
+        })),
+        Err(error) => {
+            let count = orders.len();
+            tracing::warn!(%error, count, "nobody knows whose rows may come");
+            for asked in unknown {
+                let _ = asked.reply.send(Answer::Away);
             }
         }
-        waiting.push(asked);
     }
     waiting
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::shutdown::Shutdown;
+    use crate::store::OrderWish;
+    use crate::store::tests::{migrated, on_both};
+    use engines::UserId;
+
+    on_both!(a_database_that_cannot_be_asked_is_away_at_the_first_look_and_at_the_second);
+
+    /// Nothing was done, and whoever asked is told so, whichever look the database refuses.
+    async fn a_database_that_cannot_be_asked_is_away_at_the_first_look_and_at_the_second(
+        url: String,
+    ) {
+        let store = migrated(&url).await;
+        let (_keep_alive, until_stopped) = Shutdown::channel();
+        let means = Means {
+            store: store.clone(),
+            terms: Terms::start(store.clone(), until_stopped).await.unwrap(),
+            engine: None,
+            copies: false,
+            batch_max: 10,
+        };
+        let (changer, changing) = Changer::start(means, 10);
+        let changing = tokio::spawn(changing);
+        let cancel = OrderChange {
+            order: OrderId(7),
+            by: Some(UserId(1)),
+            wish: OrderWish::Cancel,
+        };
+        let row_wait = Duration::from_millis(100);
+        assert_eq!(changer.ask(cancel, row_wait).await, Answer::NotFound);
+        for table in ["orders", "incarnations"] {
+            let rename = async |from, to| {
+                store
+                    .change(&format!("ALTER TABLE {from} RENAME TO {to}"))
+                    .await;
+            };
+            rename(table, "elsewhere").await;
+            let answer = changer.ask(cancel, row_wait).await;
+            assert_eq!(answer, Answer::Away, "without {table}");
+            rename("elsewhere", table).await;
+            let answer = changer.ask(cancel, row_wait).await;
+            assert_eq!(answer, Answer::NotFound, "with {table} again");
+        }
+        drop(changer);
+        changing.await.unwrap();
+    }
 }

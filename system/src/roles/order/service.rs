@@ -184,6 +184,9 @@ impl Service {
             Answer::Crowded => Err(retry_later(
                 "too many requests are waiting; try again".to_owned(),
             )),
+            Answer::UserCrowded => Err(retry_later(
+                "too many of your requests are waiting; try again".to_owned(),
+            )),
             Answer::Away => Err(retry_later(
                 "the database cannot be asked; nothing was done; try again".to_owned(),
             )),

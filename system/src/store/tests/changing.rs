@@ -354,35 +354,37 @@ async fn a_row_that_is_not_there_may_come_only_from_somebody_who_is_not_drained(
             now_ms + 10_000
         ))
         .await;
+    let may_come = async |order| {
+        let may_come = store.may_come(&[order]).await.unwrap();
+        may_come.contains(&order)
+    };
     let long_before = OrderId(mint(5).unwrap().0 & ((1 << 22) - 1));
-    assert!(
-        !store.may_come(long_before).await.unwrap(),
-        "not registered yet"
-    );
+    assert!(!may_come(long_before).await, "not registered yet");
     let (own, foreign) = (mint(5).unwrap(), mint(6).unwrap());
-    assert!(store.may_come(own).await.unwrap());
-    assert!(
-        !store.may_come(foreign).await.unwrap(),
-        "nobody is worker 6"
-    );
+    assert!(may_come(own).await);
+    assert!(!may_come(foreign).await, "nobody is worker 6");
+    // Of many at once each is judged by itself.
+    let asked = [own, long_before, foreign];
+    let may_come_of_all = store.may_come(&asked).await.unwrap();
+    assert_eq!(may_come_of_all, [own].into());
     store
         .change("UPDATE incarnations SET minted_until_ms = 99")
         .await;
-    assert!(!store.may_come(own).await.unwrap(), "not minted yet");
+    assert!(!may_come(own).await, "not minted yet");
     store
         .change(&format!(
             "UPDATE incarnations SET minted_until_ms = {}, state = 'gone'",
             now_ms + 10_000
         ))
         .await;
-    assert!(!store.may_come(own).await.unwrap(), "everything is a row");
+    assert!(!may_come(own).await, "everything is a row");
     store
         .change(
             "INSERT INTO parked (incarnation, message_id, order_id, kind, reason, body, digest, created_at_ms)
              VALUES (1, 'm', 0, 'bytes', 'unreadable', x'00', '', 1)",
         )
         .await;
-    assert!(store.may_come(own).await.unwrap(), "it may be parked");
+    assert!(may_come(own).await, "it may be parked");
     assert!(store.has_parked_messages().await.unwrap());
     store.change("UPDATE parked SET resolved = 1").await;
     assert!(!store.has_parked_messages().await.unwrap());
