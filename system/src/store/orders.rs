@@ -59,23 +59,39 @@ impl Store {
             .collect())
     }
 
-    /// What was ever parked of this incarnation, resolved or not.
-    pub async fn parked_of(&self, incarnation: IncarnationId) -> Result<ParkedOf> {
+    /// What was ever parked of this incarnation, resolved or not. The orders are read only if there
+    /// are others than `before` has, which was read of the same incarnation; it is asked often.
+    pub async fn parked_of(
+        &self,
+        incarnation: IncarnationId,
+        before: ParkedOf,
+    ) -> Result<ParkedOf> {
         // In one statement, so that it is of one moment.
-        let sql = "SELECT order_id, CAST(SUM(CASE WHEN kind = ? THEN 0 ELSE count END) AS SIGNED), MAX(kind = ?)
-             FROM parked WHERE incarnation = ? GROUP BY order_id";
+        let sql = "SELECT CAST(COALESCE(SUM(CASE WHEN order_id <> 0 OR kind = ? THEN 0 ELSE count END), 0) AS SIGNED),
+             COALESCE(MAX(order_id = 0 AND kind = ?), 0), COUNT(CASE WHEN order_id <> 0 THEN 1 END),
+             COALESCE(MAX(CASE WHEN order_id <> 0 THEN id END), 0)
+             FROM parked WHERE incarnation = ?";
         let suspected = Arg::from(Poison::QUEUE_SUSPECTED);
         let args = [suspected, suspected, incarnation.into()];
-        let mut parked = ParkedOf::default();
-        for (order, count, is_suspected) in self.database.rows(sql, args).await? {
-            match order {
-                Poison::WHOLE_MESSAGE => {
-                    (parked.messages, parked.queue_is_in_doubt) = (count, is_suspected);
-                }
-                order => drop(parked.orders.insert(order)),
+        let (messages, queue_is_in_doubt, records, newest) =
+            self.database.row(sql, args).await?.unwrap_or_default();
+        let of_orders = (records, newest);
+        let orders = match of_orders == before.of_orders {
+            true => before.orders,
+            false => {
+                // What comes in between is found now, and once more by the next look.
+                let sql =
+                    "SELECT DISTINCT order_id FROM parked WHERE incarnation = ? AND order_id <> 0";
+                let orders: Vec<OrderId> = self.database.rows(sql, [incarnation]).await?;
+                orders.into_iter().collect()
             }
-        }
-        Ok(parked)
+        };
+        Ok(ParkedOf {
+            orders,
+            of_orders,
+            messages,
+            queue_is_in_doubt,
+        })
     }
 
     /// parked-is-final (R10): those of `holds` that an unresolved parked record may be; they are

@@ -242,10 +242,12 @@ impl Poison {
 }
 
 /// What was ever parked of one incarnation.
-#[derive(Debug, Default)]
+#[derive(Clone, Debug, Default)]
 pub struct ParkedOf {
     /// Orders with a record of their own.
     pub orders: HashSet<OrderId>,
+    /// How many those records are, and the newest of them: whether there are others than before.
+    pub of_orders: (i64, i64),
     /// How often a whole message was parked, or its queue found gone; it never falls.
     pub messages: i64,
     /// Whether it is not known yet if its queue is gone.

@@ -160,14 +160,20 @@ async fn a_lost_queue_and_an_empty_message_are_two_records(url: String) {
         .write(&batch(incarnation, vec![queue()]))
         .await
         .unwrap();
-    let parked = store.parked_of(incarnation).await.unwrap();
+    let parked = store
+        .parked_of(incarnation, ParkedOf::default())
+        .await
+        .unwrap();
     assert_eq!((parked.messages, parked.queue_is_in_doubt), (2, true));
     store.unsuspect_queue(incarnation).await.unwrap();
     let count = "SELECT count FROM parked";
     assert_eq!(store.number(count).await, 2);
     // Somebody has decided, and it happens again.
     assert!(store.queue_is_lost(incarnation).await.unwrap());
-    let parked = store.parked_of(incarnation).await.unwrap();
+    let parked = store
+        .parked_of(incarnation, ParkedOf::default())
+        .await
+        .unwrap();
     assert_eq!((parked.messages, parked.queue_is_in_doubt), (3, false));
     store.change("UPDATE parked SET resolved = 1").await;
     // That a node is down says nothing of what was decided.
@@ -186,7 +192,10 @@ async fn a_lost_queue_and_an_empty_message_are_two_records(url: String) {
     let from_before = "UPDATE parked SET kind = 'queue.suspected' WHERE digest = 'queue'";
     store.change(from_before).await;
     assert!(store.queue_is_lost(incarnation).await.unwrap(), "it is new");
-    let parked = store.parked_of(incarnation).await.unwrap();
+    let parked = store
+        .parked_of(incarnation, ParkedOf::default())
+        .await
+        .unwrap();
     assert_eq!((parked.messages, parked.queue_is_in_doubt), (3, false));
     store.change(from_before).await;
     store.unsuspect_queue(incarnation).await.unwrap();

@@ -126,9 +126,27 @@ async fn what_the_guard_refuses_is_parked_void_and_counted_and_the_rest_is_writt
         (OrderId(2), "order".to_owned(), 1),
     ];
     assert_eq!(parked, expected);
-    let parked = store.parked_of(incarnation).await.unwrap();
+    let parked = store
+        .parked_of(incarnation, ParkedOf::default())
+        .await
+        .unwrap();
     assert_eq!((parked.messages, parked.queue_is_in_doubt), (2, false));
     assert_eq!(parked.orders, [OrderId(2)].into());
+    // The orders are read again as soon as there is another, and not before.
+    let known = ParkedOf {
+        orders: [OrderId(8)].into(),
+        ..parked
+    };
+    let parked = store.parked_of(incarnation, known).await.unwrap();
+    assert_eq!(parked.orders, [OrderId(8)].into());
+    let another = WriteBatch {
+        incarnation,
+        orders: vec![order(4, allocation, 11)],
+        ..WriteBatch::default()
+    };
+    store.write(&another).await.unwrap();
+    let parked = store.parked_of(incarnation, parked).await.unwrap();
+    assert_eq!(parked.orders, [OrderId(2), OrderId(4)].into());
 }
 
 async fn two_poisons_with_one_message_id_are_both_kept(url: String) {

@@ -25,7 +25,11 @@ pub struct Refusals {
 impl Refusals {
     /// Looks at what was parked of this incarnation. Call it when its queue was drained.
     pub async fn look(&mut self, store: &Store, incarnation: IncarnationId) -> anyhow::Result<()> {
-        let parked = store.parked_of(incarnation).await?;
+        let before = match self.incarnation == incarnation {
+            true => self.parked.clone(),
+            false => ParkedOf::default(),
+        };
+        let parked = store.parked_of(incarnation, before).await?;
         self.saw(incarnation, parked, monotonic_ms());
         Ok(())
     }
