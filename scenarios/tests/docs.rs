@@ -8,11 +8,14 @@ use std::path::{Path, PathBuf};
 const DOCUMENTS: &[&str] = &[
     "README.md",
     "ARCHITECTURE.md",
+    "docs/deployment.md",
     "docs/faults.md",
     "docs/gating.md",
     "docs/measuring.md",
+    "docs/observability.md",
     "docs/protocol.md",
     "docs/results.md",
+    "docs/scaling.md",
     "docs/using.md",
     "docs/your-own-engine.md",
 ];
