@@ -67,6 +67,8 @@ impl fmt::Debug for ProcessState {
 struct Look {
     role: &'static str,
     what: &'static str,
+    /// Whether the role is ready only if it is well.
+    is_needed: bool,
     ask: mpsc::Sender<oneshot::Sender<()>>,
 }
 
@@ -134,13 +136,42 @@ impl Admin {
     /// Has `look` called, on the current runtime, when somebody scrapes or asks whether the process is
     /// ready, and no more often than every 200 ms. What it returns is why the role is not ready; so is
     /// an answer that takes longer than a second.
-    pub fn look<F>(&self, what: &'static str, mut look: impl FnMut() -> F + Send + 'static)
+    pub fn look<F>(&self, what: &'static str, look: impl FnMut() -> F + Send + 'static)
     where
+        F: Future<Output = Option<String>> + Send,
+    {
+        self.start_looking((what, true), look);
+    }
+
+    /// The same for what only metrics tell, when somebody scrapes.
+    pub fn measure<F>(&self, what: &'static str, mut measure: impl FnMut() -> F + Send + 'static)
+    where
+        F: Future<Output = ()> + Send,
+    {
+        self.start_looking((what, false), move || {
+            let measuring = measure();
+            async move {
+                measuring.await;
+                None
+            }
+        });
+    }
+
+    fn start_looking<F>(
+        &self,
+        (what, is_needed): (&'static str, bool),
+        mut look: impl FnMut() -> F + Send + 'static,
+    ) where
         F: Future<Output = Option<String>> + Send,
     {
         let (ask, mut asked) = mpsc::channel::<oneshot::Sender<()>>(1);
         let role = self.role;
-        lock(&self.process.looks).push(Look { role, what, ask });
+        lock(&self.process.looks).push(Look {
+            role,
+            what,
+            is_needed,
+            ask,
+        });
         let process = Arc::downgrade(&self.process);
         tokio::spawn(async move {
             let mut looked: Option<Instant> = None;
@@ -165,7 +196,7 @@ impl Admin {
 
     /// Why the process is not ready: nothing if it is. Everything is looked up anew.
     pub async fn reasons(&self) -> Vec<Unready> {
-        self.refresh().await;
+        self.refresh(false).await;
         let reasons = lock(&self.process.reasons);
         let reasons = reasons.iter().map(|((role, _), reason)| Unready {
             role,
@@ -174,10 +205,12 @@ impl Admin {
         reasons.collect()
     }
 
-    /// Has everything looked up at the same time.
-    async fn refresh(&self) {
+    /// Has everything looked up at the same time, or what roles need only.
+    async fn refresh(&self, with_measures: bool) {
         let looks = lock(&self.process.looks).clone();
-        let looking = looks.into_iter().map(async |look| {
+        let looks = looks.into_iter();
+        let looks = looks.filter(|look| with_measures || look.is_needed);
+        let looking = looks.map(async |look| {
             let (answer, answered) = oneshot::channel();
             let asking = async {
                 // Whoever has ended needs nothing any more.
@@ -185,7 +218,8 @@ impl Admin {
                     let _ = answered.await;
                 }
             };
-            if tokio::time::timeout(LOOK_MAX, asking).await.is_err() {
+            let is_late = tokio::time::timeout(LOOK_MAX, asking).await.is_err();
+            if is_late && look.is_needed {
                 let role = Self {
                     role: look.role,
                     process: self.process.clone(),

@@ -50,7 +50,7 @@ const LABEL_MAX: usize = 128;
 
 /// The ranges of all numbers, bounds included.
 #[rustfmt::skip]
-const RANGES: [(&str, u64, u64); 73] = [
+const RANGES: [(&str, u64, u64); 74] = [
     ("database.max_connections", 1, 1_000),
     ("database.acquire_timeout_ms", 100, 60_000),
     ("database.heartbeat_timeout_ms", 50, 60_000),
@@ -124,6 +124,7 @@ const RANGES: [(&str, u64, u64); 73] = [
     ("breaker.failures_percent", 1, 100),
     ("breaker.window_ms", 100, 600_000),
     ("breaker.open_ms", 10, 600_000),
+    ("log.files_kept", 1, 3_650),
 ];
 
 /// Where the setting of this key is in the configuration as JSON: `/mq/order_batch_size`.

@@ -7,12 +7,14 @@
 
 use crate::config::{Argon2Config, AuthConfig};
 use crate::grpc_server::retry_later;
+use crate::metrics::{Histogram, Metrics, REQUEST, nanos};
 use anyhow::anyhow;
 use argon2::password_hash::{PasswordHash, SaltString};
 use argon2::{Algorithm, Argon2, Params, PasswordHasher, PasswordVerifier, Version};
 use std::fmt;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
+use std::time::Instant;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tonic::Status;
 
@@ -29,6 +31,7 @@ pub struct Passwords {
     waiting: Arc<AtomicUsize>,
     waiting_max: usize,
     computed: Arc<AtomicU64>,
+    durations: Arc<Histogram>,
 }
 
 impl fmt::Debug for Passwords {
@@ -69,7 +72,20 @@ impl Passwords {
             waiting: Arc::default(),
             waiting_max: config.max_waiting,
             computed: Arc::default(),
+            durations: Arc::new(Histogram::durations(&REQUEST)),
         })
+    }
+
+    /// Registers how long hashes take, and how many wait.
+    pub fn register(&self, metrics: &Metrics) {
+        let help = "Asked for to hashed, with the wait";
+        let name = "seckill_password_hash_duration_seconds";
+        metrics.histogram(name, help, self.durations.clone(), |durations| durations);
+        let waiting = self.waiting.clone();
+        let help = "Passwords whose turn it is not yet";
+        metrics.gauge("seckill_password_hashes_waiting", help, move || {
+            waiting.load(Ordering::Relaxed) as f64
+        });
     }
 
     /// How many hashes were begun.
@@ -108,13 +124,16 @@ impl Passwords {
         &self,
         work: impl FnOnce() -> T + Send + 'static,
     ) -> Result<T, Status> {
+        let began = Instant::now();
         let turn = self.turn().await?;
         self.computed.fetch_add(1, Ordering::Relaxed);
         let computed = tokio::task::spawn_blocking(move || {
             let _turn = turn;
             work()
         });
-        computed.await.map_err(|error| internal(&error))
+        let computed = computed.await.map_err(|error| internal(&error));
+        self.durations.observe(nanos(began.elapsed()));
+        computed
     }
 
     async fn turn(&self) -> Result<OwnedSemaphorePermit, Status> {

@@ -30,7 +30,7 @@ pub fn router(admin: Admin) -> Router {
 }
 
 async fn metrics(State(admin): State<Admin>) -> Response {
-    admin.refresh().await;
+    admin.refresh(true).await;
     of_type(CONTENT_TYPE, admin.metrics().text())
 }
 

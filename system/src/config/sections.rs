@@ -298,6 +298,10 @@ pub struct LogConfig {
     pub level: String,
     /// Text or JSON.
     pub format: LogFormat,
+    /// Lines go to this file, too, with the day behind its name; empty: to stderr alone.
+    pub file: String,
+    /// How many days' files are kept.
+    pub files_kept: usize,
 }
 
 impl Default for LogConfig {
@@ -305,6 +309,8 @@ impl Default for LogConfig {
         Self {
             level: "info".to_owned(),
             format: LogFormat::Text,
+            file: String::new(),
+            files_kept: 7,
         }
     }
 }

@@ -1,6 +1,7 @@
 //! What every process says of itself.
 
 use super::{Kind, Metrics};
+use crate::logging;
 use procfs::process::{LimitValue, Process, Stat};
 use std::time::Duration;
 
@@ -25,6 +26,13 @@ pub fn register(metrics: &Metrics, build: Build) {
         } = build;
         let labels = [("role", role), ("version", version), ("commit", commit)];
         out.count(&labels, 1);
+    });
+    let help = "Lines not written because their kind had its line of that second";
+    let name = "seckill_log_suppressed_total";
+    metrics.register(Kind::Counter, name, help, |out| {
+        let (warnings, errors) = logging::left_out();
+        out.count(&[("level", "warn")], warnings);
+        out.count(&[("level", "error")], errors);
     });
     let name = "process_cpu_seconds_total";
     metrics.register(Kind::Counter, name, "User and system time", |out| {

@@ -97,6 +97,18 @@ impl HoldRepair {
         }
     }
 
+    /// How long the oldest open hold of each sale has been seen untouched.
+    pub fn oldest(&self) -> HashMap<SaleId, Duration> {
+        let now_ms = monotonic_ms();
+        let mut oldest: HashMap<SaleId, Duration> = HashMap::new();
+        for sighting in self.sightings.values() {
+            let age = Duration::from_millis(now_ms.saturating_sub(sighting.first_seen_ms));
+            let known = oldest.entry(sighting.sale).or_default();
+            *known = age.max(*known);
+        }
+        oldest
+    }
+
     /// Takes up the holds of every open sale. A sale whose holds cannot be repaired now does not
     /// keep those of another from it.
     pub async fn repair(

@@ -9,6 +9,9 @@ pub struct Pass {
     pub incarnations_retired: u64,
     /// Epochs opened.
     pub epochs_opened: u64,
+    /// Those of them that are the first of their sale.
+    #[serde(skip)]
+    pub first_epochs: u64,
     /// Sales that have ended: everything of them is rows, and the engine has forgotten them.
     pub sales_ended: u64,
     /// Holds settled because their row exists.
@@ -34,6 +37,7 @@ impl Pass {
     pub fn add(&mut self, other: Self) {
         self.incarnations_retired += other.incarnations_retired;
         self.epochs_opened += other.epochs_opened;
+        self.first_epochs += other.first_epochs;
         self.sales_ended += other.sales_ended;
         self.holds_settled += other.holds_settled;
         self.holds_released += other.holds_released;

@@ -1,5 +1,6 @@
 //! The auth role: who registers, who logs in, and the tokens that say so.
 
+mod counts;
 mod service;
 
 use crate::accounts::Passwords;
@@ -11,7 +12,9 @@ use crate::roles::{self, Addresses, RoleConfig};
 use crate::shutdown::Shutdown;
 use crate::store::Store;
 use crate::tokens::Tokens;
+use counts::Counts;
 use service::Service;
+use std::sync::Arc;
 use std::time::Duration;
 use tonic::service::Routes;
 
@@ -38,10 +41,15 @@ pub async fn run(
     if tokens.is_none() {
         tracing::warn!("jwt.secret is not set: people can register, and nobody can log in");
     }
+    let passwords = Passwords::new(&config.auth)?;
+    passwords.register(admin.metrics());
+    let counts = Arc::<Counts>::default();
+    counts.register(admin.metrics());
     let service = Service {
         store: store.clone(),
         tokens,
-        passwords: Passwords::new(&config.auth)?,
+        passwords,
+        counts,
         lifetime: Duration::from_secs(config.jwt.expiration_s),
     };
     let service = AuthServiceServer::new(service).max_decoding_message_size(MAX_REQUEST_BYTES);

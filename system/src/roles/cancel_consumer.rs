@@ -4,6 +4,7 @@
 //!
 //! It tries without end: a server that is away is no reason to give anything up.
 
+mod backlog;
 mod copies;
 
 use crate::back_off::BackOff;
@@ -31,6 +32,7 @@ pub async fn run(
 ) -> anyhow::Result<()> {
     let store = Store::connect(&config.database, roles::engine(&config, &registry)?).await?;
     admin.needs_database(&store);
+    backlog::observe(&admin, &store);
     let engine = roles::build_shared_engine(&config, &registry).await?;
     ready(None)?;
     let interval = Duration::from_millis(config.outbox.interval_ms);

@@ -107,18 +107,20 @@ type Consumed = (Arc<dyn Broker>, Vec<IncarnationId>);
 
 /// Has the depth of the queues looked up when somebody scrapes; the role needs its connection.
 fn look_at_queues(admin: &Admin, counts: &Arc<Counts>, consumed: watch::Receiver<Consumed>) {
-    let counts = counts.clone();
+    let connected = consumed.clone();
     admin.look("the broker", move || {
+        let is_connected = connected.borrow().0.is_connected();
+        let reason = (!is_connected).then(|| "the broker is out of reach".to_owned());
+        std::future::ready(reason)
+    });
+    let counts = counts.clone();
+    admin.measure("the queues", move || {
         let counts = counts.clone();
         let (broker, queues) = consumed.borrow().clone();
         async move {
-            if !broker.is_connected() {
-                return Some("the broker is out of reach".to_owned());
-            }
             if let Err(error) = counts.look(broker.as_ref(), &queues).await {
                 tracing::debug!(error = format!("{error:#}"), "queues were not looked at");
             }
-            None
         }
     });
 }

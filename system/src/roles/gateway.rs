@@ -8,6 +8,7 @@
 mod accounts;
 mod answer;
 mod app;
+mod counts;
 mod gate;
 pub mod guard;
 mod input;
@@ -89,7 +90,9 @@ pub async fn run(
         false => None,
     };
     let connections = Connections::at_most(most_clients);
-    let shared = Shared::new(config, routing, access, connections, stopping)?;
+    let means = (admin.clone(), connections, stopping);
+    let shared = Shared::new(config, routing, access, means)?;
+    observe(&shared);
     let (threads, mut started) = start_threads(&shared, &supervisor, sockets)?;
     let serving = async {
         for _ in 0..threads.len() {
@@ -114,6 +117,20 @@ pub async fn run(
     }
     store.close().await;
     served
+}
+
+/// Registers what the threads have in common.
+fn observe(shared: &Arc<Shared>) {
+    let metrics = shared.admin.metrics();
+    let counted = Arc::downgrade(shared);
+    let (name, help) = ("seckill_gateway_in_flight_requests", "Requests under way");
+    metrics.gauge(name, help, move || {
+        let shared = counted.upgrade();
+        shared.map_or(0.0, |shared| shared.gate.in_flight() as f64)
+    });
+    let connections = shared.connections.clone();
+    let (name, help) = ("seckill_gateway_connections", "Clients connected");
+    metrics.gauge(name, help, move || connections.taken() as f64);
 }
 
 type Threads = Vec<JoinHandle<anyhow::Result<()>>>;

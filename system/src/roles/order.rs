@@ -2,6 +2,7 @@
 //! happens once, whoever asks whom for it.
 
 mod changer;
+mod counts;
 mod making;
 mod service;
 
@@ -16,8 +17,10 @@ use crate::store::Store;
 use crate::supervisor::Supervisor;
 use crate::terms::Terms;
 use changer::{Changer, Means};
+use counts::Counts;
 use making::Maker;
 use service::Service;
+use std::sync::Arc;
 use std::time::Duration;
 use tonic::service::Routes;
 
@@ -67,8 +70,11 @@ pub async fn run(
                 anyhow::Ok(())
             }),
         );
+    let counts = Arc::<Counts>::default();
+    counts.register(admin.metrics());
     let service = Service {
         changer,
+        counts,
         row_wait,
         maker,
         access,

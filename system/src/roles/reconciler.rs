@@ -3,6 +3,7 @@
 //! Every repair is idempotent, so that a reconciler may die in the middle or run twice. The
 //! rules that its repairs keep are explained in docs/protocol.md.
 
+mod counts;
 mod drift;
 mod endings;
 mod epochs;
@@ -21,6 +22,7 @@ use crate::roles::{self, Ready, RoleConfig};
 use crate::shutdown::Shutdown;
 use crate::store::Store;
 use anyhow::{Context, bail};
+use counts::Counts;
 use drift::DriftWatch;
 use endings::Endings;
 use engines::{IncarnationId, Registry, StockEngine, Tending};
@@ -52,6 +54,7 @@ struct Reconciler {
     waits_for_silent: bool,
     /// Incarnations whose queues could not be dealt with a moment ago.
     back_off: BackOff<IncarnationId>,
+    counts: Arc<Counts>,
 }
 
 /// Repairs until asked to stop.
@@ -67,6 +70,8 @@ pub async fn run(
 ) -> anyhow::Result<()> {
     let mut reconciler = Reconciler::new(&config, &registry, HoldScope::Orphans).await?;
     admin.needs_database(&reconciler.store);
+    let counts = &reconciler.counts;
+    counts.register(&admin, &reconciler.store, &reconciler.engine);
     let ended = reconciler.forever(&shutdown, ready).await;
     reconciler.store.close().await;
     ended
@@ -99,6 +104,7 @@ impl Reconciler {
             untended: Troubles::new("cannot tend a sale"),
             waits_for_silent: false,
             back_off: BackOff::default(),
+            counts: Arc::default(),
         })
     }
 
@@ -110,14 +116,17 @@ impl Reconciler {
             tokio::select! {
                 // Cut off in the middle if need be: every repair can be taken up again.
                 () = shutdown.requested() => return Ok(()),
-                pass = self.pass() => match pass {
+                pass = self.counted_pass() => match pass {
                     Ok(pass) if pass.did_something() => tracing::info!(?pass, "repaired"),
                     Ok(_) => {}
                     Err(error) => tracing::warn!(error = format!("{error:#}"), "a pass failed; trying again"),
                 }
             }
             let pause = async {
-                if let Err(error) = drift.look(&self.store, self.engine.as_ref()).await {
+                if let Err(error) = drift
+                    .look(&self.store, self.engine.as_ref(), &self.counts)
+                    .await
+                {
                     tracing::debug!(error = format!("{error:#}"), "drift was not looked at");
                 }
                 tokio::time::sleep(interval).await;
@@ -155,6 +164,13 @@ impl Reconciler {
             }
             tokio::time::sleep(interval).await;
         }
+    }
+
+    async fn counted_pass(&mut self) -> anyhow::Result<Pass> {
+        let pass = self.pass().await;
+        self.counts.pass(&pass);
+        self.counts.holds(self.holds.oldest());
+        pass
     }
 
     /// One look at everything. Incarnations first: a hold can be judged only when its publishers'

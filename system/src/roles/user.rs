@@ -33,10 +33,12 @@ pub async fn run(
     let addresses = Addresses::of_clients(listener.address());
     let store = Store::connect(&config.database, roles::engine(&config, &registry)?).await?;
     admin.needs_database(&store);
+    let passwords = Passwords::new(&config.auth)?;
+    passwords.register(admin.metrics());
     let service = Service {
         store: store.clone(),
         tokens: Tokens::new(&config.jwt),
-        passwords: Passwords::new(&config.auth)?,
+        passwords,
     };
     let service = UserServiceServer::new(service).max_decoding_message_size(MAX_REQUEST_BYTES);
     tracing::info!(address = %addresses.listen, "serving users");

@@ -1,5 +1,6 @@
 //! The gRPC surface of registering and logging in.
 
+use super::counts::Counts;
 use crate::accounts::{
     Passwords, UserFields, account_of, contacts, out_of_reach, outcome_unknown, password, username,
 };
@@ -11,6 +12,7 @@ use crate::proto::auth::{
 };
 use crate::store::{Account, NewAccount, Store};
 use crate::tokens::{Role, TOKEN_BYTES_MAX, Tokens};
+use std::sync::Arc;
 use std::time::Duration;
 use tonic::{Request, Response, Status};
 
@@ -21,6 +23,7 @@ pub struct Service {
     /// `None`: nobody gets a token.
     pub tokens: Option<Tokens>,
     pub passwords: Passwords,
+    pub counts: Arc<Counts>,
     /// How long a token holds.
     pub lifetime: Duration,
 }
@@ -67,24 +70,9 @@ impl AuthService for Service {
         &self,
         request: Request<LoginRequest>,
     ) -> Result<Response<LoginResponse>, Status> {
-        let request = request.into_inner();
-        let username = username(request.username)?;
-        let password = password("password", request.password)?;
-        let tokens = self.tokens()?;
-        let known = self.store.account_named(&username).await;
-        let known = known.map_err(|error| out_of_reach(&error))?;
-        let hash = known.as_ref().map(|account| account.password_hash.clone());
-        // Computed also where there is no account: how long it takes tells nobody whether there is.
-        let is_right = self.passwords.verify(password, hash).await?;
-        let account = known.filter(|_| is_right);
-        let account = account
-            .ok_or_else(|| Status::unauthenticated("there is no such username and password"))?;
-        Ok(Response::new(LoginResponse {
-            code: 0,
-            message: String::new(),
-            token: self.token_of(tokens, &account)?,
-            user: Some(User::of(&account)),
-        }))
+        let told = self.log_in(request.into_inner()).await;
+        self.counts.login(&told);
+        told
     }
 
     async fn refresh(
@@ -109,6 +97,26 @@ impl AuthService for Service {
 }
 
 impl Service {
+    async fn log_in(&self, request: LoginRequest) -> Result<Response<LoginResponse>, Status> {
+        let username = username(request.username)?;
+        let password = password("password", request.password)?;
+        let tokens = self.tokens()?;
+        let known = self.store.account_named(&username).await;
+        let known = known.map_err(|error| out_of_reach(&error))?;
+        let hash = known.as_ref().map(|account| account.password_hash.clone());
+        // Computed also where there is no account: how long it takes tells nobody whether there is.
+        let is_right = self.passwords.verify(password, hash).await?;
+        let account = known.filter(|_| is_right);
+        let account = account
+            .ok_or_else(|| Status::unauthenticated("there is no such username and password"))?;
+        Ok(Response::new(LoginResponse {
+            code: 0,
+            message: String::new(),
+            token: self.token_of(tokens, &account)?,
+            user: Some(User::of(&account)),
+        }))
+    }
+
     fn tokens(&self) -> Result<&Tokens, Status> {
         let missing = || Status::failed_precondition("nobody can log in: jwt.secret is not set");
         self.tokens.as_ref().ok_or_else(missing)
@@ -162,6 +170,7 @@ mod tests {
             store: store.expect("migrated"),
             tokens: Tokens::new(&jwt),
             passwords: Passwords::new(&cheap).expect("good parameters"),
+            counts: Arc::default(),
             lifetime: Duration::from_secs(60),
         };
         let register = || RegisterRequest {

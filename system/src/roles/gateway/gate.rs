@@ -96,6 +96,11 @@ impl Gate {
         checked.map_err(Refusal::too_often)
     }
 
+    /// How many requests are under way.
+    pub fn in_flight(&self) -> usize {
+        self.in_flight.load(Ordering::Relaxed)
+    }
+
     fn enter(&self) -> Option<Place<'_>> {
         let place = Place(self);
         (self.in_flight.fetch_add(1, Ordering::Relaxed) < self.in_flight_max).then_some(place)

@@ -1,6 +1,7 @@
 //! One serving thread: its runtime, its clients, and its connections to the services.
 
 use super::app::Services;
+use super::counts::Counts;
 use super::guard::connections::Connection;
 use super::router::router;
 use super::shared::Shared;
@@ -23,7 +24,7 @@ use std::pin::Pin;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::task::{Context as TaskContext, Poll};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 use tokio::net::TcpStream;
 use tokio::sync::mpsc;
 use tower_http::cors::Cors;
@@ -75,6 +76,8 @@ impl Serving {
             &shared.breakers,
         )?;
         let app = router(Arc::new(services));
+        let counts = Arc::<Counts>::default();
+        counts.register(shared.admin.metrics());
         let listener =
             tokio::net::TcpListener::from_std(socket).context("cannot use the socket")?;
         let wrapping = Wrapping::of(&shared.config.tls, &[HTTP_2, HTTP_1])?;
@@ -94,6 +97,7 @@ impl Serving {
             let passage = Passage {
                 app: app.clone(),
                 shared: shared.clone(),
+                counts: counts.clone(),
                 peer: peer.ip(),
             };
             let client = Client {
@@ -170,6 +174,7 @@ enum Way {
 struct Passage {
     app: Router,
     shared: Arc<Shared>,
+    counts: Arc<Counts>,
     peer: IpAddr,
 }
 
@@ -243,6 +248,15 @@ impl Service<Request<Body>> for Passage {
 
     fn call(&mut self, request: Request<Body>) -> Self::Future {
         let (app, shared, peer) = (self.app.clone(), self.shared.clone(), self.peer);
-        async move { Ok(shared.gate.pass(app, peer, request).await) }.boxed()
+        let counts = self.counts.clone();
+        let began = Instant::now();
+        let is_long = request.uri().query().is_some_and(|it| it.contains("wait="));
+        async move {
+            let answer = shared.gate.pass(app, peer, request).await;
+            let took = (!is_long).then(|| began.elapsed());
+            counts.answer(answer.status(), took);
+            Ok(answer)
+        }
+        .boxed()
     }
 }

@@ -8,6 +8,7 @@ use super::guard::cors::cors_layer;
 use super::guard::rates::Rates;
 use super::routing::Routing;
 use crate::accounts::Access;
+use crate::admin::Admin;
 use crate::config::{Config, items};
 use crate::listener::Connections;
 use crate::shutdown::Shutdown;
@@ -19,6 +20,8 @@ use tower_http::cors::CorsLayer;
 #[derive(Debug)]
 pub struct Shared {
     pub config: Config,
+    /// What operators are told.
+    pub admin: Admin,
     pub routing: Arc<Routing>,
     pub access: Access,
     pub gate: Gate,
@@ -37,8 +40,7 @@ impl Shared {
         config: Config,
         routing: Arc<Routing>,
         access: Access,
-        connections: Arc<Connections>,
-        shutdown: Shutdown,
+        (admin, connections, shutdown): (Admin, Arc<Connections>, Shutdown),
     ) -> anyhow::Result<Arc<Self>> {
         let gateway = &config.gateway;
         let addresses = ClientAddresses::parse(items(&gateway.trusted_proxies))
@@ -48,6 +50,7 @@ impl Shared {
         let rates = Arc::new(Rates::new(&config.rate_limits));
         Ok(Arc::new(Self {
             gate: Gate::new(gateway.max_in_flight, addresses, rates.clone()),
+            admin,
             rates,
             breakers: Breakers::new(&config.breaker),
             cors,

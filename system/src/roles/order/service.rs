@@ -1,6 +1,7 @@
 //! The gRPC surface of orders: who asks, whether what they ask makes sense, and what they are told.
 
 use super::changer::{Answer, Changer};
+use super::counts::Counts;
 use super::making::Maker;
 use crate::accounts::Access;
 use crate::grpc_server::retry_later;
@@ -12,7 +13,8 @@ use crate::proto::order::{
 };
 use crate::store::{OrderChange, OrderPage, OrderState, OrderView, OrderWish, Store, status};
 use engines::{OrderId, UserId};
-use std::time::Duration;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
 use tonic::metadata::MetadataMap;
 use tonic::{Request, Response, Status};
 
@@ -24,6 +26,7 @@ const PAGE_MAX: i32 = 100;
 #[derive(Clone, Debug)]
 pub struct Service {
     pub changer: Changer,
+    pub counts: Arc<Counts>,
     /// Longest wait for the row of an order that is to be changed.
     pub row_wait: Duration,
     pub maker: Maker,
@@ -174,7 +177,10 @@ impl Service {
         wish: OrderWish,
     ) -> Result<(), Status> {
         let change = OrderChange { order, by, wish };
-        match self.changer.ask(change, self.row_wait).await {
+        let began = Instant::now();
+        let answer = self.changer.ask(change, self.row_wait).await;
+        self.counts.answer(wish, &answer, began.elapsed());
+        match answer {
             Answer::Done => Ok(()),
             Answer::Is(state) => Err(Status::failed_precondition(conflict(order, wish, state))),
             Answer::NotFound => Err(not_found(order)),

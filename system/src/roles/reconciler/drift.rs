@@ -2,6 +2,7 @@
 //! sale is quiet, and told, never repaired: an engine is not believed over the rows, and numbers are
 //! not copied from one to the other; the next epoch makes both from the rows.
 
+use super::counts::Counts;
 use crate::store::{Allocated, Store};
 use engines::{SaleId, StockEngine, StockView, Term};
 use serde::Serialize;
@@ -115,7 +116,12 @@ impl DriftWatch {
     }
 
     /// Warns of what has drifted in some of the open sales, if a look is due.
-    pub async fn look(&mut self, store: &Store, engine: &dyn StockEngine) -> anyhow::Result<()> {
+    pub async fn look(
+        &mut self,
+        store: &Store,
+        engine: &dyn StockEngine,
+        counts: &Counts,
+    ) -> anyhow::Result<()> {
         if self.looked.elapsed() < LOOK_EVERY {
             return Ok(());
         }
@@ -130,6 +136,9 @@ impl DriftWatch {
         for term in terms.iter().take(SALES_PER_LOOK) {
             self.last = term.sale;
             let drift = of_sale(store, engine, term).await?;
+            if let Some(drift) = &drift {
+                counts.drift(drift.product_id, drift.units);
+            }
             if let Some(drift) = drift.filter(|drift| drift.units != 0) {
                 tracing::warn!(sale = term.sale.0, ?drift, "engine and database disagree");
             }

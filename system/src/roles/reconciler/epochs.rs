@@ -87,7 +87,10 @@ impl Opener<'_> {
         let mut troubles = Troubles::new("cannot open an epoch yet");
         for (sale, epoch) in claimed {
             match self.open_claimed(sale, epoch).await {
-                Ok(()) => pass.epochs_opened += 1,
+                Ok(()) => {
+                    pass.epochs_opened += 1;
+                    pass.first_epochs += u64::from(epoch.0 == 1);
+                }
                 Err(error) => {
                     troubles.add(format!("sale {sale}, epoch {epoch}: {error:#}"));
                     pass.left += 1;

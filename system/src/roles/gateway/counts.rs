@@ -1,0 +1,61 @@
+//! What one thread of the gateway counts: its answers by their status, and how long they took.
+
+use crate::metrics::{Histogram, Kind, Metrics, REQUEST, nanos};
+use http::StatusCode;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Duration;
+
+/// Below these there is no status, and beyond them neither.
+const FIRST: u16 = 100;
+const STATUSES: usize = 500;
+/// Told also while they are 0.
+const USUAL: [u16; 16] = [
+    200, 400, 401, 403, 404, 405, 409, 413, 415, 422, 429, 431, 500, 502, 503, 504,
+];
+
+/// Of one thread.
+#[derive(Debug)]
+pub struct Counts {
+    by_status: Box<[AtomicU64]>,
+    durations: Histogram,
+}
+
+impl Default for Counts {
+    fn default() -> Self {
+        Self {
+            by_status: (0..STATUSES).map(|_| AtomicU64::new(0)).collect(),
+            durations: Histogram::durations(&REQUEST),
+        }
+    }
+}
+
+impl Counts {
+    /// An answer; `took` is left out where somebody wanted to wait.
+    pub fn answer(&self, status: StatusCode, took: Option<Duration>) {
+        let index = usize::from(status.as_u16().saturating_sub(FIRST));
+        if let Some(count) = self.by_status.get(index) {
+            count.fetch_add(1, Ordering::Relaxed);
+        }
+        if let Some(took) = took {
+            self.durations.observe(nanos(took));
+        }
+    }
+
+    /// Registers the metrics of this thread.
+    pub fn register(self: &Arc<Self>, metrics: &Metrics) {
+        let counts = self.clone();
+        let (name, help) = ("seckill_gateway_requests_total", "Replies by HTTP status");
+        metrics.register(Kind::Counter, name, help, move |out| {
+            for (status, count) in (FIRST..).zip(&counts.by_status) {
+                let count = count.load(Ordering::Relaxed);
+                if count > 0 || USUAL.contains(&status) {
+                    out.count(&[("status", &status.to_string())], count);
+                }
+            }
+        });
+        let name = "seckill_gateway_request_duration_seconds";
+        let help = "Head read to answer made; a long poll is not in it";
+        metrics.histogram(name, help, self.clone(), |counts| &counts.durations);
+    }
+}
