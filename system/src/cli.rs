@@ -125,7 +125,7 @@ enum Role {
         /// Whom to ask: grpc://HOST:PORT by grpc.health.v1.Health, or http://HOST:PORT/PATH for a
         /// status of 200 to 299.
         #[arg(long, value_name = "URL")]
-        address: roles::health::Address,
+        address: roles::probe::Address,
         /// The name that a gRPC service is asked for.
         #[arg(long, value_name = "NAME", default_value = "readiness")]
         service: String,
@@ -216,7 +216,7 @@ fn dispatch(cli: Cli, registry: &Registry) -> anyhow::Result<()> {
             timeout_ms,
         } => {
             let limit = Duration::from_millis(timeout_ms);
-            roles::block_on(async |_| roles::health::check(&address, &service, limit).await)
+            roles::block_on(async |_| roles::probe::check(&address, &service, limit).await)
         }
         Role::Version { json } => version::print(json),
         Role::Settings { check, .. } if !check.is_empty() => {

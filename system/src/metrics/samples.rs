@@ -90,7 +90,9 @@ impl Value {
             (Self::Number(number), _) => metric.encode_gauge(number),
             (Self::Spread(buckets, sum), _) => {
                 let count = buckets.iter().map(|(_, count)| count).sum();
-                metric.encode_histogram::<NoLabelSet>(*sum, count, buckets, None)
+                // What is beyond all bounds shows in the count.
+                let bounded = &buckets[..buckets.len().saturating_sub(1)];
+                metric.encode_histogram::<NoLabelSet>(*sum, count, bounded, None)
             }
         }
     }

@@ -105,7 +105,7 @@ impl Histogram {
     /// last has no bound. And the sum.
     pub(super) fn read(&self) -> (Vec<(f64, u64)>, f64) {
         let bounds = self.bounds.iter().map(|bound| *bound as f64 * self.scale);
-        let bounds = bounds.chain([f64::MAX]);
+        let bounds = bounds.chain([f64::INFINITY]);
         let counts = self.buckets.iter();
         let counts = counts.map(|bucket| bucket.load(Ordering::Relaxed));
         let sum = self.sum.load(Ordering::Relaxed) as f64 * self.scale;

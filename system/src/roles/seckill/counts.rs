@@ -336,8 +336,8 @@ mod tests {
             "seckill_refused_total{reason=\"sold_out\"} 1",
             "seckill_refused_total{reason=\"ended\"} 0",
             "seckill_unknown_total 0",
-            "seckill_request_duration_seconds_bucket{le=\"0.0025\",outcome=\"accepted\"} 1",
-            "seckill_request_duration_seconds_bucket{le=\"0.05\",outcome=\"accepted\"} 2",
+            "seckill_request_duration_seconds_bucket{outcome=\"accepted\",le=\"0.0025\"} 1",
+            "seckill_request_duration_seconds_bucket{outcome=\"accepted\",le=\"0.05\"} 2",
             "seckill_request_duration_seconds_sum{outcome=\"accepted\"} 0.032",
             "seckill_request_duration_seconds_count{outcome=\"refused\"} 1",
         ] {
