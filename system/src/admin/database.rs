@@ -1,6 +1,6 @@
 //! What every role needs: its database.
 
-use super::Admin;
+use super::state::Admin;
 use crate::metrics::Kind;
 use crate::store::Store;
 use std::time::Duration;

@@ -1,6 +1,6 @@
 //! The pages: each is text or JSON, read with GET, and changes nothing.
 
-use super::{Admin, lock};
+use super::state::Admin;
 use crate::version;
 use axum::body::Body;
 use axum::extract::{Request, State};
@@ -50,13 +50,13 @@ async fn ready(State(admin): State<Admin>) -> Response {
 }
 
 async fn config(State(admin): State<Admin>) -> Json<serde_json::Value> {
-    Json(admin.process.config.clone())
+    Json(admin.config().clone())
 }
 
 /// A gRPC call, which is answered on the runtime of the role that serves it; whatever else is asked
 /// for is not there.
 async fn call(State(admin): State<Admin>, request: Request<Body>) -> Response {
-    let calls = lock(&admin.process.calls).clone();
+    let calls = admin.calls();
     let is_call = request
         .headers()
         .get(header::CONTENT_TYPE)

@@ -1,8 +1,8 @@
 //! Serves the pages: HTTP/1 and HTTP/2 without TLS on one socket, so that a browser, a scraper and a
 //! gRPC client can all be pointed at it.
 
-use super::Admin;
 use super::pages;
+use super::state::Admin;
 use crate::config::Config;
 use crate::listener::{Connections, Listener, accept};
 use crate::shutdown::Shutdown;

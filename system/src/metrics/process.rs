@@ -1,6 +1,7 @@
 //! What every process says of itself.
 
-use super::{Kind, Metrics};
+use super::registry::Metrics;
+use super::samples::Kind;
 use crate::logging;
 use procfs::process::{LimitValue, Process, Stat};
 use std::time::Duration;

@@ -1,9 +1,20 @@
 //! The values of one metric at one moment, with their labels.
 
-use super::{Histogram, Kind};
+use super::values::Histogram;
 use prometheus_client::encoding::{MetricEncoder, NoLabelSet};
 use std::collections::BTreeMap;
 use std::fmt;
+
+/// What a number means.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Kind {
+    /// It only grows. Its name ends with `_total`.
+    Counter,
+    /// It goes up and down.
+    Gauge,
+    /// How often values were within bounds.
+    Histogram,
+}
 
 type Labels = Vec<(&'static str, String)>;
 

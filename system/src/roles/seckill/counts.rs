@@ -57,6 +57,11 @@ impl Told {
     /// Yes, about the order that they had before.
     pub const REPEATED: Self = Self(1);
 
+    /// Yes, about an order that is new or not.
+    pub fn yes(is_new: bool) -> Self {
+        Self(usize::from(!is_new))
+    }
+
     /// Of a reply; a yes is about a new order.
     pub fn of(reply: Reply) -> Self {
         Self(match reply {

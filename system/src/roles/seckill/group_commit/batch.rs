@@ -111,10 +111,7 @@ impl Batch {
         let began = Instant::now();
         let reserving = self.engine.reserve(&open.term, &items);
         let reserved = tokio::time::timeout(until(latest_ms), reserving).await;
-        let took = began.elapsed();
-        self.shared.pressure.engine_call(took);
-        self.counts.reserving.observe(nanos(took));
-        tally.look();
+        self.engine_answered(began.elapsed(), tally);
         let Ok(verdicts) = reserved else {
             for (request, item) in requests.into_iter().zip(items) {
                 request.answer(without_answer(&item), tally);
@@ -146,10 +143,7 @@ impl Batch {
                     let allocation = allocation.unwrap_or(open.allocation_id);
                     let event = event(&row, allocation, &pending, order, quantity);
                     sold.events.push(event);
-                    let told = match order == item.order {
-                        true => Told::of(Reply::Accepted(order)),
-                        false => Told::REPEATED,
-                    };
+                    let told = Told::yes(order == item.order);
                     sold.waiting.push((pending, order, told));
                 }
                 Judged::Publish { order, .. } => pending.answer(Reply::Accepted(order), tally),
@@ -162,6 +156,12 @@ impl Batch {
                 Judged::Answer(reply) => pending.answer(reply, tally),
             }
         }
+    }
+
+    fn engine_answered(&self, took: Duration, tally: &mut Tally<'_>) {
+        self.shared.pressure.engine_call(took);
+        self.counts.reserving.observe(nanos(took));
+        tally.look();
     }
 
     /// Units that are left or may still come back although somebody was refused as sold out: nil
