@@ -47,22 +47,21 @@ pub async fn serve(listener: Listener, admin: Admin, shutdown: Shutdown) -> anyh
     let app = pages::router(admin);
     let places = Connections::at_most(MAX_CONNECTIONS);
     let mut clients = JoinSet::new();
-    for socket in listener.into_sockets() {
-        let listener = TcpListener::from_std(socket).context("cannot use the listener")?;
-        loop {
-            let (stream, _, place) = tokio::select! {
-                () = shutdown.requested() => return Ok(()),
-                accepted = accept(&listener, &places) => accepted,
-            };
-            while clients.try_join_next().is_some() {}
-            let app = app.clone();
-            clients.spawn(async move {
-                let _place = place;
-                converse(app, stream).await;
-            });
-        }
+    let socket = listener.into_sockets().pop();
+    let socket = socket.context("the admin listener has no socket")?;
+    let listener = TcpListener::from_std(socket).context("cannot use the listener")?;
+    loop {
+        let (stream, _, place) = tokio::select! {
+            () = shutdown.requested() => return Ok(()),
+            accepted = accept(&listener, &places) => accepted,
+        };
+        while clients.try_join_next().is_some() {}
+        let app = app.clone();
+        clients.spawn(async move {
+            let _place = place;
+            converse(app, stream).await;
+        });
     }
-    Ok(())
 }
 
 /// Until the client goes, or has asked for nothing in time.
