@@ -93,6 +93,7 @@ impl Readers {
                 config: config.clone(),
                 registry: registry.clone(),
                 ready: Box::new(|_| Ok(())),
+                admin: Default::default(),
             };
             roles::product::run(role, listener, shutdown.clone())
         };

@@ -40,7 +40,7 @@ impl Counts {
         let result = match answer {
             Answer::Done => 0,
             Answer::Is(_) | Answer::NotFound => 1,
-            Answer::NoRowYet | Answer::Crowded | Answer::Away => 2,
+            Answer::NoRowYet | Answer::Crowded | Answer::UserCrowded | Answer::Away => 2,
             Answer::Unknown => 3,
         };
         self.changes[change][result].fetch_add(1, Ordering::Relaxed);
