@@ -214,11 +214,11 @@ impl Config {
         let merged = builder
             .add_source(environment)
             .build()
-            .map_err(secrets::hidden)
+            .map_err(misread)
             .with_context(|| format!("cannot read configuration from {from}"))?;
         merged
             .try_deserialize()
-            .map_err(secrets::hidden)
+            .map_err(misread)
             .with_context(|| format!("invalid configuration from {from}"))
     }
 
@@ -278,6 +278,11 @@ impl Config {
         copy.engines = self.masked_engines(registry);
         serde_json::to_value(copy).unwrap_or_default()
     }
+}
+
+/// What the configuration's reader says, without the secrets of the lines that it quotes.
+fn misread(error: config::ConfigError) -> anyhow::Error {
+    anyhow::Error::msg(::database::masked_lines(&error.to_string()))
 }
 
 #[cfg(test)]

@@ -102,11 +102,6 @@ fn show(name: &str, section: &impl Serialize, f: &mut fmt::Formatter<'_>) -> fmt
     shown.finish()
 }
 
-/// What the configuration's reader says, without the secrets of the lines that it quotes.
-pub(super) fn hidden(error: config::ConfigError) -> anyhow::Error {
-    anyhow::Error::msg(database::masked_lines(&error.to_string()))
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;

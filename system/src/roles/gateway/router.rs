@@ -1,8 +1,11 @@
 //! Every route, and the document that describes them.
 
+use super::accounts;
 use super::answer::Refusal;
 use super::app::App;
-use super::{accounts, orders, products, sale};
+use super::orders;
+use super::products;
+use super::sale;
 use axum::Router;
 use axum::response::{Html, IntoResponse};
 use axum::routing::get;

@@ -8,7 +8,7 @@ use crate::repair::releases;
 use crate::store::{OrderChange, OrderChanged, OrderState, Release, Store};
 use crate::terms::Terms;
 use engines::{OrderId, StockEngine};
-use places::{Place, Places};
+use places::{Full, Place, Places};
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::sync::{mpsc, oneshot};
@@ -96,7 +96,8 @@ impl Changer {
     pub async fn ask(&self, change: OrderChange, row_wait: Duration) -> Answer {
         let place = match self.places.take(change.by) {
             Ok(place) => place,
-            Err(answer) => return answer,
+            Err(Full::Everybodys) => return Answer::Crowded,
+            Err(Full::Theirs) => return Answer::UserCrowded,
         };
         let (reply, answer) = oneshot::channel();
         let asked = Asked {

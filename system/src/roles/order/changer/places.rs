@@ -1,13 +1,21 @@
 //! How many changes may be asked for and not answered at the same time: of everybody, and of one
 //! user, so that nobody keeps the others' out.
 
-use super::Answer;
 use engines::UserId;
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, PoisonError};
 
 /// One user may fill one part in so many of all places.
 const USER_SHARE: usize = 100;
+
+/// Why there is no place.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Full {
+    /// All are taken.
+    Everybodys,
+    /// This user has taken theirs.
+    Theirs,
+}
 
 /// Bounded by `order.max_pending`.
 #[derive(Debug)]
@@ -40,15 +48,15 @@ impl Places {
 
     /// A place, or what to say where there is none. Administrators, who name no user, share what
     /// there is for everybody.
-    pub fn take(self: &Arc<Self>, user: Option<UserId>) -> Result<Place, Answer> {
+    pub fn take(self: &Arc<Self>, user: Option<UserId>) -> Result<Place, Full> {
         let mut taken = self.taken.lock().unwrap_or_else(PoisonError::into_inner);
         if taken.all >= self.most {
-            return Err(Answer::Crowded);
+            return Err(Full::Everybodys);
         }
         if let Some(user) = user {
             let of_user = taken.by_user.get(&user).copied().unwrap_or(0);
             if of_user >= self.most.div_ceil(USER_SHARE) {
-                return Err(Answer::UserCrowded);
+                return Err(Full::Theirs);
             }
             taken.by_user.insert(user, of_user + 1);
         }
@@ -76,7 +84,7 @@ impl Drop for Place {
 
 #[cfg(test)]
 mod tests {
-    use super::super::Changer;
+    use super::super::{Answer, Changer};
     use super::*;
     use crate::store::{OrderChange, OrderWish};
     use engines::OrderId;
