@@ -245,10 +245,11 @@ fn a_dry_run_of_the_tests_lists_every_step() {
                 repeated("", rounds, "embedded"),
             ]
         );
-        let start = "REQUIRE_SERVERS=1 cargo test --no-fail-fast --package ";
+        let start =
+            format!("REQUIRE_SERVERS=1 CRASH_ROUNDS={rounds} cargo test --no-fail-fast --package ");
         for step in marked {
             assert!(
-                step.starts_with(start) && step.contains(" -- --ignored "),
+                step.starts_with(&start) && step.contains(" -- --ignored "),
                 "{step}"
             );
         }

@@ -138,7 +138,7 @@ async fn a_listener_that_is_full_or_gone_holds_up_neither_the_sale_nor_another_l
     let exchange = sale.world.exchange();
     let listener = sale.listener(".all", &exchange).await;
     let gone = sale.listener(".gone", &exchange).await;
-    let full = Queue::bounded(&sale.world.stack.amqp_url(), exchange.clone() + ".full", 1).await;
+    let full = Queue::bounded(&sale.world.stack.amqp_url(), exchange.clone() + ".full", 4).await;
     full.bind(&exchange, "#").await;
     let mut heard = Heard::default();
     sale.sells(4).await;

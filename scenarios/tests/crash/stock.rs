@@ -7,8 +7,12 @@ use crate::sale::PRODUCT;
 use crate::wait::{until, until_at_least};
 use crate::world::{SOMEBODY, World};
 use crate::{fresh_world, inspect};
+use base64::Engine;
+use base64::engine::general_purpose::URL_SAFE_NO_PAD;
+use hmac::{Hmac, Mac};
+use sha2::Sha256;
 use std::net::SocketAddr;
-use std::time::Duration;
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
 use tonic::codegen::http::uri::PathAndQuery;
 
 /// More than the load buys.
@@ -19,12 +23,24 @@ const CROWD: Crowd = Crowd {
     concurrency: 8,
 };
 const SECRET: &str = "a key of the crash tests, and of nobody else";
-/// Of user 1, an administrator, signed with [`SECRET`]; it holds until the year 2100.
-const TOKEN: &str = concat!(
-    "Bearer eyJhbGciOiJIUzI1NiIsInR5cCI6IkpXVCJ9.",
-    "eyJzdWIiOiIxIiwicm9sZSI6ImFkbWluIiwiaXNzIjoic2Vja2lsbCIsImF1ZCI6InNlY2tpbGwiLCJpYXQiOjEsImV4cCI6NDEwMjQ0NDgwMH0.",
-    "njrfOSR1cmABY9dO3wMcXzCs1K7kkqfIwIJvSu-cQB0"
-);
+
+/// Of user 1, an administrator, from now on: no token is believed that is an hour old.
+fn token() -> String {
+    let now = SystemTime::now().duration_since(UNIX_EPOCH);
+    let now_s = now.expect("after 1970").as_secs();
+    let claims = format!(
+        r#"{{"sub":"1","role":"admin","iss":"seckill","aud":"seckill","iat":{now_s},"exp":{}}}"#,
+        now_s + 600
+    );
+    let signed =
+        [r#"{"alg":"HS256","typ":"JWT"}"#, &claims].map(|part| URL_SAFE_NO_PAD.encode(part));
+    let signed = signed.join(".");
+    let mut signing = Hmac::<Sha256>::new_from_slice(SECRET.as_bytes()).expect("a key");
+    signing.update(signed.as_bytes());
+    let signature = URL_SAFE_NO_PAD.encode(signing.finalize().into_bytes());
+    format!("Bearer {signed}.{signature}")
+}
+
 /// Longer than the service waits for an epoch.
 const CALL_LIMIT: Duration = Duration::from_secs(40);
 
@@ -54,7 +70,7 @@ async fn change(product: SocketAddr, delta: i32, key: String) -> (bool, String) 
             quantity: delta.abs(),
         });
         let metadata = request.metadata_mut();
-        metadata.insert("authorization", TOKEN.parse().expect("ASCII"));
+        metadata.insert("authorization", token().parse().expect("ASCII"));
         metadata.insert("idempotency-key", key.parse().expect("ASCII"));
         let path = PathAndQuery::from_static(match delta < 0 {
             true => "/product.ProductService/DeductStock",
