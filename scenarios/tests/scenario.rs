@@ -135,7 +135,7 @@ fn mistakes_are_refused_with_their_line_and_what_is_allowed() {
         (
             "driver = \"grpc\"",
             "driver = \"htpp\"",
-            "my.toml:4: unknown driver \"htpp\"; known: grpc, ghz",
+            "my.toml:4: unknown driver \"htpp\"; known: grpc, http, ghz",
         ),
         (
             "ack = \"confirmed\"",
