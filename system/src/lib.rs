@@ -21,6 +21,7 @@ mod failpoint;
 #[cfg(test)]
 mod fuzz;
 mod grpc_server;
+mod http_server;
 mod idempotency;
 mod ids;
 mod incarnation;
@@ -33,6 +34,7 @@ mod panics;
 mod repair;
 mod request_path;
 pub mod roles;
+mod serving_threads;
 pub mod shutdown;
 mod store;
 mod supervisor;

@@ -2,10 +2,8 @@
 //! need one another, and their end.
 
 use std::collections::BTreeMap;
-use std::fs::OpenOptions;
-use std::io::{ErrorKind, Write};
+use std::io::ErrorKind;
 use std::net::SocketAddr;
-use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
 
 use anyhow::Context;
@@ -13,12 +11,10 @@ use reports::result::Ack;
 use rustix::process::{Pid, Signal, kill_process};
 
 use super::namespace::Namespace;
+use crate::private_file;
 use crate::scenario::Sale;
+use crate::seed::seed_text;
 use crate::stack::{Role, RoleSpec, Stack};
-
-/// Opening and end of every sale of the lab, in Unix seconds: always open.
-const STARTS_AT: i64 = 0;
-const ENDS_AT: i64 = 4_102_444_800;
 
 /// The reconciler and the consumer come first: the service can sell only once the reconciler has
 /// opened an epoch.
@@ -278,11 +274,10 @@ pub(super) fn secret_file(stack: &Stack) -> PathBuf {
 
 fn write_secret(stack: &Stack) -> anyhow::Result<()> {
     let path = secret_file(stack);
-    let mut create = OpenOptions::new();
-    let written = match create.write(true).create_new(true).mode(0o600).open(&path) {
-        Ok(mut file) => file.write_all(format!("{:032x}", rand::random::<u128>()).as_bytes()),
+    let secret = format!("{:032x}", rand::random::<u128>());
+    let written = match private_file::write_new(&path, &secret) {
         Err(error) if error.kind() == ErrorKind::AlreadyExists => Ok(()),
-        Err(error) => Err(error),
+        written => written,
     };
     written.with_context(|| format!("{} cannot be written", path.display()))
 }
@@ -336,42 +331,4 @@ fn environment(
     }
     variables.extend(settings.overrides.clone());
     variables.into_iter().collect()
-}
-
-fn seed_text(sales: &[Sale]) -> String {
-    let mut text = String::new();
-    for sale in sales {
-        text.push_str(&format!(
-            "[[sales]]\nproduct_id = {}\nname = \"product {}\"\nprice_cents = {}\ntotal = {}\n\
-             starts_at = {STARTS_AT}\nends_at = {ENDS_AT}\n\n",
-            sale.product_id, sale.product_id, sale.price_cents, sale.total
-        ));
-    }
-    text
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_seed_lists_every_sale_with_its_window() {
-        let sales = [
-            Sale {
-                product_id: 1,
-                total: 10,
-                price_cents: 9_900,
-            },
-            Sale {
-                product_id: 2,
-                total: 4,
-                price_cents: 100,
-            },
-        ];
-        let seed: toml::Table = toml::from_str(&seed_text(&sales)).expect("valid TOML");
-        let sales = seed["sales"].as_array().expect("a list");
-        assert_eq!(sales.len(), 2);
-        assert_eq!(sales[1]["total"].as_integer(), Some(4));
-        assert_eq!(sales[0]["ends_at"].as_integer(), Some(ENDS_AT));
-    }
 }

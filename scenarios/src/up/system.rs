@@ -9,12 +9,14 @@ use rand::RngCore;
 
 use super::UpOptions;
 use crate::bench::system_binary;
+use crate::private_file;
+use crate::scenario::Sale;
+use crate::seed::seed_text;
 use crate::stack::{Role, RoleSpec, Stack};
 
 /// The sale: always on.
 const PRODUCT: i64 = 1;
 const PRICE_CENTS: i64 = 1_999;
-const ENDS_AT: i64 = 4_102_444_800;
 /// Who may do everything.
 const ADMIN: &str = "admin";
 /// What works in the background, in the order in which it starts.
@@ -80,11 +82,12 @@ impl System<'_> {
 
     /// The administrator's password.
     async fn migrate(&self, options: &UpOptions) -> anyhow::Result<String> {
-        let seed = format!(
-            "[[sales]]\nproduct_id = {PRODUCT}\nname = \"product {PRODUCT}\"\nprice_cents = {PRICE_CENTS}\n\
-             total = {}\nstarts_at = 0\nends_at = {ENDS_AT}\n",
-            options.stock
-        );
+        let sale = Sale {
+            product_id: PRODUCT,
+            total: options.stock.into(),
+            price_cents: PRICE_CENTS,
+        };
+        let seed = seed_text(&[sale]);
         let seed = written(self.stack.scratch(), "seed.toml", &seed)?;
         let password = random_hex(8);
         let file = written(self.stack.scratch(), "admin.password", &password)?;
@@ -151,14 +154,10 @@ fn environment(options: &UpOptions, stack: &Stack, secret: &str) -> Vec<(String,
     environment
 }
 
-/// A file that only its owner can read.
+/// The path of a file with a secret or for the system to read.
 fn written(folder: &Path, name: &str, text: &str) -> anyhow::Result<String> {
-    use std::io::Write;
-    use std::os::unix::fs::OpenOptionsExt;
     let path = folder.join(name);
-    let mut create = std::fs::OpenOptions::new();
-    let file = create.write(true).create_new(true).mode(0o600).open(&path);
-    file.and_then(|mut file| file.write_all(text.as_bytes()))
+    private_file::write_new(&path, text)
         .with_context(|| format!("{} cannot be written", path.display()))?;
     Ok(path.display().to_string())
 }

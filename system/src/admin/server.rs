@@ -4,6 +4,7 @@
 use super::pages;
 use super::state::Admin;
 use crate::config::Config;
+use crate::http_server;
 use crate::listener::{Connections, Listener, accept};
 use crate::shutdown::Shutdown;
 use anyhow::Context;
@@ -13,8 +14,7 @@ use axum::response::Response;
 use bytes::Bytes;
 use futures_util::future::BoxFuture;
 use http::Request;
-use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
-use hyper_util::server::conn::auto::Builder;
+use hyper_util::rt::TokioIo;
 use hyper_util::service::TowerToHyperService;
 use std::convert::Infallible;
 use std::sync::Arc;
@@ -29,13 +29,8 @@ use tower_service::Service;
 const MAX_CONNECTIONS: usize = 64;
 /// Time in which one has to have asked for something, and to have sent the head of what it asks.
 const HEAD_MAX: Duration = Duration::from_secs(5);
-/// Pause between two HTTP/2 pings, and longest wait for an answer.
-const KEEPALIVE: Duration = Duration::from_secs(20);
-/// Head of a request, bytes, and its headers.
-const HEAD_BYTES_MAX: u32 = 16 * 1024;
-const HEADERS_MAX: usize = 64;
-/// Requests under way at the same time on one HTTP/2 connection.
-const MAX_CONCURRENT_STREAMS: u32 = 128;
+/// Longest wait for the answer to a ping of an HTTP/2 connection.
+const PING_MAX: Duration = Duration::from_secs(20);
 
 /// Listens where the configuration says.
 pub fn bind(config: &Config) -> anyhow::Result<Listener> {
@@ -71,7 +66,7 @@ async fn converse(app: Router, stream: TcpStream) {
         app,
         has_asked: has_asked.clone(),
     };
-    let builder = builder();
+    let builder = http_server::builder(HEAD_MAX, PING_MAX);
     let service = TowerToHyperService::new(asking);
     let serving = builder.serve_connection(TokioIo::new(stream), service);
     tokio::pin!(serving);
@@ -83,24 +78,6 @@ async fn converse(app: Router, stream: TcpStream) {
         // What a client does to its connection is its own business.
         let _ = serving.await;
     }
-}
-
-fn builder() -> Builder<TokioExecutor> {
-    let mut builder = Builder::new(TokioExecutor::new());
-    builder
-        .http1()
-        .timer(TokioTimer::new())
-        .header_read_timeout(HEAD_MAX)
-        .max_headers(HEADERS_MAX)
-        .max_buf_size(HEAD_BYTES_MAX as usize);
-    builder
-        .http2()
-        .timer(TokioTimer::new())
-        .max_concurrent_streams(MAX_CONCURRENT_STREAMS)
-        .max_header_list_size(HEAD_BYTES_MAX)
-        .keep_alive_interval(KEEPALIVE)
-        .keep_alive_timeout(KEEPALIVE);
-    builder
 }
 
 /// Remembers that a client has asked for something.

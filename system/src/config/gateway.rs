@@ -61,14 +61,6 @@ impl Default for GatewayConfig {
 }
 
 impl GatewayConfig {
-    /// How many serving threads there are on a machine with so many cores.
-    pub fn serving_threads(&self, cores: usize) -> usize {
-        match self.threads {
-            0 => (cores / 2).max(1),
-            threads => threads,
-        }
-    }
-
     pub(super) fn validate(&self) -> anyhow::Result<()> {
         for (name, addresses) in self.upstreams.all() {
             upstreams(addresses).with_context(|| format!("gateway.upstreams.{name}"))?;

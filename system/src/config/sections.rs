@@ -140,16 +140,6 @@ pub struct SeckillConfig {
     pub keepalive_timeout_ms: u64,
 }
 
-impl SeckillConfig {
-    /// How many serving threads there are on a machine with so many cores.
-    pub fn serving_threads(&self, cores: usize) -> usize {
-        match self.threads {
-            0 => (cores / 2).max(1),
-            threads => threads,
-        }
-    }
-}
-
 impl Default for SeckillConfig {
     fn default() -> Self {
         Self {

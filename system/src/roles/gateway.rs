@@ -25,23 +25,20 @@ use crate::accounts::Access;
 use crate::config::{Config, upstreams};
 use crate::listener::{Connections, Listener, open_files};
 use crate::roles::{self, Addresses, RoleConfig};
+use crate::serving_threads::{ServingThreads, how_many};
 use crate::shutdown::Shutdown;
 use crate::store::Store;
 use crate::supervisor::Supervisor;
-use crate::terms::Terms;
-use anyhow::{Context, anyhow};
 use routing::Routing;
 use serving::Serving;
 use shared::Shared;
-use std::net::TcpListener;
 use std::sync::Arc;
-use std::thread::JoinHandle;
 use tokio::sync::mpsc;
 
 /// Listens where the configuration says.
 pub fn bind(config: &Config) -> anyhow::Result<Listener> {
     let cores = std::thread::available_parallelism().map_or(1, usize::from);
-    let threads = config.gateway.serving_threads(cores);
+    let threads = how_many(config.gateway.threads, cores);
     Listener::of_setting("gateway.listen", &config.gateway.listen, threads)
 }
 
@@ -81,10 +78,9 @@ pub async fn run(
     let following = match deals_buyers {
         true => {
             let engine = roles::build_engine(&config, &registry).await?;
-            let terms = Terms::start(store.clone(), stopping.clone()).await?;
             let task = routing
                 .clone()
-                .follow(terms, store.clone(), engine, stopping.clone());
+                .follow(store.clone(), engine, stopping.clone());
             Some(tokio::spawn(task))
         }
         false => None,
@@ -93,7 +89,17 @@ pub async fn run(
     let means = (admin.clone(), connections, stopping);
     let shared = Shared::new(config, routing, access, means)?;
     observe(&shared);
-    let (threads, mut started) = start_threads(&shared, &supervisor, sockets)?;
+    let (reports, mut started) = mpsc::channel(sockets.len());
+    let watched = (&supervisor, &shared.shutdown);
+    let names = ("gateway thread", "gateway");
+    let threads = ServingThreads::start(names, sockets, watched, |_, socket| {
+        let serving = Serving {
+            shared: shared.clone(),
+            ready: reports.clone(),
+        };
+        move || serving.run(socket)
+    })?;
+    drop(reports);
     let serving = async {
         for _ in 0..threads.len() {
             if started.recv().await.is_none() {
@@ -111,7 +117,7 @@ pub async fn run(
         failed = serving => failed,
     };
     stop.send_replace(true);
-    let served = ended.and(join(threads).await);
+    let served = ended.and(threads.join().await);
     if let Some(following) = following {
         let _ = following.await;
     }
@@ -131,41 +137,4 @@ fn observe(shared: &Arc<Shared>) {
     let connections = shared.connections.clone();
     let (name, help) = ("seckill_gateway_connections", "Clients connected");
     metrics.gauge(name, help, move || connections.taken() as f64);
-}
-
-type Threads = Vec<JoinHandle<anyhow::Result<()>>>;
-
-/// One thread for each socket; each reports when it has started.
-fn start_threads(
-    shared: &Arc<Shared>,
-    supervisor: &Supervisor,
-    sockets: Vec<TcpListener>,
-) -> anyhow::Result<(Threads, mpsc::Receiver<()>)> {
-    let (reports, started) = mpsc::channel(sockets.len());
-    let mut threads = Vec::with_capacity(sockets.len());
-    for (index, socket) in sockets.into_iter().enumerate() {
-        let serving = Serving {
-            shared: shared.clone(),
-            ready: reports.clone(),
-        };
-        let (supervisor, asked) = (supervisor.clone(), shared.shutdown.clone());
-        let name = format!("gateway thread {index}");
-        let thread = std::thread::Builder::new().name(format!("gateway-{index}"));
-        let body = move || supervisor.thread(&name, &asked, || serving.run(socket));
-        threads.push(thread.spawn(body).context("cannot start a thread")?);
-    }
-    Ok((threads, started))
-}
-
-/// Waits for all serving threads.
-async fn join(threads: Threads) -> anyhow::Result<()> {
-    let mut result = Ok(());
-    for thread in threads {
-        let joined = tokio::task::spawn_blocking(move || thread.join())
-            .await
-            .context("cannot wait for a serving thread")?;
-        let ended = joined.unwrap_or_else(|_| Err(anyhow!("it panicked")));
-        result = result.and(ended.context("a serving thread failed"));
-    }
-    result
 }

@@ -20,16 +20,17 @@ mod service;
 pub(crate) mod serving;
 pub(crate) mod shared;
 
-use crate::broker::{self, Settings};
+use crate::broker::Settings;
 use crate::config::{Ack, Config};
 use crate::incarnation::Incarnation;
 use crate::listener::{Connections, Listener, open_files};
 use crate::roles::{self, Addresses, RoleConfig};
+use crate::serving_threads::{ServingThreads, how_many};
 use crate::shutdown::Shutdown;
 use crate::store::{Publisher, Store};
 use crate::supervisor::Supervisor;
 use crate::terms::Terms;
-use anyhow::{Context, anyhow};
+use anyhow::Context;
 use caretaker::Caretaker;
 use engines::{Registry, StockEngine};
 use inspection::Inspector;
@@ -37,16 +38,14 @@ use past_sales::PastSales;
 use published::Published;
 use serving::Serving;
 use shared::Shared;
-use std::net::TcpListener;
 use std::sync::Arc;
-use std::thread::JoinHandle;
 use tokio::sync::{mpsc, watch};
 use tokio::task::JoinSet;
 
 /// Listens where the configuration says, with a socket for each serving thread.
 pub fn bind(config: &Config) -> anyhow::Result<Listener> {
     let cores = std::thread::available_parallelism().map_or(1, usize::from);
-    let threads = config.seckill.serving_threads(cores);
+    let threads = how_many(config.seckill.threads, cores);
     tracing::info!(
         threads,
         cores,
@@ -56,7 +55,8 @@ pub fn bind(config: &Config) -> anyhow::Result<Listener> {
     Listener::of_setting("seckill.listen", &config.seckill.listen, threads)
 }
 
-/// Serves on `listener`, with a thread for each of its sockets, until asked to stop. This runtime holds lease and terms; serving threads have their own.
+/// Serves on `listener`, with a thread for each of its sockets, until asked to stop. This runtime
+/// holds lease and terms; serving threads have their own.
 pub async fn run(
     RoleConfig {
         config,
@@ -149,7 +149,18 @@ pub async fn run(
     let caretaker =
         needs_care.map(|engine| Caretaker::start(shared.clone(), engine, store.clone()));
 
-    let (threads, mut started) = start_threads(&shared, sockets)?;
+    let (reports, mut started) = mpsc::channel(sockets.len());
+    let watched = (&shared.supervisor, &shared.shutdown);
+    let names = ("serving thread", "serve");
+    let threads = ServingThreads::start(names, sockets, watched, |index, socket| {
+        let serving = Serving {
+            shared: shared.clone(),
+            index,
+            ready: reports.clone(),
+        };
+        move || serving.run(socket)
+    })?;
+    drop(reports);
     let running = async {
         let mut publishers = Vec::with_capacity(threads.len());
         while publishers.len() < threads.len() {
@@ -185,7 +196,7 @@ pub async fn run(
     stop.send_replace(true);
     parts.tasks.abort_all();
     readiness.send_replace(false);
-    let served = ended.and(join(threads).await);
+    let served = ended.and(threads.join().await);
     if let Some(caretaker) = caretaker {
         caretaker.stop().await;
     }
@@ -229,30 +240,6 @@ impl<'a> Parts<'a> {
     }
 }
 
-type Threads = Vec<JoinHandle<anyhow::Result<()>>>;
-
-/// One thread for each socket; each reports what it publishes with when it has started.
-fn start_threads(
-    shared: &Arc<Shared>,
-    sockets: Vec<TcpListener>,
-) -> anyhow::Result<(Threads, mpsc::Receiver<Arc<dyn broker::Publisher>>)> {
-    let (reports, started) = mpsc::channel(sockets.len());
-    let mut threads = Vec::with_capacity(sockets.len());
-    for (index, socket) in sockets.into_iter().enumerate() {
-        let serving = Serving {
-            shared: shared.clone(),
-            index,
-            ready: reports.clone(),
-        };
-        let (supervisor, asked) = (shared.supervisor.clone(), shared.shutdown.clone());
-        let name = format!("serving thread {index}");
-        let thread = std::thread::Builder::new().name(format!("serve-{index}"));
-        let body = move || supervisor.thread(&name, &asked, || serving.run(socket));
-        threads.push(thread.spawn(body).context("cannot start a thread")?);
-    }
-    Ok((threads, started))
-}
-
 async fn checked_engine(
     config: &Config,
     registry: &Registry,
@@ -262,17 +249,4 @@ async fn checked_engine(
     let settings = checked.with_context(|| format!("engine {}", config.seckill.engine))?;
     tracing::info!(?settings, "engine server checked");
     Ok(engine)
-}
-
-/// Waits for all serving threads without blocking the runtime that keeps their lease.
-async fn join(threads: Threads) -> anyhow::Result<()> {
-    let mut result = Ok(());
-    for thread in threads {
-        let joined = tokio::task::spawn_blocking(move || thread.join())
-            .await
-            .context("cannot wait for a serving thread")?;
-        let ended = joined.unwrap_or_else(|_| Err(anyhow!("it panicked")));
-        result = result.and(ended.context("a serving thread failed"));
-    }
-    result
 }

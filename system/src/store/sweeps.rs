@@ -111,16 +111,23 @@ pub(super) async fn look_again(connection: &mut Connection<'_>, oldest: OrderId)
     if minted_at_ms(oldest) > unix_ms() - YOUNG_MS {
         return Ok(());
     }
-    // Shared: consumers that are late need not wait for each other.
-    let for_share = connection.kind().for_share();
-    let place = format!("SELECT order_id FROM sweeps WHERE name = 'expiry'{for_share}");
-    let place: Option<OrderId> = connection.row(&place, database::NO_ARGS).await?;
-    if place.is_none_or(|place| place < oldest) {
-        return Ok(());
+    // Whoever reads it shared and then changes it waits for all others who do the same, and they for
+    // them: so it is first seen, without a lock, which of the two this is likely to be.
+    let place = "SELECT order_id FROM sweeps WHERE name = 'expiry'";
+    let seen: Option<OrderId> = connection.row(place, database::NO_ARGS).await?;
+    if seen.is_some_and(|place| place < oldest) {
+        // Shared: consumers that are late need not wait for each other.
+        let shared = format!("{place}{}", connection.kind().for_share());
+        let place: Option<OrderId> = connection.row(&shared, database::NO_ARGS).await?;
+        if place.is_none_or(|place| place < oldest) {
+            return Ok(());
+        }
     }
-    let sql = "UPDATE sweeps SET order_id = ? WHERE name = 'expiry' AND order_id >= ?";
-    let args = [OrderId(oldest.0 - 1), oldest];
-    connection.run(sql, args).await.map(drop)
+    // Without a condition on the place: a row that does not match it is not locked, and could then
+    // move before the commit.
+    let before = OrderId(oldest.0 - 1);
+    let sql = "UPDATE sweeps SET order_id = CASE WHEN order_id > ? THEN ? ELSE order_id END WHERE name = 'expiry'";
+    connection.run(sql, [before, before]).await.map(drop)
 }
 
 /// The same for orders that are surely older than what the expiry may have seen, as those of a replay.

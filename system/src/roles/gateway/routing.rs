@@ -10,7 +10,6 @@ use super::answer::Refusal;
 use crate::config::UpstreamAddress;
 use crate::shutdown::Shutdown;
 use crate::store::Store;
-use crate::terms::Terms;
 use engines::{SaleId, StockEngine, UserId};
 use http::StatusCode;
 use sha2::{Digest, Sha256};
@@ -119,14 +118,13 @@ impl Routing {
     /// Keeps reading who owns whom, until `shutdown`; returns at once where nobody owns anybody.
     pub async fn follow(
         self: Arc<Self>,
-        terms: Terms,
         store: Store,
         engine: Arc<dyn StockEngine>,
         shutdown: Shutdown,
     ) {
         let Some(dealt) = &self.dealt else { return };
         loop {
-            if let Err(error) = self.read(dealt, &terms, &store, &*engine).await {
+            if let Err(error) = self.read(dealt, &store, &*engine).await {
                 tracing::warn!(%error, "cannot read which instance owns which buyers");
             }
             let pause = async {
@@ -143,7 +141,6 @@ impl Routing {
     async fn read(
         &self,
         dealt: &Dealt,
-        terms: &Terms,
         store: &Store,
         engine: &dyn StockEngine,
     ) -> anyhow::Result<()> {
@@ -157,12 +154,12 @@ impl Routing {
             .filter_map(|(id, address)| Some((*id, index_of(address)?)))
             .collect();
         let mut owners = HashMap::new();
-        for (sale, row) in terms.sales().iter() {
+        for row in store.sales().await? {
             let Some(open) = row.open else { continue };
             let view = engine.stock(&open.term).await?;
             let of_partition = view.owners.iter();
             let of_partition = of_partition.map(|owner| indices.get(owner.as_ref()?).copied());
-            owners.insert(*sale, of_partition.collect());
+            owners.insert(row.sale, of_partition.collect());
         }
         *dealt.owners.write().unwrap_or_else(PoisonError::into_inner) = owners;
         Ok(())

@@ -5,6 +5,7 @@ use super::counts::Counts;
 use super::guard::connections::Connection;
 use super::router::router;
 use super::shared::Shared;
+use crate::http_server;
 use crate::listener::accept;
 use crate::roles;
 use crate::tls::{HTTP_2, Socket, Wrapping};
@@ -15,7 +16,7 @@ use axum::response::Response;
 use bytes::Bytes;
 use futures_util::FutureExt;
 use http::Request;
-use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
+use hyper_util::rt::{TokioExecutor, TokioIo};
 use hyper_util::server::conn::auto::Builder;
 use hyper_util::service::TowerToHyperService;
 use std::convert::Infallible;
@@ -33,18 +34,7 @@ use tower_service::Service;
 
 /// Longest time a stopping process waits for requests under way.
 const DRAIN_TIMEOUT: Duration = Duration::from_secs(8);
-/// Headers of one request.
-const HEADERS_MAX: usize = 64;
-/// Head of a request, bytes; and what is buffered of a connection.
-const HEAD_BYTES_MAX: u32 = 16 * 1024;
-/// Requests under way at the same time on one HTTP/2 connection.
-const MAX_CONCURRENT_STREAMS: u32 = 128;
-/// Requests of one connection that were given up before they were looked at; beyond it the connection
-/// is taken for an attack (rapid reset) and ended.
-const PENDING_RESETS_MAX: usize = 20;
-/// Pause between two pings of an HTTP/2 connection.
-const PING_INTERVAL: Duration = Duration::from_secs(20);
-/// Longest wait for the answer to one.
+/// Longest wait for the answer to a ping of an HTTP/2 connection.
 const PING_MAX: Duration = Duration::from_secs(10);
 /// Longest time in which a client takes nothing of what it is sent.
 const UNREAD_MAX: Duration = Duration::from_secs(20);
@@ -81,9 +71,8 @@ impl Serving {
         let listener =
             tokio::net::TcpListener::from_std(socket).context("cannot use the socket")?;
         let wrapping = Wrapping::of(&shared.config.tls, &[HTTP_2, HTTP_1])?;
-        let builder = builder(Duration::from_millis(
-            shared.config.gateway.header_timeout_ms,
-        ));
+        let head_max = Duration::from_millis(shared.config.gateway.header_timeout_ms);
+        let builder = http_server::builder(head_max, PING_MAX);
         let (live, mut all_gone) = mpsc::channel::<Infallible>(1);
         let _ = self.ready.send(()).await;
         loop {
@@ -133,25 +122,6 @@ fn count(shared: &Shared, peer: IpAddr) -> Option<Connection> {
         true => Some(Connection::uncounted()),
         false => shared.connections_per_address.open(peer),
     }
-}
-
-fn builder(header_timeout: Duration) -> Builder<TokioExecutor> {
-    let mut builder = Builder::new(TokioExecutor::new());
-    builder
-        .http1()
-        .timer(TokioTimer::new())
-        .header_read_timeout(header_timeout)
-        .max_headers(HEADERS_MAX)
-        .max_buf_size(HEAD_BYTES_MAX as usize);
-    builder
-        .http2()
-        .timer(TokioTimer::new())
-        .max_concurrent_streams(MAX_CONCURRENT_STREAMS)
-        .max_header_list_size(HEAD_BYTES_MAX)
-        .max_pending_accept_reset_streams(PENDING_RESETS_MAX)
-        .keep_alive_interval(PING_INTERVAL)
-        .keep_alive_timeout(PING_MAX);
-    builder
 }
 
 /// One connection.
