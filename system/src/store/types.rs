@@ -286,4 +286,6 @@ pub struct Written {
     /// Those of its orders whose rows are live now; the others were refused for good and parked, or
     /// were void or cancelled already.
     pub live: Vec<OrderEvent>,
+    /// How many of them were written now, which are the first; the others had their rows before.
+    pub fresh: usize,
 }

@@ -38,6 +38,7 @@ impl Store {
         if let Some(session) = self.write_fast(batch, &orders).await? {
             return Ok(Written {
                 session,
+                fresh: orders.len(),
                 live: orders,
             });
         }
@@ -47,16 +48,19 @@ impl Store {
             .into_iter()
             .partition(|order| known.contains_key(&id(order)));
         // void-before-release (R9): only what is live is settled; a void or cancelled order is not.
-        let mut live: Vec<_> = existing
+        let before = existing
             .into_iter()
-            .filter(|order| known.get(&id(order)) == Some(&true))
-            .collect();
-        let (session, written) = match self.write_fast(batch, &fresh).await? {
-            Some(session) => (session, fresh),
+            .filter(|order| known.get(&id(order)) == Some(&true));
+        let mut written = match self.write_fast(batch, &fresh).await? {
+            Some(session) => Written {
+                session,
+                fresh: fresh.len(),
+                live: fresh,
+            },
             None => self.write_one_by_one(batch, fresh).await?,
         };
-        live.extend(written);
-        Ok(Written { session, live })
+        written.live.extend(before);
+        Ok(written)
     }
 
     /// `None`: rolled back, because a key or the guard refused something.
@@ -82,11 +86,11 @@ impl Store {
         &self,
         batch: &WriteBatch,
         orders: Vec<OrderEvent>,
-    ) -> Result<(ConsumerSession, Vec<OrderEvent>)> {
+    ) -> Result<Written> {
         let mut tx = self.database.begin().await?;
         let mut connection = tx.connection();
         let session = session(&mut connection, batch).await?;
-        let mut live = Vec::with_capacity(orders.len());
+        let (mut live, mut before) = (Vec::with_capacity(orders.len()), Vec::new());
         let mut refused = Vec::new();
         for order in orders {
             let tried = try_alone(&mut connection, &order, batch.copies);
@@ -96,7 +100,7 @@ impl Store {
             };
             match is_live(&mut connection, &order).await? {
                 // Another consumer was faster; its row counts.
-                Some(true) => live.push(order),
+                Some(true) => before.push(order),
                 // Voided or cancelled in the meantime: final already, nothing to settle and nothing
                 // to park.
                 Some(false) => {}
@@ -111,7 +115,13 @@ impl Store {
         park_all(&mut connection, batch, &refused).await?;
         conclude(tx, batch, session).await?;
         tell("orders refused and parked", batch.incarnation, &refused);
-        Ok((session, live))
+        let fresh = live.len();
+        live.extend(before);
+        Ok(Written {
+            session,
+            live,
+            fresh,
+        })
     }
 }
 

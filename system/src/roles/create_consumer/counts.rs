@@ -12,9 +12,9 @@ use std::time::Duration;
 /// Of one process.
 #[derive(Debug)]
 pub struct Counts {
-    /// Orders whose rows are live.
+    /// Orders whose rows were written.
     pub rows: AtomicU64,
-    /// Orders of messages that were refused, or void or cancelled already.
+    /// Orders of messages that had their row already, were refused, or void or cancelled.
     pub not_live: AtomicU64,
     pub commits: Histogram,
     pub committing: Histogram,
@@ -95,8 +95,7 @@ impl Counts {
     /// Registers what is counted.
     pub fn register(self: &Arc<Self>, metrics: &Metrics) {
         let counts = self.clone();
-        let help =
-            "Orders of committed transactions; not_live: refused, or cancelled or void already";
+        let help = "Orders of committed transactions; not_live: repeated, refused, or cancelled or void already";
         metrics.register(
             Kind::Counter,
             "seckill_rows_written_total",

@@ -145,7 +145,7 @@ impl QueueConsumer {
             let began = Instant::now();
             match self.store.write(&batch).await {
                 Ok(written) => {
-                    self.count(&batch, &written.live, began.elapsed());
+                    self.count(&batch, &written.live[..written.fresh], began.elapsed());
                     self.session = Some(written.session);
                     return Ok(written.live);
                 }
@@ -164,21 +164,21 @@ impl QueueConsumer {
 }
 
 impl QueueConsumer {
-    /// A transaction is committed.
-    fn count(&self, batch: &WriteBatch, live: &[envelope::OrderEvent], took: Duration) {
+    /// A transaction is committed that wrote the rows of these orders.
+    fn count(&self, batch: &WriteBatch, fresh: &[envelope::OrderEvent], took: Duration) {
         let counts = &self.counts;
         self.lag.ends();
         counts.committing.observe(nanos(took));
         if batch.orders.is_empty() {
             return;
         }
-        let (all, live) = (batch.orders.len() as u64, live.len() as u64);
+        let (all, written) = (batch.orders.len() as u64, fresh.len() as u64);
         counts.commits.observe(all);
-        counts.rows.fetch_add(live, Ordering::Relaxed);
-        let not_live = all.saturating_sub(live);
+        counts.rows.fetch_add(written, Ordering::Relaxed);
+        let not_live = all.saturating_sub(written);
         counts.not_live.fetch_add(not_live, Ordering::Relaxed);
         let now_ms = unix_ms();
-        for order in &batch.orders {
+        for order in fresh {
             let waited_ms = now_ms.saturating_sub(order.created_at_ms);
             let waited = Duration::from_millis(u64::try_from(waited_ms).unwrap_or(0));
             counts.delays.observe(nanos(waited));

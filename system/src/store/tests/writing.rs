@@ -79,13 +79,14 @@ async fn a_batch_is_written_once_however_often_it_comes(url: String) {
     };
     let first = store.write(&batch).await.unwrap();
     assert_eq!(ids(&first), [OrderId(1), OrderId(2), OrderId(3)]);
+    assert_eq!(first.fresh, 3);
     let marked = store.marker_session(u64::MAX).await.unwrap();
     assert_eq!(marked, Some(first.session));
     // Redelivered to the next consumer, with one more behind it.
     batch.orders.push(order(4, allocation, 1));
-    let mut again = ids(&store.write(&batch).await.unwrap());
-    again.sort();
-    assert_eq!(again, [1, 2, 3, 4].map(OrderId));
+    let again = store.write(&batch).await.unwrap();
+    assert_eq!(ids(&again), [4, 1, 2, 3].map(OrderId), "what is new first");
+    assert_eq!(again.fresh, 1);
     assert_eq!(store.number("SELECT sold FROM allocations").await, 4);
     assert_eq!(store.number("SELECT COUNT(*) FROM parked").await, 0);
     let marked = store.marker_session(u64::MAX).await.unwrap();
@@ -113,12 +114,14 @@ async fn what_the_guard_refuses_is_parked_void_and_counted_and_the_rest_is_writt
     };
     let written = store.write(&batch).await.unwrap();
     assert_eq!(ids(&written), [OrderId(1), OrderId(3)]);
+    assert_eq!(written.fresh, 2);
     assert_eq!(store.number("SELECT sold FROM allocations").await, 10);
     let void = "SELECT COUNT(*) FROM orders WHERE order_id = 2 AND status = 4 AND live IS NULL";
     assert_eq!(store.number(void).await, 1);
     // The same again: what is void stays void, and the message was seen twice.
     let again = store.write(&batch).await.unwrap();
     assert_eq!(ids(&again), [OrderId(1), OrderId(3)]);
+    assert_eq!(again.fresh, 0);
     let sql = "SELECT order_id, kind, count FROM parked ORDER BY order_id";
     let parked: Vec<(OrderId, String, i64)> = store.database.rows(sql, NO_ARGS).await.unwrap();
     let expected = [

@@ -130,6 +130,7 @@ on_both!(
     what_is_not_paid_in_time_expires_and_nothing_else,
     an_order_expires_however_late_its_row_is,
     rows_that_come_meanwhile_are_not_passed_over,
+    late_rows_take_the_place_back_without_waiting_for_each_other_in_a_circle,
     a_row_that_was_young_when_it_was_written_is_waited_for,
     a_sale_that_cannot_be_changed_holds_up_no_other,
     two_reconcilers_expire_every_order_once,
@@ -248,6 +249,26 @@ async fn rows_that_come_meanwhile_are_not_passed_over(url: String) {
     let unpaid = "SELECT COUNT(*) FROM orders WHERE status = 0";
     assert_eq!(world.number(unpaid).await, 0);
     assert_eq!(expired, (CONSUMERS * BATCHES * 10).unsigned_abs());
+}
+
+/// Each of several consumers finds the place beyond what it writes.
+async fn late_rows_take_the_place_back_without_waiting_for_each_other_in_a_circle(url: String) {
+    let world = World::start(&url).await;
+    const ROUNDS: i64 = 50;
+    const CONSUMERS: i64 = 4;
+    let beyond = format!(
+        "UPDATE sweeps SET order_id = {} WHERE name = 'expiry'",
+        world.order(0, 0).order
+    );
+    for round in 0..ROUNDS {
+        world.sql(&beyond).await;
+        let late = |consumer| world.order(OLD_MS + consumer, round * CONSUMERS + consumer);
+        let late: Vec<OrderEvent> = (0..CONSUMERS).map(late).collect();
+        let first = late.iter().map(|order| order.order).min().unwrap();
+        let written = late.into_iter().map(|order| world.write(vec![order]));
+        futures_util::future::join_all(written).await;
+        assert!(world.store.expiry_place().await.unwrap() < first);
+    }
 }
 
 /// A consumer writes the row of a young order, and stands still before its commit for longer than
