@@ -93,6 +93,8 @@ mod status;
 mod stock;
 #[path = "crash/two_instances.rs"]
 mod two_instances;
+#[path = "crash/upgrade.rs"]
+mod upgrade;
 #[path = "crash/window.rs"]
 mod window;
 

@@ -17,7 +17,7 @@ pub const PROFILE: &str = if cfg!(debug_assertions) {
 };
 
 /// Environment variable with the path of the system's binary, which is then not built.
-const PROGRAM_VARIABLE: &str = "LAB_SECKILL";
+pub const PROGRAM_VARIABLE: &str = "LAB_SECKILL";
 
 /// The setting without which the roles refuse an unsafe engine.
 pub(super) const ALLOW_UNSAFE: &str = "SECKILL__ENGINE__ALLOW_UNSAFE";
@@ -138,6 +138,14 @@ pub fn build() -> anyhow::Result<PathBuf> {
         program.display()
     );
     Ok(program)
+}
+
+/// Where `cargo test --workspace` puts the system's binary before it runs the tests; without a folder
+/// of builds, nowhere.
+pub fn of_tests() -> Option<PathBuf> {
+    let here = std::env::current_exe().ok()?;
+    let builds = here.parent()?.parent()?;
+    Some(builds.join("debug/seckill"))
 }
 
 fn cargo_build(workspace: &Path, folder: &Path) -> anyhow::Result<()> {

@@ -13,7 +13,8 @@ use clap::Args;
 
 use super::nightly::{self, Step};
 use super::{Ending, block_on};
-use crate::bench::{self, BenchOptions, Files, Interrupt, system_binary};
+use crate::bench::system_binary::{self, PROGRAM_VARIABLE};
+use crate::bench::{self, BenchOptions, Files, Interrupt};
 use crate::stack::{StackKind, StackOptions};
 use crate::{catalog, setup};
 
@@ -74,10 +75,13 @@ pub(super) fn run(arguments: &TestArgs) -> anyhow::Result<Ending> {
 }
 
 /// REQUIRE_SERVERS is inherited: with it, a test whose server is missing fails instead of being
-/// ignored.
+/// ignored. The tests take the system's binary that is built with them: by itself it would be built
+/// once more, and most of what it depends on, because tests turn features on.
 fn every_test() -> Step {
+    let program = system_binary::of_tests();
+    let program = program.map(|path| (PROGRAM_VARIABLE, path.display().to_string()));
     Step {
-        env: Vec::new(),
+        env: program.into_iter().collect(),
         args: ["test", "--workspace", "--no-fail-fast"]
             .map(str::to_owned)
             .to_vec(),

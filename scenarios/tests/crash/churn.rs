@@ -14,7 +14,7 @@ use std::net::SocketAddr;
 use std::time::{Duration, Instant};
 
 /// More than is sold.
-const TOTAL: i64 = 100_000;
+pub const TOTAL: i64 = 100_000;
 const TIME_TO_PAY_S: i64 = 2;
 /// So many that a debug build keeps up on a busy machine.
 const CROWD: Crowd = Crowd {
@@ -42,7 +42,7 @@ const GOES_ON: [(&str, &str); 4] = [
 /// So many more of each.
 const MORE: i64 = 10;
 const UNPAID: &str = "SELECT COUNT(*) FROM orders WHERE status = 0 AND live = 1";
-const VOID: &str = "SELECT COUNT(*) FROM orders WHERE status = 4";
+pub const VOID: &str = "SELECT COUNT(*) FROM orders WHERE status = 4";
 
 /// The roles in the order in which they are killed.
 const KILLED: [&str; 5] = [
@@ -72,7 +72,7 @@ fn after_the_yes(address: SocketAddr) -> Orders {
 }
 
 /// Waits until there is more of everything.
-async fn goes_on(world: &World, load: &Load) {
+pub async fn goes_on(world: &World, load: &Load) {
     let mut wanted = Vec::new();
     for (what, sql) in GOES_ON {
         wanted.push((what, sql, world.number(sql).await + MORE));
@@ -83,9 +83,16 @@ async fn goes_on(world: &World, load: &Load) {
     }
 }
 
-async fn start(world: &mut World, name: &str) -> Role {
+pub async fn start(world: &mut World, name: &str) -> Role {
     match name {
         "seckill" => world.seckill().await,
+        "order" => {
+            let role = world.role(name).await;
+            // Later ones listen on the address of the first one.
+            let address = role.listen().expect("it listens");
+            world.set("SECKILL__ORDER__LISTEN", address);
+            role
+        }
         name => world.role(name).await,
     }
 }
@@ -103,39 +110,44 @@ async fn kill_each(world: &mut World, load: &Load, roles: &mut [Role]) -> (Durat
     longest
 }
 
+/// Orders that are not paid expire soon.
+pub fn expires(world: &mut World) {
+    world.set("SECKILL__ORDER__TIME_TO_PAY_S", TIME_TO_PAY_S);
+    world.time_to_pay_ms = Some(TIME_TO_PAY_S * 1_000);
+}
+
+/// The buyers; `orders` is where the order service listens.
+pub fn load(world: &World, orders: SocketAddr) -> Load {
+    let after = after_the_yes(orders);
+    let told = world.told.clone();
+    Load::churning(world.address(), PRODUCT, (CROWD, THINK), after, told)
+}
+
+/// Whoever has not paid loses the order; then nothing moves any more, and the audit passes.
+pub async fn comes_to_rest(world: &World) {
+    world.open(1).await;
+    world.quiet().await;
+    world.until_number(UNPAID, 0).await;
+    world.nothing_is_left().await;
+    world.audit().await;
+}
+
 async fn with_each_role_killed(engine: &str, name: &str) {
     in_each_round(engine, name, TOTAL, async |mut world| {
         world.set("SECKILL__SECKILL__ENGINE", engine);
-        world.set("SECKILL__ORDER__TIME_TO_PAY_S", TIME_TO_PAY_S);
-        world.time_to_pay_ms = Some(TIME_TO_PAY_S * 1_000);
+        expires(&mut world);
         let mut roles = Vec::new();
         for name in KILLED {
-            let role = start(&mut world, name).await;
-            if name == "order" {
-                let address = role.listen().expect("it listens");
-                world.set("SECKILL__ORDER__LISTEN", address);
-            }
-            roles.push(role);
+            roles.push(start(&mut world, name).await);
         }
         let orders = roles[1].listen().expect("it listens");
         world.open(1).await;
-        let load = Load::churning(
-            world.address(),
-            PRODUCT,
-            (CROWD, THINK),
-            after_the_yes(orders),
-            world.told.clone(),
-        );
+        let load = load(&world, orders);
         goes_on(&world, &load).await;
         let (longest, killed) = kill_each(&mut world, &load, &mut roles).await;
         let phase = load.finish().await;
 
-        // Whoever has not paid loses the order; then nothing moves any more.
-        world.open(1).await;
-        world.quiet().await;
-        world.until_number(UNPAID, 0).await;
-        world.nothing_is_left().await;
-        world.audit().await;
+        comes_to_rest(&world).await;
         for operation in [Operation::Cancel, Operation::Pay] {
             let done = phase.operations[&operation].counts.accepted;
             assert!(done > 0, "{operation}");

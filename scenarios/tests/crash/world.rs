@@ -45,6 +45,8 @@ pub struct World {
     pub database: MySqlPool,
     pub told: Told,
     pub settings: Vec<(String, String)>,
+    /// The system's binary, of roles that start from now on.
+    pub program: PathBuf,
     /// After which the audit lets an unpaid order expire.
     pub time_to_pay_ms: Option<i64>,
     database_url: String,
@@ -69,22 +71,33 @@ impl World {
     /// worlds: the shared servers are to be left alone. `None` where the test cannot run.
     pub async fn start(name: &str, total: i64) -> Option<Self> {
         let database_url = testing::stack()?.database_url(name);
-        Self::start_in(Turn::beside().await, name, total, database_url).await
+        Self::start_in(Turn::beside().await, name, total, (database_url, program())).await
+    }
+
+    /// As [`Self::start`], with the tables and the roles of another binary.
+    pub async fn start_with(program: PathBuf, name: &str, total: i64) -> Option<Self> {
+        let database_url = testing::stack()?.database_url(name);
+        Self::start_in(Turn::beside().await, name, total, (database_url, program)).await
     }
 
     /// As [`Self::start`], without any other world: the shared servers may be made to stand still.
     pub async fn start_alone(name: &str, total: i64) -> Option<Self> {
         let database_url = testing::stack()?.database_url(name);
-        Self::start_in(Turn::alone().await, name, total, database_url).await
+        Self::start_in(Turn::alone().await, name, total, (database_url, program())).await
     }
 
     /// As [`Self::start`], in a database of the server of `root_url`, which may be killed.
     pub async fn start_at(root_url: &str, name: &str, total: i64) -> Option<Self> {
         let database_url = format!("{root_url}/{name}");
-        Self::start_in(Turn::beside().await, name, total, database_url).await
+        Self::start_in(Turn::beside().await, name, total, (database_url, program())).await
     }
 
-    async fn start_in(turn: Turn, name: &str, total: i64, database_url: String) -> Option<Self> {
+    async fn start_in(
+        turn: Turn,
+        name: &str,
+        total: i64,
+        (database_url, program): (String, PathBuf),
+    ) -> Option<Self> {
         let stack = testing::stack()?;
         turn::only_one_is_called(name);
         let pairs = [
@@ -118,6 +131,7 @@ impl World {
             total,
             address: None,
             admin: None,
+            program,
             time_to_pay_ms: None,
             spawned: AtomicU32::new(0),
             _turn: turn,
@@ -156,7 +170,7 @@ impl World {
         );
         RoleSpec {
             name: format!("{}-{number}-{}", self.name, args[0]),
-            program: program(),
+            program: self.program.clone(),
             args: args.iter().map(|arg| (*arg).to_owned()).collect(),
             env,
         }
@@ -387,7 +401,7 @@ impl World {
 }
 
 /// The system's debug binary, built once.
-fn program() -> PathBuf {
+pub fn program() -> PathBuf {
     static PROGRAM: OnceLock<PathBuf> = OnceLock::new();
     PROGRAM
         .get_or_init(|| scenarios::bench::system_binary::build().expect("the system builds"))
