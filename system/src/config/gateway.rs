@@ -104,7 +104,8 @@ impl Default for UpstreamsConfig {
 }
 
 impl UpstreamsConfig {
-    fn all(&self) -> [(&'static str, &str); 5] {
+    /// Each service's instances, by its name.
+    pub fn all(&self) -> [(&'static str, &str); 5] {
         [
             ("auth", &self.auth),
             ("user", &self.user),
@@ -126,6 +127,14 @@ pub struct UpstreamAddress {
     pub weight: u32,
     /// What its version is called; empty: it has no name.
     pub version: String,
+}
+
+impl UpstreamAddress {
+    /// `host:port` without a login, for whoever may read metrics.
+    pub fn target(&self) -> &str {
+        let login = self.authority.rsplit_once('@');
+        login.map_or(&self.authority, |(_, target)| target)
+    }
 }
 
 /// The instances that are written here, at least one.

@@ -24,14 +24,17 @@ mod upstream;
 use crate::accounts::Access;
 use crate::config::{Config, upstreams};
 use crate::listener::{Connections, Listener, open_files};
+use crate::metrics::Kind;
 use crate::roles::{self, Addresses, RoleConfig};
 use crate::serving_threads::{ServingThreads, how_many};
 use crate::shutdown::Shutdown;
 use crate::store::Store;
 use crate::supervisor::Supervisor;
+use guard::breaker::State;
 use routing::Routing;
 use serving::Serving;
 use shared::Shared;
+use std::collections::HashMap;
 use std::sync::Arc;
 use tokio::sync::mpsc;
 
@@ -137,4 +140,36 @@ fn observe(shared: &Arc<Shared>) {
     let connections = shared.connections.clone();
     let (name, help) = ("seckill_gateway_connections", "Clients connected");
     metrics.gauge(name, help, move || connections.taken() as f64);
+    shared.routing.observe(metrics);
+    observe_breakers(shared);
+}
+
+/// What the breaker of each instance of each service does. Two services at one address share theirs.
+fn observe_breakers(shared: &Shared) {
+    let services = shared.config.gateway.upstreams.all().into_iter();
+    let watched: Vec<_> = services
+        .flat_map(|(service, list)| {
+            let instances = upstreams(list).unwrap_or_default().into_iter();
+            instances.map(move |instance| (service, instance))
+        })
+        .collect();
+    let breakers = shared.breakers.clone();
+    let name = "seckill_gateway_breaker_state";
+    let help = "1: what the breaker of this instance does with calls";
+    let metrics = shared.admin.metrics();
+    metrics.register(Kind::Gauge, name, help, move |out| {
+        let states: HashMap<_, _> = breakers.states().into_iter().collect();
+        for (service, instance) in &watched {
+            let now = states.get(&instance.url).copied();
+            for (state, name) in State::ALL {
+                let labels = [
+                    ("upstream", *service),
+                    ("target", instance.target()),
+                    ("state", name),
+                ];
+                let is_so = now.unwrap_or(State::Closed) == state;
+                out.value(&labels, f64::from(u8::from(is_so)));
+            }
+        }
+    });
 }

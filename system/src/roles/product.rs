@@ -49,6 +49,7 @@ pub async fn run(
     let (supervisor, mut ends) = Supervisor::new();
     let (stop, stopping) = Shutdown::channel();
     let (cache, looking) = Cache::start(&store, &config.product).await?;
+    cache.observe(admin.metrics());
     // It looks until the last reader is answered.
     let mut tasks = JoinSet::new();
     let name = "the reading of products".to_owned();

@@ -1,6 +1,7 @@
 //! The gateway in front of all other roles, as whoever has `curl` sees it.
 
 mod bad_input;
+mod counted;
 mod floods;
 mod limits;
 mod shop;

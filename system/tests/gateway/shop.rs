@@ -9,7 +9,9 @@ use hyper_util::client::legacy::connect::HttpConnector;
 use hyper_util::rt::TokioExecutor;
 use serde_json::Value;
 use std::net::SocketAddr;
+use std::path::Path;
 use std::time::{Duration, SystemTime};
+use system::admin::Admin;
 use system::config::Config;
 use system::roles::{self, RoleConfig};
 use system::shutdown::Shutdown;
@@ -24,6 +26,7 @@ pub const PASSWORD: &str = "password123";
 pub struct Shop {
     pub gateway: SocketAddr,
     client: Client<HttpConnector, Full<Bytes>>,
+    operators: Admin,
 }
 
 /// What was answered.
@@ -58,39 +61,65 @@ impl Told {
     }
 }
 
+/// On a file in this folder and on free ports, without limits.
+fn config(folder: &Path) -> Config {
+    let mut config = Config::default();
+    let file = folder.join("shop.db");
+    config.database.url = format!("sqlite://{}", file.display());
+    config.seckill.engine = "preallocated".parse().expect("a name");
+    for listen in [
+        &mut config.seckill.listen,
+        &mut config.order.listen,
+        &mut config.product.listen,
+        &mut config.auth.listen,
+        &mut config.user.listen,
+        &mut config.gateway.listen,
+    ] {
+        *listen = "127.0.0.1:0".to_owned();
+    }
+    config.auth.argon2.memory_kib = 8;
+    config.auth.argon2.passes = 1;
+    config.jwt.secret = "a key of more than thirty-two bytes, for tests".to_owned();
+    config.jwt.revocation_interval_ms = 100;
+    // All buyers of a test have one address, and no patience.
+    let limits = &mut config.rate_limits;
+    for limit in [
+        &mut limits.global,
+        &mut limits.seckill,
+        &mut limits.order,
+        &mut limits.login,
+    ] {
+        limit.rps = 0;
+    }
+    config
+}
+
 impl Shop {
     /// Calls `body` while it runs with these settings on top, and stops it.
     pub async fn open(change: impl FnOnce(&mut Config), body: impl AsyncFnOnce(&Self)) {
         let folder = tempfile::tempdir().expect("a temporary folder");
-        let mut config = Config::default();
-        let file = folder.path().join("shop.db");
-        config.database.url = format!("sqlite://{}", file.display());
-        config.seckill.engine = "preallocated".parse().expect("a name");
-        for listen in [
-            &mut config.seckill.listen,
-            &mut config.order.listen,
-            &mut config.product.listen,
-            &mut config.auth.listen,
-            &mut config.user.listen,
-            &mut config.gateway.listen,
-        ] {
-            *listen = "127.0.0.1:0".to_owned();
-        }
-        config.auth.argon2.memory_kib = 8;
-        config.auth.argon2.passes = 1;
-        config.jwt.secret = "a key of more than thirty-two bytes, for tests".to_owned();
-        config.jwt.revocation_interval_ms = 100;
-        // All buyers of a test have one address, and no patience.
-        let limits = &mut config.rate_limits;
-        for limit in [
-            &mut limits.global,
-            &mut limits.seckill,
-            &mut limits.order,
-            &mut limits.login,
-        ] {
-            limit.rps = 0;
-        }
+        let mut config = config(folder.path());
         change(&mut config);
+        let listeners = roles::all::bind(&config).expect("free ports");
+        let run = |role, shutdown| roles::all::run(role, listeners, shutdown);
+        Self::serve(config, run, body).await;
+    }
+
+    /// The same with a gateway that has nobody behind it.
+    pub async fn open_alone(change: impl FnOnce(&mut Config), body: impl AsyncFnOnce(&Self)) {
+        let folder = tempfile::tempdir().expect("a temporary folder");
+        let mut config = config(folder.path());
+        change(&mut config);
+        let listener = roles::gateway::bind(&config).expect("a free port");
+        let run = |role, shutdown| roles::gateway::run(role, listener, shutdown);
+        Self::serve(config, run, body).await;
+    }
+
+    async fn serve<F: Future<Output = anyhow::Result<()>>>(
+        config: Config,
+        run: impl FnOnce(RoleConfig, Shutdown) -> F,
+        body: impl AsyncFnOnce(&Self),
+    ) {
         let registry = Registry::standard();
         let admin = roles::migrate::Admin::new("admin", PASSWORD).expect("good");
         let seeds = roles::migrate::Seeds {
@@ -100,30 +129,39 @@ impl Shop {
         roles::migrate::with(&config, &registry, &seeds, Some(&admin))
             .await
             .expect("migrated");
-        let listeners = roles::all::bind(&config).expect("free ports");
         let (stop, shutdown) = Shutdown::channel();
         let (sender, ready) = oneshot::channel();
+        let operators = Admin::default();
         let role = RoleConfig {
             config,
             registry,
-            admin: Default::default(),
+            admin: operators.clone(),
             ready: Box::new(move |addresses| {
                 let _ = sender.send(addresses);
                 Ok(())
             }),
         };
-        let running = Box::pin(roles::all::run(role, listeners, shutdown));
+        let running = Box::pin(run(role, shutdown));
         let trying = async {
             let addresses = ready.await.expect("it is ready").expect("it serves");
             let shop = Self {
-                gateway: addresses.gateway.expect("it has a gateway"),
+                gateway: addresses.gateway.unwrap_or(addresses.listen),
                 client: Client::builder(TokioExecutor::new()).build_http(),
+                operators,
             };
             body(&shop).await;
             stop.send_replace(true);
         };
         let (ran, ()) = tokio::join!(running, trying);
         ran.expect("it ends well");
+    }
+
+    /// What is counted now under this name, the whole of a line before its number.
+    pub fn counted(&self, name: &str) -> f64 {
+        let text = self.operators.metrics().text();
+        let number = |line: &str| line.strip_prefix(name)?.strip_prefix(' ')?.parse().ok();
+        let found = text.lines().find_map(number);
+        found.unwrap_or_else(|| panic!("no {name} in {text}"))
     }
 
     /// Sends this request, with a token unless it is empty.

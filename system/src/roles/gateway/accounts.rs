@@ -145,7 +145,7 @@ fn not_too_often(app: &App, ClientAddress(from): ClientAddress, name: &str) -> R
     let checked = app
         .rates
         .check(Bucket::Login, Key::AddressAndName(from, &name));
-    checked.map_err(Refusal::too_often)
+    checked.map_err(|wait| Refusal::too_often(Bucket::Login, wait))
 }
 
 /// Another token for the one in `Authorization`, which may have come to its end a little while ago.

@@ -1,7 +1,8 @@
 //! What clients are told: every answer is JSON with `code` and `message`, and a refusal has the
 //! status that the kept wire contract gives it.
 
-use super::guard::rates::RetryAfter;
+use super::guard::limit::Limit;
+use super::guard::rates::{Bucket, RetryAfter};
 use crate::grpc_server::RETRY_AFTER;
 use axum::Json;
 use axum::response::{IntoResponse, Response};
@@ -60,6 +61,8 @@ pub struct Refusal {
     pub message: Cow<'static, str>,
     /// When to ask again, s.
     pub retry_after_s: Option<u64>,
+    /// The bound that is reached, for those who count.
+    pub limit: Option<Limit>,
 }
 
 /// A refusal as it is sent.
@@ -81,6 +84,15 @@ impl Refusal {
             status,
             message: message.into(),
             retry_after_s: is_for_now.then_some(RETRY_AFTER_S),
+            limit: None,
+        }
+    }
+
+    /// The same, because of this bound.
+    pub fn beyond(limit: Limit, status: StatusCode, message: impl Into<Cow<'static, str>>) -> Self {
+        Self {
+            limit: Some(limit),
+            ..Self::new(status, message)
         }
     }
 
@@ -95,11 +107,11 @@ impl Refusal {
     }
 
     /// 429: a retry helps after this time.
-    pub fn too_often(RetryAfter { seconds }: RetryAfter) -> Self {
+    pub fn too_often(bucket: Bucket, RetryAfter { seconds }: RetryAfter) -> Self {
         let text = "too many requests; try again later";
         Self {
             retry_after_s: Some(seconds),
-            ..Self::new(StatusCode::TOO_MANY_REQUESTS, text)
+            ..Self::beyond(Limit::Rate(bucket), StatusCode::TOO_MANY_REQUESTS, text)
         }
     }
 
@@ -120,6 +132,9 @@ impl IntoResponse for Refusal {
         if let Some(wait_s) = self.retry_after_s {
             let headers = response.headers_mut();
             headers.insert(RETRY_AFTER_HEADER, HeaderValue::from(wait_s));
+        }
+        if let Some(limit) = self.limit {
+            response.extensions_mut().insert(limit);
         }
         if self.status == StatusCode::UNAUTHORIZED {
             let scheme = HeaderValue::from_static("Bearer");

@@ -8,6 +8,7 @@ use super::upstream::{Call, Failure, Upstream};
 use crate::accounts::Access;
 use crate::config::Config;
 use crate::grpc_server::{OTHER_INSTANCE, REASON};
+use crate::metrics::Metrics;
 use crate::proto::seckill::{SeckillRequest, SeckillResponse};
 use crate::tokens::{Caller, token_in};
 use axum::extract::FromRequestParts;
@@ -84,6 +85,19 @@ impl Services {
         })
     }
 
+    /// Registers what this thread counts of its calls.
+    pub fn observe(&self, metrics: &Metrics) {
+        for (name, upstream) in [
+            ("auth", &self.auth),
+            ("user", &self.user),
+            ("product", &self.product),
+            ("order", &self.order),
+            ("seckill", &self.seckill),
+        ] {
+            upstream.observe(metrics, name);
+        }
+    }
+
     /// A call with what the client's headers carry.
     pub fn call<'a>(&self, method: &'static str, headers: &'a HeaderMap) -> Call<'a> {
         Call {
@@ -152,7 +166,7 @@ impl FromRequestParts<App> for Identity {
         let limited = LIMITED.iter().find(|(begin, _)| path.starts_with(begin));
         if let Some((_, bucket)) = limited {
             let checked = app.rates.check(*bucket, Key::User(caller.user.0));
-            checked.map_err(Refusal::too_often)?;
+            checked.map_err(|wait| Refusal::too_often(*bucket, wait))?;
         }
         Ok(Self(caller))
     }

@@ -2,6 +2,7 @@
 
 use super::answer::Refusal;
 use super::guard::addresses::{ClientAddress, ClientAddresses};
+use super::guard::limit::Limit;
 use super::guard::rates::{Bucket, Key, Rates};
 use axum::Router;
 use axum::body::Body;
@@ -65,7 +66,8 @@ impl Gate {
         let answering = async {
             let Some(_place) = self.enter() else {
                 let text = "too many requests are under way; try again";
-                return Refusal::not_now(text).into_response();
+                let busy = StatusCode::SERVICE_UNAVAILABLE;
+                return Refusal::beyond(Limit::InFlight, busy, text).into_response();
             };
             if let Err(refusal) = self.not_too_often(client) {
                 return refusal.into_response();
@@ -93,7 +95,7 @@ impl Gate {
             return Ok(());
         }
         let checked = self.rates.check(Bucket::Global, Key::Address(client));
-        checked.map_err(Refusal::too_often)
+        checked.map_err(|wait| Refusal::too_often(Bucket::Global, wait))
     }
 
     /// How many requests are under way.
@@ -111,7 +113,8 @@ fn too_large(request: &Request<Body>) -> Option<Refusal> {
     let path = request.uri().path_and_query();
     if path.is_some_and(|path| path.as_str().len() > PATH_BYTES_MAX) {
         let text = format!("the address has more than {PATH_BYTES_MAX} bytes");
-        return Some(Refusal::new(StatusCode::URI_TOO_LONG, text));
+        let too_long = StatusCode::URI_TOO_LONG;
+        return Some(Refusal::beyond(Limit::Head, too_long, text));
     }
     let headers = request.headers().iter();
     let bytes: usize = headers
@@ -119,7 +122,8 @@ fn too_large(request: &Request<Body>) -> Option<Refusal> {
         .sum();
     (bytes > HEAD_BYTES_MAX).then(|| {
         let text = format!("the headers have more than {HEAD_BYTES_MAX} bytes");
-        Refusal::new(StatusCode::REQUEST_HEADER_FIELDS_TOO_LARGE, text)
+        let too_large = StatusCode::REQUEST_HEADER_FIELDS_TOO_LARGE;
+        Refusal::beyond(Limit::Head, too_large, text)
     })
 }
 

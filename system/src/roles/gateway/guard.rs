@@ -7,5 +7,6 @@ mod buckets;
 pub mod connections;
 pub mod cors;
 pub mod json;
+pub mod limit;
 pub mod rates;
 mod retry_after;

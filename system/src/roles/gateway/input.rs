@@ -3,6 +3,7 @@
 use super::answer::Refusal;
 use super::app::App;
 use super::guard::json;
+use super::guard::limit::Limit;
 use axum::body::Body;
 use axum::extract::{FromRequest, FromRequestParts, Query, Request};
 use http::request::Parts;
@@ -26,7 +27,8 @@ impl<T: DeserializeOwned> FromRequest<App> for Sent<T> {
         let reading = tokio::time::timeout(app.body_timeout, read(body));
         let Ok(read) = reading.await else {
             let text = "the body took too long";
-            return Err(Refusal::new(StatusCode::REQUEST_TIMEOUT, text));
+            let late = StatusCode::REQUEST_TIMEOUT;
+            return Err(Refusal::beyond(Limit::BodyTimeout, late, text));
         };
         json::parse(&read?).map(Self).map_err(Refusal::malformed)
     }
@@ -50,7 +52,7 @@ async fn read(body: Body) -> Result<bytes::Bytes, Refusal> {
     read.map(|body| body.to_bytes()).map_err(|error| {
         if error.is::<LengthLimitError>() {
             let text = format!("the body has more than {BODY_BYTES_MAX} bytes");
-            return Refusal::new(StatusCode::PAYLOAD_TOO_LARGE, text);
+            return Refusal::beyond(Limit::Body, StatusCode::PAYLOAD_TOO_LARGE, text);
         }
         Refusal::malformed("the body broke off")
     })

@@ -8,12 +8,14 @@
 
 use super::answer::Refusal;
 use crate::config::UpstreamAddress;
+use crate::metrics::{Kind, Metrics};
 use crate::shutdown::Shutdown;
 use crate::store::Store;
 use engines::{SaleId, StockEngine, UserId};
 use http::StatusCode;
 use sha2::{Digest, Sha256};
 use std::collections::HashMap;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, PoisonError, RwLock};
 use std::time::Duration;
 use tokio::sync::Notify;
@@ -29,6 +31,7 @@ pub struct Routing {
     instances: Vec<Instance>,
     /// `None`: anybody sells to anybody.
     dealt: Option<Dealt>,
+    refreshes: Refreshes,
 }
 
 #[derive(Debug)]
@@ -46,6 +49,13 @@ struct Dealt {
     is_wrong: Notify,
 }
 
+/// How often it was read who owns whom, and how often it could not be.
+#[derive(Debug, Default)]
+struct Refreshes {
+    done: AtomicU64,
+    failed: AtomicU64,
+}
+
 impl Routing {
     pub fn new(instances: &[UpstreamAddress], deals_buyers: bool) -> Self {
         let instances = instances.iter().map(|instance| Instance {
@@ -57,7 +67,21 @@ impl Routing {
         Self {
             instances: instances.collect(),
             dealt: deals_buyers.then(Dealt::default),
+            refreshes: Refreshes::default(),
         }
+    }
+
+    /// Registers how often it was read who owns whom: never, where nobody owns anybody.
+    pub fn observe(self: &Arc<Self>, metrics: &Metrics) {
+        let routing = self.clone();
+        let name = "seckill_gateway_routing_refreshes_total";
+        let help = "Looks at which instance owns which buyers";
+        metrics.register(Kind::Counter, name, help, move |out| {
+            let Refreshes { done, failed } = &routing.refreshes;
+            for (result, count) in [("done", done), ("failed", failed)] {
+                out.count(&[("result", result)], count.load(Ordering::Relaxed));
+            }
+        });
     }
 
     /// Where `user` buys, in the order in which to try.
@@ -124,9 +148,14 @@ impl Routing {
     ) {
         let Some(dealt) = &self.dealt else { return };
         loop {
-            if let Err(error) = self.read(dealt, &store, &*engine).await {
-                tracing::warn!(%error, "cannot read which instance owns which buyers");
-            }
+            let ended = match self.read(dealt, &store, &*engine).await {
+                Ok(()) => &self.refreshes.done,
+                Err(error) => {
+                    tracing::warn!(%error, "cannot read which instance owns which buyers");
+                    &self.refreshes.failed
+                }
+            };
+            ended.fetch_add(1, Ordering::Relaxed);
             let pause = async {
                 tokio::time::sleep(POLL_PAUSE).await;
                 let _ = tokio::time::timeout(POLL_INTERVAL, dealt.is_wrong.notified()).await;

@@ -3,6 +3,7 @@
 use super::app::Services;
 use super::counts::Counts;
 use super::guard::connections::Connection;
+use super::guard::limit::Limit;
 use super::router::router;
 use super::shared::Shared;
 use crate::http_server;
@@ -65,6 +66,7 @@ impl Serving {
             shared.rates.clone(),
             &shared.breakers,
         )?;
+        services.observe(shared.admin.metrics());
         let app = router(Arc::new(services));
         let counts = Arc::<Counts>::default();
         counts.register(shared.admin.metrics());
@@ -81,6 +83,7 @@ impl Serving {
                 () = shared.shutdown.requested() => break,
             };
             let Some(counted) = count(&shared, peer.ip()) else {
+                counts.turned_away(Limit::ConnectionsPerAddress);
                 continue;
             };
             let passage = Passage {
@@ -224,7 +227,7 @@ impl Service<Request<Body>> for Passage {
         async move {
             let answer = shared.gate.pass(app, peer, request).await;
             let took = (!is_long).then(|| began.elapsed());
-            counts.answer(answer.status(), took);
+            counts.answer(&answer, took);
             Ok(answer)
         }
         .boxed()

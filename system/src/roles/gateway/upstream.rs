@@ -1,15 +1,19 @@
 //! A service behind the gateway: its instances, and one request to one of them.
 
+mod calls;
+
 use super::answer::Refusal;
 use super::guard::breaker::{Breaker, Breakers};
 use crate::config::{TlsConfig, UpstreamAddress, upstreams};
+use crate::metrics::Metrics;
 use crate::tls::endpoint;
+use calls::{Calls, Outcome};
 use http::uri::PathAndQuery;
 use http::{HeaderValue, StatusCode};
 use std::error::Error;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 use tonic::client::Grpc;
 use tonic::metadata::{AsciiMetadataValue, MetadataMap};
 use tonic::transport::Channel;
@@ -32,8 +36,18 @@ const STREAM_WINDOW_BYTES: u32 = 256 * 1024;
 pub struct Upstream {
     /// What it is called in what clients are told: `the orders are`.
     subject: &'static str,
-    instances: Vec<(Channel, Arc<Breaker>)>,
+    instances: Vec<Instance>,
     next: AtomicUsize,
+}
+
+/// One of them.
+#[derive(Debug)]
+struct Instance {
+    channel: Channel,
+    breaker: Arc<Breaker>,
+    calls: Arc<Calls>,
+    /// `host:port`, as configured.
+    target: Arc<str>,
 }
 
 /// What a request carries beside its message.
@@ -98,14 +112,25 @@ impl Upstream {
     ) -> anyhow::Result<Self> {
         let instances = upstreams(list)?;
         let instances = instances.iter().map(|it| {
-            let channel = channel(it, in_flight_max, tls)?;
-            anyhow::Ok((channel, breakers.of(&it.url)))
+            anyhow::Ok(Instance {
+                channel: channel(it, in_flight_max, tls)?,
+                breaker: breakers.of(&it.url),
+                calls: Arc::default(),
+                target: it.target().into(),
+            })
         });
         Ok(Self {
             subject,
             instances: instances.collect::<anyhow::Result<_>>()?,
             next: AtomicUsize::new(0),
         })
+    }
+
+    /// Registers what is counted of the calls of each instance of this thread.
+    pub fn observe(&self, metrics: &Metrics, name: &'static str) {
+        for instance in &self.instances {
+            instance.calls.register(metrics, name, &instance.target);
+        }
     }
 
     /// Asks one instance after the other in turn; the next one if nothing could be sent.
@@ -138,11 +163,14 @@ impl Upstream {
         Q: prost::Message + Send + Sync + 'static,
         R: prost::Message + Default + Send + Sync + 'static,
     {
-        let (channel, breaker) = &self.instances[index];
-        let Ok(attempt) = breaker.call() else {
+        let instance = &self.instances[index];
+        let Ok(attempt) = instance.breaker.call() else {
+            instance.calls.ended(Outcome::LeftAlone, Duration::ZERO);
             return Err(Failure::NotSent(self.subject));
         };
-        let answer = self.ask_over(channel, call, question).await;
+        let began = Instant::now();
+        let answer = self.ask_over(&instance.channel, call, question).await;
+        instance.calls.ended(outcome(&answer), began.elapsed());
         match answer.as_ref().is_err_and(Failure::is_the_services) {
             true => attempt.failed(),
             false => attempt.answered(),
@@ -204,6 +232,19 @@ impl Upstream {
             self.subject
         );
         failure
+    }
+}
+
+/// For those who count.
+fn outcome<R>(answer: &Result<R, Failure>) -> Outcome {
+    match answer {
+        Ok(_) => Outcome::Answered,
+        Err(failure @ Failure::Told(_)) => match failure.is_the_services() {
+            false => Outcome::Refused,
+            true => Outcome::Failed,
+        },
+        Err(Failure::Unknown) => Outcome::Unknown,
+        Err(Failure::NotSent(_)) => Outcome::NotSent,
     }
 }
 
@@ -302,7 +343,16 @@ mod tests {
 
     #[test]
     fn a_refusal_is_no_failure() {
-        let told = |code| Failure::Told(Status::new(code, "")).is_the_services();
+        let told = |code| {
+            let failure = Failure::Told(Status::new(code, ""));
+            let is_failure = failure.is_the_services();
+            let counted = match is_failure {
+                true => Outcome::Failed,
+                false => Outcome::Refused,
+            };
+            assert_eq!(outcome(&Err::<(), _>(failure)), counted);
+            is_failure
+        };
         for code in [
             Code::InvalidArgument,
             Code::NotFound,

@@ -12,6 +12,7 @@ mod recent;
 
 use crate::clock::unix_ms;
 use crate::config::ProductConfig;
+use crate::metrics::Metrics;
 use crate::store::{ProductPage, ProductView, Store};
 use changes::{Changes, TRUST_MAX};
 use engines::SaleId;
@@ -92,6 +93,13 @@ impl Cache {
             }
         };
         Ok((this, running))
+    }
+
+    /// Registers what is counted of each kind of reading.
+    pub fn observe(&self, metrics: &Metrics) {
+        self.products.observe(metrics, "products");
+        self.units.observe(metrics, "units");
+        self.pages.observe(metrics, "pages");
     }
 
     /// One product, as it is or was a moment ago; `None`: there is none.

@@ -66,6 +66,15 @@ pub enum State {
     Open,
 }
 
+impl State {
+    /// Each, with its name for operators.
+    pub const ALL: [(Self, &str); 3] = [
+        (Self::Closed, "closed"),
+        (Self::HalfOpen, "half_open"),
+        (Self::Open, "open"),
+    ];
+}
+
 /// Of one instance of a service; shared by all who ask it.
 pub struct Breaker {
     /// Whose it is, for the log.

@@ -5,7 +5,11 @@
 //! then: however many ask, there is one look at a time, and never two for the same thing. What is not
 //! there is known as well as what is.
 
+mod counts;
+
 use super::recent::Recent;
+use crate::metrics::Metrics;
+use counts::{Counts, Read};
 use std::collections::{HashMap, VecDeque};
 use std::hash::Hash;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -64,6 +68,7 @@ struct Inner<K, V> {
     age_max: Duration,
     /// What a value weighs, bytes.
     weigh: fn(&V) -> usize,
+    counts: Arc<Counts>,
 }
 
 #[derive(Debug)]
@@ -104,6 +109,7 @@ impl<K: Copy + Eq + Hash, V: Clone> Looks<K, V> {
             wanted: Notify::new(),
             age_max,
             weigh,
+            counts: Arc::default(),
         };
         let inner = Arc::new(inner);
         Self { inner }
@@ -114,12 +120,22 @@ impl<K: Copy + Eq + Hash, V: Clone> Looks<K, V> {
     pub async fn get(&self, key: K) -> Answer<V> {
         let answer = {
             let mut state = self.state();
+            let counts = &self.inner.counts;
             if let Some(seen) = self.fresh(&mut state, key) {
+                counts.read(match seen.value {
+                    Some(_) => Read::Hit,
+                    None => Read::Absent,
+                });
                 return Ok(seen);
             }
             if state.askers >= WAITING_MAX {
+                counts.read(Read::TurnedAway);
                 return Err(Unseen::Crowded);
             }
+            counts.read(match state.waiting.contains_key(&key) {
+                true => Read::Joined,
+                false => Read::Missed,
+            });
             state.wait(key)
         };
         self.inner.wanted.notify_one();
@@ -174,6 +190,7 @@ impl<K: Copy + Eq + Hash, V: Clone> Looks<K, V> {
             };
             state.answer(key, &answer);
         }
+        self.inner.counts.hold(state.seen.len());
         if !state.order.is_empty() {
             self.inner.wanted.notify_one();
         }
@@ -185,12 +202,16 @@ impl<K: Copy + Eq + Hash, V: Clone> Looks<K, V> {
         let mut state = self.state();
         if state.seen.get(key).is_some_and(is_old) {
             state.seen.remove(key);
+            self.inner.counts.forgot(1);
         }
+        self.inner.counts.hold(state.seen.len());
     }
 
     /// Forgets everything, also what a look under way is about to see.
     pub fn forget_all(&self) {
         let mut state = self.state();
+        self.inner.counts.forgot(state.seen.len());
+        self.inner.counts.hold(0);
         state.seen.clear();
         state.forgotten += 1;
     }
@@ -198,6 +219,11 @@ impl<K: Copy + Eq + Hash, V: Clone> Looks<K, V> {
     /// Somebody makes sure until then that what is known is still so.
     pub fn trust_until(&self, until: Instant) {
         self.state().trusted_until = Some(until);
+    }
+
+    /// Registers what is counted here, under this name.
+    pub fn observe(&self, metrics: &Metrics, kind: &'static str) {
+        self.inner.counts.register(metrics, kind);
     }
 
     fn fresh(&self, state: &mut State<K, V>, key: K) -> Option<Seen<V>> {

@@ -60,7 +60,7 @@ impl<K: Copy + Eq + Hash, V> Recent<K, V> {
         *self = Self::new(self.most);
     }
 
-    #[cfg(test)]
+    /// How many there are.
     pub fn len(&self) -> usize {
         self.young.len() + self.old.len()
     }

@@ -152,3 +152,41 @@ async fn so_many_wait_and_no_more_and_so_much_is_remembered_and_no_more() {
     // 1 MiB holds no more than 8,192 of them.
     assert!(state.seen.len() <= 8_192, "{}", state.seen.len());
 }
+
+#[tokio::test]
+async fn questions_are_counted_by_how_they_were_met_and_so_is_what_is_forgotten() {
+    let looks = looks(LONG);
+    let metrics = Metrics::default();
+    looks.observe(&metrics, "things");
+    let asking = join_all([looks.get(1), looks.get(1), looks.get(1), looks.get(2)]);
+    pin_mut!(asking);
+    assert!(poll!(&mut asking).is_pending());
+    look(&looks, &[1]);
+    asking.await;
+    for (key, times) in [(1, 5), (2, 3)] {
+        for _ in 0..times {
+            value(&looks, key).await;
+        }
+    }
+    let told = |line: &str| {
+        let text = metrics.text();
+        assert!(text.lines().any(|told| told == line), "{line}: {text}");
+    };
+    told("seckill_product_cache_entries{kind=\"things\"} 2.0");
+    looks.forget(1, |_| false);
+    looks.forget(1, |_| true);
+    told("seckill_product_cache_forgotten_total{kind=\"things\"} 1");
+    looks.forget_all();
+    for (result, count) in [
+        ("hit", 5),
+        ("absent", 3),
+        ("missed", 2),
+        ("joined", 2),
+        ("turned_away", 0),
+    ] {
+        let labels = format!("kind=\"things\",result=\"{result}\"");
+        told(&format!("seckill_product_reads_total{{{labels}}} {count}"));
+    }
+    told("seckill_product_cache_entries{kind=\"things\"} 0.0");
+    told("seckill_product_cache_forgotten_total{kind=\"things\"} 2");
+}
