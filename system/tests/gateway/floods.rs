@@ -258,7 +258,36 @@ async fn heads_and_bodies_that_are_too_large_or_can_be_read_in_two_ways_are_refu
                 let answer = raw(shop, bytes.into_bytes()).await;
                 let start = format!("HTTP/1.1 {status} ");
                 assert!(answer.starts_with(&start), "{what}: {answer:?}");
+                let body = format!("\r\n\r\n{{\"code\":{status},\"message\":\"");
+                assert!(answer.contains(&body), "{what}: {answer:?}");
+                for header in ["\r\nx-request-id: ", "\r\ncontent-type: application/json"] {
+                    assert!(answer.contains(header), "{what}: {answer:?}");
+                }
                 shop.get("/health", "").await.expect(200);
+            }
+            for (name, times) in [
+                ("seckill_gateway_requests_total{status=\"431\"}", 3.0),
+                ("seckill_gateway_turned_away_total{limit=\"head\"}", 3.0),
+                ("seckill_gateway_requests_total{status=\"400\"}", 4.0),
+            ] {
+                assert_eq!(shop.counted(name), times, "{name}");
+            }
+        },
+    )
+    .await;
+}
+
+#[tokio::test]
+async fn behind_good_requests_of_the_same_client_a_bad_one_is_told_what_is_wrong_too() {
+    Shop::open(
+        |_| {},
+        async |shop: &Shop| {
+            for method in ["GET", "HEAD"] {
+                let good = format!("{method} /health HTTP/1.1\r\nhost: shop\r\n\r\n");
+                let answers = raw(shop, format!("{good}{good}nonsense\r\n\r\n").into()).await;
+                assert_eq!(answers.matches("HTTP/1.1 200 ").count(), 2, "{answers}");
+                let (_, last) = answers.split_once("HTTP/1.1 400 ").expect("an answer");
+                assert!(last.contains("{\"code\":400,\"message\":\""), "{answers}");
             }
         },
     )

@@ -4,6 +4,7 @@
 use super::guard::limit::Limit;
 use crate::metrics::{Histogram, Kind, Metrics, REQUEST, nanos};
 use axum::response::Response;
+use http::StatusCode;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
@@ -39,15 +40,20 @@ impl Counts {
     /// An answer, with the bound in its extensions if it is a refusal because of one; `took` is left
     /// out where somebody wanted to wait.
     pub fn answer(&self, answer: &Response, took: Option<Duration>) {
-        let index = usize::from(answer.status().as_u16().saturating_sub(FIRST));
+        self.bare_answer(answer.status(), answer.extensions().get().copied());
+        if let Some(took) = took {
+            self.durations.observe(nanos(took));
+        }
+    }
+
+    /// An answer to what was no request.
+    pub fn bare_answer(&self, status: StatusCode, limit: Option<Limit>) {
+        let index = usize::from(status.as_u16().saturating_sub(FIRST));
         if let Some(count) = self.by_status.get(index) {
             count.fetch_add(1, Ordering::Relaxed);
         }
-        if let Some(limit) = answer.extensions().get() {
-            self.turned_away(*limit);
-        }
-        if let Some(took) = took {
-            self.durations.observe(nanos(took));
+        if let Some(limit) = limit {
+            self.turned_away(limit);
         }
     }
 

@@ -18,7 +18,7 @@ use tower_service::Service;
 use tracing::Instrument;
 
 /// Where a request's id stands, in and out.
-const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
+pub const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
 /// Longest id that is taken over from a client, characters.
 const REQUEST_ID_MAX: usize = 64;
 
@@ -137,7 +137,7 @@ impl Drop for Place<'_> {
 }
 
 /// The client's own, if it is harmless in a log, or a new one.
-fn request_id(given: Option<&HeaderValue>) -> HeaderValue {
+pub fn request_id(given: Option<&HeaderValue>) -> HeaderValue {
     let is_plain = |id: &&HeaderValue| {
         let bytes = id.as_bytes();
         let is_safe = |byte: &u8| byte.is_ascii_alphanumeric() || b"-_.:".contains(byte);

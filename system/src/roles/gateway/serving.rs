@@ -1,5 +1,7 @@
 //! One serving thread: its runtime, its clients, and its connections to the services.
 
+mod client_socket;
+
 use super::app::Services;
 use super::counts::Counts;
 use super::guard::connections::Connection;
@@ -9,18 +11,20 @@ use super::shared::Shared;
 use crate::http_server;
 use crate::listener::accept;
 use crate::roles;
-use crate::tls::{HTTP_2, Socket, Wrapping};
+use crate::tls::{HTTP_2, Wrapping};
 use anyhow::Context;
 use axum::Router;
 use axum::body::{Body, HttpBody};
 use axum::response::Response;
 use bytes::Bytes;
+use client_socket::ClientSocket;
 use futures_util::FutureExt;
 use http::Request;
 use hyper_util::rt::{TokioExecutor, TokioIo};
 use hyper_util::server::conn::auto::Builder;
 use hyper_util::service::TowerToHyperService;
 use std::convert::Infallible;
+use std::error::Error;
 use std::net::{IpAddr, TcpListener};
 use std::pin::Pin;
 use std::sync::Arc;
@@ -93,6 +97,7 @@ impl Serving {
                 peer: peer.ip(),
             };
             let client = Client {
+                counts: counts.clone(),
                 passage: match &shared.cors {
                     None => Way::Plain(passage),
                     Some(cors) => Way::ForPages(Box::new(cors.layer(passage))),
@@ -102,7 +107,7 @@ impl Serving {
             };
             prepare(&stream);
             let (builder, live) = (builder.clone(), live.clone());
-            let stream = wrapping.wrap(stream);
+            let stream = ClientSocket::new(wrapping.wrap(stream), counts.clone());
             tokio::spawn(async move {
                 let _places = (place, counted, live);
                 client.serve(&builder, stream).await;
@@ -132,6 +137,7 @@ fn count(shared: &Shared, peer: IpAddr) -> Option<Connection> {
 struct Client {
     passage: Way,
     shared: Arc<Shared>,
+    counts: Arc<Counts>,
     has_asked: Arc<AtomicBool>,
 }
 
@@ -152,8 +158,15 @@ struct Passage {
 }
 
 impl Client {
-    async fn serve(self, builder: &Builder<TokioExecutor>, stream: Socket) {
+    async fn serve(self, builder: &Builder<TokioExecutor>, stream: ClientSocket) {
         let (shared, has_asked) = (self.shared.clone(), self.has_asked.clone());
+        let (counts, seen) = (self.counts.clone(), stream.seen());
+        // Nobody is told of it: the connection is closed.
+        let late = || {
+            if seen.is_in_head() {
+                counts.turned_away(Limit::HeaderTimeout);
+            }
+        };
         let service = TowerToHyperService::new(self);
         let serving = builder.serve_connection(TokioIo::new(stream), service);
         tokio::pin!(serving);
@@ -164,9 +177,15 @@ impl Client {
         let (mut is_watched, mut is_stopping) = (true, false);
         loop {
             tokio::select! {
-                _ = serving.as_mut() => return,
+                served = serving.as_mut() => {
+                    if served.is_err_and(|error| is_late(&*error)) {
+                        late();
+                    }
+                    return;
+                }
                 () = &mut silent, if is_watched => {
                     if !has_asked.load(Ordering::Relaxed) {
+                        late();
                         return;
                     }
                     is_watched = false;
@@ -178,6 +197,11 @@ impl Client {
             }
         }
     }
+}
+
+/// Whether a connection ended because no head came in time.
+fn is_late(error: &(dyn Error + 'static)) -> bool {
+    error.downcast_ref().is_some_and(hyper::Error::is_timeout)
 }
 
 fn prepare(stream: &TcpStream) {
