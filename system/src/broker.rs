@@ -53,6 +53,14 @@ impl Settings {
     }
 }
 
+/// What the broker of those who use this database is called in traces.
+pub fn system(database: &DatabaseConfig) -> &'static str {
+    match database.kind() {
+        Ok(DatabaseKind::Sqlite) => "sqlite",
+        Ok(DatabaseKind::MySql) | Err(_) => "rabbitmq",
+    }
+}
+
 /// Connects under a name that shows who it is.
 pub async fn connect(settings: &Settings, name: &str) -> anyhow::Result<Arc<dyn Broker>> {
     Ok(match settings.embedded(name)? {

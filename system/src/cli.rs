@@ -9,6 +9,7 @@ use crate::panics;
 use crate::roles::{self, RoleConfig};
 use crate::shutdown::Shutdown;
 use crate::supervisor;
+use crate::telemetry;
 use crate::version;
 use anyhow::{Context, ensure};
 use clap::{Parser, Subcommand};
@@ -366,6 +367,7 @@ fn start<L>(
     run: impl AsyncFnOnce(RoleConfig, L, Shutdown) -> anyhow::Result<()>,
 ) -> anyhow::Result<()> {
     let operators = admin::bind(&config)?;
+    let traces = telemetry::start(&config, name)?;
     let told = Admin::new(name, config.masked(registry));
     let (announce, is_ready) = (roles::announce(name, operators.address()), told.clone());
     let config = RoleConfig {
@@ -377,7 +379,7 @@ fn start<L>(
             announce(addresses)
         }),
     };
-    supervisor::catch(|| {
+    let ran = supervisor::catch(|| {
         roles::block_on(async |shutdown| {
             // Served to the very end, also while the role stops.
             let (_until_the_end, ended) = Shutdown::channel();
@@ -388,6 +390,9 @@ fn start<L>(
                 }
             }
         })
-    })
-    .with_context(|| format!("{name} ended"))
+    });
+    if let Some(traces) = traces {
+        traces.stop();
+    }
+    ran.with_context(|| format!("{name} ended"))
 }

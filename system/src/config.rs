@@ -21,6 +21,7 @@ mod production;
 mod rate_limits;
 mod secrets;
 mod sections;
+mod telemetry;
 mod tls_config;
 
 pub use accounts::{Argon2Config, AuthConfig, JwtConfig, Mode, UserConfig, one_line, secret_in};
@@ -34,6 +35,7 @@ pub use sections::{
     Ack, AdminConfig, EngineConfig, GroupCommitConfig, IncarnationConfig, LogConfig, LogFormat,
     MqConfig, QueueType, ReconcilerConfig, RedisConfig, SeckillConfig,
 };
+pub use telemetry::TelemetryConfig;
 pub use tls_config::TlsConfig;
 
 use ::database::DatabaseKind;
@@ -127,6 +129,9 @@ const RANGES: [(&str, u64, u64); 74] = [
     ("log.files_kept", 1, 3_650),
 ];
 
+/// The shares of something, 0 to 1.
+const SHARES: [&str; 1] = ["telemetry.sample_ratio"];
+
 /// Where the setting of this key is in the configuration as JSON: `/mq/order_batch_size`.
 fn pointer(key: &str) -> String {
     format!("/{}", key.replace('.', "/"))
@@ -180,6 +185,8 @@ pub struct Config {
     pub engines: BTreeMap<String, serde_json::Map<String, serde_json::Value>>,
     /// Logs.
     pub log: LogConfig,
+    /// Traces.
+    pub telemetry: TelemetryConfig,
 }
 
 impl Config {
@@ -232,6 +239,14 @@ impl Config {
                 "{key}: {value} is out of range, allowed are {low} to {high}"
             );
         }
+        for key in SHARES {
+            let value = values.pointer(&pointer(key)).and_then(|it| it.as_f64());
+            let value = value.with_context(|| format!("{key} is no number"))?;
+            ensure!(
+                (0.0..=1.0).contains(&value),
+                "{key}: {value} is out of range, allowed are 0 to 1"
+            );
+        }
         ensure!(
             self.incarnation.label.chars().count() <= LABEL_MAX,
             "incarnation.label: longer than {LABEL_MAX} characters"
@@ -259,6 +274,7 @@ impl Config {
         self.auth.validate(self.mode)?;
         self.gateway.validate()?;
         self.tls.validate()?;
+        self.telemetry.validate()?;
         if self.reconciler.grace_ms <= self.seckill.publish_timeout_ms {
             // deadline-before-reserve (R7): a hold must not look orphaned while its publisher may
             // still be about to publish it.
@@ -336,6 +352,24 @@ mod tests {
             error,
             "mq.order_batch_size: 0 is out of range, allowed are 1 to 5000"
         );
+    }
+
+    #[test]
+    fn a_share_of_more_than_all_or_of_nothing_known_is_refused() {
+        let refusal = |share| {
+            let mut config = Config::default();
+            config.telemetry.sample_ratio = share;
+            config.validate().map_err(|error| error.to_string())
+        };
+        for share in [0.0, 0.001, 1.0] {
+            refusal(share).expect("a share");
+        }
+        assert_eq!(
+            refusal(1.5),
+            Err("telemetry.sample_ratio: 1.5 is out of range, allowed are 0 to 1".to_owned())
+        );
+        refusal(-0.1).expect_err("less than nothing");
+        refusal(f64::NAN).expect_err("no number");
     }
 
     #[test]

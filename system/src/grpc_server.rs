@@ -12,6 +12,7 @@ use crate::config::Config;
 use crate::listener::{Connections, Listener, incoming, open_files};
 use crate::proto;
 use crate::shutdown::Shutdown;
+use crate::telemetry::Trace;
 use crate::tls::{HTTP_2, Wrapping};
 use anyhow::Context;
 use futures_util::stream;
@@ -92,6 +93,7 @@ pub async fn serve(
         .http2_max_pending_accept_reset_streams(Some(MAX_GIVEN_UP_STREAMS))
         .http2_keepalive_interval(Some(Duration::from_millis(limits.keepalive_interval_ms)))
         .http2_keepalive_timeout(Some(Duration::from_millis(limits.keepalive_timeout_ms)))
+        .layer(Trace)
         .layer(Catch)
         .add_routes(service.add_service(health_service).add_service(reflection));
     let served = server.serve_with_incoming_shutdown(stream::select_all(clients), async {

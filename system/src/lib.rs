@@ -38,6 +38,7 @@ mod serving_threads;
 pub mod shutdown;
 mod store;
 mod supervisor;
+mod telemetry;
 mod terms;
 mod tls;
 pub mod tokens;

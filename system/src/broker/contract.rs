@@ -114,7 +114,7 @@ pub trait Deliveries: Debug + Send + Sync {
 /// Publishes order batches and knows when they are durable.
 #[async_trait]
 pub trait Publisher: Debug + Send + Sync {
-    /// Publishes one batch of orders.
+    /// Publishes one batch of orders, with the name of its span if that is recorded.
     ///
     /// # Contract
     /// - Waits until the batch is durable, without a bound of its own: the caller has the
@@ -125,6 +125,7 @@ pub trait Publisher: Debug + Send + Sync {
         incarnation: IncarnationId,
         generation: Generation,
         body: Vec<u8>,
+        traceparent: Option<String>,
     ) -> PublishOutcome;
 
     /// Publishes a marker the way an order would go, whose fate says what would become of one.
@@ -181,6 +182,8 @@ pub struct Delivery {
     pub kind: Option<String>,
     /// The id that its publisher gave it.
     pub message_id: Option<String>,
+    /// Which span it says it belongs to, perhaps nonsense.
+    pub traceparent: Option<String>,
     /// Its content.
     pub body: Vec<u8>,
 }

@@ -199,6 +199,7 @@ impl Broker for EmbeddedBroker {
             generation: QUEUE_ITSELF,
             kind: envelope::MARKER_TYPE,
             message_id: marker_id(nonce),
+            traceparent: None,
             body: envelope::encode_marker(nonce),
             max_messages: self.config.queue_max_messages.into(),
         };

@@ -165,6 +165,7 @@ fn kind(schema: &Value, described: &Value, key: &str) -> String {
             Some((_, low, high)) => format!("whole number, {low} to {high}"),
             None => "whole number".to_owned(),
         },
+        "number" => "number, 0 to 1".to_owned(),
         "boolean" => "true or false".to_owned(),
         _ => match names(described) {
             names if names.is_empty() => "text".to_owned(),

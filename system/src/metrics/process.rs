@@ -3,6 +3,7 @@
 use super::registry::Metrics;
 use super::samples::Kind;
 use crate::logging;
+use crate::telemetry;
 use procfs::process::{LimitValue, Process, Stat};
 use std::time::Duration;
 
@@ -34,6 +35,18 @@ pub fn register(metrics: &Metrics, build: Build) {
         let (warnings, errors) = logging::left_out();
         out.count(&[("level", "warn")], warnings);
         out.count(&[("level", "error")], errors);
+    });
+    let help = "Spans of traces by what became of them";
+    let name = "seckill_trace_spans_total";
+    metrics.register(Kind::Counter, name, help, |out| {
+        let spans = telemetry::counts();
+        for (result, count) in [
+            ("sent", spans.sent),
+            ("failed", spans.failed),
+            ("dropped", spans.dropped),
+        ] {
+            out.count(&[("result", result)], count);
+        }
     });
     let name = "process_cpu_seconds_total";
     metrics.register(Kind::Counter, name, "User and system time", |out| {

@@ -58,6 +58,14 @@ const MIGRATIONS: &[Migration] = &[
     migration!(2026112722, "exact_keys", []),
     migration!(2026112723, "accounts", ["users"]),
     migration!(2026112724, "deleted_products", ["products_version"]),
+    Migration {
+        version: 2026112728,
+        name: "traced messages",
+        oldest_binary: 0,
+        tables: &[],
+        mysql: "",
+        sqlite: include_str!("../../migrations/sqlite/traced_messages.sql"),
+    },
 ];
 
 /// What a role needs that runs with `engine`.

@@ -1,7 +1,9 @@
 //! What a running system tells operators: a process that runs every role on a SQLite file and a
 //! Redis of its own.
 
+mod collector;
 mod shop;
+mod traces;
 
 use http::StatusCode;
 use serde_json::Value;

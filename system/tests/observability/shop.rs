@@ -1,16 +1,20 @@
 //! A `seckill all` of its own on a SQLite file and a Redis, asked over HTTP and gRPC.
 
 use bytes::Bytes;
-use http::StatusCode;
-use http_body_util::{BodyExt, Empty};
+use engines::UserId;
+use http::{Request, StatusCode};
+use http_body_util::{BodyExt, Empty, Full};
 use hyper_util::client::legacy::Client;
 use hyper_util::rt::TokioExecutor;
+use rustix::process::{Pid, Signal, kill_process};
 use servers::RedisServer;
 use std::io::{BufRead, BufReader};
 use std::net::SocketAddr;
-use std::process::{Child, Command, Stdio};
+use std::process::{Child, Command, ExitStatus, Stdio};
 use std::time::Duration;
+use system::config::JwtConfig;
 use system::proto::seckill::{SeckillRequest, SeckillResponse};
+use system::tokens::{Role, Tokens};
 use tempfile::TempDir;
 use tonic::codegen::http::uri::PathAndQuery;
 use tonic::transport::Endpoint;
@@ -26,12 +30,45 @@ const CALL_LIMIT: Duration = Duration::from_secs(5);
 const RETRY: Duration = Duration::from_millis(50);
 const LISTENERS: [&str; 6] = ["SECKILL", "ORDER", "PRODUCT", "AUTH", "USER", "GATEWAY"];
 
+/// An order that somebody has bought over HTTP.
+#[derive(Debug)]
+pub struct Purchase {
+    pub order: i64,
+    pub caller: Caller,
+}
+
+/// The span of whoever asks, as it is named to the gateway.
+#[derive(Debug)]
+pub struct Caller {
+    pub trace: [u8; 16],
+    pub span: [u8; 8],
+}
+
+impl Caller {
+    fn new() -> Self {
+        Self {
+            trace: rand::random(),
+            span: rand::random(),
+        }
+    }
+
+    /// With these flags.
+    fn header(&self, flags: &str) -> String {
+        let hex = |bytes: &[u8]| -> String {
+            let digits = bytes.iter().map(|byte| format!("{byte:02x}"));
+            digits.collect()
+        };
+        format!("00-{}-{}-{flags}", hex(&self.trace), hex(&self.span))
+    }
+}
+
 /// Killed when it is dropped.
 pub struct Shop {
     folder: TempDir,
     process: Child,
     address: SocketAddr,
     admin: SocketAddr,
+    gateway: SocketAddr,
     redis: Option<RedisServer>,
 }
 
@@ -81,6 +118,7 @@ impl Shop {
         Some(Self {
             address: address("listen"),
             admin: address("admin"),
+            gateway: address("gateway"),
             folder,
             process,
             redis: Some(redis),
@@ -153,6 +191,56 @@ impl Shop {
         );
     }
 
+    /// A buyer who asks at the gateway until they have an order, each time in a trace of its own with
+    /// these flags.
+    pub async fn purchase(&self, user_id: i64, flags: &str) -> Purchase {
+        let client = Client::builder(TokioExecutor::new()).build_http::<Full<Bytes>>();
+        let uri = format!("http://{}/api/v1/seckill/execute", self.gateway);
+        let buying = async {
+            loop {
+                let caller = Caller::new();
+                let request = Request::post(&uri)
+                    .header("content-type", "application/json")
+                    .header("authorization", format!("Bearer {}", token_of(user_id)))
+                    .header("traceparent", caller.header(flags))
+                    .body(format!("{{\"product_id\":{PRODUCT}}}").into());
+                let answer = client.request(request.expect("a request")).await;
+                let (parts, body) = answer.expect("an answer").into_parts();
+                let body = body.collect().await.expect("a body").to_bytes();
+                if parts.status == StatusCode::OK {
+                    let told: serde_json::Value = serde_json::from_slice(&body).expect("JSON");
+                    let order = told["order_id"].as_i64().expect("an order");
+                    return Purchase { order, caller };
+                }
+                tokio::time::sleep(RETRY).await;
+            }
+        };
+        let bought = tokio::time::timeout(PATIENCE, buying).await;
+        bought.unwrap_or_else(|_| panic!("no order {}", self.log()))
+    }
+
+    /// Asks it to stop, and waits until it has, for `most` at the longest.
+    pub async fn stop(&mut self, most: Duration) -> ExitStatus {
+        let pid = i32::try_from(self.process.id())
+            .ok()
+            .and_then(Pid::from_raw);
+        kill_process(pid.expect("a process"), Signal::TERM).expect("it is there");
+        let deadline = tokio::time::Instant::now() + most;
+        loop {
+            if let Some(status) = self.process.try_wait().expect("it is ours") {
+                return status;
+            }
+            let log = || log_of(&self.folder);
+            assert!(tokio::time::Instant::now() < deadline, "{}", log());
+            tokio::time::sleep(RETRY).await;
+        }
+    }
+
+    /// What it has logged.
+    pub fn log(&self) -> String {
+        log_of(&self.folder)
+    }
+
     /// One request for one unit.
     pub async fn buy(&self, user_id: i64) -> Result<SeckillResponse, String> {
         let request = SeckillRequest {
@@ -170,6 +258,17 @@ impl Drop for Shop {
         let _ = self.process.kill();
         let _ = self.process.wait();
     }
+}
+
+/// A token of this buyer.
+fn token_of(user_id: i64) -> String {
+    let jwt = JwtConfig {
+        secret: SECRET.to_owned(),
+        ..JwtConfig::default()
+    };
+    let tokens = Tokens::new(&jwt).expect("a secret");
+    let token = tokens.issue(UserId(user_id), Role::User, PATIENCE * 2);
+    token.expect("signed")
 }
 
 fn log_of(folder: &TempDir) -> String {

@@ -2,12 +2,13 @@
 
 use super::connection::done;
 use crate::broker::contract::{Deliveries, Delivery};
+use crate::telemetry::TRACEPARENT;
 use anyhow::Context;
 use async_trait::async_trait;
 use futures_util::StreamExt;
 use lapin::options::{BasicAckOptions, BasicConsumeOptions, BasicQosOptions};
-use lapin::types::{FieldTable, ShortString};
-use lapin::{Channel, Consumer};
+use lapin::types::{AMQPValue, FieldTable, ShortString};
+use lapin::{BasicProperties, Channel, Consumer};
 use tokio::runtime::Handle;
 
 /// One consumer on a channel of its own.
@@ -67,6 +68,16 @@ async fn close(consumer: Consumer, channel: Channel) {
     drop(consumer);
 }
 
+/// What a message says its span is, if that is a text.
+fn traceparent(properties: &BasicProperties) -> Option<String> {
+    let headers = properties.headers().as_ref()?.inner();
+    match headers.get(TRACEPARENT)? {
+        AMQPValue::LongString(text) => String::from_utf8(text.as_bytes().to_vec()).ok(),
+        AMQPValue::ShortString(text) => Some(text.as_str().to_owned()),
+        _ => None,
+    }
+}
+
 #[async_trait]
 impl Deliveries for AmqpDeliveries {
     async fn next(&mut self) -> anyhow::Result<Option<Delivery>> {
@@ -88,6 +99,7 @@ impl Deliveries for AmqpDeliveries {
                 .message_id()
                 .as_ref()
                 .map(|id| id.as_str().to_owned()),
+            traceparent: traceparent(properties),
             body: delivery.data,
         }))
     }

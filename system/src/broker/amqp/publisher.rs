@@ -7,10 +7,12 @@ use crate::config::{Ack, MqConfig};
 use crate::envelope::{MARKER_TYPE, ORDER_BATCH_TYPE, encode_marker};
 use crate::ids::Generation;
 use crate::shutdown::Shutdown;
+use crate::telemetry::TRACEPARENT;
 use anyhow::Context;
 use async_trait::async_trait;
 use engines::IncarnationId;
 use lapin::options::BasicPublishOptions;
+use lapin::types::{AMQPValue, FieldTable};
 use lapin::{BasicProperties, Channel, Confirmation, Connection};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
@@ -151,12 +153,16 @@ impl Publisher for AmqpPublisher {
         incarnation: IncarnationId,
         generation: Generation,
         body: Vec<u8>,
+        traceparent: Option<String>,
     ) -> PublishOutcome {
         let to = (incarnation, generation);
         if self.ack == Ack::Published && *self.unroutable.lock().await == Some(to) {
             return PublishOutcome::Unroutable;
         }
-        let properties = properties(ORDER_BATCH_TYPE, self.ids.next());
+        let mut properties = properties(ORDER_BATCH_TYPE, self.ids.next());
+        if let Some(traceparent) = traceparent {
+            properties = properties.with_headers(naming(traceparent));
+        }
         self.send(self.ack, to, properties, &body).await
     }
 
@@ -178,6 +184,16 @@ impl Publisher for AmqpPublisher {
     fn connection(&self) -> u64 {
         self.connection.load(Ordering::Relaxed)
     }
+}
+
+/// Headers that name the span of a message. Whoever does not know them passes over them.
+fn naming(traceparent: String) -> FieldTable {
+    let mut headers = FieldTable::default();
+    headers.insert(
+        TRACEPARENT.into(),
+        AMQPValue::LongString(traceparent.into()),
+    );
+    headers
 }
 
 fn judge(confirm: lapin::Result<Confirmation>) -> PublishOutcome {

@@ -7,6 +7,7 @@ use super::*;
 use crate::broker::contract::{PublishOutcome, Publisher};
 use crate::config::Ack;
 use crate::shutdown::Shutdown;
+use crate::telemetry::TRACEPARENT;
 use frames::{FrameProxy, Method};
 use servers::RabbitMqServer;
 use std::time::Duration;
@@ -129,6 +130,45 @@ async fn a_quorum_queue_has_no_delivery_limit_and_neither_type_drops() {
     }
 }
 
+/// Whoever traces reads it, and nobody else is disturbed by it, whatever it is.
+#[tokio::test]
+async fn a_message_brings_the_name_of_its_span_and_one_with_another_header_there_comes_all_the_same()
+ {
+    let Some(server) = RabbitMqServer::start().await else {
+        return;
+    };
+    let config = config(server.url(), QueueType::Classic);
+    let broker = connected(&config).await;
+    let (_stop, shutdown) = Shutdown::channel();
+    let publisher = AmqpPublisher::start(&config, Ack::Confirmed, "test", shutdown);
+    let publisher = publisher.await.unwrap();
+    assert!(broker.declare_queue(ID).await.unwrap());
+    broker.bind(ID, FIRST).await.unwrap();
+    for traceparent in [None, Some("00-a-b-01".to_owned())] {
+        let publishing = publisher.publish(ID, FIRST, b"orders".to_vec(), traceparent);
+        assert_eq!(within(publishing).await, PublishOutcome::Accepted);
+    }
+    let mut headers = FieldTable::default();
+    headers.insert(TRACEPARENT.into(), AMQPValue::LongInt(7));
+    let channel = confirming_channel(&broker.connection).await.unwrap();
+    let (exchange, queue) = (ShortString::default(), broker.names.order_queue(ID));
+    let properties = properties(envelope::ORDER_BATCH_TYPE, "odd".to_owned());
+    let sent = channel.basic_publish(
+        exchange,
+        queue.into(),
+        BasicPublishOptions::default(),
+        b"orders",
+        properties.with_headers(headers),
+    );
+    within(sent).await.unwrap().await.unwrap();
+    let mut deliveries = broker.consume(ID).await.unwrap();
+    for expected in [None, Some("00-a-b-01"), None] {
+        let taken = within(deliveries.next()).await.unwrap().expect("orders");
+        assert_eq!(taken.body, b"orders");
+        assert_eq!(taken.traceparent.as_deref(), expected);
+    }
+}
+
 /// exclusive-route (R6): of both types, empty, with a consumer or without, and never with messages
 /// that nobody has taken.
 #[tokio::test]
@@ -142,7 +182,7 @@ async fn a_queue_of_either_type_is_deleted_only_when_nothing_waits_and_a_late_me
         let (_stop, shutdown) = Shutdown::channel();
         let publisher = AmqpPublisher::start(&config, Ack::Confirmed, "test", shutdown);
         let publisher = publisher.await.unwrap();
-        let publish = || within(publisher.publish(ID, FIRST, b"orders".to_vec()));
+        let publish = || within(publisher.publish(ID, FIRST, b"orders".to_vec(), None));
         broker.delete_queue(ID).await.expect("none is fine");
         broker.unbind(ID, FIRST).await.expect("none is fine");
         assert!(!broker.has_queue(ID).await.unwrap());

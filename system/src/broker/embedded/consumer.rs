@@ -61,7 +61,7 @@ impl EmbeddedDeliveries {
     /// Reads until as much is unacknowledged as may be. Nothing is lost if it is given up.
     async fn read(&mut self) -> sqlx::Result<()> {
         let room = self.prefetch.saturating_sub(self.unacknowledged.len());
-        let sql = "SELECT seq, kind, message_id, body FROM queue_messages WHERE incarnation = ? AND seq > ?
+        let sql = "SELECT seq, kind, message_id, body, traceparent FROM queue_messages WHERE incarnation = ? AND seq > ?
                    ORDER BY seq LIMIT ?";
         let rows = sqlx::query(sql)
             .bind(self.incarnation.0)
@@ -76,6 +76,7 @@ impl EmbeddedDeliveries {
                 kind: Some(row.try_get(1)?),
                 message_id: Some(row.try_get(2)?),
                 body: row.try_get(3)?,
+                traceparent: row.try_get(4)?,
             });
             self.unacknowledged.push_back(seq);
             self.read_to = seq;

@@ -43,12 +43,14 @@ impl Publisher for EmbeddedPublisher {
         incarnation: IncarnationId,
         generation: Generation,
         body: Vec<u8>,
+        traceparent: Option<String>,
     ) -> PublishOutcome {
         let message = Message {
             incarnation,
             generation,
             kind: ORDER_BATCH_TYPE,
             message_id: self.ids.next(),
+            traceparent,
             body,
             max_messages: self.queue_max_messages.into(),
         };
@@ -66,6 +68,7 @@ impl Publisher for EmbeddedPublisher {
             generation,
             kind: MARKER_TYPE,
             message_id: marker_id(nonce),
+            traceparent: None,
             body: encode_marker(nonce),
             max_messages: self.queue_max_messages.into(),
         };

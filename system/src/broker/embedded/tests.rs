@@ -14,7 +14,10 @@ use std::pin::pin;
 use std::time::Instant;
 use tempfile::TempDir;
 
-const SCHEMA: &str = include_str!("../../../migrations/sqlite/queue.sql");
+const SCHEMA: &str = concat!(
+    include_str!("../../../migrations/sqlite/queue.sql"),
+    include_str!("../../../migrations/sqlite/traced_messages.sql"),
+);
 const NEVER: &str = "nothing came";
 /// Longest wait for what must happen.
 const PATIENCE: Duration = Duration::from_secs(10);
@@ -53,7 +56,9 @@ impl Fixture {
     }
 
     async fn publish(&self, generation: Generation, body: &str) -> PublishOutcome {
-        self.publisher.publish(ID, generation, body.into()).await
+        self.publisher
+            .publish(ID, generation, body.into(), None)
+            .await
     }
 
     async fn publish_all(&self, bodies: &[&str]) {

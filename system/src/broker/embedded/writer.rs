@@ -28,6 +28,8 @@ pub struct Message {
     pub generation: Generation,
     pub kind: &'static str,
     pub message_id: String,
+    /// Which span it belongs to, if that is recorded.
+    pub traceparent: Option<String>,
     pub body: Vec<u8>,
     /// Bound of the queue.
     pub max_messages: u64,
@@ -335,7 +337,8 @@ async fn has_room(
 
 /// `false` if its generation is not bound.
 async fn insert(connection: &mut SqliteConnection, message: &Message) -> sqlx::Result<bool> {
-    let sql = "INSERT INTO queue_messages (incarnation, generation, kind, message_id, body) SELECT ?1, ?2, ?3, ?4, ?5
+    let sql = "INSERT INTO queue_messages (incarnation, generation, kind, message_id, body, traceparent)
+               SELECT ?1, ?2, ?3, ?4, ?5, ?6
                WHERE EXISTS (SELECT 1 FROM queue_bindings WHERE incarnation = ?1 AND generation = ?2)";
     let inserted = sqlx::query(sql)
         .bind(message.incarnation.0)
@@ -343,6 +346,7 @@ async fn insert(connection: &mut SqliteConnection, message: &Message) -> sqlx::R
         .bind(message.kind)
         .bind(message.message_id.as_str())
         .bind(message.body.as_slice())
+        .bind(message.traceparent.as_deref())
         .execute(connection)
         .await?;
     Ok(inserted.rows_affected() == 1)

@@ -57,6 +57,7 @@ mod tests {
                 tag: 1,
                 kind: None,
                 message_id: message_id.map(str::to_owned),
+                traceparent: None,
                 body: body.to_vec(),
             })
         };

@@ -3,7 +3,7 @@
 use super::counts::{Counts, Lag};
 use super::poison;
 use super::settle::Settler;
-use crate::broker::{Deliveries, Delivery};
+use crate::broker::{self, Deliveries, Delivery};
 use crate::clock::unix_ms;
 use crate::config::{Config, MqConfig};
 use crate::envelope::{self, Envelope};
@@ -12,6 +12,7 @@ use crate::ids::ConsumerSession;
 use crate::metrics::nanos;
 use crate::shutdown::Shutdown;
 use crate::store::{Store, WriteBatch};
+use crate::telemetry::{self, Processing, TraceContext};
 use anyhow::bail;
 use engines::IncarnationId;
 use std::sync::Arc;
@@ -27,6 +28,8 @@ const RETRY_MAX: Duration = Duration::from_secs(2);
 #[derive(Debug)]
 pub struct QueueConsumer {
     mq: MqConfig,
+    /// What the broker is called in traces.
+    system: &'static str,
     /// Whether listeners are told of orders.
     copies: bool,
     settler: Settler,
@@ -42,6 +45,9 @@ pub struct QueueConsumer {
 #[derive(Debug, Default)]
 struct Gathered {
     write: WriteBatch,
+    messages: usize,
+    /// The spans of those that name one that is recorded.
+    traces: Vec<TraceContext>,
     /// Delivery tag of the newest.
     last_tag: u64,
 }
@@ -56,6 +62,7 @@ impl QueueConsumer {
     ) -> Self {
         Self {
             mq: config.mq.clone(),
+            system: broker::system(&config.database),
             copies: config.order.copies,
             settler,
             store,
@@ -100,8 +107,7 @@ impl QueueConsumer {
         // Messages hold many orders each, so the count of unacknowledged messages bounds a batch
         // too.
         let most_messages = usize::from(self.mq.consumer_prefetch / 2).max(1);
-        let mut messages = 1;
-        while gathered.write.len() < self.mq.order_batch_size && messages < most_messages {
+        while gathered.write.len() < self.mq.order_batch_size && gathered.messages < most_messages {
             match timeout_at(deadline, deliveries.next()).await {
                 Ok(delivery) => match delivery? {
                     Some(delivery) => gathered.add(delivery),
@@ -109,7 +115,6 @@ impl QueueConsumer {
                 },
                 Err(_) => break,
             }
-            messages += 1;
         }
         Ok(Some(gathered))
     }
@@ -117,9 +122,9 @@ impl QueueConsumer {
     async fn handle(
         &mut self,
         deliveries: &mut dyn Deliveries,
-        gathered: Gathered,
+        mut gathered: Gathered,
     ) -> anyhow::Result<()> {
-        let settle = self.write(deliveries, gathered.write).await?;
+        let settle = self.write(deliveries, &mut gathered).await?;
         failpoint::hit("consumer.after_commit");
         deliveries.acknowledge(gathered.last_tag).await?;
         failpoint::hit("consumer.after_ack");
@@ -132,8 +137,10 @@ impl QueueConsumer {
     async fn write(
         &mut self,
         deliveries: &dyn Deliveries,
-        mut batch: WriteBatch,
+        gathered: &mut Gathered,
     ) -> anyhow::Result<Vec<envelope::OrderEvent>> {
+        let mut trace = self.trace(gathered);
+        let batch = &mut gathered.write;
         batch.incarnation = self.incarnation;
         batch.session = self.session;
         batch.copies = self.copies;
@@ -143,14 +150,20 @@ impl QueueConsumer {
         }
         loop {
             let began = Instant::now();
-            match self.store.write(&batch).await {
+            match self.store.write(batch).await {
                 Ok(written) => {
-                    self.count(&batch, &written.live[..written.fresh], began.elapsed());
+                    self.count(batch, &written.live[..written.fresh], began.elapsed());
                     self.session = Some(written.session);
+                    if let Some(trace) = trace {
+                        trace.committed(written.live.len());
+                    }
                     return Ok(written.live);
                 }
                 Err(error) => {
                     self.counts.failures.fetch_add(1, Ordering::Relaxed);
+                    if let Some(trace) = &mut trace {
+                        trace.failed(&error);
+                    }
                     tracing::warn!(incarnation = self.incarnation.0, %error, "write failed; trying again")
                 }
             }
@@ -164,6 +177,12 @@ impl QueueConsumer {
 }
 
 impl QueueConsumer {
+    /// The span of the transaction that is to come, with a link to each message that is traced.
+    fn trace(&self, gathered: &Gathered) -> Option<Processing> {
+        let (messages, orders) = (gathered.messages, gathered.write.orders.len());
+        Processing::begin(self.system, (messages, orders), &gathered.traces)
+    }
+
     /// A transaction is committed that wrote the rows of these orders.
     fn count(&self, batch: &WriteBatch, fresh: &[envelope::OrderEvent], took: Duration) {
         let counts = &self.counts;
@@ -189,6 +208,9 @@ impl QueueConsumer {
 impl Gathered {
     fn add(&mut self, delivery: Delivery) {
         self.last_tag = delivery.tag;
+        self.messages += 1;
+        let trace = delivery.traceparent.as_deref();
+        self.traces.extend(trace.and_then(telemetry::of_message));
         match envelope::decode(delivery.kind.as_deref(), &delivery.body) {
             Ok(Envelope::Orders { valid, invalid, .. }) => {
                 self.write.orders.extend(valid);

@@ -4,7 +4,7 @@ use super::answer::Refusal;
 use super::guard::breaker::Breakers;
 use super::guard::rates::{Bucket, Key, Rates};
 use super::routing::Routing;
-use super::upstream::{Call, Failure, Upstream};
+use super::upstream::{Call, Failure, TraceHeaders, Upstream};
 use crate::accounts::Access;
 use crate::config::Config;
 use crate::grpc_server::{OTHER_INSTANCE, REASON};
@@ -104,6 +104,7 @@ impl Services {
             method,
             authorization: headers.get(AUTHORIZATION),
             idempotency_key: headers.get(IDEMPOTENCY_KEY),
+            trace: TraceHeaders::of(headers),
             timeout: self.timeout,
         }
     }

@@ -4,6 +4,7 @@ use super::answer::Refusal;
 use super::guard::addresses::{ClientAddress, ClientAddresses};
 use super::guard::limit::Limit;
 use super::guard::rates::{Bucket, Key, Rates};
+use crate::telemetry::HttpSpan;
 use axum::Router;
 use axum::body::Body;
 use axum::response::{IntoResponse, Response};
@@ -34,16 +35,24 @@ pub struct Gate {
     in_flight: AtomicUsize,
     addresses: ClientAddresses,
     rates: Arc<Rates>,
+    /// `http` or `https`.
+    scheme: &'static str,
 }
 
 impl Gate {
     /// Lets so many pass at the same time, and those from one address as often as they may.
-    pub fn new(in_flight_max: usize, addresses: ClientAddresses, rates: Arc<Rates>) -> Self {
+    pub fn new(
+        in_flight_max: usize,
+        addresses: ClientAddresses,
+        rates: Arc<Rates>,
+        scheme: &'static str,
+    ) -> Self {
         Self {
             in_flight_max,
             in_flight: AtomicUsize::new(0),
             addresses,
             rates,
+            scheme,
         }
     }
 
@@ -61,6 +70,7 @@ impl Gate {
     ) -> Response {
         let id = request_id(request.headers().get(REQUEST_ID));
         let client = self.addresses.of(peer, request.headers());
+        let trace = HttpSpan::begin(&mut request, client, self.scheme);
         let span = tracing::info_span!("request", id = id.to_str().unwrap_or_default(), %client);
         request.extensions_mut().insert(ClientAddress(client));
         let answering = async {
@@ -85,6 +95,9 @@ impl Gate {
             }
         };
         let mut response = answering.instrument(span).await;
+        if let Some(trace) = trace {
+            trace.answered(&response, &id);
+        }
         response.headers_mut().insert(REQUEST_ID, id);
         response
     }
@@ -162,7 +175,8 @@ mod tests {
 
     fn gate(in_flight_max: usize) -> Gate {
         let rates = Rates::new(&crate::config::RateLimitsConfig::default());
-        Gate::new(in_flight_max, ClientAddresses::default(), Arc::new(rates))
+        let addresses = ClientAddresses::default();
+        Gate::new(in_flight_max, addresses, Arc::new(rates), "http")
     }
 
     fn asked(path: &str) -> Request<Body> {

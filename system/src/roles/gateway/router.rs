@@ -6,8 +6,11 @@ use super::app::App;
 use super::orders;
 use super::products;
 use super::sale;
+use crate::telemetry;
 use axum::Router;
-use axum::response::{Html, IntoResponse};
+use axum::extract::{MatchedPath, Request};
+use axum::middleware::{self, Next};
+use axum::response::{Html, IntoResponse, Response};
 use axum::routing::get;
 use http::StatusCode;
 use std::sync::Arc;
@@ -49,14 +52,29 @@ pub fn router(app: App) -> Router {
         let kind = [(http::header::CONTENT_TYPE, "application/json")];
         (kind, document.to_string()).into_response()
     };
-    router
+    let router = router
         .route("/openapi.json", get(described))
-        .route("/docs", get(async || Html(PAGE)))
+        .route("/docs", get(async || Html(PAGE)));
+    let router = match telemetry::is_on() {
+        true => router.route_layer(middleware::from_fn(tell_route)),
+        false => router,
+    };
+    router
         .fallback(async || Refusal::new(StatusCode::NOT_FOUND, "there is nothing here"))
         .method_not_allowed_fallback(async || {
             Refusal::new(StatusCode::METHOD_NOT_ALLOWED, "this cannot be done here")
         })
         .with_state(app)
+}
+
+/// Lets whoever traces know by which route a request was answered.
+async fn tell_route(request: Request, next: Next) -> Response {
+    let route = request.extensions().get::<MatchedPath>().cloned();
+    let mut response = next.run(request).await;
+    if let Some(route) = route {
+        response.extensions_mut().insert(route);
+    }
+    response
 }
 
 fn documented() -> OpenApiRouter<App> {

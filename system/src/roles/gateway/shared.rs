@@ -48,8 +48,12 @@ impl Shared {
         let origins: Vec<&str> = items(&gateway.cors_origins).collect();
         let cors = cors_layer(&origins).context("gateway.cors_origins")?;
         let rates = Arc::new(Rates::new(&config.rate_limits));
+        let scheme = match config.tls.cert_file.is_empty() {
+            true => "http",
+            false => "https",
+        };
         Ok(Arc::new(Self {
-            gate: Gate::new(gateway.max_in_flight, addresses, rates.clone()),
+            gate: Gate::new(gateway.max_in_flight, addresses, rates.clone(), scheme),
             admin,
             rates,
             breakers: Breakers::new(&config.breaker),

@@ -6,10 +6,11 @@ use super::answer::Refusal;
 use super::guard::breaker::{Breaker, Breakers};
 use crate::config::{TlsConfig, UpstreamAddress, upstreams};
 use crate::metrics::Metrics;
+use crate::telemetry::{self, TRACEPARENT, TRACESTATE};
 use crate::tls::endpoint;
 use calls::{Calls, Outcome};
 use http::uri::PathAndQuery;
-use http::{HeaderValue, StatusCode};
+use http::{HeaderMap, HeaderValue, StatusCode};
 use std::error::Error;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -59,8 +60,30 @@ pub struct Call<'a> {
     pub authorization: Option<&'a HeaderValue>,
     /// The client's `Idempotency-Key`.
     pub idempotency_key: Option<&'a HeaderValue>,
+    /// Which span it belongs to.
+    pub trace: TraceHeaders<'a>,
     /// Longest wait for the answer; the service learns of it.
     pub timeout: Duration,
+}
+
+/// What names the span that a request belongs to; nothing where nobody traces.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct TraceHeaders<'a> {
+    parent: Option<&'a HeaderValue>,
+    state: Option<&'a HeaderValue>,
+}
+
+impl<'a> TraceHeaders<'a> {
+    /// Those of a request that has passed the gate.
+    pub fn of(headers: &'a HeaderMap) -> Self {
+        match telemetry::is_on() {
+            true => Self {
+                parent: headers.get(TRACEPARENT),
+                state: headers.get(TRACESTATE),
+            },
+            false => Self::default(),
+        }
+    }
 }
 
 /// Why there is no answer.
@@ -196,6 +219,8 @@ impl Upstream {
             "idempotency-key",
             call.idempotency_key,
         );
+        carry(request.metadata_mut(), TRACEPARENT, call.trace.parent);
+        carry(request.metadata_mut(), TRACESTATE, call.trace.state);
         let mut client = Grpc::new(channel.clone());
         if let Err(error) = client.ready().await {
             tracing::warn!(
@@ -299,6 +324,7 @@ mod tests {
             method: "/user.UserService/GetUser",
             authorization: None,
             idempotency_key: None,
+            trace: TraceHeaders::default(),
             timeout: Duration::from_secs(10),
         };
         upstream.ask(call, GetUserRequest { user_id: 1 }).await

@@ -10,16 +10,18 @@ mod doubts;
 mod lanes;
 mod pending;
 mod proving;
+mod sold;
 
 use super::counts::{Counts, Told};
-use super::replies::{Reason, Refusal, Reply};
+use super::replies::{Reason, Reply};
 use super::shared::Shared;
 use crate::broker::Publisher;
 use crate::clock::monotonic_ms;
 use crate::metrics::nanos;
 use batch::Batch;
-use engines::{SaleId, StockEngine, UserId};
+use engines::StockEngine;
 use lanes::Lanes;
+pub use pending::Asked;
 use pending::Pending;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -79,18 +81,10 @@ impl Committer {
         committer
     }
 
-    /// Waits for the outcome of one request. With `closed` nothing is sold: whoever has an order is
-    /// told so, as always, and everyone else gets that refusal.
-    pub async fn submit(
-        &self,
-        sale: SaleId,
-        user: UserId,
-        quantity: u32,
-        closed: Option<Refusal>,
-        now_ms: i64,
-    ) -> Reply {
+    /// Waits for the outcome of one request.
+    pub async fn submit(&self, asked: Asked, now_ms: i64) -> Reply {
         // Whoever asks outside the window leaves most of the room to sales that are on.
-        let most = match closed {
+        let most = match asked.closed {
             None => self.max_pending,
             Some(_) => self.max_pending.div_ceil(CLOSED_SHARE),
         };
@@ -101,10 +95,7 @@ impl Committer {
         };
         let (reply, answer) = oneshot::channel();
         let pending = Pending {
-            sale,
-            user,
-            quantity,
-            closed,
+            asked,
             came: Instant::now(),
             deadline_ms: monotonic_ms() + self.publish_timeout_ms,
             expires_at_ms: now_ms.saturating_add_unsigned(self.publish_timeout_ms),

@@ -1,13 +1,14 @@
 //! The gRPC surface: validates, checks the sale's window, hands over to the group commit.
 
 use super::counts::Told;
-use super::group_commit::Committer;
+use super::group_commit::{Asked, Committer};
 use super::replies::{Fault, Refusal, Reply};
 use super::shared::Shared;
 use crate::clock::unix_ms;
 use crate::proto::seckill::seckill_service_server::SeckillService;
 use crate::proto::seckill::{SeckillRequest, SeckillResponse};
 use crate::store::SaleRow;
+use crate::telemetry;
 use engines::{SaleId, UserId};
 use std::sync::Arc;
 use tonic::{Request, Response, Status};
@@ -25,6 +26,7 @@ impl SeckillService for Service {
         &self,
         request: Request<SeckillRequest>,
     ) -> Result<Response<SeckillResponse>, Status> {
+        let trace = telemetry::of_request(request.extensions());
         let request = request.into_inner();
         let user = self.counted(buyer(&request))?;
         let quantity = self.counted(self.quantity(&request))?;
@@ -40,11 +42,14 @@ impl SeckillService for Service {
             return told.into_response();
         };
         let now_ms = unix_ms();
-        let closed = closed(&sale, now_ms);
-        let reply = self
-            .committer
-            .submit(sale.sale, user, quantity, closed, now_ms)
-            .await;
+        let asked = Asked {
+            sale: sale.sale,
+            user,
+            quantity,
+            closed: closed(&sale, now_ms),
+            trace,
+        };
+        let reply = self.committer.submit(asked, now_ms).await;
         reply.into_response()
     }
 }

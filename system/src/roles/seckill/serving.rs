@@ -10,6 +10,7 @@ use crate::listener::incoming;
 use crate::proto;
 use crate::proto::seckill::seckill_service_server::SeckillServiceServer;
 use crate::roles;
+use crate::telemetry::Trace;
 use crate::tls::{HTTP_2, Wrapping};
 use anyhow::Context;
 use engines::StockEngine;
@@ -87,6 +88,7 @@ impl Serving {
             .http2_max_pending_accept_reset_streams(Some(MAX_GIVEN_UP_STREAMS))
             .http2_keepalive_interval(Some(Duration::from_millis(limits.keepalive_interval_ms)))
             .http2_keepalive_timeout(Some(Duration::from_millis(limits.keepalive_timeout_ms)))
+            .layer(Trace)
             .layer(Catch)
             .add_routes(routes);
 

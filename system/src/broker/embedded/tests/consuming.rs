@@ -88,7 +88,7 @@ async fn giving_up_waiting_loses_nothing() {
     let publishing = tokio::spawn(async move {
         for number in 0..100 {
             publisher
-                .publish(ID, FIRST, number.to_string().into())
+                .publish(ID, FIRST, number.to_string().into(), None)
                 .await;
         }
     });

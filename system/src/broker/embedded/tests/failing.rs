@@ -63,7 +63,7 @@ async fn what_was_accepted_survives_the_death_of_the_process() {
     assert_eq!(take(&mut deliveries, 2).await.0, ["b", "c"]);
     let publisher = broker.publisher(Ack::Confirmed, "next");
     assert_eq!(
-        publisher.publish(ID, FIRST, b"d".to_vec()).await,
+        publisher.publish(ID, FIRST, b"d".to_vec(), None).await,
         PublishOutcome::Accepted
     );
     assert_eq!(take(&mut deliveries, 1).await.0, ["d"]);

@@ -3,6 +3,19 @@
 use super::*;
 
 #[tokio::test]
+async fn a_message_brings_the_name_of_its_span_and_one_without_brings_none() {
+    let fixture = Fixture::new(MqConfig::default()).await;
+    let mut deliveries = consume(&fixture.broker).await;
+    for traceparent in [Some("00-a-b-01".to_owned()), None] {
+        let publishing = fixture
+            .publisher
+            .publish(ID, FIRST, b"a".to_vec(), traceparent.clone());
+        assert_eq!(publishing.await, PublishOutcome::Accepted);
+        assert_eq!(next(&mut deliveries).await.traceparent, traceparent);
+    }
+}
+
+#[tokio::test]
 async fn a_generation_that_is_not_bound_is_rejected_and_a_marker_is_not() {
     let fixture = Fixture::new(MqConfig::default()).await;
     assert_eq!(
@@ -43,7 +56,7 @@ async fn a_full_queue_rejects_until_something_was_acknowledged() {
     assert_eq!(
         fixture
             .publisher
-            .publish(OTHER, FIRST, b"elsewhere".to_vec())
+            .publish(OTHER, FIRST, b"elsewhere".to_vec(), None)
             .await,
         PublishOutcome::Accepted
     );
@@ -86,7 +99,7 @@ async fn those_who_wait_at_the_same_time_share_a_commit_and_each_has_an_outcome(
             let publisher = fixture.publisher.clone();
             async move {
                 publisher
-                    .publish(ID, Generation(generation), body.into())
+                    .publish(ID, Generation(generation), body.into(), None)
                     .await
             }
         }));
@@ -119,7 +132,7 @@ async fn published_is_said_before_the_commit_and_confirmed_after_it() {
     let held = fixture.hold_up().await;
     let hasty = fixture.broker.publisher(Ack::Published, "hasty");
     assert_eq!(
-        hasty.publish(ID, FIRST, b"hasty".to_vec()).await,
+        hasty.publish(ID, FIRST, b"hasty".to_vec(), None).await,
         PublishOutcome::Accepted
     );
     assert_eq!(fixture.count().await, 0);
@@ -148,7 +161,7 @@ async fn publishers_on_runtimes_of_their_own_wake_the_consumer_and_keep_their_or
                     for number in 0..EACH {
                         let body = format!("{thread} {number}").into_bytes();
                         assert_eq!(
-                            publisher.publish(ID, FIRST, body).await,
+                            publisher.publish(ID, FIRST, body, None).await,
                             PublishOutcome::Accepted
                         );
                     }

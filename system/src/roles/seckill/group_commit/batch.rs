@@ -5,7 +5,8 @@
 
 use super::lanes::{Lane, Turn};
 use super::pending::Pending;
-use crate::broker::{PublishOutcome, Publisher};
+use super::sold::Sold;
+use crate::broker::{self, PublishOutcome, Publisher};
 use crate::clock::{monotonic_ms, unix_ms};
 use crate::envelope::{self, OrderEvent};
 use crate::failpoint;
@@ -17,6 +18,7 @@ use crate::roles::seckill::published::PublishedBatch;
 use crate::roles::seckill::replies::{Reason, Refusal, Reply};
 use crate::roles::seckill::shared::Shared;
 use crate::store::SaleRow;
+use crate::telemetry::Sending;
 use engines::{AllocationId, EngineError, OrderId, Reserve, SaleId, StockEngine, Term, Verdict};
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -32,23 +34,6 @@ pub struct Batch {
     pub keeps_stock: bool,
     pub publisher: Arc<dyn Publisher>,
     pub counts: Arc<Counts>,
-}
-
-/// What has to be durable before anyone is told yes about it.
-struct Sold {
-    /// Who waits for which order, and how a yes about it counts.
-    waiting: Vec<(Pending, OrderId, Told)>,
-    /// The events of those orders, in the same order.
-    events: Vec<OrderEvent>,
-}
-
-impl Sold {
-    fn with_capacity(orders: usize) -> Self {
-        Self {
-            waiting: Vec::with_capacity(orders),
-            events: Vec::with_capacity(orders),
-        }
-    }
 }
 
 impl Batch {
@@ -124,7 +109,7 @@ impl Batch {
         let may_act = identity.may_act();
         let may_return = self.may_return(&open.term, &verdicts, latest_ms).await;
         for ((pending, item), verdict) in requests.into_iter().zip(items).zip(verdicts) {
-            match judge(&item, pending.closed, verdict) {
+            match judge(&item, pending.asked.closed, verdict) {
                 // sold-out-means-gone (R18): they may be held for somebody who gets no order.
                 Judged::Answer(Reply::Refused(Refusal::SoldOut))
                     if may_return >= i64::from(item.quantity) =>
@@ -193,11 +178,15 @@ impl Batch {
         &self,
         identity: &Arc<Identity>,
         lane: Lane,
-        Sold { waiting, events }: Sold,
+        sold: Sold,
         tally: &mut Tally<'_>,
     ) {
         let (incarnation, generation) = (identity.id, identity.generation);
-        let body = envelope::encode_orders(identity.id, generation, &events);
+        let body = envelope::encode_orders(identity.id, generation, &sold.events);
+        let system = broker::system(&self.shared.config.database);
+        let trace = sold.trace(system, body.len());
+        let Sold { waiting, events } = sold;
+        let traceparent = trace.as_ref().map(Sending::traceparent);
         let publisher = self.publisher.clone();
         let published = self.shared.published.as_ref();
         let published = published.map(|published| (published, monotonic_ms()));
@@ -206,7 +195,7 @@ impl Batch {
         // A task of its own: a confirm that comes after the deadline must still be taken in by
         // somebody, and until then the lane is taken.
         let publishing = tokio::spawn(async move {
-            lane.carry(publisher.publish(incarnation, generation, body))
+            lane.carry(publisher.publish(incarnation, generation, body, traceparent))
                 .await
         });
         let latest_ms = waiting
@@ -220,6 +209,9 @@ impl Batch {
             Ok(Err(_)) | Err(_) => (PublishOutcome::Unknown, None),
         };
         self.counts.publishing.observe(nanos(began.elapsed()));
+        if let Some(trace) = trace {
+            trace.ended(outcome, outcome == PublishOutcome::Accepted);
+        }
         failpoint::hit("seckill.after_publish");
         if let (PublishOutcome::Accepted, Some((published, before_ms))) = (outcome, published) {
             published.confirmed(PublishedBatch {
@@ -339,12 +331,12 @@ fn start(
             continue;
         };
         items.push(Reserve {
-            user: request.user,
+            user: request.asked.user,
             order,
-            quantity: request.quantity,
+            quantity: request.asked.quantity,
             expires_at_ms: request.expires_at_ms,
             incarnation: identity.id,
-            may_sell: can_publish && request.closed.is_none(),
+            may_sell: can_publish && request.asked.closed.is_none(),
         });
         started.push(request);
     }
@@ -360,7 +352,7 @@ fn event(
 ) -> OrderEvent {
     OrderEvent {
         order,
-        user: pending.user,
+        user: pending.asked.user,
         sale: row.sale,
         quantity,
         total_price_cents: row.price_cents.saturating_mul(i64::from(quantity)),
@@ -371,15 +363,15 @@ fn event(
 
 /// Groups by sale and keeps the order within each. Nearly always there is one.
 fn by_sale(pending: Vec<Pending>) -> Vec<(SaleId, Vec<Pending>)> {
-    let Some(first) = pending.first().map(|request| request.sale) else {
+    let Some(first) = pending.first().map(|request| request.asked.sale) else {
         return Vec::new();
     };
-    if pending.iter().all(|request| request.sale == first) {
+    if pending.iter().all(|request| request.asked.sale == first) {
         return vec![(first, pending)];
     }
     let mut groups: HashMap<SaleId, Vec<Pending>> = HashMap::new();
     for request in pending {
-        groups.entry(request.sale).or_default().push(request);
+        groups.entry(request.asked.sale).or_default().push(request);
     }
     groups.into_iter().collect()
 }

@@ -2,18 +2,28 @@
 
 use crate::roles::seckill::counts::{Tally, Told};
 use crate::roles::seckill::replies::{Refusal, Reply};
+use crate::telemetry::TraceContext;
 use engines::{SaleId, UserId};
 use std::time::Instant;
 use tokio::sync::oneshot;
 
-/// One request that waits for its batch.
+/// What a buyer asks for.
 #[derive(Debug)]
-pub struct Pending {
+pub struct Asked {
     pub sale: SaleId,
     pub user: UserId,
     pub quantity: u32,
-    /// Why the sale does not sell now, if it does not: what a buyer without an order is told.
+    /// Why the sale does not sell now, if it does not: whoever has an order is told so, as always, and
+    /// everyone else gets that refusal.
     pub closed: Option<Refusal>,
+    /// The span of the request, if it is recorded.
+    pub trace: Option<TraceContext>,
+}
+
+/// One request that waits for its batch.
+#[derive(Debug)]
+pub struct Pending {
+    pub asked: Asked,
     /// When the request arrived.
     pub came: Instant,
     /// deadline-before-reserve (R7): it starts when the request arrives. Monotonic ms, for this

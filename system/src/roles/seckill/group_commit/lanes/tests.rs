@@ -23,7 +23,13 @@ struct Broker {
 
 #[async_trait]
 impl Publisher for Broker {
-    async fn publish(&self, _: IncarnationId, _: Generation, _: Vec<u8>) -> PublishOutcome {
+    async fn publish(
+        &self,
+        _: IncarnationId,
+        _: Generation,
+        _: Vec<u8>,
+        _: Option<String>,
+    ) -> PublishOutcome {
         unreachable!("the tests publish by themselves")
     }
 
