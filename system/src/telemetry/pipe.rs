@@ -23,8 +23,9 @@ const PAUSE: Duration = Duration::from_millis(200);
 const CONNECT_MAX: Duration = Duration::from_secs(1);
 /// Longest wait for the collector's answer, with all repetitions.
 const CALL_TIMEOUT: Duration = Duration::from_secs(5);
-/// Longest wait for the last spans when stopping.
-pub const STOP_TIMEOUT: Duration = Duration::from_secs(1);
+/// Longest wait for the last spans when stopping. With what roles take when everything hangs, it stays
+/// below the 10 s that a stop may take.
+pub const STOP_TIMEOUT: Duration = Duration::from_millis(500);
 
 static SENT: AtomicU64 = AtomicU64::new(0);
 static FAILED: AtomicU64 = AtomicU64::new(0);
