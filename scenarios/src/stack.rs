@@ -35,6 +35,7 @@ pub use role::{Role, RoleSpec};
 
 pub(crate) use address::redis_nodes;
 pub(crate) use choice::{ANY_REDIS, ONE_REDIS, Place};
+pub(crate) use role::without_rate_limits;
 
 /// Running servers. Dropping it has the guard kill everything that is left; [`Stack::stop`] ends it
 /// in order.

@@ -9,6 +9,8 @@ mod embedded;
 mod lost_order;
 #[path = "bench/matrix.rs"]
 mod matrix;
+#[path = "bench/over_http.rs"]
+mod over_http;
 #[path = "bench/phases.rs"]
 mod phases;
 #[path = "bench/unsafe_counter.rs"]

@@ -14,7 +14,7 @@ use super::namespace::Namespace;
 use crate::private_file;
 use crate::scenario::Sale;
 use crate::seed::seed_text;
-use crate::stack::{Role, RoleSpec, Stack};
+use crate::stack::{Role, RoleSpec, Stack, without_rate_limits};
 
 /// The reconciler and the consumer come first: the service can sell only once the reconciler has
 /// opened an epoch.
@@ -322,9 +322,7 @@ fn environment(
     if settings.needs_gateway {
         let path = secret_file(stack).display().to_string();
         variables.insert("SECKILL__JWT__SECRET_FILE".to_owned(), path);
-        // All buyers come from one address.
-        let unlimited = ("SECKILL__RATE_LIMITS__GLOBAL__RPS", "0");
-        variables.insert(unlimited.0.to_owned(), unlimited.1.to_owned());
+        variables.extend(without_rate_limits());
     }
     if let Some(queue_type) = stack.settings().get("rabbitmq.queue_type") {
         variables.insert("SECKILL__MQ__QUEUE_TYPE".to_owned(), queue_type.clone());

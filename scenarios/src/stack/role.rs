@@ -26,6 +26,19 @@ const STOP_LIMIT: Duration = Duration::from_secs(12);
 /// 500,000 orders.
 const RUN_TO_END_LIMIT: Duration = Duration::from_secs(300);
 
+/// What the gateway limits, by how its settings are called.
+const RATE_LIMITS: [&str; 4] = ["GLOBAL", "SECKILL", "ORDER", "LOGIN"];
+
+/// Settings with which the gateway turns nobody away for how often they ask. All buyers of a load come
+/// from one address, and few of them may ask again and again: what is measured is the system, not how
+/// it turns people away.
+pub(crate) fn without_rate_limits() -> [(String, String); RATE_LIMITS.len()] {
+    RATE_LIMITS.map(|limit| {
+        let key = format!("SECKILL__RATE_LIMITS__{limit}__RPS");
+        (key, "0".to_owned())
+    })
+}
+
 /// How a role is started.
 #[derive(Clone, Debug)]
 pub struct RoleSpec {

@@ -12,7 +12,7 @@ use crate::bench::system_binary;
 use crate::private_file;
 use crate::scenario::Sale;
 use crate::seed::seed_text;
-use crate::stack::{Role, RoleSpec, Stack};
+use crate::stack::{Role, RoleSpec, Stack, without_rate_limits};
 
 /// The sale: always on.
 const PRODUCT: i64 = 1;
@@ -136,9 +136,7 @@ fn environment(options: &UpOptions, stack: &Stack, secret: &str) -> Vec<(String,
         setting("SECKILL__ENGINE", &options.engine),
         setting("JWT__SECRET_FILE", secret),
     ];
-    // Whoever tries it does so from one machine, and with loads that no person is.
-    let limits = ["GLOBAL", "SECKILL", "ORDER", "LOGIN"];
-    environment.extend(limits.map(|it| setting(&format!("RATE_LIMITS__{it}__RPS"), "0")));
+    environment.extend(without_rate_limits());
     if !stack.is_embedded() {
         environment.push(setting("REDIS__URL", &stack.redis_url()));
         environment.push(setting("MQ__URL", &stack.amqp_url()));
