@@ -111,6 +111,7 @@ pub async fn run(
 ) -> anyhow::Result<()> {
     let addresses = listeners.addresses();
     config.gateway.upstreams = listeners.upstreams();
+    config.order.seckill_url = config.gateway.upstreams.seckill.clone();
     // In the order in which they start. They stop in the opposite one: what serves has answered
     // everyone and handed its incarnation back before what works for it goes.
     let members = [

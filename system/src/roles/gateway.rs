@@ -9,6 +9,7 @@ mod accounts;
 mod answer;
 mod app;
 mod counts;
+mod document;
 mod gate;
 pub mod guard;
 mod input;

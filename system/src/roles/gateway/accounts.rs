@@ -71,21 +71,27 @@ pub struct Refreshed {
 #[serde(deny_unknown_fields)]
 pub struct Registration {
     /// 3 to 32 characters of A-Z, a-z, 0-9, _, . and -; unique in whatever case.
+    #[schema(pattern = r"^[A-Za-z0-9_.-]{3,32}$")]
     username: String,
     /// 8 to 128 bytes.
+    #[schema(min_length = 8, max_length = 128)]
     password: String,
     #[serde(default)]
+    #[schema(
+        max_length = 254,
+        pattern = r"^([!-?A-~]{1,64}@[A-Za-z0-9-]+(\.[A-Za-z0-9-]+)+)?$"
+    )]
     email: String,
     /// 5 to 15 digits, with or without a + in front.
     #[serde(default)]
+    #[schema(pattern = r"^(\+?[0-9]{5,15})?$")]
     phone: String,
 }
 
 /// Makes an account.
 #[utoipa::path(
     post, path = "/api/v1/auth/register", tag = "accounts", request_body = Registration,
-    responses((status = 200, body = Done<OneUser>), (status = 409, description = "The name is taken.", body = Refused<'static>),
-        (status = "4XX", body = Refused<'static>), (status = "5XX", body = Refused<'static>))
+    responses((status = 200, body = Done<OneUser>), (status = 409, description = "The name is taken.", body = Refused<'static>))
 )]
 pub async fn register(
     State(app): State<App>,
@@ -117,8 +123,7 @@ pub struct Login {
 /// A token for a name and a password.
 #[utoipa::path(
     post, path = "/api/v1/auth/login", tag = "accounts", request_body = Login,
-    responses((status = 200, body = Done<LoggedIn>), (status = 401, body = Refused<'static>),
-        (status = "4XX", body = Refused<'static>), (status = "5XX", body = Refused<'static>))
+    responses((status = 200, body = Done<LoggedIn>), (status = 401, body = Refused<'static>))
 )]
 pub async fn login(
     State(app): State<App>,
@@ -151,7 +156,7 @@ fn not_too_often(app: &App, ClientAddress(from): ClientAddress, name: &str) -> R
 /// Another token for the one in `Authorization`, which may have come to its end a little while ago.
 #[utoipa::path(
     post, path = "/api/v1/auth/refresh", tag = "accounts", security(("token" = [])),
-    responses((status = 200, body = Done<Refreshed>), (status = "4XX", body = Refused<'static>), (status = "5XX", body = Refused<'static>))
+    responses((status = 200, body = Done<Refreshed>))
 )]
 pub async fn refresh(
     State(app): State<App>,
@@ -169,8 +174,8 @@ pub async fn refresh(
 /// An account: `me`, or for administrators anybody's by its number.
 #[utoipa::path(
     get, path = "/api/v1/users/{id}", tag = "accounts", security(("token" = [])),
-    params(("id" = String, Path, description = "`me`, or the number of an account.")),
-    responses((status = 200, body = Done<OneUser>), (status = "4XX", body = Refused<'static>), (status = "5XX", body = Refused<'static>))
+    params(("id" = String, Path, pattern = r"^(me|[1-9][0-9]*)$", description = "`me`, or the number of an account.")),
+    responses((status = 200, body = Done<OneUser>))
 )]
 pub async fn get_user(
     State(app): State<App>,
@@ -198,15 +203,20 @@ fn user_id(named: &str) -> Result<i64, Refusal> {
 #[derive(Debug, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 pub struct Contacts {
+    #[schema(
+        max_length = 254,
+        pattern = r"^([!-?A-~]{1,64}@[A-Za-z0-9-]+(\.[A-Za-z0-9-]+)+)?$"
+    )]
     email: Option<String>,
+    #[schema(pattern = r"^(\+?[0-9]{5,15})?$")]
     phone: Option<String>,
 }
 
 /// Changes how somebody can be reached.
 #[utoipa::path(
     put, path = "/api/v1/users/{id}", tag = "accounts", security(("token" = [])), request_body = Contacts,
-    params(("id" = String, Path, description = "`me`, or the number of an account.")),
-    responses((status = 200, body = Done<OneUser>), (status = "4XX", body = Refused<'static>), (status = "5XX", body = Refused<'static>))
+    params(("id" = String, Path, pattern = r"^(me|[1-9][0-9]*)$", description = "`me`, or the number of an account.")),
+    responses((status = 200, body = Done<OneUser>))
 )]
 pub async fn update_user(
     State(app): State<App>,
@@ -231,14 +241,16 @@ pub async fn update_user(
 #[serde(deny_unknown_fields)]
 pub struct Passwords {
     old_password: String,
+    /// 8 to 128 bytes, and another one.
+    #[schema(min_length = 8, max_length = 128)]
     new_password: String,
 }
 
 /// Changes one's password; no token from before holds any more.
 #[utoipa::path(
     put, path = "/api/v1/users/{id}/password", tag = "accounts", security(("token" = [])), request_body = Passwords,
-    params(("id" = String, Path, description = "`me`, or the number of one's own account.")),
-    responses((status = 200, body = Done<Nothing>), (status = "4XX", body = Refused<'static>), (status = "5XX", body = Refused<'static>))
+    params(("id" = String, Path, pattern = r"^(me|[1-9][0-9]*)$", description = "`me`, or the number of one's own account.")),
+    responses((status = 200, body = Done<Nothing>))
 )]
 pub async fn change_password(
     State(app): State<App>,

@@ -77,15 +77,19 @@ pub struct MadeOrder {
 pub struct Page {
     /// From 1; 0 is the first.
     #[serde(default)]
+    #[param(minimum = 0)]
     page: i32,
     /// 1 to 100; 0 means 20.
     #[serde(default)]
+    #[param(minimum = 0, maximum = 100)]
     page_size: i32,
     /// Only orders before this one: costs the same however far one has come.
     #[serde(default)]
+    #[param(minimum = 0)]
     before: i64,
     /// For administrators: whose orders.
     #[serde(default)]
+    #[param(minimum = 0)]
     user_id: i64,
 }
 
@@ -94,13 +98,14 @@ pub struct Page {
 #[into_params(parameter_in = Query)]
 pub struct Wait {
     /// How long to wait for an order that is not written yet, such as 5s or 500ms.
+    #[param(pattern = r"^[0-9]+(ms|s)$", example = "500ms")]
     wait: Option<String>,
 }
 
 /// One's own orders, newest first.
 #[utoipa::path(
     get, path = "/api/v1/orders/my", tag = "orders", security(("token" = [])), params(Page),
-    responses((status = 200, body = Done<Orders>), (status = "4XX", body = Refused<'static>), (status = "5XX", body = Refused<'static>))
+    responses((status = 200, body = Done<Orders>), (status = 404, description = "The orders of somebody else.", body = Refused<'static>))
 )]
 pub async fn list(
     State(app): State<App>,
@@ -129,8 +134,8 @@ pub async fn list(
 /// One of one's own orders. With `wait`, the answer comes as soon as the order is written.
 #[utoipa::path(
     get, path = "/api/v1/orders/{id}", tag = "orders", security(("token" = [])),
-    params(("id" = i64, Path), Wait),
-    responses((status = 200, body = Done<OneOrder>), (status = "4XX", body = Refused<'static>), (status = "5XX", body = Refused<'static>))
+    params(("id" = i64, Path, minimum = 1), Wait),
+    responses((status = 200, body = Done<OneOrder>))
 )]
 pub async fn get(
     State(app): State<App>,
@@ -184,19 +189,23 @@ fn how_long(wait: Option<&str>, most: Duration) -> Result<Duration, Refusal> {
 #[derive(Debug, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 pub struct NewOrder {
+    #[schema(minimum = 1)]
     user_id: i64,
+    #[schema(minimum = 1)]
     product_id: i64,
+    #[schema(minimum = 1)]
     quantity: i32,
     /// 0, or what the units cost.
     #[serde(default)]
+    #[schema(minimum = 0)]
     total_price: f64,
 }
 
 /// For administrators: buys for somebody else. Needs `Idempotency-Key`.
 #[utoipa::path(
     post, path = "/api/v1/orders", tag = "orders", security(("token" = [])), request_body = NewOrder,
-    params(("idempotency-key" = String, Header)),
-    responses((status = 200, body = Done<MadeOrder>), (status = "4XX", body = Refused<'static>), (status = "5XX", body = Refused<'static>))
+    params(("idempotency-key" = String, Header, pattern = r"^[!-~]+$")),
+    responses((status = 200, body = Done<MadeOrder>))
 )]
 pub async fn create(
     State(app): State<App>,
@@ -218,8 +227,8 @@ pub async fn create(
 
 /// Cancels an order that is not paid; its units can be bought again.
 #[utoipa::path(
-    post, path = "/api/v1/orders/{id}/cancel", tag = "orders", security(("token" = [])), params(("id" = i64, Path)),
-    responses((status = 200, body = Done<Nothing>), (status = "4XX", body = Refused<'static>), (status = "5XX", body = Refused<'static>))
+    post, path = "/api/v1/orders/{id}/cancel", tag = "orders", security(("token" = [])), params(("id" = i64, Path, minimum = 1)),
+    responses((status = 200, body = Done<Nothing>))
 )]
 pub async fn cancel(
     State(app): State<App>,
@@ -238,8 +247,8 @@ pub async fn cancel(
 
 /// Pays an order.
 #[utoipa::path(
-    post, path = "/api/v1/orders/{id}/pay", tag = "orders", security(("token" = [])), params(("id" = i64, Path)),
-    responses((status = 200, body = Done<Nothing>), (status = "4XX", body = Refused<'static>), (status = "5XX", body = Refused<'static>))
+    post, path = "/api/v1/orders/{id}/pay", tag = "orders", security(("token" = [])), params(("id" = i64, Path, minimum = 1)),
+    responses((status = 200, body = Done<Nothing>))
 )]
 pub async fn pay(
     State(app): State<App>,
@@ -266,8 +275,8 @@ fn acting_for(caller: crate::tokens::Caller) -> i64 {
 
 /// For administrators: a paid order has been handed over.
 #[utoipa::path(
-    post, path = "/api/v1/orders/{id}/complete", tag = "orders", security(("token" = [])), params(("id" = i64, Path)),
-    responses((status = 200, body = Done<Nothing>), (status = "4XX", body = Refused<'static>), (status = "5XX", body = Refused<'static>))
+    post, path = "/api/v1/orders/{id}/complete", tag = "orders", security(("token" = [])), params(("id" = i64, Path, minimum = 1)),
+    responses((status = 200, body = Done<Nothing>))
 )]
 pub async fn complete(
     State(app): State<App>,

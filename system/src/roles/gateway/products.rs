@@ -1,6 +1,6 @@
 //! Products and their sales.
 
-use super::answer::{Done, Nothing, Refusal, Refused, done, done_saying};
+use super::answer::{Done, Nothing, Refusal, done, done_saying};
 use super::app::{App, Identity};
 use super::input::{Asked, Sent, id};
 use super::upstream::Call;
@@ -75,12 +75,15 @@ pub struct Products {
 pub struct Page {
     /// From 1; 0 is the first.
     #[serde(default)]
+    #[param(minimum = 0)]
     page: i32,
     /// 1 to 100; 0 means 20.
     #[serde(default)]
+    #[param(minimum = 0, maximum = 100)]
     page_size: i32,
     /// -1 all, 0 not started, 1 on, 2 ended.
     #[serde(default = "all")]
+    #[param(minimum = -1, maximum = 2)]
     status: i32,
 }
 
@@ -91,7 +94,7 @@ fn all() -> i32 {
 /// All products, or those whose sale has not started, is on, or has ended.
 #[utoipa::path(
     get, path = "/api/v1/products", tag = "products", params(Page),
-    responses((status = 200, body = Done<Products>), (status = "4XX", body = Refused<'static>), (status = "5XX", body = Refused<'static>))
+    responses((status = 200, body = Done<Products>))
 )]
 pub async fn list(
     State(app): State<App>,
@@ -113,8 +116,8 @@ pub async fn list(
 
 /// One product, with what is left of it.
 #[utoipa::path(
-    get, path = "/api/v1/products/{id}", tag = "products", params(("id" = i64, Path)),
-    responses((status = 200, body = Done<OneProduct>), (status = "4XX", body = Refused<'static>), (status = "5XX", body = Refused<'static>))
+    get, path = "/api/v1/products/{id}", tag = "products", params(("id" = i64, Path, minimum = 1)),
+    responses((status = 200, body = Done<OneProduct>))
 )]
 pub async fn get(
     State(app): State<App>,
@@ -132,8 +135,8 @@ pub async fn get(
 
 /// For administrators: takes a product away; orders keep it.
 #[utoipa::path(
-    delete, path = "/api/v1/products/{id}", tag = "products", security(("token" = [])), params(("id" = i64, Path)),
-    responses((status = 200, body = Done<Nothing>), (status = "4XX", body = Refused<'static>), (status = "5XX", body = Refused<'static>))
+    delete, path = "/api/v1/products/{id}", tag = "products", security(("token" = [])), params(("id" = i64, Path, minimum = 1)),
+    responses((status = 200, body = Done<Nothing>))
 )]
 pub async fn delete(
     State(app): State<App>,
@@ -158,24 +161,31 @@ pub struct MadeProduct {
 #[derive(Debug, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 pub struct NewProduct {
+    #[schema(min_length = 1, max_length = 128)]
     name: String,
     #[serde(default)]
+    #[schema(max_length = 16_000)]
     description: String,
     /// In whole cents.
+    #[schema(minimum = 0, multiple_of = 0.01)]
     price: f64,
+    #[schema(minimum = 0)]
     stock: i32,
     #[serde(default)]
+    #[schema(max_length = 512)]
     image_url: String,
     /// Unix s.
+    #[schema(minimum = 0, maximum = 253_402_300_799_i64)]
     seckill_start_time: i64,
-    /// Unix s.
+    /// Unix s; after the start.
+    #[schema(minimum = 0, maximum = 253_402_300_799_i64)]
     seckill_end_time: i64,
 }
 
 /// For administrators: makes a product and its sale.
 #[utoipa::path(
     post, path = "/api/v1/products", tag = "products", security(("token" = [])), request_body = NewProduct,
-    responses((status = 200, body = Done<MadeProduct>), (status = "4XX", body = Refused<'static>), (status = "5XX", body = Refused<'static>))
+    responses((status = 200, body = Done<MadeProduct>))
 )]
 pub async fn create(
     State(app): State<App>,
@@ -202,24 +212,31 @@ pub async fn create(
 #[derive(Debug, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 pub struct ProductChange {
+    #[schema(min_length = 1, max_length = 128)]
     name: Option<String>,
+    #[schema(max_length = 16_000)]
     description: Option<String>,
     /// In whole cents.
+    #[schema(minimum = 0, multiple_of = 0.01)]
     price: Option<f64>,
     /// Units of the sale in all, sold ones included.
+    #[schema(minimum = 0)]
     stock: Option<i32>,
+    #[schema(max_length = 512)]
     image_url: Option<String>,
     /// Unix s.
+    #[schema(minimum = 0, maximum = 253_402_300_799_i64)]
     seckill_start_time: Option<i64>,
-    /// Unix s.
+    /// Unix s; after the start.
+    #[schema(minimum = 0, maximum = 253_402_300_799_i64)]
     seckill_end_time: Option<i64>,
 }
 
 /// For administrators: changes a product. A change of stock is answered when it is in effect.
 #[utoipa::path(
-    put, path = "/api/v1/products/{id}", tag = "products", security(("token" = [])), params(("id" = i64, Path)),
+    put, path = "/api/v1/products/{id}", tag = "products", security(("token" = [])), params(("id" = i64, Path, minimum = 1)),
     request_body = ProductChange,
-    responses((status = 200, body = Done<Nothing>), (status = "4XX", body = Refused<'static>), (status = "5XX", body = Refused<'static>))
+    responses((status = 200, body = Done<Nothing>))
 )]
 pub async fn update(
     State(app): State<App>,
@@ -247,6 +264,7 @@ pub async fn update(
 #[derive(Debug, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 pub struct Units {
+    #[schema(minimum = 1)]
     quantity: i32,
 }
 
@@ -260,8 +278,8 @@ pub struct StockChanged {
 /// For administrators: takes units out of a sale. Needs `Idempotency-Key`.
 #[utoipa::path(
     post, path = "/api/v1/products/{id}/stock/deduct", tag = "products", security(("token" = [])), request_body = Units,
-    params(("id" = i64, Path), ("idempotency-key" = String, Header)),
-    responses((status = 200, body = Done<StockChanged>), (status = "4XX", body = Refused<'static>), (status = "5XX", body = Refused<'static>))
+    params(("id" = i64, Path, minimum = 1), ("idempotency-key" = String, Header, pattern = r"^[!-~]+$")),
+    responses((status = 200, body = Done<StockChanged>))
 )]
 pub async fn deduct(
     State(app): State<App>,
@@ -283,8 +301,8 @@ pub async fn deduct(
 /// For administrators: adds units to a sale. Needs `Idempotency-Key`.
 #[utoipa::path(
     post, path = "/api/v1/products/{id}/stock/return", tag = "products", security(("token" = [])), request_body = Units,
-    params(("id" = i64, Path), ("idempotency-key" = String, Header)),
-    responses((status = 200, body = Done<StockChanged>), (status = "4XX", body = Refused<'static>), (status = "5XX", body = Refused<'static>))
+    params(("id" = i64, Path, minimum = 1), ("idempotency-key" = String, Header, pattern = r"^[!-~]+$")),
+    responses((status = 200, body = Done<StockChanged>))
 )]
 pub async fn give_back(
     State(app): State<App>,

@@ -1,8 +1,9 @@
-//! Every route, and the document that describes them.
+//! Every route.
 
 use super::accounts;
 use super::answer::Refusal;
 use super::app::App;
+use super::document::{Document, add_refusals};
 use super::orders;
 use super::products;
 use super::sale;
@@ -14,39 +15,17 @@ use axum::response::{Html, IntoResponse, Response};
 use axum::routing::get;
 use http::StatusCode;
 use std::sync::Arc;
-use utoipa::openapi::security::{Http, HttpAuthScheme, SecurityScheme};
-use utoipa::{Modify, OpenApi};
+use utoipa::OpenApi;
 use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 
 /// The page that shows the document.
 const PAGE: &str = include_str!("docs.html");
 
-#[derive(OpenApi)]
-#[openapi(
-    info(
-        title = "seckill",
-        description = "A flash sale over HTTP. Every answer is JSON with `code` (0: done; otherwise the HTTP status) and `message`.",
-        license(name = "MIT", identifier = "MIT")
-    ),
-    modifiers(&Token)
-)]
-struct Document;
-
-/// Says what a token is.
-struct Token;
-
-impl Modify for Token {
-    fn modify(&self, document: &mut utoipa::openapi::OpenApi) {
-        let scheme = SecurityScheme::Http(Http::new(HttpAuthScheme::Bearer));
-        let components = document.components.get_or_insert_default();
-        components.add_security_scheme("token", scheme);
-    }
-}
-
 /// Every route over these services.
 pub fn router(app: App) -> Router {
-    let (router, document) = documented().split_for_parts();
+    let (router, mut document) = documented().split_for_parts();
+    add_refusals(&mut document);
     let document: Arc<str> = document.to_json().unwrap_or_default().into();
     let described = move || async move {
         let kind = [(http::header::CONTENT_TYPE, "application/json")];

@@ -1,6 +1,6 @@
 //! Buying.
 
-use super::answer::{Refusal, Refused};
+use super::answer::Refusal;
 use super::app::{App, Identity};
 use super::input::Sent;
 use crate::proto::seckill::SeckillRequest;
@@ -16,9 +16,11 @@ use utoipa::ToSchema;
 #[serde(deny_unknown_fields)]
 pub struct Purchase {
     /// The product on sale.
+    #[schema(minimum = 1)]
     product_id: i64,
     /// Units, at least one.
     #[serde(default = "one")]
+    #[schema(minimum = 1)]
     quantity: i32,
 }
 
@@ -47,9 +49,6 @@ pub struct Purchased {
     responses(
         (status = 200, body = Purchased),
         (status = 409, description = "Sold out, or not on sale.", body = Purchased),
-        (status = "4XX", body = Refused<'static>),
-        (status = 503, description = "Not now; Retry-After says when.", body = Refused<'static>),
-        (status = 504, description = "Outcome unknown; asking again is safe.", body = Refused<'static>),
     )
 )]
 pub async fn execute(

@@ -2,7 +2,7 @@
 //! nothing goes around the stock. A key in the metadata makes a repeat harmless.
 
 use crate::config::Config;
-use crate::grpc_server::{RETRY_AFTER, retry_later};
+use crate::grpc_server::retry_later;
 use crate::idempotency::{IDEMPOTENCY_KEY, needed_key};
 use crate::money::whole_cents;
 use crate::proto::order::CreateOrderRequest;
@@ -11,6 +11,7 @@ use crate::proto::seckill::seckill_service_client::SeckillServiceClient;
 use crate::store::{KnownOrder, MadeOrder, Store};
 use crate::tls;
 use engines::{OrderId, SaleId, UserId};
+use std::error::Error;
 use std::time::Duration;
 use tonic::transport::Channel;
 use tonic::{Code, Request, Status};
@@ -134,11 +135,11 @@ async fn conclude(store: &Store, made: &MadeOrder, order: OrderId) -> Result<Ord
     concluded.map(|()| order).map_err(|error| away(&error))
 }
 
-/// What the seckill service says goes on as it is. A connection that is lost has no such words: then
-/// nobody knows.
+/// What the seckill service says goes on as it is. What is said of a connection that is lost has a
+/// cause in this process: then nobody knows.
 fn unknown(status: Status) -> Status {
     let is_its_own = match status.code() {
-        Code::Unavailable => status.metadata().contains_key(RETRY_AFTER),
+        Code::Unavailable => status.source().is_none(),
         Code::Unknown | Code::Cancelled | Code::Internal => false,
         _ => true,
     };
@@ -197,4 +198,34 @@ async fn check_price(store: &Store, made: &MadeOrder, named: f64) -> Result<(), 
 fn away(error: &database::Error) -> Status {
     tracing::warn!(%error, "an order cannot be made");
     retry_later("the orders are out of reach; try again with the same key".to_owned())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::io;
+    use std::sync::Arc;
+
+    #[test]
+    fn a_refusal_of_the_service_is_one_and_a_lost_connection_leaves_the_outcome_unknown() {
+        for code in [
+            Code::Unavailable,
+            Code::NotFound,
+            Code::InvalidArgument,
+            Code::ResourceExhausted,
+        ] {
+            let told = unknown(Status::new(code, "this instance has no lease"));
+            assert_eq!(
+                (told.code(), told.message()),
+                (code, "this instance has no lease")
+            );
+        }
+        let mut lost = Status::unavailable("broken pipe");
+        lost.set_source(Arc::new(io::Error::from(io::ErrorKind::BrokenPipe)));
+        for lost in [lost, Status::cancelled("time-out"), Status::internal("h2")] {
+            let told = unknown(lost);
+            assert_eq!(told.code(), Code::DeadlineExceeded);
+            assert!(told.message().starts_with("outcome unknown"), "{told:?}");
+        }
+    }
 }
