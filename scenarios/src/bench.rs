@@ -16,6 +16,7 @@ mod program;
 mod progress;
 mod record;
 mod redis_cleanup;
+mod releases;
 mod result_files;
 mod roles;
 mod run_legs;

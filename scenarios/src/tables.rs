@@ -138,6 +138,19 @@ impl Tables {
         Ok(integers)
     }
 
+    /// Whether there is a table of this name: one that an older version of the system made has fewer.
+    pub(crate) async fn has(&mut self, table: &str) -> sqlx::Result<bool> {
+        let statement = match self {
+            Self::MySql(_) => format!(
+                "SELECT COUNT(*) FROM information_schema.tables WHERE table_schema = DATABASE() AND table_name = '{table}'"
+            ),
+            Self::Sqlite(_) => format!(
+                "SELECT COUNT(*) FROM sqlite_schema WHERE type = 'table' AND name = '{table}'"
+            ),
+        };
+        Ok(self.integers(&statement).await? != [0])
+    }
+
     /// Closes the connection. What was read stays valid if this fails, so a failure is ignored.
     pub(crate) async fn close(self) {
         let _ = match self {
@@ -220,6 +233,8 @@ mod tests {
             anew.integers("SELECT COUNT(*) FROM t").await.expect("read"),
             [0]
         );
+        assert!(anew.has("t").await.expect("read"));
+        assert!(!anew.has("u").await.expect("read"));
     }
 
     #[tokio::test]

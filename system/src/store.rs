@@ -19,8 +19,10 @@ mod orders;
 mod outbox;
 mod overview;
 mod parking;
+mod pools;
 mod product_views;
 mod products;
+mod releases;
 mod retention;
 mod sales;
 mod schema;
@@ -36,12 +38,13 @@ pub use deleted_products::Deleted;
 pub use handle::Store;
 pub use made_orders::{KnownOrder, MadeOrder};
 pub use order_views::{OrderPage, OrderView};
-pub use outbox::{CopyLeft, DEAD_LETTER, Release, ReleaseCursor, ReleaseLeft};
+pub use outbox::{CopyLeft, DEAD_LETTER};
 pub use overview::{
     Allocated, ConsumerState, IncarnationState, LeaseState, OrderCounts, SaleState,
 };
 pub use product_views::{ProductFilter, ProductPage, ProductView};
 pub use products::{Changed, NewProduct, ProductChange};
+pub use releases::{Release, ReleaseCursor, ReleasesLeft};
 pub use stock_changes::{StockChange, TOTAL_MAX, Wish};
 pub use sweeps::PlaceMove;
 pub use types::{

@@ -214,6 +214,26 @@ impl Snapshot {
 
     pub(super) async fn releases(&mut self) -> anyhow::Result<Vec<Release>> {
         let mut releases = Vec::new();
+        if self.tables.has("releases").await? {
+            let statement = "SELECT product_id, epoch, orders, released_at_ms FROM releases";
+            self.each(statement, "releases", |row| {
+                let listed: Vec<[i64; 3]> = serde_json::from_str(&row.text(2)?)
+                    .map_err(|error| sqlx::Error::Decode(error.into()))?;
+                for [order_id, user_id, quantity] in listed {
+                    releases.push(Release {
+                        order_id,
+                        user_id,
+                        product_id: row.integer(0)?,
+                        quantity,
+                        epoch: row.integer(1)?,
+                        released_at_ms: row.integer_or_null(3)?,
+                    });
+                }
+                Ok(())
+            })
+            .await?;
+        }
+        // Where an older version of the system wrote them, one row for each.
         let statement = "SELECT order_id, user_id, product_id, quantity, epoch, released_at_ms FROM outbox \
                          WHERE kind = 'release'";
         self.each(statement, "outbox", |row| {

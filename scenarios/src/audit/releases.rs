@@ -1,4 +1,4 @@
-//! The way of cancelled units back to the engine: the releases in the outbox, against the rows.
+//! The way of cancelled units back to the engine: the releases, against the rows.
 //! Keeps 57 bytes per release.
 
 use super::{

@@ -9,6 +9,7 @@ use tokio::sync::watch;
 use tokio::task::JoinHandle;
 use tokio::time::MissedTickBehavior;
 
+use super::releases;
 use crate::tables::Tables;
 
 /// Time between two points of the timeline.
@@ -21,8 +22,8 @@ pub(super) struct CommittedUnits {
     tables: Tables,
     /// `IN (…)` of the sales that are counted.
     products: String,
-    /// Orders may have been cancelled.
-    has_releases: bool,
+    /// Where the releases of orders are that may have been cancelled.
+    releases: Vec<&'static str>,
 }
 
 impl CommittedUnits {
@@ -33,10 +34,15 @@ impl CommittedUnits {
         has_releases: bool,
     ) -> anyhow::Result<Self> {
         let products: Vec<String> = products.iter().map(i64::to_string).collect();
+        let mut tables = Tables::open(database_url).await?;
+        let releases = match has_releases {
+            true => releases::tables(&mut tables).await?,
+            false => Vec::new(),
+        };
         Ok(Self {
-            tables: Tables::open(database_url).await?,
+            tables,
             products: products.join(", "),
-            has_releases,
+            releases,
         })
     }
 
@@ -47,26 +53,22 @@ impl CommittedUnits {
             "SELECT CAST(COALESCE(SUM(sold), 0) AS SIGNED) FROM allocations WHERE product_id IN ({products})"
         );
         // One statement sees both sides of a cancel, or neither.
-        let query = match self.has_releases {
-            true => format!(
-                "SELECT ({sold}) + (SELECT CAST(COALESCE(SUM(quantity), 0) AS SIGNED) FROM outbox \
-                 WHERE kind = 'release' AND product_id IN ({products}))"
-            ),
-            false => sold,
-        };
-        self.number(&query).await
+        let released = self.releases.iter().map(|releases| {
+            format!(" + (SELECT CAST(COALESCE(SUM(units), 0) AS SIGNED) FROM ({releases}) r WHERE product_id IN ({products}))")
+        });
+        let released: String = released.collect();
+        self.number(&format!("SELECT ({sold}){released}")).await
     }
 
     /// Cancelled orders whose units are not back yet.
     pub(super) async fn releases_left(&mut self) -> anyhow::Result<u64> {
-        let query = format!(
-            "SELECT COUNT(*) FROM outbox WHERE kind = 'release' AND released_at_ms IS NULL AND product_id IN ({})",
-            self.products
-        );
-        match self.has_releases {
-            true => self.number(&query).await,
-            false => Ok(0),
+        let mut left = 0;
+        for releases in self.releases.clone() {
+            left += self
+                .number(&releases::left(releases, &self.products))
+                .await?;
         }
+        Ok(left)
     }
 
     async fn number(&mut self, query: &str) -> anyhow::Result<u64> {

@@ -7,21 +7,23 @@ use sqlx::{
 };
 use std::str::FromStr;
 
-const MYSQL: [&str; 6] = [
+const MYSQL: [&str; 7] = [
     include_str!("../../../system/migrations/mysql/products.sql"),
     include_str!("../../../engines/sql/allocations.mysql.sql"),
     include_str!("../../../system/migrations/mysql/orders.sql"),
     include_str!("../../../system/migrations/mysql/incarnations.sql"),
     include_str!("../../../system/migrations/mysql/outbox.sql"),
     include_str!("../../../system/migrations/mysql/after_sale.sql"),
+    include_str!("../../../system/migrations/mysql/releases.sql"),
 ];
-const SQLITE: [&str; 6] = [
+const SQLITE: [&str; 7] = [
     include_str!("../../../system/migrations/sqlite/products.sql"),
     include_str!("../../../engines/sql/allocations.sqlite.sql"),
     include_str!("../../../system/migrations/sqlite/orders.sql"),
     include_str!("../../../system/migrations/sqlite/incarnations.sql"),
     include_str!("../../../system/migrations/sqlite/outbox.sql"),
     include_str!("../../../system/migrations/sqlite/after_sale.sql"),
+    include_str!("../../../system/migrations/sqlite/releases.sql"),
 ];
 
 pub enum Database {

@@ -152,9 +152,9 @@ impl Run {
         self.sql(&format!(
             "UPDATE allocations SET sold = sold - (SELECT quantity FROM orders WHERE order_id = {order_id}) WHERE id = 1;
              UPDATE orders SET status = 2, live = NULL, updated_at_ms = {now_ms} WHERE order_id = {order_id};
-             INSERT INTO outbox (kind, routing_key, body, order_id, user_id, product_id, quantity, epoch, released_at_ms) \
-             SELECT 'release', '', X'', order_id, user_id, product_id, quantity, 1, {released_at_ms} FROM orders \
-             WHERE order_id = {order_id}"
+             INSERT INTO releases (product_id, epoch, orders, order_count, units, written_at_ms, released_at_ms) \
+             SELECT product_id, 1, CONCAT('[[', order_id, ',', user_id, ',', quantity, ']]'), 1, quantity, {now_ms}, \
+             {released_at_ms} FROM orders WHERE order_id = {order_id}"
         ))
         .await;
     }

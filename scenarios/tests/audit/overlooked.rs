@@ -82,7 +82,7 @@ async fn a_refusal_long_after_a_raise_is_named_although_nothing_was_bought_since
     // When the epoch with the raise was open is not known: it may have been after the refusal.
     run.expect_failed(&[]).await;
     // The engine of that epoch took the cancelled units a minute before.
-    run.sql("UPDATE outbox SET epoch = 2").await;
+    run.sql("UPDATE releases SET epoch = 2").await;
     let found = "1 offending: sale 1: 6 left; 1 of 1 told \"sold out\" wrongly, first user 61, who wanted 5 of 6";
     run.expect_found("sold out means sold", found).await;
 }

@@ -27,7 +27,7 @@ async fn releases_are_counted() {
 #[tokio::test]
 async fn a_cancelled_order_without_its_release_is_named() {
     let mut run = consistent_run!();
-    run.sql("DELETE FROM outbox").await;
+    run.sql("DELETE FROM releases").await;
     run.expect_found(ONE_EACH, "1 offending: order 1020 (user 20) has 0")
         .await;
 }
@@ -39,7 +39,8 @@ async fn an_expired_order_without_its_release_is_named() {
     run.expire(1003, 10_000).await;
     run.engine_has(1);
     run.expect_failed(&[]).await;
-    run.sql("DELETE FROM outbox WHERE order_id = 1003").await;
+    run.sql("DELETE FROM releases WHERE orders LIKE '[[1003,%'")
+        .await;
     run.expect_found(ONE_EACH, "1 offending: order 1003 (user 3) has 0")
         .await;
 }
@@ -47,12 +48,46 @@ async fn an_expired_order_without_its_release_is_named() {
 #[tokio::test]
 async fn two_releases_of_one_order_are_named() {
     let mut run = consistent_run!();
-    run.sql(
+    // In one row, in two, and once more as an older version of the system wrote them.
+    for (change, found) in [
+        (
+            "UPDATE releases SET orders = '[[1020,20,2],[1020,20,2]]'".to_owned(),
+            "1 offending: order 1020 (user 20) has 2",
+        ),
+        (
+            "INSERT INTO releases (product_id, epoch, orders, order_count, units, written_at_ms, released_at_ms) \
+             SELECT product_id, epoch, '[[1020,20,2]]', order_count, units, written_at_ms, released_at_ms FROM releases"
+                .to_owned(),
+            "1 offending: order 1020 (user 20) has 3",
+        ),
+        (
+            older(1020, 20, 2),
+            "1 offending: order 1020 (user 20) has 4",
+        ),
+    ] {
+        run.sql(&change).await;
+        run.expect_found(ONE_EACH, found).await;
+    }
+}
+
+/// A release that is done, as an older version of the system wrote it.
+fn older(order_id: i64, user: i64, quantity: u32) -> String {
+    format!(
         "INSERT INTO outbox (kind, routing_key, body, order_id, user_id, product_id, quantity, epoch, released_at_ms) \
-         SELECT kind, 'again', body, order_id, user_id, product_id, quantity, epoch, released_at_ms FROM outbox",
+         VALUES ('release', '', X'', {order_id}, {user}, 1, {quantity}, 1, {RELEASED_AT_MS})"
     )
-    .await;
-    run.expect_found(ONE_EACH, "1 offending: order 1020 (user 20) has 2")
+}
+
+#[tokio::test]
+async fn releases_of_an_older_version_count_with_and_without_the_table_of_this_one() {
+    let mut run = consistent_run!();
+    run.sql("DELETE FROM releases").await;
+    run.sql(&older(1020, 20, 2)).await;
+    run.expect_failed(&[]).await;
+    run.sql("DROP TABLE releases").await;
+    run.expect_failed(&[]).await;
+    run.sql("UPDATE outbox SET released_at_ms = NULL").await;
+    run.expect_found(LEFT_OVER, "1 offending: order 1020 (user 20)")
         .await;
 }
 
@@ -74,24 +109,26 @@ async fn a_release_of_an_order_that_is_not_cancelled_or_not_there_is_named() {
         (1003, "1 offending: order 1003 (user 3) is to pay"),
         (9500, "1 offending: order 9500 (user 3) has no row"),
     ] {
+        run.sql(&of_this_version(order_id)).await;
+        run.expect_found(STRAY, found).await;
         run.sql(&format!(
-            "INSERT INTO outbox (kind, routing_key, body, order_id, user_id, product_id, quantity, epoch, released_at_ms) \
-             VALUES ('release', '', X'', {order_id}, 3, 1, 1, 1, {RELEASED_AT_MS})"
+            "DELETE FROM releases WHERE orders LIKE '[[{order_id},%'"
         ))
         .await;
-        run.expect_found(STRAY, found).await;
-        run.sql(&format!("DELETE FROM outbox WHERE order_id = {order_id}"))
-            .await;
     }
     run.pay(1003).await;
     run.asked_about(Operation::Pay, 1003, 3, Outcome::Accepted);
-    run.sql(&format!(
-        "INSERT INTO outbox (kind, routing_key, body, order_id, user_id, product_id, quantity, epoch, released_at_ms) \
-         VALUES ('release', '', X'', 1003, 3, 1, 1, 1, {RELEASED_AT_MS})"
-    ))
-    .await;
+    run.sql(&of_this_version(1003)).await;
     run.expect_found(STRAY, "1 offending: order 1003 (user 3) is paid")
         .await;
+}
+
+/// One unit of user 3, back in the engine.
+fn of_this_version(order_id: i64) -> String {
+    format!(
+        "INSERT INTO releases (product_id, epoch, orders, order_count, units, written_at_ms, released_at_ms) \
+         VALUES (1, 1, '[[{order_id},3,1]]', 1, 1, {CHANGED_AT_MS}, {RELEASED_AT_MS})"
+    )
 }
 
 #[tokio::test]
@@ -99,8 +136,14 @@ async fn a_release_that_says_something_else_than_its_order_is_named() {
     let mut run = consistent_run!();
     let early_ms = CHANGED_AT_MS - 400;
     for (change, found) in [
-        ("quantity = 3", "3 units of product 1 for user 20"),
-        ("user_id = 21", "2 units of product 1 for user 21"),
+        (
+            "orders = '[[1020,20,3]]'",
+            "3 units of product 1 for user 20",
+        ),
+        (
+            "orders = '[[1020,21,2]]'",
+            "2 units of product 1 for user 21",
+        ),
         ("product_id = 2", "2 units of product 2 for user 20"),
         ("epoch = 0", "epoch 0, not 1 to 1"),
         ("epoch = 2", "epoch 2, not 1 to 1"),
@@ -109,23 +152,23 @@ async fn a_release_that_says_something_else_than_its_order_is_named() {
             "done 400 ms before the cancel",
         ),
     ] {
-        run.sql(&format!("UPDATE outbox SET {change}")).await;
+        run.sql(&format!("UPDATE releases SET {change}")).await;
         let found = format!("1 offending: order 1020 (user 20): {found}");
         run.expect_found(AS_ORDERS, &found).await;
         run.sql(&format!(
-            "UPDATE outbox SET quantity = 2, user_id = 20, product_id = 1, epoch = 1, released_at_ms = {RELEASED_AT_MS}"
+            "UPDATE releases SET orders = '[[1020,20,2]]', product_id = 1, epoch = 1, released_at_ms = {RELEASED_AT_MS}"
         ))
         .await;
     }
     run.reopen().await;
-    run.sql("UPDATE outbox SET epoch = 2").await;
+    run.sql("UPDATE releases SET epoch = 2").await;
     run.expect_failed(&[]).await;
 }
 
 #[tokio::test]
 async fn a_release_that_is_left_explains_what_the_engine_lacks() {
     let mut run = consistent_run!();
-    run.sql("UPDATE outbox SET released_at_ms = NULL").await;
+    run.sql("UPDATE releases SET released_at_ms = NULL").await;
     run.engine_has(-2);
     let report = run.expect_failed(&[ENGINE, LEFT_OVER]).await;
     assert_eq!(

@@ -56,7 +56,7 @@ async fn units_that_were_bought_only_later_excuse_nobody() {
 #[tokio::test]
 async fn a_release_that_the_engine_never_had_is_no_excuse_for_ever() {
     let mut run = consistent_run!();
-    run.sql("UPDATE outbox SET released_at_ms = NULL").await;
+    run.sql("UPDATE releases SET released_at_ms = NULL").await;
     run.expect_failed(&["no release is left"]).await;
     run.told(62, 0, LEFT as u32, Outcome::Refused);
     run.expect_failed(&["no release is left", SOLD_OUT]).await;

@@ -6,16 +6,16 @@
 //! when the sale has ended. "Not open" and "somebody else's buyer" mean: later.
 
 use crate::failpoint;
-use crate::store::{Release, ReleaseCursor, ReleaseLeft, Store};
-use engines::{BATCH_MAX, Finish, FinishKind, Finished, OrderId, SaleId, StockEngine, Term};
+use crate::store::{Release, ReleaseCursor, ReleasesLeft, Store};
+use engines::{BATCH_MAX, Finish, FinishKind, Finished, SaleId, StockEngine, Term};
 use std::collections::{BTreeMap, HashMap};
 
-/// Releases read in one statement.
-const PAGE: usize = 1_000;
+/// Rows of releases read in one statement; each has what one transaction has cancelled.
+pub const PAGE: usize = 100;
 /// Most releases of one engine call.
 const CHUNK: usize = if BATCH_MAX < 500 { BATCH_MAX } else { 500 };
 
-/// What a look at the outbox came to.
+/// What a look at what is left came to.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Swept {
     /// How many are done now, by sale.
@@ -43,11 +43,11 @@ pub fn by_sale(releases: impl IntoIterator<Item = Release>) -> BTreeMap<SaleId, 
 /// Executes releases of one sale under its open term; says which of them are done.
 ///
 /// Also of an epoch that is over: what that answers is not needed for it.
-pub async fn execute(engine: &dyn StockEngine, term: &Term, releases: &[Release]) -> Vec<OrderId> {
+pub async fn execute(engine: &dyn StockEngine, term: &Term, releases: &[Release]) -> Vec<Release> {
     let (mut done, mut now) = (Vec::new(), Vec::new());
     for release in releases {
         match release.epoch.cmp(&term.epoch) {
-            std::cmp::Ordering::Less => done.push(release.order),
+            std::cmp::Ordering::Less => done.push(*release),
             std::cmp::Ordering::Equal => now.push(*release),
             // It was cancelled while the next epoch, which is not open here yet, was being opened.
             std::cmp::Ordering::Greater => {}
@@ -58,7 +58,7 @@ pub async fn execute(engine: &dyn StockEngine, term: &Term, releases: &[Release]
         let finished = engine.finish(term, &finishes).await;
         for (release, finished) in chunk.iter().zip(finished) {
             match finished {
-                Ok(Finished::Done | Finished::AlreadyDone) => done.push(release.order),
+                Ok(Finished::Done | Finished::AlreadyDone) => done.push(*release),
                 Ok(Finished::NotOpen | Finished::WrongInstance) => {}
                 Err(error) => tracing::debug!(%error, "a release is left for later"),
             }
@@ -77,12 +77,13 @@ fn finish(release: &Release) -> Finish {
 }
 
 /// Goes once through everything that is left, page by page. Without an engine, what has to be
-/// executed is left to whoever can. `may_take` says which releases are this caller's business.
+/// executed is left to whoever can. `may_take` says which rows of releases are this caller's business.
 pub async fn sweep(
     store: &Store,
     engine: Option<&dyn StockEngine>,
-    mut may_take: impl FnMut(&ReleaseLeft) -> bool,
+    mut may_take: impl FnMut(&ReleasesLeft) -> bool,
 ) -> database::Result<Swept> {
+    store.take_over_releases().await?;
     let mut result = Swept::default();
     let mut cursor = ReleaseCursor::default();
     loop {
@@ -92,14 +93,13 @@ pub async fn sweep(
         };
         let is_last = page.len() < PAGE;
         cursor = last.place();
-        let found = page.len() as u64;
+        let found: usize = page.iter().map(|left| left.releases.len()).sum();
         let done = finish_page(engine, page, &mut may_take).await;
-        let orders: Vec<OrderId> = done.iter().map(|(_, order)| *order).collect();
-        store.mark_released(&orders).await?;
+        store.mark_released(&done).await?;
         failpoint::hit("release.after_mark");
-        result.left += found - done.len() as u64;
-        for (sale, _) in done {
-            *result.done.entry(sale).or_default() += 1;
+        result.left += (found - done.len()) as u64;
+        for release in done {
+            *result.done.entry(release.sale).or_default() += 1;
         }
         if is_last {
             return Ok(result);
@@ -109,29 +109,27 @@ pub async fn sweep(
 
 async fn finish_page(
     engine: Option<&dyn StockEngine>,
-    page: Vec<ReleaseLeft>,
-    may_take: &mut impl FnMut(&ReleaseLeft) -> bool,
-) -> Vec<(SaleId, OrderId)> {
+    page: Vec<ReleasesLeft>,
+    may_take: &mut impl FnMut(&ReleasesLeft) -> bool,
+) -> Vec<Release> {
     let mut done = Vec::new();
     let mut open: BTreeMap<SaleId, (Term, Vec<Release>)> = BTreeMap::new();
     for left in page {
         if !may_take(&left) {
             continue;
         }
-        let release = left.release;
         match left.term {
-            _ if left.is_over() => done.push((release.sale, release.order)),
+            _ if left.is_over() => done.extend(left.releases),
             Some(term) => {
-                let of_sale = open.entry(release.sale).or_insert((term, Vec::new()));
-                of_sale.1.push(release);
+                let of_sale = open.entry(left.sale).or_insert((term, Vec::new()));
+                of_sale.1.extend(left.releases);
             }
             None => {}
         }
     }
     if let Some(engine) = engine {
         for (term, releases) in open.into_values() {
-            let executed = execute(engine, &term, &releases).await;
-            done.extend(executed.into_iter().map(|order| (term.sale, order)));
+            done.extend(execute(engine, &term, &releases).await);
         }
     }
     done

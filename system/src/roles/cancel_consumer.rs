@@ -12,7 +12,7 @@ use crate::broker::Settings;
 use crate::repair::releases;
 use crate::roles::{self, RoleConfig};
 use crate::shutdown::Shutdown;
-use crate::store::{ReleaseLeft, Store};
+use crate::store::{ReleasesLeft, Store};
 use copies::Copies;
 use engines::{SaleId, StockEngine};
 use std::collections::HashMap;
@@ -55,7 +55,7 @@ pub async fn run(
 struct Relay {
     store: Store,
     engine: Option<Arc<dyn StockEngine>>,
-    /// The newest release that was there at the last look, by sale. What has come since is the order
+    /// The newest row of releases that was there at the last look, by sale. What has come since is the order
     /// service's: it is giving it back right now.
     seen: HashMap<SaleId, i64>,
     back_off: BackOff<SaleId>,
@@ -79,13 +79,13 @@ impl Relay {
     async fn look(&mut self) {
         let (mut newest, mut tried) = (HashMap::new(), HashMap::new());
         let (seen, back_off) = (&self.seen, &self.back_off);
-        let may_take = |left: &ReleaseLeft| {
-            let sale = left.release.sale;
-            newest.insert(sale, left.id);
-            let is_left = seen.get(&sale).is_some_and(|newest| left.id <= *newest);
+        let may_take = |left: &ReleasesLeft| {
+            let sale = left.sale;
+            newest.insert(sale, left.row);
+            let is_left = seen.get(&sale).is_some_and(|newest| left.row <= *newest);
             let may = is_left && back_off.is_due(sale);
             if may {
-                *tried.entry(sale).or_insert(0_u64) += 1;
+                *tried.entry(sale).or_insert(0_u64) += left.releases.len() as u64;
             }
             may
         };
@@ -93,7 +93,7 @@ impl Relay {
         self.seen = newest;
         match swept {
             Ok(swept) => self.judge(&tried, &swept.done),
-            Err(error) => tracing::warn!(%error, "the outbox cannot be read"),
+            Err(error) => tracing::warn!(%error, "what is left to be released cannot be read"),
         }
         let seen = &self.seen;
         self.back_off.retain(|sale| seen.contains_key(&sale));

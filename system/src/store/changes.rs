@@ -3,7 +3,8 @@
 //!
 //! Everything that is asked at the same time is written together, in one transaction per sale, under
 //! locks that are always taken in the same order: the open pool of the sale, the other allocations by
-//! id, the orders. The opening of an epoch locks allocations before it reads orders, too
+//! id, the orders. An order is read before that without a lock, and changed only if it is still in the
+//! state that it was in. The opening of an epoch locks allocations before it reads orders, too
 //! (grant-under-lock, R11), so the two never wait for each other.
 //!
 //! cancel-moves-the-right (R15): the right to the units of a cancelled order moves in the same
@@ -16,12 +17,15 @@ pub use plan::{OrderChange, OrderChanged, OrderWish};
 
 use super::handle::Store;
 use super::types::OrderState;
+use crate::clock::unix_ms;
 use crate::failpoint;
 use crate::order_id::{minted_at_ms, worker_of};
 use database::fixed_rows::{BATCH, Statement};
-use database::{Connection, DatabaseKind, Error, Result, Tx, fault};
+use database::{Connection, Error, Result, Tx, fault};
 use engines::{AllocationId, Epoch, OrderId, SaleId, UserId};
+use futures_util::{FutureExt, StreamExt, stream};
 use plan::{Pool, Row};
+use std::borrow::Cow;
 use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 use std::time::{Duration, Instant};
 
@@ -30,6 +34,8 @@ use std::time::{Duration, Instant};
 const ATTEMPTS: u32 = 20;
 const ATTEMPTS_MAX: Duration = Duration::from_secs(5);
 const PAUSE: Duration = Duration::from_millis(5);
+/// Sales changed at the same time, of those of one batch.
+const SALES_AT_ONCE: usize = 3;
 /// By how much a publisher's clock may be behind the database's, or step back: a day.
 const CLOCKS_APART_MS: i64 = 86_400_000;
 
@@ -45,8 +51,8 @@ pub struct Changes {
 type Columns = (OrderId, UserId, SaleId, u32, AllocationId, i64, bool);
 
 impl Store {
-    /// Does what is asked, each order by itself, sale by sale: what one sale meets with is nothing
-    /// to the others. With `copies`, listeners are told of what was cancelled.
+    /// Does what is asked, each order by itself, each sale by itself: what one sale meets with is
+    /// nothing to the others. With `copies`, listeners are told of what was cancelled.
     ///
     /// # Errors
     /// When the database cannot be asked for the orders. Nothing is done then.
@@ -65,15 +71,18 @@ impl Store {
                 None => by_sale.entry(row.sale).or_default().push(at),
             }
         }
-        for (sale, positions) in by_sale {
+        let changing = by_sale.into_iter().map(|(sale, positions)| {
             let asked: Vec<OrderChange> = positions.iter().map(|at| changes[*at]).collect();
-            let changed = match self.change_in_sale(sale, &asked, &rows, copies).await {
-                Ok(changed) => changed,
-                Err(error) => {
-                    failed.push((sale, error));
-                    vec![OrderChanged::Unknown; asked.len()]
-                }
-            };
+            let changing = self.change_in_sale(sale, asked, &rows, copies);
+            changing.map(move |changed| (sale, positions, changed))
+        });
+        let changing: Vec<_> = changing.collect();
+        let mut changing = stream::iter(changing).buffer_unordered(SALES_AT_ONCE);
+        while let Some((sale, positions, changed)) = changing.next().await {
+            let changed = changed.unwrap_or_else(|error| {
+                failed.push((sale, error));
+                vec![OrderChanged::Unknown; positions.len()]
+            });
             for (at, answer) in positions.into_iter().zip(changed) {
                 answers[at] = answer;
             }
@@ -93,19 +102,20 @@ impl Store {
         Ok(rows)
     }
 
-    /// `changes` are of orders of this sale, whose rows are there.
+    /// `changes` are of orders of this sale, whose rows are there, as they were a moment ago.
     async fn change_in_sale(
         &self,
         sale: SaleId,
-        changes: &[OrderChange],
+        changes: Vec<OrderChange>,
         rows: &HashMap<OrderId, Row>,
         copies: bool,
     ) -> Result<Vec<OrderChanged>> {
         let (mut attempt, started) = (1, Instant::now());
+        let mut rows = Cow::Borrowed(rows);
         loop {
-            let lost = match self.try_in_sale(sale, changes, rows, copies).await {
+            let lost = match self.try_in_sale(sale, &changes, &rows, copies).await {
                 Ok(Some(changed)) => return Ok(changed),
-                Ok(None) => Error::Protocol(format!("sale {sale}: its epoch changed every time")),
+                Ok(None) => Error::Protocol(format!("sale {sale}: it was changed every time")),
                 Err(error) if fault::may_be_repeated(&error) || fault::is_busy(&error) => error,
                 Err(error) => return Err(error),
             };
@@ -114,10 +124,12 @@ impl Store {
             }
             tokio::time::sleep(PAUSE * attempt).await;
             attempt += 1;
+            rows = Cow::Owned(self.rows_of(&changes).await?);
         }
     }
 
-    /// `None`: a new epoch began meanwhile, and nothing is done.
+    /// Decides by `rows`, and changes an order only if it is still as it was there. `None`: one is not,
+    /// or a new epoch began meanwhile, and nothing is done.
     async fn try_in_sale(
         &self,
         sale: SaleId,
@@ -135,31 +147,51 @@ impl Store {
         };
         let mut tx = self.database.begin().await?;
         let mut connection = tx.connection();
-        if let Some(pool) = &pool
-            && !lock_allocations(&mut connection, pool, allocations).await?
-        {
+        let pool = match pool {
+            None => None,
+            Some(pool) => match lock_allocations(&mut connection, pool, allocations).await? {
+                Some(epoch) => Some(Pool {
+                    allocation: pool,
+                    epoch,
+                }),
+                None => {
+                    self.pools.forget(sale);
+                    tx.rollback().await?;
+                    return Ok(None);
+                }
+            },
+        };
+        failpoint::hit("order.after_pool_lock");
+        let (mut changed, plan) = plan::decide(changes, rows, pool);
+        let now_ms = unix_ms();
+        if !plan.step(&mut connection, now_ms).await? {
             tx.rollback().await?;
             return Ok(None);
         }
-        failpoint::hit("order.after_pool_lock");
-        let rows = lock_orders(&mut connection, changes).await?;
-        let (changed, plan) = plan::decide(changes, rows, pool);
-        plan.write(&mut connection, copies).await?;
+        let row = plan.write_rest(&mut connection, copies, now_ms).await?;
         failpoint::hit("order.before_commit");
         commit(tx).await?;
         failpoint::hit("order.after_commit");
+        if let Some(row) = row {
+            changed = changed.into_iter().map(|one| one.written_in(row)).collect();
+        }
         Ok(Some(changed))
     }
 
-    /// The pool of the newest epoch that was granted. It may be closed at any moment until it is
-    /// locked.
-    async fn open_pool(&self, sale: SaleId) -> Result<Pool> {
-        let sql = "SELECT id, epoch FROM allocations WHERE product_id = ? AND holder = 'pool' AND state = 'open'
+    /// The pool of the newest epoch that was granted, as it was a while ago. It may be closed until it
+    /// is locked.
+    async fn open_pool(&self, sale: SaleId) -> Result<AllocationId> {
+        if let Some(known) = self.pools.of(sale) {
+            return Ok(known);
+        }
+        let sql =
+            "SELECT id FROM allocations WHERE product_id = ? AND holder = 'pool' AND state = 'open'
              ORDER BY id DESC LIMIT 1";
-        let pool: Option<(AllocationId, Epoch)> = self.database.row(sql, [sale]).await?;
+        let pool: Option<AllocationId> = self.database.row(sql, [sale]).await?;
         let nowhere = || Error::Protocol(format!("sale {sale} has orders and no open allocation"));
-        let (allocation, epoch) = pool.ok_or_else(nowhere)?;
-        Ok(Pool { allocation, epoch })
+        let pool = pool.ok_or_else(nowhere)?;
+        self.pools.remember(sale, pool);
+        Ok(pool)
     }
 
     /// Those of these orders whose rows are not there and may still come: somebody who may have
@@ -197,13 +229,6 @@ static SELECT: Statement = Statement::new(
     "?",
     ")",
 );
-static SELECT_FOR_UPDATE: Statement = Statement::new(
-    BATCH,
-    "SELECT order_id, user_id, product_id, quantity, allocation_id, status, expired FROM orders WHERE order_id IN (",
-    "?",
-    ") FOR UPDATE",
-);
-
 fn read(columns: Columns) -> (OrderId, Row) {
     let (order, user, sale, quantity, allocation, status, expired) = columns;
     let row = Row {
@@ -223,40 +248,21 @@ fn ids(changes: &[OrderChange]) -> Vec<i64> {
     ids.into_iter().collect()
 }
 
-/// `false`: the pool has been closed meanwhile.
+/// The epoch of the pool; `None`: it has been closed meanwhile.
 async fn lock_allocations(
     connection: &mut Connection<'_>,
-    pool: &Pool,
+    pool: AllocationId,
     others: BTreeSet<AllocationId>,
-) -> Result<bool> {
+) -> Result<Option<Epoch>> {
     let for_update = connection.for_update();
-    let sql = format!("SELECT state = 'open' FROM allocations WHERE id = ?{for_update}");
-    if connection.row(&sql, [pool.allocation]).await? != Some(true) {
-        return Ok(false);
-    }
+    let sql = format!("SELECT state = 'open', epoch FROM allocations WHERE id = ?{for_update}");
+    let Some((true, epoch)) = connection.row::<(bool, Epoch)>(&sql, [pool]).await? else {
+        return Ok(None);
+    };
     for other in others {
-        if other != pool.allocation {
-            connection.row::<bool>(&sql, [other]).await?;
+        if other != pool {
+            connection.row::<(bool, Epoch)>(&sql, [other]).await?;
         }
     }
-    Ok(true)
-}
-
-/// Locks rows that are known to be there; nothing is locked where there is none.
-async fn lock_orders(
-    connection: &mut Connection<'_>,
-    changes: &[OrderChange],
-) -> Result<HashMap<OrderId, Row>> {
-    let select = match connection.kind() {
-        DatabaseKind::MySql => &SELECT_FOR_UPDATE,
-        DatabaseKind::Sqlite => &SELECT,
-    };
-    let ids = ids(changes);
-    let mut rows = HashMap::with_capacity(ids.len());
-    for slice in BATCH.padded(&ids) {
-        let sql = select.for_rows(slice.len());
-        let found: Vec<Columns> = connection.rows(sql, slice.iter().copied()).await?;
-        rows.extend(found.into_iter().map(read));
-    }
-    Ok(rows)
+    Ok(Some(epoch))
 }

@@ -1,5 +1,6 @@
 //! The connections of a role to its database, and nothing about what is in it.
 
+use super::pools::Pools;
 use super::schema;
 use crate::config::DatabaseConfig;
 use anyhow::Context;
@@ -24,6 +25,7 @@ pub struct Store {
     pub(super) heartbeats: Database,
     /// The connections of `database`, for statements about every row of a sale.
     pub(super) long: Database,
+    pub(super) pools: Pools,
 }
 
 impl Store {
@@ -69,6 +71,7 @@ impl Store {
             heartbeats: open(&of_heartbeats)?,
             long: database.with_statement_max(Duration::from_millis(config.long_timeout_ms)),
             database,
+            pools: Pools::default(),
         })
     }
 

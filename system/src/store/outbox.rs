@@ -1,15 +1,16 @@
-//! The outbox: what is still to be done about orders, written in the transaction that makes it true.
-//! A `release` is done when an engine has it, a `copy` when the broker has it.
+//! The outbox of copies: what listeners are still to be told of orders, written in the transaction that
+//! makes it true. Releases, the other half of what is left to be done, are in `releases`.
 
 use super::handle::Store;
 use super::parking::Record;
-use super::types::OrderState;
+use super::releases::Release;
 use crate::clock::unix_ms;
 use crate::envelope::OrderEvent;
 use database::fixed_rows::{BATCH, BULK, Statement};
 use database::{Arg, Connection, Result};
-use engines::{Epoch, IncarnationId, Nonce, OrderId, SaleId, Term, UserId};
+use engines::{IncarnationId, OrderId, SaleId, UserId};
 use serde::Serialize;
+use std::collections::HashSet;
 
 /// Routing key of the copy of a cancel.
 const CANCELED: &str = "order.canceled";
@@ -22,53 +23,6 @@ const DIGEST_MAX: usize = 32;
 /// Bodies of copies read at once.
 const PAGE_BYTES: i64 = 8 * 1024 * 1024;
 
-/// The units of a cancelled order, on their way back to the engine.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Release {
-    pub order: OrderId,
-    pub user: UserId,
-    pub sale: SaleId,
-    pub quantity: u32,
-    /// release-by-epoch (R12): that of the pool that was locked when it was cancelled.
-    pub epoch: Epoch,
-}
-
-/// A release that is left to be done.
-#[derive(Clone, Copy, Debug)]
-pub struct ReleaseLeft {
-    /// Its row; they only grow.
-    pub id: i64,
-    pub release: Release,
-    /// The term of its sale, if an epoch is open.
-    pub term: Option<Term>,
-    /// Whether its sale has ended: the engine has forgotten it.
-    pub has_ended: bool,
-}
-
-impl ReleaseLeft {
-    /// Where the next page begins if this is the last of one.
-    pub fn place(&self) -> ReleaseCursor {
-        ReleaseCursor {
-            sale: self.release.sale,
-            id: self.id,
-        }
-    }
-
-    /// release-by-epoch (R12): whether there is nothing left to do about it, because its sale has
-    /// ended, or a later epoch is open, whose gate and stock were made of the rows without the order.
-    pub fn is_over(&self) -> bool {
-        let later = |term: Term| term.epoch > self.release.epoch;
-        self.has_ended || self.term.is_some_and(later)
-    }
-}
-
-/// Where a page of releases begins: behind this sale and row.
-#[derive(Clone, Copy, Debug, Default)]
-pub struct ReleaseCursor {
-    pub sale: SaleId,
-    pub id: i64,
-}
-
 /// A copy that the broker does not have yet.
 #[derive(Clone, Debug)]
 pub struct CopyLeft {
@@ -79,69 +33,6 @@ pub struct CopyLeft {
 }
 
 impl Store {
-    /// Releases that are left, by sale, oldest first; fewer than `limit` are the last.
-    pub async fn release_page(&self, after: ReleaseCursor, limit: i64) -> Result<Vec<ReleaseLeft>> {
-        let sql = "SELECT o.id, o.order_id, o.user_id, o.product_id, o.quantity, o.epoch,
-             CASE WHEN s.open_epoch = s.newest_epoch THEN s.open_epoch END, s.nonce, s.ended FROM outbox o JOIN sales s ON s.product_id = o.product_id
-             WHERE o.kind = 'release' AND o.released_at_ms IS NULL
-             AND (o.product_id > ? OR (o.product_id = ? AND o.id > ?)) ORDER BY o.product_id, o.id LIMIT ?";
-        type Row = (
-            i64,
-            OrderId,
-            UserId,
-            SaleId,
-            u32,
-            Epoch,
-            Option<Epoch>,
-            Option<Nonce>,
-            bool,
-        );
-        let args = [
-            Arg::from(after.sale),
-            after.sale.into(),
-            after.id.into(),
-            limit.into(),
-        ];
-        let rows: Vec<Row> = self.database.rows(sql, args).await?;
-        let left = rows.into_iter().map(
-            |(id, order, user, sale, quantity, epoch, open, nonce, has_ended)| {
-                let open = open.zip(nonce);
-                ReleaseLeft {
-                    id,
-                    release: Release {
-                        order,
-                        user,
-                        sale,
-                        quantity,
-                        epoch,
-                    },
-                    term: open.map(|(epoch, nonce)| Term { sale, epoch, nonce }),
-                    has_ended,
-                }
-            },
-        );
-        Ok(left.collect())
-    }
-
-    /// The releases of these orders are done.
-    pub async fn mark_released(&self, orders: &[OrderId]) -> Result<()> {
-        static UPDATE: Statement = Statement::new(
-            BATCH,
-            "UPDATE outbox SET released_at_ms = ? WHERE kind = 'release' AND routing_key = '' AND released_at_ms IS NULL
-             AND order_id IN (",
-            "?",
-            ")",
-        );
-        let ids: Vec<i64> = orders.iter().map(|order| order.0).collect();
-        for slice in BATCH.padded(&ids) {
-            let args = std::iter::once(unix_ms()).chain(slice.iter().copied());
-            self.database
-                .run(UPDATE.for_rows(slice.len()), args)
-                .await?;
-        }
-        Ok(())
-    }
-
     /// Copies that are left, oldest first; no more than [`PAGE_BYTES`] of them, unless a single one is
     /// longer.
     pub async fn copies_left(&self, after: i64, limit: i64) -> Result<Vec<CopyLeft>> {
@@ -186,31 +77,6 @@ impl Store {
     }
 }
 
-pub(super) async fn insert_releases(
-    connection: &mut Connection<'_>,
-    releases: &[(Release, OrderState)],
-) -> Result<()> {
-    static INSERT: Statement = Statement::new(
-        BATCH,
-        "INSERT INTO outbox (order_id, user_id, product_id, quantity, epoch, kind, routing_key, body) VALUES ",
-        "(?, ?, ?, ?, ?, 'release', '', X'')",
-        "",
-    );
-    for slice in BATCH.cut(releases) {
-        let args = slice.iter().flat_map(|(release, _)| -> [Arg<'_>; 5] {
-            [
-                release.order.into(),
-                release.user.into(),
-                release.sale.into(),
-                release.quantity.into(),
-                release.epoch.into(),
-            ]
-        });
-        connection.run(INSERT.for_rows(slice.len()), args).await?;
-    }
-    Ok(())
-}
-
 /// What listeners are told of a cancelled order, as JSON.
 #[derive(Serialize)]
 struct Canceled {
@@ -244,12 +110,14 @@ struct NewCopy {
     body: Vec<u8>,
 }
 
+/// Of cancelled orders; `expired`: those that were not paid in time.
 pub(super) async fn insert_cancel_copies(
     connection: &mut Connection<'_>,
-    releases: &[(Release, OrderState)],
+    releases: &[Release],
+    expired: &HashSet<i64>,
     canceled_at_ms: i64,
 ) -> Result<()> {
-    let copies = releases.iter().map(|(release, state)| NewCopy {
+    let copies = releases.iter().map(|release| NewCopy {
         order: release.order,
         user: release.user,
         sale: release.sale,
@@ -260,9 +128,9 @@ pub(super) async fn insert_cancel_copies(
             user_id: release.user.0,
             product_id: release.sale.0,
             quantity: release.quantity,
-            reason: match state {
-                OrderState::Expired => "expired",
-                _ => "buyer",
+            reason: match expired.contains(&release.order.0) {
+                true => "expired",
+                false => "buyer",
             },
             canceled_at_ms,
         }),

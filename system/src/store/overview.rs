@@ -6,7 +6,7 @@ use super::handle::Store;
 use super::types::OrderState;
 use database::fixed_rows::{BATCH, Statement};
 use database::{FromColumn, FromRow, NO_ARGS, Result, RowRef};
-use engines::{Epoch, IncarnationId, Nonce, OrderId, SaleId, Term};
+use engines::{Epoch, IncarnationId, Nonce, SaleId, Term};
 use serde::Serialize;
 use std::collections::HashMap;
 
@@ -234,7 +234,7 @@ impl Store {
     pub async fn releases_left(&self, sales: &[SaleId]) -> Result<HashMap<SaleId, u64>> {
         static SELECT: Statement = Statement::new(
             BATCH,
-            "SELECT product_id, COUNT(*) FROM outbox WHERE kind = 'release' AND released_at_ms IS NULL AND product_id IN (",
+            "SELECT product_id, CAST(SUM(order_count) AS SIGNED) FROM releases WHERE released_at_ms IS NULL AND product_id IN (",
             "?",
             ") GROUP BY product_id",
         );
@@ -286,33 +286,18 @@ impl Store {
             .collect())
     }
 
-    /// What is left in the outbox.
+    /// What is left in the outbox: releases and copies.
     pub async fn left_over(&self) -> Result<LeftOver> {
-        let releases = "SELECT COUNT(*), MIN(id) FROM outbox WHERE kind = 'release' AND released_at_ms IS NULL";
+        let releases = "SELECT CAST(COALESCE(SUM(order_count), 0) AS SIGNED), MIN(written_at_ms) FROM releases WHERE released_at_ms IS NULL";
         let copies = "SELECT COUNT(*) FROM outbox WHERE kind = 'copy' AND published_at_ms IS NULL";
         let found: Option<(u64, Option<i64>)> = self.database.row(releases, NO_ARGS).await?;
-        let (releases, oldest) = found.unwrap_or_default();
+        let (releases, oldest_release_ms) = found.unwrap_or_default();
         let copies: Option<u64> = self.database.row(copies, NO_ARGS).await?;
-        let oldest_release_ms = match oldest {
-            Some(id) => self.changed_at_ms(id).await?,
-            None => None,
-        };
         Ok(LeftOver {
             releases,
             oldest_release_ms,
             copies: copies.unwrap_or_default(),
         })
-    }
-
-    /// When the order of a row of the outbox was changed last.
-    async fn changed_at_ms(&self, id: i64) -> Result<Option<i64>> {
-        let order = "SELECT order_id FROM outbox WHERE id = ?";
-        let order: Option<OrderId> = self.database.row(order, [id]).await?;
-        let changed = "SELECT updated_at_ms FROM orders WHERE order_id = ?";
-        match order {
-            Some(order) => self.database.row(changed, [order]).await,
-            None => Ok(None),
-        }
     }
 
     /// The rows that `select` has of these sales.

@@ -58,6 +58,7 @@ const MIGRATIONS: &[Migration] = &[
     migration!(2026112722, "exact_keys", []),
     migration!(2026112723, "accounts", ["users"]),
     migration!(2026112724, "deleted_products", ["products_version"]),
+    migration!(2026112725, "releases", ["releases"]),
     Migration {
         version: 2026112728,
         name: "traced messages",

@@ -6,6 +6,7 @@ mod consuming;
 mod dead_letters;
 mod migrating;
 mod parking;
+mod releases;
 mod retention;
 mod sales;
 mod silence;

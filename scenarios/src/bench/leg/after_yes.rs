@@ -8,6 +8,7 @@ use anyhow::bail;
 use super::LegWork;
 use crate::audit::ExpectedSale;
 use crate::bench::progress::Planned;
+use crate::bench::releases;
 use crate::scenario::After;
 use crate::tables::Tables;
 
@@ -64,23 +65,24 @@ async fn wait_expired(
     let products = products.join(", ");
     let unpaid =
         format!("SELECT COUNT(*) FROM orders WHERE status = 0 AND product_id IN ({products})");
-    let unreleased = format!(
-        "SELECT COUNT(*) FROM outbox WHERE kind = 'release' AND released_at_ms IS NULL AND product_id IN ({products})"
-    );
     let mut tables = Tables::open(database_url).await?;
+    let releases = releases::tables(&mut tables).await?.into_iter();
+    let unreleased: Vec<String> = releases
+        .map(|releases| releases::left(releases, &products))
+        .collect();
     let (started, limit) = (Instant::now(), time_to_pay + EXPIRY_LIMIT);
     loop {
-        let mut left = [0, 0];
-        for (left, query) in left.iter_mut().zip([&unpaid, &unreleased]) {
-            *left = tables.integers(query).await?.first().copied().unwrap_or(0);
+        let unpaid: i64 = tables.integers(&unpaid).await?.iter().sum();
+        let mut left: i64 = 0;
+        for unreleased in &unreleased {
+            left += tables.integers(unreleased).await?.iter().sum::<i64>();
         }
-        let [unpaid, unreleased] = left;
-        if unpaid + unreleased == 0 {
+        if unpaid + left == 0 {
             return Ok(());
         }
         if started.elapsed() > limit {
             bail!(
-                "{unpaid} orders have not expired within {} s although nobody paid them, and {unreleased} releases are left",
+                "{unpaid} orders have not expired within {} s although nobody paid them, and {left} releases are left",
                 limit.as_secs()
             );
         }

@@ -1,23 +1,29 @@
-//! Writes cancels and payments together: while some batches are being written the next one gathers.
+//! Writes cancels and payments together: while a batch is being written the next one gathers.
 //! After the commit the units of what was cancelled are given back at once, before its buyer is
 //! answered, so that they can buy again; what cannot be given back now stands in the outbox.
 
+mod marking;
 mod places;
 
 use crate::repair::releases;
 use crate::store::{OrderChange, OrderChanged, OrderState, Release, Store};
 use crate::terms::Terms;
 use engines::{OrderId, StockEngine};
+use marking::Marker;
 use places::{Full, Place, Places};
+use std::pin::pin;
 use std::sync::Arc;
 use std::time::Duration;
-use tokio::sync::{mpsc, oneshot};
+use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc, oneshot};
 use tokio::task::JoinSet;
-use tokio::time::{Instant, sleep_until, timeout_at};
+use tokio::time::{Instant, sleep_until, timeout, timeout_at};
 
 /// Batches under way at the same time: one at the database, one at the engine, and one of those whose
 /// rows are not there, which keeps nobody else waiting.
 const BATCHES_MAX: usize = 3;
+/// For so long a batch has the database to itself. Two at once would wait for the same allocation,
+/// and the fewer there are, the larger they get; one that stands still keeps nobody else waiting.
+const TURN_MAX: Duration = Duration::from_millis(100);
 /// How often the row of an order is looked for that is not there yet.
 const LOOK_INTERVAL: Duration = Duration::from_millis(25);
 /// Longest time that an answer waits for the engine.
@@ -116,6 +122,10 @@ impl Changer {
 }
 
 async fn run(means: Means, mut receiver: mpsc::Receiver<Asked>) {
+    let (marker, marking) = Marker::start(means.store.clone());
+    let marking = tokio::spawn(marking);
+    let turns = Arc::new(Semaphore::new(1));
+    let mut turn = None;
     let mut under_way: JoinSet<Vec<Asked>> = JoinSet::new();
     // Those whose rows are not there, and when they are looked for again.
     let mut waiting: Vec<Asked> = Vec::new();
@@ -124,10 +134,14 @@ async fn run(means: Means, mut receiver: mpsc::Receiver<Asked>) {
     while is_open || !under_way.is_empty() || !waiting.is_empty() {
         let has_room = under_way.len() < BATCHES_MAX;
         let may_look = under_way.len() + 1 < BATCHES_MAX && !waiting.is_empty();
-        let mut batch = Vec::new();
+        let (mut batch, mut its_turn) = (Vec::new(), None);
         tokio::select! {
-            taken = receiver.recv_many(&mut batch, means.batch_max), if is_open && has_room => {
+            next = turns.clone().acquire_owned(), if is_open && turn.is_none() => turn = next.ok(),
+            taken = receiver.recv_many(&mut batch, means.batch_max),
+                if is_open && has_room && turn.is_some() =>
+            {
                 is_open = taken > 0;
+                its_turn = turn.take();
             }
             Some(without_row) = under_way.join_next(), if !under_way.is_empty() => {
                 if waiting.is_empty() {
@@ -142,16 +156,24 @@ async fn run(means: Means, mut receiver: mpsc::Receiver<Asked>) {
             }
         }
         if !batch.is_empty() {
-            under_way.spawn(change(means.clone(), batch));
+            under_way.spawn(change(means.clone(), marker.clone(), its_turn, batch));
         }
     }
+    drop(marker);
+    let _ = marking.await;
 }
 
 /// Answers what can be answered; returns the others, whose rows are not there yet.
-async fn change(means: Means, mut batch: Vec<Asked>) -> Vec<Asked> {
+async fn change(
+    means: Means,
+    marker: Marker,
+    turn: Option<OwnedSemaphorePermit>,
+    mut batch: Vec<Asked>,
+) -> Vec<Asked> {
     batch.retain(|asked| !asked.reply.is_closed());
     let changes: Vec<OrderChange> = batch.iter().map(|asked| asked.change).collect();
-    let changed = match means.store.change_orders(&changes, means.copies).await {
+    let changing = means.store.change_orders(&changes, means.copies);
+    let changed = match in_turn(turn, changing).await {
         Ok(changed) => changed,
         Err(error) => {
             tracing::warn!(%error, count = changes.len(), "orders cannot be looked at");
@@ -187,14 +209,24 @@ async fn change(means: Means, mut batch: Vec<Asked>) -> Vec<Asked> {
     for asked in cancelled {
         let _ = asked.reply.send(Answer::Done);
     }
-    if let Err(error) = means.store.mark_released(&done).await {
-        tracing::debug!(%error, "what was released is not marked; it will be released again");
-    }
+    marker.mark(done).await;
     wait_or_answer(&means, without_row).await
 }
 
+/// The turn is over when this is done, or after [`TURN_MAX`].
+async fn in_turn<T>(turn: Option<OwnedSemaphorePermit>, work: impl Future<Output = T>) -> T {
+    let mut work = pin!(work);
+    match timeout(TURN_MAX, work.as_mut()).await {
+        Ok(done) => done,
+        Err(_) => {
+            drop(turn);
+            work.await
+        }
+    }
+}
+
 /// What the engine has taken in time.
-async fn give_back(means: &Means, released: Vec<Release>) -> Vec<OrderId> {
+async fn give_back(means: &Means, released: Vec<Release>) -> Vec<Release> {
     let Some(engine) = &means.engine else {
         return Vec::new();
     };

@@ -4,12 +4,11 @@
 use crate::clock::unix_ms;
 use crate::config::Config;
 use crate::repair::{Pass, Troubles, releases};
-use crate::store::{ReleaseCursor, ReleaseLeft, Store};
-use engines::{OrderId, StockEngine};
+use crate::store::{Release, ReleaseCursor, ReleasesLeft, Store};
+use engines::StockEngine;
 use std::time::{Duration, Instant};
 
-/// Releases read in one statement, and statements in one pass.
-const PAGE: usize = 1_000;
+/// Statements that read releases in one pass.
 const PAGES_PER_PASS: usize = 5;
 
 /// How often it is told that dead letters are open.
@@ -75,13 +74,16 @@ impl Leftovers {
 
     /// release-by-epoch (R12): those whose epoch is over are done.
     async fn close_releases(&mut self, store: &Store) -> database::Result<u64> {
+        store.take_over_releases().await?;
         let mut over = 0;
         for _ in 0..PAGES_PER_PASS {
-            let page = store.release_page(self.place, PAGE as i64).await?;
-            let next = page.last().filter(|_| page.len() == PAGE);
-            let next = next.map(ReleaseLeft::place);
+            let page = store
+                .release_page(self.place, releases::PAGE as i64)
+                .await?;
+            let next = page.last().filter(|_| page.len() == releases::PAGE);
+            let next = next.map(ReleasesLeft::place);
             let done = page.iter().filter(|left| left.is_over());
-            let done: Vec<OrderId> = done.map(|left| left.release.order).collect();
+            let done: Vec<Release> = done.flat_map(|left| left.releases.clone()).collect();
             store.mark_released(&done).await?;
             over += done.len() as u64;
             self.place = next.unwrap_or_default();

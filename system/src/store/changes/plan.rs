@@ -1,13 +1,16 @@
 //! What may become of an order in which state, decided for a whole batch under its locks, and what
 //! has to be written for it.
 
-use crate::clock::unix_ms;
-use crate::store::outbox::{self, Release};
+use crate::store::outbox;
+use crate::store::releases::{self, Release};
 use crate::store::types::OrderState;
 use database::fixed_rows::{BATCH, Statement};
 use database::{Arg, Connection, Result};
 use engines::{AllocationId, Epoch, OrderId, SaleId, UserId};
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{BTreeMap, HashMap, HashSet};
+
+/// Of a release that is not written yet.
+const NO_ROW: i64 = 0;
 
 /// What is to become of one order.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -21,7 +24,7 @@ pub struct OrderChange {
 }
 
 /// What somebody wants to become of an order.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum OrderWish {
     /// Its buyer does not want it any more.
     Cancel,
@@ -65,6 +68,16 @@ pub enum OrderChanged {
     Unknown,
 }
 
+impl OrderChanged {
+    /// The release of it, if there is one, stands in this row.
+    pub(super) fn written_in(self, row: i64) -> Self {
+        match self {
+            Self::Done(Some(release)) => Self::Done(Some(Release { row, ..release })),
+            other => other,
+        }
+    }
+}
+
 /// An order as its row has it.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Row {
@@ -99,32 +112,37 @@ pub(super) fn refused(change: &OrderChange, row: &Row) -> Option<OrderChanged> {
 /// What a transaction writes.
 #[derive(Debug, Default)]
 pub(super) struct Plan {
-    /// Orders by the state that they are in from now on.
-    now: BTreeMap<OrderState, Vec<i64>>,
+    /// Orders by what becomes of them.
+    orders: BTreeMap<OrderWish, Vec<i64>>,
     /// By allocation: how `sold` and `granted` change.
     counts: BTreeMap<AllocationId, (i64, i64)>,
-    releases: Vec<(Release, OrderState)>,
+    releases: Vec<Release>,
 }
 
 /// Decides one after the other, as if they had come so, and says what is to be written.
 pub(super) fn decide(
     changes: &[OrderChange],
-    mut rows: HashMap<OrderId, Row>,
+    rows: &HashMap<OrderId, Row>,
     pool: Option<Pool>,
 ) -> (Vec<OrderChanged>, Plan) {
     let mut plan = Plan::default();
+    let mut now: HashMap<OrderId, OrderState> = HashMap::new();
     let changed = changes.iter().map(|change| {
-        let Some(row) = rows.get_mut(&change.order) else {
+        let Some(mut row) = rows.get(&change.order).copied() else {
             return OrderChanged::NoRow;
         };
-        if let Some(answer) = refused(change, row) {
+        row.state = now.get(&row.order).copied().or(row.state);
+        if let Some(answer) = refused(change, &row) {
             return answer;
         }
         let (_, to) = change.wish.step();
-        row.state = Some(to);
-        plan.now.entry(to).or_default().push(row.order.0);
+        now.insert(row.order, to);
+        plan.orders
+            .entry(change.wish)
+            .or_default()
+            .push(row.order.0);
         let release = pool.filter(|_| change.wish.gives_back());
-        OrderChanged::Done(release.map(|pool| plan.give_back(row, pool, to)))
+        OrderChanged::Done(release.map(|pool| plan.give_back(&row, pool)))
     });
     (changed.collect(), plan)
 }
@@ -132,7 +150,7 @@ pub(super) fn decide(
 impl Plan {
     /// cancel-moves-the-right (R15): an order of the open pool was sold from it, and is not any more;
     /// the right to the units of any other leaves its allocation, and goes to the open pool.
-    fn give_back(&mut self, row: &Row, pool: Pool, to: OrderState) -> Release {
+    fn give_back(&mut self, row: &Row, pool: Pool) -> Release {
         let units = i64::from(row.quantity);
         let count = self.counts.entry(row.allocation).or_default();
         count.0 -= units;
@@ -141,75 +159,87 @@ impl Plan {
             self.counts.entry(pool.allocation).or_default().1 += units;
         }
         let release = Release {
+            row: NO_ROW,
             order: row.order,
             user: row.user,
             sale: row.sale,
             quantity: row.quantity,
             epoch: pool.epoch,
         };
-        self.releases.push((release, to));
+        self.releases.push(release);
         release
     }
 
-    pub(super) async fn write(&self, connection: &mut Connection<'_>, copies: bool) -> Result<()> {
-        let now_ms = unix_ms();
+    /// Brings the orders into their states, each from the one that it was seen in. `false`: one is not
+    /// in it any more, so nothing of this may be committed.
+    pub(super) async fn step(&self, connection: &mut Connection<'_>, now_ms: i64) -> Result<bool> {
+        for (wish, ids) in &self.orders {
+            let mut found = 0;
+            for slice in BATCH.padded(ids) {
+                let args = std::iter::once(now_ms).chain(slice.iter().copied());
+                let sql = update_to(*wish).for_rows(slice.len());
+                found += connection.run(sql, args).await?;
+            }
+            if found != ids.len() as u64 {
+                return Ok(false);
+            }
+        }
+        Ok(true)
+    }
+
+    /// Writes what follows from that; returns the row of the releases, if there are any.
+    pub(super) async fn write_rest(
+        &self,
+        connection: &mut Connection<'_>,
+        copies: bool,
+        now_ms: i64,
+    ) -> Result<Option<i64>> {
         let sql = "UPDATE allocations SET sold = sold + ?, granted = granted + ? WHERE id = ?";
         for (allocation, (sold, granted)) in &self.counts {
             let args = [Arg::from(*sold), (*granted).into(), (*allocation).into()];
             connection.run(sql, args).await?;
         }
-        for (state, ids) in &self.now {
-            for slice in BATCH.padded(ids) {
-                let args = std::iter::once(now_ms).chain(slice.iter().copied());
-                let sql = update_to(*state).for_rows(slice.len());
-                connection.run(sql, args).await?;
-            }
-        }
-        outbox::insert_releases(connection, &self.releases).await?;
+        let row = releases::insert_releases(connection, &self.releases, now_ms).await?;
         if copies {
-            outbox::insert_cancel_copies(connection, &self.releases, now_ms).await?;
+            let expired = self.orders.get(&OrderWish::Expire);
+            let expired: HashSet<i64> = expired.into_iter().flatten().copied().collect();
+            outbox::insert_cancel_copies(connection, &self.releases, &expired, now_ms).await?;
         }
-        Ok(())
+        Ok(row)
     }
 }
 
-/// Brings orders into this state.
-fn update_to(state: OrderState) -> &'static Statement {
-    static TO_PAY: Statement = Statement::new(
+/// Grants this wish to orders that are in the state in which it can be, in the order of
+/// [`OrderWish::step`].
+fn update_to(wish: OrderWish) -> &'static Statement {
+    static CANCELLED: Statement = Statement::new(
         BATCH,
-        "UPDATE orders SET status = 0, live = 1, updated_at_ms = ? WHERE order_id IN (",
+        "UPDATE orders SET status = 2, live = NULL, updated_at_ms = ? WHERE order_id IN (",
         "?",
-        ")",
+        ") AND status = 0",
     );
     static PAID: Statement = Statement::new(
         BATCH,
         "UPDATE orders SET status = 1, updated_at_ms = ? WHERE order_id IN (",
         "?",
-        ")",
-    );
-    static CANCELLED: Statement = Statement::new(
-        BATCH,
-        "UPDATE orders SET status = 2, live = NULL, updated_at_ms = ? WHERE order_id IN (",
-        "?",
-        ")",
+        ") AND status = 0",
     );
     static EXPIRED: Statement = Statement::new(
         BATCH,
         "UPDATE orders SET status = 2, live = NULL, expired = 1, updated_at_ms = ? WHERE order_id IN (",
         "?",
-        ")",
+        ") AND status = 0",
     );
     static COMPLETED: Statement = Statement::new(
         BATCH,
         "UPDATE orders SET status = 3, updated_at_ms = ? WHERE order_id IN (",
         "?",
-        ")",
+        ") AND status = 1",
     );
-    match state {
-        OrderState::ToPay => &TO_PAY,
-        OrderState::Paid => &PAID,
-        OrderState::Cancelled => &CANCELLED,
-        OrderState::Expired => &EXPIRED,
-        OrderState::Completed => &COMPLETED,
+    match wish {
+        OrderWish::Cancel => &CANCELLED,
+        OrderWish::Pay => &PAID,
+        OrderWish::Expire => &EXPIRED,
+        OrderWish::Complete => &COMPLETED,
     }
 }

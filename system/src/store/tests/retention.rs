@@ -48,6 +48,14 @@ async fn what_is_done_goes_after_a_while_and_what_is_not_stays(url: String) {
         assert_eq!(store.forget_outbox(NOW).await.unwrap(), forgotten);
     }
     assert_eq!(left(&store).await, 4);
+    let releases = format!(
+        "INSERT INTO releases (product_id, epoch, orders, order_count, units, written_at_ms, released_at_ms)
+         VALUES (7, 1, '[[7,1,1]]', 1, 1, 0, NULL), (7, 1, '[[8,1,1]]', 1, 1, 0, {old}), (7, 1, '[[9,1,1]]', 1, 1, 0, {young})"
+    );
+    store.change(&releases).await;
+    assert_eq!(store.forget_outbox(NOW).await.unwrap(), 1);
+    let kept = "SELECT COUNT(*) FROM releases WHERE orders <> '[[8,1,1]]'";
+    assert_eq!(store.number(kept).await, 2);
 }
 
 async fn a_copy_that_nobody_took_goes_when_it_is_old_however_old_its_order_is(url: String) {
