@@ -16,6 +16,8 @@ mod load;
 mod order_client;
 #[path = "crash/orders.rs"]
 mod orders;
+#[path = "crash/program.rs"]
+mod program;
 #[path = "crash/queue_type.rs"]
 mod queue_type;
 #[path = "crash/redis.rs"]

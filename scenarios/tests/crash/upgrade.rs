@@ -7,7 +7,8 @@
 
 use crate::churn::{TOTAL, VOID, comes_to_rest, expires, goes_on, load, start};
 use crate::load::Load;
-use crate::world::{PATIENCE, SOMEBODY, World, program};
+use crate::program::program;
+use crate::world::{PATIENCE, SOMEBODY, World};
 use scenarios::bench::system_binary::workspace;
 use scenarios::stack::Role;
 use std::path::{Path, PathBuf};

@@ -3,6 +3,7 @@
 
 use crate::inspect::{self, Stock};
 use crate::load::{self, Answer, Crowd, Load, Told};
+use crate::program::program;
 use crate::queue_type;
 use crate::sale::{self, PRODUCT, audit_passes};
 use crate::turn::{self, Turn};
@@ -17,7 +18,6 @@ use sqlx::MySqlPool;
 use sqlx::mysql::MySqlPoolOptions;
 use std::net::SocketAddr;
 use std::path::PathBuf;
-use std::sync::OnceLock;
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::Duration;
 
@@ -182,15 +182,16 @@ impl World {
     }
 
     pub async fn role(&self, name: &str) -> Role {
-        self.stack
-            .spawn_role(&self.spec(&[name], &[]))
-            .await
-            .expect("the role starts")
+        self.spawn(name, &[]).await
     }
 
     /// A role that aborts at a failpoint, `name` or `name:nth`.
     pub async fn armed(&self, name: &str, failpoint: &str) -> Role {
-        let spec = self.spec(&[name], &[("SECKILL_FAILPOINT", failpoint)]);
+        self.spawn(name, &[("SECKILL_FAILPOINT", failpoint)]).await
+    }
+
+    async fn spawn(&self, name: &str, more: &[(&str, &str)]) -> Role {
+        let spec = self.spec(&[name], more);
         self.stack.spawn_role(&spec).await.expect("the role starts")
     }
 
@@ -209,24 +210,18 @@ impl World {
     }
 
     /// One more beside the first, on a port of its own.
-    pub async fn second_armed_seckill(&self, failpoint: &str) -> Role {
-        let more = [
-            ("SECKILL__SECKILL__LISTEN", "127.0.0.1:0"),
-            ("SECKILL_FAILPOINT", failpoint),
-        ];
-        self.stack
-            .spawn_role(&self.spec(&["seckill"], &more))
-            .await
-            .expect("the role starts")
+    pub async fn second_seckill(&self) -> Role {
+        self.second(&[]).await
     }
 
-    /// One more beside the first, on a port of its own.
-    pub async fn second_seckill(&self) -> Role {
-        let more = [("SECKILL__SECKILL__LISTEN", "127.0.0.1:0")];
-        self.stack
-            .spawn_role(&self.spec(&["seckill"], &more))
-            .await
-            .expect("the role starts")
+    /// As [`Self::second_seckill`], armed.
+    pub async fn second_armed_seckill(&self, failpoint: &str) -> Role {
+        self.second(&[("SECKILL_FAILPOINT", failpoint)]).await
+    }
+
+    async fn second(&self, more: &[(&str, &str)]) -> Role {
+        let elsewhere = [("SECKILL__SECKILL__LISTEN", "127.0.0.1:0")];
+        self.spawn("seckill", &[&elsewhere, more].concat()).await
     }
 
     fn listens(&mut self, role: &Role) {
@@ -398,12 +393,4 @@ impl World {
     pub fn queue(&self, incarnation: i64) -> String {
         format!("{}.order.create.q.{incarnation}", self.name)
     }
-}
-
-/// The system's debug binary, built once.
-pub fn program() -> PathBuf {
-    static PROGRAM: OnceLock<PathBuf> = OnceLock::new();
-    PROGRAM
-        .get_or_init(|| scenarios::bench::system_binary::build().expect("the system builds"))
-        .clone()
 }
