@@ -272,6 +272,12 @@ async fn buy(nginx: &Nginx, token: &str) -> i64 {
         match answer.status {
             200 => return answer.body["order_id"].as_i64().expect("an order"),
             404 | 503 if since.elapsed() < PATIENCE => tokio::time::sleep(RETRY).await,
+            // They have asked too often meanwhile, and wait as they are told.
+            429 if since.elapsed() < PATIENCE => {
+                let pause = answer.headers["retry-after"].to_str().expect("text");
+                let pause = Duration::from_secs(pause.parse().expect("seconds"));
+                tokio::time::sleep(pause).await;
+            }
             status => panic!("{status} {}", answer.body),
         }
     }
