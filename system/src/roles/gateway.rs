@@ -35,7 +35,6 @@ use guard::breaker::State;
 use routing::Routing;
 use serving::Serving;
 use shared::Shared;
-use std::collections::HashMap;
 use std::sync::Arc;
 use tokio::sync::mpsc;
 
@@ -151,24 +150,25 @@ fn observe_breakers(shared: &Shared) {
     let watched: Vec<_> = services
         .flat_map(|(service, list)| {
             let instances = upstreams(list).unwrap_or_default().into_iter();
-            instances.map(move |instance| (service, instance))
+            instances.map(move |instance| {
+                let breaker = shared.breakers.of(&instance.url);
+                (service, instance, breaker)
+            })
         })
         .collect();
-    let breakers = shared.breakers.clone();
     let name = "seckill_gateway_breaker_state";
     let help = "1: what the breaker of this instance does with calls";
     let metrics = shared.admin.metrics();
     metrics.register(Kind::Gauge, name, help, move |out| {
-        let states: HashMap<_, _> = breakers.states().into_iter().collect();
-        for (service, instance) in &watched {
-            let now = states.get(&instance.url).copied();
+        for (service, instance, breaker) in &watched {
+            let now = breaker.state();
             for (state, name) in State::ALL {
                 let labels = [
                     ("upstream", *service),
                     ("target", instance.target()),
                     ("state", name),
                 ];
-                let is_so = now.unwrap_or(State::Closed) == state;
+                let is_so = now == state;
                 out.value(&labels, f64::from(u8::from(is_so)));
             }
         }

@@ -47,20 +47,26 @@ async fn take(
 ) -> Result<()> {
     static SELECT: Statement = Statement::new(
         BULK,
-        "SELECT id, product_id, epoch, order_id, user_id, quantity, released_at_ms IS NULL FROM outbox WHERE id IN (",
+        "SELECT product_id, epoch, order_id, user_id, quantity, released_at_ms IS NULL FROM outbox WHERE id IN (",
         "?",
         ")",
     );
-    type Row = (i64, SaleId, Epoch, i64, i64, u32, bool);
+    static DELETE: Statement = Statement::new(
+        BULK,
+        "DELETE FROM outbox WHERE released_at_ms IS NULL AND id IN (",
+        "?",
+        ")",
+    );
+    type Row = (SaleId, Epoch, i64, i64, u32, bool);
     let sql = format!("{}{}", SELECT.for_rows(ids.len()), connection.for_update());
     let rows: Vec<Row> = connection.rows(&sql, ids).await?;
-    for (id, sale, epoch, order, user, quantity, is_left) in rows {
+    for (sale, epoch, order, user, quantity, is_left) in rows {
         if is_left {
-            let delete = "DELETE FROM outbox WHERE id = ?";
-            connection.run(delete, [id]).await?;
             let of_epoch = taken.entry((sale, epoch)).or_default();
             of_epoch.push((order, user, quantity));
         }
     }
-    Ok(())
+    // They are locked: the same ones as above.
+    let sql = DELETE.for_rows(ids.len());
+    connection.run(sql, ids).await.map(drop)
 }

@@ -1,7 +1,7 @@
 //! Units of cancelled orders on their way back: rows of many, and those that an older binary has left.
 
 use super::changing::{cancel, with_orders};
-use super::writing::SALE;
+use super::writing::{SALE, sale};
 use super::*;
 use crate::store::schema;
 use engines::{Epoch, OrderId, UserId};
@@ -95,15 +95,7 @@ async fn a_database_with_releases_left_is_taken_along(url: String) {
     database::Database::create_if_missing(&url).await.unwrap();
     let before = schema::before(RELEASES).unwrap();
     before.migrate(&older.database).await.unwrap();
-    let sale = SeedSale {
-        product_id: SALE,
-        name: "shoes".to_owned(),
-        price_cents: 100,
-        total: 10,
-        starts_at: 0,
-        ends_at: 9,
-    };
-    older.create_sale(&sale, 0).await.unwrap();
+    older.create_sale(&sale(), 0).await.unwrap();
     for (order, released) in [(1, "NULL"), (2, "NULL"), (3, "99")] {
         by_older(&older, order, released).await;
     }

@@ -19,17 +19,22 @@ on_both!(
 
 pub(super) const SALE: SaleId = SaleId(7);
 
-/// A sale of ten units with its first epoch granted, and a publisher.
-pub(super) async fn open_sale(url: &str) -> (Store, IncarnationId, AllocationId) {
-    let store = migrated(url).await;
-    let sale = SeedSale {
+/// Ten units.
+pub(super) fn sale() -> SeedSale {
+    SeedSale {
         product_id: SALE,
         name: "shoes".to_owned(),
         price_cents: 100,
         total: 10,
         starts_at: 0,
         ends_at: 9,
-    };
+    }
+}
+
+/// A sale of ten units with its first epoch granted, and a publisher.
+pub(super) async fn open_sale(url: &str) -> (Store, IncarnationId, AllocationId) {
+    let store = migrated(url).await;
+    let sale = sale();
     for _ in 0..2 {
         store.create_sale(&sale, 0).await.unwrap();
     }

@@ -44,7 +44,8 @@ impl Breakers {
         by_url.entry(url.to_owned()).or_insert_with(new).clone()
     }
 
-    /// What each does now, by the address of its instance, for metrics.
+    /// What each does now, by the address of its instance.
+    #[cfg(test)]
     pub fn states(&self) -> Vec<(String, State)> {
         let state = |(url, breaker): (&String, &Arc<Breaker>)| (url.clone(), breaker.state());
         self.lock().iter().map(state).collect()
