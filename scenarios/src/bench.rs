@@ -34,6 +34,7 @@ pub use result_files::{Files, replace};
 pub(crate) use session::{finish, screen, show};
 
 use std::collections::BTreeMap;
+use std::path::PathBuf;
 
 use reports::expect::Expected;
 use reports::gate::{Rules, judge};
@@ -53,6 +54,8 @@ pub struct BenchOptions {
     pub scenarios: Vec<Scenario>,
     /// The engines come from the command line, so none may be replaced by another if it cannot run.
     pub engines_by_hand: bool,
+    /// The system's binary; without it, the one that [`system_binary::build`] finds or builds.
+    pub program: Option<PathBuf>,
     pub stack: StackOptions,
     /// Settings of the roles that the user changed: `SECKILL__SECTION__KEY` and value.
     pub overrides: BTreeMap<String, String>,
@@ -204,7 +207,8 @@ fn nothing_to_compare(options: &BenchOptions, comparison: &Comparison) -> anyhow
 
 /// Builds the system's binary, and asks it whether it takes what it will be given.
 fn built(options: &BenchOptions) -> anyhow::Result<Program> {
-    let program = Program::at(&system_binary::build()?)?;
+    let path = options.program.clone();
+    let program = Program::at(&path.map_or_else(system_binary::build, Ok)?)?;
     program.check(options)?;
     Ok(program)
 }

@@ -138,6 +138,7 @@ impl BenchArgs {
         Ok(BenchOptions {
             scenarios,
             engines_by_hand: !self.engines.is_empty(),
+            program: None,
             stack: self.stack.clone(),
             overrides: self
                 .settings

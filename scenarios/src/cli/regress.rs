@@ -122,6 +122,7 @@ impl RegressArgs {
             scenarios: vec![scenario],
             // None may be replaced by another: each side must run the same.
             engines_by_hand: true,
+            program: None,
             stack: self.stack.clone(),
             overrides: self.settings.iter().map(Setting::entry).collect(),
             expectations: Vec::new(),

@@ -1,11 +1,12 @@
 //! `lab test`: installs servers if needed, runs every test of the workspace against real servers,
-//! even after one has failed, and then the scenario `smoke`. The first step that fails is the last
+//! even after one has failed, and then the scenario `smoke` with the same build of the system: it says
+//! whether a run works, not how fast the system is. The first step that fails is the last
 //! one, and its exit code becomes the command's.
 //!
 //! `lab test --nightly`: what takes too long for that. Every step is run, also after one has
 //! failed.
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::process::Command;
 
 use anyhow::Context;
@@ -40,15 +41,16 @@ pub(super) struct TestArgs {
 pub(super) fn run(arguments: &TestArgs) -> anyhow::Result<Ending> {
     let workspace =
         system_binary::workspace().context("lab test runs inside the workspace only")?;
+    let program = system_binary::of_tests();
     let steps = if arguments.nightly {
         nightly::steps(&workspace, arguments.repeat)?
     } else {
-        vec![every_test()]
+        vec![every_test(program.as_deref())]
     };
     if arguments.dry_run {
         steps.iter().for_each(|step| println!("{step}"));
         if !arguments.nightly {
-            println!("lab bench {SMOKE}");
+            println!("{}", smoke_run(program.as_deref()));
         }
         return Ok(Ending::Passed);
     }
@@ -70,18 +72,16 @@ pub(super) fn run(arguments: &TestArgs) -> anyhow::Result<Ending> {
     match failed.first() {
         Some((_, code)) => Ok(Ending::Code(*code)),
         None if arguments.nightly => Ok(Ending::Passed),
-        None => smoke(options),
+        None => smoke(options, program),
     }
 }
 
 /// REQUIRE_SERVERS is inherited: with it, a test whose server is missing fails instead of being
 /// ignored. The tests take the system's binary that is built with them: by itself it would be built
 /// once more, and most of what it depends on, because tests turn features on.
-fn every_test() -> Step {
-    let program = system_binary::of_tests();
-    let program = program.map(|path| (PROGRAM_VARIABLE, path.display().to_string()));
+fn every_test(program: Option<&Path>) -> Step {
     Step {
-        env: program.into_iter().collect(),
+        env: Vec::from_iter(program.map(|path| (PROGRAM_VARIABLE, path.display().to_string()))),
         args: ["test", "--workspace", "--no-fail-fast"]
             .map(str::to_owned)
             .to_vec(),
@@ -103,11 +103,18 @@ fn failure(step: &Step, workspace: &Path) -> anyhow::Result<Option<u8>> {
     Ok((!status.success()).then(|| code.unwrap_or(1)))
 }
 
-fn smoke(options: &StackOptions) -> anyhow::Result<Ending> {
-    eprintln!("lab bench {SMOKE}");
+/// As one can type it.
+fn smoke_run(program: Option<&Path>) -> String {
+    let program = program.map(|path| format!("{PROGRAM_VARIABLE}={} ", path.display()));
+    format!("{}lab bench {SMOKE}", program.unwrap_or_default())
+}
+
+fn smoke(options: &StackOptions, program: Option<PathBuf>) -> anyhow::Result<Ending> {
+    eprintln!("{}", smoke_run(program.as_deref()));
     let bench = BenchOptions {
         scenarios: vec![catalog::load(SMOKE)?],
         engines_by_hand: false,
+        program,
         stack: options.clone(),
         overrides: Default::default(),
         expectations: Vec::new(),

@@ -229,7 +229,10 @@ fn a_dry_run_of_the_tests_lists_every_step() {
     let program = program.strip_prefix("LAB_SECKILL=").expect("the binary");
     assert!(program.ends_with("/debug/seckill"), "{program}");
     assert_eq!(command, "cargo test --workspace --no-fail-fast");
-    assert_eq!(every[1..], ["lab bench smoke"]);
+    assert_eq!(
+        every[1..],
+        [format!("LAB_SECKILL={program} lab bench smoke")]
+    );
     let repeated = |before: &str, rounds: u32, target: &str| {
         format!(
             "REQUIRE_SERVERS=1 {before}CRASH_ROUNDS={rounds} EPOCH_ROUNDS={rounds} cargo test \
