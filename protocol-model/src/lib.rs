@@ -30,61 +30,34 @@
 //! | the end | without the note a late opening cannot be announced (open-by-condition, R14); it only stays in the engine for ever | conformance `an_opening_of_a_retired_epoch_or_an_older_one_is_stale` |
 //! | batches | the guard refuses a whole batch, each order is tried alone | as parked-is-final (R10) |
 
-#[path = "protocol_model/changes.rs"]
+#![cfg(test)]
+
 mod changes;
-#[path = "protocol_model/configs.rs"]
 mod configs;
-#[path = "protocol_model/configs_of_changes.rs"]
 mod configs_of_changes;
-#[path = "protocol_model/consumers.rs"]
 mod consumers;
-#[path = "protocol_model/dead_letters.rs"]
 mod dead_letters;
-#[path = "protocol_model/endings.rs"]
 mod endings;
-#[path = "protocol_model/engine.rs"]
 mod engine;
-#[path = "protocol_model/hands.rs"]
 mod hands;
-#[path = "protocol_model/invariants.rs"]
 mod invariants;
-#[path = "protocol_model/lease_cancels.rs"]
 mod lease_cancels;
-#[path = "protocol_model/lease_steps.rs"]
 mod lease_steps;
-#[path = "protocol_model/leases.rs"]
 mod leases;
-#[path = "protocol_model/messages.rs"]
 mod messages;
-#[path = "protocol_model/model.rs"]
 mod model;
-#[path = "protocol_model/mutants.rs"]
 mod mutants;
-#[path = "protocol_model/mutants_of_changes.rs"]
 mod mutants_of_changes;
-#[path = "protocol_model/openings.rs"]
 mod openings;
-#[path = "protocol_model/publishers.rs"]
 mod publishers;
-#[path = "protocol_model/reached.rs"]
 mod reached;
-#[path = "protocol_model/releases.rs"]
 mod releases;
-#[path = "protocol_model/repairs.rs"]
 mod repairs;
-#[path = "protocol_model/rules.rs"]
 mod rules;
-#[path = "protocol_model/search.rs"]
 mod search;
-#[path = "protocol_model/slots.rs"]
 mod slots;
-#[path = "protocol_model/stock.rs"]
 mod stock;
-#[path = "protocol_model/sweeps.rs"]
 mod sweeps;
-#[path = "protocol_model/unharmed.rs"]
 mod unharmed;
-#[path = "protocol_model/worker_ids.rs"]
 mod worker_ids;
-#[path = "protocol_model/world.rs"]
 mod world;
