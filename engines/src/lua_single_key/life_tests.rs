@@ -3,7 +3,7 @@
 use super::{LuaSingleKey, SCRIPT};
 use crate::StockEngine;
 use crate::helpers::lost_lives::{self, Subject};
-use crate::helpers::old_server;
+use crate::testing::old_server;
 use std::sync::Arc;
 
 fn subject(script: &str) -> Subject {

@@ -56,7 +56,10 @@ async fn serve(stream: TcpStream, seen: Seen) -> std::io::Result<()> {
 
 /// Fails unless the engine that `connect` makes refuses a Redis 6.2.14, when it is asked to check
 /// the server and when it is to open a sale, and sends it no script.
-pub(crate) async fn is_refused(connect: impl AsyncFn(String) -> Arc<dyn StockEngine>) {
+///
+/// # Panics
+/// When it does not.
+pub async fn is_refused(connect: impl AsyncFn(String) -> Arc<dyn StockEngine>) {
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let url = format!("redis://{}/", listener.local_addr().unwrap());
     let seen = Seen::default();
