@@ -1,6 +1,7 @@
 //! A Redis that is not what it was when a sale was opened, although all its keys are there:
 //! lost-server-noticed (R13).
 
+use engines::testing::old_server;
 use engines::{
     EngineEnv, Epoch, IncarnationId, Nonce, Opened, Opening, OrderId, Registry, Reserve, SaleId,
     StockEngine, Term, UserId, Verdict,
@@ -17,7 +18,11 @@ fn term(epoch: u32) -> Term {
 }
 
 async fn engine(server: &RedisServer) -> Arc<dyn StockEngine> {
-    let env = EngineEnv::default().with("redis.url", server.url());
+    engine_at(server.url()).await
+}
+
+async fn engine_at(url: String) -> Arc<dyn StockEngine> {
+    let env = EngineEnv::default().with("redis.url", url);
     let registry = Registry::standard().register(own_engine::FACTORY);
     let spec = "redis-watch".parse().unwrap();
     registry.build(&spec, &env).await.unwrap()
@@ -82,4 +87,9 @@ async fn a_promoted_replica_has_none_of_the_sales_of_its_primary() {
     assert_eq!(buy(&*engine, 1, 1).await, Verdict::NotOpen);
     open(&*engine, 2).await;
     assert_eq!(buy(&*engine, 2, 1).await, Verdict::GRANTED);
+}
+
+#[tokio::test]
+async fn a_redis_before_7_is_refused_before_anything_is_opened() {
+    old_server::is_refused(engine_at).await;
 }
