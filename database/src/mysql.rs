@@ -191,4 +191,32 @@ mod tests {
             assert_eq!(n, Some(2));
         }
     }
+
+    /// Whoever opens an epoch has the turn for longer than a transaction may say nothing.
+    #[tokio::test]
+    async fn a_named_lock_outlasts_what_ends_idle_sessions_and_transactions() {
+        const IDLE_MAX: Duration = Duration::from_secs(1);
+        let Some(server) = DatabaseServer::start().await else {
+            return;
+        };
+        let url = server.create_database().await;
+        for variable in [IDLE_TRANSACTION, "known_to_no_server"] {
+            let limits = PoolLimits {
+                connections_max: 2,
+                acquire_max: Duration::from_secs(10),
+                statement_max: Duration::from_secs(20),
+                lock_wait_max: None,
+                idle_transaction_max: Some(IDLE_MAX),
+            };
+            let options = MySqlConnectOptions::from_str(&url).unwrap();
+            let database = Database::MySql(MySqlServer::open_with(options, limits, variable));
+            let held = database.try_lock("turn").await.unwrap();
+            let held = held.expect("nobody else has it");
+            tokio::time::sleep(3 * IDLE_MAX).await;
+            let again = database.try_lock("turn").await.unwrap();
+            assert!(again.is_none(), "{variable}: it was lost");
+            held.give_back().await;
+            assert!(database.try_lock("turn").await.unwrap().is_some());
+        }
+    }
 }
