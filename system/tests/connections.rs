@@ -9,8 +9,10 @@ mod pressure;
 mod shop;
 
 use frames::{Client, Ended};
+use rustix::process::{Pid, Resource, Rlimit, prlimit};
 use servers::Frozen;
 use shop::{PATIENCE, PRODUCT, Shop, call};
+use std::collections::HashSet;
 use std::io::Read;
 use std::net::TcpStream;
 use std::time::{Duration, Instant};
@@ -41,6 +43,56 @@ async fn silent_connections_beyond_the_limit_on_open_files_cost_nothing_and_keep
     shop.sells_to(2).await;
     drop(silent);
     shop.sells_to(3).await;
+}
+
+/// Nothing that a process sets aside is enough for sure: others may have opened files in it.
+#[tokio::test]
+async fn a_process_that_is_out_of_files_does_not_spin_and_serves_again_when_it_has_some() {
+    let shop = Shop::open(1_024, &[]).await;
+    let pid = i32::try_from(shop.pid()).ok().and_then(Pid::from_raw);
+    let most = |files: u64| {
+        let limit = Rlimit {
+            current: Some(files),
+            maximum: Some(1_024),
+        };
+        prlimit(pid, Resource::Nofile, limit).expect("a lower soft limit");
+    };
+    let folder = format!("/proc/{}/fd", shop.pid());
+    let open = std::fs::read_dir(folder).expect("its files");
+    let open: HashSet<u64> = open
+        .filter_map(|file| file.ok()?.file_name().to_str()?.parse().ok())
+        .collect();
+    most((0..).find(|file| !open.contains(file)).expect("a free one"));
+    let waiting: Vec<TcpStream> = (0..3)
+        .map(|_| TcpStream::connect(shop.address()).expect("the kernel takes it"))
+        .collect();
+    let (before, began) = (shop.cpu(), Instant::now());
+    tokio::time::sleep(WINDOW).await;
+    let used = shop.cpu() - before;
+    assert!(
+        used < began.elapsed() / 4,
+        "{used:?} of CPU in {:?} without a file",
+        began.elapsed()
+    );
+    let log = shop.log();
+    let told = log.matches("cannot accept connections").count();
+    assert!((1..=5).contains(&told), "{told} lines: {log}");
+    drop(waiting);
+    most(1_024);
+    shop.sells_to(2).await;
+}
+
+#[tokio::test]
+async fn a_process_raises_its_soft_limit_on_open_files_to_the_hard_one() {
+    let shop = Shop::open("-S 128", &[]).await;
+    let limits = std::fs::read_to_string(format!("/proc/{}/limits", shop.pid()));
+    let limits = limits.expect("it runs");
+    let line = limits
+        .lines()
+        .find_map(|line| line.strip_prefix("Max open files"));
+    let values: Vec<&str> = line.expect("a limit").split_whitespace().collect();
+    assert_eq!(values[0], values[1], "{limits}");
+    assert_ne!(values[0], "128", "{limits}");
 }
 
 #[tokio::test]
@@ -145,9 +197,17 @@ async fn the_stock_is_shown_to_operators_and_not_where_buyers_connect() {
 
 #[test]
 fn nobody_outside_this_machine_is_listened_to_unless_the_configuration_says_so() {
-    let config = Config::default();
-    for listen in [config.seckill.listen, config.admin.listen] {
-        let address: std::net::SocketAddr = listen.parse().expect("ip:port");
-        assert!(address.ip().is_loopback(), "{address}");
+    let config = serde_json::to_value(Config::default()).expect("sections");
+    let sections = config.as_object().expect("sections");
+    let mut listeners = 0;
+    for (name, section) in sections {
+        let Some(listen) = section.get("listen") else {
+            continue;
+        };
+        let address = listen.as_str().expect("a text");
+        let address: std::net::SocketAddr = address.parse().expect("ip:port");
+        assert!(address.ip().is_loopback(), "{name}: {address}");
+        listeners += 1;
     }
+    assert!(listeners >= 7, "only {listeners} listeners");
 }

@@ -1,5 +1,6 @@
 //! A `seckill all` of its own: a real process on a SQLite file, with one sale that is open.
 
+use std::fmt::Display;
 use std::io::{BufRead, BufReader};
 use std::net::SocketAddr;
 use std::path::PathBuf;
@@ -26,9 +27,9 @@ pub struct Shop {
 }
 
 impl Shop {
-    /// Starts it with a limit on open files, soft and hard, and with these settings, and waits
-    /// until it sells.
-    pub async fn open(most_files: u32, settings: &[(&str, &str)]) -> Self {
+    /// Starts it with a limit on open files, as `ulimit -n` takes it, and with these settings, and
+    /// waits until it sells.
+    pub async fn open(most_files: impl Display, settings: &[(&str, &str)]) -> Self {
         let folder = tempfile::tempdir().expect("a temporary folder");
         let seed = folder.path().join("seed.toml");
         let sale = format!(
