@@ -10,6 +10,80 @@ const LINES_WITHOUT_REASON: usize = 400;
 /// `(path, why it is better in one piece)`.
 const LONG_FILES: &[(&str, &str)] = &[];
 
+/// Tasks of roles that no supervisor watches: `(path, how many, why nobody needs to)`.
+const UNWATCHED: &[(&str, usize, &str)] = &[
+    (
+        "system/src/accounts/access.rs",
+        1,
+        "what was not read lately is not believed",
+    ),
+    ("system/src/admin/state.rs", 1, "one look of a probe"),
+    (
+        "system/src/broker/amqp/consumer.rs",
+        1,
+        "closes one channel",
+    ),
+    (
+        "system/src/broker/amqp/publisher.rs",
+        1,
+        "one confirm that nobody waits for",
+    ),
+    ("system/src/incarnation.rs", 1, "the role waits for `ended`"),
+    (
+        "system/src/roles/create_consumer/membership.rs",
+        1,
+        "`changed` fails",
+    ),
+    (
+        "system/src/roles/create_consumer/settle.rs",
+        1,
+        "the role waits for its end",
+    ),
+    (
+        "system/src/roles/create_consumer/tasks.rs",
+        1,
+        "one that has ended is begun again",
+    ),
+    ("system/src/roles/gateway/serving.rs", 1, "one client"),
+    (
+        "system/src/roles/gateway/upstream.rs",
+        1,
+        "one connection; the next request makes another",
+    ),
+    (
+        "system/src/roles/order/changer.rs",
+        2,
+        "its caller waits for each",
+    ),
+    (
+        "system/src/roles/probe.rs",
+        2,
+        "tells no role, but one who asks",
+    ),
+    (
+        "system/src/roles/reconciler/watch.rs",
+        1,
+        "whoever asks looks, too",
+    ),
+    ("system/src/roles/seckill/group_commit.rs", 1, "one batch"),
+    (
+        "system/src/roles/seckill/group_commit/batch.rs",
+        1,
+        "one publish",
+    ),
+    (
+        "system/src/roles/seckill/past_sales.rs",
+        1,
+        "the role waits for `ended`",
+    ),
+    (
+        "system/src/shutdown.rs",
+        1,
+        "waits for a signal, whose end is the end",
+    ),
+    ("system/src/terms.rs", 1, "the role waits for `ended`"),
+];
+
 fn root() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR"))
         .parent()
@@ -247,4 +321,34 @@ fn no_time_in_the_database_decides_whether_a_lease_runs() {
         }
     }
     assert!(faults.is_empty(), "{}", faults.join("\n"));
+}
+
+/// A part of a role that ends unasked has to end the role, or be begun again: half a role that goes
+/// on looks alive.
+#[test]
+fn no_task_of_a_role_can_end_without_anybody_hearing_of_it() {
+    const SPAWN: &str = "tokio::spawn(";
+    let mut found = std::collections::BTreeMap::<String, usize>::new();
+    for (name, text) in all_files() {
+        if !name.starts_with("system/src/") || name.contains("tests") {
+            continue;
+        }
+        let text = text
+            .split("#[cfg(test)]\nmod tests {")
+            .next()
+            .unwrap_or(&text);
+        for (at, _) in text.match_indices(SPAWN) {
+            let task = text[at + SPAWN.len()..].trim_start();
+            let is_watched = ["supervisor", "shared.supervisor"]
+                .iter()
+                .any(|start| task.starts_with(start));
+            if !is_watched {
+                *found.entry(name.clone()).or_default() += 1;
+            }
+        }
+    }
+    let known = UNWATCHED
+        .iter()
+        .map(|(name, count, _)| ((*name).to_owned(), *count));
+    assert_eq!(found, known.collect());
 }

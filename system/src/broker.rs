@@ -12,6 +12,7 @@ pub use contract::{Broker, Copier, Deliveries, Delivery, PublishOutcome, Publish
 
 use crate::config::{Ack, Config, DatabaseConfig, MqConfig};
 use crate::shutdown::Shutdown;
+use crate::supervisor::Supervisor;
 use amqp::{AmqpBroker, AmqpCopier, AmqpPublisher};
 use anyhow::bail;
 use database::DatabaseKind;
@@ -69,16 +70,20 @@ pub async fn connect(settings: &Settings, name: &str) -> anyhow::Result<Arc<dyn 
     })
 }
 
-/// Connects for publishing, and keeps connected on the current runtime until `shutdown`.
+/// Connects for publishing, and keeps connected on the current runtime until `asked`; that nobody
+/// does so any more before, the supervisor tells.
 pub async fn publisher(
     settings: &Settings,
     ack: Ack,
     name: &str,
-    shutdown: Shutdown,
+    (supervisor, asked): (&Supervisor, &Shutdown),
 ) -> anyhow::Result<Arc<dyn Publisher>> {
     Ok(match settings.embedded(name)? {
         Some(embedded) => Arc::new(embedded.publisher(ack, name)),
-        None => Arc::new(AmqpPublisher::start(&settings.mq, ack, name, shutdown).await?),
+        None => {
+            let watched = (supervisor, asked);
+            Arc::new(AmqpPublisher::start(&settings.mq, ack, name, watched).await?)
+        }
     })
 }
 

@@ -44,7 +44,8 @@ impl RequestPath {
         let (stop, shutdown) = Shutdown::channel();
         let (shared, engine, keeper) = around.block_on(prepare(config, registry, &shutdown))?;
         let (settings, ack) = (Settings::new(config), config.seckill.ack);
-        let publishing = broker::publisher(&settings, ack, "request-path", shutdown);
+        let watched = (&shared.supervisor, &shutdown);
+        let publishing = broker::publisher(&settings, ack, "request-path", watched);
         let publisher = around.block_on(publishing)?;
         let routes = {
             let _current = serving.enter();

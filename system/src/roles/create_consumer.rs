@@ -186,7 +186,9 @@ async fn consume_queues(
         }
         tokio::select! {
             () = shutdown.requested() => {}
-            () = membership.changed() => {}
+            changed = membership.changed() => if let Err(error) = changed {
+                break Err(error);
+            },
             () = tokio::time::sleep(DISCOVERY_INTERVAL) => {}
         }
     };

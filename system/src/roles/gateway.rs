@@ -84,7 +84,15 @@ pub async fn run(
             let task = routing
                 .clone()
                 .follow(store.clone(), engine, stopping.clone());
-            Some(tokio::spawn(task))
+            let (supervisor, asked) = (supervisor.clone(), stopping.clone());
+            Some(tokio::spawn(supervisor.task(
+                "the following of buyers".to_owned(),
+                asked,
+                async {
+                    task.await;
+                    anyhow::Ok(())
+                },
+            )))
         }
         false => None,
     };

@@ -143,6 +143,11 @@ pub async fn run(
         incarnation.ended().await;
         Ok(())
     });
+    let looking_up = shared.past_sales.ended();
+    parts.run("the looking up of past sales", async move {
+        looking_up.await;
+        Ok(())
+    });
     let counting = dead_letters::watch(store.clone(), dead);
     parts.run("the watch over dead letters", counting);
     admin.serve_calls(inspector.calls()?);

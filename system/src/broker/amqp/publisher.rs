@@ -7,6 +7,7 @@ use crate::config::{Ack, MqConfig};
 use crate::envelope::{MARKER_TYPE, ORDER_BATCH_TYPE, encode_marker};
 use crate::ids::Generation;
 use crate::shutdown::Shutdown;
+use crate::supervisor::Supervisor;
 use crate::telemetry::TRACEPARENT;
 use anyhow::Context;
 use async_trait::async_trait;
@@ -52,24 +53,31 @@ pub struct AmqpPublisher {
 }
 
 impl AmqpPublisher {
-    /// Connects, and keeps connected on the current runtime until `shutdown`.
+    /// Connects, and keeps connected on the current runtime until `asked`.
     pub async fn start(
         config: &MqConfig,
         ack: Ack,
         name: &str,
-        shutdown: Shutdown,
+        (supervisor, asked): (&Supervisor, &Shutdown),
     ) -> anyhow::Result<Self> {
         let (connection, lanes) = open(config, name).await?;
         let (sender, receiver) = watch::channel(lanes);
         let reconnected = Arc::<AtomicU64>::default();
-        tokio::spawn(keep_connected(
+        let keeping = keep_connected(
             config.clone(),
             name.to_owned(),
             connection,
             sender,
             reconnected.clone(),
-            shutdown,
-        ));
+            asked.clone(),
+        );
+        let (supervisor, asked) = (supervisor.clone(), asked.clone());
+        tokio::spawn(
+            supervisor.task("the publisher's connection".to_owned(), asked, async {
+                keeping.await;
+                anyhow::Ok(())
+            }),
+        );
         Ok(Self {
             names: Names::new(config),
             ack,

@@ -7,6 +7,7 @@ use super::*;
 use crate::broker::contract::{PublishOutcome, Publisher};
 use crate::config::Ack;
 use crate::shutdown::Shutdown;
+use crate::supervisor::Supervisor;
 use crate::telemetry::TRACEPARENT;
 use frames::{FrameProxy, Method};
 use servers::RabbitMqServer;
@@ -139,8 +140,9 @@ async fn a_message_brings_the_name_of_its_span_and_one_with_another_header_there
     };
     let config = config(server.url(), QueueType::Classic);
     let broker = connected(&config).await;
-    let (_stop, shutdown) = Shutdown::channel();
-    let publisher = AmqpPublisher::start(&config, Ack::Confirmed, "test", shutdown);
+    let (_stop, asked) = Shutdown::channel();
+    let (supervisor, _ends) = Supervisor::new();
+    let publisher = AmqpPublisher::start(&config, Ack::Confirmed, "test", (&supervisor, &asked));
     let publisher = publisher.await.unwrap();
     assert!(broker.declare_queue(ID).await.unwrap());
     broker.bind(ID, FIRST).await.unwrap();
@@ -179,8 +181,10 @@ async fn a_queue_of_either_type_is_deleted_only_when_nothing_waits_and_a_late_me
     for queue_type in [QueueType::Classic, QueueType::Quorum] {
         let config = config(server.url(), queue_type);
         let broker = connected(&config).await;
-        let (_stop, shutdown) = Shutdown::channel();
-        let publisher = AmqpPublisher::start(&config, Ack::Confirmed, "test", shutdown);
+        let (_stop, asked) = Shutdown::channel();
+        let (supervisor, _ends) = Supervisor::new();
+        let publisher =
+            AmqpPublisher::start(&config, Ack::Confirmed, "test", (&supervisor, &asked));
         let publisher = publisher.await.unwrap();
         let publish = || within(publisher.publish(ID, FIRST, b"orders".to_vec(), None));
         broker.delete_queue(ID).await.expect("none is fine");

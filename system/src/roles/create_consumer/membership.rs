@@ -16,6 +16,7 @@ use crate::config::MqConfig;
 use crate::ids::ConsumerId;
 use crate::shutdown::Shutdown;
 use crate::store::Store;
+use anyhow::Context;
 use engines::IncarnationId;
 use sights::Sights;
 use std::time::{Duration, Instant};
@@ -84,10 +85,13 @@ impl Membership {
     }
 
     /// Waits until somebody has come or gone since the last [`Self::share_of`].
-    pub async fn changed(&mut self) {
-        if self.view.changed().await.is_err() {
-            std::future::pending().await
-        }
+    ///
+    /// # Errors
+    /// When this consumer does not beat any more: others take its queues, and it must not go on as if
+    /// it were one of them.
+    pub async fn changed(&mut self) -> anyhow::Result<()> {
+        let changed = self.view.changed().await;
+        changed.context("the consumer's heartbeats ended without having been asked to")
     }
 
     /// Says what this consumer consumes; the table shows it with the next heartbeat.
@@ -227,6 +231,24 @@ fn listed(queues: &[IncarnationId]) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::config::DatabaseConfig;
+    use engines::Registry;
+
+    /// A consumer that beats no more loses its queues to others, and would never hear of new ones.
+    #[tokio::test]
+    async fn that_the_heartbeats_have_ended_is_told() {
+        let folder = tempfile::tempdir().unwrap();
+        let config = DatabaseConfig {
+            url: format!("sqlite://{}", folder.path().join("a.db").display()),
+            ..DatabaseConfig::default()
+        };
+        let store = Store::migrate(&config, &Registry::standard()).await;
+        let mut membership = Membership::start(store.unwrap(), &MqConfig::default());
+        membership.task.abort();
+        let told = async { while membership.changed().await.is_ok() {} };
+        let told = tokio::time::timeout(Duration::from_secs(20), told).await;
+        told.expect("whoever waits for changes hears of it");
+    }
 
     #[test]
     fn the_table_shows_as_many_queues_as_it_has_room_for() {

@@ -151,6 +151,7 @@ async fn gather(
                 own.route_is_lost();
             }
         },
+        (&shared.supervisor, &shared.shutdown),
     );
     lanes.register(shared.admin.metrics());
     let keeps_stock = engine.info().guarantees.keeps_stock;

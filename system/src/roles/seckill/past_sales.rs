@@ -8,7 +8,7 @@ use engines::{SaleId, UserId};
 use std::collections::HashMap;
 use std::sync::{Mutex, PoisonError};
 use std::time::{Duration, Instant};
-use tokio::sync::{mpsc, oneshot};
+use tokio::sync::{mpsc, oneshot, watch};
 
 /// Most buyers looked up in one go.
 const BATCH_MAX: usize = 256;
@@ -21,6 +21,8 @@ pub struct PastSales {
     sender: mpsc::Sender<Question>,
     allowance: Mutex<Allowance>,
     patience: Duration,
+    /// Closed when nobody looks up any more.
+    looking: watch::Receiver<()>,
 }
 
 #[derive(Debug)]
@@ -64,12 +66,23 @@ impl PastSales {
     pub fn start(store: Store, config: &SeckillConfig) -> Self {
         let per_s = config.look_ups_per_s;
         let (sender, receiver) = mpsc::channel(per_s as usize);
-        tokio::spawn(look_up(store, receiver));
+        let (ended, looking) = watch::channel(());
+        tokio::spawn(async move {
+            let _ended = ended;
+            look_up(store, receiver).await;
+        });
         Self {
             sender,
+            looking,
             allowance: Mutex::new(Allowance::new(per_s, Instant::now())),
             patience: Duration::from_millis(config.publish_timeout_ms),
         }
+    }
+
+    /// Waits until nobody looks up any more.
+    pub fn ended(&self) -> impl Future<Output = ()> + Send + 'static {
+        let mut looking = self.looking.clone();
+        async move { while looking.changed().await.is_ok() {} }
     }
 
     fn is_allowed(&self) -> bool {

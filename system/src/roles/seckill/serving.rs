@@ -71,7 +71,7 @@ impl Serving {
             &settings,
             config.seckill.ack,
             &name,
-            shared.shutdown.clone(),
+            (&shared.supervisor, &shared.shutdown),
         )
         .await?;
         let routes = routes(&shared, engine, publisher.clone())?;

@@ -15,6 +15,8 @@ use super::proving::{Pause, Withheld, prove};
 use crate::broker::{PublishOutcome, Publisher};
 use crate::ids::Generation;
 use crate::metrics::{Kind, Metrics};
+use crate::shutdown::Shutdown;
+use crate::supervisor::Supervisor;
 use engines::IncarnationId;
 use std::pin::pin;
 use std::sync::Arc;
@@ -77,7 +79,8 @@ impl Lanes {
     /// `count` lanes over `publisher`, for publishes that have `publish_timeout_ms`. Markers go, on
     /// the current runtime, into the queue of whatever `identity` says; when one comes back because
     /// nothing leads there any more, `route_is_lost` hears of it. `in_process` counts the lanes in
-    /// doubt of the whole process.
+    /// doubt of the whole process. What proves lanes runs until `asked`; that it has ended before,
+    /// the supervisor tells.
     pub fn start(
         count: usize,
         publisher: Arc<dyn Publisher>,
@@ -85,6 +88,7 @@ impl Lanes {
         in_process: Arc<AtomicUsize>,
         identity: impl Fn() -> Option<(IncarnationId, Generation)> + Send + Sync + 'static,
         route_is_lost: impl Fn(IncarnationId, Generation) + Clone + Send + Sync + 'static,
+        (supervisor, asked): (&Supervisor, &Shutdown),
     ) -> Self {
         let (unproven, withheld) = mpsc::unbounded_channel();
         let pause = Arc::<Pause>::default();
@@ -101,7 +105,7 @@ impl Lanes {
         });
         // What proves lanes ends with the last of them, so it must not keep them alive.
         let known = Arc::downgrade(&state);
-        tokio::spawn(async move {
+        let proving = async move {
             let probe = || {
                 let (known, publisher) = (known.clone(), publisher.clone());
                 let route_is_lost = route_is_lost.clone();
@@ -122,7 +126,10 @@ impl Lanes {
                 }
             };
             prove(withheld, &pause, probe).await;
-        });
+            anyhow::Ok(())
+        };
+        let (supervisor, asked) = (supervisor.clone(), asked.clone());
+        tokio::spawn(supervisor.task("the proving of lanes".to_owned(), asked, proving));
         Self {
             free: Arc::new(Semaphore::new(count)),
             asking: Arc::new(Semaphore::new(count)),

@@ -1,9 +1,10 @@
 //! Lanes over a broker whose every answer is given by the test.
 
 use super::*;
+use crate::supervisor::Ends;
 use async_trait::async_trait;
 use std::future::ready;
-use tokio::sync::oneshot;
+use tokio::sync::{oneshot, watch};
 
 /// Short; a lane is in doubt after a quarter of it.
 const PUBLISH_TIMEOUT_MS: u64 = 200;
@@ -55,6 +56,9 @@ struct Fixture {
     /// How often a marker told that nothing leads to the queue any more.
     lost_routes: Arc<AtomicUsize>,
     lanes: Lanes,
+    /// What the role is told.
+    ends: Ends,
+    _stop: watch::Sender<bool>,
 }
 
 impl Fixture {
@@ -68,6 +72,8 @@ impl Fixture {
         let identity = || Some((IncarnationId(1), Generation::FIRST));
         let lost_routes = Arc::<AtomicUsize>::default();
         let counter = lost_routes.clone();
+        let (supervisor, ends) = Supervisor::new();
+        let (stop, asked) = Shutdown::channel();
         let lanes = Lanes::start(
             count,
             broker.clone(),
@@ -77,8 +83,11 @@ impl Fixture {
             move |_, _| {
                 counter.fetch_add(1, Ordering::Relaxed);
             },
+            (&supervisor, &asked),
         );
         Self {
+            ends,
+            _stop: stop,
             broker,
             markers,
             in_doubt,
@@ -213,4 +222,19 @@ async fn a_marker_that_comes_back_tells_that_the_route_is_lost() {
     assert_eq!(fixture.lost_routes.load(Ordering::Relaxed), 1);
     marker.send(PublishOutcome::Accepted).expect("it waits");
     fixture.until_a_lane_is_back().await;
+}
+
+/// Lanes that are withheld would never come back, and nobody would hear why nothing is sold.
+#[tokio::test]
+async fn the_role_ends_when_nobody_proves_lanes_any_more() {
+    let mut fixture = Fixture::new(1);
+    let lane = fixture.lane().await;
+    drop(lane.carry(ready(PublishOutcome::Rejected)).await);
+    // Whoever waits for this answer panics.
+    let answer = fixture.markers.recv().await;
+    drop(answer.expect("a marker"));
+    let told = tokio::time::timeout(LIMIT, fixture.ends.first()).await;
+    let told = told.expect("the role hears of it").to_string();
+    let words = "the proving of lanes failed: it panicked: the test answers";
+    assert!(told.starts_with(words), "{told}");
 }
