@@ -1,5 +1,6 @@
 //! What `lab test --nightly` runs: every test of the workspace that is marked as nightly, then the
-//! tests with repetitions, those with a broker on each type of order queue.
+//! tests with repetitions. Those with a broker are run on each type of order queue, with all that
+//! are marked among them.
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
@@ -8,6 +9,8 @@ use anyhow::Context;
 
 /// Marks a test that is too long for every run; the reason follows.
 const MARK: &str = "#[ignore = \"nightly: ";
+/// Where the tests with a broker are, below the workspace.
+const CRASHES: &str = "scenarios/tests/crash";
 /// As `lab bench --queue-type` knows them.
 const QUEUE_TYPES: [&str; 2] = ["classic", "quorum"];
 
@@ -46,19 +49,28 @@ pub(super) fn steps(workspace: &Path, repeat: u32) -> anyhow::Result<Vec<Step>> 
                 args,
             }
         });
-    let repeated = |target: &str, more: &[(&'static str, &str)]| {
+    let repeated = |target: &str, more: &[(&'static str, &str)], which: &[&str]| {
         let rounds = [("CRASH_ROUNDS", &*rounds), ("EPOCH_ROUNDS", &*rounds)];
         let mut args = test_of("scenarios");
-        args.extend(["--test", target, "--", "--nocapture"].map(str::to_owned));
+        args.extend(["--test", target, "--"].map(str::to_owned));
+        args.extend(
+            [which, &["--nocapture"]]
+                .concat()
+                .into_iter()
+                .map(str::to_owned),
+        );
         Step {
             env: environment(&[more, &rounds].concat()),
             args,
         }
     };
-    let crashes = QUEUE_TYPES.map(|kind| repeated("crash", &[("CRASH_QUEUE_TYPE", kind)]));
+    let crashes = QUEUE_TYPES.map(|kind| {
+        let kind = [("CRASH_QUEUE_TYPE", kind)];
+        repeated("crash", &kind, &["--include-ignored"])
+    });
     Ok(marked
         .chain(crashes)
-        .chain([repeated("embedded", &[])])
+        .chain([repeated("embedded", &[], &[])])
         .collect())
 }
 
@@ -76,7 +88,7 @@ fn environment(more: &[(&'static str, &str)]) -> Vec<(&'static str, String)> {
         .collect()
 }
 
-/// The names of the marked tests of each package.
+/// The names of the marked tests of each package, but for those with a broker.
 fn marked_tests(workspace: &Path) -> anyhow::Result<BTreeMap<String, Vec<String>>> {
     let mut all: BTreeMap<String, Vec<String>> = BTreeMap::new();
     collect(workspace, "", &mut all)?;
@@ -95,7 +107,7 @@ fn collect(
     for path in entries(folder)? {
         let name = path.file_name().unwrap_or_default().to_string_lossy();
         if path.is_dir() {
-            if name != "target" && !name.starts_with('.') {
+            if name != "target" && !name.starts_with('.') && !path.ends_with(CRASHES) {
                 collect(&path, package, all)?;
             }
         } else if name.ends_with(".rs") {
@@ -162,6 +174,9 @@ mod tests {
         write("one/Cargo.toml", "[package]\nname = \"first\"\n");
         write("one/tests/deep/a.rs", &marked);
         write("one/target/b.rs", &marked);
+        // These run with the others of their kind.
+        write("scenarios/Cargo.toml", "[package]\nname = \"scenarios\"\n");
+        write("scenarios/tests/crash/a.rs", &marked);
         write("two/Cargo.toml", "[package]\nname = \"second\"\n");
         write("two/src/lib.rs", "#[ignore = \"by hand\"]\nfn other() {}\n");
         let found = marked_tests(workspace.path()).expect("readable");
@@ -173,5 +188,18 @@ mod tests {
             "REQUIRE_SERVERS=1 CRASH_ROUNDS=2 cargo test --no-fail-fast --package first -- \
              --ignored --nocapture longer much_longer"
         );
+    }
+    /// All that are ignored are included.
+    #[test]
+    fn no_test_with_a_broker_is_ignored_for_another_reason() {
+        let root = Path::new(env!("CARGO_MANIFEST_DIR"))
+            .parent()
+            .expect("in a workspace");
+        for file in entries(&root.join(CRASHES)).expect("readable") {
+            let text = std::fs::read_to_string(&file).expect("readable");
+            for line in text.lines().filter(|line| line.contains("#[ignore")) {
+                assert!(line.starts_with(MARK), "{}: {line}", file.display());
+            }
+        }
     }
 }
