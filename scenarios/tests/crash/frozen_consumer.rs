@@ -12,6 +12,8 @@ use std::time::{Duration, Instant};
 const GOES_ON_WITHIN: Duration = Duration::from_secs(5);
 /// AMQP heartbeat; the broker gives a silent connection up after two.
 const HEARTBEAT_S: u64 = 2;
+/// Longest time from the freeze until another consumer writes what was in the frozen one's queues.
+const TAKEN_OVER_WITHIN: Duration = Duration::from_secs(2 * HEARTBEAT_S + 6);
 
 #[tokio::test]
 async fn a_consumer_that_freezes_in_its_transaction_holds_up_neither_the_sale_nor_other_rows() {
@@ -31,7 +33,7 @@ async fn a_consumer_that_freezes_in_its_transaction_holds_up_neither_the_sale_no
         users: 100_000,
         concurrency: 16,
     });
-    let frozen = frozen(&first_consumer).await;
+    let (frozen, frozen_at) = (frozen(&first_consumer).await, Instant::now());
     let session = "SELECT consumer_session FROM incarnations ORDER BY id LIMIT 1";
     let frozen_session = world.number(session).await;
 
@@ -59,6 +61,9 @@ async fn a_consumer_that_freezes_in_its_transaction_holds_up_neither_the_sale_no
 
     // one-consumer-per-queue (R4): a new session is one of another consumer.
     world.until_number(session, frozen_session + 1).await;
+    let took = frozen_at.elapsed();
+    eprintln!("the frozen consumer's queue is another's after {took:?}");
+    assert!(took < TAKEN_OVER_WITHIN, "its queue waited for {took:?}");
     frozen.thaw();
     load.finish().await;
     world.audit().await;

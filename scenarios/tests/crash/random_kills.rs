@@ -1,11 +1,13 @@
 //! Random kills: the processes on both sides of the queue are killed at random moments under load,
 //! again and again.
 
-use crate::load::Crowd;
+use crate::load::{Crowd, Told};
 use crate::repetitions;
 use crate::world::World;
 use rand::rngs::SmallRng;
 use rand::{Rng, SeedableRng};
+use reports::outcome_log::Outcome;
+use std::sync::PoisonError;
 use std::time::Duration;
 
 /// More buyers than the fastest machine serves in one round, and more units than they can buy.
@@ -13,6 +15,21 @@ const USERS: u64 = 300_000;
 const TOTAL: i64 = 1_000_000;
 /// Longest time before each kill, ms.
 const KILL_WITHIN_MS: u64 = 800;
+/// Longest time without a sale: both processes are started again one after the other, and a lane may
+/// have to wait for the dead service's lease.
+const GOES_ON_WITHIN: Duration = Duration::from_secs(10);
+
+/// The longest time between two buyers who were told yes.
+fn longest_gap(told: &Told) -> Duration {
+    let told = told.lock().unwrap_or_else(PoisonError::into_inner);
+    let accepted = told
+        .iter()
+        .filter(|record| record.outcome == Outcome::Accepted);
+    let mut at_us: Vec<i64> = accepted.map(|record| record.ended_at_unix_us).collect();
+    at_us.sort_unstable();
+    let gap_us = at_us.windows(2).map(|pair| pair[1] - pair[0]).max();
+    Duration::from_micros(gap_us.unwrap_or_default().unsigned_abs())
+}
 
 #[tokio::test]
 async fn killed_at_random_moments_under_load_nothing_is_lost_doubled_or_left_over() {
@@ -48,6 +65,7 @@ async fn killed_at_random_moments_under_load_nothing_is_lost_doubled_or_left_ove
         world.open(1).await;
         world.sells(&load, 100).await;
         let told = load.finish().await;
+        let gap = longest_gap(&world.told);
         // All buyers ask again, including those who do not know what became of their request.
         let again = world.load(crowd);
         world
@@ -59,8 +77,10 @@ async fn killed_at_random_moments_under_load_nothing_is_lost_doubled_or_left_ove
             .number("SELECT COUNT(*) FROM orders WHERE status = 4")
             .await;
         eprintln!(
-            "round {round}: killed after {moments_ms:?} ms, {:?}, {voided} holds voided",
+            "round {round}: killed after {moments_ms:?} ms, nobody was told yes for at most {gap:?}, {:?}, \
+             {voided} holds voided",
             told.outcomes()
         );
+        assert!(gap < GOES_ON_WITHIN, "nobody was told yes for {gap:?}");
     }
 }
