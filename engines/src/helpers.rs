@@ -10,7 +10,5 @@ pub mod key_set;
 pub mod known_terms;
 #[cfg(test)]
 pub mod lost_lives;
-#[cfg(test)]
-pub mod old_server;
 pub mod records;
 pub mod redis_server;

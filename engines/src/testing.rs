@@ -1,6 +1,6 @@
 //! What an engine with tables is tested in: a database that has them, and the parts of the system
-//! that work on the same rows. For engines of this crate and of any other; the private servers
-//! come from the crate `servers`.
+//! that work on the same rows; and a Redis that every engine on one must refuse. For engines of this
+//! crate and of any other; the private servers come from the crate `servers`.
 //!
 //! ```no_run
 //! # async fn example(engine: std::sync::Arc<dyn engines::StockEngine>) {
@@ -13,6 +13,7 @@
 //! # }
 //! ```
 
+pub mod old_server;
 mod system_around;
 mod test_database;
 

@@ -15,6 +15,8 @@ mod load;
 mod report;
 #[path = "cli/scenario_files.rs"]
 mod scenario_files;
+#[path = "cli/setup.rs"]
+mod setup;
 #[path = "cli/show.rs"]
 mod show;
 #[path = "cli/wrong_usage.rs"]

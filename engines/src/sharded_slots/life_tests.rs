@@ -5,7 +5,7 @@ use super::{SCRIPT, ShardedSlots};
 use crate::StockEngine;
 use crate::helpers::broken_scripts::broken;
 use crate::helpers::lost_lives::{self, Subject};
-use crate::helpers::old_server;
+use crate::testing::old_server;
 use servers::RedisServer;
 use std::sync::Arc;
 

@@ -1,12 +1,16 @@
 //! The command as a whole, from arguments to files.
 
-use super::server::{Answer, Server};
+use super::server::{Answer, ReceivedRequest, Server};
 use clap::Parser;
-use loadgen::cli::{LoadGrpc, run};
+use loadgen::cli::{LoadGrpc, run, run_on};
 use loadgen::data::read_json;
+use loadgen::events::Event;
+use loadgen::run::Stop;
 use reports::outcome_log::{self, Outcome};
 use reports::result::{DRIVER, Phase};
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
+use std::os::unix::net::UnixStream;
+use std::time::{Duration, Instant};
 
 #[derive(Parser)]
 struct Cli {
@@ -151,4 +155,187 @@ fn errors_fail_the_command_only_if_it_is_told_so() {
         std::fs::exists(&hgrm).expect("readable"),
         "everything is written all the same"
     );
+}
+
+/// Runs the command with these options against a server that says yes to everybody; who asked for
+/// what, in the order in which they came.
+fn asked_with(options: &[&str]) -> (Phase, Vec<ReceivedRequest>) {
+    let server = Server::start("127.0.0.1:0", |request| Answer::Accept(request.user_id));
+    let address = server.address.to_string();
+    let args = [&["grpc", "--seed", "7"], options, &[&address]].concat();
+    let phase = run(Cli::parse_from(args).load).expect("runs");
+    let received = server.received.lock().expect("no panic").requests.clone();
+    (phase, received)
+}
+
+#[test]
+fn what_a_closed_loop_is_told_shows_in_what_it_sends() {
+    let folder = tempfile::tempdir().expect("scratch folder");
+    let data = folder.path().join("data.json").display().to_string();
+    let (phase, asked) = asked_with(&[
+        "-n",
+        "1",
+        "-c",
+        "1",
+        "--users",
+        "50",
+        "--start-index",
+        "3",
+        "--write-data",
+        &data,
+    ]);
+    let data = read_json(data.as_ref()).expect("data");
+    assert_eq!((phase.finished, asked[0].user_id), (1, data[3].user_id));
+
+    let began = Instant::now();
+    let (phase, asked) = asked_with(&[
+        "--requests",
+        "20",
+        "--concurrency",
+        "2",
+        "--connections",
+        "2",
+        "--threads",
+        "2",
+        "--think",
+        "50ms",
+        "--users",
+        "20",
+    ]);
+    assert_eq!(phase.finished, 20);
+    // Each of the two workers pauses between ten requests.
+    assert!(began.elapsed() >= Duration::from_millis(9 * 50));
+    let connections: HashSet<usize> = asked.iter().map(|request| request.connection).collect();
+    assert_eq!(connections.len(), 2);
+
+    let (phase, asked) = asked_with(&["-n", "30", "-c", "1", "--users", "10", "--repeat"]);
+    let users: HashSet<i64> = asked.iter().map(|request| request.user_id).collect();
+    assert_eq!((phase.finished, users.len()), (30, 10));
+}
+
+#[test]
+fn generated_requests_are_for_the_products_and_quantities_that_were_asked_for() {
+    let (_, asked) = asked_with(&[
+        "-n",
+        "400",
+        "-c",
+        "10",
+        "--users",
+        "400",
+        "--products",
+        "3,5-6",
+        "--zipf",
+        "2",
+        "--max-quantity",
+        "4",
+    ]);
+    let mut of_product = HashMap::<i64, usize>::new();
+    for request in &asked {
+        *of_product.entry(request.product_id).or_default() += 1;
+    }
+    let known: HashSet<i64> = of_product.keys().copied().collect();
+    assert_eq!(known, HashSet::from([3, 5, 6]));
+    // By rank 1, 1/4 and 1/9.
+    assert!(of_product[&3] > 2 * of_product[&5], "{of_product:?}");
+    let quantities: HashSet<i64> = asked.iter().map(|request| request.quantity).collect();
+    assert_eq!(quantities, HashSet::from([1, 2, 3, 4]));
+}
+
+#[test]
+fn every_shape_of_an_open_loop_sends_what_it_was_told_to() {
+    for (options, requests) in [
+        (
+            vec!["--rate", "400", "-n", "40", "--backlog", "10"],
+            40..=40,
+        ),
+        (
+            vec!["--shape", "poisson", "--rate", "400", "-n", "40"],
+            40..=40,
+        ),
+        (
+            vec![
+                "--shape",
+                "step",
+                "--rates",
+                "100,300",
+                "--duration",
+                "400ms",
+            ],
+            70..=90,
+        ),
+        (
+            vec![
+                "--shape",
+                "line",
+                "--rates",
+                "100,300",
+                "--duration",
+                "400ms",
+            ],
+            70..=90,
+        ),
+        (
+            vec![
+                "--shape",
+                "spike",
+                "--buyers",
+                "60",
+                "--in-flight",
+                "5",
+                "--timeout",
+                "10s",
+            ],
+            60..=60,
+        ),
+    ] {
+        let (phase, asked) = asked_with(&[&options[..], &["--users", "1000"]].concat());
+        assert!(
+            requests.contains(&asked.len()),
+            "{options:?}: {}",
+            asked.len()
+        );
+        assert_eq!(phase.outcomes().accepted, asked.len() as u64, "{options:?}");
+        let most = asked.iter().map(|request| request.open).max();
+        assert!(
+            !options.contains(&"--in-flight") || most <= Some(5),
+            "{most:?}"
+        );
+    }
+}
+
+#[test]
+fn one_in_so_many_orders_is_reported_as_it_is_accepted() {
+    for (every, reports) in [("1", 40), ("10", 4)] {
+        let server = Server::start("127.0.0.1:0", |request| Answer::Accept(request.user_id));
+        let address = server.address.to_string();
+        let args = [
+            "grpc",
+            "-n",
+            "40",
+            "-c",
+            "1",
+            "--users",
+            "40",
+            "--events",
+            "--sample-every",
+            every,
+            &address,
+        ];
+        let (said, its_output) = UnixStream::pair().expect("a pair");
+        let reading = std::thread::spawn(move || std::io::read_to_string(said).expect("text"));
+        let ended = run_on(
+            Cli::parse_from(args).load,
+            Box::new(std::io::empty()),
+            Box::new(its_output),
+            Stop::default(),
+        );
+        ended.expect("runs");
+        let said = reading.join().expect("no panic");
+        let orders = said.lines().map(|line| match serde_json::from_str(line) {
+            Ok(Event::Samples { samples }) => samples.len(),
+            Ok(_) => 0,
+            Err(error) => panic!("{line}: {error}"),
+        });
+        assert_eq!(orders.sum::<usize>(), reports, "{said}");
+    }
 }

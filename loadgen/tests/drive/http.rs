@@ -2,6 +2,8 @@
 //! answer can be wrong.
 
 use super::{PATIENCE, data, records, status, wait_until};
+use clap::Parser;
+use loadgen::cli::{LoadHttp, run_http};
 use loadgen::http::drive;
 use loadgen::plan::{Arrival, End, Http, LoadPlan, Shape};
 use loadgen::run::{Measured, Stop};
@@ -295,5 +297,40 @@ fn buyers_cancel_and_pay_over_http_with_their_own_tokens() {
         let order = 1_000 + asked.user();
         let paths = ["cancel", "pay"].map(|change| format!("/api/v1/orders/{order}/{change}"));
         assert!(paths.contains(&asked.path), "{asked:?}");
+    }
+}
+
+#[derive(Parser)]
+struct Cli {
+    #[command(flatten)]
+    load: LoadHttp,
+}
+
+#[test]
+fn tokens_name_the_issuer_and_the_audience_that_the_command_was_told() {
+    let server = Server::start(|asked, out| answer(out, 200, &yes(asked.user())));
+    let folder = tempfile::tempdir().expect("a folder");
+    let secret = folder.path().join("secret");
+    std::fs::write(&secret, "a key of more than thirty-two bytes, for tests").expect("written");
+    let (secret, address) = (secret.display().to_string(), server.address.to_string());
+    let of_token = ["--jwt-issuer", "us", "--jwt-audience", "them"];
+    let args = [
+        "http",
+        "-n",
+        "5",
+        "--users",
+        "5",
+        "--jwt-secret-file",
+        &secret,
+    ];
+    let args = args.into_iter().chain(of_token).chain([address.as_str()]);
+    let phase = run_http(Cli::parse_from(args).load).expect("runs");
+    assert_eq!(phase.outcomes().accepted, 5);
+    for asked in server.asked() {
+        let claims: serde_json::Value = serde_json::from_str(&asked.claims).expect("claims");
+        assert_eq!(
+            (&claims["iss"], &claims["aud"]),
+            (&"us".into(), &"them".into())
+        );
     }
 }

@@ -183,6 +183,13 @@ fn what_is_refused_leaves_the_history_as_it_was() {
         assert!(error.contains(said), "{error}");
         assert_eq!(folder.lines(), lines);
     }
+    // The same commit, measured once more.
+    let measured_again = folder.result(1, |run| run.id = "another".to_owned());
+    let error = folder.add_refused(&[&measured_again]);
+    assert!(error.contains("--again adds it as a"), "{error}");
+    assert_eq!(folder.lines(), lines);
+    folder.add(&["--again", &measured_again]);
+    assert_eq!(folder.lines().len(), 2 * lines.len());
     let said = folder.add(&["--new-anchor", "--allow-dirty", &other]);
     assert!(
         said.contains("against the anchor eeeeeeeeeeee, segment 2"),

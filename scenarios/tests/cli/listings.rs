@@ -65,3 +65,21 @@ fn help_hides_what_is_not_for_people() {
     }
     assert!(!help.contains("guard"), "{help}");
 }
+
+#[test]
+fn the_engines_are_listed_for_people_and_for_programs() {
+    let output = lab(&["engines"]);
+    assert_eq!(output.status.code(), Some(0), "{}", text(&output.stderr));
+    let list = text(&output.stdout);
+    let output = lab(&["engines", "--json"]);
+    assert_eq!(output.status.code(), Some(0), "{}", text(&output.stderr));
+    let entries: serde_json::Value = serde_json::from_slice(&output.stdout).expect("JSON");
+    let entries = entries.as_array().expect("a list");
+    let names: Vec<&str> = entries
+        .iter()
+        .map(|entry| entry["name"].as_str().expect("a name"))
+        .collect();
+    assert!(names.contains(&"lua-single-key"), "{names:?}");
+    let listed: Vec<&str> = list.lines().filter(|line| names.contains(line)).collect();
+    assert_eq!(listed, names);
+}
