@@ -20,6 +20,7 @@ mod envelope;
 mod failpoint;
 #[cfg(test)]
 mod fuzz;
+mod grpc_client;
 mod grpc_server;
 mod http_server;
 mod idempotency;

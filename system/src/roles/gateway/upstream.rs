@@ -5,6 +5,7 @@ mod calls;
 use super::answer::Refusal;
 use super::guard::breaker::{Breaker, Breakers};
 use crate::config::{TlsConfig, UpstreamAddress, upstreams};
+use crate::grpc_client::was_not_sent;
 use crate::metrics::Metrics;
 use crate::telemetry::{self, TRACEPARENT, TRACESTATE};
 use crate::tls::endpoint;
@@ -18,7 +19,7 @@ use std::time::{Duration, Instant};
 use tonic::client::Grpc;
 use tonic::metadata::{AsciiMetadataValue, MetadataMap};
 use tonic::transport::Channel;
-use tonic::{Code, ConnectError, Request, Status};
+use tonic::{Code, Request, Status};
 use tonic_prost::ProstCodec;
 
 /// Longest wait for a connection.
@@ -271,19 +272,6 @@ fn outcome<R>(answer: &Result<R, Failure>) -> Outcome {
         Err(Failure::Unknown) => Outcome::Unknown,
         Err(Failure::NotSent(_)) => Outcome::NotSent,
     }
-}
-
-/// Whether the service has surely not seen the request.
-fn was_not_sent(cause: &(dyn Error + 'static)) -> bool {
-    let mut cause = Some(cause);
-    while let Some(error) = cause {
-        let is_refused = |error: &h2::Error| error.reason() == Some(h2::Reason::REFUSED_STREAM);
-        if error.is::<ConnectError>() || error.downcast_ref().is_some_and(is_refused) {
-            return true;
-        }
-        cause = error.source();
-    }
-    false
 }
 
 fn carry(metadata: &mut MetadataMap, name: &'static str, value: Option<&HeaderValue>) {
