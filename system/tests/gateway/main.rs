@@ -5,6 +5,7 @@ mod counted;
 mod document;
 mod floods;
 mod limits;
+mod nobody_sells;
 mod shop;
 mod slow_clients;
 

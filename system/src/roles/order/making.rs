@@ -2,6 +2,7 @@
 //! nothing goes around the stock. A key in the metadata makes a repeat harmless.
 
 use crate::config::Config;
+use crate::grpc_client::was_not_sent;
 use crate::grpc_server::retry_later;
 use crate::idempotency::{IDEMPOTENCY_KEY, needed_key};
 use crate::money::whole_cents;
@@ -60,23 +61,27 @@ impl Maker {
             product_id: made.sale.0,
             quantity: asked.quantity,
         };
-        let answer = self
-            .seckill
-            .clone()
-            .execute_seckill(request)
-            .await
-            .map_err(unknown)?
-            .into_inner();
-        if !answer.success {
-            // What this buyer buys from now on is not what was asked for here. What a repeat asks for
-            // may have been made before, and its row be still on its way.
-            if is_first {
-                let forgotten = store.forget_made_order(&made.key).await;
-                forgotten.map_err(|error| away(&error))?;
+        let refused = match self.seckill.clone().execute_seckill(request).await {
+            Ok(answer) => {
+                let answer = answer.into_inner();
+                if answer.success {
+                    return conclude(store, &made, OrderId(answer.order_id)).await;
+                }
+                Status::failed_precondition(answer.message)
             }
-            return Err(Status::failed_precondition(answer.message));
+            Err(status) if status.source().is_some_and(was_not_sent) => {
+                tracing::warn!(error = &status as &dyn Error, "the sale is out of reach");
+                retry_later("the sale is out of reach; nothing was done; try again".to_owned())
+            }
+            Err(status) => return Err(unknown(status)),
+        };
+        // What this buyer buys from now on is not what was asked for here. What a repeat asks for
+        // may have been made before, and its row be still on its way.
+        if is_first {
+            let forgotten = store.forget_made_order(&made.key).await;
+            forgotten.map_err(|error| away(&error))?;
         }
-        conclude(store, &made, OrderId(answer.order_id)).await
+        Err(refused)
     }
 }
 
