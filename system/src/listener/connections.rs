@@ -13,8 +13,8 @@ const LOG_INTERVAL: Duration = Duration::from_secs(10);
 pub struct Connections {
     most: usize,
     taken: AtomicUsize,
-    /// Clients turned away.
-    pub surplus: Occasionally,
+    turned_away: AtomicU64,
+    surplus: Occasionally,
     /// Accepts that failed.
     pub failures: Occasionally,
 }
@@ -25,6 +25,7 @@ impl Connections {
         Arc::new(Self {
             most,
             taken: AtomicUsize::new(0),
+            turned_away: AtomicU64::new(0),
             surplus: Occasionally::default(),
             failures: Occasionally::default(),
         })
@@ -38,6 +39,18 @@ impl Connections {
     /// How many are taken.
     pub fn taken(&self) -> usize {
         self.taken.load(Ordering::Relaxed)
+    }
+
+    /// How many clients were turned away, ever.
+    pub fn turned_away(&self) -> u64 {
+        self.turned_away.load(Ordering::Relaxed)
+    }
+
+    /// Counts a client who found no place; how many there were since this was last told, if it is
+    /// time to tell again.
+    pub fn turn_away(&self) -> Option<u64> {
+        self.turned_away.fetch_add(1, Ordering::Relaxed);
+        self.surplus.count()
     }
 
     /// A place, if one is free.
@@ -91,6 +104,10 @@ mod tests {
         drop(held);
         assert!(connections.take().is_some());
         assert_eq!(connections.taken.load(Ordering::Relaxed), 0);
+        for turned_away in 1..4 {
+            connections.turn_away();
+            assert_eq!(connections.turned_away(), turned_away);
+        }
     }
 
     #[test]

@@ -71,7 +71,7 @@ pub async fn accept(
             }
         };
         let Some(place) = connections.take() else {
-            if let Some(times) = connections.surplus.count() {
+            if let Some(times) = connections.turn_away() {
                 let most = connections.most();
                 tracing::warn!(most, times, "too many connections; closed at once");
             }

@@ -31,6 +31,7 @@ use crate::serving_threads::{ServingThreads, how_many};
 use crate::shutdown::Shutdown;
 use crate::store::Store;
 use crate::supervisor::Supervisor;
+use counts::TURNED_AWAY;
 use guard::breaker::State;
 use routing::Routing;
 use serving::Serving;
@@ -148,6 +149,12 @@ fn observe(shared: &Arc<Shared>) {
     let connections = shared.connections.clone();
     let (name, help) = ("seckill_gateway_connections", "Clients connected");
     metrics.gauge(name, help, move || connections.taken() as f64);
+    // Whom the threads turn away they count themselves.
+    let connections = shared.connections.clone();
+    let (name, help) = TURNED_AWAY;
+    metrics.register(Kind::Counter, name, help, move |out| {
+        out.count(&[("limit", "max_connections")], connections.turned_away());
+    });
     shared.routing.observe(metrics);
     observe_breakers(shared);
 }

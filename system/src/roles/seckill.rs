@@ -217,6 +217,10 @@ fn observe(shared: &Shared) {
     let connections = shared.connections.clone();
     let (name, help) = ("seckill_connections", "Clients connected");
     metrics.gauge(name, help, move || connections.taken() as f64);
+    let connections = shared.connections.clone();
+    let name = "seckill_connections_turned_away_total";
+    let help = "Clients closed at once because there was no place";
+    metrics.counter(name, help, move || connections.turned_away());
     let incarnation = shared.incarnation.clone();
     let help = "How long this process may still say yes";
     metrics.gauge("seckill_lease_remaining_seconds", help, move || {

@@ -140,6 +140,32 @@ async fn requests_beyond_those_under_way_and_connections_beyond_those_of_one_add
 }
 
 #[tokio::test]
+async fn connections_beyond_those_of_all_clients_are_counted() {
+    Shop::open(
+        |config| {
+            config.gateway.max_connections = 1;
+            config.gateway.header_timeout_ms = 600_000;
+        },
+        async |shop: &Shop| {
+            let first = sent(shop, "GET /health").await;
+            until(shop, "seckill_gateway_connections", 1.0).await;
+            assert_eq!(turned_away(shop, "max_connections"), 0.0);
+            let mut second = sent(shop, "GET /health HTTP/1.1\r\nhost: shop\r\n\r\n").await;
+            let mut answer = Vec::new();
+            let reading = second.read_to_end(&mut answer);
+            // A reset is an end, too.
+            let _ = tokio::time::timeout(PATIENCE, reading)
+                .await
+                .expect("an end");
+            assert!(answer.is_empty());
+            assert_eq!(turned_away(shop, "max_connections"), 1.0);
+            drop(first);
+        },
+    )
+    .await;
+}
+
+#[tokio::test]
 async fn calls_are_counted_by_how_they_went_and_a_service_that_is_left_alone_shows() {
     // It accepts connections and drops them.
     let broken = TcpListener::bind("127.0.0.1:0").await.expect("a port");

@@ -9,6 +9,12 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
+/// The metric of all bounds, and what it says.
+pub const TURNED_AWAY: (&str, &str) = (
+    "seckill_gateway_turned_away_total",
+    "Requests and connections beyond a bound",
+);
+
 /// Below these there is no status, and beyond them neither.
 const FIRST: u16 = 100;
 const STATUSES: usize = 500;
@@ -75,8 +81,7 @@ impl Counts {
             }
         });
         let counts = self.clone();
-        let name = "seckill_gateway_turned_away_total";
-        let help = "Requests and connections beyond a bound";
+        let (name, help) = TURNED_AWAY;
         metrics.register(Kind::Counter, name, help, move |out| {
             for (limit, count) in Limit::ALL.iter().zip(&counts.turned_away) {
                 let count = count.load(Ordering::Relaxed);

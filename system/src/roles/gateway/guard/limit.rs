@@ -1,5 +1,6 @@
 //! What a client can be turned away for that asks too often, too much at once, or too slowly; operators
-//! are told by these names.
+//! are told by these names. Beyond the connections that all clients together may have
+//! (`max_connections`) nobody gets as far as here: they are counted where they are accepted.
 
 use super::rates::Bucket;
 
