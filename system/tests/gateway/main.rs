@@ -4,6 +4,7 @@ mod bad_input;
 mod counted;
 mod document;
 mod floods;
+mod large_texts;
 mod limits;
 mod nobody_sells;
 mod shop;

@@ -1,7 +1,7 @@
 //! What clients send: bodies, paths and queries, each refused with what is wrong with it.
 
 use super::answer::Refusal;
-use super::app::App;
+use super::app::{App, Identity};
 use super::guard::json;
 use super::guard::limit::Limit;
 use axum::body::Body;
@@ -12,7 +12,10 @@ use http_body_util::{BodyExt, LengthLimitError, Limited};
 use serde::de::DeserializeOwned;
 
 /// Largest body, bytes.
-pub const BODY_BYTES_MAX: usize = 4 * 1024;
+const BODY_BYTES_MAX: usize = 4 * 1024;
+/// Largest body of an administrator who makes or changes a product, bytes: its longest texts fit,
+/// however they are written in JSON, in which a character takes 12 bytes at most.
+const LONG_BODY_BYTES_MAX: usize = 128 * 1024;
 
 /// A body of JSON.
 #[derive(Debug)]
@@ -23,15 +26,45 @@ impl<T: DeserializeOwned> FromRequest<App> for Sent<T> {
 
     async fn from_request(request: Request, app: &App) -> Result<Self, Refusal> {
         let (parts, body) = request.into_parts();
-        expect_json(&parts.headers)?;
-        let reading = tokio::time::timeout(app.body_timeout, read(body));
-        let Ok(read) = reading.await else {
-            let text = "the body took too long";
-            let late = StatusCode::REQUEST_TIMEOUT;
-            return Err(Refusal::beyond(Limit::BodyTimeout, late, text));
-        };
-        json::parse(&read?).map(Self).map_err(Refusal::malformed)
+        let received = receive(&parts.headers, body, BODY_BYTES_MAX, app);
+        received.await.map(Self)
     }
+}
+
+/// A body of JSON with long texts in it, from somebody whose token holds. Of whoever is no
+/// administrator no more is read than of everybody; the service tells them what they may not do.
+#[derive(Debug)]
+pub struct SentLong<T>(pub T);
+
+impl<T: DeserializeOwned> FromRequest<App> for SentLong<T> {
+    type Rejection = Refusal;
+
+    async fn from_request(request: Request, app: &App) -> Result<Self, Refusal> {
+        let (mut parts, body) = request.into_parts();
+        let Identity(caller) = Identity::from_request_parts(&mut parts, app).await?;
+        let most = match caller.is_admin {
+            true => LONG_BODY_BYTES_MAX,
+            false => BODY_BYTES_MAX,
+        };
+        let received = receive(&parts.headers, body, most, app);
+        received.await.map(Self)
+    }
+}
+
+async fn receive<T: DeserializeOwned>(
+    headers: &HeaderMap,
+    body: Body,
+    most: usize,
+    app: &App,
+) -> Result<T, Refusal> {
+    expect_json(headers)?;
+    let reading = tokio::time::timeout(app.body_timeout, read(body, most));
+    let Ok(read) = reading.await else {
+        let text = "the body took too long";
+        let late = StatusCode::REQUEST_TIMEOUT;
+        return Err(Refusal::beyond(Limit::BodyTimeout, late, text));
+    };
+    json::parse(&read?).map_err(Refusal::malformed)
 }
 
 fn expect_json(headers: &HeaderMap) -> Result<(), Refusal> {
@@ -47,11 +80,11 @@ fn expect_json(headers: &HeaderMap) -> Result<(), Refusal> {
     }
 }
 
-async fn read(body: Body) -> Result<bytes::Bytes, Refusal> {
-    let read = Limited::new(body, BODY_BYTES_MAX).collect().await;
+async fn read(body: Body, most: usize) -> Result<bytes::Bytes, Refusal> {
+    let read = Limited::new(body, most).collect().await;
     read.map(|body| body.to_bytes()).map_err(|error| {
         if error.is::<LengthLimitError>() {
-            let text = format!("the body has more than {BODY_BYTES_MAX} bytes");
+            let text = format!("the body has more than {most} bytes");
             return Refusal::beyond(Limit::Body, StatusCode::PAYLOAD_TOO_LARGE, text);
         }
         Refusal::malformed("the body broke off")

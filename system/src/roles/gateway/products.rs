@@ -2,7 +2,7 @@
 
 use super::answer::{Done, Nothing, Refusal, done, done_saying};
 use super::app::{App, Identity};
-use super::input::{Asked, Sent, id};
+use super::input::{Asked, Sent, SentLong, id};
 use super::upstream::Call;
 use crate::proto::product as wire;
 use axum::extract::{Path, State};
@@ -164,7 +164,7 @@ pub struct NewProduct {
     #[schema(min_length = 1, max_length = 128)]
     name: String,
     #[serde(default)]
-    #[schema(max_length = 16_000)]
+    #[schema(max_length = 8_000)]
     description: String,
     /// In whole cents.
     #[schema(minimum = 0, multiple_of = 0.01)]
@@ -189,9 +189,8 @@ pub struct NewProduct {
 )]
 pub async fn create(
     State(app): State<App>,
-    _: Identity,
     headers: HeaderMap,
-    Sent(new): Sent<NewProduct>,
+    SentLong(new): SentLong<NewProduct>,
 ) -> Result<Done<MadeProduct>, Refusal> {
     let question = wire::CreateProductRequest {
         name: new.name,
@@ -214,7 +213,7 @@ pub async fn create(
 pub struct ProductChange {
     #[schema(min_length = 1, max_length = 128)]
     name: Option<String>,
-    #[schema(max_length = 16_000)]
+    #[schema(max_length = 8_000)]
     description: Option<String>,
     /// In whole cents.
     #[schema(minimum = 0, multiple_of = 0.01)]
@@ -240,10 +239,9 @@ pub struct ProductChange {
 )]
 pub async fn update(
     State(app): State<App>,
-    _: Identity,
     headers: HeaderMap,
     Path(product): Path<String>,
-    Sent(change): Sent<ProductChange>,
+    SentLong(change): SentLong<ProductChange>,
 ) -> Result<Done<Nothing>, Refusal> {
     let question = wire::UpdateProductRequest {
         product_id: id("the product", &product)?,

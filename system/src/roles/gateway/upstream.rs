@@ -33,6 +33,11 @@ const CONNECTION_WINDOW_BYTES: u32 = 4 * 1024 * 1024;
 /// Flow-control window of a stream, bytes: a page of orders fits.
 const STREAM_WINDOW_BYTES: u32 = 256 * 1024;
 
+/// Largest answer, bytes: a page of products that an older release has taken, with descriptions twice
+/// as long as they may be now. What may be written now is within half of it
+/// (`system/src/roles/product/input.rs`).
+const ANSWER_BYTES_MAX: usize = 8 * 1024 * 1024;
+
 /// The instances of one service, with a connection of this thread to each.
 #[derive(Debug)]
 pub struct Upstream {
@@ -222,7 +227,7 @@ impl Upstream {
         );
         carry(request.metadata_mut(), TRACEPARENT, call.trace.parent);
         carry(request.metadata_mut(), TRACESTATE, call.trace.state);
-        let mut client = Grpc::new(channel.clone());
+        let mut client = Grpc::new(channel.clone()).max_decoding_message_size(ANSWER_BYTES_MAX);
         if let Err(error) = client.ready().await {
             tracing::warn!(
                 error = &error as &dyn Error,

@@ -7,15 +7,17 @@ use crate::store::{NewProduct, ProductChange, ProductFilter, ProductPage};
 use engines::SaleId;
 use tonic::Status;
 
-/// Longest name, description and address of an image, characters; as the tables have them, of
-/// which the description is bounded in bytes.
-const NAME_MAX: usize = 128;
-const DESCRIPTION_MAX: usize = 16_000;
-const IMAGE_URL_MAX: usize = 512;
+/// Longest name, description and address of an image, characters. The tables would take more of a
+/// description; with so much a page of [`PAGE_MAX`] is within the 4 MiB that clients of gRPC take
+/// unless they are told otherwise, and a product is within what administrators may send over HTTP
+/// (`system/src/roles/gateway/input.rs`).
+pub const NAME_MAX: usize = 128;
+pub const DESCRIPTION_MAX: usize = 8_000;
+pub const IMAGE_URL_MAX: usize = 512;
 /// The end of the year 9999, unix s: in milliseconds, too, it is a number that databases calculate with.
 const TIME_MAX: i64 = 253_402_300_799;
 /// Products on one page: at most, and where nothing is said.
-const PAGE_MAX: i32 = 100;
+pub const PAGE_MAX: i32 = 100;
 const PAGE_DEFAULT: i32 = 20;
 
 /// The id of a product, which is that of its sale.

@@ -55,3 +55,39 @@ fn on_the_wire(product: &ProductView, (left, age_ms): (i64, i64), now_s: i64) ->
         stock_age_ms: age_ms,
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::roles::product::input::{DESCRIPTION_MAX, IMAGE_URL_MAX, NAME_MAX, PAGE_MAX};
+    use prost::Message;
+
+    /// What clients of gRPC take unless they are told otherwise.
+    const USUAL_MAX: usize = 4 * 1024 * 1024;
+
+    #[test]
+    fn the_largest_page_is_no_larger_than_what_clients_take() {
+        let longest = |characters| "\u{1F45F}".repeat(characters);
+        let product = ProductView {
+            id: SaleId(i64::MAX),
+            name: longest(NAME_MAX),
+            description: longest(DESCRIPTION_MAX),
+            price_cents: i64::MAX,
+            image_url: longest(IMAGE_URL_MAX),
+            starts_at: i64::MAX,
+            ends_at: i64::MAX,
+            created_at: i64::MAX,
+            updated_at: i64::MAX,
+            version: i64::MAX,
+        };
+        let product = on_the_wire(&product, (i64::MAX, i64::MAX), 0);
+        let page = ListProductsResponse {
+            code: DONE,
+            message: String::new(),
+            products: vec![product; PAGE_MAX as usize],
+            total: i32::MAX,
+        };
+        let bytes = page.encoded_len();
+        assert!(bytes <= USUAL_MAX, "{bytes} bytes");
+    }
+}
