@@ -4,6 +4,7 @@
 //! written where people and CI read it.
 
 mod build;
+pub mod commit;
 pub mod instructions;
 mod report;
 mod results;

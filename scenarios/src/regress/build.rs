@@ -69,7 +69,7 @@ impl Builder {
         Self::at(workspace, &folder)
     }
 
-    fn at(workspace: &Path, folder: &Path) -> anyhow::Result<Self> {
+    pub(super) fn at(workspace: &Path, folder: &Path) -> anyhow::Result<Self> {
         let unwritable = || format!("{} cannot be written", folder.display());
         std::fs::create_dir_all(folder).with_context(unwritable)?;
         let lock = std::fs::File::create(folder.join("lock")).with_context(unwritable)?;
@@ -287,11 +287,11 @@ fn with_remapped_paths(command: &mut Command, paths: &[(&Path, &str)]) {
 }
 
 #[cfg(test)]
-mod tests {
+pub(super) mod tests {
     use super::*;
     use crate::regress::source::resolved;
 
-    const MAIN: &str = r#"fn main() {
+    pub const MAIN: &str = r#"fn main() {
     match std::env::args().nth(1).as_deref() {
         Some("engines") => println!("[]"),
         Some("version") => println!("{{\"contract\":1}}"),
@@ -309,7 +309,7 @@ mod tests {
         );
     }
 
-    fn commit(root: &Path, main: &str, message: &str) -> Source {
+    pub fn commit(root: &Path, main: &str, message: &str) -> Source {
         std::fs::write(root.join("system/src/main.rs"), main).expect("written");
         must(root, "git", &["add", "."]);
         must(root, "git", &["commit", "--quiet", "--message", message]);
@@ -317,7 +317,7 @@ mod tests {
     }
 
     /// A repository whose `system` builds in a second.
-    fn repository(root: &Path) {
+    pub fn repository(root: &Path) {
         let folder = root.join("system/src");
         std::fs::create_dir_all(folder).expect("made");
         let put = |path: &str, text: &str| std::fs::write(root.join(path), text).expect("written");

@@ -10,9 +10,9 @@ use crate::load::Load;
 use crate::program::program;
 use crate::world::{PATIENCE, SOMEBODY, World};
 use scenarios::bench::system_binary::workspace;
+use scenarios::regress::commit::{NoProgram, program_of};
 use scenarios::stack::Role;
-use std::path::{Path, PathBuf};
-use std::process::Command;
+use std::path::PathBuf;
 
 const BEFORE: &str = "SECKILL_BEFORE";
 /// Whoever adds a migration that roles of it have not met moves it on.
@@ -33,43 +33,14 @@ fn before() -> Option<PathBuf> {
         return Some(path.into());
     }
     let workspace = workspace().expect("a test runs in the workspace");
-    let is_there = git(&workspace, &["cat-file", "-e", COMMIT_BEFORE]).is_some();
-    if !is_there {
-        servers::ignored(&format!(
-            "{COMMIT_BEFORE} is not in this history; {BEFORE} can name the binary of a release"
-        ));
-        return None;
+    match program_of(&workspace, COMMIT_BEFORE) {
+        Ok(program) => Some(program.path),
+        Err(NoProgram::NoCommit(why)) => {
+            servers::ignored(&format!("{why}; {BEFORE} can name the binary of a release"));
+            None
+        }
+        Err(error) => panic!("{error}"),
     }
-    Some(built(&workspace, COMMIT_BEFORE))
-}
-
-/// What git says, without the end of the line; `None` if it refuses.
-fn git(folder: &Path, arguments: &[&str]) -> Option<String> {
-    let output = Command::new("git")
-        .arg("-C")
-        .arg(folder)
-        .args(arguments)
-        .output();
-    let output = output.ok().filter(|output| output.status.success())?.stdout;
-    Some(String::from_utf8(output).ok()?.trim().to_owned())
-}
-
-fn built(workspace: &Path, commit: &str) -> PathBuf {
-    let sources = tempfile::tempdir().expect("a temporary folder");
-    let folder = sources.path().to_str().expect("UTF-8");
-    let cloned = ["clone", "--quiet", "--shared", "--no-checkout", ".", folder];
-    git(workspace, &cloned).expect("cloned");
-    git(sources.path(), &["checkout", "--quiet", commit]).expect("checked out");
-    let target = Path::new(env!("CARGO_TARGET_TMPDIR")).join("before");
-    let status = Command::new("cargo")
-        .current_dir(&sources)
-        .args(["build", "--locked", "--package", "system"])
-        .args(["--bin", "seckill", "--target-dir"])
-        .arg(&target)
-        .status()
-        .expect("cargo starts");
-    assert!(status.success(), "{commit} does not build");
-    target.join("debug/seckill")
 }
 
 /// Replaces one role after the other; the load finds each of them where it was before.
