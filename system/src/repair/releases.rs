@@ -5,6 +5,10 @@
 //! it, when a later epoch is open, whose gate and stock were made of the rows without the order, or
 //! when the sale has ended. "Not open" and "somebody else's buyer" mean: later.
 
+mod older;
+
+pub use older::OlderReleases;
+
 use crate::failpoint;
 use crate::store::{Release, ReleaseCursor, ReleasesLeft, Store};
 use engines::{BATCH_MAX, Finish, FinishKind, Finished, SaleId, StockEngine, Term};
@@ -77,13 +81,15 @@ fn finish(release: &Release) -> Finish {
 }
 
 /// Goes once through everything that is left, page by page. Without an engine, what has to be
-/// executed is left to whoever can. `may_take` says which rows of releases are this caller's business.
+/// executed is left to whoever can. `may_take` says which rows of releases are this caller's business;
+/// `older` is kept by whoever goes through them again and again.
 pub async fn sweep(
     store: &Store,
     engine: Option<&dyn StockEngine>,
+    older: &mut OlderReleases,
     mut may_take: impl FnMut(&ReleasesLeft) -> bool,
 ) -> database::Result<Swept> {
-    store.take_over_releases().await?;
+    older.take_over(store).await?;
     let mut result = Swept::default();
     let mut cursor = ReleaseCursor::default();
     loop {

@@ -9,7 +9,7 @@ mod copies;
 
 use crate::back_off::BackOff;
 use crate::broker::Settings;
-use crate::repair::releases;
+use crate::repair::releases::{self, OlderReleases};
 use crate::roles::{self, RoleConfig};
 use crate::shutdown::Shutdown;
 use crate::store::{ReleasesLeft, Store};
@@ -39,6 +39,7 @@ pub async fn run(
     let releasing = Relay {
         store: store.clone(),
         engine,
+        older: OlderReleases::default(),
         seen: HashMap::new(),
         back_off: BackOff::default(),
     };
@@ -55,6 +56,7 @@ pub async fn run(
 struct Relay {
     store: Store,
     engine: Option<Arc<dyn StockEngine>>,
+    older: OlderReleases,
     /// The newest row of releases that was there at the last look, by sale. What has come since is the order
     /// service's: it is giving it back right now.
     seen: HashMap<SaleId, i64>,
@@ -89,7 +91,8 @@ impl Relay {
             }
             may
         };
-        let swept = releases::sweep(&self.store, self.engine.as_deref(), may_take).await;
+        let (store, engine) = (&self.store, self.engine.as_deref());
+        let swept = releases::sweep(store, engine, &mut self.older, may_take).await;
         self.seen = newest;
         match swept {
             Ok(swept) => self.judge(&tried, &swept.done),

@@ -3,7 +3,8 @@
 
 use crate::clock::unix_ms;
 use crate::config::Config;
-use crate::repair::{Pass, Troubles, releases};
+use crate::repair::releases::{self, OlderReleases};
+use crate::repair::{Pass, Troubles};
 use crate::store::{Release, ReleaseCursor, ReleasesLeft, Store};
 use engines::StockEngine;
 use std::time::{Duration, Instant};
@@ -20,6 +21,7 @@ pub struct Leftovers {
     markers_kept_ms: u64,
     outbox_kept_ms: u64,
     place: ReleaseCursor,
+    older: OlderReleases,
     /// When dead letters were counted last.
     counted: Option<Instant>,
     troubles: Troubles,
@@ -31,6 +33,7 @@ impl Leftovers {
             markers_kept_ms: config.reconciler.marker_retention_s.saturating_mul(1_000),
             outbox_kept_ms: config.outbox.retention_s.saturating_mul(1_000),
             place: ReleaseCursor::default(),
+            older: OlderReleases::default(),
             counted: None,
             troubles: Troubles::new("cannot clear away what is done"),
         }
@@ -74,7 +77,7 @@ impl Leftovers {
 
     /// release-by-epoch (R12): those whose epoch is over are done.
     async fn close_releases(&mut self, store: &Store) -> database::Result<u64> {
-        store.take_over_releases().await?;
+        self.older.take_over(store).await?;
         let mut over = 0;
         for _ in 0..PAGES_PER_PASS {
             let page = store
@@ -105,7 +108,9 @@ impl Leftovers {
 /// Does with `engine` what is left to be done: nobody else may be there to do it. How many
 /// releases are left then is in the pass.
 pub async fn release(store: &Store, engine: &dyn StockEngine) -> database::Result<Pass> {
-    let swept = releases::sweep(store, Some(engine), |_| true).await?;
+    // Nobody has looked before: what is there is taken over.
+    let mut older = OlderReleases::default();
+    let swept = releases::sweep(store, Some(engine), &mut older, |_| true).await?;
     Ok(Pass {
         releases_done: swept.done(),
         left: swept.left,

@@ -7,7 +7,8 @@ mod tending;
 use super::published::PublishedBatch;
 use super::shared::Shared;
 use crate::envelope::OrderEvent;
-use crate::repair::{Drainer, HoldRepair, HoldScope, releases};
+use crate::repair::releases::{self, OlderReleases};
+use crate::repair::{Drainer, HoldRepair, HoldScope};
 use crate::shutdown::Shutdown;
 use crate::store::Store;
 use engines::{Finish, FinishKind, StockEngine};
@@ -239,8 +240,9 @@ fn settled(order: &OrderEvent) -> Finish {
 /// Gives back what was cancelled of this process's buyers. What is cancelled of others' is theirs,
 /// and of one who is dead ends with the next epoch (release-by-epoch, R12).
 async fn release(store: Store, engine: Arc<dyn StockEngine>, stopped: Shutdown) {
+    let mut older = OlderReleases::default();
     loop {
-        let looking = releases::sweep(&store, Some(engine.as_ref()), |_| true);
+        let looking = releases::sweep(&store, Some(engine.as_ref()), &mut older, |_| true);
         let pause = tokio::select! {
             // Cut off in the middle if need be: a release may be done twice.
             () = stopped.requested() => return,

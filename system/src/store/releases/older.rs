@@ -14,16 +14,18 @@ const PAGE: i64 = 500;
 
 impl Store {
     /// Takes over what an older binary has left in the outbox, and may be about to do itself: a
-    /// release may be done twice.
-    pub async fn take_over_releases(&self) -> Result<()> {
+    /// release may be done twice. How many there were.
+    pub async fn take_over_releases(&self) -> Result<usize> {
+        let mut count = 0;
         loop {
             // A look without locks, which is all that there is to do once no older binary runs.
             let sql =
                 "SELECT id FROM outbox WHERE kind = 'release' AND released_at_ms IS NULL LIMIT ?";
             let mut ids: Vec<i64> = self.database.rows(sql, [PAGE]).await?;
             if ids.is_empty() {
-                return Ok(());
+                return Ok(count);
             }
+            count += ids.len();
             ids.sort_unstable();
             let mut tx = self.database.begin().await?;
             let mut connection = tx.connection();
