@@ -1,6 +1,8 @@
 //! The gateway in front of all other roles, as whoever has `curl` sees it.
 
 mod bad_input;
+#[path = "../shops/config.rs"]
+mod config;
 mod counted;
 mod document;
 mod floods;

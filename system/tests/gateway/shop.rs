@@ -1,5 +1,6 @@
 //! The whole system in one process on a SQLite file, and a client that speaks HTTP with its gateway.
 
+use crate::config;
 use bytes::Bytes;
 use engines::Registry;
 use http::{Method, Request, StatusCode};
@@ -61,24 +62,10 @@ impl Told {
     }
 }
 
-/// On a file in this folder and on free ports, without limits.
-fn config(folder: &Path) -> Config {
-    let mut config = Config::default();
+/// On a file in this folder, without limits.
+fn without_limits(folder: &Path) -> Config {
     let file = folder.join("shop.db");
-    config.database.url = format!("sqlite://{}", file.display());
-    config.seckill.engine = "preallocated".parse().expect("a name");
-    for listen in [
-        &mut config.seckill.listen,
-        &mut config.order.listen,
-        &mut config.product.listen,
-        &mut config.auth.listen,
-        &mut config.user.listen,
-        &mut config.gateway.listen,
-    ] {
-        *listen = "127.0.0.1:0".to_owned();
-    }
-    config.auth.argon2.memory_kib = 8;
-    config.auth.argon2.passes = 1;
+    let mut config = config::on(format!("sqlite://{}", file.display()));
     config.jwt.secret = "a key of more than thirty-two bytes, for tests".to_owned();
     config.jwt.revocation_interval_ms = 100;
     // All buyers of a test have one address, and no patience.
@@ -98,7 +85,7 @@ impl Shop {
     /// Calls `body` while it runs with these settings on top, and stops it.
     pub async fn open(change: impl FnOnce(&mut Config), body: impl AsyncFnOnce(&Self)) {
         let folder = tempfile::tempdir().expect("a temporary folder");
-        let mut config = config(folder.path());
+        let mut config = without_limits(folder.path());
         change(&mut config);
         let listeners = roles::all::bind(&config).expect("free ports");
         let run = |role, shutdown| roles::all::run(role, listeners, shutdown);
@@ -108,7 +95,7 @@ impl Shop {
     /// The same with a gateway that has nobody behind it.
     pub async fn open_alone(change: impl FnOnce(&mut Config), body: impl AsyncFnOnce(&Self)) {
         let folder = tempfile::tempdir().expect("a temporary folder");
-        let mut config = config(folder.path());
+        let mut config = without_limits(folder.path());
         change(&mut config);
         let listener = roles::gateway::bind(&config).expect("a free port");
         let run = |role, shutdown| roles::gateway::run(role, listener, shutdown);
