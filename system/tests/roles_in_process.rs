@@ -1,6 +1,9 @@
 //! A role inside of somebody else's process: whoever starts it has its socket, learns from it where
 //! it serves, and decides when it ends.
 
+#[path = "shops/config.rs"]
+mod config;
+
 use std::future::Future;
 use std::net::SocketAddr;
 use std::time::Duration;
@@ -20,17 +23,9 @@ const PATIENCE: Duration = Duration::from_secs(30);
 
 /// A SQLite file with a schema and no sales, and an engine that needs no server.
 async fn shop(folder: &TempDir) -> Config {
-    let mut config = Config::default();
     let file = folder.path().join("shop.db");
-    config.database.url = format!("sqlite://{}", file.display());
-    config.seckill.listen = "127.0.0.1:0".to_owned();
-    config.order.listen = "127.0.0.1:0".to_owned();
-    config.product.listen = "127.0.0.1:0".to_owned();
-    config.auth.listen = "127.0.0.1:0".to_owned();
-    config.user.listen = "127.0.0.1:0".to_owned();
-    config.gateway.listen = "127.0.0.1:0".to_owned();
+    let mut config = config::on(format!("sqlite://{}", file.display()));
     config.seckill.threads = 2;
-    config.seckill.engine = "preallocated".parse().expect("a name");
     roles::migrate::run(&config.database, &engines::Registry::standard(), None)
         .await
         .expect("migrated");

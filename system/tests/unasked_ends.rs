@@ -1,6 +1,9 @@
 //! A part of a role that ends although nobody asked it to ends the role, with the reason: an engine
 //! that fails on purpose stands for everything that can go wrong in a thread.
 
+#[path = "shops/config.rs"]
+mod config;
+
 use engines::{
     EngineEnv, EngineError, EngineFactory, EngineInfo, Finish, Finished, Guarantees, HoldKey,
     HoldPage, HoldPageQuery, OpenHold, Opened, Opening, Params, Registry, Reserve, StockEngine,
@@ -150,14 +153,8 @@ where
     F: Future<Output = anyhow::Result<()>>,
 {
     let folder: TempDir = tempfile::tempdir().expect("a temporary folder");
-    let mut config = Config::default();
-    config.database.url = format!("sqlite://{}", folder.path().join("shop.db").display());
-    config.seckill.listen = "127.0.0.1:0".to_owned();
-    config.order.listen = "127.0.0.1:0".to_owned();
-    config.product.listen = "127.0.0.1:0".to_owned();
-    config.auth.listen = "127.0.0.1:0".to_owned();
-    config.user.listen = "127.0.0.1:0".to_owned();
-    config.gateway.listen = "127.0.0.1:0".to_owned();
+    let file = folder.path().join("shop.db");
+    let mut config = config::on(format!("sqlite://{}", file.display()));
     config.seckill.threads = 2;
     config.seckill.engine = "fragile".parse().expect("a name");
     roles::migrate::run(&config.database, &registry, None)

@@ -2,6 +2,8 @@
 //! call with what is right, and with everything that is wrong.
 
 mod bad_input;
+#[path = "../shops/config.rs"]
+mod config;
 mod shop;
 
 use bad_input::{

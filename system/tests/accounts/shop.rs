@@ -1,5 +1,6 @@
 //! The auth, the user and the order role on a database of their own, and how they are asked.
 
+use crate::config;
 use database::{Database, NO_ARGS, PoolLimits};
 use engines::Registry;
 use std::net::SocketAddr;
@@ -31,18 +32,7 @@ pub struct Shop {
 impl Shop {
     /// Calls `body` while they run on the database at `url`, and stops them.
     pub async fn open(url: &str, body: impl AsyncFnOnce(&Self)) {
-        let mut config = Config::default();
-        config.database.url = url.to_owned();
-        config.seckill.engine = "preallocated".parse().expect("a name");
-        for listen in [
-            &mut config.auth.listen,
-            &mut config.user.listen,
-            &mut config.order.listen,
-        ] {
-            *listen = "127.0.0.1:0".to_owned();
-        }
-        config.auth.argon2.memory_kib = 8;
-        config.auth.argon2.passes = 1;
+        let mut config = config::on(url.to_owned());
         config.jwt.secret = SECRET.to_owned();
         config.jwt.leeway_s = 0;
         config.jwt.revocation_interval_ms = 100;

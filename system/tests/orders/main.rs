@@ -2,6 +2,8 @@
 //! is cancelled, paid, listed, made for somebody else, and refused, each with its status and a
 //! sentence.
 
+#[path = "../shops/config.rs"]
+mod config;
 mod shop;
 
 use engines::UserId;

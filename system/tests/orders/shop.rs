@@ -1,5 +1,6 @@
 //! Every role in this process, on a SQLite file, with one sale that is on.
 
+use crate::config;
 use std::time::{Duration, Instant};
 use system::config::Config;
 use system::proto::order::order_service_client::OrderServiceClient;
@@ -31,28 +32,13 @@ pub struct Shop {
     _folder: TempDir,
 }
 
-/// A free port, which is not free for ever.
-fn free_port() -> u16 {
-    let socket = std::net::TcpListener::bind("127.0.0.1:0").expect("a free port");
-    socket.local_addr().expect("bound").port()
-}
-
 impl Shop {
     pub async fn open(engine: &str, change: impl FnOnce(&mut Config)) -> Self {
         let folder = tempfile::tempdir().expect("a temporary folder");
-        let mut config = Config::default();
-        config.database.url = format!("sqlite://{}", folder.path().join("shop.db").display());
+        let file = folder.path().join("shop.db");
+        let mut config = config::on(format!("sqlite://{}", file.display()));
         config.seckill.engine = engine.parse().expect("a name");
-        config.seckill.listen = format!("127.0.0.1:{}", free_port());
-        config.seckill.threads = 1;
-        config.order.listen = "127.0.0.1:0".to_owned();
-        config.order.seckill_url = format!("http://{}", config.seckill.listen);
         config.order.time_to_pay_s = 0;
-        config.product.listen = "127.0.0.1:0".to_owned();
-        config.auth.listen = "127.0.0.1:0".to_owned();
-        config.user.listen = "127.0.0.1:0".to_owned();
-        config.gateway.listen = "127.0.0.1:0".to_owned();
-        config.reconciler.interval_ms = 50;
         change(&mut config);
         let seed = folder.path().join("seed.toml");
         let sale = format!(

@@ -3,6 +3,8 @@
 //! everybody reads.
 
 mod bad_input;
+#[path = "../shops/config.rs"]
+mod config;
 mod readers;
 mod reading;
 mod shop;

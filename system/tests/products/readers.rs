@@ -1,9 +1,10 @@
 //! Two instances of the product service on one database, and nobody else.
 
+use crate::config;
 use database::{Arg, Database, PoolLimits};
 use engines::{Registry, UserId};
 use std::time::{Duration, Instant, SystemTime};
-use system::config::{Config, JwtConfig};
+use system::config::JwtConfig;
 use system::proto::product::product_service_client::ProductServiceClient;
 use system::proto::product::*;
 use system::roles::{self, RoleConfig};
@@ -57,10 +58,7 @@ pub fn product(name: &str, from: i64, to: i64) -> CreateProductRequest {
 impl Readers {
     /// Calls `body` while they run on the database at `url`, and stops them.
     pub async fn open(url: &str, body: impl AsyncFnOnce(&Self)) {
-        let mut config = Config::default();
-        config.database.url = url.to_owned();
-        config.seckill.engine = "preallocated".parse().expect("a name");
-        config.product.listen = "127.0.0.1:0".to_owned();
+        let mut config = config::on(url.to_owned());
         config.jwt.secret = SECRET.to_owned();
         config.jwt.leeway_s = 0;
         let registry = Registry::standard();

@@ -1,5 +1,6 @@
 //! A shop of its own, with every role and an administrator.
 
+use crate::config;
 use database::{Database, NO_ARGS, PoolLimits};
 use engines::UserId;
 use std::net::SocketAddr;
@@ -37,22 +38,8 @@ impl Shop {
     /// Calls `body` while everything runs, and stops everything.
     pub async fn open(body: impl AsyncFnOnce(&Self)) {
         let folder = tempfile::tempdir().expect("a temporary folder");
-        let mut config = Config::default();
         let file = folder.path().join("shop.db");
-        config.database.url = format!("sqlite://{}", file.display());
-        for listen in [
-            &mut config.seckill.listen,
-            &mut config.order.listen,
-            &mut config.product.listen,
-            &mut config.auth.listen,
-            &mut config.user.listen,
-            &mut config.gateway.listen,
-        ] {
-            *listen = "127.0.0.1:0".to_owned();
-        }
-        config.seckill.threads = 1;
-        config.seckill.engine = "preallocated".parse().expect("a name");
-        config.reconciler.interval_ms = 50;
+        let mut config = config::on(format!("sqlite://{}", file.display()));
         config.incarnation.heartbeat_ms = 100;
         config.jwt.secret = "a key of more than thirty-two bytes, for tests".to_owned();
         let registry = engines::Registry::standard();
