@@ -312,6 +312,12 @@ async fn nginx_serves_with_two_gateways_and_goes_on_with_one() {
     let large = json!({"username": "u".repeat(5_000)});
     let refused = nginx.post("/api/v1/auth/login", large, "").await;
     assert_eq!(refused.codes(), (413, Some(413)), "{}", refused.body);
+    // As long as a description may be, which is for administrators: the gateway says so, not nginx.
+    let long = json!({"name": "shoes", "description": "u".repeat(8_000)});
+    let refused = nginx.post("/api/v1/products", long, token).await;
+    assert_eq!(refused.codes(), (413, Some(413)), "{}", refused.body);
+    let says = refused.body["message"].as_str().unwrap_or_default();
+    assert!(says.contains("4096 bytes"), "{}", refused.body);
     for _ in 0..REQUESTS {
         assert_eq!(nginx.get(&path, token).await.status, 200);
     }
