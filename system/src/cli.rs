@@ -374,6 +374,7 @@ fn start<L>(
         config,
         registry: registry.clone(),
         admin: told.clone(),
+        sales: Default::default(),
         ready: Box::new(move |addresses| {
             is_ready.is_ready();
             announce(addresses)

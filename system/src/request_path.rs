@@ -78,7 +78,7 @@ async fn prepare(
 ) -> anyhow::Result<(Arc<Shared>, Arc<dyn StockEngine>, Keeper)> {
     let engine = roles::build_engine(config, registry).await?;
     let store = Store::connect(&config.database, roles::engine(config, registry)?).await?;
-    let terms = Terms::start(store.clone(), shutdown.clone()).await?;
+    let terms = Terms::start(store.clone(), Default::default(), shutdown.clone()).await?;
     let publisher = Publisher {
         lease_ms: config.incarnation.lease_ms,
         deadline_ms: config.seckill.publish_timeout_ms,

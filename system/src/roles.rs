@@ -30,6 +30,7 @@ pub mod user;
 use crate::admin::Admin;
 use crate::config::Config;
 use crate::shutdown::Shutdown;
+use crate::terms::CommonSales;
 use ::engines::{EngineFactory, Registry, StockEngine};
 use anyhow::Context;
 use serde::Serialize;
@@ -47,6 +48,9 @@ pub struct RoleConfig {
     pub registry: Registry,
     /// What the role tells operators. Whoever starts it serves them.
     pub admin: Admin,
+    /// What the roles of a process that are on one database have in common of its sales; of a role
+    /// alone its own.
+    pub sales: CommonSales,
     /// Called once, when the role is ready.
     pub ready: Ready,
 }

@@ -5,15 +5,34 @@ use crate::shutdown::Shutdown;
 use crate::store::{SaleRow, Store};
 use engines::SaleId;
 use std::collections::HashMap;
-use std::sync::Arc;
-use std::time::Duration;
-use tokio::sync::{Mutex, watch};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::{Duration, Instant};
+use tokio::sync::{Mutex as AsyncMutex, watch};
 
-/// How often the rows are read. Bounds how long a new epoch stays unnoticed.
+/// How often the rows are read, by whichever role of a process comes first. Bounds how long a new epoch
+/// stays unnoticed: while that role's thread stands still, others read after as long again.
 const POLL_INTERVAL: Duration = Duration::from_millis(100);
 
 /// A snapshot of all sales by id.
 pub type Sales = Arc<HashMap<SaleId, SaleRow>>;
+
+/// The snapshot that all roles of a process have in common, which are on one database: who has just
+/// read has read for the others, too. Cheap to clone.
+#[derive(Clone, Debug, Default)]
+pub struct CommonSales(Arc<Common>);
+
+#[derive(Debug, Default)]
+struct Common {
+    sender: watch::Sender<Sales>,
+    last: Mutex<Option<Read>>,
+}
+
+/// When the rows were read that are there.
+#[derive(Clone, Copy, Debug)]
+struct Read {
+    began: Instant,
+    ended: Instant,
+}
 
 /// The current snapshot; cheap to clone and to read.
 #[derive(Clone, Debug)]
@@ -24,21 +43,29 @@ pub struct Terms {
     reading: watch::Receiver<()>,
 }
 
-/// Reads one at a time, so that an older snapshot never replaces a newer one.
+/// How a role reads: with connections of its own, and one at a time.
 #[derive(Debug)]
 struct Source {
     store: Store,
-    sender: Mutex<watch::Sender<Sales>>,
+    common: CommonSales,
+    turn: AsyncMutex<()>,
 }
 
 impl Terms {
-    /// Reads once, then keeps reading on the current runtime until `shutdown`.
-    pub async fn start(store: Store, shutdown: Shutdown) -> anyhow::Result<Self> {
-        let (sender, receiver) = watch::channel(read(&store).await?);
+    /// Reads once, then keeps reading on the current runtime until `shutdown`, as often as nobody else
+    /// who has `common` does.
+    pub async fn start(
+        store: Store,
+        common: CommonSales,
+        shutdown: Shutdown,
+    ) -> anyhow::Result<Self> {
+        let receiver = common.0.sender.subscribe();
         let source = Arc::new(Source {
             store,
-            sender: Mutex::new(sender),
+            common,
+            turn: AsyncMutex::default(),
         });
+        source.refresh().await?;
         let polled = source.clone();
         let (ended, reading) = watch::channel(());
         tokio::spawn(async move {
@@ -46,7 +73,10 @@ impl Terms {
             loop {
                 let refreshing = async {
                     tokio::time::sleep(POLL_INTERVAL).await;
-                    polled.refresh().await
+                    match polled.common.is_younger_than(POLL_INTERVAL) {
+                        true => Ok(()),
+                        false => polled.refresh().await,
+                    }
                 };
                 tokio::select! {
                     // Readers keep the last snapshot while they drain.
@@ -66,7 +96,7 @@ impl Terms {
         })
     }
 
-    /// Waits until nobody reads any more.
+    /// Waits until this role reads no more.
     pub async fn ended(&self) {
         let _ = self.reading.clone().changed().await;
     }
@@ -88,17 +118,48 @@ impl Terms {
 }
 
 impl Source {
+    /// Waits for no other role: a connection of theirs may have fallen silent.
     async fn refresh(&self) -> database::Result<()> {
-        let sender = self.sender.lock().await;
-        let sales = read(&self.store).await?;
-        sender.send_if_modified(|current| {
+        let _turn = self.turn.lock().await;
+        let asked = Instant::now();
+        loop {
+            let began = Instant::now();
+            let sales = read(&self.store).await?;
+            // If it is not said, somebody else has just said what they read.
+            if self.common.say(began, sales) || self.common.is_younger_than(asked.elapsed()) {
+                return Ok(());
+            }
+        }
+    }
+}
+
+impl CommonSales {
+    /// Whether the rows were read since so long ago.
+    fn is_younger_than(&self, age: Duration) -> bool {
+        self.last().is_some_and(|read| read.began.elapsed() < age)
+    }
+
+    /// Says what a read brought that began then. Of two that overlap nobody knows which has seen the
+    /// newer rows, so that only the first to end is said: an older snapshot never replaces a newer one.
+    fn say(&self, began: Instant, sales: Sales) -> bool {
+        let mut last = self.last();
+        if last.is_some_and(|read| read.ended >= began) {
+            return false;
+        }
+        let ended = Instant::now();
+        *last = Some(Read { began, ended });
+        self.0.sender.send_if_modified(|current| {
             let changed = *current != sales;
             if changed {
                 *current = sales;
             }
             changed
         });
-        Ok(())
+        true
+    }
+
+    fn last(&self) -> MutexGuard<'_, Option<Read>> {
+        self.0.last.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
@@ -112,3 +173,6 @@ async fn read(store: &Store) -> database::Result<Sales> {
             .collect(),
     ))
 }
+
+#[cfg(test)]
+mod tests;

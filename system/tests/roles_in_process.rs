@@ -60,6 +60,7 @@ async fn live_and_end<L, F>(
         config,
         registry: engines::Registry::standard(),
         admin: Default::default(),
+        sales: Default::default(),
         ready: Box::new(move |addresses| {
             sender.send(addresses).expect("somebody waits");
             Ok(())
@@ -138,6 +139,7 @@ async fn together_they_end_when_one_of_them_cannot_start_and_say_which() {
         config,
         registry: engines::Registry::standard(),
         admin: Default::default(),
+        sales: Default::default(),
         ready: Box::new(|_| panic!("nothing is ready")),
     };
     let (_stop, shutdown) = Shutdown::channel();

@@ -165,6 +165,7 @@ where
         config,
         registry,
         admin: Default::default(),
+        sales: Default::default(),
         ready: Box::new(|_| Ok(())),
     };
     let (_stop, shutdown) = Shutdown::channel();

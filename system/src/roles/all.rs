@@ -5,7 +5,6 @@
 
 mod member;
 
-use crate::admin::Admin;
 use crate::config::{Config, UpstreamsConfig};
 use crate::listener::Listener;
 use crate::roles::{self, Addresses, RoleConfig};
@@ -104,6 +103,7 @@ pub async fn run(
         mut config,
         registry,
         admin,
+        sales,
         ready,
     }: RoleConfig,
     listeners: Listeners,
@@ -130,7 +130,7 @@ pub async fn run(
     let served = async {
         for member in members {
             let watched = (&supervisor, &mut ends);
-            let started = member.start(&config, &registry, &admin, watched, &shutdown);
+            let started = member.start(&config, &registry, (&admin, &sales), watched, &shutdown);
             match started.await? {
                 Some(member) => running.push(member),
                 None => return Ok(()),
@@ -157,8 +157,8 @@ pub async fn finish(
     let (supervisor, mut ends) = Supervisor::new();
     let consumer = Member::new("create-consumer", (), roles::create_consumer::run);
     let watched = (&supervisor, &mut ends);
-    let admin = Admin::default();
-    let started = consumer.start(config, registry, &admin, watched, &shutdown);
+    let (admin, sales) = Default::default();
+    let started = consumer.start(config, registry, (&admin, &sales), watched, &shutdown);
     let Some(consumer) = started.await? else {
         return Ok(());
     };

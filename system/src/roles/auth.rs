@@ -30,6 +30,7 @@ pub async fn run(
         registry,
         admin,
         ready,
+        ..
     }: RoleConfig,
     listener: Listener,
     shutdown: Shutdown,

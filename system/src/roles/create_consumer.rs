@@ -51,6 +51,7 @@ pub async fn run(
         config,
         registry,
         admin,
+        sales,
         ready,
     }: RoleConfig,
     (): (),
@@ -60,7 +61,7 @@ pub async fn run(
     admin.needs_database(&store);
     let engine = roles::build_shared_engine(&config, &registry).await?;
     let (keep_alive, until_drained) = Shutdown::channel();
-    let terms = Terms::start(store.clone(), until_drained).await?;
+    let terms = Terms::start(store.clone(), sales, until_drained).await?;
     let counts = Arc::<Counts>::default();
     counts.register(admin.metrics());
     let (settler, mut settling) = Settler::start(engine, terms.clone(), counts.clone());

@@ -38,6 +38,7 @@ pub async fn run(
         config,
         registry,
         admin,
+        sales,
         ready,
     }: RoleConfig,
     listener: Listener,
@@ -50,7 +51,7 @@ pub async fn run(
     let access = Access::start(&store, &config.jwt).await?;
     let engine = roles::build_shared_engine(&config, &registry).await?;
     let (keep_alive, until_drained) = Shutdown::channel();
-    let terms = Terms::start(store.clone(), until_drained).await?;
+    let terms = Terms::start(store.clone(), sales, until_drained).await?;
     let row_wait = Duration::from_millis(config.order.row_wait_ms);
     let means = Means {
         store: store.clone(),

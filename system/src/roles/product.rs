@@ -40,6 +40,7 @@ pub async fn run(
         registry,
         admin,
         ready,
+        ..
     }: RoleConfig,
     listener: Listener,
     shutdown: Shutdown,

@@ -64,6 +64,7 @@ pub async fn run(
         registry,
         admin,
         ready,
+        ..
     }: RoleConfig,
     (): (),
     shutdown: Shutdown,

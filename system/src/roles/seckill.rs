@@ -62,6 +62,7 @@ pub async fn run(
         config,
         registry,
         admin,
+        sales,
         ready,
     }: RoleConfig,
     listener: Listener,
@@ -84,7 +85,7 @@ pub async fn run(
     admin.needs_database(&store);
     // Terms and lease outlive the request to stop: what was accepted still has to be published.
     let (keep_alive, until_drained) = Shutdown::channel();
-    let terms = Terms::start(store.clone(), until_drained).await?;
+    let terms = Terms::start(store.clone(), sales, until_drained).await?;
     let (incarnation, keeper) = Incarnation::start(
         store.clone(),
         Settings::new(&config),

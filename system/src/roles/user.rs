@@ -26,6 +26,7 @@ pub async fn run(
         registry,
         admin,
         ready,
+        ..
     }: RoleConfig,
     listener: Listener,
     shutdown: Shutdown,

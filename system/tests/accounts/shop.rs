@@ -62,6 +62,7 @@ impl Shop {
             config: config.clone(),
             registry: registry.clone(),
             admin: Default::default(),
+            sales: Default::default(),
             ready: Box::new(|_| Ok(())),
         };
         let serving = async {

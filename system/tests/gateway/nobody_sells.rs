@@ -32,6 +32,7 @@ async fn with_orders(config: &Config, listener: Listener, body: impl AsyncFnOnce
         config: config.clone(),
         registry,
         admin: Default::default(),
+        sales: Default::default(),
         ready: Box::new(|_| Ok(())),
     };
     // Whoever connects before it is ready waits in the backlog.

@@ -123,6 +123,7 @@ impl Shop {
             config,
             registry,
             admin: operators.clone(),
+            sales: Default::default(),
             ready: Box::new(move |addresses| {
                 let _ = sender.send(addresses);
                 Ok(())

@@ -58,6 +58,7 @@ impl Shop {
             config,
             registry,
             admin: Default::default(),
+            sales: Default::default(),
             ready: Box::new(move |_| {
                 let _ = sender.send(());
                 Ok(())

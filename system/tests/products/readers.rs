@@ -92,6 +92,7 @@ impl Readers {
                 registry: registry.clone(),
                 ready: Box::new(|_| Ok(())),
                 admin: Default::default(),
+                sales: Default::default(),
             };
             roles::product::run(role, listener, shutdown.clone())
         };

@@ -71,6 +71,7 @@ impl Shop {
             config,
             registry,
             admin: Default::default(),
+            sales: Default::default(),
             ready: Box::new(|_| Ok(())),
         };
         let running = Box::pin(roles::all::run(role, all, shutdown));

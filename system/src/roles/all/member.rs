@@ -6,6 +6,7 @@ use crate::config::Config;
 use crate::roles::{self, Addresses, Ready, RoleConfig};
 use crate::shutdown::Shutdown;
 use crate::supervisor::{Ends, Supervisor};
+use crate::terms::CommonSales;
 use anyhow::{Context, anyhow};
 use engines::Registry;
 use std::fmt;
@@ -58,7 +59,7 @@ impl Member {
         self,
         config: &Config,
         registry: &Registry,
-        admin: &Admin,
+        (admin, sales): (&Admin, &CommonSales),
         (supervisor, ends): (&Supervisor, &mut Ends),
         shutdown: &Shutdown,
     ) -> anyhow::Result<Option<Running>> {
@@ -76,6 +77,7 @@ impl Member {
             config: config.clone(),
             registry: registry.clone(),
             admin,
+            sales: sales.clone(),
             ready,
         };
         let supervisor = supervisor.clone();

@@ -295,7 +295,9 @@ mod tests {
         let (_keep_alive, until_stopped) = Shutdown::channel();
         let means = Means {
             store: store.clone(),
-            terms: Terms::start(store.clone(), until_stopped).await.unwrap(),
+            terms: Terms::start(store.clone(), Default::default(), until_stopped)
+                .await
+                .unwrap(),
             engine: None,
             copies: false,
             batch_max: 10,
