@@ -67,7 +67,8 @@ impl Default for ProductConfig {
 #[derive(Clone, Debug, Serialize, Deserialize, JsonSchema)]
 #[serde(default, deny_unknown_fields)]
 pub struct OutboxConfig {
-    /// Pause between two looks of the cancel-consumer, ms.
+    /// Pause between two looks of the cancel-consumer, ms; for copies at least 1,000 where
+    /// `order.copies` is off.
     pub interval_ms: u64,
     /// What is done is kept this long, s. Copies that nobody took are dropped after it, too.
     pub retention_s: u64,

@@ -9,6 +9,7 @@ mod copies;
 
 use crate::back_off::BackOff;
 use crate::broker::Settings;
+use crate::config::Config;
 use crate::repair::releases::{self, OlderReleases};
 use crate::roles::{self, RoleConfig};
 use crate::shutdown::Shutdown;
@@ -18,6 +19,9 @@ use engines::{SaleId, StockEngine};
 use std::collections::HashMap;
 use std::sync::Arc;
 use std::time::Duration;
+
+/// Shortest pause between two looks for copies where none are written.
+const UNWRITTEN_COPIES_PAUSE: Duration = Duration::from_secs(1);
 
 /// Works until asked to stop.
 pub async fn run(
@@ -47,10 +51,19 @@ pub async fn run(
     let copies = Copies::new(store.clone(), Settings::new(&config));
     tokio::join!(
         releasing.run(interval, &shutdown),
-        copies.run(interval, &shutdown)
+        copies.run(pause_of_copies(&config, interval), &shutdown)
     );
     store.close().await;
     Ok(())
+}
+
+/// Between two looks for copies. Where none are written there are only those of before that was
+/// changed, or of an order role that was told otherwise.
+fn pause_of_copies(config: &Config, interval: Duration) -> Duration {
+    match config.order.copies {
+        true => interval,
+        false => interval.max(UNWRITTEN_COPIES_PAUSE),
+    }
 }
 
 /// Gives back what is left.
@@ -111,5 +124,22 @@ impl Relay {
                 false => self.back_off.failed(*sale),
             }
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn copies_that_nobody_writes_are_looked_for_now_and_then() {
+        let mut config = Config::default();
+        let pauses = |config: &Config| {
+            let ms = [5, 100, 60_000].map(Duration::from_millis);
+            ms.map(|interval| pause_of_copies(config, interval).as_millis())
+        };
+        assert_eq!(pauses(&config), [1_000, 1_000, 60_000]);
+        config.order.copies = true;
+        assert_eq!(pauses(&config), [5, 100, 60_000]);
     }
 }
