@@ -106,6 +106,11 @@ impl Terms {
         self.source.refresh().await
     }
 
+    /// Tells of every snapshot that differs from the one before.
+    pub fn changes(&self) -> watch::Receiver<Sales> {
+        self.receiver.clone()
+    }
+
     /// The present snapshot.
     pub fn sales(&self) -> Sales {
         self.receiver.borrow().clone()

@@ -4,7 +4,7 @@
 mod refusals;
 mod tending;
 
-use super::published::PublishedBatch;
+use super::published::{Published, PublishedBatch};
 use super::shared::Shared;
 use crate::envelope::OrderEvent;
 use crate::repair::releases::{self, OlderReleases};
@@ -22,6 +22,9 @@ use tokio::task::JoinSet;
 
 /// How often leases are tended: a block must last longer than this.
 const TEND_INTERVAL: Duration = Duration::from_millis(5);
+/// The same while nothing is being sold: no lease gets smaller then, and more often nothing is done for
+/// other processes. The first requests after that fetch what they lack themselves.
+const IDLE_TEND_INTERVAL: Duration = Duration::from_millis(25);
 /// Pause between two markers that prove that what was published before has become rows.
 const SETTLE_INTERVAL: Duration = Duration::from_millis(100);
 /// Pause after such a marker failed.
@@ -109,6 +112,7 @@ impl Caretaker {
 
 async fn tend(shared: Arc<Shared>, engine: Arc<dyn StockEngine>, stopped: Shutdown) {
     let mut tended = tending::Tended::default();
+    let mut changes = shared.terms.changes();
     loop {
         let sales = shared.terms.sales();
         if let Some(identity) = shared.incarnation.current() {
@@ -118,8 +122,18 @@ async fn tend(shared: Arc<Shared>, engine: Arc<dyn StockEngine>, stopped: Shutdo
         tended.report();
         tokio::select! {
             () = stopped.requested() => return,
-            () = tokio::time::sleep(TEND_INTERVAL) => {}
+            () = tokio::time::sleep(tend_pause(shared.published.as_ref())) => {}
+            // A lease of a new epoch is loaded at once.
+            Ok(()) = changes.changed() => {}
         }
+    }
+}
+
+/// Something is being sold for as long as anything is on its way to a row.
+fn tend_pause(published: Option<&Published>) -> Duration {
+    match published.is_some_and(Published::is_empty) {
+        true => IDLE_TEND_INTERVAL,
+        false => TEND_INTERVAL,
     }
 }
 
@@ -288,5 +302,39 @@ async fn repair(
                 tracing::debug!(error = format!("{error:#}"), "open holds were not looked at");
             }
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use engines::{AllocationId, IncarnationId, OrderId, SaleId, UserId};
+
+    #[test]
+    fn leases_are_tended_often_for_as_long_as_an_order_is_on_its_way() {
+        let published = Published::default();
+        let pause = || tend_pause(Some(&published));
+        assert_eq!(pause(), IDLE_TEND_INTERVAL);
+        let order = OrderEvent {
+            order: OrderId(1),
+            user: UserId(1),
+            sale: SaleId(1),
+            quantity: 1,
+            total_price_cents: 1,
+            allocation: AllocationId(1),
+            created_at_ms: 1,
+        };
+        published.confirmed(PublishedBatch {
+            incarnation: IncarnationId(1),
+            before_ms: 1,
+            orders: vec![order],
+        });
+        assert_eq!(pause(), TEND_INTERVAL);
+        let taken = count(&published.take());
+        assert_eq!(pause(), TEND_INTERVAL, "it is not dealt with yet");
+        published.forgotten(taken);
+        assert_eq!(pause(), IDLE_TEND_INTERVAL);
+        // Of whoever does not remember what is published nobody knows.
+        assert_eq!(tend_pause(None), TEND_INTERVAL);
     }
 }

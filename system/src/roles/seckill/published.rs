@@ -48,6 +48,11 @@ impl Published {
         std::mem::take(&mut self.lock().list)
     }
 
+    /// Whether nothing is on its way.
+    pub fn is_empty(&self) -> bool {
+        self.lock().orders == 0
+    }
+
     /// So many of the orders that were taken are dealt with.
     pub fn forgotten(&self, orders: usize) {
         self.lock().orders -= orders;
