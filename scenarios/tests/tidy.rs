@@ -46,19 +46,9 @@ const UNWATCHED: &[(&str, usize, &str)] = &[
     ),
     ("system/src/roles/gateway/serving.rs", 1, "one client"),
     (
-        "system/src/roles/gateway/upstream.rs",
-        1,
-        "one connection; the next request makes another",
-    ),
-    (
         "system/src/roles/order/changer.rs",
-        2,
-        "its caller waits for each",
-    ),
-    (
-        "system/src/roles/probe.rs",
-        2,
-        "tells no role, but one who asks",
+        1,
+        "releases that it does not mark are done again by the cancel-consumer",
     ),
     (
         "system/src/roles/reconciler/watch.rs",
