@@ -1,3 +1,6 @@
+//! The reading of sales: one role of a process does it for all, and of two reads the first to end
+//! is not undone by the second.
+
 use super::*;
 use crate::store::SeedSale;
 use crate::store::tests::migrated;
