@@ -62,11 +62,10 @@ async fn the_longest_texts_go_in_and_come_out_and_longer_ones_are_refused() {
             let huge = product("x", &"x".repeat(BODY_BYTES), "");
             let told = shop.post(products, &huge, &admin).await.expect(413);
             assert!(told.message().contains("131072 bytes"), "{told:?}");
-            for token in [&*buyer, ""] {
-                let told = shop.post(products, &longest, token).await;
-                let expected = if token.is_empty() { 401 } else { 413 };
-                told.expect(expected);
-            }
+            // What is refused is little, so that it is sent before the connection is closed on it.
+            let long = product("x", &"x".repeat(5_000), "");
+            shop.post(products, &long, &buyer).await.expect(413);
+            shop.post(products, &long, "").await.expect(401);
             let elsewhere = format!(r#"{{"old_password":"{}"}}"#, "x".repeat(5_000));
             let password = "/api/v1/users/me/password";
             shop.put(password, &elsewhere, &admin).await.expect(413);
