@@ -10,10 +10,14 @@ const CENT_TOLERANCE: f64 = 1e-6;
 /// them as a sum of a few such doubles.
 #[must_use]
 pub fn whole_cents(price: f64) -> Option<i64> {
-    let cents = (price * 100.0).round();
-    let is_whole = cents / 100.0 == price || (price * 100.0 - cents).abs() < CENT_TOLERANCE;
+    let near = (price * 100.0).round();
+    // Where doubles are nearly as far apart as cents, times 100 some are nearer to the next cent.
+    let candidates = [near, near - 1.0, near + 1.0].into_iter();
+    let exact = candidates.into_iter().find(|cents| cents / 100.0 == price);
+    let is_near = (price * 100.0 - near).abs() < CENT_TOLERANCE;
     // Neither is true of what is no number.
-    (is_whole && cents.abs() <= EXACT_MAX).then_some(cents as i64)
+    let cents = exact.or(is_near.then_some(near))?;
+    (cents.abs() <= EXACT_MAX).then_some(cents as i64)
 }
 
 #[cfg(test)]
@@ -50,12 +54,29 @@ mod tests {
 
     #[test]
     fn every_number_of_cents_comes_back() {
-        for power in 0..47 {
+        for power in 0..53 {
             for cents in [(1_i64 << power) - 1, 1 << power, (1 << power) + 1] {
-                let text = format!("{}.{:02}", cents / 100, cents % 100);
-                let price: f64 = text.parse().expect("a number");
-                assert_eq!(whole_cents(price), Some(cents), "{text}");
+                comes_back(cents);
             }
         }
+    }
+
+    #[test]
+    fn every_number_of_cents_comes_back_as_long_as_each_has_a_double_of_its_own() {
+        // Prices up to 2^46, where doubles are nearly as far apart as cents; times 100 some of them
+        // are nearer to the next cent.
+        let end = (1_i64 << 46) * 100;
+        for power in 46..53 {
+            for first in [1_i64 << power, (1 << power) / 10 * 9, end - 1_000] {
+                (first..(first + 1_000).min(end)).for_each(comes_back);
+            }
+        }
+    }
+
+    fn comes_back(cents: i64) {
+        let text = format!("{}.{:02}", cents / 100, cents % 100);
+        let price: f64 = text.parse().expect("a number");
+        assert_eq!(whole_cents(price), Some(cents), "{text}");
+        assert_eq!(whole_cents(-price), Some(-cents), "-{text}");
     }
 }
