@@ -11,7 +11,7 @@ mod retention;
 mod sales;
 mod silence;
 mod telling;
-mod writing;
+pub(crate) mod writing;
 
 use super::*;
 use crate::config::DatabaseConfig;

@@ -1,7 +1,12 @@
 //! What operators are told.
 
 use super::*;
+use crate::envelope::{self, ORDER_BATCH_TYPE, OrderEvent};
+use crate::ids::Generation;
+use crate::store::tests::writing::{open_sale, order};
+use crate::store::{Poison, WriteBatch};
 use clap::Parser;
+use engines::IncarnationId;
 
 #[derive(Debug, Parser)]
 struct Cli {
@@ -30,8 +35,8 @@ fn wrong_usage_is_refused_with_what_is_missing() {
 fn letter() -> DeadLetter {
     DeadLetter {
         id: 17,
-        incarnation: engines::IncarnationId(3),
-        order_id: engines::OrderId(0),
+        incarnation: IncarnationId(3),
+        order_id: OrderId(0),
         message_id: "m".to_owned(),
         kind: "order.batch.v9\u{1b}[2J".to_owned(),
         reason: format!("unknown\nmessage type {}", "x".repeat(100)),
@@ -104,4 +109,77 @@ fn how_one_was_resolved_is_said_also_of_those_that_were_by_hand() {
     assert_eq!(said(by_hand), "dead letter 7 was resolved before\n");
     let open = Ending::Open("undecodable".to_owned());
     assert_eq!(said(open), "dead letter 7 stays open: undecodable\n");
+}
+
+/// Parks a message that holds this order; the record's id.
+async fn parked(store: &Store, incarnation: IncarnationId, order: OrderEvent) -> i64 {
+    let body = envelope::encode_orders(incarnation, Generation(1), &[order]);
+    let poison = Poison {
+        message_id: format!("m{}", order.order),
+        order: Poison::WHOLE_MESSAGE,
+        kind: ORDER_BATCH_TYPE.to_owned(),
+        reason: "unknown type".to_owned(),
+        body: body.to_vec(),
+    };
+    let batch = WriteBatch {
+        incarnation,
+        poison: vec![poison],
+        ..WriteBatch::default()
+    };
+    store.write(&batch).await.unwrap();
+    let letters = store.dead_letters(0, false).await.unwrap();
+    letters.last().expect("parked").id
+}
+
+#[tokio::test]
+async fn whoever_replays_all_is_told_of_one_that_fails_and_those_behind_it_are_replayed() {
+    let folder = tempfile::tempdir().unwrap();
+    let url = format!("sqlite://{}", folder.path().join("a.db").display());
+    let (store, incarnation, allocation) = open_sale(&url).await;
+    let mut ids = Vec::new();
+    for number in 1..=3 {
+        ids.push(parked(&store, incarnation, order(number, allocation, 1)).await);
+    }
+    // The database does not take the second.
+    let trigger = format!(
+        "CREATE TRIGGER stuck BEFORE UPDATE ON parked WHEN OLD.id = {} BEGIN SELECT RAISE(ABORT, 'stuck'); END",
+        ids[1]
+    );
+    store.change(&trigger).await;
+    let (_keep_alive, shutdown) = Shutdown::channel();
+    let operator = Operator {
+        store: store.clone(),
+        copies: false,
+        shutdown,
+    };
+    let replay_all = async || {
+        let mut out = Vec::new();
+        let all = Action::Replay {
+            ids: Vec::new(),
+            all: true,
+        };
+        let told = operator.act(all, &mut out).await;
+        (told, String::from_utf8(out).unwrap())
+    };
+    let (told, out) = replay_all().await;
+    let refused = told.expect_err("one failed").to_string();
+    assert_eq!(refused, "1 of 3 dead letters could not be replayed in full");
+    let lines: Vec<&str> = out.lines().collect();
+    assert_eq!(lines.len(), 3, "{out}");
+    for (line, says) in lines.iter().zip([
+        format!("dead letter {}: replayed: orders 1 written", ids[0]),
+        format!("dead letter {}: ", ids[1]),
+        format!("dead letter {}: replayed: orders 1 written", ids[2]),
+    ]) {
+        assert!(line.starts_with(&says), "{line}, not {says}");
+    }
+    assert!(lines[1].contains("stuck"), "{out}");
+    let open = store.dead_letters(0, false).await.unwrap();
+    let open: Vec<i64> = open.iter().map(|letter| letter.id).collect();
+    assert_eq!(open, [ids[1]]);
+    store.change("DROP TRIGGER stuck").await;
+    let (told, out) = replay_all().await;
+    told.expect("it can be replayed now");
+    assert_eq!(out.lines().count(), 1, "{out}");
+    assert!(store.dead_letters(0, false).await.unwrap().is_empty());
 }

@@ -32,7 +32,7 @@ pub(super) fn sale() -> SeedSale {
 }
 
 /// A sale of ten units with its first epoch granted, and a publisher.
-pub(super) async fn open_sale(url: &str) -> (Store, IncarnationId, AllocationId) {
+pub(crate) async fn open_sale(url: &str) -> (Store, IncarnationId, AllocationId) {
     let store = migrated(url).await;
     let sale = sale();
     for _ in 0..2 {
@@ -56,7 +56,7 @@ async fn register(store: &Store) -> Option<IncarnationId> {
     registered.unwrap()
 }
 
-pub(super) fn order(number: i64, allocation: AllocationId, quantity: u32) -> OrderEvent {
+pub(crate) fn order(number: i64, allocation: AllocationId, quantity: u32) -> OrderEvent {
     OrderEvent {
         order: OrderId(number),
         user: UserId(number + 1_000),
