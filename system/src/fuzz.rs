@@ -123,6 +123,7 @@ fn a_request_is_decoded_or_refused() {
         user_id: 1,
         product_id: 2,
         quantity: 3,
+        ..Default::default()
     };
     let made = order::CreateOrderRequest {
         user_id: 1,

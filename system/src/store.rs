@@ -36,7 +36,7 @@ pub use changes::{OrderChange, OrderChanged, OrderWish};
 pub use dead_letters::{DeadLetter, Ending, Fate, Replayed, WholeDeadLetter};
 pub use deleted_products::Deleted;
 pub use handle::Store;
-pub use made_orders::{KnownOrder, MadeOrder};
+pub use made_orders::{BuyingTurn, KnownOrder, MadeOrder};
 pub use order_views::{OrderPage, OrderView};
 pub use outbox::{CopyLeft, DEAD_LETTER};
 pub use overview::{

@@ -89,6 +89,7 @@ fn request(user_id: i64) -> Request<Body> {
         user_id,
         product_id: 1,
         quantity: 1 + (user_id % 2) as i32,
+        ..Default::default()
     };
     let mut bytes = BytesMut::new();
     bytes.put_u8(0);

@@ -28,23 +28,57 @@ pub struct KnownOrder {
     pub since_ms: i64,
 }
 
+/// Leave to buy under a key. One request has it at a time, and it ends by itself.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct BuyingTurn {
+    /// Whose it is: a random number.
+    pub number: i64,
+    /// By the database's clock.
+    pub lasts_ms: u64,
+}
+
 impl Store {
-    /// Remembers what is asked under a key that nothing stood under; `false`: by now something does.
-    pub async fn begin_made_order(&self, made: &MadeOrder) -> Result<bool> {
-        let sql = "INSERT INTO made_orders (idempotency_key, user_id, product_id, quantity, created_at_ms)
-             VALUES (?, ?, ?, ?, ?)";
+    /// Remembers what is asked under a key that nothing stood under, and takes the turn; `false`: by
+    /// now something does.
+    pub async fn begin_made_order(&self, made: &MadeOrder, turn: BuyingTurn) -> Result<bool> {
+        let sql = format!(
+            "INSERT INTO made_orders (idempotency_key, user_id, product_id, quantity, created_at_ms, turn, turn_ends_at_ms)
+             VALUES (?, ?, ?, ?, ?, ?, {} + ?)",
+            self.database.now_ms()
+        );
         let args = [
             Arg::from(made.key.as_str()),
             made.user.into(),
             made.sale.into(),
             made.quantity.into(),
             unix_ms().into(),
+            turn.number.into(),
+            turn.lasts_ms.into(),
         ];
-        match self.database.run(sql, args).await {
+        match self.database.run(&sql, args).await {
             Ok(_) => Ok(true),
             Err(error) if fault::is_unique_violation(&error) => Ok(false),
             Err(error) => Err(error),
         }
+    }
+
+    /// Takes the turn under a key of which nobody knows what it became; `false`: somebody has it.
+    pub async fn take_buying_turn(&self, key: &str, turn: BuyingTurn) -> Result<bool> {
+        let now_ms = self.database.now_ms();
+        let sql = format!(
+            "UPDATE made_orders SET turn = ?, turn_ends_at_ms = {now_ms} + ?
+             WHERE idempotency_key = ? AND order_id = 0 AND turn_ends_at_ms <= {now_ms}"
+        );
+        let args = [Arg::from(turn.number), turn.lasts_ms.into(), key.into()];
+        Ok(self.database.run(&sql, args).await? == 1)
+    }
+
+    /// Ends the turn: nothing that was asked for in it can still be bought.
+    pub async fn end_buying_turn(&self, key: &str, turn: BuyingTurn) -> Result<()> {
+        let sql =
+            "UPDATE made_orders SET turn_ends_at_ms = 0 WHERE idempotency_key = ? AND turn = ?";
+        let args = [Arg::from(key), turn.number.into()];
+        self.database.run(sql, args).await.map(drop)
     }
 
     /// What was asked under a key before.
@@ -86,17 +120,25 @@ impl Store {
     }
 
     /// Nothing was made under this key, and what is asked under it next is asked for the first time.
-    /// For whoever asked first: of a repeat nobody knows what became of what was asked before.
-    pub async fn forget_made_order(&self, key: &str) -> Result<()> {
-        let sql = "DELETE FROM made_orders WHERE idempotency_key = ? AND order_id = 0";
-        self.database.run(sql, [key]).await.map(drop)
+    /// For whoever has the turn: of all others nobody knows what becomes of what they asked.
+    pub async fn forget_made_order(&self, key: &str, turn: BuyingTurn) -> Result<()> {
+        let sql = "DELETE FROM made_orders WHERE idempotency_key = ? AND order_id = 0 AND turn = ?";
+        let args = [Arg::from(key), turn.number.into()];
+        self.database.run(sql, args).await.map(drop)
     }
 
-    /// It became this order, even if somebody has forgotten it meanwhile who was refused.
-    pub async fn conclude_made_order(&self, made: &MadeOrder, order: OrderId) -> Result<()> {
-        self.begin_made_order(made).await?;
+    /// It became this order, even if somebody has forgotten it meanwhile who was refused. What stands
+    /// under the key from now on: what was concluded first.
+    pub async fn conclude_made_order(&self, made: &MadeOrder, order: OrderId) -> Result<OrderId> {
+        let no_turn = BuyingTurn {
+            number: 0,
+            lasts_ms: 0,
+        };
+        self.begin_made_order(made, no_turn).await?;
         let sql = "UPDATE made_orders SET order_id = ? WHERE idempotency_key = ? AND order_id = 0";
         let args = [Arg::from(order), made.key.as_str().into()];
-        self.database.run(sql, args).await.map(drop)
+        self.database.run(sql, args).await?;
+        let known = self.made_order(&made.key).await?;
+        Ok(known.and_then(|known| known.order).unwrap_or(order))
     }
 }

@@ -67,6 +67,7 @@ const MIGRATIONS: &[Migration] = &[
         mysql: "",
         sqlite: include_str!("../../migrations/sqlite/traced_messages.sql"),
     },
+    migration!(2026112830, "kept_for_a_while", []),
 ];
 
 /// What a role needs that runs with `engine`.

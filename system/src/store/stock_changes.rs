@@ -166,10 +166,13 @@ pub(super) async fn apply(
     for (key, delta, wanted) in waiting {
         let missed = missing.min((-delta).max(0));
         missing -= missed;
-        let answer = "UPDATE stock_changes SET applied_total = ? WHERE idempotency_key = ?";
+        let answer = format!(
+            "UPDATE stock_changes SET applied_total = ?, applied_at_ms = {} WHERE idempotency_key = ?",
+            connection.kind().now_ms()
+        );
         let key = String::from_utf8_lossy(&key);
         let args = [Arg::from(wanted + missed), key.as_ref().into()];
-        connection.run(answer, args).await?;
+        connection.run(&answer, args).await?;
     }
     Ok(total)
 }

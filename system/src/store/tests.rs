@@ -4,6 +4,7 @@ mod changes;
 mod changing;
 mod consuming;
 mod dead_letters;
+mod made_orders;
 mod migrating;
 mod parking;
 mod releases;

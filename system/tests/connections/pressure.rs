@@ -26,6 +26,7 @@ async fn buy(address: std::net::SocketAddr, user_id: i64) -> Result<SeckillRespo
         user_id,
         product_id: PRODUCT,
         quantity: 1,
+        ..Default::default()
     };
     call(address, "/seckill.SeckillService/ExecuteSeckill", request).await
 }

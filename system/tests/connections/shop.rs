@@ -143,6 +143,7 @@ impl Shop {
             user_id,
             product_id: PRODUCT,
             quantity: 1,
+            ..Default::default()
         };
         let method = "/seckill.SeckillService/ExecuteSeckill";
         call(self.address, method, request).await

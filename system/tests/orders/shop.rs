@@ -95,6 +95,7 @@ impl Shop {
                 user_id,
                 product_id: PRODUCT,
                 quantity: 1,
+                ..Default::default()
             };
             match self.seckill.execute_seckill(request).await {
                 Ok(answer) => {

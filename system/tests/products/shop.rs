@@ -187,6 +187,7 @@ impl Shop {
             user_id,
             product_id,
             quantity: 1,
+            ..Default::default()
         });
         let method = "/seckill.SeckillService/ExecuteSeckill";
         Self::call(self.buyers, method, request).await

@@ -61,6 +61,7 @@ pub async fn execute(
         user_id: caller.user.0,
         product_id: purchase.product_id,
         quantity: purchase.quantity,
+        ..Default::default()
     };
     let told = app.buy(request, &headers).await?;
     let status = match told.success {

@@ -8,7 +8,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Instant;
 
 /// Everything that a buyer can be told: the index is [`Told`].
-const KINDS: [(Outcome, &str); 19] = [
+const KINDS: [(Outcome, &str); 20] = [
     (Outcome::Accepted, "new"),
     (Outcome::Accepted, "repeated"),
     (Outcome::Refused, "sold_out"),
@@ -28,6 +28,7 @@ const KINDS: [(Outcome, &str); 19] = [
     (Outcome::Unavailable, "broker"),
     (Outcome::Unavailable, "stopping"),
     (Outcome::Unknown, ""),
+    (Outcome::Refused, "no_order"),
 ];
 
 /// The coarse kinds, by which durations are told apart.
@@ -71,6 +72,7 @@ impl Told {
                 Refusal::NotStarted => 3,
                 Refusal::Ended => 4,
                 Refusal::Paused => 5,
+                Refusal::NoOrder => 19,
             },
             Reply::Unavailable(reason) => match reason {
                 Reason::Crowded | Reason::TooLate => 8,
@@ -281,6 +283,7 @@ mod tests {
             (Refusal::NotStarted, "not_started"),
             (Refusal::Ended, "ended"),
             (Refusal::Paused, "paused"),
+            (Refusal::NoOrder, "no_order"),
         ] {
             assert_eq!(of(Reply::Refused(refusal)), (Outcome::Refused, label));
         }

@@ -94,11 +94,12 @@ impl Committer {
             return Reply::Unavailable(Reason::Crowded);
         };
         let (reply, answer) = oneshot::channel();
+        let expires_at_ms = now_ms.saturating_add_unsigned(self.publish_timeout_ms);
         let pending = Pending {
+            expires_at_ms: expires_at_ms.min(asked.not_after_ms),
             asked,
             came: Instant::now(),
             deadline_ms: monotonic_ms() + self.publish_timeout_ms,
-            expires_at_ms: now_ms.saturating_add_unsigned(self.publish_timeout_ms),
             reply,
         };
         if self.sender.send(pending).is_err() {

@@ -34,6 +34,8 @@ pub enum Refusal {
     Ended,
     /// An administrator has paused it.
     Paused,
+    /// They only looked, and have no order.
+    NoOrder,
 }
 
 /// Why nothing was sold although it might have been.
@@ -109,6 +111,7 @@ impl Refusal {
             Self::NotStarted => "the sale has not started",
             Self::Ended => "the sale has ended",
             Self::Paused => "the sale is paused",
+            Self::NoOrder => "there is no order",
         }
     }
 }

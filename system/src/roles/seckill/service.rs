@@ -46,7 +46,14 @@ impl SeckillService for Service {
             sale: sale.sale,
             user,
             quantity,
-            closed: closed(&sale, now_ms),
+            closed: match request.only_look {
+                true => Some(Refusal::NoOrder),
+                false => closed(&sale, now_ms),
+            },
+            not_after_ms: match request.not_after_ms {
+                0 => i64::MAX,
+                not_after_ms => not_after_ms,
+            },
             trace,
         };
         let reply = self.committer.submit(asked, now_ms).await;

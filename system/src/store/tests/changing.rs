@@ -14,7 +14,6 @@ on_both!(
     what_cannot_be_is_refused_and_nothing_is_written,
     a_hundred_cancels_of_everybody_at_once_are_one_each,
     a_sale_that_cannot_be_changed_keeps_nobody_elses_orders_from_it,
-    an_order_made_for_somebody_is_found_whatever_became_of_it,
     a_row_that_is_not_there_may_come_only_from_somebody_who_is_not_drained,
 );
 
@@ -298,52 +297,6 @@ async fn a_sale_that_cannot_be_changed_keeps_nobody_elses_orders_from_it(url: St
     assert_eq!(changed.failed.len(), 2, "{changed:?}");
     assert_eq!(store.allocation(allocation).await, [10, 2]);
     assert_eq!(store.releases().await.len(), 1);
-}
-
-async fn an_order_made_for_somebody_is_found_whatever_became_of_it(url: String) {
-    let (store, ..) = with_orders(&url, &[1, 2], false).await;
-    let made = |key: &str| MadeOrder {
-        key: key.to_owned(),
-        user: cancel(1).by.unwrap(),
-        sale: SALE,
-        quantity: 1,
-    };
-    assert_eq!(store.made_order("key").await.unwrap(), None);
-    // Keys that differ in their case are two.
-    assert!(store.begin_made_order(&made("key")).await.unwrap());
-    assert!(store.begin_made_order(&made("KEY")).await.unwrap());
-    assert!(!store.begin_made_order(&made("key")).await.unwrap());
-    let known = store.made_order("key").await.unwrap().unwrap();
-    assert_eq!((known.asked, known.order), (made("key"), None));
-
-    let written = async |made: &MadeOrder, since_ms| {
-        let written = store.order_since(made, since_ms).await;
-        written.unwrap()
-    };
-    assert_eq!(written(&made("key"), 0).await, Some(OrderId(1)));
-    let done = ask(&store, cancel(1)).await;
-    assert!(matches!(done, OrderChanged::Done(_)), "{done:?}");
-    assert_eq!(written(&made("key"), 0).await, Some(OrderId(1)));
-    assert_eq!(written(&made("key"), known.since_ms).await, None, "before");
-    let more = MadeOrder {
-        quantity: 2,
-        ..made("key")
-    };
-    assert_eq!(written(&more, 0).await, None);
-    // It is made, even if somebody was refused at the same time.
-    store.forget_made_order("key").await.unwrap();
-    let concluded = store.conclude_made_order(&made("key"), OrderId(1)).await;
-    concluded.unwrap();
-    let known = store.made_order("key").await.unwrap().unwrap();
-    assert_eq!(known.order, Some(OrderId(1)));
-    assert_eq!(written(&made("key"), 0).await, Some(OrderId(1)));
-    assert_eq!(written(&made("KEY"), 0).await, None, "it is another's");
-    // Of what was refused nothing stays, and what was made stays.
-    for (key, stays) in [("KEY", false), ("key", true)] {
-        store.forget_made_order(key).await.unwrap();
-        let known = store.made_order(key).await.unwrap();
-        assert_eq!(known.is_some(), stays, "{key}");
-    }
 }
 
 async fn a_row_that_is_not_there_may_come_only_from_somebody_who_is_not_drained(url: String) {

@@ -16,6 +16,8 @@ pub struct Asked {
     /// Why the sale does not sell now, if it does not: whoever has an order is told so, as always, and
     /// everyone else gets that refusal.
     pub closed: Option<Refusal>,
+    /// When they want it no longer, unix ms.
+    pub not_after_ms: i64,
     /// The span of the request, if it is recorded.
     pub trace: Option<TraceContext>,
 }
@@ -29,7 +31,7 @@ pub struct Pending {
     /// deadline-before-reserve (R7): it starts when the request arrives. Monotonic ms, for this
     /// process.
     pub deadline_ms: u64,
-    /// The same deadline as unix ms, for the engine.
+    /// The same deadline as unix ms, for the engine, or an earlier one that the buyer has named.
     pub expires_at_ms: i64,
     pub reply: oneshot::Sender<Reply>,
 }

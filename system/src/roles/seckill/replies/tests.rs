@@ -34,6 +34,10 @@ fn a_buyer_who_has_an_order_is_told_its_id_and_a_refusal_is_an_answer() {
             Reply::Refused(Refusal::Paused),
             "false 0 \"the sale is paused\"",
         ),
+        (
+            Reply::Refused(Refusal::NoOrder),
+            "false 0 \"there is no order\"",
+        ),
     ] {
         assert_eq!(on_the_wire(reply), (Code::Ok, text.to_owned()), "{reply:?}");
     }
