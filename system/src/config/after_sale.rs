@@ -63,14 +63,16 @@ impl Default for ProductConfig {
     }
 }
 
-/// The outbox: what is still to be done about cancelled orders, and copies for other services.
+/// The outbox: what is still to be done about cancelled orders, and copies for other services; and
+/// how long is kept what is done.
 #[derive(Clone, Debug, Serialize, Deserialize, JsonSchema)]
 #[serde(default, deny_unknown_fields)]
 pub struct OutboxConfig {
     /// Pause between two looks of the cancel-consumer, ms; for copies at least 1,000 where
     /// `order.copies` is off.
     pub interval_ms: u64,
-    /// What is done is kept this long, s. Copies that nobody took are dropped after it, too.
+    /// What is done is kept this long, s: in the outbox, dead letters that are resolved, and keys of
+    /// administrators. Copies that nobody took are dropped after it, too.
     pub retention_s: u64,
 }
 

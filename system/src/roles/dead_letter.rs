@@ -249,9 +249,9 @@ fn explained(order: OrderId, fate: &Fate) -> Option<String> {
     }
 }
 
-/// Nobody deletes records while one looks, but for a queue that turned out to be there.
+/// Records go when they have been resolved for long, and when a queue turns out to be there.
 fn gone(id: i64) -> anyhow::Error {
-    anyhow!("dead letter {id} has just been taken back")
+    anyhow!("dead letter {id} has just gone: it was resolved long ago, or taken back")
 }
 
 #[cfg(test)]

@@ -1,9 +1,9 @@
-//! What is done of releases and copies and may go after a while. A call reads and deletes no more than a page
-//! of each kind, however much there is.
+//! What is done and may go after a while: releases and copies, dead letters that are resolved, and the keys
+//! of administrators. A call reads and deletes no more than a page of each kind, however much there is.
 
 use super::handle::Store;
-use database::Result;
 use database::fixed_rows::{BULK, Statement};
+use database::{Arg, Result};
 
 /// Rows of one kind looked at, and deleted, in one call.
 const PAGE: i64 = 1_000;
@@ -23,6 +23,64 @@ impl Store {
         let old = self.old_copies(before_ms).await?;
         forgotten += self.delete_from_outbox(&old).await?;
         Ok(forgotten + self.forget_releases(before_ms).await?)
+    }
+
+    /// Deletes a bounded number of dead letters that were resolved before `before_ms`; how many. One
+    /// that is open stays, whatever its age. So does every one of an incarnation that is not over: its
+    /// publisher compares how much of it was ever parked (parked-is-final, R10).
+    pub async fn forget_dead_letters(&self, before_ms: i64) -> Result<u64> {
+        let sql = "SELECT id FROM parked WHERE resolved = 1 AND resolved_at_ms < ?
+             AND NOT EXISTS (SELECT 1 FROM incarnations i WHERE i.id = parked.incarnation AND i.state <> 'gone')
+             ORDER BY resolved_at_ms LIMIT ?";
+        let ids: Vec<i64> = self.database.rows(sql, [before_ms, PAGE]).await?;
+        static DELETE: Statement = Statement::new(
+            BULK,
+            "DELETE FROM parked WHERE id IN (",
+            "?",
+            ") AND resolved = 1",
+        );
+        self.delete(&DELETE, &ids).await
+    }
+
+    /// Deletes a bounded number of keys under which nothing has been asked since `before_ms`; how many.
+    /// A change of stock that no epoch has answered stays, whatever its age.
+    pub async fn forget_keys(&self, before_ms: i64) -> Result<u64> {
+        let changes = "SELECT idempotency_key FROM stock_changes WHERE created_at_ms < ? AND applied_total IS NOT NULL
+             AND (applied_at_ms IS NULL OR applied_at_ms < ?) ORDER BY created_at_ms LIMIT ?";
+        static CHANGES: Statement = Statement::new(
+            BULK,
+            "DELETE FROM stock_changes WHERE idempotency_key IN (",
+            "?",
+            ")",
+        );
+        let orders = "SELECT idempotency_key FROM made_orders WHERE created_at_ms < ? AND turn_ends_at_ms < ?
+             ORDER BY created_at_ms LIMIT ?";
+        static ORDERS: Statement = Statement::new(
+            BULK,
+            "DELETE FROM made_orders WHERE idempotency_key IN (",
+            "?",
+            ")",
+        );
+        let mut forgotten = 0;
+        for (old, delete) in [(changes, &CHANGES), (orders, &ORDERS)] {
+            // As bytes: that is how a column comes that is compared byte for byte.
+            let keys: Vec<Vec<u8>> = self
+                .database
+                .rows(old, [before_ms, before_ms, PAGE])
+                .await?;
+            let keys: Vec<_> = keys
+                .iter()
+                .map(|key| String::from_utf8_lossy(key))
+                .collect();
+            for slice in BULK.cut(&keys) {
+                let args = slice.iter().map(|key| Arg::from(key.as_ref()));
+                forgotten += self
+                    .database
+                    .run(delete.for_rows(slice.len()), args)
+                    .await?;
+            }
+        }
+        Ok(forgotten)
     }
 
     async fn forget_releases(&self, before_ms: i64) -> Result<u64> {

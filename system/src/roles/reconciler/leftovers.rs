@@ -19,7 +19,8 @@ const TELL_EVERY: Duration = Duration::from_secs(60);
 #[derive(Debug)]
 pub struct Leftovers {
     markers_kept_ms: u64,
-    outbox_kept_ms: u64,
+    /// Of everything else that is done.
+    done_kept_ms: u64,
     place: ReleaseCursor,
     older: OlderReleases,
     /// When dead letters were counted last.
@@ -31,7 +32,7 @@ impl Leftovers {
     pub fn new(config: &Config) -> Self {
         Self {
             markers_kept_ms: config.reconciler.marker_retention_s.saturating_mul(1_000),
-            outbox_kept_ms: config.outbox.retention_s.saturating_mul(1_000),
+            done_kept_ms: config.outbox.retention_s.saturating_mul(1_000),
             place: ReleaseCursor::default(),
             older: OlderReleases::default(),
             counted: None,
@@ -100,8 +101,11 @@ impl Leftovers {
     async fn forget(&self, store: &Store) -> database::Result<u64> {
         let before = |kept_ms: u64| unix_ms().saturating_sub_unsigned(kept_ms);
         let markers = store.forget_markers(before(self.markers_kept_ms)).await?;
-        let outbox = store.forget_outbox(before(self.outbox_kept_ms)).await?;
-        Ok(markers + outbox)
+        let done_before = before(self.done_kept_ms);
+        let outbox = store.forget_outbox(done_before).await?;
+        let letters = store.forget_dead_letters(done_before).await?;
+        let keys = store.forget_keys(done_before).await?;
+        Ok(markers + outbox + letters + keys)
     }
 }
 

@@ -1,10 +1,14 @@
 //! What may go from the outbox, and what stays.
 
+use super::writing::open_sale;
 use super::*;
+use engines::IncarnationId;
 
 on_both!(
     what_is_done_goes_after_a_while_and_what_is_not_stays,
     a_copy_that_nobody_took_goes_when_it_is_old_however_old_its_order_is,
+    a_dead_letter_goes_when_it_has_been_resolved_for_long_and_its_publisher_is_over,
+    a_key_goes_when_it_is_old_and_what_was_asked_under_it_is_done,
 );
 
 const NOW: i64 = 1_800_000_000_000;
@@ -74,4 +78,80 @@ async fn a_copy_that_nobody_took_goes_when_it_is_old_however_old_its_order_is(ur
     assert_eq!(store.forget_outbox(NOW).await.unwrap(), 1);
     let kept = "SELECT COUNT(*) FROM outbox WHERE order_id IN (1, 3)";
     assert_eq!((store.number(kept).await, left(&store).await), (2, 2));
+}
+
+async fn a_dead_letter_goes_when_it_has_been_resolved_for_long_and_its_publisher_is_over(
+    url: String,
+) {
+    let (store, publisher, _) = open_sale(&url).await;
+    let old = NOW - 1;
+    let gone = IncarnationId(publisher.0 + 1);
+    for (order, incarnation, resolved, resolved_at) in [
+        (1, gone, 0, "NULL".to_owned()),
+        (2, gone, 1, old.to_string()),
+        (3, gone, 1, NOW.to_string()),
+        (4, publisher, 1, old.to_string()),
+    ] {
+        store
+            .change(&format!(
+                "INSERT INTO parked (incarnation, message_id, order_id, kind, reason, body, digest, created_at_ms, resolved,
+                 resolved_at_ms) VALUES ({incarnation}, 'm', {order}, 'order', 'why', x'00', '{order}', 1, {resolved}, {resolved_at})"
+            ))
+            .await;
+    }
+    let left = async || {
+        let sum = "SELECT CAST(SUM(order_id * order_id) AS SIGNED) FROM parked";
+        store.number(sum).await
+    };
+    assert_eq!(store.forget_dead_letters(NOW).await.unwrap(), 1);
+    assert_eq!(left().await, 1 + 9 + 16);
+    store.change("UPDATE incarnations SET state = 'gone'").await;
+    assert_eq!(store.forget_dead_letters(NOW).await.unwrap(), 1);
+    assert_eq!(left().await, 1 + 9);
+    assert_eq!(store.forget_dead_letters(NOW + 1).await.unwrap(), 1);
+    assert_eq!(store.forget_dead_letters(i64::MAX).await.unwrap(), 0);
+    assert_eq!(left().await, 1, "what is open stays");
+}
+
+async fn a_key_goes_when_it_is_old_and_what_was_asked_under_it_is_done(url: String) {
+    let store = migrated(&url).await;
+    let (old, young) = ((NOW - 1).to_string(), NOW.to_string());
+    for (key, created, applied_total, applied_at) in [
+        ("waits", &old, "NULL", "NULL"),
+        ("before", &old, "7", "NULL"),
+        ("Before", &young, "7", "NULL"),
+        ("both", &old, "7", old.as_str()),
+        ("late", &old, "7", young.as_str()),
+    ] {
+        store
+            .change(&format!(
+                "INSERT INTO stock_changes (idempotency_key, product_id, delta, wanted_total, applied_total, created_at_ms,
+                 applied_at_ms) VALUES ('{key}', 7, 1, 7, {applied_total}, {created}, {applied_at})"
+            ))
+            .await;
+    }
+    for (key, order, created, turn_ends_at) in [
+        ("made", 1, &old, &old),
+        ("unknown", 0, &old, &old),
+        ("buying", 0, &old, &young),
+        ("young", 1, &young, &old),
+    ] {
+        store
+            .change(&format!(
+                "INSERT INTO made_orders (idempotency_key, user_id, product_id, quantity, order_id, created_at_ms, turn,
+                 turn_ends_at_ms) VALUES ('{key}', 5, 7, 1, {order}, {created}, 1, {turn_ends_at})"
+            ))
+            .await;
+    }
+    assert_eq!(store.forget_keys(NOW).await.unwrap(), 4);
+    let changes =
+        "SELECT COUNT(*) FROM stock_changes WHERE idempotency_key IN ('waits', 'Before', 'late')";
+    let made = "SELECT COUNT(*) FROM made_orders WHERE idempotency_key IN ('buying', 'young')";
+    assert_eq!(
+        (store.number(changes).await, store.number(made).await),
+        (3, 2)
+    );
+    assert_eq!(store.forget_keys(i64::MAX).await.unwrap(), 4);
+    let waits = "SELECT COUNT(*) FROM stock_changes";
+    assert_eq!(store.number(waits).await, 1, "what is not answered stays");
 }
