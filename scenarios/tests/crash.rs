@@ -57,6 +57,8 @@ mod ending;
 mod epochs;
 #[path = "crash/expiry.rs"]
 mod expiry;
+#[path = "crash/expiry_epochs.rs"]
+mod expiry_epochs;
 #[path = "crash/fencing.rs"]
 mod fencing;
 #[path = "crash/frozen_consumer.rs"]

@@ -4,13 +4,17 @@
 
 #[path = "embedded/cancels.rs"]
 mod cancels;
+#[path = "embedded/churn.rs"]
+mod churn;
 #[path = "embedded/disturbed.rs"]
 mod disturbed;
 #[path = "crash/inspect.rs"]
 mod inspect;
 #[path = "crash/load.rs"]
-#[allow(dead_code)] // What churns is for other tests.
+#[allow(dead_code)]
 mod load;
+#[path = "embedded/openings.rs"]
+mod openings;
 #[path = "crash/order_client.rs"]
 #[allow(dead_code)]
 mod order_client;
@@ -44,6 +48,8 @@ struct EmbeddedWorld {
     told: Told,
     started: u32,
     lease_ms: u64,
+    /// `None`: nothing expires while a test lasts.
+    time_to_pay_s: Option<i64>,
     /// Besides what all tests have.
     settings: Vec<(&'static str, &'static str)>,
 }
@@ -63,6 +69,7 @@ impl EmbeddedWorld {
             told: Told::default(),
             started: 0,
             lease_ms: 1_500,
+            time_to_pay_s: None,
             settings: Vec::new(),
         };
         let seed = world.stack.scratch().join("seed.toml");
@@ -126,6 +133,10 @@ impl EmbeddedWorld {
                 "1200".to_owned(),
             ),
         ];
+        env.extend(self.time_to_pay_s.map(|time_to_pay_s| {
+            let name = "SECKILL__ORDER__TIME_TO_PAY_S".to_owned();
+            (name, time_to_pay_s.to_string())
+        }));
         let own = self.settings.iter();
         env.extend(own.map(|(key, value)| ((*key).to_owned(), (*value).to_owned())));
         env.extend(failpoint.map(|name| ("SECKILL_FAILPOINT".to_owned(), name.to_owned())));
@@ -201,7 +212,8 @@ impl EmbeddedWorld {
             .scratch()
             .join(format!("told-{}.log", self.started));
         let database_url = self.stack.database_url("sale");
-        audit_passes(database_url, log, &self.told, (TOTAL, None), Vec::new()).await;
+        let sale = (TOTAL, self.time_to_pay_s.map(|seconds| seconds * 1_000));
+        audit_passes(database_url, log, &self.told, sale, Vec::new()).await;
     }
 }
 

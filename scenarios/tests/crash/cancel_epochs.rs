@@ -9,9 +9,9 @@ use scenarios::stack::Role;
 
 const TOTAL: i64 = 200;
 /// Lets the next epoch begin, with the total of this one.
-const EPOCH_IS_WANTED: &str = "UPDATE sales SET wanted_total = total";
+pub const EPOCH_IS_WANTED: &str = "UPDATE sales SET wanted_total = total";
 /// Grants that wait for somebody who has locked an allocation.
-const WAITING_GRANTS: &str =
+pub const WAITING_GRANTS: &str =
     "SELECT COUNT(*) FROM information_schema.processlist WHERE db = DATABASE()
      AND info LIKE 'SELECT id FROM allocations WHERE id = %FOR UPDATE'";
 /// The steps of a cancel in the order service. At the first two it holds the lock that the opening

@@ -187,3 +187,9 @@ async fn database_row_keeps_every_unit_while_orders_churn_and_each_role_is_kille
 async fn preallocated_keeps_every_unit_while_orders_churn_and_each_role_is_killed() {
     with_each_role_killed("preallocated?block=200", "churn_leases").await;
 }
+
+#[tokio::test]
+#[ignore = "nightly: another engine under the same churn"]
+async fn optimistic_row_keeps_every_unit_while_orders_churn_and_each_role_is_killed() {
+    with_each_role_killed("optimistic-row", "churn_optimistic").await;
+}

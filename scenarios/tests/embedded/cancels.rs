@@ -13,9 +13,9 @@ use scenarios::stack::Role;
 use std::time::Duration;
 
 const PATIENCE: Duration = Duration::from_secs(4);
-const LEFT: &str =
+pub const LEFT: &str =
     "SELECT COALESCE(SUM(order_count), 0) FROM releases WHERE released_at_ms IS NULL";
-const EPOCH_IS_WANTED: &str = "UPDATE sales SET wanted_total = total";
+pub const EPOCH_IS_WANTED: &str = "UPDATE sales SET wanted_total = total";
 /// The steps of a cancel at which the process dies; the order is cancelled then if it is committed.
 const STEPS: [(&str, bool); 5] = [
     ("order.after_pool_lock", false),
@@ -26,7 +26,7 @@ const STEPS: [(&str, bool); 5] = [
 ];
 
 impl EmbeddedWorld {
-    async fn buys(&self, all: &Role, user: i64) -> i64 {
+    pub async fn buys(&self, all: &Role, user: i64) -> i64 {
         let address = all.listen().expect("it listens");
         let element = Element {
             user_id: user,
@@ -48,7 +48,7 @@ impl EmbeddedWorld {
         order
     }
 
-    async fn until_number(&self, sql: &str, wanted: i64) {
+    pub async fn until_number(&self, sql: &str, wanted: i64) {
         until(sql, async || match self.number(sql).await {
             found if found == wanted => Ok(()),
             found => Err(format!("{found}, not {wanted}")),
@@ -56,13 +56,13 @@ impl EmbeddedWorld {
         .await;
     }
 
-    async fn changes(&self, all: &Role, operation: Operation, order: i64, user: i64) -> Reply {
+    pub async fn changes(&self, all: &Role, operation: Operation, order: i64, user: i64) -> Reply {
         let address = all.orders().expect("it listens");
         ask(address, operation, (order, user), &self.told).await
     }
 
     /// Cancelled once, given back once, and the buyer has another order.
-    async fn is_cancelled(&self, all: &Role, order: i64, user: i64) {
+    pub async fn is_cancelled(&self, all: &Role, order: i64, user: i64) {
         self.until_number(LEFT, 0).await;
         let row = format!(
             "SELECT COUNT(*) FROM orders WHERE order_id = {order} AND status = 2 AND live IS NULL AND expired = 0"
@@ -79,7 +79,7 @@ impl EmbeddedWorld {
         .await;
     }
 
-    async fn opens(&self, all: &Role, epoch: i64) {
+    pub async fn opens(&self, all: &Role, epoch: i64) {
         let admin = all.admin().expect("it listens");
         until("the sale is open", async || {
             match inspect::stock(admin, PRODUCT).await {
