@@ -2,6 +2,7 @@
 //! After the commit the units of what was cancelled are given back at once, before its buyer is
 //! answered, so that they can buy again; what cannot be given back now stands in the outbox.
 
+mod gathering;
 mod marking;
 mod places;
 
@@ -9,6 +10,7 @@ use crate::repair::releases;
 use crate::store::{OrderChange, OrderChanged, OrderState, Release, Store};
 use crate::terms::Terms;
 use engines::{OrderId, StockEngine};
+use gathering::Gathering;
 use marking::Marker;
 use places::{Full, Place, Places};
 use std::pin::pin;
@@ -131,16 +133,19 @@ async fn run(means: Means, mut receiver: mpsc::Receiver<Asked>) {
     let mut waiting: Vec<Asked> = Vec::new();
     let mut look_at = Instant::now();
     let mut is_open = true;
+    let mut gathering = Gathering::default();
     while is_open || !under_way.is_empty() || !waiting.is_empty() {
         let has_room = under_way.len() < BATCHES_MAX;
         let may_look = under_way.len() + 1 < BATCHES_MAX && !waiting.is_empty();
+        let is_answering = !under_way.is_empty();
         let (mut batch, mut its_turn) = (Vec::new(), None);
         tokio::select! {
             next = turns.clone().acquire_owned(), if is_open && turn.is_none() => turn = next.ok(),
-            taken = receiver.recv_many(&mut batch, means.batch_max),
+            gathered = gathering.next(&mut receiver, means.batch_max, is_answering),
                 if is_open && has_room && turn.is_some() =>
             {
-                is_open = taken > 0;
+                is_open = !gathered.is_empty();
+                batch = gathered;
                 its_turn = turn.take();
             }
             Some(without_row) = under_way.join_next(), if !under_way.is_empty() => {
