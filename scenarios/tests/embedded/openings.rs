@@ -1,15 +1,12 @@
-//! The opening of an epoch on the embedded stack, at each of its steps: the reconciler's thread stands
-//! still there while everything else goes on and a buyer cancels; and the process dies there while the
+//! The opening of an epoch on the embedded stack, at each of its steps: the process dies there while the
 //! time to pay of an order ends. As on servers, the order ends in one state, its units are in the
 //! newest epoch once, and its buyer can buy again (release-by-epoch, R12; cancel-moves-the-right, R15).
 
 use crate::EmbeddedWorld;
 use crate::cancels::{EPOCH_IS_WANTED, LEFT};
 use crate::inspect;
-use crate::order_client::Reply;
 use crate::sale::PRODUCT;
 use crate::wait::until;
-use reports::outcome_log::Operation;
 
 /// The steps of an opening, in their order.
 const OPENING: [&str; 3] = [
@@ -35,45 +32,6 @@ async fn wants_epochs(world: &EmbeddedWorld, step: &str, reached: impl AsyncFn()
         Err("not reached".to_owned())
     })
     .await;
-}
-
-/// The opening stands still at `step` until the cancel is answered.
-async fn opening_stops_at(world: &mut EmbeddedWorld, step: &str, user: i64) {
-    let held = world.stack.scratch().join(step);
-    let mut all = world
-        .all(Some(&format!("{step}:{VISIT}:hold={}", held.display())))
-        .await;
-    let order = world.buys(&all, user).await;
-    wants_epochs(world, step, async || held.exists()).await;
-    let newest = world.number("SELECT newest_epoch FROM sales").await;
-    let reply = world.changes(&all, Operation::Cancel, order, user).await;
-    assert_eq!(reply, Reply::Done, "{step}");
-    std::fs::remove_file(&held).expect("it is held");
-    world.opens(&all, newest).await;
-    world.is_cancelled(&all, order, user).await;
-    all.stop().await.expect("stopped in order");
-}
-
-async fn cancels_beside_openings(engine: &'static str) {
-    if !cfg!(debug_assertions) {
-        return eprintln!("ignored: failpoints are in debug builds only");
-    }
-    let mut world = EmbeddedWorld::new(engine).await;
-    for (step, user) in OPENING.into_iter().zip(1..) {
-        opening_stops_at(&mut world, step, user).await;
-    }
-    world.audit().await;
-    world.stack.stop().await.expect("an orderly end");
-}
-
-#[tokio::test]
-async fn preallocated_cancels_while_an_opening_stands_still_at_each_of_its_steps_on_a_file() {
-    cancels_beside_openings("preallocated?block=500").await;
-}
-
-#[tokio::test]
-async fn database_row_cancels_while_an_opening_stands_still_at_each_of_its_steps_on_a_file() {
-    cancels_beside_openings("database-row").await;
 }
 
 /// The process dies at `step`, and the next one expires the order and opens the sale.

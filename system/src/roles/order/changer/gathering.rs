@@ -3,7 +3,6 @@
 //! batches, of which each costs as many statements, a commit, a call of the engine and more and
 //! smaller writes to the clients than a large one.
 
-use super::Asked;
 use std::time::Duration;
 use tokio::sync::mpsc::Receiver;
 use tokio::time::{Instant, sleep_until};
@@ -19,24 +18,34 @@ const STEP: Duration = Duration::from_millis(2);
 
 /// The batch that gathers, and what is known of the one before. It may be asked for the next batch,
 /// given up, and asked again: nobody who has come is lost.
-#[derive(Debug, Default)]
-pub struct Gathering {
-    batch: Vec<Asked>,
+#[derive(Debug)]
+pub struct Gathering<T> {
+    batch: Vec<T>,
     /// Until when it waits for more.
     until: Option<Instant>,
     /// When the last batch was taken, and how many it had.
     last: Option<(Instant, usize)>,
 }
 
-impl Gathering {
+impl<T> Default for Gathering<T> {
+    fn default() -> Self {
+        Self {
+            batch: Vec::new(),
+            until: None,
+            last: None,
+        }
+    }
+}
+
+impl<T> Gathering<T> {
     /// The next batch, of `most` at most; empty when nobody can come any more. `is_answering`: others
     /// are about to be answered, and may come back.
     pub async fn next(
         &mut self,
-        receiver: &mut Receiver<Asked>,
+        receiver: &mut Receiver<T>,
         most: usize,
         is_answering: bool,
-    ) -> Vec<Asked> {
+    ) -> Vec<T> {
         if self.batch.is_empty() && receiver.recv_many(&mut self.batch, most).await == 0 {
             return Vec::new();
         }
@@ -70,39 +79,28 @@ impl Gathering {
 
 #[cfg(test)]
 mod tests {
-    use super::super::{Answer, Changer};
     use super::*;
-    use crate::store::{OrderChange, OrderWish};
-    use engines::{OrderId, UserId};
     use futures_util::FutureExt;
+    use tokio::sync::mpsc::{self, Sender};
     use tokio::time::{sleep, timeout};
 
     const MOST: usize = 1_000_000;
 
-    fn changer() -> (Changer, Receiver<Asked>) {
-        Changer::of(MOST)
+    fn queue() -> (Sender<usize>, Receiver<usize>) {
+        mpsc::channel(MOST)
     }
 
-    /// They wait, each for an order of their own.
-    fn ask(changer: &Changer, count: i64) -> Vec<impl Future<Output = Answer>> {
-        let asking = (1..=count).map(|user| {
-            let change = OrderChange {
-                order: OrderId(user),
-                by: Some(UserId(user)),
-                wish: OrderWish::Cancel,
-            };
-            let mut asking = Box::pin(changer.ask(change, Duration::ZERO));
-            assert_eq!(asking.as_mut().now_or_never(), None);
-            asking
-        });
-        asking.collect()
+    fn ask(sender: &Sender<usize>, count: usize) {
+        for who in 0..count {
+            sender.try_send(who).expect("there is room");
+        }
     }
 
     #[tokio::test]
     async fn whoever_comes_alone_or_with_a_few_is_taken_at_once() {
-        let ((changer, mut receiver), mut gathering) = (changer(), Gathering::default());
+        let ((sender, mut receiver), mut gathering) = (queue(), Gathering::default());
         for count in [1, 1, CROWD / 2 - 1] {
-            let _asking = ask(&changer, count as i64);
+            ask(&sender, count);
             let taken = gathering.next(&mut receiver, MOST, true).now_or_never();
             assert_eq!(taken.expect("no wait").len(), count);
         }
@@ -110,55 +108,57 @@ mod tests {
 
     #[tokio::test]
     async fn a_crowd_is_waited_for_and_nobody_who_came_is_lost_when_the_wait_is_given_up() {
-        let ((changer, mut receiver), mut gathering) = (changer(), Gathering::default());
-        let _first = ask(&changer, CROWD as i64);
+        let ((sender, mut receiver), mut gathering) = (queue(), Gathering::default());
+        ask(&sender, CROWD);
         let waiting = gathering.next(&mut receiver, MOST, false).now_or_never();
         assert!(waiting.is_none());
-        let _more = ask(&changer, 7);
+        ask(&sender, 7);
         let taken = gathering.next(&mut receiver, MOST, false).await;
         assert_eq!(taken.len(), CROWD + 7);
         // The first who comes back after them is not taken alone.
-        let _first = ask(&changer, 1);
+        ask(&sender, 1);
         let waiting = gathering.next(&mut receiver, MOST, false).now_or_never();
         assert!(waiting.is_none());
-        let _more = ask(&changer, 8);
+        ask(&sender, 8);
         let taken = gathering.next(&mut receiver, MOST, true).await;
         assert_eq!(taken.len(), 9);
     }
 
     #[tokio::test]
     async fn a_full_batch_waits_for_nobody() {
-        let ((changer, mut receiver), mut gathering) = (changer(), Gathering::default());
-        let _asking = ask(&changer, 2 * CROWD as i64);
+        let ((sender, mut receiver), mut gathering) = (queue(), Gathering::default());
+        ask(&sender, 2 * CROWD);
         let taken = gathering.next(&mut receiver, CROWD, true).now_or_never();
         assert_eq!(taken.expect("no wait").len(), CROWD);
     }
 
     #[tokio::test]
     async fn those_who_keep_coming_keep_nobody_waiting() {
-        let ((changer, mut receiver), mut gathering) = (changer(), Gathering::default());
-        let _first = ask(&changer, CROWD as i64);
+        let ((sender, mut receiver), mut gathering) = (queue(), Gathering::default());
+        ask(&sender, CROWD);
         let coming = async {
             loop {
-                drop(ask(&changer, 5));
+                ask(&sender, 5);
                 sleep(STEP / 2).await;
             }
         };
+        let began = Instant::now();
         let taken = async {
             tokio::select! {
-                taken = gathering.next(&mut receiver, MOST, false) => taken,
+                taken = gathering.next(&mut receiver, MOST, true) => taken,
                 () = coming => Vec::new(),
             }
         };
         let taken = timeout(Duration::from_secs(20), taken).await;
-        assert!(taken.expect("it does not wait for ever").len() >= CROWD);
+        assert!(taken.expect("it does not wait for ever").len() > CROWD);
+        assert!(began.elapsed() >= GATHER_MAX);
     }
 
     #[tokio::test]
     async fn when_nobody_can_come_any_more_there_is_no_batch() {
-        let ((changer, mut receiver), mut gathering) = (changer(), Gathering::default());
-        let _asking = ask(&changer, CROWD as i64);
-        receiver.close();
+        let ((sender, mut receiver), mut gathering) = (queue(), Gathering::default());
+        ask(&sender, CROWD);
+        drop(sender);
         let taken = gathering.next(&mut receiver, MOST, false).await;
         assert_eq!(taken.len(), CROWD);
         assert!(gathering.next(&mut receiver, MOST, false).await.is_empty());
