@@ -7,7 +7,7 @@
 //! the rows, and buys only if there is nothing in either.
 
 #[cfg(test)]
-mod tests;
+mod repeats_tests;
 
 use crate::clock::unix_ms;
 use crate::config::Config;
