@@ -2,6 +2,8 @@
 //! everybody else is served meanwhile.
 
 use crate::shop::{PATIENCE, Shop};
+use http::header::CONNECTION;
+use http::{HeaderValue, Method};
 use std::time::Duration;
 use system::config::Config;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
@@ -58,6 +60,15 @@ async fn trickle(shop: &Shop, begin: &str, more: &str) -> String {
     String::from_utf8_lossy(&answer).into_owned()
 }
 
+/// On a connection of their own: one that was kept may be closed, for its silence, just when it is
+/// used again.
+async fn is_served(shop: &Shop) {
+    let mut request = shop.request(Method::GET, "/health", "");
+    let close = HeaderValue::from_static("close");
+    request.headers_mut().insert(CONNECTION, close);
+    shop.send(request, "").await.expect(200);
+}
+
 #[tokio::test]
 async fn a_head_has_to_be_there_in_time_however_it_trickles_in() {
     Shop::open(impatient, async |shop: &Shop| {
@@ -75,7 +86,7 @@ async fn a_head_has_to_be_there_in_time_however_it_trickles_in() {
         for (what, begin, more) in begun {
             let answer = trickle(shop, begin, more).await;
             assert_eq!(answer, "", "{what}");
-            shop.get("/health", "").await.expect(200);
+            is_served(shop).await;
         }
         let late = "seckill_gateway_turned_away_total{limit=\"header_timeout\"}";
         assert_eq!(shop.counted(late), 4.0, "all but the one of HTTP/2");
@@ -108,7 +119,7 @@ async fn a_body_has_to_be_there_in_time_and_who_is_late_is_told() {
             let answer = trickle(shop, &begin, more).await;
             assert!(answer.starts_with("HTTP/1.1 408 "), "{begin}: {answer}");
             assert!(answer.contains(r#"{"code":408,"message":"#), "{answer}");
-            shop.get("/health", "").await.expect(200);
+            is_served(shop).await;
         }
     })
     .await;
@@ -135,7 +146,7 @@ async fn of_a_client_that_does_not_read_no_more_is_taken_than_buffers_hold() {
         |_| {},
         async |shop: &Shop| {
             let greedy = [gorge(shop).await, gorge(shop).await];
-            shop.get("/health", "").await.expect(200);
+            is_served(shop).await;
             drop(greedy);
         },
     )
