@@ -45,6 +45,8 @@ mod cancel_epochs;
 mod cancels;
 #[path = "crash/churn.rs"]
 mod churn;
+#[path = "crash/churning.rs"]
+mod churning;
 #[path = "crash/consumer.rs"]
 mod consumer;
 #[path = "crash/database.rs"]

@@ -6,6 +6,8 @@
 mod cancels;
 #[path = "embedded/churn.rs"]
 mod churn;
+#[path = "crash/churning.rs"]
+mod churning;
 #[path = "embedded/disturbed.rs"]
 mod disturbed;
 #[path = "crash/inspect.rs"]

@@ -2,12 +2,11 @@
 //! with SIGKILL and started again, one after the other: all of it goes on, and in the end each unit is
 //! where the rows say it is.
 
+use crate::churning::{self, THINK, UNPAID, after_the_yes};
 use crate::load::{Crowd, Load};
 use crate::orders::in_each_round;
 use crate::sale::PRODUCT;
-use crate::wait::until_at_least;
 use crate::world::World;
-use loadgen::plan::{Delay, Orders};
 use reports::result::Operation;
 use scenarios::stack::Role;
 use std::net::SocketAddr;
@@ -22,26 +21,6 @@ const CROWD: Crowd = Crowd {
     users: 50_000,
     concurrency: 16,
 };
-const THINK: Duration = Duration::from_millis(150);
-/// What has to go on after each kill, and how it is counted.
-const GOES_ON: [(&str, &str); 4] = [
-    ("rows are written", "SELECT COUNT(*) FROM orders"),
-    (
-        "orders are cancelled",
-        "SELECT COUNT(*) FROM orders WHERE status = 2 AND expired = 0",
-    ),
-    (
-        "orders are paid",
-        "SELECT COUNT(*) FROM orders WHERE status = 1",
-    ),
-    (
-        "orders expire",
-        "SELECT COUNT(*) FROM orders WHERE status = 2 AND expired = 1",
-    ),
-];
-/// So many more of each.
-const MORE: i64 = 10;
-const UNPAID: &str = "SELECT COUNT(*) FROM orders WHERE status = 0 AND live = 1";
 pub const VOID: &str = "SELECT COUNT(*) FROM orders WHERE status = 4";
 
 /// The roles in the order in which they are killed.
@@ -53,34 +32,9 @@ const KILLED: [&str; 5] = [
     "reconciler",
 ];
 
-/// What the scenario `cancel-churn` does, by buyers who leave a debug build the time to write orders
-/// before they are cancelled.
-fn after_the_yes(address: SocketAddr) -> Orders {
-    Orders {
-        address: address.to_string(),
-        connections: 2,
-        cancel: 0.4,
-        pay: 0.3,
-        cancel_and_pay: 0.1,
-        again: 0.7,
-        twice: 0.2,
-        delay: Delay {
-            min: Duration::from_millis(200),
-            max: Duration::from_millis(800),
-        },
-    }
-}
-
 /// Waits until there is more of everything.
 pub async fn goes_on(world: &World, load: &Load) {
-    let mut wanted = Vec::new();
-    for (what, sql) in GOES_ON {
-        wanted.push((what, sql, world.number(sql).await + MORE));
-    }
-    load.sells(MORE.unsigned_abs()).await;
-    for (what, sql, wanted) in wanted {
-        until_at_least(what, wanted, async || world.number(sql).await).await;
-    }
+    churning::goes_on(load, async |sql| world.number(sql).await).await;
 }
 
 pub async fn start(world: &mut World, name: &str) -> Role {

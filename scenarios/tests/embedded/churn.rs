@@ -3,14 +3,12 @@
 
 use crate::EmbeddedWorld;
 use crate::cancels::LEFT;
+use crate::churning::{THINK, UNPAID, after_the_yes, goes_on};
 use crate::load::{Crowd, Load};
 use crate::repetitions;
 use crate::sale::PRODUCT;
-use crate::wait::until_at_least;
-use loadgen::plan::{Delay, Orders};
 use reports::result::Operation;
 use scenarios::stack::Role;
-use std::time::Duration;
 
 const TIME_TO_PAY_S: i64 = 2;
 const CROWD: Crowd = Crowd {
@@ -18,49 +16,13 @@ const CROWD: Crowd = Crowd {
     users: 50_000,
     concurrency: 16,
 };
-const THINK: Duration = Duration::from_millis(150);
 /// Kills of one round.
 const KILLS: u64 = 3;
-/// What has to go on after each kill, and how it is counted.
-const GOES_ON: [&str; 4] = [
-    "SELECT COUNT(*) FROM orders",
-    "SELECT COUNT(*) FROM orders WHERE status = 2 AND expired = 0",
-    "SELECT COUNT(*) FROM orders WHERE status = 1",
-    "SELECT COUNT(*) FROM orders WHERE status = 2 AND expired = 1",
-];
-/// So many more of each.
-const MORE: i64 = 10;
-const UNPAID: &str = "SELECT COUNT(*) FROM orders WHERE status = 0 AND live = 1";
-
 fn load(world: &EmbeddedWorld, all: &Role, seed: u64) -> Load {
-    let orders = Orders {
-        address: all.orders().expect("it listens").to_string(),
-        connections: 2,
-        cancel: 0.4,
-        pay: 0.3,
-        cancel_and_pay: 0.1,
-        again: 0.7,
-        twice: 0.2,
-        delay: Delay {
-            min: Duration::from_millis(200),
-            max: Duration::from_millis(800),
-        },
-    };
+    let orders = after_the_yes(all.orders().expect("it listens"));
     let crowd = Crowd { seed, ..CROWD };
     let address = all.listen().expect("it listens");
     Load::churning(address, PRODUCT, (crowd, THINK), orders, world.told.clone())
-}
-
-/// Waits until there is more of everything.
-async fn goes_on(world: &EmbeddedWorld, load: &Load) {
-    let mut wanted = Vec::new();
-    for sql in GOES_ON {
-        wanted.push((sql, world.number(sql).await + MORE));
-    }
-    load.sells(MORE.unsigned_abs()).await;
-    for (sql, wanted) in wanted {
-        until_at_least(sql, wanted, async || world.number(sql).await).await;
-    }
 }
 
 async fn churns(engine: &'static str) {
@@ -72,7 +34,7 @@ async fn churns(engine: &'static str) {
         for kill in 0..=KILLS {
             let mut all = world.all(None).await;
             let load = load(&world, &all, CROWD.seed + seed + round * 10 + kill);
-            goes_on(&world, &load).await;
+            goes_on(&load, async |sql| world.number(sql).await).await;
             if kill < KILLS {
                 all.kill().await.expect("killed");
             }
